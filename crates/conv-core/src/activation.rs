@@ -1,0 +1,32 @@
+//! The activations that a convolution can apply to its sums before they leave the registers.
+
+/// An elementwise function after the bias.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Activation {
+    /// `y = x`.
+    #[default]
+    Identity,
+    /// `y = max(0, x)`.
+    Relu,
+    /// `y = x` where `x > 0`, else `slope * x`.
+    LeakyRelu(f32),
+}
+
+impl Activation {
+    /// Applies it to one number; `NaN` stays `NaN`.
+    ///
+    /// ```
+    /// # use conv_core::Activation;
+    /// assert_eq!(Activation::LeakyRelu(0.1).apply(-2.0), -0.2);
+    /// ```
+    #[must_use]
+    pub fn apply(self, x: f32) -> f32 {
+        match self {
+            Self::Identity => x,
+            Self::Relu if x <= 0.0 => 0.0,
+            Self::Relu => x,
+            Self::LeakyRelu(slope) if x <= 0.0 => slope * x,
+            Self::LeakyRelu(_) => x,
+        }
+    }
+}

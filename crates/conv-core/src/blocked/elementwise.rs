@@ -1,0 +1,144 @@
+//! Operations number by number on blocked tensors.
+
+use super::layout::BLOCK;
+use super::pool::clear_tail;
+use super::view::{View, ViewMut};
+use crate::error::Result;
+use crate::simd::Isa;
+
+/// `output = f(input)`, number by number.
+///
+/// # Errors
+///
+/// [`Error::Mismatch`](crate::Error::Mismatch) where the extents differ.
+pub fn map(
+    isa: Isa,
+    input: View<'_>,
+    mut output: ViewMut<'_>,
+    f: impl Fn(f32) -> f32 + Copy + Sync,
+) -> Result<()> {
+    let layout = input.layout();
+    output.check(
+        "map",
+        layout.batch,
+        layout.channels,
+        layout.size,
+        layout.block,
+    )?;
+    output.for_each_row(|picture, block, y, row| {
+        let source = input.row(picture, block, y);
+        isa.vectorize(
+            #[inline(always)]
+            || {
+                row.iter_mut()
+                    .zip(source)
+                    .for_each(|(target, &x)| *target = f(x));
+            },
+        );
+        clear_tail(row, layout.block, layout.channels - block * layout.block);
+    });
+    Ok(())
+}
+
+/// `output += input`, number by number.
+///
+/// # Errors
+///
+/// As [`map`].
+pub fn add_assign(isa: Isa, input: View<'_>, mut output: ViewMut<'_>) -> Result<()> {
+    let layout = input.layout();
+    output.check(
+        "add",
+        layout.batch,
+        layout.channels,
+        layout.size,
+        layout.block,
+    )?;
+    output.for_each_row(|picture, block, y, row| {
+        let source = input.row(picture, block, y);
+        isa.vectorize(
+            #[inline(always)]
+            || {
+                row.iter_mut()
+                    .zip(source)
+                    .for_each(|(target, &x)| *target += x);
+            },
+        );
+    });
+    Ok(())
+}
+
+/// `output[c] = scale[c] * input[c] + shift[c]`, channel by channel. `scale` and `shift` are as
+/// long as the channels filled up to whole blocks, with zeros past the last channel.
+///
+/// # Errors
+///
+/// As [`map`]; also where `scale` or `shift` has another length.
+pub fn affine(
+    isa: Isa,
+    input: View<'_>,
+    scale: &[f32],
+    shift: &[f32],
+    mut output: ViewMut<'_>,
+) -> Result<()> {
+    const OP: &str = "affine";
+    let layout = input.layout();
+    output.check(OP, layout.batch, layout.channels, layout.size, BLOCK)?;
+    for (what, got) in [
+        ("the scale's length", scale.len()),
+        ("the shift's length", shift.len()),
+    ] {
+        super::expect(OP, what, layout.blocks() * BLOCK, got)?;
+    }
+    output.for_each_row(|picture, block, y, row| {
+        let source = input.row(picture, block, y);
+        let lanes = block * BLOCK..(block + 1) * BLOCK;
+        let (scale, shift) = (&scale[lanes.clone()], &shift[lanes]);
+        isa.vectorize(
+            #[inline(always)]
+            || {
+                let pixels = row.chunks_exact_mut(BLOCK).zip(source.chunks_exact(BLOCK));
+                for (target, source) in pixels {
+                    for lane in 0..BLOCK {
+                        target[lane] = source[lane] * scale[lane] + shift[lane];
+                    }
+                }
+            },
+        );
+    });
+    Ok(())
+}
+
+/// [`softmax`](https://en.wikipedia.org/wiki/Softmax_function) over the channels of each pixel,
+/// with the largest subtracted first:
+/// `output[c] = exp(input[c] - most) / sum over d of exp(input[d] - most)`.
+///
+/// # Errors
+///
+/// As [`map`].
+pub fn softmax(input: View<'_>, mut output: ViewMut<'_>) -> Result<()> {
+    let layout = input.layout();
+    output.check(
+        "softmax",
+        layout.batch,
+        layout.channels,
+        layout.size,
+        layout.block,
+    )?;
+    let target = output.layout();
+    let numbers = output.data_mut();
+    for picture in 0..layout.batch {
+        for y in 0..layout.size[0] {
+            for x in 0..layout.size[1] {
+                let channels = || 0..layout.channels;
+                let number = |c: usize| input.data()[layout.at(picture, c, y, x)];
+                let most = channels().map(number).fold(f32::NEG_INFINITY, f32::max);
+                let sum: f32 = channels().map(|c| (number(c) - most).exp()).sum();
+                for c in channels() {
+                    numbers[target.at(picture, c, y, x)] = (number(c) - most).exp() / sum;
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,355 @@
+//! Where the numbers of a tensor lie: NCHW16c or planar NCHW, with a halo.
+
+use ndarray::{ArrayView4, ArrayViewMut4};
+
+use crate::error::{Error, Result};
+use crate::geometry::{PaddingValue, checked_len};
+
+/// Channels that lie together in NCHW16c: one AVX-512 register, two of AVX2, four of NEON.
+pub const BLOCK: usize = 16;
+
+/// A tensor's extents and where each number lies.
+///
+/// The memory is `[batch][channels / block][top + h + bottom][left + w + right][block]`. With
+/// `block` 16 that is NCHW16c; the last block is filled up with zeros, and every operation keeps
+/// them zero. With `block` 1 it is planar NCHW, which is how a picture enters the first layer.
+///
+/// The *halo* is a border of pixels that a convolution can read as its padding, so that its inner
+/// loop knows no edges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Layout {
+    /// Pictures.
+    pub batch: usize,
+    /// Channels.
+    pub channels: usize,
+    /// Picture size `[h, w]`, without the halo.
+    pub size: [usize; 2],
+    /// Border `[top, left, bottom, right]`.
+    pub halo: [usize; 4],
+    /// Channels that lie together: 16 or 1.
+    pub block: usize,
+}
+
+impl Layout {
+    /// NCHW16c without a halo.
+    #[must_use]
+    pub fn blocked(batch: usize, channels: usize, size: [usize; 2]) -> Self {
+        Self {
+            batch,
+            channels,
+            size,
+            halo: [0; 4],
+            block: BLOCK,
+        }
+    }
+
+    /// Planar NCHW without a halo.
+    #[must_use]
+    pub fn planar(batch: usize, channels: usize, size: [usize; 2]) -> Self {
+        Self {
+            block: 1,
+            ..Self::blocked(batch, channels, size)
+        }
+    }
+
+    /// The same with this halo.
+    #[must_use]
+    pub fn with_halo(self, halo: [usize; 4]) -> Self {
+        Self { halo, ..self }
+    }
+
+    /// Numbers in memory, or an error where they are too many to address.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`] as [`checked_len`]. Once this has succeeded, none of the other methods
+    /// overflows.
+    pub fn checked_len(&self, op: &'static str) -> Result<usize> {
+        let too_large = Error::TooLarge {
+            op,
+            what: "a tensor with its halo",
+        };
+        let rows = self.size[0]
+            .checked_add(self.halo[0])
+            .and_then(|h| h.checked_add(self.halo[2]))
+            .ok_or(too_large.clone())?;
+        let columns = self.size[1]
+            .checked_add(self.halo[1])
+            .and_then(|w| w.checked_add(self.halo[3]))
+            .ok_or(too_large)?;
+        let channels = self.channels.div_ceil(self.block);
+        let sizes = [self.batch, channels, rows, columns, self.block];
+        checked_len(op, "a tensor with its halo", &sizes)
+    }
+
+    /// Channel blocks.
+    #[must_use]
+    pub fn blocks(&self) -> usize {
+        self.channels.div_ceil(self.block)
+    }
+
+    /// Numbers from one row to the next.
+    #[must_use]
+    pub fn row_step(&self) -> usize {
+        (self.halo[1] + self.size[1] + self.halo[3]) * self.block
+    }
+
+    /// Numbers from one channel block to the next.
+    #[must_use]
+    pub fn block_step(&self) -> usize {
+        (self.halo[0] + self.size[0] + self.halo[2]) * self.row_step()
+    }
+
+    /// Numbers from one picture to the next.
+    #[must_use]
+    pub fn picture_step(&self) -> usize {
+        self.blocks() * self.block_step()
+    }
+
+    /// Numbers in memory.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.batch * self.picture_step()
+    }
+
+    /// Whether it holds nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The place of the first channel of a block at a pixel. `y` and `x` count from the picture's
+    /// first pixel.
+    #[must_use]
+    pub fn offset(&self, picture: usize, block: usize, y: usize, x: usize) -> usize {
+        picture * self.picture_step()
+            + block * self.block_step()
+            + (y + self.halo[0]) * self.row_step()
+            + (x + self.halo[1]) * self.block
+    }
+
+    /// The place of one number.
+    #[must_use]
+    pub fn at(&self, picture: usize, channel: usize, y: usize, x: usize) -> usize {
+        self.offset(picture, channel / self.block, y, x) + channel % self.block
+    }
+
+    /// Whether there is no halo, so that rows follow each other without a gap.
+    #[must_use]
+    pub fn is_dense(&self) -> bool {
+        self.halo == [0; 4]
+    }
+
+    /// Fills the halo with zeros. The interior is untouched.
+    ///
+    /// # Panics
+    ///
+    /// Where `data` is shorter than [`len`](Self::len).
+    pub fn clear_halo(&self, data: &mut [f32]) {
+        if self.is_dense() || self.is_empty() {
+            return;
+        }
+        let row = self.row_step();
+        let (left, right) = (self.halo[1] * self.block, self.halo[3] * self.block);
+        for plane in data[..self.len()].chunks_exact_mut(self.block_step()) {
+            let (top, rest) = plane.split_at_mut(self.halo[0] * row);
+            let (rows, bottom) = rest.split_at_mut(self.size[0] * row);
+            top.fill(0.0);
+            bottom.fill(0.0);
+            if left + right > 0 {
+                for row in rows.chunks_exact_mut(row) {
+                    let end = row.len() - right;
+                    row[..left].fill(0.0);
+                    row[end..].fill(0.0);
+                }
+            }
+        }
+    }
+
+    /// Copies an NCHW array into this layout; the halo shows what `padding_value` says.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] where the extents or the length of `data` differ,
+    /// [`Error::PaddingTooLarge`] where the halo cannot be filled.
+    pub fn import(
+        &self,
+        input: ArrayView4<'_, f32>,
+        padding_value: PaddingValue,
+        data: &mut [f32],
+    ) -> Result<()> {
+        const OP: &str = "import";
+        self.check(OP, input.dim(), data.len())?;
+        padding_value.check(OP, self.size, self.halo)?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "f32 is what the tensor holds"
+        )]
+        let constant = padding_value.constant() as f32;
+        let sources = |axis: usize| -> Vec<Option<usize>> {
+            let total = self.halo[axis] + self.size[axis] + self.halo[axis + 2];
+            (0..total)
+                .map(|at| {
+                    let at = isize::try_from(at)
+                        .ok()?
+                        .checked_sub_unsigned(self.halo[axis])?;
+                    padding_value.source(at, self.size[axis])
+                })
+                .collect()
+        };
+        let (rows, columns) = (sources(0), sources(1));
+
+        let input = input.as_standard_layout();
+        let Some(source) = input.as_slice() else {
+            return Err(Error::TooLarge {
+                op: OP,
+                what: "the input",
+            });
+        };
+        let [height, width] = self.size;
+        for picture in 0..self.batch {
+            for block in 0..self.blocks() {
+                let lanes = self.block.min(self.channels - block * self.block);
+                let first = picture * self.channels + block * self.block;
+                let start = picture * self.picture_step() + block * self.block_step();
+                let plane = &mut data[start..start + self.block_step()];
+                if lanes < self.block {
+                    plane.fill(0.0);
+                }
+                for (row, &y) in plane.chunks_exact_mut(self.row_step()).zip(&rows) {
+                    for lane in 0..lanes {
+                        let targets = row[lane..].iter_mut().step_by(self.block);
+                        let Some(y) = y else {
+                            targets.for_each(|target| *target = constant);
+                            continue;
+                        };
+                        let line = ((first + lane) * height + y) * width;
+                        let line = &source[line..line + width];
+                        for (target, &x) in targets.zip(&columns) {
+                            *target = x.map_or(constant, |x| line[x]);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies the interior out into an NCHW array.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] where the extents or the length of `data` differ.
+    pub fn export(&self, data: &[f32], mut output: ArrayViewMut4<'_, f32>) -> Result<()> {
+        self.check("export", output.dim(), data.len())?;
+        for (picture, mut planes) in output.outer_iter_mut().enumerate() {
+            for (channel, mut plane) in planes.outer_iter_mut().enumerate() {
+                for (y, mut row) in plane.outer_iter_mut().enumerate() {
+                    let start = self.at(picture, channel, y, 0);
+                    let numbers = data[start..].iter().step_by(self.block);
+                    row.iter_mut()
+                        .zip(numbers)
+                        .for_each(|(target, &number)| *target = number);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, op: &'static str, dim: (usize, usize, usize, usize), len: usize) -> Result<()> {
+        let pairs = [
+            ("batch (axis n)", self.batch, dim.0),
+            ("channels (axis c)", self.channels, dim.1),
+            ("height (axis h)", self.size[0], dim.2),
+            ("width (axis w)", self.size[1], dim.3),
+            (
+                "the number of elements in memory",
+                self.checked_len(op)?,
+                len,
+            ),
+        ];
+        for (what, expected, got) in pairs {
+            if expected != got {
+                return Err(Error::Mismatch {
+                    op,
+                    what,
+                    expected,
+                    got,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::Array4;
+
+    #[test]
+    fn import_then_export_is_the_identity_and_the_halo_is_the_padding() {
+        let array = Array4::from_shape_fn((2, 18, 3, 4), |(n, c, y, x)| {
+            (n * 1000 + c * 100 + y * 10 + x) as f32 + 1.0
+        });
+        for layout in [
+            Layout::blocked(2, 18, [3, 4]),
+            Layout::planar(2, 18, [3, 4]),
+        ] {
+            let layout = layout.with_halo([1, 2, 2, 1]);
+            let mut data = vec![f32::NAN; layout.len()];
+            layout
+                .import(array.view(), PaddingValue::Reflect, &mut data)
+                .unwrap();
+            assert!(data.iter().all(|x| !x.is_nan()), "every number is written");
+            let mut back = Array4::zeros(array.dim());
+            layout.export(&data, back.view_mut()).unwrap();
+            assert_eq!(array, back);
+            // One pixel over the top-left corner of picture 1, channel 17: row 1, column 1.
+            let corner = layout.at(1, 17, 0, 0) - layout.row_step() - layout.block;
+            assert_eq!(data[corner], 1000.0 + 1700.0 + 10.0 + 1.0 + 1.0);
+
+            layout.clear_halo(&mut data);
+            let interior: f32 = array.sum();
+            assert!((data.iter().sum::<f32>() - interior).abs() <= interior * 1e-4);
+            let mut back = Array4::zeros(array.dim());
+            layout.export(&data, back.view_mut()).unwrap();
+            assert_eq!(array, back);
+        }
+    }
+
+    #[test]
+    fn lanes_beyond_the_last_channel_are_zero() {
+        let layout = Layout::blocked(1, 3, [1, 2]).with_halo([0, 1, 0, 0]);
+        let mut data = vec![f32::NAN; layout.len()];
+        let ones = Array4::ones((1, 3, 1, 2));
+        layout
+            .import(ones.view(), PaddingValue::Constant(7.0), &mut data)
+            .unwrap();
+        for pixel in data.chunks_exact(BLOCK) {
+            assert_eq!(pixel[3..], [0.0; 13]);
+        }
+        assert_eq!(data[..3], [7.0; 3]);
+    }
+
+    #[test]
+    fn mismatches_name_the_axis() {
+        let layout = Layout::blocked(1, 3, [1, 2]);
+        let error = layout
+            .import(
+                Array4::zeros((1, 4, 1, 2)).view(),
+                PaddingValue::Zeros,
+                &mut [0.0; 32],
+            )
+            .unwrap_err();
+        assert_eq!(
+            error,
+            Error::Mismatch {
+                op: "import",
+                what: "channels (axis c)",
+                expected: 3,
+                got: 4
+            }
+        );
+    }
+}

@@ -1,0 +1,36 @@
+//! The fast path: NCHW16c tensors with a halo, and the operations on them.
+//!
+//! A caller that runs one operation uses the NCHW functions at the crate's top, which convert at
+//! the edge. This module is for callers that keep activations in this layout from layer to layer.
+
+mod buffer;
+mod direct;
+mod elementwise;
+mod layout;
+mod pool;
+mod reorder;
+mod view;
+
+pub use buffer::Buffer;
+pub use direct::PackedConv2d;
+pub use elementwise::{add_assign, affine, map, softmax};
+pub use layout::{BLOCK, Layout};
+pub use pool::{adaptive_avg_pool2d, avg_pool2d, max_pool2d};
+pub use reorder::{concat, pad2d, relayout, reorg, reshape, slice, upsample_nearest2d};
+pub use view::{View, ViewMut};
+
+use crate::error::{Error, Result};
+
+/// Checks one size.
+fn expect(op: &'static str, what: &'static str, expected: usize, got: usize) -> Result<()> {
+    if expected == got {
+        Ok(())
+    } else {
+        Err(Error::Mismatch {
+            op,
+            what,
+            expected,
+            got,
+        })
+    }
+}

@@ -1,0 +1,179 @@
+//! A layout together with the memory it describes.
+
+use rayon::prelude::*;
+
+use super::layout::Layout;
+use crate::error::{Error, Result};
+
+/// Numbers of one parallel piece of an elementwise operation: over what it costs to hand it out.
+const PIECE: usize = 16 * 1024;
+
+/// A tensor to read.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    layout: Layout,
+    data: &'a [f32],
+}
+
+impl<'a> View<'a> {
+    /// Puts the two together.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] where `data` is not as long as the layout says, [`Error::TooLarge`]
+    /// where the layout cannot be addressed.
+    pub fn new(layout: Layout, data: &'a [f32]) -> Result<Self> {
+        check(&layout, data.len())?;
+        Ok(Self { layout, data })
+    }
+
+    /// Where each number lies.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// The numbers.
+    #[must_use]
+    pub fn data(&self) -> &'a [f32] {
+        self.data
+    }
+
+    /// The pixels of one row of one channel block, without the halo.
+    pub(crate) fn row(&self, picture: usize, block: usize, y: usize) -> &'a [f32] {
+        let start = self.layout.offset(picture, block, y, 0);
+        &self.data[start..start + self.layout.size[1] * self.layout.block]
+    }
+}
+
+/// A tensor to write.
+#[derive(Debug)]
+pub struct ViewMut<'a> {
+    layout: Layout,
+    data: &'a mut [f32],
+}
+
+impl<'a> ViewMut<'a> {
+    /// Puts the two together.
+    ///
+    /// # Errors
+    ///
+    /// As [`View::new`].
+    pub fn new(layout: Layout, data: &'a mut [f32]) -> Result<Self> {
+        check(&layout, data.len())?;
+        Ok(Self { layout, data })
+    }
+
+    /// Where each number lies.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// The numbers.
+    #[must_use]
+    pub fn data(&self) -> &[f32] {
+        self.data
+    }
+
+    /// The numbers, to be written.
+    pub fn data_mut(&mut self) -> &mut [f32] {
+        self.data
+    }
+
+    /// Fills the halo with zeros.
+    pub fn clear_halo(&mut self) {
+        self.layout.clear_halo(self.data);
+    }
+
+    /// Checks the extents that an operation gives.
+    pub(crate) fn check(
+        &self,
+        op: &'static str,
+        batch: usize,
+        channels: usize,
+        size: [usize; 2],
+        block: usize,
+    ) -> Result<()> {
+        let layout = &self.layout;
+        super::expect(op, "output batch (axis n)", batch, layout.batch)?;
+        super::expect(op, "output channels (axis c)", channels, layout.channels)?;
+        super::expect(op, "output height (axis h)", size[0], layout.size[0])?;
+        super::expect(op, "output width (axis w)", size[1], layout.size[1])?;
+        super::expect(
+            op,
+            "the output's channels that lie together",
+            block,
+            layout.block,
+        )
+    }
+
+    /// Every number of the interior is the input's number at `source(picture, channel, y, x)`;
+    /// lanes past the last channel are zero.
+    pub(crate) fn fill_with(
+        &mut self,
+        source: impl Fn(usize, usize, usize, usize) -> usize + Sync,
+        input: &View<'_>,
+    ) {
+        let layout = self.layout;
+        self.for_each_row(|picture, block, y, row| {
+            let channels = layout.block.min(layout.channels - block * layout.block);
+            for (x, pixel) in row.chunks_exact_mut(layout.block).enumerate() {
+                for (lane, target) in pixel[..channels].iter_mut().enumerate() {
+                    let channel = block * layout.block + lane;
+                    *target = input.data()[source(picture, channel, y, x)];
+                }
+                pixel[channels..].fill(0.0);
+            }
+        });
+    }
+
+    /// Calls `write(picture, block, y, row)` for every row of every channel block, in the caller's
+    /// thread pool, with the row's pixels without the halo.
+    pub(crate) fn for_each_row(&mut self, write: impl Fn(usize, usize, usize, &mut [f32]) + Sync) {
+        let layout = self.layout;
+        if layout.is_empty() {
+            return;
+        }
+        let step = layout.row_step();
+        let rows = layout.halo[0] + layout.size[0] + layout.halo[2];
+        let interior = layout.halo[1] * layout.block..step - layout.halo[3] * layout.block;
+        let rows_in_piece = (PIECE / step).max(1);
+        self.data[..layout.len()]
+            .par_chunks_mut(step)
+            .with_min_len(rows_in_piece)
+            .enumerate()
+            .for_each(|(index, row)| {
+                let (plane, at) = (index / rows, index % rows);
+                let Some(y) = at
+                    .checked_sub(layout.halo[0])
+                    .filter(|&y| y < layout.size[0])
+                else {
+                    return;
+                };
+                let (picture, block) = (plane / layout.blocks(), plane % layout.blocks());
+                write(picture, block, y, &mut row[interior.clone()]);
+            });
+    }
+}
+
+fn check(layout: &Layout, got: usize) -> Result<()> {
+    const OP: &str = "view";
+    let expected = layout.checked_len(OP)?;
+    if layout.block == 0 {
+        return Err(Error::Zero {
+            op: OP,
+            what: "channels that lie together",
+        });
+    }
+    if got != expected {
+        let what = "the number of elements in memory";
+        return Err(Error::Mismatch {
+            op: OP,
+            what,
+            expected,
+            got,
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! What can be wrong with a problem: one enum for the crate.
+
+/// Why an operation was refused.
+///
+/// Every variant names the operation, the axis or quantity at fault, and both numbers
+/// where there are two, so that a message can be acted on without a debugger.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A size that has to be at least one is zero.
+    #[error("{op}: {what} is 0, expected at least 1")]
+    Zero {
+        /// The operation.
+        op: &'static str,
+        /// The size that is zero, with its axis.
+        what: &'static str,
+    },
+
+    /// Two sizes that have to agree do not.
+    #[error("{op}: {what} is {got}, expected {expected}")]
+    Mismatch {
+        /// The operation.
+        op: &'static str,
+        /// The size that does not agree, with its axis.
+        what: &'static str,
+        /// The size that the rest of the problem asks for.
+        expected: usize,
+        /// The size that was given.
+        got: usize,
+    },
+
+    /// A number of channels that the groups do not divide.
+    #[error("{op}: {what} is {got}, expected a multiple of {groups} groups")]
+    Groups {
+        /// The operation.
+        op: &'static str,
+        /// Which channels.
+        what: &'static str,
+        /// How many channels.
+        got: usize,
+        /// How many groups.
+        groups: usize,
+    },
+
+    /// A window that is larger than its padded input.
+    #[error(
+        "{op}: the window reaches over {reach} along {axis}, \
+         but the padded input has only {padded} ({input} before padding)"
+    )]
+    WindowTooLarge {
+        /// The operation.
+        op: &'static str,
+        /// `h` or `w`.
+        axis: &'static str,
+        /// `dilation * (kernel_size - 1) + 1`.
+        reach: usize,
+        /// The input's size with its padding.
+        padded: usize,
+        /// The input's size without.
+        input: usize,
+    },
+
+    /// A padding that its mode cannot fill, or that a pool's window could lie in alone.
+    #[error("{op}: padding {got} on the {side}, expected at most {most} ({why})")]
+    PaddingTooLarge {
+        /// The operation.
+        op: &'static str,
+        /// `top`, `left`, `bottom` or `right`.
+        side: &'static str,
+        /// The padding that was asked for.
+        got: usize,
+        /// The largest that would do.
+        most: usize,
+        /// The rule.
+        why: &'static str,
+    },
+
+    /// A pool's window whose taps all miss the input.
+    #[error(
+        "{op}: window {output} along {axis} sees no pixel, \
+         as its dilation of {dilation} steps over the whole input of {input}"
+    )]
+    EmptyWindow {
+        /// The operation.
+        op: &'static str,
+        /// `h` or `w`.
+        axis: &'static str,
+        /// Which window, counted from 0.
+        output: usize,
+        /// The distance between two taps.
+        dilation: usize,
+        /// The input's size without padding.
+        input: usize,
+    },
+
+    /// A size that does not fit the machine's arithmetic.
+    #[error("{op}: {what} is too large to compute with")]
+    TooLarge {
+        /// The operation.
+        op: &'static str,
+        /// What overflowed.
+        what: &'static str,
+    },
+
+    /// An instruction set that this machine, or this build, does not have.
+    #[error(
+        "instruction set {name:?} is not available here, expected one of: {}",
+        available.join(", ")
+    )]
+    InstructionSet {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        available: Vec<&'static str>,
+    },
+}
+
+/// A result with this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,392 @@
+//! Where a window lies on its input: output size, padding, and the element that each tap reads.
+//!
+//! Convolution, pooling, shape inference and the tests all ask this file, so that there is one
+//! answer. Every function is total: sizes that do not fit the machine are an [`Error`], never a
+//! panic and never a wrapped number.
+
+use crate::error::{Error, Result};
+
+/// Axis names in the order in which sizes are given: `[h, w]`.
+const AXES: [&str; 2] = ["h", "w"];
+
+/// How much padding surrounds the input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Padding {
+    /// None: the window stays inside the input.
+    #[default]
+    Valid,
+    /// As much as makes the output `ceil(N / stride)` long, dilation included. Where the total is
+    /// odd, the odd pixel goes to the bottom and right (ONNX calls this `SAME_UPPER`).
+    Same,
+    /// `[top, left, bottom, right]`.
+    Explicit([usize; 4]),
+}
+
+impl Padding {
+    /// The same padding on all four sides.
+    ///
+    /// ```
+    /// # use conv_core::Padding;
+    /// assert_eq!(Padding::all(1), Padding::Explicit([1, 1, 1, 1]));
+    /// ```
+    #[must_use]
+    pub fn all(pixels: usize) -> Self {
+        Self::Explicit([pixels; 4])
+    }
+}
+
+/// What the padding is filled with.
+///
+/// For the input `a b c d` with two pixels of padding on each side:
+///
+/// | value | padded |
+/// |---|---|
+/// | `Zeros` | `0 0 · a b c d · 0 0` |
+/// | `Constant(v)` | `v v · a b c d · v v` |
+/// | `Reflect` | `c b · a b c d · c b` |
+/// | `Replicate` | `a a · a b c d · d d` |
+/// | `Circular` | `c d · a b c d · a b` |
+///
+/// `Reflect` needs the padding smaller than the input, `Circular` at most as large, as in PyTorch.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum PaddingValue {
+    /// Zeros.
+    #[default]
+    Zeros,
+    /// One number.
+    Constant(f64),
+    /// The input mirrored at its edge pixel, which is not repeated.
+    Reflect,
+    /// The edge pixel repeated.
+    Replicate,
+    /// The input from its other end.
+    Circular,
+}
+
+impl PaddingValue {
+    /// The input index that the padded position `at` shows, or `None` where it shows the constant.
+    ///
+    /// `at` counts from the input's first element, so padding in front has negative positions.
+    /// Positions farther out than [`check`](Self::check) allows give `None`.
+    ///
+    /// ```
+    /// # use conv_core::PaddingValue;
+    /// assert_eq!(PaddingValue::Reflect.source(-2, 4), Some(2));
+    /// assert_eq!(PaddingValue::Circular.source(5, 4), Some(1));
+    /// assert_eq!(PaddingValue::Zeros.source(-1, 4), None);
+    /// ```
+    #[must_use]
+    pub fn source(self, at: isize, len: usize) -> Option<usize> {
+        let last = isize::try_from(len.checked_sub(1)?).ok()?;
+        let index = match self {
+            _ if (0..=last).contains(&at) => at,
+            Self::Zeros | Self::Constant(_) => return None,
+            Self::Reflect if at < 0 => at.checked_neg()?,
+            Self::Reflect => last.checked_mul(2)?.checked_sub(at)?,
+            Self::Replicate => at.clamp(0, last),
+            Self::Circular => at.rem_euclid(last.checked_add(1)?),
+        };
+        usize::try_from(index).ok().filter(|&i| i < len)
+    }
+
+    /// The number that fills positions without a source: the constant, else 0.
+    #[must_use]
+    pub fn constant(self) -> f64 {
+        match self {
+            Self::Constant(value) => value,
+            _ => 0.0,
+        }
+    }
+
+    /// Checks that `padding` can be filled from an input of size `input`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PaddingTooLarge`] for `Reflect` at or over the input's size and for `Circular`
+    /// over it; [`Error::Zero`] where the input has no pixel to take.
+    pub fn check(self, op: &'static str, input: [usize; 2], padding: [usize; 4]) -> Result<()> {
+        let (spare, why) = match self {
+            Self::Zeros | Self::Constant(_) => return Ok(()),
+            Self::Replicate => (None, ""),
+            Self::Reflect => (Some(1), "reflect takes it from inside the input"),
+            Self::Circular => (Some(0), "circular takes it from one copy of the input"),
+        };
+        for (side, got) in ["top", "left", "bottom", "right"].into_iter().zip(padding) {
+            let len = if matches!(side, "top" | "bottom") {
+                input[0]
+            } else {
+                input[1]
+            };
+            if len == 0 {
+                return Err(Error::Zero {
+                    op,
+                    what: "input size",
+                });
+            }
+            if let Some(most) = spare.map(|spare| len - spare)
+                && got > most
+            {
+                return Err(Error::PaddingTooLarge {
+                    op,
+                    side,
+                    got,
+                    most,
+                    why,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A window that slides over the two image axes: what a convolution and a pool have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Window {
+    /// Extent `[h, w]` in taps.
+    pub kernel_size: [usize; 2],
+    /// Step `[h, w]` between two outputs, in input pixels.
+    pub stride: [usize; 2],
+    /// Step `[h, w]` between two taps, in input pixels.
+    pub dilation: [usize; 2],
+    /// Padding around the input.
+    pub padding: Padding,
+    /// Round the output size up instead of down, as pools may. As in PyTorch, a last window that
+    /// would start inside the padding at the end is left out.
+    pub ceil_mode: bool,
+}
+
+impl Window {
+    /// A window of this size with stride 1, dilation 1 and no padding.
+    #[must_use]
+    pub fn new(kernel_size: [usize; 2]) -> Self {
+        Self {
+            kernel_size,
+            stride: [1, 1],
+            dilation: [1, 1],
+            padding: Padding::Valid,
+            ceil_mode: false,
+        }
+    }
+
+    /// Places the window on an input of size `[h, w]`.
+    ///
+    /// Along each axis, with `N` input pixels, `P` of padding in all, and a reach of
+    /// `R = dilation * (kernel_size - 1) + 1`:
+    ///
+    /// ```text
+    /// output = floor((N + P - R) / stride) + 1
+    /// ```
+    ///
+    /// or the same with `ceil` in [`ceil_mode`](Window::ceil_mode). `Same` gives
+    /// `ceil(N / stride)`.
+    ///
+    /// ```
+    /// # use conv_core::{Padding, Window};
+    /// let window = Window { stride: [2, 2], padding: Padding::all(3), ..Window::new([7, 7]) };
+    /// assert_eq!(window.place("conv2d", [224, 224])?.output, [112, 112]);
+    /// # Ok::<(), conv_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Zero`] for a kernel size, stride, dilation or input of 0,
+    /// [`Error::WindowTooLarge`] where the window does not fit, [`Error::TooLarge`] on overflow.
+    pub fn place(&self, op: &'static str, input: [usize; 2]) -> Result<Placement> {
+        for (what, sizes) in [
+            ("kernel size", self.kernel_size),
+            ("stride", self.stride),
+            ("dilation", self.dilation),
+            ("input size", input),
+        ] {
+            if sizes.contains(&0) {
+                return Err(Error::Zero { op, what });
+            }
+        }
+        let mut placement = Placement {
+            input,
+            output: [0; 2],
+            padding: [0; 4],
+            kernel_size: self.kernel_size,
+            stride: self.stride,
+            dilation: self.dilation,
+        };
+        for axis in 0..2 {
+            let (before, after, output) = self.place_axis(op, axis, input[axis])?;
+            placement.padding[axis] = before;
+            placement.padding[axis + 2] = after;
+            placement.output[axis] = output;
+        }
+        Ok(placement)
+    }
+
+    /// One axis of [`place`](Self::place): padding before, padding after, output size.
+    fn place_axis(
+        &self,
+        op: &'static str,
+        axis: usize,
+        input: usize,
+    ) -> Result<(usize, usize, usize)> {
+        let too_large = |what| Error::TooLarge { op, what };
+        let stride = self.stride[axis];
+        let reach = (self.kernel_size[axis] - 1)
+            .checked_mul(self.dilation[axis])
+            .and_then(|taps| taps.checked_add(1))
+            .ok_or(too_large("the window's reach"))?;
+
+        let (before, after) = match self.padding {
+            Padding::Valid => (0, 0),
+            Padding::Explicit(sides) => (sides[axis], sides[axis + 2]),
+            Padding::Same => {
+                let needed = ((input - 1) / stride)
+                    .checked_mul(stride)
+                    .and_then(|start| start.checked_add(reach))
+                    .ok_or(too_large("the padded input"))?;
+                let total = needed.saturating_sub(input);
+                (total / 2, total - total / 2)
+            }
+        };
+        let padded = input
+            .checked_add(before)
+            .and_then(|size| size.checked_add(after))
+            // Positions are also counted as signed numbers from the input's first pixel.
+            .filter(|&size| isize::try_from(size).is_ok())
+            .ok_or(too_large("the padded input"))?;
+        let room = padded.checked_sub(reach).ok_or(Error::WindowTooLarge {
+            op,
+            axis: AXES[axis],
+            reach,
+            padded,
+            input,
+        })?;
+
+        let mut steps = room / stride;
+        if self.ceil_mode {
+            steps = room.div_ceil(stride);
+            if steps.saturating_mul(stride) >= input + before {
+                steps -= 1;
+            }
+        }
+        Ok((before, after, steps + 1))
+    }
+}
+
+/// A [`Window`] placed on an input of known size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Placement {
+    /// Input size `[h, w]`.
+    pub input: [usize; 2],
+    /// Output size `[h, w]`.
+    pub output: [usize; 2],
+    /// Padding `[top, left, bottom, right]`, with `Same` worked out.
+    pub padding: [usize; 4],
+    /// Extent `[h, w]` in taps.
+    pub kernel_size: [usize; 2],
+    /// Step `[h, w]` between two outputs.
+    pub stride: [usize; 2],
+    /// Step `[h, w]` between two taps.
+    pub dilation: [usize; 2],
+}
+
+impl Placement {
+    /// The position along `axis` (0 = h, 1 = w) that tap `tap` of output `output` reads, counted
+    /// from the input's first pixel: negative, or at least `input[axis]`, inside the padding.
+    ///
+    /// `output < self.output[axis]` and `tap < self.kernel_size[axis]` are the caller's; then
+    /// [`Window::place`] has checked that nothing here overflows, except in `ceil_mode`, where
+    /// the last window may hang over and the sum saturates.
+    #[must_use]
+    pub fn position(&self, axis: usize, output: usize, tap: usize) -> isize {
+        let from_padding = (output * self.stride[axis]).saturating_add(tap * self.dilation[axis]);
+        let signed = isize::try_from(from_padding).unwrap_or(isize::MAX);
+        signed.saturating_sub_unsigned(self.padding[axis])
+    }
+
+    /// Checks that every window sees at least one pixel of the input, as a pool needs: what would
+    /// be the maximum of padding alone?
+    ///
+    /// With a padding smaller than the window's reach that is so, unless the taps are so far apart
+    /// that all of them step over the input. (PyTorch asks for half the kernel size instead,
+    /// which also forbids the one pixel at the bottom and right that keeps a map's size under a
+    /// 2x2 window.)
+    ///
+    /// ```
+    /// # use conv_core::{Padding, Window};
+    /// let window = Window { padding: Padding::Explicit([0, 0, 1, 1]), ..Window::new([2, 2]) };
+    /// assert!(window.place("pool", [13, 13])?.check_sees_input("pool").is_ok());
+    /// let window = Window { padding: Padding::Explicit([0, 0, 2, 2]), ..Window::new([2, 2]) };
+    /// assert!(window.place("pool", [13, 13])?.check_sees_input("pool").is_err());
+    /// # Ok::<(), conv_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PaddingTooLarge`] for a padding at or over the window's reach, [`Error::EmptyWindow`]
+    /// where a dilation steps over the whole input.
+    pub fn check_sees_input(&self, op: &'static str) -> Result<()> {
+        for (side, name) in ["top", "left", "bottom", "right"].into_iter().enumerate() {
+            let axis = side % 2;
+            let most = (self.kernel_size[axis] - 1) * self.dilation[axis];
+            let got = self.padding[side];
+            if got > most {
+                let why = "a window could lie in the padding alone";
+                return Err(Error::PaddingTooLarge {
+                    op,
+                    side: name,
+                    got,
+                    most,
+                    why,
+                });
+            }
+        }
+        for axis in 0..2 {
+            let (input, dilation) = (self.input[axis], self.dilation[axis]);
+            // Only a window that begins in the padding, with taps farther apart than the input is
+            // long, can miss it. Where such a window first passes the input's beginning depends on
+            // its start modulo the dilation, and of `input + 1` windows one misses or two agree.
+            let misses = |&output: &usize| {
+                let start = self.position(axis, output, 0);
+                start < 0
+                    && start.unsigned_abs().next_multiple_of(dilation) - start.unsigned_abs()
+                        >= input
+            };
+            if dilation > input
+                && self.padding[axis] > 0
+                && let Some(output) = (0..self.output[axis].min(input + 1)).find(misses)
+            {
+                return Err(Error::EmptyWindow {
+                    op,
+                    axis: AXES[axis],
+                    output,
+                    dilation,
+                    input,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The input index that the tap reads, or `None` inside zero padding.
+    #[must_use]
+    pub fn index(&self, axis: usize, output: usize, tap: usize) -> Option<usize> {
+        usize::try_from(self.position(axis, output, tap))
+            .ok()
+            .filter(|&i| i < self.input[axis])
+    }
+}
+
+/// The product of `sizes` as a number of elements that a slice can hold, or an error.
+///
+/// # Errors
+///
+/// [`Error::TooLarge`] where the product, in elements of 8 bytes, is over `isize::MAX`.
+pub fn checked_len(op: &'static str, what: &'static str, sizes: &[usize]) -> Result<usize> {
+    // A zero anywhere makes the product 0, even where the other factors would overflow.
+    if sizes.contains(&0) {
+        return Ok(0);
+    }
+    sizes
+        .iter()
+        .try_fold(1usize, |product, &size| product.checked_mul(size))
+        .filter(|&len| len <= isize::MAX as usize / 8)
+        .ok_or(Error::TooLarge { op, what })
+}

@@ -1,0 +1,186 @@
+//! What a convolution, a correlation and a pool can be told beside their tensors.
+
+use crate::error::Result;
+use crate::geometry::{Padding, PaddingValue, Placement, Window};
+
+/// How [`conv2d`](crate::plain::conv2d) moves its weight over the input.
+///
+/// ```
+/// use conv_core::{Conv2dOptions, Padding};
+///
+/// let options = Conv2dOptions { stride: [2, 2], padding: Padding::Same, ..Default::default() };
+/// assert_eq!(options.groups, 1);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Conv2dOptions {
+    /// Step `[h, w]` between two outputs, in input pixels. Default 1.
+    pub stride: [usize; 2],
+    /// Step `[h, w]` between two taps, in input pixels. Default 1: no holes.
+    pub dilation: [usize; 2],
+    /// Number of groups the channels fall into: output channels of a group read only the input
+    /// channels of the same group. Default 1; as many as input channels is a depthwise
+    /// convolution.
+    pub groups: usize,
+    /// How much padding surrounds the input. Default none.
+    pub padding: Padding,
+    /// What the padding is filled with. Default zeros.
+    pub padding_value: PaddingValue,
+}
+
+impl Default for Conv2dOptions {
+    fn default() -> Self {
+        Self {
+            stride: [1, 1],
+            dilation: [1, 1],
+            groups: 1,
+            padding: Padding::Valid,
+            padding_value: PaddingValue::Zeros,
+        }
+    }
+}
+
+impl Conv2dOptions {
+    /// The window that a weight of this `kernel_size` is.
+    #[must_use]
+    pub fn window(&self, kernel_size: [usize; 2]) -> Window {
+        Window {
+            kernel_size,
+            stride: self.stride,
+            dilation: self.dilation,
+            padding: self.padding,
+            ceil_mode: false,
+        }
+    }
+}
+
+/// How [`cross_correlate2d`](crate::cross_correlate2d) and [`convolve2d`](crate::convolve2d) move
+/// their kernel over the input.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CorrelateOptions {
+    /// Step `[h, w]` between two outputs, in input pixels. Default 1.
+    pub stride: [usize; 2],
+    /// How much padding surrounds the input. Default none.
+    pub padding: Padding,
+    /// What the padding is filled with. Default zeros.
+    pub padding_value: PaddingValue,
+}
+
+impl Default for CorrelateOptions {
+    fn default() -> Self {
+        Self {
+            stride: [1, 1],
+            padding: Padding::Valid,
+            padding_value: PaddingValue::Zeros,
+        }
+    }
+}
+
+/// How a max pool moves its window over the input.
+///
+/// Padding counts as minus infinity: it never wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MaxPool2dOptions {
+    /// Extent `[h, w]` of the window in taps.
+    pub kernel_size: [usize; 2],
+    /// Step `[h, w]` between two outputs, in input pixels.
+    pub stride: [usize; 2],
+    /// Step `[h, w]` between two taps, in input pixels.
+    pub dilation: [usize; 2],
+    /// How much padding surrounds the input.
+    pub padding: Padding,
+    /// Round the output size up instead of down: see [`Window::ceil_mode`].
+    pub ceil_mode: bool,
+}
+
+impl MaxPool2dOptions {
+    /// Windows that lie side by side: the stride is the kernel size, without dilation or padding.
+    ///
+    /// ```
+    /// use conv_core::{MaxPool2dOptions, Padding};
+    ///
+    /// // Keeps a 13x13 map at 13x13.
+    /// let options = MaxPool2dOptions {
+    ///     stride: [1, 1],
+    ///     padding: Padding::Explicit([0, 0, 1, 1]),
+    ///     ..MaxPool2dOptions::new([2, 2])
+    /// };
+    /// assert_eq!(options.place("max_pool2d", [13, 13])?.output, [13, 13]);
+    /// # Ok::<(), conv_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn new(kernel_size: [usize; 2]) -> Self {
+        Self {
+            kernel_size,
+            stride: kernel_size,
+            dilation: [1, 1],
+            padding: Padding::Valid,
+            ceil_mode: false,
+        }
+    }
+
+    /// Places the pool's window on an input of size `[h, w]`; every window sees an input pixel.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Window::place`] and of [`Placement::check_sees_input`].
+    pub fn place(&self, op: &'static str, input: [usize; 2]) -> Result<Placement> {
+        let placement = Window {
+            kernel_size: self.kernel_size,
+            stride: self.stride,
+            dilation: self.dilation,
+            padding: self.padding,
+            ceil_mode: self.ceil_mode,
+        }
+        .place(op, input)?;
+        placement.check_sees_input(op)?;
+        Ok(placement)
+    }
+}
+
+/// How an average pool moves its window over the input, and what it divides by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AvgPool2dOptions {
+    /// Extent `[h, w]` of the window in taps.
+    pub kernel_size: [usize; 2],
+    /// Step `[h, w]` between two outputs, in input pixels.
+    pub stride: [usize; 2],
+    /// How much padding surrounds the input. It is filled with zeros.
+    pub padding: Padding,
+    /// Round the output size up instead of down: see [`Window::ceil_mode`].
+    pub ceil_mode: bool,
+    /// Divide by the number of taps in the padded input, as PyTorch does by default; otherwise
+    /// only by those in the input itself. What hangs over the padding in `ceil_mode` never counts.
+    pub count_include_pad: bool,
+}
+
+impl AvgPool2dOptions {
+    /// Windows that lie side by side: the stride is the kernel size, without padding.
+    #[must_use]
+    pub fn new(kernel_size: [usize; 2]) -> Self {
+        Self {
+            kernel_size,
+            stride: kernel_size,
+            padding: Padding::Valid,
+            ceil_mode: false,
+            count_include_pad: true,
+        }
+    }
+
+    /// Places the pool's window on an input of size `[h, w]`; every window sees an input pixel.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Window::place`] and of [`Placement::check_sees_input`].
+    pub fn place(&self, op: &'static str, input: [usize; 2]) -> Result<Placement> {
+        let placement = Window {
+            kernel_size: self.kernel_size,
+            stride: self.stride,
+            padding: self.padding,
+            ceil_mode: self.ceil_mode,
+            ..Window::new(self.kernel_size)
+        }
+        .place(op, input)?;
+        placement.check_sees_input(op)?;
+        Ok(placement)
+    }
+}

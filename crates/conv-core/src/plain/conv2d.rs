@@ -1,0 +1,190 @@
+//! `conv2d` by its definition.
+
+use std::ops::Range;
+
+use ndarray::{Array4, ArrayView1, ArrayView4};
+use rayon::prelude::*;
+
+use super::{contiguous, into_array, zeros};
+use crate::conv2d_shape::Conv2dShape;
+use crate::element::Element;
+use crate::error::Result;
+use crate::geometry::{PaddingValue, Placement};
+use crate::options::Conv2dOptions;
+
+/// Cross-correlation of every picture with every filter; the weight is *not* flipped.
+///
+/// For input `x` `[N, C, H, W]`, weight `w` `[O, C / groups, Kh, Kw]` and bias `b` `[O]`, the
+/// output is `[N, O, H', W']`:
+///
+/// ```text
+/// y[n, o, v, u] = b[o] + sum over c, i, j of
+///     padded[n, g * C / groups + c, v * stride_h + i * dilation_h, u * stride_w + j * dilation_w]
+///     * w[o, c, i, j]
+/// ```
+///
+/// where `g = o / (O / groups)` is the group of the output channel, and `H'` and `W'` are those of
+/// [`Window::place`](crate::Window::place).
+///
+/// The sum starts with the bias and goes over input channels, then kernel rows, then kernel
+/// columns, each product rounded before it is added. Padding takes part with its value, so that
+/// `Zeros` is the same as `Constant(0.0)` for any weight.
+///
+/// ```
+/// use conv_core::{Conv2dOptions, Padding, plain};
+/// use conv_core::ndarray::{Array4, array};
+///
+/// // Two 3x3 filters on a 6x6 picture with three channels.
+/// let picture = Array4::<f32>::ones((1, 3, 6, 6));
+/// let weight = Array4::<f32>::ones((2, 3, 3, 3));
+/// let bias = array![0.0, 0.5];
+/// let valid = plain::conv2d(
+///     picture.view(),
+///     weight.view(),
+///     Some(bias.view()),
+///     &Conv2dOptions::default(),
+/// )?;
+/// assert_eq!(valid.dim(), (1, 2, 4, 4));
+/// assert_eq!(valid[[0, 1, 0, 0]], 27.5);
+///
+/// let options = Conv2dOptions { padding: Padding::Same, ..Default::default() };
+/// let same = plain::conv2d(picture.view(), weight.view(), None, &options)?;
+/// assert_eq!(same.dim(), (1, 2, 6, 6));
+/// assert_eq!(same[[0, 0, 0, 0]], 12.0); // A corner sees four pixels of each channel.
+/// # Ok::<(), conv_core::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// Those of [`Conv2dShape::new`]: shapes that do not fit together or do not fit the options.
+pub fn conv2d<T: Element>(
+    input: ArrayView4<'_, T>,
+    weight: ArrayView4<'_, T>,
+    bias: Option<ArrayView1<'_, T>>,
+    options: &Conv2dOptions,
+) -> Result<Array4<T>> {
+    conv2d_named("conv2d", input, weight, bias, options)
+}
+
+/// [`conv2d`] for callers whose errors carry another name.
+pub(crate) fn conv2d_named<T: Element>(
+    op: &'static str,
+    input: ArrayView4<'_, T>,
+    weight: ArrayView4<'_, T>,
+    bias: Option<ArrayView1<'_, T>>,
+    options: &Conv2dOptions,
+) -> Result<Array4<T>> {
+    let shape = Conv2dShape::new(
+        op,
+        input.dim().into(),
+        weight.dim().into(),
+        bias.map(|bias| bias.len()),
+        options,
+    )?;
+    let mut output = zeros(op, &shape.output())?;
+
+    let Conv2dShape {
+        in_channels,
+        out_channels,
+        groups,
+        placement,
+        ..
+    } = shape;
+    let [height, width] = placement.input;
+    let [kernel_h, kernel_w] = placement.kernel_size;
+    let [output_h, output_w] = placement.output;
+    let group_inputs = in_channels / groups;
+    let group_outputs = out_channels / groups;
+    let padding_value = options.padding_value;
+    let constant = T::from_f64(padding_value.constant());
+    let columns: Vec<Columns> = (0..kernel_w)
+        .map(|tap| Columns::new(&placement, padding_value, tap))
+        .collect();
+
+    let input = contiguous(input);
+    let weight = contiguous(weight);
+    let bias = bias.map(contiguous);
+
+    output
+        .par_chunks_mut(output_w)
+        .enumerate()
+        .for_each(|(index, output_row)| {
+            let (plane, y) = (index / output_h, index % output_h);
+            let (picture, o) = (plane / out_channels, plane % out_channels);
+            let first_channel = picture * in_channels + o / group_outputs * group_inputs;
+            output_row.fill(bias.as_ref().map_or(T::zero(), |bias| bias[o]));
+
+            for c in 0..group_inputs {
+                for i in 0..kernel_h {
+                    let at = placement.position(0, y, i);
+                    let input_row = padding_value.source(at, height).map(|row| {
+                        let start = ((first_channel + c) * height + row) * width;
+                        &input[start..start + width]
+                    });
+                    let weight_row = ((o * group_inputs + c) * kernel_h + i) * kernel_w;
+                    for (columns, &tap) in columns.iter().zip(&weight[weight_row..]) {
+                        match input_row {
+                            Some(row) => columns.accumulate(tap, row, constant, output_row),
+                            None => output_row.iter_mut().for_each(|y| *y += tap * constant),
+                        }
+                    }
+                }
+            }
+        });
+    into_array(op, shape.output(), output)
+}
+
+/// Which input columns one kernel column reads for the outputs of a row.
+///
+/// Worked out once, so that the inner loop needs no check of where the padding begins.
+struct Columns {
+    /// The outputs that read the input itself ...
+    inside: Range<usize>,
+    /// ... from this column on, in steps of `stride`.
+    first: usize,
+    stride: usize,
+    /// The outputs that read padding, each with the column it shows or `None` for the constant.
+    outside: Vec<(usize, Option<usize>)>,
+}
+
+impl Columns {
+    fn new(placement: &Placement, padding_value: PaddingValue, tap: usize) -> Self {
+        let outputs = placement.output[1];
+        let is_inside = |&output: &usize| placement.index(1, output, tap).is_some();
+        let start = (0..outputs).find(is_inside).unwrap_or(outputs);
+        let end = (start..outputs)
+            .find(|output| !is_inside(output))
+            .unwrap_or(outputs);
+        let source = |output| {
+            let at = placement.position(1, output, tap);
+            (output, padding_value.source(at, placement.input[1]))
+        };
+        Self {
+            inside: start..end,
+            first: (start < end)
+                .then(|| placement.index(1, start, tap))
+                .flatten()
+                .unwrap_or(0),
+            stride: placement.stride[1],
+            outside: (0..start).chain(end..outputs).map(source).collect(),
+        }
+    }
+
+    /// Adds `tap * column` to each output of the row.
+    fn accumulate<T: Element>(&self, tap: T, row: &[T], constant: T, output_row: &mut [T]) {
+        for &(output, source) in &self.outside {
+            output_row[output] += tap * source.map_or(constant, |column| row[column]);
+        }
+        let inside = &mut output_row[self.inside.clone()];
+        let row = &row[self.first..];
+        if self.stride == 1 {
+            // Apart from the other case only because this one compiles to SIMD.
+            inside.iter_mut().zip(row).for_each(|(y, &x)| *y += tap * x);
+        } else {
+            inside
+                .iter_mut()
+                .zip(row.iter().step_by(self.stride))
+                .for_each(|(y, &x)| *y += tap * x);
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The definition of every operation: plain nested loops, for f32 and f64.
+//!
+//! What these functions return is what the operation means; every fast path is tested against
+//! them, and they serve as the oracle in f64. They are written to be read, yet run on all threads
+//! of the caller's rayon pool. Each output is summed by one thread in one fixed order, so results
+//! do not depend on the number of threads.
+//!
+//! Pictures are `[N, C, H, W]`, weights `[O, C / groups, Kh, Kw]`. Views may have any strides; the
+//! arrays that come back are in standard layout. A batch of 0 gives an output without elements.
+
+mod adaptive_pool;
+mod avg_pool;
+mod conv2d;
+mod linear;
+mod max_pool;
+mod pad;
+mod upsample;
+
+use std::borrow::Cow;
+
+use ndarray::{Array, ArrayView, Dimension};
+
+pub(crate) use adaptive_pool::bin;
+pub use adaptive_pool::{adaptive_avg_pool2d, adaptive_max_pool2d, global_avg_pool2d};
+pub(crate) use avg_pool::Extent;
+pub use avg_pool::avg_pool2d;
+pub use conv2d::conv2d;
+pub(crate) use conv2d::conv2d_named;
+pub use linear::linear;
+pub use max_pool::{max_pool2d, max_pool2d_with_argmax};
+pub use pad::pad2d;
+pub use upsample::upsample_nearest2d;
+
+use crate::element::Element;
+use crate::error::{Error, Result};
+use crate::geometry::checked_len;
+
+/// The elements in row-major order: borrowed where the view lies so in memory, else copied.
+fn contiguous<T: Copy, D: Dimension>(view: ArrayView<'_, T, D>) -> Cow<'_, [T]> {
+    match view.to_slice() {
+        Some(slice) => Cow::Borrowed(slice),
+        None => Cow::Owned(view.iter().copied().collect()),
+    }
+}
+
+/// Room for an output of this shape, filled with zeros.
+///
+/// A size that no memory holds is an error here and not an abort.
+fn zeros<T: num_traits::Zero + Clone>(op: &'static str, shape: &[usize]) -> Result<Vec<T>> {
+    let too_large = Error::TooLarge {
+        op,
+        what: "the output",
+    };
+    let len = checked_len(op, "the output", shape)?;
+    let mut values = Vec::new();
+    values.try_reserve_exact(len).map_err(|_| too_large)?;
+    values.resize(len, T::zero());
+    Ok(values)
+}
+
+/// Gives `values` their shape, whose product is their number.
+fn into_array<T, const R: usize, D: Dimension>(
+    op: &'static str,
+    shape: [usize; R],
+    values: Vec<T>,
+) -> Result<Array<T, D>>
+where
+    [usize; R]: ndarray::IntoDimension<Dim = D>,
+{
+    // Fails only where the shape does not fit the machine's arithmetic.
+    Array::from_shape_vec(shape, values).map_err(|_| Error::TooLarge {
+        op,
+        what: "the output",
+    })
+}
+
+/// A count as a number to divide by.
+fn count<T: Element>(taps: usize) -> T {
+    T::from_f64(taps as f64)
+}

@@ -1,0 +1,83 @@
+//! Padding as an operation of its own.
+
+use ndarray::{Array4, ArrayView4};
+use rayon::prelude::*;
+
+use super::{contiguous, into_array, zeros};
+use crate::element::Element;
+use crate::error::{Error, Result};
+use crate::geometry::PaddingValue;
+
+/// Surrounds each plane with `padding` `[top, left, bottom, right]` pixels: `[N, C, H, W]` to
+/// `[N, C, top + H + bottom, left + W + right]`.
+///
+/// ```text
+/// y[n, c, v, u] = x[n, c, source(v - top), source(u - left)]
+/// ```
+///
+/// with [`PaddingValue::source`], and the constant where there is none.
+///
+/// ```
+/// use conv_core::{PaddingValue, plain};
+/// use conv_core::ndarray::array;
+///
+/// let input = array![[[[1.0, 2.0, 3.0]]]];
+/// let padded = plain::pad2d(input.view(), [0, 2, 0, 1], PaddingValue::Reflect)?;
+/// assert_eq!(padded, array![[[[3.0, 2.0, 1.0, 2.0, 3.0, 2.0]]]]);
+/// # Ok::<(), conv_core::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`Error::Zero`] where the input has no pixel, those of [`PaddingValue::check`], and
+/// [`Error::TooLarge`] for an output that memory does not hold.
+pub fn pad2d<T: Element>(
+    input: ArrayView4<'_, T>,
+    padding: [usize; 4],
+    value: PaddingValue,
+) -> Result<Array4<T>> {
+    let op = "pad2d";
+    let (batch, channels, height, width) = input.dim();
+    if height == 0 || width == 0 {
+        return Err(Error::Zero {
+            op,
+            what: "input size",
+        });
+    }
+    value.check(op, [height, width], padding)?;
+    let [top, left, bottom, right] = padding;
+    let padded = |before: usize, len: usize, after: usize| {
+        let size = before
+            .checked_add(len)
+            .and_then(|size| size.checked_add(after));
+        size.ok_or(Error::TooLarge {
+            op,
+            what: "the output",
+        })
+    };
+    let (output_h, output_w) = (padded(top, height, bottom)?, padded(left, width, right)?);
+    let shape = [batch, channels, output_h, output_w];
+    let mut output: Vec<T> = zeros(op, &shape)?;
+
+    // Where output `at` along an axis comes from. The sizes fit `isize`, as the output is allocated.
+    let source = |at: usize, before: usize, len: usize| {
+        value.source((at as isize).wrapping_sub_unsigned(before), len)
+    };
+    let constant = T::from_f64(value.constant());
+    let input = contiguous(input);
+    output
+        .par_chunks_mut(output_w)
+        .enumerate()
+        .for_each(|(index, output_row)| {
+            let (plane, y) = (index / output_h, index % output_h);
+            let row =
+                source(y, top, height).map(|row| &input[(plane * height + row) * width..][..width]);
+            for (x, pixel) in output_row.iter_mut().enumerate() {
+                let column = source(x, left, width);
+                *pixel = row
+                    .zip(column)
+                    .map_or(constant, |(row, column)| row[column]);
+            }
+        });
+    into_array(op, shape, output)
+}

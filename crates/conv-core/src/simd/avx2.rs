@@ -1,0 +1,118 @@
+//! AVX2 with FMA: eight lanes, sixteen registers; a tile of 6 pixels by 16 channels uses fifteen.
+
+use std::arch::x86_64::{
+    __m256, _mm256_broadcast_ss, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps,
+    _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps,
+};
+
+use super::Simd;
+use super::microkernel::{Kernels, Tile, burn, tile};
+
+/// Must name what the `#[target_feature]` lines below name.
+pub(crate) fn detected() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2;
+
+impl Simd for Avx2 {
+    const LANES: usize = 8;
+    type V = __m256;
+
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> Self::V {
+        // SAFETY: AVX2 is there.
+        unsafe { _mm256_set1_ps(x) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self::V {
+        // SAFETY: AVX2 is there; eight numbers are readable.
+        unsafe { _mm256_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn broadcast(from: *const f32) -> Self::V {
+        // SAFETY: AVX2 is there; one number is readable.
+        unsafe { _mm256_broadcast_ss(&*from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(to: *mut f32, v: Self::V) {
+        // SAFETY: AVX2 is there; eight numbers are writable.
+        unsafe { _mm256_storeu_ps(to, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        // SAFETY: FMA is there.
+        unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    unsafe fn positive_part(x: Self::V) -> Self::V {
+        // SAFETY: AVX2 is there. The second operand is returned where one is NaN.
+        unsafe { _mm256_max_ps(_mm256_setzero_ps(), x) }
+    }
+
+    #[inline(always)]
+    unsafe fn negative_part(x: Self::V) -> Self::V {
+        // SAFETY: AVX2 is there. The second operand is returned where one is NaN.
+        unsafe { _mm256_min_ps(_mm256_setzero_ps(), x) }
+    }
+}
+
+#[target_feature(enable = "avx2,fma")]
+unsafe fn shell<const MR: usize, const PANELS: usize, const BLOCK: usize, const PIXEL: usize>(
+    operands: &Tile,
+) {
+    // SAFETY: the caller's, passed on; two registers hold a block of sixteen.
+    unsafe { tile::<Avx2, MR, PANELS, 2, BLOCK, PIXEL>(operands) }
+}
+
+#[target_feature(enable = "avx2,fma")]
+unsafe fn burn_avx2(iterations: u64) -> u64 {
+    // SAFETY: AVX2 and FMA are there, as this function's caller has checked.
+    unsafe { burn::<Avx2, 12>(iterations) }
+}
+
+/// See [`Isa::vectorize`](super::Isa::vectorize).
+///
+/// # Safety
+///
+/// The instruction set is there.
+#[target_feature(enable = "avx2,fma")]
+pub(crate) unsafe fn vectorize<R>(body: impl FnOnce() -> R) -> R {
+    body()
+}
+
+pub(crate) static KERNELS: Kernels = Kernels {
+    most_pixels: 6,
+    most_panels: 1,
+    blocked: &[&[
+        shell::<1, 1, 16, 16>,
+        shell::<2, 1, 16, 16>,
+        shell::<3, 1, 16, 16>,
+        shell::<4, 1, 16, 16>,
+        shell::<5, 1, 16, 16>,
+        shell::<6, 1, 16, 16>,
+    ]],
+    blocked_strided: &[&[
+        shell::<1, 1, 16, 0>,
+        shell::<2, 1, 16, 0>,
+        shell::<3, 1, 16, 0>,
+        shell::<4, 1, 16, 0>,
+        shell::<5, 1, 16, 0>,
+        shell::<6, 1, 16, 0>,
+    ]],
+    planar: &[&[
+        shell::<1, 1, 1, 0>,
+        shell::<2, 1, 1, 0>,
+        shell::<3, 1, 1, 0>,
+        shell::<4, 1, 1, 0>,
+        shell::<5, 1, 1, 0>,
+        shell::<6, 1, 1, 0>,
+    ]],
+    burn: burn_avx2,
+};

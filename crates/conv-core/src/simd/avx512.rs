@@ -1,0 +1,201 @@
+//! AVX-512: sixteen lanes, 32 registers; a tile of 14 pixels by 32 channels uses 31.
+
+use std::arch::x86_64::{
+    __m512, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_max_ps, _mm512_min_ps, _mm512_set1_ps,
+    _mm512_setzero_ps, _mm512_storeu_ps,
+};
+
+use super::Simd;
+use super::microkernel::{Kernels, Tile, burn, tile};
+
+/// Must name what the `#[target_feature]` lines below name.
+pub(crate) fn detected() -> bool {
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512;
+
+impl Simd for Avx512 {
+    const LANES: usize = 16;
+    type V = __m512;
+
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> Self::V {
+        // SAFETY: AVX-512 is there.
+        unsafe { _mm512_set1_ps(x) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self::V {
+        // SAFETY: AVX-512 is there; sixteen numbers are readable.
+        unsafe { _mm512_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn broadcast(from: *const f32) -> Self::V {
+        // SAFETY: AVX-512 is there; one number is readable.
+        unsafe { _mm512_set1_ps(from.read()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(to: *mut f32, v: Self::V) {
+        // SAFETY: AVX-512 is there; sixteen numbers are writable.
+        unsafe { _mm512_storeu_ps(to, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        // SAFETY: AVX-512 is there.
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    unsafe fn positive_part(x: Self::V) -> Self::V {
+        // SAFETY: AVX-512 is there. The second operand is returned where one is NaN.
+        unsafe { _mm512_max_ps(_mm512_setzero_ps(), x) }
+    }
+
+    #[inline(always)]
+    unsafe fn negative_part(x: Self::V) -> Self::V {
+        // SAFETY: AVX-512 is there. The second operand is returned where one is NaN.
+        unsafe { _mm512_min_ps(_mm512_setzero_ps(), x) }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+unsafe fn shell<const MR: usize, const PANELS: usize, const BLOCK: usize, const PIXEL: usize>(
+    operands: &Tile,
+) {
+    // SAFETY: the caller's, passed on; one register holds a block of sixteen.
+    unsafe { tile::<Avx512, MR, PANELS, 1, BLOCK, PIXEL>(operands) }
+}
+
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+unsafe fn burn_avx512(iterations: u64) -> u64 {
+    // SAFETY: AVX-512 is there, as this function's caller has checked.
+    unsafe { burn::<Avx512, 24>(iterations) }
+}
+
+/// See [`Isa::vectorize`](super::Isa::vectorize).
+///
+/// # Safety
+///
+/// The instruction set is there.
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+pub(crate) unsafe fn vectorize<R>(body: impl FnOnce() -> R) -> R {
+    body()
+}
+
+pub(crate) static KERNELS: Kernels = Kernels {
+    most_pixels: 14,
+    most_panels: 2,
+    blocked: &[
+        &[
+            shell::<1, 1, 16, 16>,
+            shell::<2, 1, 16, 16>,
+            shell::<3, 1, 16, 16>,
+            shell::<4, 1, 16, 16>,
+            shell::<5, 1, 16, 16>,
+            shell::<6, 1, 16, 16>,
+            shell::<7, 1, 16, 16>,
+            shell::<8, 1, 16, 16>,
+            shell::<9, 1, 16, 16>,
+            shell::<10, 1, 16, 16>,
+            shell::<11, 1, 16, 16>,
+            shell::<12, 1, 16, 16>,
+            shell::<13, 1, 16, 16>,
+            shell::<14, 1, 16, 16>,
+        ],
+        &[
+            shell::<1, 2, 16, 16>,
+            shell::<2, 2, 16, 16>,
+            shell::<3, 2, 16, 16>,
+            shell::<4, 2, 16, 16>,
+            shell::<5, 2, 16, 16>,
+            shell::<6, 2, 16, 16>,
+            shell::<7, 2, 16, 16>,
+            shell::<8, 2, 16, 16>,
+            shell::<9, 2, 16, 16>,
+            shell::<10, 2, 16, 16>,
+            shell::<11, 2, 16, 16>,
+            shell::<12, 2, 16, 16>,
+            shell::<13, 2, 16, 16>,
+            shell::<14, 2, 16, 16>,
+        ],
+    ],
+    blocked_strided: &[
+        &[
+            shell::<1, 1, 16, 0>,
+            shell::<2, 1, 16, 0>,
+            shell::<3, 1, 16, 0>,
+            shell::<4, 1, 16, 0>,
+            shell::<5, 1, 16, 0>,
+            shell::<6, 1, 16, 0>,
+            shell::<7, 1, 16, 0>,
+            shell::<8, 1, 16, 0>,
+            shell::<9, 1, 16, 0>,
+            shell::<10, 1, 16, 0>,
+            shell::<11, 1, 16, 0>,
+            shell::<12, 1, 16, 0>,
+            shell::<13, 1, 16, 0>,
+            shell::<14, 1, 16, 0>,
+        ],
+        &[
+            shell::<1, 2, 16, 0>,
+            shell::<2, 2, 16, 0>,
+            shell::<3, 2, 16, 0>,
+            shell::<4, 2, 16, 0>,
+            shell::<5, 2, 16, 0>,
+            shell::<6, 2, 16, 0>,
+            shell::<7, 2, 16, 0>,
+            shell::<8, 2, 16, 0>,
+            shell::<9, 2, 16, 0>,
+            shell::<10, 2, 16, 0>,
+            shell::<11, 2, 16, 0>,
+            shell::<12, 2, 16, 0>,
+            shell::<13, 2, 16, 0>,
+            shell::<14, 2, 16, 0>,
+        ],
+    ],
+    planar: &[
+        &[
+            shell::<1, 1, 1, 0>,
+            shell::<2, 1, 1, 0>,
+            shell::<3, 1, 1, 0>,
+            shell::<4, 1, 1, 0>,
+            shell::<5, 1, 1, 0>,
+            shell::<6, 1, 1, 0>,
+            shell::<7, 1, 1, 0>,
+            shell::<8, 1, 1, 0>,
+            shell::<9, 1, 1, 0>,
+            shell::<10, 1, 1, 0>,
+            shell::<11, 1, 1, 0>,
+            shell::<12, 1, 1, 0>,
+            shell::<13, 1, 1, 0>,
+            shell::<14, 1, 1, 0>,
+        ],
+        &[
+            shell::<1, 2, 1, 0>,
+            shell::<2, 2, 1, 0>,
+            shell::<3, 2, 1, 0>,
+            shell::<4, 2, 1, 0>,
+            shell::<5, 2, 1, 0>,
+            shell::<6, 2, 1, 0>,
+            shell::<7, 2, 1, 0>,
+            shell::<8, 2, 1, 0>,
+            shell::<9, 2, 1, 0>,
+            shell::<10, 2, 1, 0>,
+            shell::<11, 2, 1, 0>,
+            shell::<12, 2, 1, 0>,
+            shell::<13, 2, 1, 0>,
+            shell::<14, 2, 1, 0>,
+        ],
+    ],
+    burn: burn_avx512,
+};

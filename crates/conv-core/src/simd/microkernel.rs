@@ -1,0 +1,202 @@
+//! The register-tiled micro-kernel: every convolution's inner loop.
+//!
+//! One call computes a tile of `MR` output pixels by `PANELS * 16` output channels and keeps all
+//! of it in registers over the whole reduction. Per step `k` of the reduction it loads the 16
+//! weights of each panel once and broadcasts one input number per pixel:
+//!
+//! ```text
+//! acc[pixel][lane] += input[pixel][k] * weight[k][lane]
+//! ```
+//!
+//! The reduction walks channel blocks, then kernel rows, then kernel columns, then the `BLOCK`
+//! channels of a block (16 in NCHW16c, 1 in planar NCHW). So each output's sum has one order,
+//! whatever the tile, the split of work and the number of threads.
+//!
+//! Tile sizes: the accumulators of 6 x 16 on AVX2 (12 of 16 registers) and of 14 x 32 on AVX-512
+//! (28 of 32) leave room for the weights and one broadcast, and are enough independent chains to
+//! hide the latency of the multiply-add.
+
+use super::Simd;
+use crate::activation::Activation;
+
+/// The operands of one tile. Steps are in numbers, not bytes.
+pub(crate) struct Tile {
+    /// The input number at the first pixel, first tap, first channel.
+    pub(crate) input: *const f32,
+    /// From the input of one output pixel to that of the next (read where `PIXEL` is 0).
+    pub(crate) input_pixel: usize,
+    /// From one channel block to the next.
+    pub(crate) input_block: usize,
+    /// From one tap row to the next.
+    pub(crate) input_row: usize,
+    /// From one tap to the next in a row.
+    pub(crate) input_tap: usize,
+    /// Channel blocks, tap rows and taps in a row.
+    pub(crate) blocks: usize,
+    pub(crate) kernel_size: [usize; 2],
+    /// Packed weights of the first panel: `[blocks][kh][kw][BLOCK][16]`.
+    pub(crate) weight: *const f32,
+    /// From one panel's weights to the next.
+    pub(crate) weight_panel: usize,
+    /// Bias of the first panel, or null: the sum then starts from what the output holds, which an
+    /// earlier call over other channel blocks has left there.
+    pub(crate) bias: *const f32,
+    /// First output pixel of the first panel; its 16 channels lie together, pixels 16 apart.
+    pub(crate) output: *mut f32,
+    /// From one panel's output to the next.
+    pub(crate) output_panel: usize,
+    /// Applied before the store.
+    pub(crate) activation: Activation,
+}
+
+/// An instantiation of [`tile`].
+pub(crate) type Kernel = unsafe fn(&Tile);
+
+/// The instantiations for one instruction set, indexed `[panels - 1][pixels - 1]`.
+pub(crate) struct Kernels {
+    /// Pixels of the largest tile.
+    pub(crate) most_pixels: usize,
+    /// Panels of the largest tile.
+    pub(crate) most_panels: usize,
+    /// NCHW16c input, neighbouring outputs read neighbouring pixels.
+    pub(crate) blocked: &'static [&'static [Kernel]],
+    /// NCHW16c input, any step between pixels.
+    pub(crate) blocked_strided: &'static [&'static [Kernel]],
+    /// Planar NCHW input, any step between pixels.
+    pub(crate) planar: &'static [&'static [Kernel]],
+    /// The peak calibrator: see [`burn`].
+    pub(crate) burn: unsafe fn(u64) -> u64,
+}
+
+/// Computes one tile.
+///
+/// `VECTORS` registers make a panel of 16 channels. `PIXEL` is the input's step from pixel to
+/// pixel where it is known when compiling, which turns it into part of an address; 0 reads it from
+/// the operands.
+///
+/// # Safety
+///
+/// The instruction set is there, and the operands' pointers are good for everything that the steps
+/// and counts reach: `input` for reading `MR` pixels of every tap and block, `weight` and `bias`
+/// for reading `PANELS` panels, `output` for reading and writing `PANELS` times `MR * 16` numbers.
+#[inline(always)]
+pub(crate) unsafe fn tile<
+    S: Simd,
+    const MR: usize,
+    const PANELS: usize,
+    const VECTORS: usize,
+    const BLOCK: usize,
+    const PIXEL: usize,
+>(
+    t: &Tile,
+) {
+    const { assert!(VECTORS * S::LANES == 16) };
+    let pixel = if PIXEL == 0 { t.input_pixel } else { PIXEL };
+
+    // SAFETY: the caller's: every offset below is one that the operands' counts reach.
+    unsafe {
+        let mut acc = [[[S::splat(0.0); VECTORS]; PANELS]; MR];
+        for r in 0..MR {
+            for p in 0..PANELS {
+                for v in 0..VECTORS {
+                    acc[r][p][v] = if t.bias.is_null() {
+                        S::load(t.output.add(p * t.output_panel + r * 16 + v * S::LANES))
+                    } else {
+                        S::load(t.bias.add(p * 16 + v * S::LANES))
+                    };
+                }
+            }
+        }
+
+        let mut weight = t.weight;
+        let mut block = t.input;
+        for _ in 0..t.blocks {
+            let mut row = block;
+            for _ in 0..t.kernel_size[0] {
+                let mut tap = row;
+                for _ in 0..t.kernel_size[1] {
+                    for k in 0..BLOCK {
+                        let mut w = [[S::splat(0.0); VECTORS]; PANELS];
+                        for p in 0..PANELS {
+                            for v in 0..VECTORS {
+                                let at = p * t.weight_panel + k * 16 + v * S::LANES;
+                                w[p][v] = S::load(weight.add(at));
+                            }
+                        }
+                        for r in 0..MR {
+                            let x = S::broadcast(tap.add(r * pixel + k));
+                            for p in 0..PANELS {
+                                for v in 0..VECTORS {
+                                    acc[r][p][v] = S::mul_add(x, w[p][v], acc[r][p][v]);
+                                }
+                            }
+                        }
+                    }
+                    weight = weight.add(BLOCK * 16);
+                    tap = tap.wrapping_add(t.input_tap);
+                }
+                row = row.wrapping_add(t.input_row);
+            }
+            block = block.wrapping_add(t.input_block);
+        }
+
+        match t.activation {
+            Activation::Identity => {}
+            Activation::Relu => {
+                for r in 0..MR {
+                    for p in 0..PANELS {
+                        for v in 0..VECTORS {
+                            acc[r][p][v] = S::positive_part(acc[r][p][v]);
+                        }
+                    }
+                }
+            }
+            Activation::LeakyRelu(slope) => {
+                // One of the two parts is zero, so the sum is exact.
+                let slope = S::splat(slope);
+                for r in 0..MR {
+                    for p in 0..PANELS {
+                        for v in 0..VECTORS {
+                            let x = acc[r][p][v];
+                            acc[r][p][v] =
+                                S::mul_add(slope, S::negative_part(x), S::positive_part(x));
+                        }
+                    }
+                }
+            }
+        }
+        for r in 0..MR {
+            for p in 0..PANELS {
+                for v in 0..VECTORS {
+                    let at = p * t.output_panel + r * 16 + v * S::LANES;
+                    S::store(t.output.add(at), acc[r][p][v]);
+                }
+            }
+        }
+    }
+}
+
+/// Runs `CHAINS` independent chains of multiply-adds, `iterations` long, and returns the number of
+/// lanes that one iteration computed.
+///
+/// # Safety
+///
+/// The instruction set is there.
+#[inline(always)]
+pub(crate) unsafe fn burn<S: Simd, const CHAINS: usize>(iterations: u64) -> u64 {
+    // SAFETY: the caller's: the instruction set is there.
+    unsafe {
+        let (a, b) = (
+            S::splat(std::hint::black_box(0.999)),
+            S::splat(std::hint::black_box(0.1)),
+        );
+        let mut acc = [S::splat(0.5); CHAINS];
+        for _ in 0..iterations {
+            for chain in &mut acc {
+                *chain = S::mul_add(*chain, a, b);
+            }
+        }
+        std::hint::black_box(acc);
+    }
+    (CHAINS * S::LANES) as u64
+}

@@ -1,0 +1,217 @@
+//! Instruction sets: what the machine has, as tokens that exist only after detection.
+//!
+//! A kernel is written once, generic over [`Simd`], and instantiated in a file an instruction set.
+//! This file is the only one that knows the list. The `#[target_feature]` line of each file stands
+//! beside the detection that it must match.
+
+mod scalar;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+
+pub(crate) mod microkernel;
+
+use crate::error::{Error, Result};
+use microkernel::Kernels;
+
+/// The environment variable that forces an instruction set: `avx512`, `avx2`, `neon` or `scalar`.
+pub const ISA_VARIABLE: &str = "CONVOXIDE_ISA";
+
+/// An instruction set that this machine has.
+///
+/// A value of this type is the proof: it can only be made after detection, so code that holds one
+/// may call the functions compiled for it.
+///
+/// ```
+/// use conv_core::Isa;
+/// assert!(Isa::available().contains(&Isa::best()));
+/// assert_eq!(Isa::named("scalar")?.name(), "scalar");
+/// assert!(Isa::named("mmx").is_err());
+/// # Ok::<(), conv_core::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Isa(Kind);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    Scalar,
+}
+
+impl Isa {
+    /// Every instruction set that this machine has, the fastest first. Portable code is always
+    /// the last of them.
+    #[must_use]
+    pub fn available() -> Vec<Self> {
+        let kinds = [
+            #[cfg(target_arch = "x86_64")]
+            (Kind::Avx512, avx512::detected()),
+            #[cfg(target_arch = "x86_64")]
+            (Kind::Avx2, avx2::detected()),
+            #[cfg(target_arch = "aarch64")]
+            (Kind::Neon, neon::detected()),
+            (Kind::Scalar, true),
+        ];
+        kinds
+            .into_iter()
+            .filter(|&(_, detected)| detected)
+            .map(|(kind, _)| Self(kind))
+            .collect()
+    }
+
+    /// The fastest instruction set of this machine.
+    #[must_use]
+    pub fn best() -> Self {
+        Self::available()
+            .first()
+            .copied()
+            .unwrap_or(Self(Kind::Scalar))
+    }
+
+    /// The instruction set of this name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InstructionSet`] where there is none of that name on this machine.
+    pub fn named(name: &str) -> Result<Self> {
+        let available = Self::available();
+        available
+            .iter()
+            .copied()
+            .find(|isa| isa.name() == name)
+            .ok_or_else(|| Error::InstructionSet {
+                name: name.to_owned(),
+                available: available.iter().map(|isa| isa.name()).collect(),
+            })
+    }
+
+    /// The instruction set that [`ISA_VARIABLE`] names, or the fastest where it is not set.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InstructionSet`] where the variable names one that this machine does not have.
+    pub fn from_env() -> Result<Self> {
+        match std::env::var_os(ISA_VARIABLE) {
+            Some(name) if !name.is_empty() => Self::named(&name.to_string_lossy()),
+            _ => Ok(Self::best()),
+        }
+    }
+
+    /// Its name, as [`named`](Self::named) takes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => "neon",
+            Kind::Scalar => "scalar",
+        }
+    }
+
+    /// The micro-kernels compiled for it.
+    pub(crate) fn kernels(self) -> &'static Kernels {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => &avx512::KERNELS,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => &avx2::KERNELS,
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => &neon::KERNELS,
+            Kind::Scalar => &scalar::KERNELS,
+        }
+    }
+
+    /// Calls `body` compiled for this instruction set, for loops that the compiler vectorises by
+    /// itself. `body` should be an `#[inline(always)]` closure: one that stays a call of its own
+    /// is compiled for the least machine of the target.
+    #[inline(always)]
+    pub(crate) fn vectorize<R>(self, body: impl FnOnce() -> R) -> R {
+        match self.0 {
+            // SAFETY: the value exists only after detection.
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => unsafe { avx512::vectorize(body) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => unsafe { avx2::vectorize(body) },
+            // NEON is part of every aarch64 target, so the compiler uses it already.
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => body(),
+            Kind::Scalar => body(),
+        }
+    }
+
+    /// Runs `iterations` rounds of independent multiply-adds on one core, none of which touches
+    /// memory, and returns how many floating-point operations that was.
+    ///
+    /// A benchmark times this call to learn the peak of the machine in the same minute as it times
+    /// a kernel: an absolute time means nothing on a shared machine.
+    #[must_use]
+    pub fn burn(self, iterations: u64) -> u64 {
+        let kernels = self.kernels();
+        // SAFETY: `self` exists only after detection of the instruction set that `burn` needs.
+        let lanes = unsafe { (kernels.burn)(iterations) };
+        iterations * lanes * 2
+    }
+}
+
+impl std::fmt::Display for Isa {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A register of `f32` lanes and the few operations that the kernels need.
+///
+/// Every method is `#[inline(always)]` in its implementations: the intrinsics may only be inlined
+/// into a function with the same `#[target_feature]`, so a method that stays a call of its own
+/// would cost ten times what it computes.
+///
+/// # Safety
+///
+/// The methods may be called only where the instruction set is known to be there: inside a
+/// function with its `#[target_feature]`, reached through an [`Isa`].
+pub(crate) trait Simd: Copy + 'static {
+    /// Lanes of a register: a divisor of 16.
+    const LANES: usize;
+    /// The register.
+    type V: Copy;
+
+    /// All lanes `x`.
+    unsafe fn splat(x: f32) -> Self::V;
+    /// `LANES` numbers from `from`, which needs no alignment.
+    ///
+    /// # Safety
+    ///
+    /// `from` must be readable for `LANES` numbers.
+    unsafe fn load(from: *const f32) -> Self::V;
+    /// All lanes the number at `from`.
+    ///
+    /// # Safety
+    ///
+    /// `from` must be readable.
+    unsafe fn broadcast(from: *const f32) -> Self::V;
+    /// Writes the lanes to `to`, which needs no alignment.
+    ///
+    /// # Safety
+    ///
+    /// `to` must be writable for `LANES` numbers.
+    unsafe fn store(to: *mut f32, v: Self::V);
+    /// `a * b + c`, rounded once where the machine can.
+    unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// The larger of `0` and `x`; `NaN` stays `NaN`.
+    unsafe fn positive_part(x: Self::V) -> Self::V;
+    /// The smaller of `0` and `x`; `NaN` stays `NaN`.
+    unsafe fn negative_part(x: Self::V) -> Self::V;
+}

@@ -1,0 +1,114 @@
+//! NEON: four lanes, 32 registers; a tile of 6 pixels by 16 channels uses 29.
+
+use std::arch::aarch64::{
+    float32x4_t, vbslq_f32, vcgeq_f32, vcleq_f32, vdupq_n_f32, vfmaq_f32, vld1q_dup_f32, vld1q_f32,
+    vst1q_f32,
+};
+
+use super::Simd;
+use super::microkernel::{Kernels, Tile, burn, tile};
+
+/// Must name what the `#[target_feature]` lines below name.
+pub(crate) fn detected() -> bool {
+    std::arch::is_aarch64_feature_detected!("neon")
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Neon;
+
+impl Simd for Neon {
+    const LANES: usize = 4;
+    type V = float32x4_t;
+
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> Self::V {
+        // SAFETY: NEON is there.
+        unsafe { vdupq_n_f32(x) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self::V {
+        // SAFETY: NEON is there; four numbers are readable.
+        unsafe { vld1q_f32(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn broadcast(from: *const f32) -> Self::V {
+        // SAFETY: NEON is there; one number is readable.
+        unsafe { vld1q_dup_f32(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(to: *mut f32, v: Self::V) {
+        // SAFETY: NEON is there; four numbers are writable.
+        unsafe { vst1q_f32(to, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        // SAFETY: NEON is there.
+        unsafe { vfmaq_f32(c, a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn positive_part(x: Self::V) -> Self::V {
+        // SAFETY: NEON is there. A comparison with NaN is false, so NaN stays.
+        unsafe {
+            let zero = vdupq_n_f32(0.0);
+            vbslq_f32(vcleq_f32(x, zero), zero, x)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn negative_part(x: Self::V) -> Self::V {
+        // SAFETY: NEON is there. A comparison with NaN is false, so NaN stays.
+        unsafe {
+            let zero = vdupq_n_f32(0.0);
+            vbslq_f32(vcgeq_f32(x, zero), zero, x)
+        }
+    }
+}
+
+#[target_feature(enable = "neon")]
+unsafe fn shell<const MR: usize, const PANELS: usize, const BLOCK: usize, const PIXEL: usize>(
+    operands: &Tile,
+) {
+    // SAFETY: the caller's, passed on; four registers hold a block of sixteen.
+    unsafe { tile::<Neon, MR, PANELS, 4, BLOCK, PIXEL>(operands) }
+}
+
+#[target_feature(enable = "neon")]
+unsafe fn burn_neon(iterations: u64) -> u64 {
+    // SAFETY: NEON is there, as this function's caller has checked.
+    unsafe { burn::<Neon, 24>(iterations) }
+}
+
+pub(crate) static KERNELS: Kernels = Kernels {
+    most_pixels: 6,
+    most_panels: 1,
+    blocked: &[&[
+        shell::<1, 1, 16, 16>,
+        shell::<2, 1, 16, 16>,
+        shell::<3, 1, 16, 16>,
+        shell::<4, 1, 16, 16>,
+        shell::<5, 1, 16, 16>,
+        shell::<6, 1, 16, 16>,
+    ]],
+    blocked_strided: &[&[
+        shell::<1, 1, 16, 0>,
+        shell::<2, 1, 16, 0>,
+        shell::<3, 1, 16, 0>,
+        shell::<4, 1, 16, 0>,
+        shell::<5, 1, 16, 0>,
+        shell::<6, 1, 16, 0>,
+    ]],
+    planar: &[&[
+        shell::<1, 1, 1, 0>,
+        shell::<2, 1, 1, 0>,
+        shell::<3, 1, 1, 0>,
+        shell::<4, 1, 1, 0>,
+        shell::<5, 1, 1, 0>,
+        shell::<6, 1, 1, 0>,
+    ]],
+    burn: burn_neon,
+};

@@ -1,0 +1,73 @@
+//! Portable code: sixteen lanes as an array, which the compiler turns into what the target has.
+
+use super::Simd;
+use super::microkernel::{Kernels, Tile, burn, tile};
+
+#[derive(Clone, Copy)]
+pub(crate) struct Scalar;
+
+impl Simd for Scalar {
+    const LANES: usize = 16;
+    type V = [f32; 16];
+
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> Self::V {
+        [x; 16]
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self::V {
+        // SAFETY: the caller's: sixteen numbers are readable; an array of f32 has their alignment.
+        unsafe { from.cast::<[f32; 16]>().read() }
+    }
+
+    #[inline(always)]
+    unsafe fn broadcast(from: *const f32) -> Self::V {
+        // SAFETY: the caller's: one number is readable.
+        [unsafe { from.read() }; 16]
+    }
+
+    #[inline(always)]
+    unsafe fn store(to: *mut f32, v: Self::V) {
+        // SAFETY: the caller's: sixteen numbers are writable.
+        unsafe { to.cast::<[f32; 16]>().write(v) }
+    }
+
+    #[inline(always)]
+    unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        // Two roundings: a fused multiply-add without the instruction is a call into libm.
+        std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+
+    #[inline(always)]
+    unsafe fn positive_part(x: Self::V) -> Self::V {
+        x.map(|x| if x <= 0.0 { 0.0 } else { x })
+    }
+
+    #[inline(always)]
+    unsafe fn negative_part(x: Self::V) -> Self::V {
+        x.map(|x| if x >= 0.0 { 0.0 } else { x })
+    }
+}
+
+/// The shell of an instantiation: nothing to detect here.
+unsafe fn shell<const MR: usize, const PANELS: usize, const BLOCK: usize, const PIXEL: usize>(
+    operands: &Tile,
+) {
+    // SAFETY: the caller's, passed on.
+    unsafe { tile::<Scalar, MR, PANELS, 1, BLOCK, PIXEL>(operands) }
+}
+
+unsafe fn burn_scalar(iterations: u64) -> u64 {
+    // SAFETY: portable code needs no instruction set.
+    unsafe { burn::<Scalar, 2>(iterations) }
+}
+
+pub(crate) static KERNELS: Kernels = Kernels {
+    most_pixels: 2,
+    most_panels: 1,
+    blocked: &[&[shell::<1, 1, 16, 16>, shell::<2, 1, 16, 16>]],
+    blocked_strided: &[&[shell::<1, 1, 16, 0>, shell::<2, 1, 16, 0>]],
+    planar: &[&[shell::<1, 1, 1, 0>, shell::<2, 1, 1, 0>]],
+    burn: burn_scalar,
+};

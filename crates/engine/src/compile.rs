@@ -1,0 +1,450 @@
+//! From a graph to steps: folding, fusing, packing.
+//!
+//! - A batch normalisation, or an affine layer, behind a convolution or dense layer that nothing
+//!   else reads becomes part of its weights; the arithmetic is in f64, rounded once.
+//! - A ReLU or leaky ReLU behind such a layer becomes part of its store.
+//! - Dropout is the identity and vanishes.
+
+use conv_core::blocked::{BLOCK, Buffer, PackedConv2d};
+use conv_core::{Activation, Conv2dOptions, Isa, PaddingValue};
+use ndarray::{ArrayD, Axis};
+use nn_layers::{BatchNorm2d, Epsilon, Graph, Node, NodeId, Op, Params};
+
+use crate::error::{Error, Result};
+use crate::step::{Kernel, Step};
+
+/// The steps of a graph, in order, and which of them make its outputs.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) outputs: Vec<usize>,
+}
+
+/// Compiles; takes the parameters out of `params` as it packs them.
+pub(crate) fn compile(graph: &Graph, mut params: Params<f32>, isa: Isa) -> Result<Program> {
+    params.check(graph)?;
+    let drafts = fuse(graph, &mut params)?;
+    let mut program = Lowering {
+        isa,
+        steps: Vec::new(),
+        planar: Vec::new(),
+        blocked: Vec::new(),
+    };
+    let mut results = vec![0; drafts.results.len()];
+    let mut lowered = Vec::with_capacity(drafts.list.len());
+    for draft in drafts.list {
+        let inputs: Vec<usize> = draft.inputs.iter().map(|&input| lowered[input]).collect();
+        lowered.push(program.lower(graph, draft, inputs)?);
+    }
+    for (result, draft) in results.iter_mut().zip(&drafts.results) {
+        *result = lowered[*draft];
+    }
+    let outputs = graph
+        .outputs()
+        .iter()
+        .map(|id| results[id.index()])
+        .collect();
+    Ok(Program {
+        steps: program.steps,
+        outputs,
+    })
+}
+
+/// A node with everything that was folded and fused into it, before its weights are packed.
+struct Draft {
+    /// The last node it computes.
+    node: NodeId,
+    /// The drafts it reads.
+    inputs: Vec<usize>,
+    kind: DraftKind,
+}
+
+enum DraftKind {
+    /// A convolution, or a dense layer as one over pictures of one pixel.
+    Conv(Box<ConvDraft>),
+    /// A per-channel `scale * x + shift` that nothing took in.
+    Affine(Fold),
+    /// Any other node, as the graph has it.
+    Node,
+}
+
+struct ConvDraft {
+    weight: ArrayD<f32>,
+    options: Conv2dOptions,
+    fold: Fold,
+    activation: Activation,
+}
+
+/// `y[c] = scale[c] * x[c] + shift[c]`, in f64 until it is packed.
+struct Fold {
+    scale: Vec<f64>,
+    shift: Vec<f64>,
+}
+
+impl Fold {
+    /// What the layer's bias alone is.
+    fn bias(bias: Option<&ArrayD<f32>>, channels: usize) -> Self {
+        let shift = bias.map_or(vec![0.0; channels], |bias| wide(bias));
+        Self {
+            scale: vec![1.0; channels],
+            shift,
+        }
+    }
+
+    /// `next` applied after `self`.
+    fn then(&mut self, next: &Self) {
+        for (c, (scale, shift)) in next.scale.iter().zip(&next.shift).enumerate() {
+            self.scale[c] *= scale;
+            self.shift[c] = self.shift[c] * scale + shift;
+        }
+    }
+}
+
+fn wide(values: &ArrayD<f32>) -> Vec<f64> {
+    values.iter().map(|&x| f64::from(x)).collect()
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "this is the one rounding")]
+fn narrow(x: f64) -> f32 {
+    x as f32
+}
+
+struct Drafts {
+    list: Vec<Draft>,
+    /// The draft that makes each node's tensor.
+    results: Vec<usize>,
+}
+
+/// Goes through the nodes and merges each with the draft of its input where that changes nothing
+/// for anybody else.
+fn fuse(graph: &Graph, params: &mut Params<f32>) -> Result<Drafts> {
+    let readers = graph.readers();
+    let mut drafts = Drafts {
+        list: Vec::new(),
+        results: Vec::new(),
+    };
+    for (id, node) in graph.iter() {
+        let sources: Vec<usize> = node
+            .inputs()
+            .iter()
+            .map(|input| drafts.results[input.index()])
+            .collect();
+        // A node may be merged into the draft that ends in its input, where nothing else sees that.
+        let merged = match (node.inputs(), &sources[..]) {
+            ([input], &[source])
+                if drafts.list[source].node == *input
+                    && readers[input.index()].len() == 1
+                    && !graph.outputs().contains(input) =>
+            {
+                merge(&mut drafts.list[source], node, params)?
+            }
+            _ => false,
+        };
+        let draft = match (merged, node.op(), &sources[..]) {
+            (true, _, &[source]) => {
+                drafts.list[source].node = id;
+                source
+            }
+            (_, Op::Dropout { .. }, &[source]) => source,
+            _ => {
+                let kind = draft(node, params)?;
+                drafts.list.push(Draft {
+                    node: id,
+                    inputs: sources,
+                    kind,
+                });
+                drafts.list.len() - 1
+            }
+        };
+        drafts.results.push(draft);
+    }
+    Ok(drafts)
+}
+
+/// Merges `node` into the draft that it reads, where it can.
+fn merge(source: &mut Draft, node: &Node, params: &mut Params<f32>) -> Result<bool> {
+    let DraftKind::Conv(conv) = &mut source.kind else {
+        return Ok(false);
+    };
+    if conv.activation != Activation::Identity {
+        return Ok(false);
+    }
+    match node.op() {
+        Op::BatchNorm2d(batch_norm) => conv.fold.then(&statistics(node, batch_norm, params)?),
+        Op::Affine => conv.fold.then(&affine(node, params)?),
+        Op::Relu => conv.activation = Activation::Relu,
+        Op::LeakyRelu { slope } => conv.activation = Activation::LeakyRelu(narrow(*slope)),
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// A draft of the node alone.
+fn draft(node: &Node, params: &mut Params<f32>) -> Result<DraftKind> {
+    let conv = |weight: ArrayD<f32>, bias: Option<ArrayD<f32>>, options| {
+        let fold = Fold::bias(bias.as_ref(), weight.shape().first().copied().unwrap_or(0));
+        let activation = Activation::Identity;
+        DraftKind::Conv(Box::new(ConvDraft {
+            weight,
+            options,
+            fold,
+            activation,
+        }))
+    };
+    Ok(match node.op() {
+        Op::Conv2d(layer) => conv(
+            take(node, "weight", params)?,
+            take_bias(node, params)?,
+            layer.options,
+        ),
+        Op::Linear(_) => {
+            let weight = take(node, "weight", params)?
+                .insert_axis(Axis(2))
+                .insert_axis(Axis(3));
+            conv(weight, take_bias(node, params)?, Conv2dOptions::default())
+        }
+        Op::BatchNorm2d(batch_norm) => DraftKind::Affine(statistics(node, batch_norm, params)?),
+        Op::Affine => DraftKind::Affine(affine(node, params)?),
+        Op::Input
+        | Op::Relu
+        | Op::LeakyRelu { .. }
+        | Op::Sigmoid
+        | Op::Softmax
+        | Op::MaxPool2d(_)
+        | Op::AvgPool2d(_)
+        | Op::GlobalAvgPool2d
+        | Op::AdaptiveAvgPool2d(_)
+        | Op::Add
+        | Op::Concat
+        | Op::Slice { .. }
+        | Op::Flatten
+        | Op::Dropout { .. }
+        | Op::Upsample { .. }
+        | Op::Reorg { .. }
+        | Op::Pad { .. } => DraftKind::Node,
+    })
+}
+
+/// A parameter of the node, out of the store: its memory goes as soon as it is packed.
+fn take(node: &Node, local: &str, params: &mut Params<f32>) -> Result<ArrayD<f32>> {
+    let missing = || {
+        let name = format!("{}.{local}", node.name());
+        let expected = node
+            .param(local)
+            .map_or(Vec::new(), |spec| spec.shape().to_vec());
+        nn_layers::Error::Params(vec![nn_layers::Misfit::Missing { name, expected }])
+    };
+    let spec = node.param(local).ok_or_else(missing)?;
+    Ok(params.remove(spec.name()).ok_or_else(missing)?.value)
+}
+
+fn take_bias(node: &Node, params: &mut Params<f32>) -> Result<Option<ArrayD<f32>>> {
+    node.param("bias")
+        .map(|_| take(node, "bias", params))
+        .transpose()
+}
+
+/// A batch normalisation in evaluation as scale and shift.
+fn statistics(node: &Node, layer: &BatchNorm2d, params: &mut Params<f32>) -> Result<Fold> {
+    let mut number = |local| Ok::<_, Error>(wide(&take(node, local, params)?));
+    let (gamma, beta) = (number("weight")?, number("bias")?);
+    let (mean, variance) = (number("running_mean")?, number("running_var")?);
+    let scale: Vec<f64> = gamma
+        .iter()
+        .zip(&variance)
+        .map(|(gamma, variance)| match layer.epsilon {
+            Epsilon::Inside(epsilon) => gamma / (variance + epsilon).sqrt(),
+            Epsilon::Outside(epsilon) => gamma / (variance.sqrt() + epsilon),
+        })
+        .collect();
+    let shift = (0..scale.len())
+        .map(|c| beta[c] - mean[c] * scale[c])
+        .collect();
+    Ok(Fold { scale, shift })
+}
+
+fn affine(node: &Node, params: &mut Params<f32>) -> Result<Fold> {
+    let scale = wide(&take(node, "weight", params)?);
+    let shift = wide(&take(node, "bias", params)?);
+    Ok(Fold { scale, shift })
+}
+
+/// Turns drafts into steps and adds the changes of layout that they need.
+struct Lowering {
+    isa: Isa,
+    steps: Vec<Step>,
+    /// For each step its result in the other layout, once somebody has asked for it.
+    planar: Vec<Option<usize>>,
+    blocked: Vec<Option<usize>>,
+}
+
+impl Lowering {
+    fn lower(&mut self, graph: &Graph, draft: Draft, inputs: Vec<usize>) -> Result<usize> {
+        let nodes = graph.nodes();
+        let (id, node) = (draft.node, &nodes[draft.node.index()]);
+        let kernel = match draft.kind {
+            DraftKind::Conv(conv) => return self.convolution(id, node, *conv, &inputs),
+            DraftKind::Affine(fold) => Kernel::Affine {
+                scale: padded(node, &fold.scale)?,
+                shift: padded(node, &fold.shift)?,
+            },
+            DraftKind::Node => match node.op() {
+                Op::Input => {
+                    let number = graph.inputs().iter().position(|&input| input == id);
+                    // Planar, as it comes; who wants blocks of channels gets a copy.
+                    return Ok(self.push(
+                        id,
+                        node,
+                        Vec::new(),
+                        1,
+                        Kernel::Input(number.unwrap_or(0)),
+                    ));
+                }
+                Op::Relu => Kernel::Relu,
+                Op::LeakyRelu { slope } => Kernel::LeakyRelu(narrow(*slope)),
+                Op::Sigmoid => Kernel::Sigmoid,
+                Op::Softmax => Kernel::Softmax,
+                Op::MaxPool2d(options) => Kernel::MaxPool(*options),
+                Op::AvgPool2d(options) => Kernel::AvgPool(*options),
+                Op::GlobalAvgPool2d | Op::AdaptiveAvgPool2d(_) => Kernel::AdaptiveAvgPool,
+                Op::Add => Kernel::Add,
+                Op::Concat => Kernel::Concat,
+                Op::Slice { start, .. } => Kernel::Slice(*start),
+                Op::Flatten => Kernel::Reshape,
+                Op::Upsample { scale } => Kernel::Upsample(*scale),
+                Op::Reorg { stride } => Kernel::Reorg(*stride),
+                Op::Pad { padding, value } => Kernel::Pad(*padding, *value),
+                // Drafted above, or gone.
+                Op::Conv2d(_)
+                | Op::Linear(_)
+                | Op::BatchNorm2d(_)
+                | Op::Affine
+                | Op::Dropout { .. } => Kernel::Relayout,
+            },
+        };
+        let inputs = inputs
+            .iter()
+            .map(|&input| self.in_layout(input, BLOCK))
+            .collect();
+        Ok(self.push(id, node, inputs, BLOCK, kernel))
+    }
+
+    fn convolution(
+        &mut self,
+        id: NodeId,
+        node: &Node,
+        draft: ConvDraft,
+        inputs: &[usize],
+    ) -> Result<usize> {
+        let ConvDraft {
+            mut weight,
+            options,
+            fold,
+            activation,
+        } = draft;
+        for (mut filter, &scale) in weight.outer_iter_mut().zip(&fold.scale) {
+            if scale.to_bits() != 1f64.to_bits() {
+                filter.mapv_inplace(|w| narrow(f64::from(w) * scale));
+            }
+        }
+        let shift: Vec<f32> = fold.shift.iter().map(|&x| narrow(x)).collect();
+        let weight = weight
+            .into_dimensionality::<ndarray::Ix4>()
+            .map_err(|_| conv_core::Error::Mismatch {
+                op: "conv2d",
+                what: "the weight's rank",
+                expected: 4,
+                got: node.param("weight").map_or(0, |spec| spec.shape().len()),
+            })
+            .map_err(Error::at(node.name()))?;
+        let bias = ndarray::ArrayView1::from(&shift[..]);
+        let conv = PackedConv2d::new(weight.view(), Some(bias), &options, activation, self.isa)
+            .map_err(Error::at(node.name()))?;
+
+        let block = if PackedConv2d::reads_planar(conv.in_channels(), options.groups) {
+            1
+        } else {
+            BLOCK
+        };
+        let mut inputs: Vec<usize> = inputs
+            .iter()
+            .map(|&input| self.in_layout(input, block))
+            .collect();
+        if options.padding_value != PaddingValue::Zeros
+            && let [input] = &mut inputs[..]
+        {
+            // Other readers of the tensor may want other padding, so it gets a copy of its own.
+            let source = &self.steps[*input];
+            let (name, id) = (source.name.clone(), source.node);
+            let halo = Kernel::Halo(options.padding_value);
+            *input = self.push_named(id, name, vec![*input], block, halo);
+        }
+        Ok(self.push(id, node, inputs, BLOCK, Kernel::Conv(conv)))
+    }
+
+    /// The step that has the result of `step` with so many channels together.
+    fn in_layout(&mut self, step: usize, block: usize) -> usize {
+        if self.steps[step].block == block {
+            return step;
+        }
+        let cache = if block == 1 {
+            &self.planar
+        } else {
+            &self.blocked
+        };
+        if let Some(copy) = cache[step] {
+            return copy;
+        }
+        let (name, node) = (self.steps[step].name.clone(), self.steps[step].node);
+        let copy = self.push_named(node, name, vec![step], block, Kernel::Relayout);
+        let cache = if block == 1 {
+            &mut self.planar
+        } else {
+            &mut self.blocked
+        };
+        cache[step] = Some(copy);
+        copy
+    }
+
+    fn push(
+        &mut self,
+        id: NodeId,
+        node: &Node,
+        inputs: Vec<usize>,
+        block: usize,
+        kernel: Kernel,
+    ) -> usize {
+        self.push_named(id, node.name().to_owned(), inputs, block, kernel)
+    }
+
+    fn push_named(
+        &mut self,
+        node: NodeId,
+        name: String,
+        inputs: Vec<usize>,
+        block: usize,
+        kernel: Kernel,
+    ) -> usize {
+        self.steps.push(Step {
+            name,
+            node,
+            inputs,
+            block,
+            kernel,
+        });
+        self.planar.push(None);
+        self.blocked.push(None);
+        self.steps.len() - 1
+    }
+}
+
+/// Numbers per channel, rounded, filled up to whole blocks with zeros.
+fn padded(node: &Node, values: &[f64]) -> Result<Buffer> {
+    let mut buffer =
+        Buffer::zeroed(values.len().next_multiple_of(BLOCK)).map_err(Error::at(node.name()))?;
+    buffer
+        .iter_mut()
+        .zip(values)
+        .for_each(|(target, &value)| *target = narrow(value));
+    Ok(buffer)
+}

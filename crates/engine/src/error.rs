@@ -1,0 +1,70 @@
+//! What can go wrong when a graph is compiled or run: one enum for the crate.
+
+/// Why a plan could not be made or a session could not run.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The graph, its parameters or the inputs' shapes do not fit together.
+    #[error(transparent)]
+    Graph(#[from] nn_layers::Error),
+
+    /// A kernel refused what it was given.
+    #[error("node {node:?}: {source}")]
+    Kernel {
+        /// The node.
+        node: String,
+        /// What the kernel says.
+        source: conv_core::Error,
+    },
+
+    /// The instruction set that was asked for is not to be had.
+    #[error(transparent)]
+    InstructionSet(conv_core::Error),
+
+    /// Another number of input tensors than the session was made for.
+    #[error("the session was given {got} inputs, expected {expected}")]
+    InputCount {
+        /// How many the graph has.
+        expected: usize,
+        /// How many came.
+        got: usize,
+    },
+
+    /// An input tensor of another shape than the session was made for.
+    #[error("input {node:?} has shape {got}, but the session was made for {expected}")]
+    InputShape {
+        /// The input node.
+        node: String,
+        /// What the session was made for.
+        expected: nn_layers::Shape,
+        /// What came.
+        got: nn_layers::Shape,
+    },
+
+    /// A session needs more memory than there is.
+    #[error("the activations of this session take {bytes} bytes, which are not to be had")]
+    Memory {
+        /// How much the arena takes.
+        bytes: u128,
+    },
+
+    /// A step has no place for what it reads: a fault of the planner, not of the caller.
+    #[error("node {node:?}: the memory plan lets the step's tensors overlap")]
+    Overlap {
+        /// The node.
+        node: String,
+    },
+}
+
+impl Error {
+    /// Adds the node's name to what a kernel says.
+    pub(crate) fn at(node: &str) -> impl FnOnce(conv_core::Error) -> Self + '_ {
+        move |source| Self::Kernel {
+            node: node.to_owned(),
+            source,
+        }
+    }
+}
+
+/// A result with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;

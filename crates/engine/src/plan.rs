@@ -1,0 +1,99 @@
+//! A compiled network: packed weights and steps, shared by all its sessions.
+
+use std::sync::Arc;
+
+use conv_core::Isa;
+use nn_layers::{Graph, Params, Shape};
+
+use crate::compile::{Program, compile};
+use crate::error::{Error, Result};
+use crate::session::Session;
+
+/// How a graph is compiled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// The instruction set, or `None` for the one that
+    /// [`CONVOXIDE_ISA`](conv_core::ISA_VARIABLE) names, else the fastest of the machine.
+    pub isa: Option<Isa>,
+}
+
+/// A network compiled for this machine: weights folded and packed, operations fused.
+///
+/// A plan fixes neither batch nor picture size. It is shared between threads by cloning, which
+/// copies no weight; each thread, and each size, has a [`Session`] of its own.
+///
+/// ```
+/// use engine::{Options, Plan};
+/// use nn_layers::{Conv2d, GraphBuilder, Infer, Outputs, Padding, Shape, random_params};
+/// use ndarray::ArrayD;
+///
+/// let mut b = GraphBuilder::new();
+/// let image = b.input("image", [1, 3, 32, 32])?;
+/// let conv = b.conv2d("conv", image, Conv2d::new(16, [3, 3]).padding(Padding::all(1)))?;
+/// let conv = b.leaky_relu("act", conv, 0.1)?;
+/// let graph = b.finish(&[conv])?;
+///
+/// let plan = Plan::compile(&graph, random_params(&graph, 1), &Options::default())?;
+/// let mut session = plan.session(&[Shape::from([2, 3, 20, 40])])?;
+/// let mut outputs = Outputs::new();
+/// session.run(&[ArrayD::ones(vec![2, 3, 20, 40]).view()], &mut outputs)?;
+/// assert_eq!(outputs.tensors[0].shape(), [2, 16, 20, 40]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Plan {
+    compiled: Arc<Compiled>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    pub(crate) graph: Graph,
+    pub(crate) program: Program,
+    pub(crate) isa: Isa,
+}
+
+impl Plan {
+    /// Compiles a graph with its parameters, which it packs and frees one by one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`] where parameters are missing or misshapen, [`Error::InstructionSet`] where
+    /// the one asked for is not here, [`Error::Kernel`] where weights cannot be packed.
+    #[tracing::instrument(level = "info", skip_all, fields(nodes = graph.nodes().len()))]
+    pub fn compile(graph: &Graph, params: Params<f32>, options: &Options) -> Result<Self> {
+        let isa = match options.isa {
+            Some(isa) => isa,
+            None => Isa::from_env().map_err(Error::InstructionSet)?,
+        };
+        let program = compile(graph, params, isa)?;
+        Ok(Self {
+            compiled: Arc::new(Compiled {
+                graph: graph.clone(),
+                program,
+                isa,
+            }),
+        })
+    }
+
+    /// A session for inputs of these shapes, with memory for its activations.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`] where the graph does not take these shapes, [`Error::Memory`] where the
+    /// activations do not fit into memory.
+    pub fn session(&self, shapes: &[Shape]) -> Result<Session> {
+        Session::new(Arc::clone(&self.compiled), shapes)
+    }
+
+    /// The graph it was compiled from.
+    #[must_use]
+    pub fn graph(&self) -> &Graph {
+        &self.compiled.graph
+    }
+
+    /// The instruction set it was compiled for.
+    #[must_use]
+    pub fn isa(&self) -> Isa {
+        self.compiled.isa
+    }
+}

@@ -1,0 +1,335 @@
+//! A plan at one size, with memory for its activations: what runs.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+use conv_core::PaddingValue;
+use conv_core::blocked::{self, Buffer, Layout, View, ViewMut};
+use ndarray::{ArrayViewD, ArrayViewMut4, Ix4};
+use nn_layers::{Infer, Outputs, Shape, Summary};
+
+use crate::arena::{self, Lifetime};
+use crate::error::{Error, Result};
+use crate::plan::Compiled;
+use crate::profile::{Profile, StepProfile, median};
+use crate::step::{Kernel, Step};
+
+/// Runs a [`Plan`](crate::Plan) on inputs of the shapes it was made for.
+///
+/// Runs inside the caller's rayon pool, allocates nothing, and gives the same bits for any number
+/// of threads.
+#[derive(Debug)]
+pub struct Session {
+    compiled: Arc<Compiled>,
+    inputs: Vec<Shape>,
+    outputs: Vec<Shape>,
+    /// Where each step's result lies, and how.
+    layouts: Vec<Layout>,
+    places: Vec<Range<usize>>,
+    arena: Buffer,
+}
+
+impl Session {
+    pub(crate) fn new(compiled: Arc<Compiled>, inputs: &[Shape]) -> Result<Self> {
+        let shapes = compiled.graph.infer(inputs)?;
+        let outputs = compiled
+            .graph
+            .outputs()
+            .iter()
+            .map(|id| shapes[id.index()].clone())
+            .collect();
+        let steps = &compiled.program.steps;
+
+        let mut layouts: Vec<Layout> = steps
+            .iter()
+            .map(|step| layout(&shapes[step.node.index()], step.block))
+            .collect();
+        let mut lifetimes: Vec<Lifetime> = (0..steps.len())
+            .map(|i| Lifetime {
+                len: 0,
+                first: i,
+                last: i,
+            })
+            .collect();
+        for (index, step) in steps.iter().enumerate() {
+            for &input in &step.inputs {
+                lifetimes[input].last = index;
+                if let Kernel::Conv(conv) = &step.kernel {
+                    let halo = conv
+                        .halo(layouts[input].size)
+                        .map_err(Error::at(&step.name))?;
+                    for (side, needed) in layouts[input].halo.iter_mut().zip(halo) {
+                        *side = needed.max(*side);
+                    }
+                }
+            }
+        }
+        for &output in &compiled.program.outputs {
+            lifetimes[output].last = steps.len();
+        }
+        for ((lifetime, layout), step) in lifetimes.iter_mut().zip(&layouts).zip(steps) {
+            lifetime.len = layout
+                .checked_len("session")
+                .map_err(Error::at(&step.name))?;
+        }
+        let arena = arena::place(&lifetimes)?;
+        let places = arena
+            .starts
+            .iter()
+            .zip(&lifetimes)
+            .map(|(&start, l)| start..start + l.len)
+            .collect();
+        let memory = Error::Memory {
+            bytes: arena.len as u128 * 4,
+        };
+        let arena = Buffer::zeroed(arena.len).map_err(|_| memory)?;
+        Ok(Self {
+            inputs: inputs.to_vec(),
+            outputs,
+            layouts,
+            places,
+            arena,
+            compiled,
+        })
+    }
+
+    /// The shapes of the inputs it was made for.
+    #[must_use]
+    pub fn input_shapes(&self) -> &[Shape] {
+        &self.inputs
+    }
+
+    /// Bytes of memory for activations.
+    #[must_use]
+    pub fn arena_bytes(&self) -> usize {
+        self.arena.len() * size_of::<f32>()
+    }
+
+    /// Bytes that the activations would take if none were used again.
+    #[must_use]
+    pub fn activation_bytes(&self) -> usize {
+        arena::bytes_without_reuse(&self.layouts)
+    }
+
+    /// Runs `runs` times and tells what each step took.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Infer::run).
+    pub fn profile(&mut self, inputs: &[ArrayViewD<'_, f32>], runs: usize) -> Result<Profile> {
+        self.check(inputs)?;
+        let summary = Summary::new(&self.compiled.graph, &self.inputs)?;
+        let compiled = Arc::clone(&self.compiled);
+        let steps = &compiled.program.steps;
+        let mut seconds = vec![Vec::with_capacity(runs); steps.len()];
+        for _ in 0..runs.max(1) {
+            rayon::scope(|_| {
+                for (index, step) in steps.iter().enumerate() {
+                    let start = Instant::now();
+                    self.step(index, step, inputs)?;
+                    seconds[index].push(start.elapsed().as_secs_f64());
+                }
+                Ok::<(), Error>(())
+            })?;
+        }
+        let shapes = compiled.graph.infer(&self.inputs)?;
+        let steps = steps.iter().zip(seconds).map(|(step, seconds)| {
+            let counted = matches!(step.kernel, Kernel::Conv(_));
+            StepProfile {
+                name: step.name.clone(),
+                algorithm: step.kernel.algorithm(),
+                output: shapes[step.node.index()].to_vec(),
+                multiply_adds: if counted {
+                    fused_multiply_adds(&compiled, step, &summary)
+                } else {
+                    0
+                },
+                seconds: median(seconds),
+            }
+        });
+        Ok(Profile {
+            isa: compiled.isa.name(),
+            steps: steps.collect(),
+        })
+    }
+
+    /// Whether the inputs are those that the session was made for.
+    fn check(&self, inputs: &[ArrayViewD<'_, f32>]) -> Result<()> {
+        if inputs.len() != self.inputs.len() {
+            return Err(Error::InputCount {
+                expected: self.inputs.len(),
+                got: inputs.len(),
+            });
+        }
+        for ((input, expected), id) in inputs
+            .iter()
+            .zip(&self.inputs)
+            .zip(self.compiled.graph.inputs())
+        {
+            if *input.shape() != **expected {
+                return Err(Error::InputShape {
+                    node: self.compiled.graph.nodes()[id.index()].name().to_owned(),
+                    expected: expected.clone(),
+                    got: Shape::from(input.shape().to_vec()),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs one step.
+    fn step(&mut self, index: usize, step: &Step, inputs: &[ArrayViewD<'_, f32>]) -> Result<()> {
+        let isa = self.compiled.isa;
+        let layout = self.layouts[index];
+        self.layouts[index].clear_halo(&mut self.arena[self.places[index].clone()]);
+        match &step.kernel {
+            Kernel::Input(number) => {
+                let input = inputs.get(*number).ok_or(Error::InputCount {
+                    expected: self.inputs.len(),
+                    got: inputs.len(),
+                })?;
+                let input = rank_4(input, &step.name)?;
+                // The halo has been cleared; the numbers go between.
+                let target = &mut self.arena[self.places[index].clone()];
+                import(&layout, input, target).map_err(Error::at(&step.name))
+            }
+            Kernel::Add => {
+                for (part, &input) in step.inputs.iter().enumerate() {
+                    self.pair(index, input, step, |input, output| match part {
+                        0 => blocked::map(isa, input, output, |x| x),
+                        _ => blocked::add_assign(isa, input, output),
+                    })?;
+                }
+                Ok(())
+            }
+            Kernel::Concat => {
+                let mut first = 0;
+                for &input in &step.inputs {
+                    self.pair(index, input, step, |input, output| {
+                        blocked::concat(input, first, output)
+                    })?;
+                    first += self.layouts[input].channels;
+                }
+                Ok(())
+            }
+            kernel => match step.inputs[..] {
+                [input] => self.pair(index, input, step, |input, output| {
+                    kernel.run(isa, input, output)
+                }),
+                _ => Err(Error::Overlap {
+                    node: step.name.clone(),
+                }),
+            },
+        }
+    }
+
+    /// Calls `run` with the tensors of an input step and of the step itself.
+    fn pair(
+        &mut self,
+        index: usize,
+        input: usize,
+        step: &Step,
+        run: impl FnOnce(View<'_>, ViewMut<'_>) -> conv_core::Result<()>,
+    ) -> Result<()> {
+        let places = [self.places[input].clone(), self.places[index].clone()];
+        let Ok([from, to]) = self.arena.get_disjoint_mut(places) else {
+            return Err(Error::Overlap {
+                node: step.name.clone(),
+            });
+        };
+        View::new(self.layouts[input], from)
+            .and_then(|input| run(input, ViewMut::new(self.layouts[index], to)?))
+            .map_err(Error::at(&step.name))
+    }
+}
+
+impl Infer for Session {
+    type Error = Error;
+
+    #[tracing::instrument(level = "debug", skip_all)]
+    fn run(&mut self, inputs: &[ArrayViewD<'_, f32>], outputs: &mut Outputs) -> Result<()> {
+        self.check(inputs)?;
+        let compiled = Arc::clone(&self.compiled);
+        // Inside the pool from end to end: entering it for each step would cost more than the
+        // smaller steps take.
+        rayon::scope(|_| {
+            compiled
+                .program
+                .steps
+                .iter()
+                .enumerate()
+                .try_for_each(|(index, step)| self.step(index, step, inputs))
+        })?;
+        let tensors = outputs.prepare(self.outputs.iter())?;
+        for (tensor, &step) in tensors.iter_mut().zip(&compiled.program.outputs) {
+            let name = &compiled.program.steps[step].name;
+            let (layout, data) = (self.layouts[step], &self.arena[self.places[step].clone()]);
+            let dim = (
+                layout.batch,
+                layout.channels,
+                layout.size[0],
+                layout.size[1],
+            );
+            let target = tensor
+                .as_slice_mut()
+                .and_then(|numbers| ArrayViewMut4::from_shape(dim, numbers).ok())
+                .ok_or_else(|| Error::Overlap { node: name.clone() })?;
+            layout.export(data, target).map_err(Error::at(name))?;
+        }
+        Ok(())
+    }
+}
+
+/// The layout of a tensor of this shape: `[N, C, H, W]`, or `[N, F]` as pictures of one pixel.
+fn layout(shape: &Shape, block: usize) -> Layout {
+    let size = |axis| shape.get(axis).copied().unwrap_or(1);
+    Layout {
+        block,
+        ..Layout::blocked(size(0), size(1), [size(2), size(3)])
+    }
+}
+
+fn rank_4<'a>(input: &'a ArrayViewD<'_, f32>, name: &str) -> Result<ndarray::ArrayView4<'a, f32>> {
+    let view = match input.ndim() {
+        2 => input
+            .view()
+            .insert_axis(ndarray::Axis(2))
+            .insert_axis(ndarray::Axis(3)),
+        _ => input.view(),
+    };
+    view.into_dimensionality::<Ix4>()
+        .map_err(|_| conv_core::Error::Mismatch {
+            op: "input",
+            what: "the rank",
+            expected: 4,
+            got: input.ndim(),
+        })
+        .map_err(Error::at(name))
+}
+
+/// Copies the caller's tensor between the halo that is already zero.
+fn import(
+    layout: &Layout,
+    input: ndarray::ArrayView4<'_, f32>,
+    data: &mut [f32],
+) -> conv_core::Result<()> {
+    layout.import(input, PaddingValue::Zeros, data)
+}
+
+/// The multiply-adds of a step: those of the convolution or dense layer among its nodes.
+fn fused_multiply_adds(compiled: &Compiled, step: &Step, summary: &Summary) -> u64 {
+    // The step's node is the last of a chain that begins with the layer itself.
+    let nodes = compiled.graph.nodes();
+    let mut node = step.node;
+    loop {
+        let row = &summary.rows[node.index()];
+        if row.multiply_adds > 0 {
+            return row.multiply_adds;
+        }
+        match nodes[node.index()].inputs() {
+            [input] => node = *input,
+            _ => return 0,
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What can be wrong with a picture or a size: one enum for the crate.
+
+use std::path::PathBuf;
+
+/// Why a picture was refused, or a size.
+///
+/// Every message is one line and complete in itself: it says what was found and, where there is
+/// one, the limit that it met. The reason of an [`Error::File`] is in its message, and so not its
+/// source again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// What went wrong with a file, with the file's name.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The file as it was given.
+        path: PathBuf,
+        /// What was wrong with it.
+        reason: Box<Self>,
+    },
+
+    /// Reading or writing failed.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+
+    /// A file without a byte in it.
+    #[error("the file is empty")]
+    Empty,
+
+    /// Content that is none of the formats that are read.
+    #[error("not a PNG, JPEG, BMP or PNM picture: {found}")]
+    NotAPicture {
+        /// What the content looks like.
+        found: &'static str,
+    },
+
+    /// A quantity of the file or picture that is over its [limit](crate::Limits).
+    #[error("{what} of {got} is over the limit of {limit}")]
+    OverLimit {
+        /// The quantity with its unit, such as `a width in pixels`.
+        what: &'static str,
+        /// What the file claims. For a file's size, what had been read when reading stopped.
+        got: u64,
+        /// The limit.
+        limit: u64,
+    },
+
+    /// A picture with a side of 0.
+    #[error("a picture of {width} x {height} has no pixels")]
+    NoPixels {
+        /// The width.
+        width: usize,
+        /// The height.
+        height: usize,
+    },
+
+    /// A file that ends before its picture does.
+    #[error("the {format} data is cut short")]
+    Truncated {
+        /// The format.
+        format: &'static str,
+    },
+
+    /// A file that breaks its format's rules, or a part of the format that is not supported.
+    #[error("broken or unsupported {format}: {reason}")]
+    Decode {
+        /// The format.
+        format: &'static str,
+        /// The decoder's own words.
+        reason: String,
+    },
+
+    /// A decoder that panicked, which is a bug of the decoder and no fault of the caller's.
+    #[error("the {format} decoder gave up: {reason}")]
+    DecoderPanicked {
+        /// The format.
+        format: &'static str,
+        /// The panic's message.
+        reason: String,
+    },
+
+    /// Memory that the system would not give.
+    #[error("no memory for {bytes} bytes of pixels")]
+    NoMemory {
+        /// How much was asked for.
+        bytes: u64,
+    },
+
+    /// Rows that would overlap.
+    #[error("a stride of {got} bytes is less than a row's {expected}")]
+    Stride {
+        /// The stride in bytes.
+        got: usize,
+        /// Three times the width.
+        expected: usize,
+    },
+
+    /// A buffer of the wrong length.
+    #[error("{what} has {got} elements, expected {expected}")]
+    Length {
+        /// Which buffer.
+        what: &'static str,
+        /// Its length.
+        got: usize,
+        /// The length that the sizes ask for.
+        expected: usize,
+    },
+
+    /// A side that has to be at least one pixel.
+    #[error("{what} [h, w] is {size:?}, expected at least [1, 1]")]
+    Zero {
+        /// Which size.
+        what: &'static str,
+        /// The size.
+        size: [usize; 2],
+    },
+
+    /// A size that this machine cannot compute with.
+    #[error("{what} [h, w] of {size:?} is too large to compute with")]
+    TooLarge {
+        /// Which size.
+        what: &'static str,
+        /// The size.
+        size: [usize; 2],
+    },
+
+    /// A picture of another size than the one that was planned for.
+    #[error("the picture [h, w] is {got:?}, the letterbox was made for {expected:?}")]
+    PictureSize {
+        /// The picture's size.
+        got: [usize; 2],
+        /// The size that the letterbox was made for.
+        expected: [usize; 2],
+    },
+
+    /// A picture that could not be written as PNG.
+    #[error("cannot write PNG: {reason}")]
+    Encode {
+        /// The encoder's own words.
+        reason: String,
+    },
+}
+
+/// A result with this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;

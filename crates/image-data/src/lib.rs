@@ -1,0 +1,20 @@
+//! Pictures and boxes for networks: decoding within limits, letterbox, drawing.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod bbox;
+mod complete;
+mod decode;
+mod draw;
+mod error;
+mod letterbox;
+mod limits;
+mod picture;
+mod text;
+
+pub use bbox::BBox;
+pub use draw::{Label, draw_boxes};
+pub use error::{Error, Result};
+pub use letterbox::Letterbox;
+pub use limits::Limits;
+pub use picture::Picture;

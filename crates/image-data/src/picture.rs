@@ -1,0 +1,240 @@
+//! A picture in memory: RGB, eight bits a channel, rows one after another.
+
+use std::io::Write;
+use std::path::Path;
+
+use image::ImageEncoder;
+use image::codecs::png::PngEncoder;
+
+use crate::decode;
+use crate::error::{Error, Result};
+use crate::limits::Limits;
+
+/// A picture: `height` rows of `width` pixels of red, green and blue, one byte each, without gaps.
+///
+/// Both sides are at least 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture {
+    width: usize,
+    height: usize,
+    rgb: Vec<u8>,
+}
+
+impl Picture {
+    /// Reads a PNG, JPEG, BMP or PNM file; its content tells the format, not its name.
+    ///
+    /// Whatever the file holds becomes RGB by these rules:
+    ///
+    /// - grey becomes red, green and blue of that grey;
+    /// - alpha is dropped, and not blended with any background;
+    /// - of 16 bits, the high byte stays: `v >> 8`;
+    /// - fewer than 8 bits, and PNM with an odd maximum, are stretched to 0..=255; palettes are
+    ///   looked up; CMYK is converted;
+    /// - the EXIF orientation is applied, so that the picture stands as a viewer shows it;
+    /// - colour profiles and gamma are ignored.
+    ///
+    /// A decoder that panics is caught where the program unwinds; the panic hook runs first, so
+    /// the default one prints its message.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`], with the path and one of these reasons: [`Error::Io`], [`Error::Empty`],
+    /// [`Error::NotAPicture`], [`Error::OverLimit`] before the memory is taken,
+    /// [`Error::NoPixels`], [`Error::Truncated`], [`Error::Decode`], [`Error::DecoderPanicked`],
+    /// [`Error::NoMemory`].
+    ///
+    /// ```
+    /// # use image_data::{Limits, Picture};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("grey.png");
+    /// Picture::from_rgb(2, 1, 6, &[128; 6])?.save_png(&path)?;
+    /// let picture = Picture::open(&path, &Limits::default())?;
+    /// assert_eq!(picture.size(), [1, 2]);
+    ///
+    /// let error = Picture::open("no-such-file.png", &Limits::default()).unwrap_err();
+    /// assert!(error.to_string().starts_with("no-such-file.png: "));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn open(path: impl AsRef<Path>, limits: &Limits) -> Result<Self> {
+        let path = path.as_ref();
+        decode::read_file(path, limits)
+            .and_then(|bytes| decode::decode(&bytes, limits))
+            .map_err(|reason| in_file(path, reason))
+    }
+
+    /// Decodes a file that is already in memory, by the rules of [`open`](Self::open). The limit
+    /// on a file's size does not apply.
+    ///
+    /// # Errors
+    ///
+    /// The reasons of [`open`](Self::open), without a path.
+    ///
+    /// ```
+    /// # use image_data::{Limits, Picture};
+    /// let pgm = b"P5 2 1 255\n\x00\xff";
+    /// let picture = Picture::decode(pgm, &Limits::default())?;
+    /// assert_eq!(picture.rgb(), [0, 0, 0, 255, 255, 255]);
+    /// # Ok::<(), image_data::Error>(())
+    /// ```
+    pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self> {
+        decode::decode(bytes, limits)
+    }
+
+    /// Copies a picture from memory, where `stride` bytes lie between the starts of two rows.
+    ///
+    /// The last row need not fill its stride.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoPixels`] for a side of 0, [`Error::Stride`] where rows would overlap,
+    /// [`Error::Length`] for too few bytes, [`Error::TooLarge`] on overflow.
+    ///
+    /// ```
+    /// # use image_data::Picture;
+    /// let padded = [1, 2, 3, 0, 4, 5, 6]; // two rows of one pixel, four bytes apart
+    /// let picture = Picture::from_rgb(1, 2, 4, &padded)?;
+    /// assert_eq!(picture.rgb(), [1, 2, 3, 4, 5, 6]);
+    /// # Ok::<(), image_data::Error>(())
+    /// ```
+    pub fn from_rgb(width: usize, height: usize, stride: usize, bytes: &[u8]) -> Result<Self> {
+        if width == 0 || height == 0 {
+            return Err(Error::NoPixels { width, height });
+        }
+        let too_large = Error::TooLarge {
+            what: "a picture",
+            size: [height, width],
+        };
+        let Some(row) = width.checked_mul(3) else {
+            return Err(too_large);
+        };
+        if stride < row {
+            return Err(Error::Stride {
+                got: stride,
+                expected: row,
+            });
+        }
+        let Some(expected) = stride
+            .checked_mul(height - 1)
+            .and_then(|len| len.checked_add(row))
+        else {
+            return Err(too_large);
+        };
+        if bytes.len() < expected {
+            return Err(Error::Length {
+                what: "the pixels",
+                got: bytes.len(),
+                expected,
+            });
+        }
+        let mut rgb = Vec::with_capacity(row * height);
+        for chunk in bytes.chunks(stride).take(height) {
+            rgb.extend_from_slice(&chunk[..row]);
+        }
+        Self::new(width, height, rgb)
+    }
+
+    /// A picture of pixels without gaps.
+    pub(crate) fn new(width: usize, height: usize, rgb: Vec<u8>) -> Result<Self> {
+        if width == 0 || height == 0 {
+            return Err(Error::NoPixels { width, height });
+        }
+        let expected = width
+            .checked_mul(height)
+            .and_then(|pixels| pixels.checked_mul(3));
+        match expected {
+            Some(expected) if rgb.len() == expected => Ok(Self { width, height, rgb }),
+            Some(expected) => Err(Error::Length {
+                what: "the pixels",
+                got: rgb.len(),
+                expected,
+            }),
+            None => Err(Error::TooLarge {
+                what: "a picture",
+                size: [height, width],
+            }),
+        }
+    }
+
+    /// Width in pixels.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Height in pixels.
+    #[must_use]
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// `[h, w]` in pixels.
+    #[must_use]
+    pub fn size(&self) -> [usize; 2] {
+        [self.height, self.width]
+    }
+
+    /// The pixels: red, green, blue, row by row.
+    #[must_use]
+    pub fn rgb(&self) -> &[u8] {
+        &self.rgb
+    }
+
+    /// The pixels, as [`rgb`](Self::rgb), to keep.
+    #[must_use]
+    pub fn into_rgb(self) -> Vec<u8> {
+        self.rgb
+    }
+
+    /// Writes the picture as PNG, whole or not at all: into a new file in the same folder, which
+    /// then takes the name. A file that had the name is replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] with the path and [`Error::Io`] or [`Error::Encode`]. What was there
+    /// before is then still there.
+    pub fn save_png(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        self.write_png(path).map_err(|reason| in_file(path, reason))
+    }
+
+    fn write_png(&self, path: &Path) -> Result<()> {
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let mut builder = tempfile::Builder::new();
+        // Temporary files are private by default; a picture is for whom the umask lets in.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut file = std::io::BufWriter::new(builder.prefix(".").tempfile_in(folder)?);
+
+        let side = |length: usize| {
+            u32::try_from(length).map_err(|_| Error::TooLarge {
+                what: "a PNG",
+                size: self.size(),
+            })
+        };
+        let (width, height) = (side(self.width)?, side(self.height)?);
+        PngEncoder::new(&mut file)
+            .write_image(&self.rgb, width, height, image::ExtendedColorType::Rgb8)
+            .map_err(|error| match error {
+                image::ImageError::IoError(error) => Error::Io(error),
+                error => Error::Encode {
+                    reason: error.to_string(),
+                },
+            })?;
+        file.flush()?;
+        let file = file
+            .into_inner()
+            .map_err(std::io::IntoInnerError::into_error)?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    }
+}
+
+fn in_file(path: &Path, reason: Error) -> Error {
+    Error::File {
+        path: path.to_owned(),
+        reason: Box::new(reason),
+    }
+}

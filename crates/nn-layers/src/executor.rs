@@ -1,0 +1,76 @@
+//! What every executor of a network offers to those who only want its outputs.
+
+use ndarray::{ArrayD, ArrayViewD, IxDyn};
+
+use crate::{
+    error::{Error, Result},
+    shape::Shape,
+};
+
+/// Something that computes a network's outputs from its inputs, in f32.
+///
+/// [`Plain<f32>`](crate::Plain) is one by definition; faster ones agree with it.
+pub trait Infer {
+    /// Why a run can fail.
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// Computes the outputs for `inputs`, one tensor for each of the graph's inputs and outputs in
+    /// its order. What `outputs` held before is replaced; executors reuse its memory where they can.
+    ///
+    /// # Errors
+    ///
+    /// Inputs that do not fit the network; `outputs` then holds no result.
+    fn run(
+        &mut self,
+        inputs: &[ArrayViewD<'_, f32>],
+        outputs: &mut Outputs,
+    ) -> Result<(), Self::Error>;
+}
+
+/// A network's output tensors, kept from call to call so that their memory is reused.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outputs {
+    /// One tensor for each output of the graph, in its order.
+    pub tensors: Vec<ArrayD<f32>>,
+}
+
+impl Outputs {
+    /// No tensors yet; the first run makes them.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes the tensors have these shapes, for an executor to fill. Where the shapes are those of
+    /// the last call nothing is allocated and the old numbers are still there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`] for a shape that no memory holds.
+    pub fn prepare<'a>(
+        &mut self,
+        shapes: impl ExactSizeIterator<Item = &'a Shape>,
+    ) -> Result<&mut [ArrayD<f32>]> {
+        self.tensors.resize_with(shapes.len(), empty);
+        for (tensor, shape) in self.tensors.iter_mut().zip(shapes) {
+            if *tensor.shape() == **shape && tensor.is_standard_layout() {
+                continue;
+            }
+            let too_large = || Error::TooLarge {
+                node: "an output".to_owned(),
+                what: "the tensor",
+            };
+            let len = shape.elements().ok_or_else(too_large)?;
+            let (mut values, _) = std::mem::replace(tensor, empty()).into_raw_vec_and_offset();
+            values.clear();
+            values.resize(len, 0.0);
+            *tensor = ArrayD::from_shape_vec(IxDyn(shape), values).map_err(|_| too_large())?;
+        }
+        Ok(&mut self.tensors)
+    }
+}
+
+/// A tensor without elements.
+fn empty() -> ArrayD<f32> {
+    ArrayD::zeros(IxDyn(&[0]))
+}

@@ -1,0 +1,66 @@
+//! Networks as static graphs: described once, used many ways.
+//!
+//! A [`Graph`] says which operations there are, in what order, and which parameters they ask for by
+//! name. It holds no numbers and fixes neither batch nor picture size. Everything else reads it:
+//! shape inference ([`Graph::infer`]), the cost ([`Summary`]), surgery ([`Graph::with_outputs`],
+//! [`Graph::isolate`], [`Graph::subgraph`]) and the executors ([`Plain`], and whatever else
+//! implements [`Infer`]). [`Op`] lists the operations with their formulas, [`Params`] holds tensors
+//! by the names that checkpoints give them.
+//!
+//! ```
+//! use ndarray::ArrayD;
+//! use nn_layers::{Conv2d, GraphBuilder, Linear, Plain, random_params};
+//!
+//! let mut b = GraphBuilder::new();
+//! let image = b.input("image", [1, 3, 32, 32])?;
+//! let x = b.conv2d("conv", image, Conv2d::new(16, [3, 3]).stride([2, 2]))?;
+//! let x = b.relu("relu", x)?;
+//! let x = b.global_avg_pool2d("pool", x)?;
+//! let x = b.flatten("flatten", x)?;
+//! let classes = b.linear("fc", x, Linear::new(10))?;
+//! let graph = b.finish(&[classes])?;
+//!
+//! let plain = Plain::new(&graph, random_params(&graph, 1))?;
+//! let outputs = plain.run(&[ArrayD::ones(vec![2, 3, 48, 64]).view()])?;
+//! assert_eq!(outputs[0].shape(), [2, 10]);
+//! # Ok::<(), nn_layers::Error>(())
+//! ```
+//!
+//! Axes are `[n, c, h, w]` for feature maps and `[n, f]` for vectors, weights are OIHW, paddings
+//! `[top, left, bottom, right]`. A convolution is a cross-correlation here: the kernel is not
+//! flipped. This crate knows no pictures and no files.
+
+#![forbid(unsafe_code)]
+
+mod builder;
+mod error;
+mod executor;
+mod graph;
+mod infer;
+mod liveness;
+mod op;
+mod params;
+mod plain;
+mod random;
+mod shape;
+mod summary;
+mod surgery;
+
+pub use builder::GraphBuilder;
+pub use conv_core::{
+    AvgPool2dOptions, Conv2dOptions, Element, MaxPool2dOptions, Padding, PaddingValue, ndarray,
+};
+pub use error::{Error, Result};
+pub use executor::{Infer, Outputs};
+pub use graph::{Graph, Node, NodeId};
+pub use op::{BatchNorm2d, Conv2d, Epsilon, Linear, Op};
+pub use params::{Misfit, Param, ParamSpec, Params, Slot};
+pub use plain::{Plain, Trace};
+pub use random::random_params;
+pub use shape::Shape;
+pub use summary::{Summary, SummaryRow};
+
+/// Compiles the README's example.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,11 @@
+//! Feature maps as vectors.
+
+use conv_core::Element;
+use ndarray::{ArrayD, ArrayViewD, Axis, IxDyn, ShapeError};
+
+/// `[N, C, H, W]` as `[N, C·H·W]`, in the order c, h, w.
+pub(super) fn eval<T: Element>(x: &ArrayViewD<'_, T>) -> Result<ArrayD<T>, ShapeError> {
+    let batch = x.len_of(Axis(0));
+    let features = x.shape().iter().skip(1).product();
+    Ok(x.to_shape(IxDyn(&[batch, features]))?.into_owned())
+}

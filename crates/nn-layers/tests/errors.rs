@@ -1,0 +1,583 @@
+//! What is refused, and what the refusal says.
+
+#![expect(clippy::unwrap_used, reason = "what a test cannot build fails it")]
+
+use ndarray::ArrayD;
+use nn_layers::{
+    AvgPool2dOptions, BatchNorm2d, Conv2d, Epsilon, Error, Graph, GraphBuilder, Linear,
+    MaxPool2dOptions, Misfit, NodeId, Op, Padding, PaddingValue, Params, Plain, Shape, Slot,
+    Summary, random_params,
+};
+use proptest::prelude::*;
+
+/// A builder in the scope of a layer, with an input of this shape.
+fn refuse<const RANK: usize>(shape: [usize; RANK], op: Op) -> Error {
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", shape).unwrap();
+    b.scope("layer1.0", |b| b.node("y", op, &[x])).unwrap_err()
+}
+
+fn refuse_pair(left: &[usize], right: &[usize], op: Op) -> Error {
+    let mut b = GraphBuilder::new();
+    let left = b.input("left", left).unwrap();
+    let right = b.input("right", right).unwrap();
+    b.node("y", op, &[left, right]).unwrap_err()
+}
+
+#[test]
+fn ranks() {
+    let error = refuse([1, 512, 7, 7], Op::Linear(Linear::new(10)));
+    assert!(matches!(error, Error::Rank { op: "linear", .. }));
+    assert_eq!(
+        error.to_string(),
+        "node \"layer1.0.y\": the input of linear has shape 1x512x7x7, \
+         expected rank 2 [n, f]: flatten it first"
+    );
+    for op in [
+        Op::Conv2d(Conv2d::new(1, [1, 1])),
+        Op::MaxPool2d(MaxPool2dOptions::new([2, 2])),
+        Op::AvgPool2d(AvgPool2dOptions::new([2, 2])),
+        Op::GlobalAvgPool2d,
+        Op::AdaptiveAvgPool2d([1, 1]),
+        Op::Upsample { scale: [2, 2] },
+        Op::Reorg { stride: 2 },
+        Op::Pad {
+            padding: [1; 4],
+            value: PaddingValue::Zeros,
+        },
+    ] {
+        assert!(matches!(refuse([1, 8], op), Error::Rank { .. }));
+    }
+    for shape in [vec![], vec![1], vec![1, 2, 3], vec![1; 5]] {
+        let error = GraphBuilder::new().input("x", shape).unwrap_err();
+        assert!(matches!(error, Error::Rank { op: "input", .. }));
+    }
+    let error = refuse_pair(&[1, 4], &[1, 4, 1, 1], Op::Concat);
+    assert!(matches!(error, Error::Rank { op: "concat", .. }));
+}
+
+#[test]
+fn sizes_that_disagree() {
+    let error = refuse_pair(&[1, 4, 8, 6], &[1, 4, 8, 5], Op::Add);
+    assert_eq!(
+        error.to_string(),
+        "node \"y\": an input's width (axis w) is 5, expected 6"
+    );
+    let error = refuse_pair(&[1, 4, 8, 6], &[1, 3, 8, 6], Op::Add);
+    assert!(matches!(
+        error,
+        Error::Mismatch {
+            axis: "c",
+            expected: 4,
+            got: 3,
+            ..
+        }
+    ));
+    // Along the channels a concat's inputs may differ, along the others not.
+    let error = refuse_pair(&[1, 4, 8, 6], &[1, 3, 7, 6], Op::Concat);
+    assert!(matches!(
+        error,
+        Error::Mismatch {
+            axis: "h",
+            expected: 8,
+            got: 7,
+            ..
+        }
+    ));
+    let error = refuse_pair(&[1, 4], &[2, 3], Op::Concat);
+    assert!(matches!(
+        error,
+        Error::Mismatch {
+            axis: "n",
+            expected: 1,
+            got: 2,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn options() {
+    let conv = Conv2d::new(6, [3, 3]);
+    let pool = MaxPool2dOptions::new([2, 2]);
+    let shape = [1, 8, 4, 4];
+    for (op, what) in [
+        (
+            Op::Conv2d(Conv2d::new(0, [3, 3])),
+            "output channels (axis c)",
+        ),
+        (Op::Conv2d(conv.clone().groups(0)), "groups"),
+        (Op::AdaptiveAvgPool2d([0, 1]), "output size (axis h)"),
+        (Op::AdaptiveAvgPool2d([1, 0]), "output size (axis w)"),
+        (Op::Upsample { scale: [2, 0] }, "scale (axis w)"),
+        (Op::Slice { start: 0, len: 0 }, "slice length (axis c)"),
+        (Op::Reorg { stride: 0 }, "stride"),
+    ] {
+        match refuse(shape, op) {
+            Error::Zero { what: got, .. } => assert_eq!(got, what),
+            other => panic!("{other}"),
+        }
+    }
+    let error = refuse([1, 8], Op::Linear(Linear::new(0)));
+    assert!(matches!(
+        error,
+        Error::Zero {
+            what: "output features (axis f)",
+            ..
+        }
+    ));
+
+    // Groups divide the output's channels (6, not by 4) and the input's (8, not by 3).
+    for (groups, what) in [(4, "output channels"), (3, "input channels")] {
+        match refuse(shape, Op::Conv2d(conv.clone().groups(groups))) {
+            Error::Multiple {
+                what: got, factor, ..
+            } => assert_eq!((got, factor), (what, groups)),
+            other => panic!("{other}"),
+        }
+    }
+
+    for op in [
+        Op::Conv2d(conv.clone().stride([0, 1])),
+        Op::Conv2d(conv.clone().dilation([1, 0])),
+        Op::Conv2d(Conv2d::new(6, [0, 3])),
+        Op::Conv2d(Conv2d::new(6, [5, 3])),
+        Op::Conv2d(
+            conv.padding(Padding::all(4))
+                .padding_value(PaddingValue::Reflect),
+        ),
+        Op::MaxPool2d(MaxPool2dOptions {
+            stride: [0, 0],
+            ..pool
+        }),
+        Op::MaxPool2d(MaxPool2dOptions {
+            padding: Padding::all(2),
+            ..pool
+        }),
+        Op::AvgPool2d(AvgPool2dOptions::new([5, 2])),
+        Op::Pad {
+            padding: [0, 5, 0, 0],
+            value: PaddingValue::Circular,
+        },
+    ] {
+        match refuse(shape, op.clone()) {
+            Error::Kernel { node, .. } => assert_eq!(node, "layer1.0.y"),
+            other => panic!("{op:?}: {other}"),
+        }
+    }
+
+    for op in [
+        Op::LeakyRelu { slope: f64::NAN },
+        Op::Dropout { probability: 1.5 },
+        Op::Dropout {
+            probability: f64::NAN,
+        },
+        Op::BatchNorm2d(BatchNorm2d {
+            epsilon: Epsilon::Inside(-1e-5),
+        }),
+        Op::BatchNorm2d(BatchNorm2d {
+            epsilon: Epsilon::Outside(f64::INFINITY),
+        }),
+    ] {
+        assert!(matches!(refuse(shape, op), Error::Value { .. }));
+    }
+}
+
+#[test]
+fn slices_and_reorganisations_that_do_not_fit() {
+    let error = refuse([1, 8, 4, 4], Op::Slice { start: 6, len: 3 });
+    assert!(matches!(
+        error,
+        Error::Slice {
+            start: 6,
+            len: 3,
+            channels: 8,
+            ..
+        }
+    ));
+    let error = refuse(
+        [1, 8, 4, 4],
+        Op::Slice {
+            start: 1,
+            len: usize::MAX,
+        },
+    );
+    assert!(matches!(error, Error::Slice { .. }));
+
+    for (shape, axis) in [
+        ([1, 8, 5, 4], "h"),
+        ([1, 8, 4, 5], "w"),
+        ([1, 6, 4, 4], "c"),
+    ] {
+        match refuse(shape, Op::Reorg { stride: 2 }) {
+            Error::Multiple { axis: got, .. } => assert_eq!(got, axis),
+            other => panic!("{other}"),
+        }
+    }
+}
+
+#[test]
+fn names_and_ids() {
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", [1, 2]).unwrap();
+    let relu = b.scope("a", |b| b.relu("relu", x)).unwrap();
+    assert_eq!(
+        b.relu("a.relu", x),
+        Err(Error::DuplicateName {
+            node: "a.relu".into()
+        })
+    );
+    for name in ["", ".", "a.", ".a", "a..b"] {
+        assert_eq!(b.relu(name, x), Err(Error::EmptyName { node: name.into() }));
+    }
+    assert!(matches!(
+        b.scope("", |b| b.relu("relu", x)),
+        Err(Error::EmptyName { .. })
+    ));
+    // A scope that failed is closed.
+    assert!(b.scope("a", |b| b.relu("relu", x)).is_err());
+    b.relu("relu", x).unwrap();
+
+    let mut other = GraphBuilder::new();
+    let foreign = (0..9)
+        .map(|i| other.input(&format!("{i}"), [1, 2]).unwrap())
+        .last()
+        .unwrap();
+    let error = b.add("sum", x, foreign).unwrap_err();
+    assert!(matches!(
+        error,
+        Error::UnknownNode {
+            id: 8,
+            nodes: 3,
+            ..
+        }
+    ));
+    assert_eq!(
+        error.to_string(),
+        "node \"sum\" refers to node number 8, but there are 3 nodes"
+    );
+    assert!(matches!(
+        b.clone().finish(&[foreign]),
+        Err(Error::UnknownNode { .. })
+    ));
+    assert_eq!(b.clone().finish(&[]), Err(Error::NoOutputs));
+
+    let graph = b.finish(&[relu]).unwrap();
+    assert!(matches!(
+        graph.isolate(foreign),
+        Err(Error::UnknownNode { .. })
+    ));
+    assert!(matches!(
+        graph.with_outputs(&[foreign]),
+        Err(Error::UnknownNode { .. })
+    ));
+    assert_eq!(graph.with_outputs(&[]), Err(Error::NoOutputs));
+    assert_eq!(graph.subgraph(relu, x), Err(Error::NoOutputs));
+}
+
+#[test]
+fn numbers_of_inputs() {
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", [1, 2]).unwrap();
+    let counts: [(Op, &[NodeId]); 4] = [
+        (Op::Add, &[x]),
+        (Op::Add, &[x, x, x]),
+        (Op::Concat, &[]),
+        (Op::Relu, &[x, x]),
+    ];
+    for (op, inputs) in counts {
+        assert!(matches!(
+            b.node("y", op, inputs),
+            Err(Error::InputCount { .. })
+        ));
+    }
+    assert!(matches!(
+        b.node("y", Op::Input, &[]),
+        Err(Error::InputShape { .. })
+    ));
+}
+
+/// A convolution, a dense layer behind it, and a vector beside.
+fn classifier() -> Graph {
+    let mut b = GraphBuilder::new();
+    let image = b.input("image", [1, 3, 8, 8]).unwrap();
+    let vector = b.input("vector", [1, 5]).unwrap();
+    let x = b.conv2d("conv", image, Conv2d::new(2, [3, 3])).unwrap();
+    let x = b.flatten("flatten", x).unwrap();
+    let x = b.concat("both", &[x, vector]).unwrap();
+    let y = b.linear("fc", x, Linear::new(4)).unwrap();
+    b.finish(&[y]).unwrap()
+}
+
+#[test]
+fn inputs_that_the_graph_does_not_take() {
+    let graph = classifier();
+    let infer = |image: &[usize], vector: &[usize]| {
+        graph
+            .infer(&[Shape::from(image), Shape::from(vector)])
+            .map(|_| ())
+    };
+    infer(&[7, 3, 8, 8], &[7, 5]).unwrap();
+
+    let error = graph.infer(&[Shape::from([1, 3, 8, 8])]).unwrap_err();
+    assert_eq!(
+        error,
+        Error::GraphInputs {
+            expected: 2,
+            got: 1
+        }
+    );
+    assert_eq!(
+        infer(&[1, 1, 8, 8], &[1, 5]).unwrap_err().to_string(),
+        "node \"image\": input channels (axis c) is 1, expected 3"
+    );
+    assert_eq!(
+        infer(&[1, 3, 8, 8], &[1, 6]).unwrap_err().to_string(),
+        "node \"vector\": input features (axis f) is 6, expected 5"
+    );
+    // The dense layer fixes the picture's size: 2 * 6 * 6 + 5 features.
+    assert_eq!(
+        infer(&[1, 3, 8, 9], &[1, 5]).unwrap_err().to_string(),
+        "node \"fc\": input features (axis f) is 89, expected 77"
+    );
+    assert!(matches!(
+        infer(&[1, 3, 8], &[1, 5]),
+        Err(Error::Rank { .. })
+    ));
+    assert!(matches!(
+        infer(&[0, 3, 8, 8], &[0, 5]),
+        Err(Error::Zero { .. })
+    ));
+    assert!(matches!(
+        infer(&[1, 3, 2, 8], &[1, 5]),
+        Err(Error::Kernel { .. })
+    ));
+    assert!(matches!(
+        infer(&[1, 3, usize::MAX, 8], &[1, 5]),
+        Err(Error::TooLarge { .. })
+    ));
+    assert!(matches!(
+        infer(&[2, 3, 8, 8], &[1, 5]),
+        Err(Error::Mismatch { axis: "n", .. })
+    ));
+
+    let plain = Plain::new(&graph, random_params(&graph, 1)).unwrap();
+    let image = ArrayD::zeros(vec![1, 3, 8, 8]);
+    let error = plain.run(&[image.view()]).unwrap_err();
+    assert_eq!(
+        error,
+        Error::GraphInputs {
+            expected: 2,
+            got: 1
+        }
+    );
+    let vector = ArrayD::zeros(vec![1, 4]);
+    assert!(matches!(
+        plain.run(&[image.view(), vector.view()]),
+        Err(Error::Mismatch { .. })
+    ));
+}
+
+#[test]
+fn a_batch_norm_behind_a_flatten_says_what_changed() {
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", [1, 2, 2, 2]).unwrap();
+    let flat = b.flatten("flat", x).unwrap();
+    let y = b.batch_norm2d("bn", flat, BatchNorm2d::default()).unwrap();
+    let graph = b.finish(&[y]).unwrap();
+    let error = graph.infer(&[Shape::from([1, 2, 2, 3])]).unwrap_err();
+    assert!(matches!(
+        error,
+        Error::Mismatch {
+            axis: "f",
+            expected: 8,
+            got: 12,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn parameters_that_do_not_fit_are_all_reported() {
+    let graph = classifier();
+    let mut params = random_params(&graph, 1);
+    params.remove("conv.weight").unwrap();
+    params.insert("fc.bias", Slot::Weight, ArrayD::zeros(vec![5]));
+    // As many numbers as there should be, but transposed: in_features x out_features.
+    params.insert("fc.weight", Slot::Weight, ArrayD::zeros(vec![77, 4]));
+    // An unknown tensor is no fault.
+    params.insert("aux.weight", Slot::Weight, ArrayD::zeros(vec![1]));
+    let error = Plain::new(&graph, params).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "3 parameters do not fit the graph: conv.weight is missing, expected shape 2x3x3x3; \
+         fc.weight has shape 77x4, expected 4x77; fc.bias has shape 5, expected 4"
+    );
+    let Error::Params(misfits) = error else {
+        panic!("{error}")
+    };
+    assert!(matches!(&misfits[0], Misfit::Missing { name, .. } if name == "conv.weight"));
+    assert!(matches!(&misfits[2], Misfit::Shape { got, .. } if got == &[5]));
+}
+
+#[test]
+fn a_long_list_of_misfits_is_one_short_line() {
+    let mut b = GraphBuilder::new();
+    let mut x = b.input("x", [1, 1]).unwrap();
+    for layer in 0..50 {
+        x = b.affine(&format!("layer{layer}"), x).unwrap();
+    }
+    let graph = b.finish(&[x]).unwrap();
+    let error = Params::<f32>::new().check(&graph).unwrap_err();
+    let text = error.to_string();
+    assert!(text.starts_with("100 parameters do not fit the graph: layer0.weight is missing"));
+    assert!(
+        text.ends_with("; and 92 more") && !text.contains('\n'),
+        "{text}"
+    );
+    assert!(matches!(error, Error::Params(misfits) if misfits.len() == 100));
+}
+
+#[test]
+fn counts_that_do_not_fit_are_errors() {
+    // Each tensor can be counted, the multiply-adds cannot: 2^56 outputs by 2^56 channels.
+    let channels = 1 << 28;
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", [1, channels, 1 << 14, 1 << 14]).unwrap();
+    let y = b.conv2d("y", x, Conv2d::new(channels, [1, 1])).unwrap();
+    let graph = b.finish(&[y]).unwrap();
+    let error = Summary::new(&graph, &[Shape::from([1, channels, 1 << 14, 1 << 14])]).unwrap_err();
+    assert!(matches!(
+        error,
+        Error::TooLarge {
+            what: "the number of multiply-adds",
+            ..
+        }
+    ));
+}
+
+/// Sizes that arithmetic stumbles over, and a few that are in order.
+fn hostile() -> impl Strategy<Value = usize> {
+    prop_oneof![
+        Just(0),
+        1usize..5,
+        Just(1 << 16),
+        Just(1 << 31),
+        Just(1 << 32),
+        Just(isize::MAX as usize),
+        Just(usize::MAX / 2 + 2),
+        Just(usize::MAX - 1),
+        Just(usize::MAX),
+    ]
+}
+
+fn hostile_pair() -> impl Strategy<Value = [usize; 2]> {
+    [hostile(), hostile()]
+}
+
+fn hostile_padding() -> impl Strategy<Value = Padding> {
+    let sides = [hostile(), hostile(), hostile(), hostile()].prop_map(Padding::Explicit);
+    prop_oneof![Just(Padding::Valid), Just(Padding::Same), sides]
+}
+
+fn hostile_value() -> impl Strategy<Value = PaddingValue> {
+    prop_oneof![
+        Just(PaddingValue::Zeros),
+        Just(PaddingValue::Reflect),
+        Just(PaddingValue::Replicate),
+        Just(PaddingValue::Circular),
+    ]
+}
+
+fn hostile_op() -> impl Strategy<Value = Op> {
+    let window = || {
+        (
+            hostile_pair(),
+            hostile_pair(),
+            hostile_pair(),
+            hostile_padding(),
+            any::<bool>(),
+        )
+    };
+    let conv = (window(), hostile(), hostile(), hostile_value()).prop_map(
+        |((kernel, stride, dilation, padding, bias), channels, groups, value)| {
+            let mut conv = Conv2d::new(channels, kernel)
+                .stride(stride)
+                .dilation(dilation)
+                .groups(groups)
+                .padding(padding)
+                .padding_value(value);
+            conv.bias = bias;
+            Op::Conv2d(conv)
+        },
+    );
+    let max = window().prop_map(|(kernel_size, stride, dilation, padding, ceil_mode)| {
+        Op::MaxPool2d(MaxPool2dOptions {
+            kernel_size,
+            stride,
+            dilation,
+            padding,
+            ceil_mode,
+        })
+    });
+    let average = window().prop_map(|(kernel_size, stride, _, padding, ceil_mode)| {
+        let options = AvgPool2dOptions::new(kernel_size);
+        Op::AvgPool2d(AvgPool2dOptions {
+            stride,
+            padding,
+            ceil_mode,
+            ..options
+        })
+    });
+    let pad = (
+        [hostile(), hostile(), hostile(), hostile()],
+        hostile_value(),
+    )
+        .prop_map(|(padding, value)| Op::Pad { padding, value });
+    prop_oneof![
+        4 => conv,
+        2 => max,
+        2 => average,
+        1 => pad,
+        1 => hostile().prop_map(|features| Op::Linear(Linear::new(features))),
+        1 => hostile_pair().prop_map(Op::AdaptiveAvgPool2d),
+        1 => hostile_pair().prop_map(|scale| Op::Upsample { scale }),
+        1 => hostile().prop_map(|stride| Op::Reorg { stride }),
+        1 => hostile_pair().prop_map(|[start, len]| Op::Slice { start, len }),
+        1 => prop_oneof![Just(Op::Flatten), Just(Op::Concat), Just(Op::Affine)],
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    /// Whatever the sizes, building, inferring and counting give a result or an error; what is
+    /// accepted has a size that memory could address.
+    #[test]
+    fn hostile_sizes_are_results_not_panics(
+        shape in prop_oneof![
+            prop::collection::vec(hostile(), 4),
+            prop::collection::vec(1usize..20, 4),
+            prop::collection::vec(hostile(), 2),
+        ],
+        ops in prop::collection::vec(hostile_op(), 1..4),
+        other in prop::collection::vec(hostile(), 4),
+    ) {
+        let mut b = GraphBuilder::new();
+        let Ok(mut x) = b.input("x", shape.clone()) else { return Ok(()) };
+        for (index, op) in ops.into_iter().enumerate() {
+            let Ok(y) = b.node(&index.to_string(), op, &[x]) else { continue };
+            let elements = b.shape(y).and_then(Shape::elements);
+            prop_assert!(elements.is_some_and(|n| n > 0 && n <= isize::MAX as usize / 8));
+            x = y;
+        }
+        let graph = b.finish(&[x]).unwrap();
+        prop_assert!(graph.infer(&[Shape::from(shape.clone())]).is_ok());
+        let _ = Summary::new(&graph, &[Shape::from(shape.clone())]);
+        let other: Vec<usize> =
+            shape.iter().zip(other).enumerate().map(|(axis, (&nominal, other))| {
+                if axis == 1 { nominal } else { other }
+            }).collect();
+        let _ = Summary::new(&graph, &[Shape::from(other)]);
+    }
+}

@@ -1,0 +1,33 @@
+//! Development only: tolerances, problem generators and golden files for Convoxide's tests.
+//!
+//! - [`assert_close`] compares against an f64 reference, with one bound for each element, and
+//!   [`dot_bound`] is the bound for a sum of products.
+//! - [`Conv2dProblem`] and [`PoolProblem`] are whole problems, sizes and options and a seed for
+//!   the numbers, with proptest strategies that reach into the corners: one-pixel pictures, sizes
+//!   and channels that no tile divides, every padding value, groups of every kind.
+//! - [`random_array`] fills tensors with numbers that depend on a seed alone.
+//! - [`Golden`] reads the numbers that another program computed.
+//!
+//! The helpers panic where something is wrong, and so fail the test that calls them.
+
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "views are passed by value, as ndarray does"
+)]
+
+mod close;
+mod conv2d_problem;
+mod golden;
+mod pool_problem;
+mod random;
+
+pub use close::{assert_close, compare, dot_bound};
+pub use conv2d_problem::{
+    Conv2dProblem, Conv2dSpace, Reference, conv2d_problems, conv2d_problems_in, conv2d_reference,
+};
+pub use golden::Golden;
+pub use pool_problem::{
+    AvgPool2dProblem, MaxPool2dProblem, PoolProblem, avg_pool2d_problems, max_pool2d_problems,
+};
+pub use random::{random_array, to_f32};

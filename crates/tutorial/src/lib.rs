@@ -1,0 +1,60 @@
+//! [one]: cross_correlation
+//! [two]: padding_and_size
+//! [three]: one_layer
+//! [four]: pooling
+//! [five]: sharing_and_sparsity
+//! [six]: detection
+#![doc = include_str!("../../../docs/tutorial/README.md")]
+#![forbid(unsafe_code)]
+// Each page ends with link definitions that lead to files of the project. Of two definitions
+// Markdown takes the first, so those in front of the pages here make the same links lead to items.
+
+/// [`cross_correlate2d`]: conv_core::cross_correlate2d
+/// [`convolve2d`]: conv_core::convolve2d
+/// [next]: crate::padding_and_size
+#[doc = include_str!("../../../docs/tutorial/1-cross-correlation.md")]
+pub mod cross_correlation {}
+
+/// [`Window::place`]: conv_core::Window::place
+/// [`GraphBuilder`]: nn_layers::GraphBuilder
+/// [`Graph`]: nn_layers::Graph
+/// [`Summary`]: nn_layers::Summary
+/// [next]: crate::one_layer
+#[doc = include_str!("../../../docs/tutorial/2-padding-and-size.md")]
+pub mod padding_and_size {}
+
+/// [`Plain`]: nn_layers::Plain
+/// [next]: crate::pooling
+#[doc = include_str!("../../../docs/tutorial/3-one-layer.md")]
+pub mod one_layer {}
+
+/// [`max_pool2d`]: conv_core::plain::max_pool2d
+/// [`avg_pool2d`]: conv_core::plain::avg_pool2d
+/// [next]: crate::sharing_and_sparsity
+#[doc = include_str!("../../../docs/tutorial/4-pooling.md")]
+pub mod pooling {}
+
+/// [`Summary`]: nn_layers::Summary
+/// [next]: crate::detection
+#[doc = include_str!("../../../docs/tutorial/5-sharing-and-sparsity.md")]
+pub mod sharing_and_sparsity {}
+
+/// [`Head`]: yolo_detect::Head
+/// [`Anchor`]: yolo_detect::Anchor
+/// [`Detector`]: yolo_detect::Detector
+/// [`Letterbox`]: image_data::Letterbox
+#[doc = include_str!("../../../docs/tutorial/6-detection.md")]
+pub mod detection {}
+
+/// The READMEs whose examples no crate of their own compiles.
+#[cfg(doctest)]
+mod readmes {
+    #[doc = include_str!("../../../README.md")]
+    struct Project;
+
+    #[doc = include_str!("../../conv-core/README.md")]
+    struct ConvCore;
+
+    #[doc = include_str!("../../engine/README.md")]
+    struct Engine;
+}

@@ -1,0 +1,73 @@
+//! Anchor boxes: the shapes that a head's boxes start from.
+
+/// What an anchor's numbers count.
+///
+/// Both heads write anchors in the same way but mean different lengths; mixing them up gives boxes
+/// that are 32 times too small or too large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AnchorUnit {
+    /// Cells of the head's grid: `[region]`, YOLOv2.
+    GridCells,
+    /// Pixels of the network's input: `[yolo]`, YOLOv3.
+    NetworkPixels,
+}
+
+/// One anchor: the width and height of a box whose logits are 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Anchor {
+    /// Width in `unit`s.
+    pub width: f32,
+    /// Height in `unit`s.
+    pub height: f32,
+    /// What the numbers count.
+    pub unit: AnchorUnit,
+}
+
+impl Anchor {
+    /// An anchor measured in cells of the head's grid.
+    #[must_use]
+    pub fn grid_cells(width: f32, height: f32) -> Self {
+        Self {
+            width,
+            height,
+            unit: AnchorUnit::GridCells,
+        }
+    }
+
+    /// An anchor measured in pixels of the network's input.
+    #[must_use]
+    pub fn network_pixels(width: f32, height: f32) -> Self {
+        Self {
+            width,
+            height,
+            unit: AnchorUnit::NetworkPixels,
+        }
+    }
+
+    /// The anchor's `[h, w]` as shares of the network's input, for a head of `grid` `[h, w]` cells in
+    /// a network of `network` `[h, w]` pixels.
+    ///
+    /// ```
+    /// use yolo_detect::Anchor;
+    ///
+    /// // Two cells of 13 are as wide as 64 pixels of 416.
+    /// let (grid, network) = ([13, 13], [416, 416]);
+    /// let [_, in_cells] = Anchor::grid_cells(2.0, 1.0).share(grid, network);
+    /// let [_, in_pixels] = Anchor::network_pixels(64.0, 32.0).share(grid, network);
+    /// assert_eq!(in_cells, in_pixels);
+    /// ```
+    #[must_use]
+    pub fn share(&self, grid: [usize; 2], network: [usize; 2]) -> [f64; 2] {
+        let [h, w] = self.whole(grid, network);
+        [f64::from(self.height) / h, f64::from(self.width) / w]
+    }
+
+    /// How many `unit`s the network's input is high and wide.
+    pub(crate) fn whole(&self, grid: [usize; 2], network: [usize; 2]) -> [f64; 2] {
+        let [h, w] = match self.unit {
+            AnchorUnit::GridCells => grid,
+            AnchorUnit::NetworkPixels => network,
+        };
+        [h as f64, w as f64]
+    }
+}

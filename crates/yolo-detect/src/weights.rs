@@ -1,0 +1,321 @@
+//! Darknet's weights format: a header, then bare f32 numbers, layer after layer.
+//!
+//! ```text
+//! i32 major, i32 minor, i32 revision
+//! u64 seen        where 10 * major + minor >= 2 and both are under 1000; else u32
+//! for each [convolutional]:  biases  [scales  means  variances]  weights (OIHW)
+//! for each [connected]:      biases  weights ([O, I])  [scales  means  variances]
+//! ```
+//!
+//! All little-endian; the numbers in brackets where `batch_normalize=1`, for every header version.
+//! Where `major` or `minor` is over 1000, the weights of `[connected]` layers lie transposed,
+//! `[I, O]`. The format says nothing of sizes, so the only check that cfg and weights belong
+//! together is that every byte is used, that numbers are finite and that variances are not
+//! negative: all three are made.
+
+use std::io::{Read, Write};
+use std::path::Path;
+
+use ndarray::{ArrayD, IxDyn};
+use nn_layers::{ParamSpec, Params};
+
+use crate::error::{Error, Result};
+use crate::files;
+use crate::network::Network;
+
+/// The beginning of a weights file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WeightsHeader {
+    /// First number of the version.
+    pub major: i32,
+    /// Second number of the version.
+    pub minor: i32,
+    /// Third number of the version.
+    pub revision: i32,
+    /// How many pictures the training has seen.
+    pub seen: u64,
+}
+
+/// Version 0.2.0, as darknet writes it, with no picture seen.
+impl Default for WeightsHeader {
+    fn default() -> Self {
+        Self {
+            major: 0,
+            minor: 2,
+            revision: 0,
+            seen: 0,
+        }
+    }
+}
+
+impl WeightsHeader {
+    /// The header's length in bytes: 16 or 20.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        if self.has_long_seen() { 20 } else { 16 }
+    }
+
+    /// Whether `seen` takes 8 bytes instead of 4.
+    fn has_long_seen(&self) -> bool {
+        let version = i64::from(self.major) * 10 + i64::from(self.minor);
+        version >= 2 && self.major < 1000 && self.minor < 1000
+    }
+
+    /// Whether the weights of `[connected]` layers lie `[I, O]` instead of `[O, I]`.
+    fn is_transposed(&self) -> bool {
+        self.major > 1000 || self.minor > 1000
+    }
+
+    /// Reads the header from a file's first bytes.
+    fn parse(start: &[u8], length: u64) -> Result<Self> {
+        let mut rest = start;
+        let mut take = |expected| {
+            let field = rest.split_off(..4).ok_or(Error::WeightsHeader {
+                expected,
+                got: length,
+            })?;
+            <[u8; 4]>::try_from(field).map_err(|_| Error::WeightsHeader {
+                expected,
+                got: length,
+            })
+        };
+        let major = i32::from_le_bytes(take(16)?);
+        let minor = i32::from_le_bytes(take(16)?);
+        let revision = i32::from_le_bytes(take(16)?);
+        let mut header = Self {
+            major,
+            minor,
+            revision,
+            seen: 0,
+        };
+        header.seen = u64::from(u32::from_le_bytes(take(header.bytes() as u64)?));
+        if header.has_long_seen() {
+            header.seen |= u64::from(u32::from_le_bytes(take(20)?)) << 32;
+        }
+        Ok(header)
+    }
+
+    fn write(&self, target: &mut impl Write) -> std::io::Result<()> {
+        for number in [self.major, self.minor, self.revision] {
+            target.write_all(&number.to_le_bytes())?;
+        }
+        let seen = self.seen.to_le_bytes();
+        target.write_all(if self.has_long_seen() {
+            &seen
+        } else {
+            &seen[..4]
+        })
+    }
+}
+
+/// A network's parameters, as a darknet weights file holds them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Weights {
+    /// Version and training progress.
+    pub header: WeightsHeader,
+    /// The parameters by the names of the network's graph: `0.conv.weight`, `0.bn.running_mean`.
+    pub params: Params<f32>,
+}
+
+impl Weights {
+    /// Reads the weights file at `path` for `network`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] around what [`read`](Self::read) or the opening found.
+    pub fn open(path: impl AsRef<Path>, network: &Network) -> Result<Self> {
+        let path = path.as_ref();
+        let read = || {
+            let (file, length) = files::open(path)?;
+            Self::read(file, length, network)
+        };
+        read().map_err(|error| error.in_file(path))
+    }
+
+    /// Reads weights of `length` bytes for `network`, in one pass.
+    ///
+    /// The length is compared with what the network needs before memory is taken.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Html`] and [`Error::WeightsAreText`] for another file in the weights' place,
+    /// [`Error::WeightsHeader`], [`Error::WeightsTooShort`] and [`Error::WeightsTooLong`] for a
+    /// length that does not fit, [`Error::WeightNotFinite`] and [`Error::NegativeVariance`] for
+    /// numbers that cannot be, [`Error::Read`] where reading fails.
+    pub fn read(mut source: impl Read, length: u64, network: &Network) -> Result<Self> {
+        let mut start = Vec::new();
+        source
+            .by_ref()
+            .take(length.min(64))
+            .read_to_end(&mut start)?;
+        check_kind(&start)?;
+        let header = WeightsHeader::parse(&start, length)?;
+        check_length(&header, length, network)?;
+
+        let body = start.get(header.bytes()..).unwrap_or_default();
+        let mut source = body.chain(source);
+        let mut params = Params::new();
+        for spec in network.parameters() {
+            let mut numbers = read_numbers(&mut source, spec.elements())?;
+            check_numbers(&numbers, spec)?;
+            if header.is_transposed()
+                && let &[outputs, inputs] = spec.shape()
+            {
+                numbers = transpose(&numbers, [inputs, outputs]);
+            }
+            let value = ArrayD::from_shape_vec(IxDyn(spec.shape()), numbers);
+            let value = value.map_err(|_| mismatch(spec, 0))?;
+            params.insert(spec.name(), spec.slot(), value);
+        }
+        // The file may have grown since its length was taken.
+        if source.read(&mut [0])? != 0 {
+            let (parameters, expected) = expected_length(&header, network);
+            return Err(Error::WeightsTooLong {
+                left: 1,
+                parameters,
+                expected,
+                got: expected + 1,
+            });
+        }
+        Ok(Self { header, params })
+    }
+
+    /// Writes the weights in darknet's format. What [`read`](Self::read) has read comes out with
+    /// the same bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Parameter`] for one that is missing or has another shape, [`Error::Read`] where
+    /// writing fails.
+    pub fn write(&self, mut target: impl Write, network: &Network) -> Result<()> {
+        self.header.write(&mut target)?;
+        for spec in network.parameters() {
+            let value = self.params.get(spec.name()).map(|param| param.value.view());
+            let value = value.ok_or_else(|| mismatch(spec, 0))?;
+            if value.shape() != spec.shape() {
+                return Err(mismatch(spec, value.len()));
+            }
+            let is_transposed = self.header.is_transposed() && spec.shape().len() == 2;
+            let ordered = if is_transposed {
+                value.reversed_axes()
+            } else {
+                value
+            };
+            let mut buffer = Vec::with_capacity(CHUNK);
+            for number in ordered {
+                buffer.extend_from_slice(&number.to_le_bytes());
+                if buffer.len() >= CHUNK {
+                    target.write_all(&buffer)?;
+                    buffer.clear();
+                }
+            }
+            target.write_all(&buffer)?;
+        }
+        Ok(())
+    }
+}
+
+/// Bytes that are read or written at once.
+const CHUNK: usize = 1 << 16;
+
+/// Refuses web pages and texts, such as a cfg given in the weights' place. A header's first
+/// number is small, so three of its bytes are zero.
+fn check_kind(start: &[u8]) -> Result<()> {
+    if files::is_html(start) {
+        return Err(Error::Html { what: "weights" });
+    }
+    let head = start.get(..start.len().min(16)).unwrap_or_default();
+    let is_text = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
+    if !head.is_empty() && head.iter().all(is_text) {
+        let start = String::from_utf8_lossy(head).into_owned();
+        return Err(Error::WeightsAreText { start });
+    }
+    Ok(())
+}
+
+/// How many numbers and how many bytes a weights file for `network` has.
+fn expected_length(header: &WeightsHeader, network: &Network) -> (u64, u64) {
+    let parameters = network
+        .parameters()
+        .iter()
+        .map(|spec| spec.elements() as u64)
+        .sum::<u64>();
+    (parameters, header.bytes() as u64 + 4 * parameters)
+}
+
+fn check_length(header: &WeightsHeader, got: u64, network: &Network) -> Result<()> {
+    let (parameters, expected) = expected_length(header, network);
+    match got.cmp(&expected) {
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Less => Err(Error::WeightsTooShort {
+            missing: expected - got,
+            parameters,
+            expected,
+            got,
+        }),
+        std::cmp::Ordering::Greater => Err(Error::WeightsTooLong {
+            left: got - expected,
+            parameters,
+            expected,
+            got,
+        }),
+    }
+}
+
+/// Reads `count` little-endian numbers.
+fn read_numbers(source: &mut impl Read, count: usize) -> Result<Vec<f32>> {
+    let mut numbers = Vec::with_capacity(count);
+    let mut buffer = [0; CHUNK];
+    while numbers.len() < count {
+        let bytes = CHUNK.min(4 * (count - numbers.len()));
+        source.read_exact(&mut buffer[..bytes])?;
+        let (words, _) = buffer[..bytes].as_chunks::<4>();
+        numbers.extend(words.iter().map(|&word| f32::from_le_bytes(word)));
+    }
+    Ok(numbers)
+}
+
+/// Refuses numbers that are not finite, and variances below 0.
+fn check_numbers(numbers: &[f32], spec: &ParamSpec) -> Result<()> {
+    let is_variance = spec.local_name() == "running_var";
+    for (index, &value) in numbers.iter().enumerate() {
+        let parameter = || spec.name().to_owned();
+        if !value.is_finite() {
+            return Err(Error::WeightNotFinite {
+                parameter: parameter(),
+                index,
+                value,
+            });
+        }
+        if is_variance && value < 0.0 {
+            return Err(Error::NegativeVariance {
+                parameter: parameter(),
+                index,
+                value,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The transpose of a matrix of `rows x columns` in memory order.
+fn transpose(numbers: &[f32], [rows, columns]: [usize; 2]) -> Vec<f32> {
+    (0..columns)
+        .flat_map(|column| {
+            numbers
+                .iter()
+                .skip(column)
+                .step_by(columns)
+                .take(rows)
+                .copied()
+        })
+        .collect()
+}
+
+fn mismatch(spec: &ParamSpec, got: usize) -> Error {
+    Error::Parameter {
+        parameter: spec.name().to_owned(),
+        expected: spec.elements(),
+        got,
+    }
+}

@@ -1,0 +1,171 @@
+//! What several test files need: darknet's cfg files, and random weights in darknet's format.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses its own part"
+)]
+
+use ndarray::ArrayD;
+use nn_layers::Params;
+use yolo_detect::cfg::Cfg;
+use yolo_detect::{Network, Weights, WeightsHeader};
+
+/// Darknet's cfg files with what darknet prints of their layers.
+pub const REAL: [(&str, &str, &str); 3] = [
+    ("yolov2", YOLOV2, include_str!("../cfg/yolov2.layers.txt")),
+    (
+        "yolov2-tiny",
+        YOLOV2_TINY,
+        include_str!("../cfg/yolov2-tiny.layers.txt"),
+    ),
+    (
+        "yolov3-tiny",
+        YOLOV3_TINY,
+        include_str!("../cfg/yolov3-tiny.layers.txt"),
+    ),
+];
+pub const YOLOV2: &str = include_str!("../cfg/yolov2.cfg");
+pub const YOLOV2_TINY: &str = include_str!("../cfg/yolov2-tiny.cfg");
+pub const YOLOV3_TINY: &str = include_str!("../cfg/yolov3-tiny.cfg");
+
+/// The network of a cfg that is known to be good.
+pub fn network(cfg: &str) -> Network {
+    Network::new(&Cfg::parse(cfg).unwrap()).unwrap()
+}
+
+/// `[net]` of this size with three channels, and `layers` below it.
+pub fn net(height: usize, width: usize, layers: &str) -> String {
+    format!("[net]\nwidth={width}\nheight={height}\nchannels=3\n{layers}")
+}
+
+/// Seeded random weights by the formula of `goldens/random_weights.py`, to the bit.
+#[derive(Clone, Copy, Debug)]
+pub struct RandomWeights {
+    pub seed: u64,
+    /// What objectness and classes of the layers before heads are multiplied by.
+    pub scale_score: f64,
+    /// What `tx ty tw th` are multiplied by.
+    pub scale_box: f64,
+    pub header: WeightsHeader,
+}
+
+impl Default for RandomWeights {
+    fn default() -> Self {
+        let header = WeightsHeader {
+            major: 0,
+            minor: 2,
+            revision: 0,
+            seen: 0,
+        };
+        Self {
+            seed: 1,
+            scale_score: 1.0,
+            scale_box: 1.0,
+            header,
+        }
+    }
+}
+
+impl RandomWeights {
+    pub fn make(&self, network: &Network) -> Weights {
+        let mut params = Params::new();
+        for spec in network.parameters() {
+            let (node, local) = spec.name().rsplit_once('.').unwrap();
+            let (number, kind) = node.split_once('.').unwrap();
+            let number: usize = number.parse().unwrap();
+            let units = units(self.seed, spec.name(), spec.elements());
+            let values = match (kind, local) {
+                ("conv", "weight") => {
+                    let fan_in = spec.elements() / spec.shape()[0];
+                    let values = centred(&units, fan_in);
+                    self.scale(values, fan_in, number, network)
+                }
+                ("conv", "bias") => self.scale(signed(&units), 1, number, network),
+                ("bn", "weight") => units.iter().map(|u| 0.75 + 0.5 * u).collect(),
+                ("bn", "running_var") => units.iter().map(|u| 0.5 + u).collect(),
+                ("bn", _) => signed(&units),
+                _ => panic!("no formula for {}", spec.name()),
+            };
+            let values = values.into_iter().map(|value| value as f32).collect();
+            let value = ArrayD::from_shape_vec(spec.shape().to_vec(), values).unwrap();
+            params.insert(spec.name(), spec.slot(), value);
+        }
+        Weights {
+            header: self.header,
+            params,
+        }
+    }
+
+    /// As [`make`](Self::make), as a file's bytes.
+    pub fn bytes(&self, network: &Network) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.make(network).write(&mut bytes, network).unwrap();
+        bytes
+    }
+
+    /// Multiplies the values of a layer before a head by the scale of their output channel.
+    fn scale(
+        &self,
+        mut values: Vec<f64>,
+        per_channel: usize,
+        number: usize,
+        network: &Network,
+    ) -> Vec<f64> {
+        if let Some(head) = network.heads().iter().find(|head| head.layer == number + 1) {
+            for (channel, values) in values.chunks_mut(per_channel).enumerate() {
+                let entry = channel % (5 + head.classes);
+                let scale = if entry < 4 {
+                    self.scale_box
+                } else {
+                    self.scale_score
+                };
+                values.iter_mut().for_each(|value| *value *= scale);
+            }
+        }
+        values
+    }
+}
+
+/// A convolution's weights: each the difference to the next of its filter, so that a filter sums
+/// to about 0.
+fn centred(units: &[f64], fan_in: usize) -> Vec<f64> {
+    let limit = (3.0 / (1.01 * fan_in as f64)).sqrt();
+    let filters = units.chunks_exact(fan_in).map(|filter| {
+        let v = |i: usize| 2.0 * filter[i] - 1.0;
+        (0..fan_in)
+            .map(|i| {
+                limit
+                    * (if fan_in > 1 {
+                        v(i) - v((i + 1) % fan_in)
+                    } else {
+                        v(i)
+                    })
+            })
+            .collect::<Vec<f64>>()
+    });
+    filters.flatten().collect()
+}
+
+fn signed(units: &[f64]) -> Vec<f64> {
+    units.iter().map(|u| (2.0 * u - 1.0) * 0.2).collect()
+}
+
+/// The first `count` numbers in [0, 1) of the stream `name`: see `goldens/portable.py`.
+fn units(seed: u64, name: &str, count: usize) -> Vec<f64> {
+    (0..count as u64)
+        .map(|i| (word(seed, name, i) >> 40) as f64 / (1u64 << 24) as f64)
+        .collect()
+}
+
+/// The `i`th number of splitmix64 started at a state made of the seed and the stream's name.
+pub fn word(seed: u64, name: &str, i: u64) -> u64 {
+    let state = seed
+        ^ name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+        });
+    let mut z = state.wrapping_add((i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

@@ -1,0 +1,555 @@
+//! From files and pictures to detections.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what a test cannot build fails it"
+)]
+
+mod common;
+
+use std::path::PathBuf;
+
+use common::{RandomWeights, network};
+use image_data::{BBox, Picture};
+use ndarray::ArrayD;
+use nn_layers::{Params, Slot};
+use proptest::prelude::*;
+use yolo_detect::{
+    ClassNames, Detection, Detector, DetectorFiles, DetectorOptions, Error, Network, NmsScope,
+    ScoreRule,
+};
+
+/// What a box of [`red_detector`] is like: `tx ty tw th`, and one class score.
+const CELL: [f32; 5] = [0.0, 0.0, 0.0, 0.0, 10.0];
+
+/// A detector of red cells, made by hand: a 64 x 64 input in cells of 8 pixels, whose objectness
+/// is high where the cell is red and whose boxes lie as `numbers` say.
+///
+/// Objectness is `20 * (red - green - blue) - 10` of the cell's mean colour: 10 where it is red,
+/// -10 where it is black, -20 where it is grey.
+fn red_detector(head: &str, numbers: &[[f32; 5]], options: DetectorOptions) -> Detector {
+    let filters = 6 * numbers.len();
+    let network = network(&common::net(
+        64,
+        64,
+        &format!("[conv]\nfilters={filters}\nsize=8\nstride=8\nactivation=linear\n{head}"),
+    ));
+    let mut weight = ArrayD::zeros(vec![filters, 3, 8, 8]);
+    let mut bias = ArrayD::zeros(vec![filters]);
+    for (anchor, [tx, ty, tw, th, class]) in numbers.iter().enumerate() {
+        for (entry, number) in [tx, ty, tw, th, &-10.0, class].into_iter().enumerate() {
+            bias[[6 * anchor + entry]] = *number;
+        }
+        for (channel, sign) in [1.0, -1.0, -1.0].into_iter().enumerate() {
+            let mut taps = weight.view_mut();
+            taps.index_axis_inplace(ndarray::Axis(0), 6 * anchor + 4);
+            taps.index_axis_inplace(ndarray::Axis(0), channel);
+            taps.fill(sign * 20.0 / 64.0);
+        }
+    }
+    let mut params = Params::new();
+    params.insert("0.conv.weight", Slot::Weight, weight);
+    params.insert("0.conv.bias", Slot::Weight, bias);
+    Detector::new(network, params, None, options).unwrap()
+}
+
+const YOLO: &str = "[yolo]\nclasses=1\nanchors=8,8";
+
+/// A black picture with a red rectangle `[x1, y1, x2, y2]`, whose rows are padded to a stride.
+fn picture_with_red(width: usize, height: usize, [x1, y1, x2, y2]: [usize; 4]) -> Picture {
+    let stride = 3 * width + 5;
+    let mut bytes = vec![0; stride * height];
+    for y in y1..y2 {
+        for x in x1..x2 {
+            bytes[y * stride + 3 * x] = 255;
+        }
+    }
+    Picture::from_rgb(width, height, stride, &bytes).unwrap()
+}
+
+fn boxes(detections: &[Detection]) -> Vec<BBox> {
+    detections.iter().map(|detection| detection.bbox).collect()
+}
+
+fn assert_close(got: BBox, expected: [f32; 4]) {
+    let got = [got.x1, got.y1, got.x2, got.y2];
+    for (got, expected) in got.into_iter().zip(expected) {
+        // Some roundings of numbers up to 128.
+        assert!(
+            (got - expected).abs() < 128.0 * 4.0 * f32::EPSILON,
+            "{got} {expected}"
+        );
+    }
+}
+
+#[test]
+fn a_box_lies_where_the_object_is_whatever_the_pictures_shape() {
+    let mut detector = red_detector(YOLO, &[CELL], DetectorOptions::default());
+    // As wide as the input: bars of 16 above and below, no scaling. A stretched picture would
+    // have the box at twice the height.
+    let found = detector
+        .detect(&picture_with_red(64, 32, [24, 8, 32, 16]))
+        .unwrap();
+    assert_eq!(found.len(), 1);
+    assert_close(found[0].bbox, [24.0, 8.0, 32.0, 16.0]);
+    assert_eq!(found[0].class, 0);
+    // logistic(10) twice.
+    assert!((found[0].score - 0.999_909).abs() < 1e-6);
+    // Bars left and right.
+    let found = detector
+        .detect(&picture_with_red(32, 64, [8, 24, 16, 32]))
+        .unwrap();
+    assert_eq!(found.len(), 1);
+    assert_close(found[0].bbox, [8.0, 24.0, 16.0, 32.0]);
+    // Halved: cells are 16 pixels of the picture.
+    let found = detector
+        .detect(&picture_with_red(128, 64, [48, 16, 64, 32]))
+        .unwrap();
+    assert_eq!(found.len(), 1);
+    assert_close(found[0].bbox, [48.0, 16.0, 64.0, 32.0]);
+    // Nothing there.
+    assert_eq!(
+        detector.detect(&picture_with_red(64, 32, [0; 4])).unwrap(),
+        []
+    );
+}
+
+#[test]
+fn both_heads_find_the_same_box() {
+    let picture = picture_with_red(64, 32, [24, 8, 32, 16]);
+    let mut yolo = red_detector(YOLO, &[CELL], DetectorOptions::default());
+    let region = "[region]\nclasses=1\nanchors=1,1\nsoftmax=0";
+    let mut region = red_detector(region, &[CELL], DetectorOptions::default());
+    assert_eq!(
+        region.detect(&picture).unwrap(),
+        yolo.detect(&picture).unwrap()
+    );
+    // A softmax over one class is 1.
+    let softmax = "[region]\nclasses=1\nanchors=1,1\nsoftmax=1";
+    let found = red_detector(softmax, &[CELL], DetectorOptions::default())
+        .detect(&picture)
+        .unwrap();
+    assert!((found[0].score - 0.999_954).abs() < 1e-6);
+}
+
+#[test]
+fn suppression_comes_before_the_cut_to_the_picture() {
+    // In the corner, a box of 8 x 8 and one of 24 x 24 around it that reaches out of the picture:
+    // an IoU of 64 / 576, and of 64 / 256 once cut.
+    let numbers = [CELL, [0.0, 0.0, 3f32.ln(), 3f32.ln(), 9.0]];
+    let head = "[yolo]\nclasses=1\nnum=2\nanchors=8,8,8,8";
+    let found = |nms| {
+        let options = DetectorOptions {
+            nms,
+            ..Default::default()
+        };
+        let picture = picture_with_red(64, 64, [0, 0, 8, 8]);
+        red_detector(head, &numbers, options)
+            .detect(&picture)
+            .unwrap()
+    };
+    let both = found(0.2);
+    assert_eq!(both.len(), 2);
+    assert_close(both[0].bbox, [0.0, 0.0, 8.0, 8.0]);
+    assert_close(both[1].bbox, [0.0, 0.0, 16.0, 16.0]);
+    assert_eq!(found(0.1), both[..1]);
+}
+
+#[test]
+fn a_box_beside_the_picture_is_dropped() {
+    // In the middle of each red cell's left edge: logistic(-100) is 0.
+    let left = [-100.0, 0.0, 0.0, 0.0, 10.0];
+    let mut detector = red_detector(
+        "[yolo]\nclasses=1\nanchors=1,8",
+        &[left],
+        Default::default(),
+    );
+    let in_the_corner = picture_with_red(64, 64, [0, 0, 8, 8]);
+    // Of its width of 1, a half is inside.
+    assert_close(
+        detector.detect(&in_the_corner).unwrap()[0].bbox,
+        [0.0, 0.0, 0.5, 8.0],
+    );
+    // All bars fire, and no box of theirs is in the picture.
+    let mut params = Params::new();
+    let network = detector.network().clone();
+    params.insert(
+        "0.conv.weight",
+        Slot::Weight,
+        ArrayD::zeros(vec![6, 3, 8, 8]),
+    );
+    params.insert("0.conv.bias", Slot::Weight, ArrayD::from_elem(vec![6], 0.0));
+    let options = DetectorOptions {
+        threshold: 0.2,
+        ..Default::default()
+    };
+    let mut everywhere = Detector::new(network, params, None, options).unwrap();
+    let found = everywhere
+        .detect(&picture_with_red(64, 32, [0; 4]))
+        .unwrap();
+    assert_eq!(found.len(), 8 * 4);
+    assert!(
+        boxes(&found)
+            .iter()
+            .all(|bbox| bbox.y1 >= 0.0 && bbox.y2 <= 32.0)
+    );
+}
+
+#[test]
+fn nan_in_the_network_is_an_error() {
+    let network = network(&common::net(
+        8,
+        8,
+        "[conv]\nfilters=6\nactivation=linear\n[yolo]\nclasses=1",
+    ));
+    let mut params = nn_layers::random_params(network.graph(), 1);
+    params.get_mut("0.conv.bias").unwrap().value[[3]] = f32::NAN;
+    let mut detector = Detector::new(network, params, None, Default::default()).unwrap();
+    let error = detector
+        .detect(&picture_with_red(8, 8, [0; 4]))
+        .unwrap_err();
+    assert!(matches!(error, Error::OutputNaN { layer: 1 }));
+}
+
+/// Two heads of three classes behind a few convolutions.
+const SMALL: &str = "[conv]\nbatch_normalize=1\nfilters=8\nsize=3\nstride=4\npad=1\nactivation=leaky\n\
+    [conv]\nfilters=16\nsize=1\nactivation=linear\n\
+    [yolo]\nclasses=3\nnum=2\nanchors=8,8,16,12\n\
+    [route]\nlayers=0\n[maxpool]\nsize=2\nstride=2\n[conv]\nfilters=16\nsize=1\nactivation=linear\n\
+    [yolo]\nclasses=3\nnum=2\nanchors=20,30,40,20\n";
+
+const NAMES: &str = "cat\ndog\nbird\n";
+
+fn small_network() -> Network {
+    network(&common::net(32, 32, SMALL))
+}
+
+fn small_detector(options: DetectorOptions) -> Result<Detector, Error> {
+    let network = small_network();
+    let weights = RandomWeights {
+        scale_score: 6.0,
+        ..Default::default()
+    }
+    .make(&network);
+    Detector::new(
+        network,
+        weights.params,
+        Some(ClassNames::parse(NAMES)?),
+        options,
+    )
+}
+
+fn noise(width: usize, height: usize, seed: u64) -> Picture {
+    let byte = |i: usize| (common::word(seed, "noise", i as u64) >> 56) as u8;
+    let bytes: Vec<u8> = (0..3 * width * height).map(byte).collect();
+    Picture::from_rgb(width, height, 3 * width, &bytes).unwrap()
+}
+
+#[test]
+fn a_class_filter_only_leaves_out() {
+    for nms_scope in [NmsScope::PerClass, NmsScope::AllClasses] {
+        for score_rule in [ScoreRule::BestClass, ScoreRule::EveryClass] {
+            let detect = |classes: &[&str]| {
+                let classes = classes.iter().map(|&name| name.to_owned()).collect();
+                let options = DetectorOptions {
+                    nms_scope,
+                    score_rule,
+                    classes,
+                    ..Default::default()
+                };
+                small_detector(options)
+                    .unwrap()
+                    .detect(&noise(37, 21, 1))
+                    .unwrap()
+            };
+            let all = detect(&[]);
+            let of = |classes: &[usize]| -> Vec<Detection> {
+                all.iter()
+                    .filter(|found| classes.contains(&found.class))
+                    .copied()
+                    .collect()
+            };
+            assert!((0..3).all(|class| !of(&[class]).is_empty()), "{all:?}");
+            assert_eq!(detect(&["dog"]), of(&[1]));
+            assert_eq!(detect(&["cat", "bird"]), of(&[0, 2]));
+        }
+    }
+}
+
+#[test]
+fn clones_find_the_same_in_threads_and_a_detector_finds_the_same_again() {
+    let mut detector = small_detector(DetectorOptions::default()).unwrap();
+    let pictures = [noise(37, 21, 1), noise(5, 64, 2), noise(1, 1, 3)];
+    let expected: Vec<_> = pictures
+        .iter()
+        .map(|picture| detector.detect(picture).unwrap())
+        .collect();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..3)
+            .map(|_| {
+                let mut detector = detector.clone();
+                let pictures = &pictures;
+                scope.spawn(move || -> Vec<_> {
+                    pictures
+                        .iter()
+                        .map(|picture| detector.detect(picture).unwrap())
+                        .collect()
+                })
+            })
+            .collect();
+        for thread in threads {
+            assert_eq!(thread.join().unwrap(), expected);
+        }
+    });
+    let again: Vec<_> = pictures
+        .iter()
+        .rev()
+        .map(|p| detector.detect(p).unwrap())
+        .collect();
+    assert_eq!(again.into_iter().rev().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_detector_can_be_sent_and_shared() {
+    fn check<T: Send + Sync>() {}
+    check::<Detector>();
+    check::<Error>();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn detections_are_sorted_over_the_threshold_and_inside_the_picture(
+        (width, height) in (1usize..70, 1usize..70),
+        seed in any::<u64>(),
+        threshold in 0.0f32..0.9,
+        nms in 0.0f32..1.0,
+    ) {
+        let options = DetectorOptions { threshold, nms, ..Default::default() };
+        let found = small_detector(options).unwrap().detect(&noise(width, height, seed)).unwrap();
+        for pair in found.windows(2) {
+            prop_assert!(pair[0].score >= pair[1].score);
+        }
+        for Detection { class, score, bbox } in found {
+            prop_assert!(class < 3);
+            prop_assert!(score > threshold && score <= 1.0);
+            prop_assert!(0.0 <= bbox.x1 && bbox.x1 < bbox.x2 && bbox.x2 <= width as f32);
+            prop_assert!(0.0 <= bbox.y1 && bbox.y1 < bbox.y2 && bbox.y2 <= height as f32);
+        }
+    }
+}
+
+#[test]
+fn options_and_names_that_do_not_fit_are_errors() {
+    for (threshold, nms) in [
+        (-0.1, 0.5),
+        (1.1, 0.5),
+        (f32::NAN, 0.5),
+        (0.5, -1.0),
+        (0.5, f32::NAN),
+    ] {
+        let options = DetectorOptions {
+            threshold,
+            nms,
+            ..Default::default()
+        };
+        assert!(matches!(small_detector(options), Err(Error::Option { .. })));
+    }
+    let options = DetectorOptions {
+        classes: vec!["dogs".to_owned()],
+        ..Default::default()
+    };
+    let error = small_detector(options).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "no class is called \"dogs\"; did you mean dog?"
+    );
+    // Without names no name is known.
+    let options = DetectorOptions {
+        classes: vec!["dog".to_owned()],
+        ..Default::default()
+    };
+    let params = nn_layers::random_params(small_network().graph(), 1);
+    let error = Detector::new(small_network(), params, None, options).unwrap_err();
+    assert!(matches!(error, Error::UnknownClass { near, .. } if near.is_empty()));
+}
+
+#[test]
+fn networks_that_are_no_detectors_are_errors() {
+    let new = |cfg: &str| {
+        let network = network(cfg);
+        let params = nn_layers::random_params(network.graph(), 1);
+        Detector::new(network, params, None, Default::default()).unwrap_err()
+    };
+    assert!(matches!(new(&common::net(8, 8, "[conv]")), Error::NoHead));
+    let grey = "[net]\nwidth=8\nheight=8\nchannels=1\n[conv]\nfilters=6\n[yolo]\nclasses=1";
+    assert!(matches!(new(grey), Error::NotColour { got: 1 }));
+    let two = "[conv]\nfilters=6\n[yolo]\nclasses=1\n[route]\nlayers=0\n[conv]\nfilters=7\n[yolo]\nclasses=2";
+    let error = new(&common::net(8, 8, two));
+    assert!(matches!(
+        error,
+        Error::HeadClasses {
+            layer: 4,
+            expected: 1,
+            got: 2
+        }
+    ));
+}
+
+#[test]
+fn parameters_that_are_missing_are_an_error() {
+    let error =
+        Detector::new(small_network(), Params::new(), None, Default::default()).unwrap_err();
+    assert!(
+        error.to_string().contains("0.conv.weight is missing"),
+        "{error}"
+    );
+}
+
+/// A folder with a good model, and files that are not what they are given as.
+struct Files {
+    folder: tempfile::TempDir,
+}
+
+impl Files {
+    fn new() -> Self {
+        let files = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        let network = small_network();
+        let weights = RandomWeights::default().bytes(&network);
+        let cfg = common::net(32, 32, SMALL);
+        let html = "<!DOCTYPE html>\n<html><body>Not found</body></html>\n".repeat(40);
+        let longer = [weights.as_slice(), &[0; 4]].concat();
+        let contents: [(&str, &[u8]); 12] = [
+            ("good.cfg", cfg.as_bytes()),
+            ("good.weights", &weights),
+            ("good.names", NAMES.as_bytes()),
+            ("empty", b""),
+            ("page.html", html.as_bytes()),
+            ("short.weights", &weights[..weights.len() - 1]),
+            ("long.weights", &longer),
+            ("latin1", b"caf\xe9\n"),
+            ("four.names", b"a\nb\nc\nd\n"),
+            ("gap.names", b"a\n\nc\n"),
+            (
+                "classifier.cfg",
+                b"[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\n",
+            ),
+            ("huge", &vec![b'a'; 2 << 20]),
+        ];
+        for (name, content) in contents {
+            std::fs::write(files.path(name), content).unwrap();
+        }
+        files
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn open(&self, cfg: &str, weights: &str, names: &str) -> Result<Detector, Error> {
+        let (cfg, weights) = (self.path(cfg), self.path(weights));
+        let files = DetectorFiles {
+            cfg,
+            weights,
+            names: Some(self.path(names)),
+        };
+        Detector::open(&files, DetectorOptions::default())
+    }
+}
+
+#[test]
+fn a_good_model_opens() {
+    let mut detector = Files::new()
+        .open("good.cfg", "good.weights", "good.names")
+        .unwrap();
+    assert_eq!(detector.names().get(1), Some("dog"));
+    let (_, timings) = detector.detect_timed(&noise(9, 9, 1)).unwrap();
+    assert!(timings.network > std::time::Duration::ZERO);
+}
+
+#[test]
+fn hostile_files_are_one_line_errors_that_name_the_file() {
+    let files = Files::new();
+    let good = ["good.cfg", "good.weights", "good.names"];
+    // Which of the three is replaced, with what, and what the message says of it.
+    for (which, name, reason) in [
+        (0, "good.weights", "not a cfg file: byte "),
+        (
+            0,
+            "good.names",
+            "line 1: expected [section] or key=value, got \"cat\"",
+        ),
+        (0, "empty", "the file has no sections"),
+        (0, "page.html", "not a cfg file but an HTML page"),
+        (0, "latin1", "not a cfg file: byte 3 is not UTF-8"),
+        (
+            0,
+            "huge",
+            "the file has 2097152 bytes, expected at most 262144",
+        ),
+        (0, "classifier.cfg", "no [region] or [yolo] layer"),
+        (0, "none", "cannot be read: "),
+        (0, ".", "not a regular file"),
+        (
+            1,
+            "good.cfg",
+            "not a weights file: it begins with the text \"[net]",
+        ),
+        (
+            1,
+            "good.names",
+            "not a weights file: it begins with the text \"cat\\ndog",
+        ),
+        (1, "empty", "ends inside its header: 0 bytes"),
+        (1, "page.html", "not a weights file but an HTML page"),
+        (1, "short.weights", "1 bytes are missing"),
+        (1, "long.weights", "4 bytes are left over"),
+        (1, "huge", "not a weights file: it begins with the text"),
+        (1, "none", "cannot be read: "),
+        (1, ".", "not a regular file"),
+        (
+            2,
+            "good.cfg",
+            "32 class names, but the network tells 3 classes apart",
+        ),
+        (2, "good.weights", "not a names file: byte "),
+        (
+            2,
+            "empty",
+            "0 class names, but the network tells 3 classes apart",
+        ),
+        (2, "page.html", "not a names file but an HTML page"),
+        (
+            2,
+            "four.names",
+            "4 class names, but the network tells 3 classes apart",
+        ),
+        (2, "gap.names", "line 2 of the names is empty"),
+        (2, "latin1", "not a names file: byte 3"),
+        (
+            2,
+            "huge",
+            "the file has 2097152 bytes, expected at most 1048576",
+        ),
+        (2, "none", "cannot be read: "),
+    ] {
+        let mut given = good;
+        given[which] = name;
+        let error = files.open(given[0], given[1], given[2]).unwrap_err();
+        assert!(
+            matches!(&error, Error::File { path, .. } if *path == files.path(name)),
+            "{error}"
+        );
+        let message = error.to_string();
+        assert!(
+            message.starts_with(&format!("{}: ", files.path(name).display())),
+            "{message}"
+        );
+        assert!(message.contains(reason), "{name}: {message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
+    }
+}

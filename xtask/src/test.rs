@@ -1,0 +1,21 @@
+//! `cargo xtask test`: every test of the workspace, those in the documentation too.
+
+use crate::Result;
+use crate::fetch::{self, cache};
+use crate::process::{cargo, run as run_command};
+
+/// The task. Tests that need the pretrained files find them in the cache; without them and without
+/// a network the others still run, and each of those says that it was skipped.
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    let mut test = cargo("test");
+    test.arg("--workspace").args(args);
+    if let Err(error) = fetch::ensure() {
+        eprintln!("test: {error}");
+        eprintln!("test: going on without: tests that need these files are skipped");
+    }
+    // Absolute, because each crate's tests run in the crate's own folder.
+    if let Ok(home) = cache::home() {
+        test.env(cache::VARIABLE, home);
+    }
+    run_command(&mut test)
+}

@@ -1,0 +1,149 @@
+//! `cargo xtask tidy`: the rules of the house that no compiler checks.
+//!
+//! Each check is a small function from text (or from cargo's metadata) to the problems in it.
+//! `docs/style.md` gives the reason for each rule.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use crate::Result;
+use crate::process::{cargo, output, workspace_root};
+
+mod code;
+mod crates;
+mod documents;
+mod machine;
+mod rust;
+
+use crates::Metadata;
+
+/// Largest file in the repository.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// A file of the project, as git lists it.
+struct TrackedFile {
+    /// From the workspace's folder, with `/` between the parts.
+    path: String,
+    bytes: u64,
+    /// `None` where it is not UTF-8, or too large to be read.
+    text: Option<String>,
+}
+
+/// The task. Every problem is one line, `path:line: what is wrong`, on standard error.
+pub(crate) fn run() -> Result<()> {
+    let root = workspace_root();
+    let files = tracked_files(&root)?;
+    let metadata = cargo_metadata()?;
+
+    let mut problems = Vec::new();
+    for file in &files {
+        problems.extend(size(&file.path, file.bytes));
+        let Some(text) = &file.text else { continue };
+        problems.extend(machine::names_of_machines(&file.path, text));
+        match file.path.rsplit_once('.') {
+            Some((_, "rs")) => problems.extend(rust::check(&file.path, text)),
+            Some((_, "md")) => problems.extend(rust::unchecked_fences(&file.path, text)),
+            _ => {}
+        }
+    }
+    problems.extend(documents::check(&files));
+    problems.extend(crates::check(&metadata, |path| {
+        std::fs::read_to_string(path).ok()
+    }));
+
+    for warning in files
+        .iter()
+        .filter_map(|file| rust::grows_long(&file.path, file.text.as_deref()?))
+    {
+        eprintln!("warning: {warning}");
+    }
+    for problem in &problems {
+        eprintln!("{problem}");
+    }
+    match problems.len() {
+        0 => {
+            eprintln!(
+                "tidy: {} files and {} crates are",
+                files.len(),
+                metadata.members().count()
+            );
+            Ok(())
+        }
+        1 => Err("tidy: 1 problem".into()),
+        many => Err(format!("tidy: {many} problems").into()),
+    }
+}
+
+/// Tracked files and those that could become so: everything that git does not ignore.
+fn tracked_files(root: &Path) -> Result<Vec<TrackedFile>> {
+    let mut git = Command::new("git");
+    git.args([
+        "ls-files",
+        "-z",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+    ])
+    .current_dir(root);
+    let listed = output(&mut git)?;
+    let paths: BTreeSet<&str> = listed.split('\0').filter(|path| !path.is_empty()).collect();
+    let mut files = Vec::new();
+    for path in paths {
+        // A file that is gone from the work tree is still listed until that is committed.
+        let Ok(metadata) = std::fs::metadata(root.join(path)) else {
+            continue;
+        };
+        if !metadata.is_file() {
+            continue;
+        }
+        let bytes = metadata.len();
+        let text = if bytes > MOST_BYTES {
+            None
+        } else {
+            String::from_utf8(std::fs::read(root.join(path))?).ok()
+        };
+        files.push(TrackedFile {
+            path: path.to_owned(),
+            bytes,
+            text,
+        });
+    }
+    Ok(files)
+}
+
+fn cargo_metadata() -> Result<Metadata> {
+    let json = output(cargo("metadata").args(["--format-version", "1"]))?;
+    Ok(serde_json::from_str(&json)?)
+}
+
+fn size(path: &str, bytes: u64) -> Option<String> {
+    (bytes > MOST_BYTES)
+        .then(|| format!("{path}: {bytes} bytes; a file of the project is at most {MOST_BYTES}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mebibyte_is_the_most() {
+        assert_eq!(size("a.png", 1 << 20), None);
+        assert!(
+            size("a.png", (1 << 20) + 1)
+                .unwrap()
+                .starts_with("a.png: 1048577 bytes")
+        );
+    }
+
+    #[test]
+    fn the_projects_own_files_are_listed_once() {
+        let files = tracked_files(&workspace_root()).unwrap();
+        let me: Vec<_> = files
+            .iter()
+            .filter(|file| file.path == "xtask/src/tidy.rs")
+            .collect();
+        assert_eq!(me.len(), 1);
+        assert!(me[0].text.as_ref().unwrap().contains("cargo xtask tidy"));
+    }
+}

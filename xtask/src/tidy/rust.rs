@@ -1,0 +1,173 @@
+//! Rules for single Rust files.
+
+use super::code::{code_only, words};
+
+/// Where `unsafe` may stand. `docs/architecture.md` has the same list.
+pub(super) const UNSAFE_ALLOWED_IN: [&str; 2] =
+    ["crates/conv-core/src/blocked", "crates/conv-core/src/simd"];
+
+/// Lines of the longest file.
+const MOST_LINES: usize = 700;
+/// Lines from which on a file deserves a look.
+const MANY_LINES: usize = 500;
+
+/// All problems of a Rust file.
+pub(super) fn check(path: &str, text: &str) -> Vec<String> {
+    let mut problems = unchecked_fences(path, text);
+    problems.extend(has_no_introduction(path, text));
+    problems.extend(is_too_long(path, text));
+    problems.extend(forbidden_unsafe(path, text));
+    problems
+}
+
+/// A file that does not say first what it is about.
+fn has_no_introduction(path: &str, text: &str) -> Option<String> {
+    (!text.starts_with("//!"))
+        .then(|| format!("{path}:1: must start with `//!` and say what the file is about"))
+}
+
+/// Documentation examples that would not be compiled or run, in comments and in Markdown.
+pub(super) fn unchecked_fences(path: &str, text: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim_start();
+        let line = if path.ends_with(".rs") {
+            let Some(comment) = line
+                .strip_prefix("///")
+                .or_else(|| line.strip_prefix("//!"))
+            else {
+                continue;
+            };
+            comment.trim_start()
+        } else {
+            line
+        };
+        let Some(info) = line.strip_prefix("```") else {
+            continue;
+        };
+        let mut marks = info.split([',', ' ', '{', '}']);
+        if let Some(mark) = marks.find(|mark| *mark == "no_run" || mark.starts_with("ignore")) {
+            problems.push(format!(
+                "{path}:{number}: the example is `{mark}`; let it compile and run, or mark it \
+                 `text`"
+            ));
+        }
+    }
+    problems
+}
+
+/// A file in which two concepts probably share a room.
+fn is_too_long(path: &str, text: &str) -> Option<String> {
+    let lines = text.lines().count();
+    (lines > MOST_LINES).then(|| {
+        format!("{path}: {lines} lines; the most is {MOST_LINES}: give each concept its own file")
+    })
+}
+
+/// A file on its way there; a hint, not a problem.
+pub(super) fn grows_long(path: &str, text: &str) -> Option<String> {
+    let lines = text.lines().count();
+    (path.ends_with(".rs") && lines > MANY_LINES && lines <= MOST_LINES)
+        .then(|| format!("{path}: {lines} lines; most files do with {MANY_LINES}"))
+}
+
+/// The word `unsafe` in code outside the folders that may have it.
+fn forbidden_unsafe(path: &str, text: &str) -> Vec<String> {
+    let allowed = UNSAFE_ALLOWED_IN.iter().any(|folder| {
+        path.strip_prefix(folder)
+            .is_some_and(|rest| rest.starts_with(['/', '.']))
+    });
+    if allowed {
+        return Vec::new();
+    }
+    (1..)
+        .zip(code_only(text).lines())
+        .filter(|(_, line)| words(line).any(|word| word == "unsafe"))
+        .map(|(number, _)| {
+            format!(
+                "{path}:{number}: `unsafe` may stand only in {}",
+                UNSAFE_ALLOWED_IN.join(", ")
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_introduces_itself() {
+        assert_eq!(has_no_introduction("a.rs", "//! What it is.\n"), None);
+        for text in [
+            "",
+            "use std::io;\n//! Late.\n",
+            "// Not a doc comment.\n",
+            "/// An item's.\n",
+        ] {
+            assert!(has_no_introduction("a.rs", text).is_some(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn examples_have_to_run() {
+        let bad =
+            "//! ```ignore\n    /// ```rust,no_run\n/// ```ignore-wasm32\n/// ``` {.rust .no_run}";
+        let lines: Vec<String> = unchecked_fences("a.rs", bad)
+            .iter()
+            .map(|problem| problem.split_whitespace().next().unwrap().to_owned())
+            .collect();
+        assert_eq!(lines, ["a.rs:1:", "a.rs:2:", "a.rs:3:"]);
+        let good = "//! ```\n/// ```text\n/// ```compile_fail\n/// ignore no_run\n// ```ignore\nlet a = \"```ignore\";";
+        assert_eq!(unchecked_fences("a.rs", good), Vec::<String>::new());
+        assert_eq!(unchecked_fences("a.md", "```rust,ignore\n```").len(), 1);
+        assert_eq!(unchecked_fences("a.md", "    ```sh\n    ignore\n").len(), 0);
+    }
+
+    #[test]
+    fn long_files_are_warned_of_then_refused() {
+        let lines = |count: usize| "x\n".repeat(count);
+        assert_eq!(grows_long("a.rs", &lines(500)), None);
+        assert!(grows_long("a.rs", &lines(501)).is_some());
+        assert_eq!(grows_long("a.md", &lines(501)), None);
+        assert_eq!(is_too_long("a.rs", &lines(700)), None);
+        assert!(
+            is_too_long("a.rs", &lines(701))
+                .unwrap()
+                .contains("701 lines")
+        );
+        assert_eq!(grows_long("a.rs", &lines(701)), None);
+    }
+
+    #[test]
+    fn unsafe_stands_only_where_it_may() {
+        let source = "//! Text.\n\nfn f() {\n    unsafe { g() }\n}\n";
+        let problems = forbidden_unsafe("crates/engine/src/arena.rs", source);
+        assert_eq!(problems.len(), 1);
+        assert!(
+            problems[0].starts_with("crates/engine/src/arena.rs:4: "),
+            "{}",
+            problems[0]
+        );
+        for path in [
+            "crates/conv-core/src/simd/avx2.rs",
+            "crates/conv-core/src/simd.rs",
+        ] {
+            assert_eq!(
+                forbidden_unsafe(path, source),
+                Vec::<String>::new(),
+                "{path}"
+            );
+        }
+        assert_eq!(
+            forbidden_unsafe("crates/conv-core/src/simd_tables.rs", source).len(),
+            1
+        );
+    }
+
+    #[test]
+    fn the_word_unsafe_alone_is_no_problem() {
+        let source = "// unsafe\nlet a = \"unsafe\"; #![forbid(unsafe_code)] /* unsafe */";
+        assert_eq!(forbidden_unsafe("a.rs", source), Vec::<String>::new());
+    }
+}
