@@ -5,6 +5,8 @@
 //! - [`Conv2dProblem`] and [`PoolProblem`] are whole problems, sizes and options and a seed for
 //!   the numbers, with proptest strategies that reach into the corners: one-pixel pictures, sizes
 //!   and channels that no tile divides, every padding value, groups of every kind.
+//! - [`GraphRecipe`] is a random network; [`assert_layers_agree`] and [`assert_executors_agree`] hold
+//!   an executor against the plain loops in f64, layer by layer and as a whole.
 //! - [`random_array`] fills tensors with numbers that depend on a seed alone.
 //! - [`Golden`] reads the numbers that another program computed.
 //!
@@ -18,7 +20,9 @@
 
 mod close;
 mod conv2d_problem;
+mod executors;
 mod golden;
+mod graph_recipe;
 mod pool_problem;
 mod random;
 
@@ -26,7 +30,9 @@ pub use close::{assert_close, compare, dot_bound};
 pub use conv2d_problem::{
     Conv2dProblem, Conv2dSpace, Reference, conv2d_problems, conv2d_problems_in, conv2d_reference,
 };
+pub use executors::{Executor, assert_executors_agree, assert_layers_agree};
 pub use golden::Golden;
+pub use graph_recipe::{GraphRecipe, GraphStep, graph_recipes};
 pub use pool_problem::{
     AvgPool2dProblem, MaxPool2dProblem, PoolProblem, avg_pool2d_problems, max_pool2d_problems,
 };

@@ -1,3 +1,5 @@
+//! The pages of `docs/tutorial`. Their examples, and those of the READMEs, are this crate's tests.
+//!
 //! [one]: cross_correlation
 //! [two]: padding_and_size
 //! [three]: one_layer

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 /// Which crates of the workspace each may depend on, outside its tests. The arrows of
 /// `docs/architecture.md`, in reading order.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("conv-core", &[]),
     ("nn-layers", &["conv-core"]),
     ("engine", &["conv-core", "nn-layers"]),
@@ -26,6 +26,16 @@ const ARROWS: [(&str, &[&str]); 8] = [
         ],
     ),
     ("testkit", &["conv-core", "nn-layers"]),
+    (
+        "tutorial",
+        &[
+            "conv-core",
+            "nn-layers",
+            "engine",
+            "image-data",
+            "yolo-detect",
+        ],
+    ),
     ("xtask", &[]),
 ];
 

@@ -50,7 +50,7 @@ y, argmax = F.max_pool2d(x, [3, 2], [1, 2], [1, 1], [2, 3], True, return_indices
 case("max_pool2d", x, y, kernel_size=[3, 2], stride=[1, 2], padding=[1, 1], dilation=[2, 3],
      ceil_mode=True, argmax=argmax.double())
 
-# NaN wins, and minus infinity is a maximum where there is nothing else.
+# NaN wins over every number.
 x = numbers(1, 1, 4, 4)
 x[0, 0, 1, 2] = float("nan")
 y = F.max_pool2d(x, 2, 1)

@@ -6,6 +6,7 @@
     reason = "each test file uses its own part"
 )]
 
+use image_data::Picture;
 use ndarray::ArrayD;
 use nn_layers::Params;
 use yolo_detect::cfg::Cfg;
@@ -37,6 +38,27 @@ pub fn network(cfg: &str) -> Network {
 /// `[net]` of this size with three channels, and `layers` below it.
 pub fn net(height: usize, width: usize, layers: &str) -> String {
     format!("[net]\nwidth={width}\nheight={height}\nchannels=3\n{layers}")
+}
+
+/// Two heads of three classes behind a few convolutions.
+pub const SMALL: &str = "[conv]\nbatch_normalize=1\nfilters=8\nsize=3\nstride=4\npad=1\nactivation=leaky\n\
+    [conv]\nfilters=16\nsize=1\nactivation=linear\n\
+    [yolo]\nclasses=3\nnum=2\nanchors=8,8,16,12\n\
+    [route]\nlayers=0\n[maxpool]\nsize=2\nstride=2\n[conv]\nfilters=16\nsize=1\nactivation=linear\n\
+    [yolo]\nclasses=3\nnum=2\nanchors=20,30,40,20\n";
+
+/// Their names.
+pub const NAMES: &str = "cat\ndog\nbird\n";
+
+pub fn small_network() -> Network {
+    network(&net(32, 32, SMALL))
+}
+
+/// A picture of random bytes.
+pub fn noise(width: usize, height: usize, seed: u64) -> Picture {
+    let byte = |i: usize| (word(seed, "noise", i as u64) >> 56) as u8;
+    let bytes: Vec<u8> = (0..3 * width * height).map(byte).collect();
+    Picture::from_rgb(width, height, 3 * width, &bytes).unwrap()
 }
 
 /// Seeded random weights by the formula of `goldens/random_weights.py`, to the bit.
@@ -153,17 +175,25 @@ fn signed(units: &[f64]) -> Vec<f64> {
 
 /// The first `count` numbers in [0, 1) of the stream `name`: see `goldens/portable.py`.
 fn units(seed: u64, name: &str, count: usize) -> Vec<f64> {
+    let state = state(seed, name);
     (0..count as u64)
-        .map(|i| (word(seed, name, i) >> 40) as f64 / (1u64 << 24) as f64)
+        .map(|i| (splitmix64(state, i) >> 40) as f64 / (1u64 << 24) as f64)
         .collect()
 }
 
-/// The `i`th number of splitmix64 started at a state made of the seed and the stream's name.
+/// The `i`th number of the stream `name`.
 pub fn word(seed: u64, name: &str, i: u64) -> u64 {
-    let state = seed
-        ^ name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-        });
+    splitmix64(state(seed, name), i)
+}
+
+/// The seed with the stream's name hashed into it (FNV-1a).
+fn state(seed: u64, name: &str) -> u64 {
+    let hash = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+    seed ^ name.bytes().fold(0xcbf2_9ce4_8422_2325, hash)
+}
+
+/// The `i`th number of the splitmix64 generator started at `state`.
+fn splitmix64(state: u64, i: u64) -> u64 {
     let mut z = state.wrapping_add((i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -3,9 +3,9 @@
     python run_darknet.py --cfg CFG --weights WEIGHTS --names NAMES --pictures DIR --out FILE.json [--only NAME,NAME,...]
 
 darknet reads at least four pictures, uses the thresholds 0.005 (score) and 0.45 (NMS), and writes each box as
-x1 y1 x2 y2 in pixels counted from 1, x1 and y1 raised to at least 1, x2 and y2 lowered to at most the picture's width
-and height (and no more than that: a box beside the picture has x2 < x1 or y2 < y1). The order in the file is darknet's,
-class by class. Kept are the detections that score MIN_SCORE or more, sorted by score.
+x1 y1 x2 y2 in pixels counted from 1: x1 and y1 raised to at least 1, x2 and y2 lowered to at most the picture's width and
+height, and no more than that (a box that lies beside the picture has x2 < x1 or y2 < y1). Kept here are the detections
+that score --min-score or more, sorted by score, their boxes to a thousandth of a pixel.
 
 For a PNG `sha256` is that of its pixels (RGB, row by row, three bytes a pixel); for a JPEG, which decoders may turn
 into slightly different pixels, that of the file.
@@ -21,9 +21,6 @@ import tempfile
 from PIL import Image
 
 import portable
-
-MIN_SCORE = 0.2
-
 
 def describe(path):
     with Image.open(path) as picture:
@@ -58,7 +55,7 @@ def dump(golden, path):
     blocks = []
     for picture in golden["pictures"]:
         head = json.dumps({k: v for k, v in picture.items() if k != "detections"})[:-1] + ', "detections": ['
-        lines = ",\n".join("   " + json.dumps(d) for d in picture["detections"])
+        lines = ",\n".join("   " + json.dumps(d, separators=(",", ":")) for d in picture["detections"])
         blocks.append(f"  {head}\n{lines}]}}" if lines else f"  {head}]}}")
     path.write_text(text + ",\n".join(blocks) + "\n ]\n}\n")
 
@@ -71,6 +68,7 @@ def main():
     parser.add_argument("--version", default="unknown", help="darknet's package version, to be recorded")
     parser.add_argument("--model", help="what to call the model (the cfg's name if not given)")
     parser.add_argument("--made-by", help="the command that made the weights, to be recorded")
+    parser.add_argument("--min-score", type=float, default=0.2, help="what to keep")
     parser.add_argument("--only", help="names of pictures without suffix, by commas (all if not given)")
     args = parser.parse_args()
 
@@ -89,12 +87,12 @@ def main():
         "weights_made_by": args.made_by or "pretrained",
         "threshold": 0.005,
         "nms": 0.45,
-        "min_score": MIN_SCORE,
+        "min_score": args.min_score,
         "pictures": [],
     }
     for path in pictures:
-        kept = sorted((d for d in found[path.stem] if d[1] >= MIN_SCORE), key=lambda d: (-d[1], d[0]))
-        detections = [{"class": c, "score": s, "box": box} for c, s, box in kept]
+        kept = sorted((d for d in found[path.stem] if d[1] >= args.min_score), key=lambda d: (-d[1], d[0]))
+        detections = [{"class": c, "score": s, "box": [round(v, 3) for v in box]} for c, s, box in kept]
         golden["pictures"].append(describe(path) | {"detections": detections})
     dump(golden, args.out)
     every = [d for p in golden["pictures"] for d in p["detections"]]

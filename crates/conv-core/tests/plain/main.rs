@@ -1,0 +1,8 @@
+//! The plain loops against the same operations written in other ways: the definition needs a
+//! check of its own, as everything else is checked against it.
+
+mod conv2d;
+mod correlate;
+mod errors;
+mod other;
+mod pool;

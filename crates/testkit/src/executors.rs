@@ -1,0 +1,213 @@
+//! One network, several executions: where they have to agree, and how closely.
+
+use ndarray::{ArrayD, ArrayViewD};
+use nn_layers::{Graph, Infer, Node, Op, Outputs, Params, Plain, Shape};
+
+use crate::close::{compare, dot_bound};
+
+/// Makes an executor of a graph for inputs of these shapes.
+pub type Executor<'a> =
+    &'a dyn Fn(&Graph, Params<f32>, &[Shape]) -> Box<dyn FnMut(&[ArrayD<f32>]) -> Vec<ArrayD<f32>>>;
+
+/// Runs each node alone, fed with what the f64 run gives to it, and asserts that the executor is
+/// within the node's bound of the f64 result: `4 * sqrt(K) * eps * sum |x| |w|` for sums of
+/// products, the very numbers for what only selects or moves.
+///
+/// # Panics
+///
+/// Where an element is farther off; the message names the node.
+#[track_caller]
+#[expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "fails the test that calls it"
+)]
+pub fn assert_layers_agree(
+    graph: &Graph,
+    params: &Params<f32>,
+    inputs: &[ArrayD<f32>],
+    executor: Executor<'_>,
+) {
+    let wide = params.cast::<f64>();
+    let plain = Plain::new(graph, wide.clone()).expect("the graph's parameters");
+    let inputs: Vec<ArrayD<f64>> = inputs.iter().map(|x| x.mapv(f64::from)).collect();
+    let views: Vec<ArrayViewD<'_, f64>> = inputs.iter().map(|x| x.view()).collect();
+    let mut tensors: Vec<Option<ArrayD<f32>>> = vec![None; graph.nodes().len()];
+    let readers = graph.readers();
+    let mut left: Vec<usize> = readers.iter().map(Vec::len).collect();
+
+    plain
+        .trace(&views, |id, tensor| {
+            let node = &graph.nodes()[id.index()];
+            if *node.op() != Op::Input {
+                let alone = graph.isolate(id).expect("a node of the graph");
+                let fed: Vec<ArrayD<f32>> = alone
+                    .inputs()
+                    .iter()
+                    .map(|input| {
+                        let name = alone.nodes()[input.index()].name();
+                        let source = graph.find(name).expect("a node of the graph");
+                        tensors[source.index()].clone().expect("computed before")
+                    })
+                    .collect();
+                if let Err(message) = check_node(&alone, node, &wide, &fed, executor, params) {
+                    panic!("node {:?}: {message}", node.name());
+                }
+                for input in node.inputs() {
+                    left[input.index()] -= 1;
+                    if left[input.index()] == 0 {
+                        tensors[input.index()] = None;
+                    }
+                }
+            }
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "an f32 executor is fed f32"
+            )]
+            let narrow = tensor.mapv(|x| x as f32);
+            tensors[id.index()] = Some(narrow);
+        })
+        .expect("inputs that the graph takes");
+}
+
+#[expect(clippy::expect_used, reason = "fails the test that calls it")]
+fn check_node(
+    alone: &Graph,
+    node: &Node,
+    wide: &Params<f64>,
+    fed: &[ArrayD<f32>],
+    executor: Executor<'_>,
+    params: &Params<f32>,
+) -> Result<(), String> {
+    let shapes: Vec<Shape> = fed.iter().map(|x| Shape::from(x.shape())).collect();
+    let own = |params: &Params<f32>| {
+        let mut own = Params::new();
+        for spec in alone.param_specs() {
+            let param = params.get(spec.name()).expect("the graph's parameters");
+            own.insert(spec.name(), param.slot, param.value.clone());
+        }
+        own
+    };
+    let got = executor(alone, own(params), &shapes)(fed);
+    let run = |params: Params<f64>, inputs: Vec<ArrayD<f64>>| {
+        let views: Vec<ArrayViewD<'_, f64>> = inputs.iter().map(|x| x.view()).collect();
+        let plain = Plain::new(alone, params).expect("the graph's parameters");
+        plain
+            .run(&views)
+            .expect("inputs that the node takes")
+            .remove(0)
+    };
+    let expected = run(
+        wide.clone(),
+        fed.iter().map(|x| x.mapv(f64::from)).collect(),
+    );
+
+    // The same node on absolute values gives the sum of absolute products.
+    let magnitude = || {
+        let mut absolute = Params::new();
+        for spec in alone.param_specs() {
+            let param = wide.get(spec.name()).expect("the graph's parameters");
+            let sign = if spec.local_name() == "running_mean" {
+                -1.0
+            } else {
+                1.0
+            };
+            absolute.insert(
+                spec.name(),
+                param.slot,
+                param.value.mapv(|x| sign * x.abs()),
+            );
+        }
+        run(
+            absolute,
+            fed.iter().map(|x| x.mapv(|x| f64::from(x).abs())).collect(),
+        )
+    };
+    let pixels = |axes: std::ops::Range<usize>| -> usize {
+        shapes[0]
+            .get(axes)
+            .map_or(1, |sizes| sizes.iter().product())
+    };
+    let terms = match node.op() {
+        Op::Conv2d(_) | Op::Linear(_) => {
+            1 + node
+                .param("weight")
+                .map_or(0, |w| w.shape()[1..].iter().product())
+        }
+        // A product and a sum; the engine makes one factor of three numbers first.
+        Op::BatchNorm2d(_) | Op::Affine => 4,
+        Op::Add => 2,
+        Op::AvgPool2d(options) => 1 + options.kernel_size.iter().product::<usize>(),
+        Op::GlobalAvgPool2d | Op::AdaptiveAvgPool2d(_) => 1 + pixels(2..4),
+        Op::Sigmoid | Op::Softmax => {
+            // Each is a quotient of exponentials, whose relative error is that of a few roundings
+            // plus the absolute error of the exponent, here of one rounding of a number below 64.
+            let bound = 64.0 * f64::from(f32::EPSILON);
+            return compare(got[0].view(), expected.view(), |_| bound);
+        }
+        Op::LeakyRelu { .. } => {
+            // The slope and the product are rounded.
+            return compare(got[0].view(), expected.view(), |i| {
+                dot_bound(1, expected.iter().nth(i).map_or(0.0, |x| x.abs()))
+            });
+        }
+        Op::Pad { .. }
+        | Op::Input
+        | Op::Relu
+        | Op::MaxPool2d(_)
+        | Op::Concat
+        | Op::Slice { .. }
+        | Op::Flatten
+        | Op::Dropout { .. }
+        | Op::Upsample { .. }
+        | Op::Reorg { .. } => return compare(got[0].view(), expected.view(), |_| 0.0),
+    };
+    let magnitude = magnitude();
+    let bounds = magnitude.as_slice().unwrap_or(&[]);
+    compare(got[0].view(), expected.view(), |i| {
+        dot_bound(terms, bounds[i])
+    })
+}
+
+/// Runs the whole network in f64, in f32 and by the executor, and asserts that each output of the
+/// two f32 runs is within `tolerance` of its largest element from the f64 run.
+///
+/// # Panics
+///
+/// Where an element is farther off.
+#[track_caller]
+#[expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "fails the test that calls it"
+)]
+pub fn assert_executors_agree(
+    graph: &Graph,
+    params: &Params<f32>,
+    inputs: &[ArrayD<f32>],
+    tolerance: f64,
+    executor: Executor<'_>,
+) {
+    let wide: Vec<ArrayD<f64>> = inputs.iter().map(|x| x.mapv(f64::from)).collect();
+    let views: Vec<ArrayViewD<'_, f64>> = wide.iter().map(|x| x.view()).collect();
+    let plain = Plain::new(graph, params.cast::<f64>()).expect("the graph's parameters");
+    let expected = plain.run(&views).expect("inputs that the graph takes");
+
+    let mut narrow = Plain::new(graph, params.clone()).expect("the graph's parameters");
+    let views: Vec<ArrayViewD<'_, f32>> = inputs.iter().map(|x| x.view()).collect();
+    let mut outputs = Outputs::new();
+    Infer::run(&mut narrow, &views, &mut outputs).expect("inputs that the graph takes");
+
+    let shapes: Vec<Shape> = inputs.iter().map(|x| Shape::from(x.shape())).collect();
+    let got = executor(graph, params.clone(), &shapes)(inputs);
+    for (name, results) in [("Plain<f32>", &outputs.tensors), ("the executor", &got)] {
+        for (index, (result, expected)) in results.iter().zip(&expected).enumerate() {
+            let largest = expected.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
+            let agrees = compare(result.view(), expected.view(), |_| tolerance * largest);
+            if let Err(message) = agrees {
+                panic!("output {index} of {name}: {message}");
+            }
+        }
+        assert_eq!(results.len(), expected.len(), "outputs of {name}");
+    }
+}

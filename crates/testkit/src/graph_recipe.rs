@@ -1,0 +1,203 @@
+//! Random networks, for properties that hold for every graph.
+
+use ndarray::ArrayD;
+use nn_layers::{
+    AvgPool2dOptions, BatchNorm2d, Conv2d, Epsilon, Graph, GraphBuilder, Linear, MaxPool2dOptions,
+    NodeId, Op, Padding, PaddingValue,
+};
+use proptest::prelude::*;
+
+use crate::random::random_array;
+
+/// How many kinds of step there are; operations that seldom fit have several.
+const KINDS: usize = 26;
+
+/// One attempt to add a node: a kind, which earlier nodes to read (counted from the last), and
+/// numbers to make options of.
+#[derive(Clone, Debug)]
+pub struct GraphStep {
+    kind: usize,
+    reads: [usize; 3],
+    numbers: [usize; 6],
+}
+
+/// A network to be: the attempts that the builder refuses are left out.
+#[derive(Clone, Debug)]
+pub struct GraphRecipe {
+    /// Channels of the input, in units of `width`.
+    channels: usize,
+    /// Few channels or many: a factor for all of them.
+    width: usize,
+    /// The picture size `[h, w]` that the graph is built with.
+    pub nominal: [usize; 2],
+    steps: Vec<GraphStep>,
+    /// Which nodes are outputs besides the last, by the same counting.
+    outputs: Vec<usize>,
+    /// Another batch and picture size to run at.
+    pub batch: usize,
+    /// See `batch`.
+    pub size: [usize; 2],
+    /// Where input and parameters come from.
+    pub seed: u64,
+}
+
+/// Networks of up to 16 operations of every kind, with branches, several outputs and odd sizes.
+pub fn graph_recipes() -> impl Strategy<Value = GraphRecipe> {
+    let step = (
+        0..KINDS,
+        [0usize..4, 0..6, 0..6],
+        [1usize..5, 1..5, 1..4, 1..4, 0..3, 0..3],
+    )
+        .prop_map(|(kind, reads, numbers)| GraphStep {
+            kind,
+            reads,
+            numbers,
+        });
+    (
+        (1usize..9, prop::sample::select(vec![1, 1, 1, 9])),
+        [2usize..10, 2usize..10],
+        prop::collection::vec(step, 1..16),
+        prop::collection::vec(0usize..8, 0..3),
+        1usize..4,
+        [2usize..10, 2usize..10],
+        any::<u64>(),
+    )
+        .prop_map(
+            |((channels, width), nominal, steps, outputs, batch, size, seed)| GraphRecipe {
+                channels,
+                width,
+                nominal,
+                steps,
+                outputs,
+                batch,
+                size,
+                seed,
+            },
+        )
+}
+
+impl GraphStep {
+    fn op(&self, width: usize) -> Op {
+        let [a, b, c, d, e, f] = self.numbers;
+        let value = match f {
+            0 => PaddingValue::Zeros,
+            1 => PaddingValue::Replicate,
+            _ => PaddingValue::Reflect,
+        };
+        match self.kind {
+            0 | 1 => {
+                let mut conv = Conv2d::new(2 * a * width, [b, c])
+                    .stride([d, c])
+                    .padding(if e == 0 {
+                        Padding::Same
+                    } else {
+                        Padding::Explicit([e, f, 1, 0])
+                    })
+                    .padding_value(value)
+                    .groups(if f == 0 { 2 } else { 1 });
+                conv.bias = e != 1;
+                if self.kind == 1 {
+                    conv = conv.dilation([c, d]).stride([1, 1]);
+                }
+                Op::Conv2d(conv)
+            }
+            2 => Op::Linear(Linear {
+                out_features: a * width,
+                bias: b != 1,
+            }),
+            3 => Op::BatchNorm2d(BatchNorm2d {
+                epsilon: Epsilon::Inside(1e-5),
+            }),
+            4 => Op::BatchNorm2d(BatchNorm2d {
+                epsilon: Epsilon::Outside(1e-6),
+            }),
+            5 => Op::Affine,
+            6 => Op::Relu,
+            7 => Op::LeakyRelu { slope: 0.1 },
+            8 => Op::Sigmoid,
+            9 => Op::Softmax,
+            10 => Op::MaxPool2d(MaxPool2dOptions {
+                stride: [c, d],
+                padding: Padding::Explicit([0, 0, e / 2, f / 2]),
+                ceil_mode: e == 1,
+                ..MaxPool2dOptions::new([a, b])
+            }),
+            11 => Op::AvgPool2d(AvgPool2dOptions {
+                stride: [d, c],
+                padding: if e == 0 {
+                    Padding::Same
+                } else {
+                    Padding::Valid
+                },
+                ceil_mode: f == 1,
+                count_include_pad: e == 1,
+                ..AvgPool2dOptions::new([b, a])
+            }),
+            12 => Op::GlobalAvgPool2d,
+            13 => Op::AdaptiveAvgPool2d([a, b]),
+            14 => Op::Add,
+            15 => Op::Concat,
+            16 => Op::Slice { start: e, len: a },
+            17 => Op::Flatten,
+            18 => Op::Dropout { probability: 0.5 },
+            19 if e == 0 => Op::Upsample { scale: [c, d] },
+            19 => Op::Pad {
+                padding: [e, f, 0, 1],
+                value,
+            },
+            20 | 21 => Op::Reorg { stride: 2 },
+            _ => Op::Linear(Linear::new(b)),
+        }
+    }
+
+    fn inputs(&self, ids: &[NodeId]) -> Vec<NodeId> {
+        let count = match self.kind {
+            14 => 2,
+            15 => 1 + self.numbers[4],
+            _ => 1,
+        };
+        self.reads[..count]
+            .iter()
+            .map(|&back| nth_last(ids, back))
+            .collect()
+    }
+}
+
+/// The `back`th id from the end, or the first.
+fn nth_last(ids: &[NodeId], back: usize) -> NodeId {
+    ids[ids.len().saturating_sub(1 + back)]
+}
+
+impl GraphRecipe {
+    /// The graph.
+    ///
+    /// # Panics
+    ///
+    /// Never: attempts that the builder refuses are left out.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "what a test cannot build fails it")]
+    pub fn build(&self) -> Graph {
+        let mut b = GraphBuilder::new();
+        let [h, w] = self.nominal;
+        let mut ids = vec![
+            b.input("x", [1, self.channels * self.width, h, w])
+                .expect("a graph"),
+        ];
+        for (index, step) in self.steps.iter().enumerate() {
+            ids.extend(b.node(
+                &format!("n{index}"),
+                step.op(self.width),
+                &step.inputs(&ids),
+            ));
+        }
+        let mut outputs = vec![nth_last(&ids, 0)];
+        outputs.extend(self.outputs.iter().map(|&back| nth_last(&ids, back)));
+        b.finish(&outputs).expect("a graph")
+    }
+
+    /// An input of this batch and picture size.
+    #[must_use]
+    pub fn input(&self, [batch, h, w]: [usize; 3]) -> ArrayD<f64> {
+        random_array(&[batch, self.channels * self.width, h, w], self.seed)
+    }
+}
