@@ -1,1 +1,95 @@
-fn main() {}
+//! The program `convoxide`: finds objects in pictures with convolutional networks, on the CPU.
+//!
+//! One command a file. Results go to standard output through `output`, everything else to standard
+//! error.
+#![forbid(unsafe_code)]
+
+mod bench;
+mod cache;
+mod context;
+mod demo;
+mod detect;
+mod drawings;
+mod error;
+mod memory;
+mod model;
+mod output;
+mod pictures;
+mod progress;
+mod report;
+mod summary;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{Parser, Subcommand};
+
+use context::{Common, Context};
+use error::Error;
+
+/// Convolutional networks on the CPU: find objects in pictures, measure networks.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::Args),
+    Detect(detect::Args),
+    Summary(summary::Args),
+    Bench(bench::Args),
+}
+
+/// Exits with 0, with 1 where something failed, or with 2 where the arguments are wrong.
+fn main() -> ExitCode {
+    let started = Instant::now();
+    let Cli { command, common } = Cli::parse();
+    match run(command, &common.into_context(started)) {
+        Ok(code) => code,
+        // Whoever read our output has seen enough, as in `convoxide ... | head`.
+        Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the command inside a pool of the threads that were asked for.
+fn run(command: Command, context: &Context) -> Result<ExitCode, Error> {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(context.threads)
+        .build()
+        .map_err(Error::Threads)?;
+    pool.install(|| match command {
+        Command::Demo(args) => demo::run(args, context),
+        Command::Detect(args) => detect::run(args, context),
+        Command::Summary(args) => summary::run(&args, context),
+        Command::Bench(args) => bench::run(&args, context),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed_and_its_help_fits_80_columns() {
+        let mut cli = Cli::command();
+        cli.clone().debug_assert();
+        cli.build();
+        for command in cli.get_subcommands_mut() {
+            let help = command.render_help().to_string();
+            for line in help.lines() {
+                assert!(line.chars().count() <= 80, "{line}");
+            }
+        }
+    }
+}

@@ -8,6 +8,10 @@
 //! [six]: detection
 #![doc = include_str!("../../../docs/tutorial/README.md")]
 #![forbid(unsafe_code)]
+#![allow(
+    clippy::doc_markdown,
+    reason = "the pages are prose: ReLU and IoU are words there"
+)]
 // Each page ends with link definitions that lead to files of the project. Of two definitions
 // Markdown takes the first, so those in front of the pages here make the same links lead to items.
 

@@ -1,0 +1,92 @@
+//! Why the program gave up: one enum, each message one line.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::cache;
+
+/// What ends a command with exit code 1.
+///
+/// Messages may quote file names; `output::complain` escapes what would break their line.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// A model that could not be loaded or run.
+    #[error(transparent)]
+    Model(#[from] yolo_detect::Error),
+
+    /// A picture without which there is nothing to do.
+    #[error(transparent)]
+    Picture(#[from] image_data::Error),
+
+    /// A model's name that is neither a file nor an architecture.
+    #[error(
+        "{name}: no such file, and no architecture of this name is built in; give a darknet cfg"
+    )]
+    UnknownModel {
+        /// What was given.
+        name: String,
+    },
+
+    /// A file that the demo needs.
+    #[error("{}: not found; run `cargo xtask fetch`, which gets the demo's files", path.display())]
+    NotFetched {
+        /// Where it should be.
+        path: PathBuf,
+    },
+
+    /// An environment that names no folder for files.
+    #[error("found no cache folder; set {} to a folder of your choice", cache::VARIABLE)]
+    NoCache,
+
+    /// A folder for drawn pictures that is not to be had.
+    #[error("{}: cannot write pictures there: {error}", path.display())]
+    OutFolder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+
+    /// Results that could not be written.
+    #[error("standard output: {0}")]
+    Stdout(#[from] io::Error),
+
+    /// Threads that the system would not give.
+    #[error("cannot start the threads: {0}")]
+    Threads(rayon::ThreadPoolBuildError),
+
+    /// More memory than there is.
+    #[error("no memory for {numbers} numbers of input")]
+    Memory {
+        /// How many numbers of four bytes.
+        numbers: u128,
+    },
+}
+
+impl Error {
+    /// Whether standard output is a pipe that nobody reads any more.
+    pub(crate) fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// Engine and graph errors as the model's.
+impl From<engine::Error> for Error {
+    fn from(error: engine::Error) -> Self {
+        Self::Model(Box::new(error).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_broken_pipe_of_standard_output_ends_quietly() {
+        let error = |kind| Error::Stdout(io::Error::from(kind));
+        assert!(error(io::ErrorKind::BrokenPipe).is_closed_pipe());
+        assert!(!error(io::ErrorKind::StorageFull).is_closed_pipe());
+        let model = yolo_detect::Error::Read(io::ErrorKind::BrokenPipe.into());
+        assert!(!Error::Model(model).is_closed_pipe());
+    }
+}

@@ -1,0 +1,61 @@
+//! Lines on standard output, and messages on standard error.
+//!
+//! Nothing here panics where `println!` would: a closed standard output is an error that `main`
+//! knows, and where standard error is closed there is nobody left to tell.
+
+use std::fmt::{Display, Write as _};
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+/// Writes a text and ends its line.
+///
+/// # Errors
+///
+/// Those of writing.
+pub(crate) fn text(text: impl Display) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}")?;
+    stdout.flush()
+}
+
+/// Writes a value as one line of JSON.
+///
+/// # Errors
+///
+/// Those of writing.
+pub(crate) fn json(value: &impl Serialize) -> io::Result<()> {
+    text(serde_json::to_string(value)?)
+}
+
+/// Says on standard error what went wrong, in one line.
+pub(crate) fn complain(message: &impl Display) {
+    let line = one_line(&message.to_string());
+    let _ = writeln!(io::stderr(), "convoxide: {line}");
+}
+
+/// A text in which line breaks and whatever else controls a terminal are escaped: file names may
+/// hold anything.
+pub(crate) fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            // Writing to a string does not fail.
+            let _ = write!(line, "{}", c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_controls_the_terminal_is_escaped_and_all_else_stays() {
+        assert_eq!(one_line("a\nb\r\u{1b}[31m\u{9b}"), "a\\nb\\r\\u{1b}[31m\\u{9b}");
+        assert_eq!(one_line("zoë's \"犬\".png"), "zoë's \"犬\".png");
+    }
+}
