@@ -65,13 +65,41 @@ mod tests {
         let table: [(&[(&str, &str)], System, Option<&str>); 10] = [
             (&[("CONVOXIDE_HOME", "mine"), home], MacOs, Some("mine")),
             (&[("CONVOXIDE_HOME", "mine"), home], Windows, Some("mine")),
-            (&[("CONVOXIDE_HOME", "mine"), ("XDG_CACHE_HOME", "/x")], Other, Some("mine")),
-            (&[("CONVOXIDE_HOME", ""), home], Other, Some("/h/ada/.cache/convoxide")),
-            (&[("XDG_CACHE_HOME", "/x"), home], Other, Some("/x/convoxide")),
-            (&[("XDG_CACHE_HOME", ""), home], Other, Some("/h/ada/.cache/convoxide")),
-            (&[("XDG_CACHE_HOME", "x"), home], Other, Some("/h/ada/.cache/convoxide")),
-            (&[("XDG_CACHE_HOME", "/x"), home], MacOs, Some("/h/ada/Library/Caches/convoxide")),
-            (&[("LOCALAPPDATA", "/local"), home], Windows, Some("/local/convoxide")),
+            (
+                &[("CONVOXIDE_HOME", "mine"), ("XDG_CACHE_HOME", "/x")],
+                Other,
+                Some("mine"),
+            ),
+            (
+                &[("CONVOXIDE_HOME", ""), home],
+                Other,
+                Some("/h/ada/.cache/convoxide"),
+            ),
+            (
+                &[("XDG_CACHE_HOME", "/x"), home],
+                Other,
+                Some("/x/convoxide"),
+            ),
+            (
+                &[("XDG_CACHE_HOME", ""), home],
+                Other,
+                Some("/h/ada/.cache/convoxide"),
+            ),
+            (
+                &[("XDG_CACHE_HOME", "x"), home],
+                Other,
+                Some("/h/ada/.cache/convoxide"),
+            ),
+            (
+                &[("XDG_CACHE_HOME", "/x"), home],
+                MacOs,
+                Some("/h/ada/Library/Caches/convoxide"),
+            ),
+            (
+                &[("LOCALAPPDATA", "/local"), home],
+                Windows,
+                Some("/local/convoxide"),
+            ),
             (&[("LOCALAPPDATA", "/local")], Other, None),
         ];
         for (variables, system, expected) in table {

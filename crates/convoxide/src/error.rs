@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::cache;
+use crate::pictures::Failure;
 
 /// What ends a command with exit code 1.
 ///
@@ -14,9 +15,13 @@ pub(crate) enum Error {
     #[error(transparent)]
     Model(#[from] yolo_detect::Error),
 
-    /// A picture without which there is nothing to do.
+    /// The demo's photo.
+    #[error("{}: {}", .0.path.display(), .0.reason)]
+    Photo(Failure),
+
+    /// A picture that could not be drawn or saved.
     #[error(transparent)]
-    Picture(#[from] image_data::Error),
+    Drawing(#[from] image_data::Error),
 
     /// A model's name that is neither a file nor an architecture.
     #[error(
@@ -35,7 +40,10 @@ pub(crate) enum Error {
     },
 
     /// An environment that names no folder for files.
-    #[error("found no cache folder; set {} to a folder of your choice", cache::VARIABLE)]
+    #[error(
+        "found no cache folder; set {} to a folder of your choice",
+        cache::VARIABLE
+    )]
     NoCache,
 
     /// A folder for drawn pictures that is not to be had.
@@ -49,7 +57,7 @@ pub(crate) enum Error {
 
     /// Results that could not be written.
     #[error("standard output: {0}")]
-    Stdout(#[from] io::Error),
+    Stdout(io::Error),
 
     /// Threads that the system would not give.
     #[error("cannot start the threads: {0}")]
@@ -67,13 +75,6 @@ impl Error {
     /// Whether standard output is a pipe that nobody reads any more.
     pub(crate) fn is_closed_pipe(&self) -> bool {
         matches!(self, Self::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe)
-    }
-}
-
-/// Engine and graph errors as the model's.
-impl From<engine::Error> for Error {
-    fn from(error: engine::Error) -> Self {
-        Self::Model(Box::new(error).into())
     }
 }
 

@@ -8,24 +8,28 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use crate::error::Error;
+
 /// Writes a text and ends its line.
 ///
 /// # Errors
 ///
-/// Those of writing.
-pub(crate) fn text(text: impl Display) -> io::Result<()> {
+/// [`Error::Stdout`].
+pub(crate) fn text(text: impl Display) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{text}")?;
-    stdout.flush()
+    writeln!(stdout, "{text}")
+        .and_then(|()| stdout.flush())
+        .map_err(Error::Stdout)
 }
 
 /// Writes a value as one line of JSON.
 ///
 /// # Errors
 ///
-/// Those of writing.
-pub(crate) fn json(value: &impl Serialize) -> io::Result<()> {
-    text(serde_json::to_string(value)?)
+/// [`Error::Stdout`].
+pub(crate) fn json(value: &impl Serialize) -> Result<(), Error> {
+    let line = serde_json::to_string(value).map_err(|error| Error::Stdout(error.into()))?;
+    text(line)
 }
 
 /// Says on standard error what went wrong, in one line.
@@ -55,7 +59,10 @@ mod tests {
 
     #[test]
     fn what_controls_the_terminal_is_escaped_and_all_else_stays() {
-        assert_eq!(one_line("a\nb\r\u{1b}[31m\u{9b}"), "a\\nb\\r\\u{1b}[31m\\u{9b}");
+        assert_eq!(
+            one_line("a\nb\r\u{1b}[31m\u{9b}"),
+            "a\\nb\\r\\u{1b}[31m\\u{9b}"
+        );
         assert_eq!(one_line("zoë's \"犬\".png"), "zoë's \"犬\".png");
     }
 }

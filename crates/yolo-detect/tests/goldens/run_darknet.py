@@ -5,7 +5,7 @@
 darknet reads at least four pictures, uses the thresholds 0.005 (score) and 0.45 (NMS), and writes each box as
 x1 y1 x2 y2 in pixels counted from 1: x1 and y1 raised to at least 1, x2 and y2 lowered to at most the picture's width and
 height, and no more than that (a box that lies beside the picture has x2 < x1 or y2 < y1). Kept here are the detections
-that score --min-score or more, sorted by score, their boxes to a thousandth of a pixel.
+that score --min-score or more, sorted by score.
 
 For a PNG `sha256` is that of its pixels (RGB, row by row, three bytes a pixel); for a JPEG, which decoders may turn
 into slightly different pixels, that of the file.
@@ -21,6 +21,7 @@ import tempfile
 from PIL import Image
 
 import portable
+
 
 def describe(path):
     with Image.open(path) as picture:
@@ -92,7 +93,7 @@ def main():
     }
     for path in pictures:
         kept = sorted((d for d in found[path.stem] if d[1] >= args.min_score), key=lambda d: (-d[1], d[0]))
-        detections = [{"class": c, "score": s, "box": [round(v, 3) for v in box]} for c, s, box in kept]
+        detections = [{"class": c, "score": s, "box": box} for c, s, box in kept]
         golden["pictures"].append(describe(path) | {"detections": detections})
     dump(golden, args.out)
     every = [d for p in golden["pictures"] for d in p["detections"]]

@@ -1,0 +1,258 @@
+//! `convoxide bench`: how fast a network runs.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::builder::RangedU64ValueParser;
+use engine::{Options, Plan, Profile, Session};
+use ndarray::{ArrayD, ArrayViewD, IxDyn};
+use nn_layers::{Infer, Outputs, Shape, Summary, random_params};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::memory::peak_rss_mib;
+use crate::model;
+use crate::output::{self, one_line};
+use crate::report::milliseconds;
+use crate::summary::MAX_BATCH;
+
+/// Measure how fast a network runs, on random input
+///
+/// The first run warms up. Then the network runs for a second, or as often as --runs says; times
+/// are those of the network alone, from its input tensor to its output tensors. The time to the
+/// first output counts from the start of the program's main function, so everything is in it but
+/// the loading of the program itself, about a millisecond.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The network: a darknet cfg file
+    #[arg(value_name = "M")]
+    model: PathBuf,
+    /// Its weights [default: random numbers]
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// Pictures at a time
+    #[arg(
+        long, value_name = "N", default_value_t = 1,
+        value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_BATCH)
+    )]
+    batch: usize,
+    /// How often to run [default: for one second]
+    #[arg(
+        long, value_name = "R",
+        value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_RUNS as u64)
+    )]
+    runs: Option<usize>,
+    /// Tell how long each step of the network takes
+    #[arg(long)]
+    profile: bool,
+}
+
+/// The most runs.
+const MAX_RUNS: usize = 1_000_000;
+
+/// How long runs go on for where nobody says how often, and how many there are at least.
+const LONG_ENOUGH: (Duration, usize) = (Duration::from_secs(1), 3);
+
+/// What the random numbers are made from.
+const SEED: u64 = 1;
+
+/// The command's JSON.
+#[derive(Debug, Serialize)]
+struct Report {
+    model: String,
+    batch: usize,
+    threads: usize,
+    runs: usize,
+    median_ms: f64,
+    min_ms: f64,
+    /// From the start of `main` to the first output.
+    first_ms: f64,
+    /// Null where the system does not tell.
+    peak_rss_mib: Option<f64>,
+    /// 10^9 floating-point operations a second at the median; one multiply-add is two.
+    gflops: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<Profile>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// Those of the model's files, and a batch for which there is no memory.
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
+    let network = model::network(&args.model)?;
+    let in_file = |error: engine::Error| model::in_file(&args.model, error);
+    let params = match &args.weights {
+        Some(path) => model::weights(path, &network)?.params,
+        None => {
+            if !context.quiet {
+                output::complain(&"no --weights given: the weights are random numbers");
+            }
+            random_params(network.graph(), SEED)
+        }
+    };
+    let [channels, height, width] = network.input();
+    let shape = Shape::from([args.batch, channels, height, width]);
+    let summary = Summary::new(network.graph(), std::slice::from_ref(&shape))
+        .map_err(|error| in_file(error.into()))?;
+    let plan = Plan::compile(network.graph(), params, &Options::default()).map_err(in_file)?;
+    let mut session = plan
+        .session(std::slice::from_ref(&shape))
+        .map_err(in_file)?;
+    let input = random_input(&shape)?;
+
+    let mut outputs = Outputs::new();
+    session
+        .run(&[input.view()], &mut outputs)
+        .map_err(in_file)?;
+    let first = context.started.elapsed();
+    let mut times =
+        measure(&mut session, &input.view(), &mut outputs, args.runs).map_err(in_file)?;
+    times.sort_unstable();
+    let median = median(&times);
+    let profile = if args.profile {
+        let profile = session.profile(&[input.view()], times.len().min(100));
+        Some(profile.map_err(in_file)?)
+    } else {
+        None
+    };
+
+    let report = Report {
+        model: args.model.to_string_lossy().into_owned(),
+        batch: args.batch,
+        threads: context.threads,
+        runs: times.len(),
+        median_ms: milliseconds(median),
+        min_ms: milliseconds(times.first().copied().unwrap_or_default()),
+        first_ms: milliseconds(first),
+        peak_rss_mib: peak_rss_mib(),
+        gflops: summary.flops as f64 / median.as_secs_f64().max(1e-9) / 1e9,
+        profile,
+    };
+    if context.json {
+        output::json(&report)?;
+    } else {
+        let model = one_line(&report.model);
+        let isa = plan.isa().name();
+        output::text(format!(
+            "{model}: input {shape}, {} threads, {isa}",
+            report.threads
+        ))?;
+        output::text(&report)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How long each run takes.
+fn measure(
+    session: &mut Session,
+    input: &ArrayViewD<'_, f32>,
+    outputs: &mut Outputs,
+    runs: Option<usize>,
+) -> Result<Vec<Duration>, engine::Error> {
+    let begin = Instant::now();
+    let is_enough = |done: usize| match (runs, LONG_ENOUGH) {
+        (Some(runs), _) => done >= runs,
+        (None, (time, least)) => done >= MAX_RUNS || (done >= least && begin.elapsed() >= time),
+    };
+    let mut times = Vec::new();
+    while !is_enough(times.len()) {
+        let start = Instant::now();
+        session.run(&[input.view()], outputs)?;
+        times.push(start.elapsed());
+    }
+    Ok(times)
+}
+
+/// The middle of sorted times; zero where there are none.
+fn median(sorted: &[Duration]) -> Duration {
+    let middle = sorted.len() / 2;
+    match (sorted.len() % 2, sorted.get(middle)) {
+        (_, None) => Duration::ZERO,
+        (1, Some(&time)) => time,
+        (_, Some(&time)) => (sorted[middle - 1] + time) / 2,
+    }
+}
+
+/// Numbers from 0 to 1, as pictures have them: zeros would be no fair work for every machine.
+fn random_input(shape: &Shape) -> Result<ArrayD<f32>, Error> {
+    let no_memory = || Error::Memory {
+        numbers: shape.iter().map(|&size| size as u128).product(),
+    };
+    let len = shape.elements().ok_or_else(no_memory)?;
+    let mut values = Vec::new();
+    values.try_reserve_exact(len).map_err(|_| no_memory())?;
+    // Marsaglia, "Xorshift RNGs", 2003, section 3: the triple (13, 7, 17).
+    let mut state = SEED;
+    values.extend(
+        std::iter::repeat_with(|| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 40) as f32 / (1 << 24) as f32
+        })
+        .take(len),
+    );
+    ArrayD::from_shape_vec(IxDyn(shape), values).map_err(|_| no_memory())
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            median_ms,
+            min_ms,
+            first_ms,
+            gflops,
+            runs,
+            ..
+        } = self;
+        let pictures = self.batch as f64 * 1e3 / median_ms.max(1e-6);
+        let s = if *runs == 1 { "" } else { "s" };
+        writeln!(
+            f,
+            "  median  {median_ms:>10.3} ms   {runs} run{s}, {gflops:.1} GFLOP/s, {pictures:.1} pictures/s"
+        )?;
+        writeln!(f, "  fastest {min_ms:>10.3} ms")?;
+        write!(
+            f,
+            "  first   {first_ms:>10.3} ms   from the program's start to the first output"
+        )?;
+        if let Some(mib) = self.peak_rss_mib {
+            write!(
+                f,
+                "\n  memory  {mib:>10.1} MiB  at its peak, program and all"
+            )?;
+        }
+        if let Some(profile) = &self.profile {
+            write!(f, "\n\n{profile}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_odd_and_even_counts() {
+        let times = [1, 3, 7, 9].map(Duration::from_millis);
+        assert_eq!(median(&times), Duration::from_millis(5));
+        assert_eq!(median(&times[..3]), Duration::from_millis(3));
+        assert_eq!(median(&times[..1]), Duration::from_millis(1));
+        assert_eq!(median(&[]), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_input_is_spread_over_0_to_1() {
+        let input = random_input(&Shape::from([1, 3, 50, 50])).unwrap();
+        assert!(input.iter().all(|value| (0.0..1.0).contains(value)));
+        let mean = input.iter().sum::<f32>() / input.len() as f32;
+        // 7,500 numbers of deviation 0.29: six times the mean's own deviation of 0.0033.
+        assert!((mean - 0.5).abs() < 0.02, "{mean}");
+    }
+}

@@ -1,0 +1,82 @@
+//! `convoxide demo`: what a newcomer runs first.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use yolo_detect::{DetectorFiles, DetectorOptions};
+
+use crate::cache;
+use crate::context::Context;
+use crate::detect;
+use crate::drawings::draw;
+use crate::error::Error;
+use crate::output;
+
+/// Where the model's files are below the cache folder.
+const MODEL: &str = "models/yolov3-tiny";
+
+/// The photo below the cache folder.
+const PHOTO: &str = "pictures/coffee.png";
+
+/// The drawn picture, in the current folder.
+const DRAWN: &str = "demo.png";
+
+/// Find the objects in a photo and draw them into demo.png
+///
+/// The photo and the model, YOLOv3-tiny with its pretrained weights, come from the cache folder:
+/// `cargo xtask fetch` gets them.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// [`Error::NoCache`] and [`Error::NotFetched`] where there are no files, else those of loading and
+/// drawing.
+pub(crate) fn run(Args {}: Args, context: &Context) -> Result<ExitCode, Error> {
+    let home = cache::home().ok_or(Error::NoCache)?;
+    let model = home.join(MODEL);
+    let files = DetectorFiles {
+        cfg: fetched(model.join("yolov3-tiny.cfg"))?,
+        weights: fetched(model.join("yolov3-tiny.weights"))?,
+        names: Some(fetched(model.join("coco.names"))?),
+    };
+    let photo = fetched(home.join(PHOTO))?;
+
+    let mut detector = detect::open(&files, DetectorOptions::default())?;
+    let (picture, report) = detect::look(&mut detector, &photo).map_err(Error::Photo)?;
+    draw(&picture, &report)?.save_png(DRAWN)?;
+    if context.json {
+        output::json(&report)?;
+    } else {
+        output::text(&report)?;
+        output::text(next_steps(&model))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn fetched(path: PathBuf) -> Result<PathBuf, Error> {
+    if path.is_file() {
+        Ok(path)
+    } else {
+        Err(Error::NotFetched { path })
+    }
+}
+
+/// What to try after the demo.
+fn next_steps(model: &Path) -> String {
+    // Cargo sets this for what it runs; then the program may not be installed.
+    let program = match std::env::var_os("CARGO_MANIFEST_DIR") {
+        Some(_) => "cargo convoxide",
+        None => "convoxide",
+    };
+    let model = model.display();
+    format!(
+        "\nDrawn in {DRAWN}. Next, a picture or a folder of your own:\n\
+         \n    \
+         M=\"{model}\"\n    \
+         {program} detect --model \"$M/yolov3-tiny.cfg\" --names \"$M/coco.names\" \\\n        \
+         --weights \"$M/yolov3-tiny.weights\" --out drawn PICTURE"
+    )
+}

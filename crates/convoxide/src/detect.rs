@@ -1,0 +1,198 @@
+//! `convoxide detect`: finds objects in pictures.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::ValueEnum;
+use image_data::Picture;
+use yolo_detect::{Detector, DetectorFiles, DetectorOptions, NmsScope, ScoreRule};
+
+use crate::context::Context;
+use crate::drawings::Drawings;
+use crate::error::Error;
+use crate::model;
+use crate::output;
+use crate::pictures::{self, Failure, Inputs};
+use crate::progress::Progress;
+use crate::report::{FailureReport, Report};
+
+/// Find objects in pictures: a table, lines of JSON, drawn pictures
+///
+/// A picture that cannot be read is reported, and the rest goes on. The exit code is 0 if any
+/// picture could be read (with --strict: if all could), else 1.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The network: a darknet cfg file
+    #[arg(long, value_name = "CFG")]
+    model: PathBuf,
+    /// Its weights: a darknet weights file
+    #[arg(long, value_name = "FILE")]
+    weights: PathBuf,
+    /// The names of its classes: a text file, one a line
+    #[arg(long, value_name = "FILE")]
+    names: Option<PathBuf>,
+    /// Report what scores more than this, from 0 to 1
+    #[arg(long, value_name = "SCORE", default_value_t = 0.25, value_parser = from_0_to_1)]
+    threshold: f32,
+    /// Of boxes that overlap (IoU) by more, keep the best
+    #[arg(long, value_name = "IOU", default_value_t = 0.45, value_parser = from_0_to_1)]
+    nms: f32,
+    /// Classes of one box: its best, or every one that scores
+    #[arg(long, value_name = "RULE", value_enum, default_value_t = Rule::Every)]
+    score_rule: Rule,
+    /// Boxes that compete: those of one class, or all
+    #[arg(long, value_name = "SCOPE", value_enum, default_value_t = Scope::Class)]
+    nms_scope: Scope,
+    /// Report this class only; may be given again
+    #[arg(long, value_name = "NAME", requires = "names")]
+    class: Vec<String>,
+    /// Write the pictures with boxes drawn into this folder
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Fail if any picture fails
+    #[arg(long)]
+    strict: bool,
+    /// Pictures, folders of them, or - to read paths from
+    /// standard input, one a line
+    #[arg(value_name = "IMAGE|DIR|-", required = true)]
+    inputs: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Rule {
+    Best,
+    Every,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Scope {
+    Class,
+    All,
+}
+
+fn from_0_to_1(text: &str) -> Result<f32, String> {
+    text.parse()
+        .ok()
+        .filter(|number| (0.0..=1.0).contains(number))
+        .ok_or_else(|| "expected a number from 0 to 1".to_owned())
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// Those of the model, of the folder for drawings and of standard output. What is wrong with single
+/// pictures is reported, and only counts for the exit code.
+pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
+    let files = DetectorFiles {
+        cfg: args.model,
+        weights: args.weights,
+        names: args.names,
+    };
+    let options = DetectorOptions {
+        threshold: args.threshold,
+        nms: args.nms,
+        score_rule: match args.score_rule {
+            Rule::Best => ScoreRule::BestClass,
+            Rule::Every => ScoreRule::EveryClass,
+        },
+        nms_scope: match args.nms_scope {
+            Scope::Class => NmsScope::PerClass,
+            Scope::All => NmsScope::AllClasses,
+        },
+        classes: args.class,
+    };
+    let mut detector = open(&files, options)?;
+    let inputs = Inputs::new(args.inputs);
+    let mut drawings = match args.out {
+        Some(folder) => Some(Drawings::create(folder, &inputs)?),
+        None => None,
+    };
+
+    let progress = Progress::new(context, inputs.total());
+    let (mut good, mut bad) = (0u64, 0u64);
+    for input in inputs {
+        let looked = input.and_then(|path| {
+            let (picture, report) = look(&mut detector, &path)?;
+            if let Some(drawings) = &mut drawings {
+                let target = drawings.save(&path, &picture, &report)?;
+                tracing::info!("drew {}", target.display());
+            }
+            Ok(report)
+        });
+        match &looked {
+            Ok(_) => good += 1,
+            Err(_) => bad += 1,
+        }
+        progress.suspend(|| print(looked, context))?;
+        progress.step();
+    }
+    drop(progress);
+
+    if good + bad == 0 {
+        output::complain(&"standard input named no pictures");
+    } else if bad > 0 && good + bad > 1 && !context.quiet {
+        output::complain(&format!("{bad} of {} pictures failed", good + bad));
+    }
+    let failed = good == 0 || (args.strict && bad > 0);
+    Ok(ExitCode::from(u8::from(failed)))
+}
+
+/// Loads a detector; every message about a file names it.
+///
+/// # Errors
+///
+/// [`Error::UnknownModel`] and [`Error::Model`].
+pub(crate) fn open(files: &DetectorFiles, options: DetectorOptions) -> Result<Detector, Error> {
+    model::check_name(&files.cfg)?;
+    let detector = Detector::open(files, options).map_err(|error| match error {
+        yolo_detect::Error::File { .. } | yolo_detect::Error::UnknownClass { .. } => error,
+        about_the_network => about_the_network.in_file(&files.cfg),
+    })?;
+    Ok(detector)
+}
+
+/// Reads a picture and finds what is in it.
+///
+/// # Errors
+///
+/// What is wrong with the picture.
+pub(crate) fn look(detector: &mut Detector, path: &Path) -> Result<(Picture, Report), Failure> {
+    let start = Instant::now();
+    let picture = pictures::open(path)?;
+    let decode = start.elapsed();
+    let found = detector.detect_timed(&picture);
+    let (detections, timings) = found.map_err(|error| Failure::new(path, error))?;
+    let names = detector.names();
+    let report = Report::new(path, picture.size(), &detections, names, decode, timings);
+    Ok((picture, report))
+}
+
+/// Reports on one picture.
+fn print(looked: Result<Report, Failure>, context: &Context) -> Result<(), Error> {
+    match (looked, context.json) {
+        (Ok(report), true) => output::json(&report),
+        (Ok(report), false) => output::text(report),
+        (Err(failure), true) => output::json(&FailureReport::from(failure)),
+        (Err(Failure { path, reason }), false) => {
+            output::complain(&format!("{}: {reason}", path.display()));
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_are_numbers_from_0_to_1() {
+        for good in ["0", "1", "0.25", "1e-3", "-0"] {
+            assert!(from_0_to_1(good).is_ok(), "{good}");
+        }
+        for bad in ["1.01", "-0.1", "NaN", "inf", "25%", ""] {
+            assert!(from_0_to_1(bad).is_err(), "{bad}");
+        }
+    }
+}
