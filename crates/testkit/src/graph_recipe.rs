@@ -145,7 +145,7 @@ impl GraphStep {
                 padding: [e, f, 0, 1],
                 value,
             },
-            20 | 21 => Op::Reorg { stride: 2 },
+            20..=22 => Op::Reorg { stride: 2 },
             _ => Op::Linear(Linear::new(b)),
         }
     }
