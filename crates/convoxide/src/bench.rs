@@ -16,16 +16,17 @@ use crate::error::Error;
 use crate::memory::peak_rss_mib;
 use crate::model;
 use crate::output::{self, one_line};
-use crate::report::milliseconds;
 use crate::summary::MAX_BATCH;
 
 /// Measure how fast a network runs, on random input
 ///
-/// The first run warms up. Then the network runs for a second, or as often as --runs says; times
-/// are those of the network alone, from its input tensor to its output tensors. The time to the
-/// first output counts from the start of the program's main function, so everything is in it but
-/// the loading of the program itself, about a millisecond.
+/// The first run warms up. Then the network runs for a second, or as often as
+/// --runs says. Times are those of the network alone, from its input tensor to
+/// its output tensors. The time to the first output counts from the beginning of
+/// the program's main function: everything is in it but the loading of the
+/// program itself, about a millisecond.
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// The network: a darknet cfg file
     #[arg(value_name = "M")]
@@ -126,9 +127,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
         batch: args.batch,
         threads: context.threads,
         runs: times.len(),
-        median_ms: milliseconds(median),
-        min_ms: milliseconds(times.first().copied().unwrap_or_default()),
-        first_ms: milliseconds(first),
+        median_ms: in_ms(median),
+        min_ms: in_ms(times.first().copied().unwrap_or_default()),
+        first_ms: in_ms(first),
         peak_rss_mib: peak_rss_mib(),
         gflops: summary.flops as f64 / median.as_secs_f64().max(1e-9) / 1e9,
         profile,
@@ -166,6 +167,10 @@ fn measure(
         times.push(start.elapsed());
     }
     Ok(times)
+}
+
+fn in_ms(time: Duration) -> f64 {
+    time.as_nanos() as f64 / 1e6
 }
 
 /// The middle of sorted times; zero where there are none.

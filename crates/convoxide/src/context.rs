@@ -24,7 +24,7 @@ pub(crate) struct Common {
     /// Neither progress nor warnings; errors are still shown
     #[arg(short, long, global = true)]
     quiet: bool,
-    /// Tell what takes time; twice for each picture
+    /// Tell what takes time; -vv for each picture
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     verbose: u8,
 }
@@ -56,7 +56,8 @@ impl Common {
             // A span says how long it took when it ends.
             .with_span_events(FmtSpan::CLOSE)
             .with_target(false)
-            .without_time()
+            // No time of day.
+            .with_timer(())
             .finish();
         // Fails where there is a subscriber already, and nobody has set one.
         let _ = tracing::subscriber::set_global_default(subscriber);

@@ -23,9 +23,10 @@ const DRAWN: &str = "demo.png";
 
 /// Find the objects in a photo and draw them into demo.png
 ///
-/// The photo and the model, YOLOv3-tiny with its pretrained weights, come from the cache folder:
-/// `cargo xtask fetch` gets them.
+/// The photo and the model, YOLOv3-tiny with its pretrained weights, come from
+/// the cache folder: `cargo xtask fetch` gets them.
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Args {}
 
 /// Runs the command.

@@ -19,42 +19,45 @@ use crate::report::{FailureReport, Report};
 
 /// Find objects in pictures: a table, lines of JSON, drawn pictures
 ///
-/// A picture that cannot be read is reported, and the rest goes on. The exit code is 0 if any
-/// picture could be read (with --strict: if all could), else 1.
+/// A picture that cannot be read is reported, and the rest goes on. The exit code
+/// is 0 if any picture could be read (with --strict: if all could), else 1.
+///
+/// Of a folder, files are taken whose names end as those of JPEG, PNG, BMP and
+/// PNM pictures do. Standard input has one path a line.
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// The network: a darknet cfg file
-    #[arg(long, value_name = "CFG")]
+    #[arg(long, value_name = "M")]
     model: PathBuf,
     /// Its weights: a darknet weights file
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
-    /// The names of its classes: a text file, one a line
+    /// The names of its classes, one a line
     #[arg(long, value_name = "FILE")]
     names: Option<PathBuf>,
-    /// Report what scores more than this, from 0 to 1
+    /// Least score, from 0 to 1
     #[arg(long, value_name = "SCORE", default_value_t = 0.25, value_parser = from_0_to_1)]
     threshold: f32,
-    /// Of boxes that overlap (IoU) by more, keep the best
+    /// Greatest overlap of two boxes
     #[arg(long, value_name = "IOU", default_value_t = 0.45, value_parser = from_0_to_1)]
     nms: f32,
-    /// Classes of one box: its best, or every one that scores
-    #[arg(long, value_name = "RULE", value_enum, default_value_t = Rule::Every)]
+    /// Classes of one box to report
+    #[arg(long, value_name = "best|every", value_enum, hide_possible_values = true, default_value_t = Rule::Every)]
     score_rule: Rule,
-    /// Boxes that compete: those of one class, or all
-    #[arg(long, value_name = "SCOPE", value_enum, default_value_t = Scope::Class)]
+    /// Classes whose boxes compete
+    #[arg(long, value_name = "class|all", value_enum, hide_possible_values = true, default_value_t = Scope::Class)]
     nms_scope: Scope,
     /// Report this class only; may be given again
     #[arg(long, value_name = "NAME", requires = "names")]
     class: Vec<String>,
-    /// Write the pictures with boxes drawn into this folder
+    /// Folder for the pictures with boxes drawn in
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Fail if any picture fails
     #[arg(long)]
     strict: bool,
-    /// Pictures, folders of them, or - to read paths from
-    /// standard input, one a line
+    /// Pictures, folders, or paths on standard input
     #[arg(value_name = "IMAGE|DIR|-", required = true)]
     inputs: Vec<PathBuf>,
 }
@@ -146,9 +149,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
 /// [`Error::UnknownModel`] and [`Error::Model`].
 pub(crate) fn open(files: &DetectorFiles, options: DetectorOptions) -> Result<Detector, Error> {
     model::check_name(&files.cfg)?;
-    let detector = Detector::open(files, options).map_err(|error| match error {
-        yolo_detect::Error::File { .. } | yolo_detect::Error::UnknownClass { .. } => error,
-        about_the_network => about_the_network.in_file(&files.cfg),
+    let detector = Detector::open(files, options).map_err(|error| match (error, &files.names) {
+        (error @ yolo_detect::Error::File { .. }, _) => error,
+        (error @ yolo_detect::Error::UnknownClass { .. }, Some(names)) => error.in_file(names),
+        (about_the_network, _) => about_the_network.in_file(&files.cfg),
     })?;
     Ok(detector)
 }
@@ -159,11 +163,12 @@ pub(crate) fn open(files: &DetectorFiles, options: DetectorOptions) -> Result<De
 ///
 /// What is wrong with the picture.
 pub(crate) fn look(detector: &mut Detector, path: &Path) -> Result<(Picture, Report), Failure> {
+    let _span = tracing::debug_span!("look", path = %path.display()).entered();
     let start = Instant::now();
     let picture = pictures::open(path)?;
     let decode = start.elapsed();
     let found = detector.detect_timed(&picture);
-    let (detections, timings) = found.map_err(|error| Failure::new(path, error))?;
+    let (detections, timings) = found.map_err(|error| Failure::new(path, &error))?;
     let names = detector.names();
     let report = Report::new(path, picture.size(), &detections, names, decode, timings);
     Ok((picture, report))

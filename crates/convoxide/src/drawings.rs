@@ -83,7 +83,7 @@ impl Drawings {
         let saved = draw(picture, report).and_then(|drawn| drawn.save_png(&target));
         match saved {
             Ok(()) => Ok(target),
-            Err(error) => Err(Failure::new(path, format!("drawing failed: {error}"))),
+            Err(error) => Err(Failure::new(path, &format!("drawing failed: {error}"))),
         }
     }
 

@@ -86,9 +86,10 @@ mod tests {
         cli.clone().debug_assert();
         cli.build();
         for command in cli.get_subcommands_mut() {
-            let help = command.render_help().to_string();
-            for line in help.lines() {
-                assert!(line.chars().count() <= 80, "{line}");
+            for help in [command.render_help(), command.render_long_help()] {
+                for line in help.to_string().lines() {
+                    assert!(line.chars().count() <= 80, "{line}");
+                }
             }
         }
     }

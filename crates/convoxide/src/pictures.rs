@@ -28,7 +28,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    pub(crate) fn new(path: &Path, reason: impl ToString) -> Self {
+    pub(crate) fn new(path: &Path, reason: &impl ToString) -> Self {
         Self {
             path: path.to_owned(),
             reason: reason.to_string(),
@@ -39,8 +39,8 @@ impl Failure {
 /// Reads a picture, within the default limits.
 pub(crate) fn open(path: &Path) -> Result<Picture, Failure> {
     Picture::open(path, &Limits::default()).map_err(|error| match error {
-        image_data::Error::File { path, reason } => Failure::new(&path, reason),
-        other => Failure::new(path, other),
+        image_data::Error::File { path, reason } => Failure::new(&path, &reason),
+        other => Failure::new(path, &other),
     })
 }
 
@@ -137,13 +137,13 @@ impl Source {
             Ok(names) if names.is_empty() => {
                 let endings = EXTENSIONS.join(" .");
                 let reason = format!("no pictures in this folder (.{endings})");
-                Self::Failed(Failure::new(&path, reason))
+                Self::Failed(Failure::new(&path, &reason))
             }
             Ok(names) => Self::Folder {
                 folder: path,
                 names: names.into_iter(),
             },
-            Err(error) => Self::Failed(Failure::new(&path, error)),
+            Err(error) => Self::Failed(Failure::new(&path, &error)),
         }
     }
 }
@@ -187,7 +187,7 @@ fn has_picture_name(path: &Path) -> bool {
 
 /// The path on the next line that is not blank; `None` at the end.
 fn read_path(input: &mut impl BufRead) -> Result<Option<PathBuf>, Failure> {
-    let failed = |reason: String| Failure::new(Path::new(STANDARD_INPUT), reason);
+    let failed = |reason: String| Failure::new(Path::new(STANDARD_INPUT), &reason);
     loop {
         let mut line = Vec::new();
         let mut limited = input.by_ref().take(MAX_LINE);

@@ -6,6 +6,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::context::Context;
 
+const WITH_TOTAL: &str = "{bar:30} {pos} of {len} pictures, {eta} left";
+const WITHOUT_TOTAL: &str = "{spinner} {pos} pictures";
+
 /// A bar on standard error. It is there only if that is a terminal, there is more than one thing
 /// to do, and neither `--quiet`, nor the log, nor JSON on the same terminal speaks against it.
 #[derive(Debug)]
@@ -24,11 +27,8 @@ impl Progress {
             return Self(ProgressBar::hidden());
         }
         let (bar, template) = match total {
-            Some(total) => (
-                ProgressBar::new(total),
-                "{bar:30} {pos} of {len} pictures, {eta} left",
-            ),
-            None => (ProgressBar::new_spinner(), "{spinner} {pos} pictures"),
+            Some(total) => (ProgressBar::new(total), WITH_TOTAL),
+            None => (ProgressBar::new_spinner(), WITHOUT_TOTAL),
         };
         // The templates are constants, and a test reads them.
         if let Ok(style) = ProgressStyle::with_template(template) {
@@ -52,5 +52,17 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.0.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_templates_are_well_formed() {
+        for template in [WITH_TOTAL, WITHOUT_TOTAL] {
+            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
+        }
     }
 }

@@ -112,8 +112,8 @@ impl From<Failure> for FailureReport {
     }
 }
 
-/// To a thousandth, as nobody measures more than that.
-pub(crate) fn milliseconds(duration: Duration) -> f64 {
+/// To a thousandth; what follows is noise.
+fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 

@@ -1,0 +1,28 @@
+//! The program as its users meet it: the built binary, run on files of a small model that the tests
+//! make themselves.
+
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail as tests do"
+)]
+
+#[path = "cli/common.rs"]
+mod common;
+
+#[path = "cli/arguments.rs"]
+mod arguments;
+#[path = "cli/bench.rs"]
+mod bench;
+#[path = "cli/demo.rs"]
+mod demo;
+#[path = "cli/detect.rs"]
+mod detect;
+#[path = "cli/drawings.rs"]
+mod drawings;
+#[path = "cli/hostile.rs"]
+mod hostile;
+#[path = "cli/pipes.rs"]
+mod pipes;
+#[path = "cli/summary.rs"]
+mod summary;

@@ -1,0 +1,101 @@
+//! `convoxide bench`: the fields and how they hang together. How fast it is, no test says.
+
+use serde_json::Value;
+
+use crate::common::{Fixture, json_lines, keys, stderr, stdout};
+
+/// The result, and what was said on standard error.
+fn bench(arguments: &[&str]) -> (Value, String) {
+    let fixture = Fixture::new();
+    let mut command = fixture.command();
+    let output = command
+        .args(["bench", "tiny.cfg", "--json"])
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    (json_lines(&output).remove(0), stderr(&output).to_owned())
+}
+
+#[test]
+fn json_has_these_fields() {
+    let (result, log) = bench(&["--batch", "3", "--runs", "5", "--weights", "tiny.weights"]);
+    assert_eq!(
+        keys(&result),
+        [
+            "batch",
+            "first_ms",
+            "gflops",
+            "median_ms",
+            "min_ms",
+            "model",
+            "peak_rss_mib",
+            "runs",
+            "threads"
+        ]
+    );
+    assert_eq!(result["model"], "tiny.cfg");
+    assert_eq!(
+        [&result["batch"], &result["threads"], &result["runs"]],
+        [3, 2, 5]
+    );
+    let number = |key: &str| result[key].as_f64().unwrap();
+    assert!(number("median_ms") >= number("min_ms"));
+    assert!(number("min_ms") > 0.0);
+    assert!(number("first_ms") > 0.0);
+    // A million multiply-adds in a millisecond are two GFLOP/s. The product is exact but for the
+    // rounding of a few f64 operations.
+    let flops = f64::from(2 * 3 * (8 * 8 * 216 + 4 * 4 * 128));
+    let expected = flops / number("median_ms") / 1e6;
+    assert!(
+        (number("gflops") / expected - 1.0).abs() < 1e-12,
+        "{result}"
+    );
+    if cfg!(target_os = "linux") {
+        assert!((1.0..1000.0).contains(&number("peak_rss_mib")), "{result}");
+    }
+    assert_eq!(log, "");
+}
+
+#[test]
+fn random_weights_are_told_of_but_not_when_quiet() {
+    let (_, log) = bench(&["--runs", "1"]);
+    assert_eq!(
+        log,
+        "convoxide: no --weights given: the weights are random numbers\n"
+    );
+    assert_eq!(bench(&["--runs", "1", "--quiet"]).1, "");
+}
+
+#[test]
+fn a_profile_tells_of_each_step() {
+    let (result, _) = bench(&["--runs", "2", "--profile"]);
+    let steps = result["profile"]["steps"].as_array().unwrap();
+    let total: u64 = steps
+        .iter()
+        .map(|step| step["multiply_adds"].as_u64().unwrap())
+        .sum();
+    assert_eq!(total, 8 * 8 * 216 + 4 * 4 * 128, "{result}");
+
+    let fixture = Fixture::new();
+    let mut command = fixture.command();
+    let output = command
+        .args(["bench", "tiny.cfg", "--runs", "2", "--profile"])
+        .output()
+        .unwrap();
+    let text = stdout(&output);
+    assert!(
+        text.starts_with("tiny.cfg: input 1x3x32x32, 2 threads, "),
+        "{text}"
+    );
+    for word in ["median", "fastest", "first", "memory", "GFLOP/s", "in all"] {
+        assert!(
+            text.contains(word) || (word == "memory" && !cfg!(target_os = "linux")),
+            "{text}"
+        );
+    }
+    assert!(
+        text.lines().all(|line| line.chars().count() <= 80),
+        "{text}"
+    );
+}

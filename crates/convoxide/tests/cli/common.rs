@@ -1,0 +1,170 @@
+//! Running the program, and a folder with a small model and pictures.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use image_data::Picture;
+use nn_layers::random_params;
+use serde_json::Value;
+use tempfile::TempDir;
+use yolo_detect::cfg::Cfg;
+use yolo_detect::{Network, Weights, WeightsHeader};
+
+/// A detector of three classes with two anchors on a grid of 4 x 4.
+pub(crate) const CFG: &str = "\
+[net]
+width=32
+height=32
+channels=3
+
+[convolutional]
+batch_normalize=1
+filters=8
+size=3
+stride=4
+pad=1
+activation=leaky
+
+[convolutional]
+filters=16
+size=1
+stride=2
+activation=linear
+
+[yolo]
+mask=0,1
+anchors=8,8, 16,12
+classes=3
+num=2
+";
+
+/// The command, with nothing from the environment that changes what it does.
+pub(crate) fn convoxide() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_convoxide"));
+    command.env_remove("CONVOXIDE_ISA").args(["--threads", "2"]);
+    command
+}
+
+/// A model and pictures in a folder of their own, which goes away with the value.
+pub(crate) struct Fixture {
+    folder: TempDir,
+}
+
+impl Fixture {
+    /// `tiny.cfg`, `tiny.weights` and `tiny.names`, and the folder `photos` with `a.png`, 40 wide
+    /// and 30 high, and `b.png`, 9 wide and 50 high.
+    pub(crate) fn new() -> Self {
+        let fixture = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        fixture.write("tiny.cfg", CFG);
+        fixture.write("tiny.weights", weights(CFG));
+        fixture.write("tiny.names", "cat\ndog\ncrème brûlée\n");
+        fixture.picture("photos/a.png", [30, 40]);
+        fixture.picture("photos/b.png", [50, 9]);
+        fixture
+    }
+
+    pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: impl AsRef<Path>, content: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
+    /// A PNG with something to see in it; `size` is `[h, w]`.
+    pub(crate) fn picture(&self, name: impl AsRef<Path>, [height, width]: [usize; 2]) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let pixels: Vec<u8> = (0..3 * height * width)
+            .map(|i| (i * i / 7 + 31 * i) as u8)
+            .collect();
+        let picture = Picture::from_rgb(width, height, 3 * width, &pixels).unwrap();
+        picture.save_png(path).unwrap();
+    }
+
+    /// The program in the folder.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = convoxide();
+        command.current_dir(self.folder.path());
+        command
+    }
+
+    /// `convoxide detect` with the model, at threshold 0, at which there is always something.
+    pub(crate) fn detect(&self) -> Command {
+        let mut command = self.command();
+        command.args(["detect", "--model", "tiny.cfg", "--weights", "tiny.weights"]);
+        command.args(["--names", "tiny.names", "--threshold", "0"]);
+        command
+    }
+
+    /// The JSON lines of `detect` with these arguments, which has to succeed.
+    pub(crate) fn detect_json<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Vec<Value> {
+        let output = self
+            .detect()
+            .arg("--json")
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        json_lines(&output)
+    }
+}
+
+/// A weights file with random numbers for a cfg.
+pub(crate) fn weights(cfg: &str) -> Vec<u8> {
+    let network = Network::new(&Cfg::parse(cfg).unwrap()).unwrap();
+    let header = WeightsHeader {
+        seen: 32_013_312,
+        ..WeightsHeader::default()
+    };
+    let params = random_params(network.graph(), 1);
+    let mut bytes = Vec::new();
+    Weights { header, params }
+        .write(&mut bytes, &network)
+        .unwrap();
+    bytes
+}
+
+pub(crate) fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+pub(crate) fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+/// Every line of standard output as a value.
+pub(crate) fn json_lines(output: &Output) -> Vec<Value> {
+    let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    stdout(output).lines().map(parse).collect()
+}
+
+/// The keys of an object, sorted.
+pub(crate) fn keys(value: &Value) -> Vec<&str> {
+    let keys = value.as_object().unwrap().keys();
+    let mut keys: Vec<&str> = keys.map(String::as_str).collect();
+    keys.sort_unstable();
+    keys
+}
+
+/// Checks that the command failed with code 1, wrote no result and said why in one line.
+#[track_caller]
+pub(crate) fn assert_one_line(output: &Output, expected: &str) {
+    let message = stderr(output);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert_eq!(stdout(output), "");
+    assert_eq!(message.lines().count(), 1, "{message}");
+    assert!(message.starts_with("convoxide: "), "{message}");
+    assert!(
+        message.contains(expected),
+        "expected {expected:?} in {message}"
+    );
+}

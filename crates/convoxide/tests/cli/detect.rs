@@ -1,0 +1,337 @@
+//! `convoxide detect`: what it prints, which pictures it takes, how it ends.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::common::{Fixture, assert_one_line, json_lines, keys, stderr, stdout};
+
+fn number(value: &Value) -> f64 {
+    value
+        .as_f64()
+        .unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+fn detections(line: &Value) -> &[Value] {
+    line["detections"].as_array().unwrap()
+}
+
+fn images(lines: &[Value]) -> Vec<&str> {
+    lines
+        .iter()
+        .map(|line| line["image"].as_str().unwrap())
+        .collect()
+}
+
+#[test]
+fn json_is_one_line_a_picture_with_these_fields() {
+    let fixture = Fixture::new();
+    let lines = fixture.detect_json(["photos"]);
+    assert_eq!(images(&lines), ["photos/a.png", "photos/b.png"]);
+    for (line, [width, height]) in lines.iter().zip([[40, 30], [9, 50]]) {
+        assert_eq!(keys(line), ["detections", "height", "image", "ms", "width"]);
+        assert_eq!([&line["width"], &line["height"]], [width, height]);
+        assert_eq!(
+            keys(&line["ms"]),
+            ["decode", "network", "postprocess", "preprocess"]
+        );
+        for ms in line["ms"].as_object().unwrap().values() {
+            assert!(number(ms) >= 0.0, "{line}");
+        }
+        let found = detections(line);
+        assert!(!found.is_empty());
+        assert!(found.is_sorted_by(|a, b| number(&a["score"]) >= number(&b["score"])));
+        for object in found {
+            assert_eq!(keys(object), ["box", "class", "class_id", "score"]);
+            let class = object["class_id"].as_u64().unwrap();
+            assert_eq!(
+                object["class"],
+                ["cat", "dog", "crème brûlée"][class as usize]
+            );
+            assert!((0.0..=1.0).contains(&number(&object["score"])), "{object}");
+            assert_eq!(keys(&object["box"]), ["x1", "x2", "y1", "y2"]);
+            let edge = |name| number(&object["box"][name]);
+            assert!(0.0 <= edge("x1") && edge("x1") < edge("x2"), "{object}");
+            assert!(edge("x2") <= f64::from(width), "{object}");
+            assert!(0.0 <= edge("y1") && edge("y1") < edge("y2"), "{object}");
+            assert!(edge("y2") <= f64::from(height), "{object}");
+        }
+    }
+}
+
+#[test]
+fn without_names_a_class_has_its_number_only() {
+    let fixture = Fixture::new();
+    let mut command = fixture.command();
+    command.args(["detect", "--model", "tiny.cfg", "--weights", "tiny.weights"]);
+    command.args(["--threshold", "0", "photos/a.png"]);
+    let text = command.output().unwrap();
+    assert!(stdout(&text).contains("\n  class 0 "), "{}", stdout(&text));
+    let json = command.arg("--json").output().unwrap();
+    let [line] = &json_lines(&json)[..] else {
+        panic!("{json:?}");
+    };
+    assert!(
+        detections(line)
+            .iter()
+            .all(|object| object["class"].is_null())
+    );
+}
+
+#[test]
+fn the_table_has_a_line_a_picture_and_a_row_an_object_in_80_columns() {
+    let fixture = Fixture::new();
+    let output = fixture
+        .detect()
+        .args(["photos/b.png", "photos/a.png"])
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    let text = stdout(&output);
+    assert!(
+        text.lines().all(|line| line.chars().count() <= 80),
+        "{text}"
+    );
+    let pictures: Vec<&str> = text.lines().filter(|line| !line.starts_with(' ')).collect();
+    assert_eq!(pictures.len(), 2, "{text}");
+    assert!(
+        pictures[0].starts_with("photos/b.png: 9 x 50 pixels, "),
+        "{text}"
+    );
+    assert!(
+        pictures[1].starts_with("photos/a.png: 40 x 30 pixels, "),
+        "{text}"
+    );
+    let objects: usize = fixture
+        .detect_json(["photos"])
+        .iter()
+        .map(|line| detections(line).len())
+        .sum();
+    // A title above the rows of each.
+    assert_eq!(text.lines().count() - pictures.len() - 2, objects, "{text}");
+}
+
+#[test]
+fn a_threshold_of_1_finds_nothing() {
+    let fixture = Fixture::new();
+    let output = fixture
+        .detect()
+        .args(["photos/a.png", "--threshold=1"])
+        .output();
+    // Given twice.
+    assert_eq!(output.unwrap().status.code(), Some(2));
+    let mut command = fixture.command();
+    command.args(["detect", "--model", "tiny.cfg", "--weights", "tiny.weights"]);
+    let output = command
+        .args(["--threshold", "1", "photos/a.png"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(
+        stdout(&output).ends_with(" ms, nothing found\n"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn rules_choose_what_one_box_is_reported_for_and_which_boxes_compete() {
+    let fixture = Fixture::new();
+    let count = |arguments: &[&str]| {
+        let lines = fixture.detect_json([&["photos/a.png"], arguments].concat());
+        detections(&lines[0]).len()
+    };
+    let every = count(&["--nms", "1"]);
+    // At threshold 0 every box has a score for each of the three classes.
+    assert_eq!(every, count(&["--nms", "1", "--score-rule", "every"]));
+    assert_eq!(every, 3 * count(&["--nms", "1", "--score-rule", "best"]));
+    // Where all classes compete, a box is left with one of them.
+    let all = count(&["--nms", "0.9", "--nms-scope", "all"]);
+    assert!(3 * all <= every, "{all} of {every}");
+    assert_eq!(
+        count(&["--nms", "0.9", "--nms-scope", "class"]),
+        count(&["--nms", "0.9"])
+    );
+    assert!(count(&["--nms", "0"]) < count(&["--nms", "0.9"]));
+}
+
+#[test]
+fn classes_are_chosen_by_name() {
+    let fixture = Fixture::new();
+    let all = fixture.detect_json(["photos/a.png"]);
+    let some = fixture.detect_json(["photos/a.png", "--class", "cat", "--class", "crème brûlée"]);
+    let expected: Vec<&Value> = detections(&all[0])
+        .iter()
+        .filter(|object| object["class"] != "dog")
+        .collect();
+    assert_eq!(detections(&some[0]).iter().collect::<Vec<_>>(), expected);
+    assert!(expected.len() < detections(&all[0]).len());
+
+    let output = fixture
+        .detect()
+        .args(["photos/a.png", "--class", "dogs"])
+        .output()
+        .unwrap();
+    assert_one_line(
+        &output,
+        r#"tiny.names: no class is called "dogs"; did you mean dog?"#,
+    );
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let fixture = Fixture::new();
+    let found = |threads: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_convoxide"));
+        command
+            .current_dir(fixture.path(""))
+            .args(["detect", "--json", "--threads", threads]);
+        command.args([
+            "--model",
+            "tiny.cfg",
+            "--weights",
+            "tiny.weights",
+            "--threshold",
+            "0",
+        ]);
+        let output = command.arg("photos").output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let lines = json_lines(&output);
+        lines
+            .iter()
+            .map(|line| line["detections"].clone())
+            .collect::<Vec<_>>()
+    };
+    let expected = found("1");
+    for threads in ["2", "4"] {
+        assert_eq!(found(threads), expected, "{threads} threads");
+    }
+}
+
+#[test]
+fn a_bad_picture_is_reported_and_the_rest_goes_on() {
+    let fixture = Fixture::new();
+    fixture.write("photos/aa.jpg", "no picture at all");
+    let output = fixture.detect().arg("photos").output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let [bad, count] = stderr(&output).lines().collect::<Vec<_>>()[..] else {
+        panic!("{output:?}");
+    };
+    assert!(
+        bad.starts_with("convoxide: photos/aa.jpg: not a PNG"),
+        "{bad}"
+    );
+    assert_eq!(count, "convoxide: 1 of 3 pictures failed");
+    assert!(stdout(&output).contains("photos/b.png: "));
+
+    let lines = fixture.detect_json(["photos"]);
+    assert_eq!(
+        images(&lines),
+        ["photos/a.png", "photos/aa.jpg", "photos/b.png"]
+    );
+    assert_eq!(keys(&lines[1]), ["error", "image"]);
+    assert!(
+        lines[1]["error"].as_str().unwrap().starts_with("not a PNG"),
+        "{}",
+        lines[1]
+    );
+}
+
+#[test]
+fn strict_fails_for_one_bad_picture_after_all_were_looked_at() {
+    let fixture = Fixture::new();
+    fixture.write("photos/aa.jpg", "no picture at all");
+    let mut command = fixture.detect();
+    let output = command
+        .args(["--strict", "--json", "photos"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(json_lines(&output).len(), 3);
+    let good = fixture
+        .detect()
+        .args(["--strict", "photos/a.png"])
+        .output()
+        .unwrap();
+    assert_eq!(good.status.code(), Some(0));
+}
+
+#[test]
+fn where_no_picture_succeeds_the_exit_code_is_1() {
+    let fixture = Fixture::new();
+    std::fs::create_dir(fixture.path("empty")).unwrap();
+    for (input, reason) in [
+        ("missing.png", "missing.png: "),
+        ("empty", "empty: no pictures in this folder"),
+        ("tiny.cfg", "tiny.cfg: not a PNG"),
+    ] {
+        let output = fixture.detect().arg(input).output().unwrap();
+        assert_one_line(&output, reason);
+        let output = fixture.detect().args(["--json", input]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(json_lines(&output)[0]["image"], input);
+        assert_eq!(stderr(&output), "");
+    }
+    let mut command = fixture.detect();
+    let output = command.arg("-").stdin(Stdio::null()).output().unwrap();
+    assert_one_line(&output, "standard input named no pictures");
+}
+
+#[test]
+fn paths_come_from_standard_input_among_the_others() {
+    let fixture = Fixture::new();
+    let mut command = fixture.detect();
+    command.args(["--json", "photos/b.png", "-", "photos/a.png"]);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"photos\n\nmissing.png").unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(
+        images(&json_lines(&output)),
+        [
+            "photos/b.png",
+            "photos/a.png",
+            "photos/b.png",
+            "missing.png",
+            "photos/a.png"
+        ]
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn names_need_not_be_unicode() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let fixture = Fixture::new();
+    let name = OsStr::from_bytes(b"photos/\xff.png");
+    fixture.picture(name, [8, 8]);
+    assert_eq!(fixture.detect_json([name]).len(), 1);
+    assert_eq!(
+        images(&fixture.detect_json(["photos"]))[2],
+        "photos/\u{fffd}.png"
+    );
+
+    let mut command = fixture.detect();
+    command
+        .args(["--json", "--out", "drawn", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(name.as_bytes())
+        .unwrap();
+    assert!(child.wait_with_output().unwrap().status.success());
+    let drawn = fixture.path("drawn").join(OsStr::from_bytes(b"\xff.png"));
+    assert!(drawn.is_file());
+}

@@ -1,0 +1,210 @@
+//! Files that are broken, mistaken for others, or made to do harm: one line that names the file,
+//! exit code 1, and no more memory than a healthy run.
+
+use std::process::{Command, Output};
+
+use crate::common::{CFG, Fixture, assert_one_line, json_lines, weights};
+
+/// `detect` on `photos/a.png`, or on other arguments, within 512 MiB of address space where the
+/// system can limit it: code, stacks and the allocator's reserves take about half of that.
+fn detect(fixture: &Fixture, arguments: &[&str]) -> Output {
+    let mut command = fixture.detect();
+    command.args(arguments);
+    if cfg!(target_os = "linux") {
+        let mut limited = Command::new("sh");
+        limited
+            .args(["-c", "ulimit -v 524288 && exec \"$0\" \"$@\""])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .current_dir(fixture.path(""));
+        command = limited;
+    }
+    command.output().unwrap()
+}
+
+/// A model's file, what is in it, and what the message has to say after the file's name.
+type Case = (&'static str, Vec<u8>, &'static str);
+
+#[test]
+fn model_files() {
+    const HTML: &[u8] = b"<!DOCTYPE html>\n<html><head><title>404</title></head></html>\n";
+    let good = weights(CFG);
+    let cfg = |from: &str, to: &str| {
+        assert!(CFG.contains(from));
+        CFG.replacen(from, to, 1).into_bytes()
+    };
+    let cases: [Case; 22] = [
+        (
+            "tiny.weights",
+            HTML.into(),
+            "not a weights file but an HTML page",
+        ),
+        (
+            "tiny.weights",
+            good[..good.len() - 3].into(),
+            "3 bytes are missing",
+        ),
+        ("tiny.weights", good[..17].into(), "ends inside its header"),
+        (
+            "tiny.weights",
+            [&good[..], &[0; 5]].concat(),
+            "5 bytes are left over",
+        ),
+        ("tiny.weights", Vec::new(), "0 bytes"),
+        ("tiny.weights", CFG.into(), "begins with the text"),
+        ("tiny.weights", vec![0xff; good.len()], ""),
+        ("tiny.cfg", good.clone(), ""),
+        ("tiny.cfg", HTML.into(), "not a cfg file but an HTML page"),
+        ("tiny.cfg", Vec::new(), "the file has no sections"),
+        (
+            "tiny.cfg",
+            b"[net]\nwidth=32\nheight=32\nchannels=3\n".into(),
+            "no layers",
+        ),
+        ("tiny.cfg", cfg("filters=8", "filters=99999999"), "filters"),
+        (
+            "tiny.cfg",
+            cfg("filters=8", "filters=1000000"),
+            "tiny.weights",
+        ),
+        ("tiny.cfg", cfg("filters=8", "filters=-1"), "filters"),
+        ("tiny.cfg", cfg("size=3", "size=0"), "size"),
+        ("tiny.cfg", cfg("stride=4", "stride=0"), "stride"),
+        ("tiny.cfg", cfg("width=32", "width=99999999"), "width"),
+        (
+            "tiny.cfg",
+            cfg("[yolo]", "[route]\nlayers=-9\n[yolo]"),
+            "[route]",
+        ),
+        ("tiny.cfg", cfg("[yolo]", "[lstm]\n[yolo]"), "[lstm]"),
+        ("tiny.cfg", cfg("classes=3", "classes=4"), "[yolo]"),
+        ("tiny.names", "cat\ndog\n".into(), "2 class names"),
+        (
+            "tiny.names",
+            HTML.into(),
+            "not a names file but an HTML page",
+        ),
+    ];
+    for (file, content, reason) in cases {
+        let fixture = Fixture::new();
+        fixture.write(file, content);
+        let output = detect(&fixture, &["photos/a.png"]);
+        // A cfg of another size makes the weights wrong.
+        let named = if reason == "tiny.weights" {
+            reason
+        } else {
+            file
+        };
+        assert_one_line(&output, &format!("{named}: "));
+        assert_one_line(&output, reason);
+    }
+}
+
+#[test]
+fn model_files_that_are_none() {
+    for file in ["tiny.cfg", "tiny.weights", "tiny.names"] {
+        let fixture = Fixture::new();
+        std::fs::remove_file(fixture.path(file)).unwrap();
+        assert_one_line(&detect(&fixture, &["photos/a.png"]), &format!("{file}: "));
+        std::fs::create_dir(fixture.path(file)).unwrap();
+        assert_one_line(&detect(&fixture, &["photos/a.png"]), &format!("{file}: "));
+    }
+}
+
+#[test]
+fn a_network_that_is_no_detector() {
+    let fixture = Fixture::new();
+    let headless = CFG.split("[yolo]").next().unwrap();
+    fixture.write("tiny.cfg", headless);
+    assert_one_line(
+        &detect(&fixture, &["photos/a.png"]),
+        "tiny.cfg: the network has no [region]",
+    );
+    let grey = CFG.replace("channels=3", "channels=1");
+    fixture.write("tiny.weights", weights(&grey));
+    fixture.write("tiny.cfg", grey);
+    assert_one_line(
+        &detect(&fixture, &["photos/a.png"]),
+        "tiny.cfg: the network takes 1 channels",
+    );
+}
+
+#[test]
+fn a_line_break_in_a_name_does_not_break_the_line() {
+    let fixture = Fixture::new();
+    let output = fixture
+        .command()
+        .args(["summary", "a\nb\u{1b}[31m.cfg"])
+        .output()
+        .unwrap();
+    assert_one_line(&output, "a\\nb\\u{1b}[31m.cfg: ");
+}
+
+#[test]
+fn pictures() {
+    let fixture = Fixture::new();
+    let good = std::fs::read(fixture.path("photos/a.png")).unwrap();
+    for (name, content, reason) in [
+        ("huge.png", png_that_claims(60_000, 60_000), "60000"),
+        ("wide.png", png_that_claims(u32::MAX >> 1, 1), ""),
+        ("none.png", png_that_claims(0, 0), ""),
+        ("huge.pgm", b"P5 60000 60000 255\n".to_vec(), "60000"),
+        ("cut.png", good[..good.len() / 2].to_vec(), "cut short"),
+        ("empty.png", Vec::new(), "the file is empty"),
+        (
+            "page.png",
+            b"<!DOCTYPE html><html></html>".to_vec(),
+            "a web page",
+        ),
+        ("weights.jpg", weights(CFG), ""),
+    ] {
+        fixture.write(name, content);
+        let output = detect(&fixture, &[name]);
+        assert_one_line(&output, &format!("convoxide: {name}: "));
+        assert_one_line(&output, reason);
+        let output = detect(&fixture, &["--json", name, "photos/a.png"]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let lines = json_lines(&output);
+        assert_eq!(lines[0]["image"], name);
+        assert!(
+            lines[0]["error"].as_str().unwrap().contains(reason),
+            "{}",
+            lines[0]
+        );
+        assert!(lines[1]["detections"].is_array());
+    }
+}
+
+/// A PNG of a hundred bytes with a sound checksum in each chunk.
+fn png_that_claims(width: u32, height: u32) -> Vec<u8> {
+    let header = [
+        &width.to_be_bytes()[..],
+        &height.to_be_bytes(),
+        &[8, 2, 0, 0, 0],
+    ]
+    .concat();
+    // A zlib stream of nothing: header, an empty stored block, Adler-32.
+    let data = [0x78, 0x01, 1, 0, 0, 0xff, 0xff, 0, 0, 0, 1];
+    let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
+    for (kind, content) in [(b"IHDR", &header[..]), (b"IDAT", &data), (b"IEND", &[])] {
+        png.extend((content.len() as u32).to_be_bytes());
+        let checked = [&kind[..], content].concat();
+        png.extend(&checked);
+        png.extend(crc32(&checked).to_be_bytes());
+    }
+    png
+}
+
+/// The checksum of PNG (its specification, annex D), bit by bit.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+            (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
+        })
+    })
+}
+
+#[test]
+fn the_checksum_is_the_usual_one() {
+    assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+}
