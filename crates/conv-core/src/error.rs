@@ -75,22 +75,20 @@ pub enum Error {
         why: &'static str,
     },
 
-    /// A pool's window whose taps all miss the input.
+    /// A dilation whose taps could step over a pool's whole input, from padding to padding.
     #[error(
-        "{op}: window {output} along {axis} sees no pixel, \
-         as its dilation of {dilation} steps over the whole input of {input}"
+        "{op}: dilation {got} along {axis}, \
+         expected at most the input's size of {most} where there is padding"
     )]
-    EmptyWindow {
+    DilationTooLarge {
         /// The operation.
         op: &'static str,
         /// `h` or `w`.
         axis: &'static str,
-        /// Which window, counted from 0.
-        output: usize,
-        /// The distance between two taps.
-        dilation: usize,
+        /// The dilation that was asked for.
+        got: usize,
         /// The input's size without padding.
-        input: usize,
+        most: usize,
     },
 
     /// A size that does not fit the machine's arithmetic.

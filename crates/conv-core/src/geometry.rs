@@ -304,10 +304,10 @@ impl Placement {
     /// Checks that every window sees at least one pixel of the input, as a pool needs: what would
     /// be the maximum of padding alone?
     ///
-    /// With a padding smaller than the window's reach that is so, unless the taps are so far apart
-    /// that all of them step over the input. (PyTorch asks for half the kernel size instead,
-    /// which also forbids the one pixel at the bottom and right that keeps a map's size under a
-    /// 2x2 window.)
+    /// The rule is that the padding on each side is smaller than the window's reach, and that
+    /// where there is padding in front, the dilation is at most the input's size, so that taps
+    /// cannot step over all of it. (PyTorch asks for half the kernel size instead, which also
+    /// forbids the one pixel at the bottom and right that keeps a map's size under a 2x2 window.)
     ///
     /// ```
     /// # use conv_core::{Padding, Window};
@@ -320,8 +320,8 @@ impl Placement {
     ///
     /// # Errors
     ///
-    /// [`Error::PaddingTooLarge`] for a padding at or over the window's reach, [`Error::EmptyWindow`]
-    /// where a dilation steps over the whole input.
+    /// [`Error::PaddingTooLarge`] for a padding at or over the window's reach,
+    /// [`Error::DilationTooLarge`] for a dilation over the input's size.
     pub fn check_sees_input(&self, op: &'static str) -> Result<()> {
         for (side, name) in ["top", "left", "bottom", "right"].into_iter().enumerate() {
             let axis = side % 2;
@@ -339,26 +339,13 @@ impl Placement {
             }
         }
         for axis in 0..2 {
-            let (input, dilation) = (self.input[axis], self.dilation[axis]);
-            // Only a window that begins in the padding, with taps farther apart than the input is
-            // long, can miss it. Where such a window first passes the input's beginning depends on
-            // its start modulo the dilation, and of `input + 1` windows one misses or two agree.
-            let misses = |&output: &usize| {
-                let start = self.position(axis, output, 0);
-                start < 0
-                    && start.unsigned_abs().next_multiple_of(dilation) - start.unsigned_abs()
-                        >= input
-            };
-            if dilation > input
-                && self.padding[axis] > 0
-                && let Some(output) = (0..self.output[axis].min(input + 1)).find(misses)
-            {
-                return Err(Error::EmptyWindow {
+            let (got, most) = (self.dilation[axis], self.input[axis]);
+            if self.padding[axis] > 0 && got > most {
+                return Err(Error::DilationTooLarge {
                     op,
                     axis: AXES[axis],
-                    output,
-                    dilation,
-                    input,
+                    got,
+                    most,
                 });
             }
         }

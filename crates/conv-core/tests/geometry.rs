@@ -1,6 +1,12 @@
 //! Output sizes, padding and tap positions, against the same arithmetic in numbers that cannot
 //! overflow, and over sizes up to the largest there are.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
+#![allow(
+    clippy::needless_range_loop,
+    reason = "loops over axes read like their formulas"
+)]
+
 use conv_core::{Error, Padding, PaddingValue, Window, checked_len};
 use proptest::prelude::*;
 
@@ -194,7 +200,7 @@ proptest! {
             let got = placement.position(axis, output, tap) as i128;
             prop_assert!(got == expected || (window.ceil_mode && got >= input[axis] as i128));
         }
-        // Either answer will do: that there is one is the point.
+        // Either answer will do: that there is one, and at once, is the point.
         let _ = placement.check_sees_input("test");
     }
 
@@ -266,8 +272,10 @@ proptest! {
         let all_see = (0..2).all(|axis| (0..placement.output[axis]).all(|y| sees(axis, y)));
         match placement.check_sees_input("test") {
             Ok(()) => prop_assert!(all_see),
-            Err(Error::EmptyWindow { axis, output, .. }) => {
-                prop_assert!(!sees(usize::from(axis == "w"), output));
+            Err(Error::DilationTooLarge { axis, got, most, .. }) => {
+                let axis = usize::from(axis == "w");
+                prop_assert_eq!((got, most), (window.dilation[axis], input[axis]));
+                prop_assert!(got > most && placement.padding[axis] > 0);
             }
             Err(Error::PaddingTooLarge { side, got, most, .. }) => {
                 let axis = usize::from(matches!(side, "left" | "right"));
@@ -426,12 +434,11 @@ fn errors_say_what_does_not_fit() {
         .check_sees_input("max_pool2d");
     assert_eq!(
         error,
-        Err(Error::EmptyWindow {
+        Err(Error::DilationTooLarge {
             op: "max_pool2d",
             axis: "h",
-            output: 0,
-            dilation: 2,
-            input: 1
+            got: 2,
+            most: 1
         })
     );
 }

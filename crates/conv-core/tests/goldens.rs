@@ -1,5 +1,11 @@
 //! The plain loops against PyTorch's numbers (`goldens/generate.py` says how they were made).
 
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test's helpers may fail the test"
+)]
+
 use conv_core::ndarray::{Array4, ArrayD, Ix1, Ix2, Ix4};
 use conv_core::{AvgPool2dOptions, Conv2dOptions, MaxPool2dOptions, Padding, PaddingValue, plain};
 use testkit::{Golden, assert_close};

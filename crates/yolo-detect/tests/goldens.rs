@@ -35,21 +35,21 @@ struct Model {
 static MODEL_YOLOV2_TINY: LazyLock<Model> = LazyLock::new(|| {
     let detections = include_str!("goldens/yolov2-tiny-png.json");
     let heads = include_str!("goldens/yolov2-tiny-heads.json");
-    Model::new(YOLOV2_TINY, 7.5, detections, heads)
+    Model::new(YOLOV2_TINY, [7.5, 2.0], detections, heads)
 });
 
 static MODEL_YOLOV2: LazyLock<Model> = LazyLock::new(|| {
     let detections = include_str!("goldens/yolov2-png.json");
     let heads = include_str!("goldens/yolov2-heads.json");
-    Model::new(YOLOV2, 6.0, detections, heads)
+    Model::new(YOLOV2, [6.0, 1.5], detections, heads)
 });
 
 impl Model {
-    fn new(cfg: &str, scale_score: f64, detections: &str, heads: &str) -> Self {
+    fn new(cfg: &str, [scale_score, scale_box]: [f64; 2], detections: &str, heads: &str) -> Self {
         let network = network(cfg);
         let random = RandomWeights {
             scale_score,
-            scale_box: 2.0,
+            scale_box,
             ..RandomWeights::default()
         };
         let weights = random.make(&network);

@@ -1,6 +1,8 @@
 //! The plain loops against the same operations written in other ways: the definition needs a
 //! check of its own, as everything else is checked against it.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
+
 mod conv2d;
 mod correlate;
 mod errors;

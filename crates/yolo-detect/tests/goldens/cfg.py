@@ -69,7 +69,9 @@ def layers(path):
         elif kind == "upsample":
             stride = layer.int("stride", 2)
             shape = (channels, height * stride, width * stride)
-        elif kind not in ("region", "yolo"):
+        elif kind == "avgpool":
+            shape = (channels, 1, 1)
+        elif kind not in ("shortcut", "dropout", "softmax", "cost", "region", "yolo"):
             raise SystemExit(f"{path}: no rule for [{kind}]")
         layer.shape = shape
         found.append(layer)

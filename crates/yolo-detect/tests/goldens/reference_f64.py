@@ -169,6 +169,8 @@ class Network:
             elif layer.kind == "upsample":
                 stride = layer.int("stride", 2)
                 x = x.repeat(stride, axis=1).repeat(stride, axis=2)
+            elif layer.kind not in ("region", "yolo"):
+                raise SystemExit(f"no rule for [{layer.kind}]")
             assert x.shape == layer.shape, (n, layer.kind, x.shape, layer.shape)
             outputs.append(x)
         return outputs
