@@ -64,7 +64,7 @@ pub(crate) fn run() -> Result<()> {
     match problems.len() {
         0 => {
             eprintln!(
-                "tidy: {} files and {} crates are",
+                "tidy: {} files and {} crates are as they should be",
                 files.len(),
                 metadata.members().count()
             );

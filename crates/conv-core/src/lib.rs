@@ -32,10 +32,6 @@
 
 #![deny(unsafe_code)]
 #![allow(
-    clippy::needless_pass_by_value,
-    reason = "views are passed by value, as ndarray does"
-)]
-#![allow(
     clippy::needless_range_loop,
     reason = "loops over axes and taps read like their formulas"
 )]

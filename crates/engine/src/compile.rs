@@ -34,7 +34,7 @@ pub(crate) fn compile(graph: &Graph, mut params: Params<f32>, isa: Isa) -> Resul
     let mut lowered = Vec::with_capacity(drafts.list.len());
     for draft in drafts.list {
         let inputs: Vec<usize> = draft.inputs.iter().map(|&input| lowered[input]).collect();
-        lowered.push(program.lower(graph, draft, inputs)?);
+        lowered.push(program.lower(graph, draft, &inputs)?);
     }
     for (result, draft) in results.iter_mut().zip(&drafts.results) {
         *result = lowered[*draft];
@@ -84,7 +84,7 @@ struct Fold {
 impl Fold {
     /// What the layer's bias alone is.
     fn bias(bias: Option<&ArrayD<f32>>, channels: usize) -> Self {
-        let shift = bias.map_or(vec![0.0; channels], |bias| wide(bias));
+        let shift = bias.map_or(vec![0.0; channels], wide);
         Self {
             scale: vec![1.0; channels],
             shift,
@@ -279,11 +279,11 @@ struct Lowering {
 }
 
 impl Lowering {
-    fn lower(&mut self, graph: &Graph, draft: Draft, inputs: Vec<usize>) -> Result<usize> {
+    fn lower(&mut self, graph: &Graph, draft: Draft, inputs: &[usize]) -> Result<usize> {
         let nodes = graph.nodes();
         let (id, node) = (draft.node, &nodes[draft.node.index()]);
         let kernel = match draft.kind {
-            DraftKind::Conv(conv) => return self.convolution(id, node, *conv, &inputs),
+            DraftKind::Conv(conv) => return self.convolution(id, node, *conv, inputs),
             DraftKind::Affine(fold) => Kernel::Affine {
                 scale: padded(node, &fold.scale)?,
                 shift: padded(node, &fold.shift)?,

@@ -192,7 +192,9 @@ impl Session {
                 let input = rank_4(input, &step.name)?;
                 // The halo has been cleared; the numbers go between.
                 let target = &mut self.arena[self.places[index].clone()];
-                import(&layout, input, target).map_err(Error::at(&step.name))
+                layout
+                    .import(input, PaddingValue::Zeros, target)
+                    .map_err(Error::at(&step.name))
             }
             Kernel::Add => {
                 for (part, &input) in step.inputs.iter().enumerate() {
@@ -306,15 +308,6 @@ fn rank_4<'a>(input: &'a ArrayViewD<'_, f32>, name: &str) -> Result<ndarray::Arr
             got: input.ndim(),
         })
         .map_err(Error::at(name))
-}
-
-/// Copies the caller's tensor between the halo that is already zero.
-fn import(
-    layout: &Layout,
-    input: ndarray::ArrayView4<'_, f32>,
-    data: &mut [f32],
-) -> conv_core::Result<()> {
-    layout.import(input, PaddingValue::Zeros, data)
 }
 
 /// The multiply-adds of a step: those of the convolution or dense layer among its nodes.

@@ -10,12 +10,12 @@ use nn_layers::{
     PaddingValue, Params, Shape, random_params,
 };
 use proptest::prelude::*;
-use testkit::{assert_executors_agree, assert_layers_agree, graph_recipes, random_array, to_f32};
+use testkit::{
+    Run, assert_executors_agree, assert_layers_agree, graph_recipes, random_array, to_f32,
+};
 
 /// The engine on one instruction set, as testkit's comparisons take it.
-fn engine_on(
-    isa: Isa,
-) -> impl Fn(&Graph, Params<f32>, &[Shape]) -> Box<dyn FnMut(&[ArrayD<f32>]) -> Vec<ArrayD<f32>>> {
+fn engine_on(isa: Isa) -> impl Fn(&Graph, Params<f32>, &[Shape]) -> Run {
     move |graph, params, shapes| {
         let plan = Plan::compile(graph, params, &Options { isa: Some(isa) }).unwrap();
         let mut session = plan.session(shapes).unwrap();
@@ -46,7 +46,7 @@ proptest! {
         let [h, w] = recipe.nominal;
         let input = to_f32(recipe.input([2, h, w]).view());
         for isa in Isa::available() {
-            assert_layers_agree(&graph, &params, &[input.clone()], &engine_on(isa));
+            assert_layers_agree(&graph, &params, std::slice::from_ref(&input), &engine_on(isa));
         }
     }
 
@@ -66,7 +66,7 @@ proptest! {
                 prop_assert_eq!(error, Error::Graph(expected));
                 continue;
             }
-            assert_executors_agree(&graph, &params, &[input.clone()], 1e-4, &engine_on(isa));
+            assert_executors_agree(&graph, &params, std::slice::from_ref(&input), 1e-4, &engine_on(isa));
         }
     }
 }
@@ -114,8 +114,19 @@ fn a_detector_agrees_on_every_instruction_set() {
     let params = random_params(&graph, 3);
     let input = to_f32(random_array(&[2, 3, 64, 96], 4).view());
     for isa in Isa::available() {
-        assert_layers_agree(&graph, &params, &[input.clone()], &engine_on(isa));
-        assert_executors_agree(&graph, &params, &[input.clone()], 1e-4, &engine_on(isa));
+        assert_layers_agree(
+            &graph,
+            &params,
+            std::slice::from_ref(&input),
+            &engine_on(isa),
+        );
+        assert_executors_agree(
+            &graph,
+            &params,
+            std::slice::from_ref(&input),
+            1e-4,
+            &engine_on(isa),
+        );
     }
 }
 

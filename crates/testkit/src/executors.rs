@@ -5,9 +5,11 @@ use nn_layers::{Graph, Infer, Node, Op, Outputs, Params, Plain, Shape};
 
 use crate::close::{compare, dot_bound};
 
+/// Runs a network: inputs in, outputs out.
+pub type Run = Box<dyn FnMut(&[ArrayD<f32>]) -> Vec<ArrayD<f32>>>;
+
 /// Makes an executor of a graph for inputs of these shapes.
-pub type Executor<'a> =
-    &'a dyn Fn(&Graph, Params<f32>, &[Shape]) -> Box<dyn FnMut(&[ArrayD<f32>]) -> Vec<ArrayD<f32>>>;
+pub type Executor<'a> = &'a dyn Fn(&Graph, Params<f32>, &[Shape]) -> Run;
 
 /// Runs each node alone, fed with what the f64 run gives to it, and asserts that the executor is
 /// within the node's bound of the f64 result: `4 * sqrt(K) * eps * sum |x| |w|` for sums of

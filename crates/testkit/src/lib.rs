@@ -13,10 +13,6 @@
 //! The helpers panic where something is wrong, and so fail the test that calls them.
 
 #![forbid(unsafe_code)]
-#![allow(
-    clippy::needless_pass_by_value,
-    reason = "views are passed by value, as ndarray does"
-)]
 
 mod close;
 mod conv2d_problem;
@@ -30,7 +26,7 @@ pub use close::{assert_close, compare, dot_bound};
 pub use conv2d_problem::{
     Conv2dProblem, Conv2dSpace, Reference, conv2d_problems, conv2d_problems_in, conv2d_reference,
 };
-pub use executors::{Executor, assert_executors_agree, assert_layers_agree};
+pub use executors::{Executor, Run, assert_executors_agree, assert_layers_agree};
 pub use golden::Golden;
 pub use graph_recipe::{GraphRecipe, GraphStep, graph_recipes};
 pub use pool_problem::{

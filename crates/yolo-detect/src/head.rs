@@ -118,10 +118,6 @@ impl Head {
     /// # Errors
     ///
     /// [`Error::HeadShape`] for a tensor of another shape, [`Error::OutputNaN`] for one with NaN.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "views are passed by value, as ndarray does"
-    )]
     pub fn decode(&self, output: ArrayView3<'_, f32>, threshold: f32) -> Result<Vec<Prediction>> {
         if output.shape() != self.shape() {
             let (layer, expected, got) = (self.layer, self.shape(), output.shape().to_vec());
