@@ -6,6 +6,8 @@
     reason = "each test file uses its own part"
 )]
 
+pub mod reference;
+
 use image_data::Picture;
 use ndarray::ArrayD;
 use nn_layers::Params;
