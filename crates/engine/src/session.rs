@@ -17,7 +17,7 @@ use crate::step::{Kernel, Step};
 
 /// Runs a [`Plan`](crate::Plan) on inputs of the shapes it was made for.
 ///
-/// Runs inside the caller's rayon pool, allocates nothing, and gives the same bits for any number
+/// Runs inside the caller's rayon pool, takes no memory for tensors while it runs, and gives the same bits for any number
 /// of threads.
 #[derive(Debug)]
 pub struct Session {

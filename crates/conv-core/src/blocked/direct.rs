@@ -6,23 +6,17 @@
 
 use std::ops::Range;
 
-use ndarray::{ArrayView1, ArrayView4};
 use rayon::prelude::*;
 
-use super::buffer::Buffer;
-use super::layout::{BLOCK, Layout};
+use super::layout::BLOCK;
+use super::packed_conv2d::PackedConv2d;
 use super::view::{View, ViewMut};
 use crate::activation::Activation;
-use crate::error::{Error, Result};
-use crate::geometry::{Placement, Window, checked_len};
-use crate::options::Conv2dOptions;
-use crate::simd::Isa;
+use crate::geometry::Placement;
 use crate::simd::microkernel::{Kernel, Tile};
 
-const OP: &str = "conv2d";
-
-/// Packed weights of one task that should stay in a core's second-level cache while it walks over
-/// the pixels. Half of the smallest such cache in use (512 KiB) leaves room for the pixels.
+/// Packed weights of a layer that stay in a core's second-level cache together: half of the smallest
+/// such cache in use (512 KiB) leaves room for the pixels.
 const WEIGHTS_IN_CACHE: usize = 256 * 1024;
 
 /// Packed weights that stay in the first-level cache (32 KiB on most machines) while a chunk of the
@@ -30,317 +24,61 @@ const WEIGHTS_IN_CACHE: usize = 256 * 1024;
 /// costs far less than to stream all of a layer's weights past every tile.
 const WEIGHTS_IN_CHUNK: usize = 20 * 1024;
 
-/// Multiply-adds of one task: about 50 us on one core, far over what it costs to hand it out, and
-/// small enough that the last task of a layer does not leave the other cores waiting.
+/// Multiply-adds of one task, where the sizes allow: about 50 us on one core, far over what it costs
+/// to hand it out, and small enough that the last task of a layer does not leave the others waiting.
 const TASK_MULTIPLY_ADDS: usize = 2 << 20;
 
-/// Input channels up to which planar NCHW beats NCHW16c: filling up 3 channels to 16 would cost
-/// five times the arithmetic, while the planar loop reads its weights at the same speed.
-const MOST_PLANAR_CHANNELS: usize = 8;
+/// Pixels that a task computes at least with the weights it reads, where the picture has so many:
+/// a layer's weights may have to come from memory, and each task reads its part once.
+const PIXELS_FOR_WEIGHTS: usize = 160;
 
-/// A convolution with its weights packed for the micro-kernel, its bias and its activation.
+/// Tiles in a row of a dense 1x1 convolution, whose pixels follow each other without an edge.
+const TILES_IN_ROW: usize = 8;
+
+/// Computes the output's interior, inside the caller's thread pool.
 ///
-/// Made once per layer, run many times, from many threads.
-#[derive(Clone, Debug)]
-pub struct PackedConv2d {
-    window: Window,
-    in_channels: usize,
-    out_channels: usize,
-    /// Groups as the kernel sees them: see [`merged_groups`].
-    groups: usize,
-    /// Channels that lie together in the input: 16, or 1 for planar input.
-    block: usize,
-    /// `[out block][in block][kh][kw][block][16]`.
-    weight: Buffer,
-    /// `[out block][16]`.
-    bias: Buffer,
-    activation: Activation,
-    isa: Isa,
-}
-
-/// The groups that the kernel works with. It needs whole blocks of 16 channels on both sides of a
-/// group, so neighbouring groups are merged until that holds, with zero weights between them; one
-/// group of all channels always does.
-fn merged_groups(groups: usize, in_channels: usize, out_channels: usize) -> usize {
-    let fits = |merged: &usize| {
-        groups.is_multiple_of(*merged)
-            && (in_channels / merged).is_multiple_of(BLOCK)
-            && (out_channels / merged).is_multiple_of(BLOCK)
-    };
-    (2..=groups).rev().find(fits).unwrap_or(1)
-}
-
-impl PackedConv2d {
-    /// Packs `weight` `[O, I / groups, kh, kw]` and `bias` `[O]` for `isa`.
-    ///
-    /// The padding's *value* is not looked at here: [`run`](Self::run) reads what the input's halo
-    /// holds.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Zero`], [`Error::Groups`] or [`Error::Mismatch`] where sizes do not fit together,
-    /// [`Error::TooLarge`] where the packed weights do not fit into memory.
-    pub fn new(
-        weight: ArrayView4<'_, f32>,
-        bias: Option<ArrayView1<'_, f32>>,
-        options: &Conv2dOptions,
-        activation: Activation,
-        isa: Isa,
-    ) -> Result<Self> {
-        let (out_channels, group_in, kh, kw) = weight.dim();
-        for (what, size) in [
-            ("output channels (axis o)", out_channels),
-            ("input channels of a group (axis i)", group_in),
-            ("groups", options.groups),
-            ("kernel height (axis h)", kh),
-            ("kernel width (axis w)", kw),
-        ] {
-            if size == 0 {
-                return Err(Error::Zero { op: OP, what });
-            }
-        }
-        if !out_channels.is_multiple_of(options.groups) {
-            return Err(Error::Groups {
-                op: OP,
-                what: "output channels (axis o)",
-                got: out_channels,
-                groups: options.groups,
-            });
-        }
-        if let Some(bias) = bias.as_ref().filter(|bias| bias.len() != out_channels) {
-            return Err(Error::Mismatch {
-                op: OP,
-                what: "the bias's length",
-                expected: out_channels,
-                got: bias.len(),
-            });
-        }
-        let too_large = Error::TooLarge {
-            op: OP,
-            what: "the packed weights",
-        };
-        let in_channels = group_in.checked_mul(options.groups).ok_or(too_large)?;
-
-        let planar = Self::reads_planar(in_channels, options.groups);
-        let block = if planar { 1 } else { BLOCK };
-        let groups = merged_groups(options.groups, in_channels, out_channels);
-        let in_blocks = (in_channels / groups).div_ceil(block);
-        let out_blocks = out_channels.div_ceil(BLOCK);
-        let len = checked_len(
-            OP,
-            "the packed weights",
-            &[out_blocks, in_blocks, kh, kw, block, BLOCK],
-        )?;
-
-        let mut packed = Buffer::zeroed(len)?;
-        let group_out = out_channels / options.groups;
-        let merged_in = in_channels / groups;
-        for o in 0..out_channels {
-            // The first input channel of this output's group, counted within the merged group.
-            let first = (o / group_out) * group_in % merged_in;
-            for i in 0..group_in {
-                let c = first + i;
-                for y in 0..kh {
-                    for x in 0..kw {
-                        let tap = ((o / BLOCK * in_blocks + c / block) * kh + y) * kw + x;
-                        packed[(tap * block + c % block) * BLOCK + o % BLOCK] =
-                            flush(weight[[o, i, y, x]]);
-                    }
-                }
-            }
-        }
-        let mut packed_bias = Buffer::zeroed(out_blocks * BLOCK)?;
-        if let Some(bias) = bias {
-            packed_bias
-                .iter_mut()
-                .zip(bias)
-                .for_each(|(target, &b)| *target = b);
-        }
-        Ok(Self {
-            window: options.window([kh, kw]),
-            in_channels,
-            out_channels,
-            groups,
-            block,
-            weight: packed,
-            bias: packed_bias,
-            activation,
-            isa,
-        })
-    }
-
-    /// The layout that [`run`](Self::run) wants its input in, without the [halo](Self::halo):
-    /// NCHW16c, or planar NCHW where there are few channels.
-    #[must_use]
-    pub fn input_layout(&self, batch: usize, size: [usize; 2]) -> Layout {
-        Layout {
-            batch,
-            channels: self.in_channels,
-            size,
-            halo: [0; 4],
-            block: self.block,
-        }
-    }
-
-    /// Whether a convolution of so many input channels and groups reads planar input.
-    #[must_use]
-    pub fn reads_planar(in_channels: usize, groups: usize) -> bool {
-        groups == 1 && in_channels <= MOST_PLANAR_CHANNELS
-    }
-
-    /// Input channels.
-    #[must_use]
-    pub fn in_channels(&self) -> usize {
-        self.in_channels
-    }
-
-    /// Output channels.
-    #[must_use]
-    pub fn out_channels(&self) -> usize {
-        self.out_channels
-    }
-
-    /// A word for reports: which loop this is.
-    #[must_use]
-    pub fn algorithm(&self) -> &'static str {
-        if self.block == 1 {
-            "direct, planar input"
-        } else {
-            "direct"
-        }
-    }
-
-    /// The placement of the window on an input of size `[h, w]`.
-    ///
-    /// # Errors
-    ///
-    /// As [`Window::place`].
-    pub fn place(&self, input: [usize; 2]) -> Result<Placement> {
-        self.window.place(OP, input)
-    }
-
-    /// The halo `[top, left, bottom, right]` that the input needs. At the bottom and right it is
-    /// what the last window really reads, which the stride may make less than the padding.
-    ///
-    /// # Errors
-    ///
-    /// As [`Window::place`].
-    pub fn halo(&self, input: [usize; 2]) -> Result<[usize; 4]> {
-        let placement = self.place(input)?;
-        let mut halo = placement.padding;
-        for axis in 0..2 {
-            let last = placement.position(
-                axis,
-                placement.output[axis] - 1,
-                placement.kernel_size[axis] - 1,
-            );
-            let over = usize::try_from(last + 1)
-                .unwrap_or(0)
-                .saturating_sub(input[axis]);
-            halo[axis + 2] = over;
-        }
-        Ok(halo)
-    }
-
-    /// Computes the output's interior from the input and its halo, inside the caller's thread
-    /// pool. The output's halo is untouched.
-    ///
-    /// The same bits come out for any number of threads: each sum has one order.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Mismatch`] where a layout does not fit the convolution or its data.
-    pub fn run(&self, input: View<'_>, mut output: ViewMut<'_>) -> Result<()> {
-        let placement = self.check(&input.layout(), &output.layout())?;
-        let job = Job::new(self, &placement, input, &mut output);
-        let tasks = job.tasks();
-        (0..tasks.count())
-            .into_par_iter()
-            .with_max_len(1)
-            .for_each(|task| {
-                // SAFETY: a view's data is as long as its layout says, and `check` has compared the
-                // layouts with each other and the input's halo with what the window reaches, so every
-                // offset that the job computes lies inside them; the tasks partition the output, so no
-                // two of them write the same place.
-                unsafe { job.run(&tasks, task) }
-            });
-        Ok(())
-    }
-
-    /// Everything that [`run`](Self::run)'s pointers rely on.
-    fn check(&self, input: &Layout, output: &Layout) -> Result<Placement> {
-        let placement = self.place(input.size)?;
-        let needed = self.halo(input.size)?;
-        let pairs = [
-            ("input channels (axis c)", self.in_channels, input.channels),
-            (
-                "the input's channels that lie together",
-                self.block,
-                input.block,
-            ),
-            ("output batch (axis n)", input.batch, output.batch),
-            (
-                "output channels (axis c)",
-                self.out_channels,
-                output.channels,
-            ),
-            (
-                "output height (axis h)",
-                placement.output[0],
-                output.size[0],
-            ),
-            ("output width (axis w)", placement.output[1], output.size[1]),
-            (
-                "the output's channels that lie together",
-                BLOCK,
-                output.block,
-            ),
-        ];
-        for (what, expected, got) in pairs {
-            super::expect(OP, what, expected, got)?;
-        }
-        let sides = [
-            "the halo's top",
-            "the halo's left",
-            "the halo's bottom",
-            "the halo's right",
-        ];
-        for side in 0..4 {
-            let (expected, got) = (needed[side], input.halo[side]);
-            if got < expected {
-                return Err(Error::Mismatch {
-                    op: OP,
-                    what: sides[side],
-                    expected,
-                    got,
-                });
-            }
-        }
-        Ok(placement)
-    }
-}
-
-/// A weight too small to matter is 0: denormal numbers slow some processors down a hundredfold.
-fn flush(weight: f32) -> f32 {
-    if weight.is_subnormal() { 0.0 } else { weight }
+/// # Safety
+///
+/// The layouts are those that `conv` takes and gives, `placement` is its window's on the input, and
+/// the input's halo is as wide as the window reaches.
+pub(super) unsafe fn run(
+    conv: &PackedConv2d,
+    placement: &Placement,
+    input: View<'_>,
+    output: &mut ViewMut<'_>,
+) {
+    let job = Job::new(conv, placement, input, output);
+    let tasks = job.tasks();
+    (0..tasks.count())
+        .into_par_iter()
+        .with_max_len(1)
+        .for_each(|task| {
+            // SAFETY: a view's data is as long as its layout says, so with the caller's promise every
+            // offset that the job computes lies inside; the tasks partition the output, so no two of
+            // them write the same place.
+            unsafe { job.run(&tasks, task) }
+        });
 }
 
 /// How the output is split. Depends on the problem alone.
+///
+/// Neighbouring tasks are the runs of one band, whose input then stays in a core's cache.
 struct Tasks {
     pictures: usize,
-    /// Runs of neighbouring output blocks within a group, and how many blocks a run has at most.
-    runs_in_group: usize,
-    blocks_in_run: usize,
-    blocks_in_chunk: usize,
+    groups: usize,
     /// Bands of neighbouring rows, and how many rows a band has at most.
     bands: usize,
     rows_in_band: usize,
-    groups: usize,
+    /// Runs of neighbouring output blocks in a group, and how many blocks a run has at most.
+    runs: usize,
+    blocks_in_run: usize,
+    /// Input blocks whose weights are worked off before the next ones are read.
+    blocks_in_chunk: usize,
 }
 
 impl Tasks {
     fn count(&self) -> usize {
-        self.pictures * self.groups * self.runs_in_group * self.bands
+        self.pictures * self.groups * self.bands * self.runs
     }
 }
 
@@ -351,9 +89,11 @@ struct Job<'a> {
     in_blocks: usize,
     out_blocks: usize,
     batch: usize,
-    /// Output rows and columns; a dense 1x1 convolution is one long row.
+    /// Output rows and the pixels of one. A dense 1x1 convolution knows no edges: there a row is
+    /// any run of pixels, and the last may be shorter.
     rows: usize,
     columns: usize,
+    pixels: usize,
     input: *const f32,
     output: *mut f32,
     /// From one picture to the next.
@@ -391,13 +131,20 @@ impl<'a> Job<'a> {
             && conv.window.stride == [1, 1]
             && input_layout.is_dense()
             && output_layout.is_dense();
+        let pixels = rows * columns;
+        let input_column = placement.stride[1] * conv.block;
+        let mut input_row = placement.stride[0] * input_layout.row_step();
+        let mut output_row = output_layout.row_step();
         if pointwise {
-            (rows, columns) = (1, rows * columns);
+            rows = pixels.div_ceil(kernels.most_pixels * TILES_IN_ROW);
+            columns = pixels.div_ceil(rows);
+            rows = pixels.div_ceil(columns);
+            input_row = columns * input_column;
+            output_row = columns * BLOCK;
         }
         // The window starts at the padding, which lies `halo - padding` inside the memory.
         let start = (input_layout.halo[0] - placement.padding[0]) * input_layout.row_step()
             + (input_layout.halo[1] - placement.padding[1]) * input_layout.block;
-        let input_column = placement.stride[1] * conv.block;
         Self {
             conv,
             in_blocks: (conv.in_channels / conv.groups).div_ceil(conv.block),
@@ -405,6 +152,7 @@ impl<'a> Job<'a> {
             batch: input_layout.batch,
             rows,
             columns,
+            pixels,
             input: input.data().as_ptr().wrapping_add(start),
             output: output
                 .data_mut()
@@ -414,9 +162,9 @@ impl<'a> Job<'a> {
             output_picture: output_layout.picture_step(),
             input_block: input_layout.block_step(),
             output_block: output_layout.block_step(),
-            input_row: placement.stride[0] * input_layout.row_step(),
+            input_row,
             input_column,
-            output_row: output_layout.row_step(),
+            output_row,
             tap: [
                 placement.dilation[0] * input_layout.row_step(),
                 placement.dilation[1] * input_layout.block,
@@ -443,23 +191,33 @@ impl<'a> Job<'a> {
     }
 
     fn tasks(&self) -> Tasks {
-        // Few weights: a task takes all output blocks of a band of rows, whose input then stays in
-        // the cache. Many: a task takes as many blocks as the cache holds.
-        let panel_bytes = self.panel() * size_of::<f32>();
-        let blocks_in_run = (WEIGHTS_IN_CACHE / panel_bytes.max(1))
-            .clamp(self.most_panels, self.out_blocks.max(self.most_panels));
-        let chunk_bytes = self.panel_block() * size_of::<f32>() * self.most_panels;
-        let blocks_in_chunk = (WEIGHTS_IN_CHUNK / chunk_bytes.max(1)).clamp(1, self.in_blocks);
-        let row = self.columns * blocks_in_run * self.panel();
-        let rows_in_band = (TASK_MULTIPLY_ADDS / row.max(1)).clamp(1, self.rows);
+        let panel = self.panel();
+        let row_of_panel = (self.columns * panel).max(1);
+        let (rows_in_band, blocks_in_run);
+        if self.out_blocks * panel * size_of::<f32>() <= WEIGHTS_IN_CACHE {
+            // All weights stay in the cache: a task makes all channels of a few rows.
+            blocks_in_run = self.out_blocks;
+            rows_in_band = TASK_MULTIPLY_ADDS / (row_of_panel * self.out_blocks);
+        } else {
+            // Else it makes a few channels of as many rows as make reading their weights pay.
+            rows_in_band = (TASK_MULTIPLY_ADDS / (row_of_panel * self.most_panels))
+                .max(PIXELS_FOR_WEIGHTS.div_ceil(self.columns));
+            let band = row_of_panel.saturating_mul(rows_in_band.min(self.rows));
+            blocks_in_run = TASK_MULTIPLY_ADDS / band / self.most_panels * self.most_panels;
+        }
+        // Bands of nearly one size.
+        let bands = self.rows.div_ceil(rows_in_band.clamp(1, self.rows));
+        let blocks_in_run =
+            blocks_in_run.clamp(self.most_panels, self.out_blocks.max(self.most_panels));
+        let chunk = self.panel_block() * self.most_panels * size_of::<f32>();
         Tasks {
             pictures: self.batch,
             groups: self.conv.groups,
-            runs_in_group: self.out_blocks.div_ceil(blocks_in_run),
+            bands,
+            rows_in_band: self.rows.div_ceil(bands),
+            runs: self.out_blocks.div_ceil(blocks_in_run),
             blocks_in_run,
-            blocks_in_chunk,
-            bands: self.rows.div_ceil(rows_in_band),
-            rows_in_band,
+            blocks_in_chunk: (WEIGHTS_IN_CHUNK / chunk.max(1)).clamp(1, self.in_blocks),
         }
     }
 
@@ -470,8 +228,8 @@ impl<'a> Job<'a> {
     /// The layouts that the job was made from fit the slices behind its pointers, and no other
     /// thread computes the same task.
     unsafe fn run(&self, tasks: &Tasks, task: usize) {
+        let (task, run) = (task / tasks.runs, task % tasks.runs);
         let (task, band) = (task / tasks.bands, task % tasks.bands);
-        let (task, run) = (task / tasks.runs_in_group, task % tasks.runs_in_group);
         let (picture, group) = (task / tasks.groups, task % tasks.groups);
         let rows = band * tasks.rows_in_band..self.rows.min((band + 1) * tasks.rows_in_band);
         let last = self.out_blocks.min((run + 1) * tasks.blocks_in_run);
@@ -527,8 +285,9 @@ impl<'a> Job<'a> {
             )
         };
         // Tiles of nearly one size: 13 pixels are 5 + 4 + 4, not 6 + 6 + 1.
-        let tiles = self.columns.div_ceil(self.most_pixels);
-        let (pixels, longer) = (self.columns / tiles, self.columns % tiles);
+        let columns = self.columns.min(self.pixels - row * self.columns);
+        let tiles = columns.div_ceil(self.most_pixels);
+        let (pixels, longer) = (columns / tiles, columns % tiles);
         let mut column = 0;
         for tile in 0..tiles {
             let pixels = pixels + usize::from(tile < longer);

@@ -7,14 +7,15 @@ mod buffer;
 mod direct;
 mod elementwise;
 mod layout;
+mod packed_conv2d;
 mod pool;
 mod reorder;
 mod view;
 
 pub use buffer::Buffer;
-pub use direct::PackedConv2d;
 pub use elementwise::{add_assign, affine, map, softmax};
 pub use layout::{BLOCK, Layout};
+pub use packed_conv2d::PackedConv2d;
 pub use pool::{adaptive_avg_pool2d, avg_pool2d, max_pool2d};
 pub use reorder::{concat, pad2d, relayout, reorg, reshape, slice, upsample_nearest2d};
 pub use view::{View, ViewMut};

@@ -115,19 +115,23 @@ pub(crate) unsafe fn tile<
             for _ in 0..t.kernel_size[0] {
                 let mut tap = row;
                 for _ in 0..t.kernel_size[1] {
-                    for k in 0..BLOCK {
-                        let mut w = [[S::splat(0.0); VECTORS]; PANELS];
-                        for p in 0..PANELS {
-                            for v in 0..VECTORS {
-                                let at = p * t.weight_panel + k * 16 + v * S::LANES;
-                                w[p][v] = S::load(weight.add(at));
-                            }
-                        }
-                        for r in 0..MR {
-                            let x = S::broadcast(tap.add(r * pixel + k));
+                    // In eights, which the compiler unrolls; sixteen at once are too many for it.
+                    let unroll = if BLOCK.is_multiple_of(8) { 8 } else { 1 };
+                    for first in (0..BLOCK).step_by(unroll) {
+                        for k in first..first + unroll {
+                            let mut w = [[S::splat(0.0); VECTORS]; PANELS];
                             for p in 0..PANELS {
                                 for v in 0..VECTORS {
-                                    acc[r][p][v] = S::mul_add(x, w[p][v], acc[r][p][v]);
+                                    let at = p * t.weight_panel + k * 16 + v * S::LANES;
+                                    w[p][v] = S::load(weight.add(at));
+                                }
+                            }
+                            for r in 0..MR {
+                                let x = S::broadcast(tap.add(r * pixel + k));
+                                for p in 0..PANELS {
+                                    for v in 0..VECTORS {
+                                        acc[r][p][v] = S::mul_add(x, w[p][v], acc[r][p][v]);
+                                    }
                                 }
                             }
                         }

@@ -1,0 +1,297 @@
+//! A convolution made ready: weights packed for the micro-kernel, bias and activation beside them.
+
+use ndarray::{ArrayView1, ArrayView4};
+
+use super::buffer::Buffer;
+use super::direct;
+use super::layout::{BLOCK, Layout};
+use super::view::{View, ViewMut};
+use crate::activation::Activation;
+use crate::error::{Error, Result};
+use crate::geometry::{Placement, Window, checked_len};
+use crate::options::Conv2dOptions;
+use crate::simd::Isa;
+
+const OP: &str = "conv2d";
+
+/// Input channels up to which planar NCHW beats NCHW16c: filling up 3 channels to 16 would cost
+/// five times the arithmetic, while the planar loop reads its weights at the same speed.
+const MOST_PLANAR_CHANNELS: usize = 8;
+
+/// A convolution with its weights packed for the micro-kernel, its bias and its activation.
+///
+/// Made once per layer, run many times, from many threads.
+#[derive(Clone, Debug)]
+pub struct PackedConv2d {
+    pub(super) window: Window,
+    pub(super) in_channels: usize,
+    pub(super) out_channels: usize,
+    /// Groups as the kernel sees them: see [`merged_groups`].
+    pub(super) groups: usize,
+    /// Channels that lie together in the input: 16, or 1 for planar input.
+    pub(super) block: usize,
+    /// `[out block][in block][kh][kw][block][16]`.
+    pub(super) weight: Buffer,
+    /// `[out block][16]`.
+    pub(super) bias: Buffer,
+    pub(super) activation: Activation,
+    pub(super) isa: Isa,
+}
+
+/// The groups that the kernel works with. It needs whole blocks of 16 channels on both sides of a
+/// group, so neighbouring groups are merged until that holds, with zero weights between them; one
+/// group of all channels always does.
+fn merged_groups(groups: usize, in_channels: usize, out_channels: usize) -> usize {
+    let fits = |merged: &usize| {
+        groups.is_multiple_of(*merged)
+            && (in_channels / merged).is_multiple_of(BLOCK)
+            && (out_channels / merged).is_multiple_of(BLOCK)
+    };
+    (2..=groups).rev().find(fits).unwrap_or(1)
+}
+
+impl PackedConv2d {
+    /// Packs `weight` `[O, I / groups, kh, kw]` and `bias` `[O]` for `isa`.
+    ///
+    /// The padding's *value* is not looked at here: [`run`](Self::run) reads what the input's halo
+    /// holds.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Zero`], [`Error::Groups`] or [`Error::Mismatch`] where sizes do not fit together,
+    /// [`Error::TooLarge`] where the packed weights do not fit into memory.
+    pub fn new(
+        weight: ArrayView4<'_, f32>,
+        bias: Option<ArrayView1<'_, f32>>,
+        options: &Conv2dOptions,
+        activation: Activation,
+        isa: Isa,
+    ) -> Result<Self> {
+        let (out_channels, group_in, kh, kw) = weight.dim();
+        for (what, size) in [
+            ("output channels (axis o)", out_channels),
+            ("input channels of a group (axis i)", group_in),
+            ("groups", options.groups),
+            ("kernel height (axis h)", kh),
+            ("kernel width (axis w)", kw),
+        ] {
+            if size == 0 {
+                return Err(Error::Zero { op: OP, what });
+            }
+        }
+        if !out_channels.is_multiple_of(options.groups) {
+            return Err(Error::Groups {
+                op: OP,
+                what: "output channels (axis o)",
+                got: out_channels,
+                groups: options.groups,
+            });
+        }
+        if let Some(bias) = bias.as_ref().filter(|bias| bias.len() != out_channels) {
+            return Err(Error::Mismatch {
+                op: OP,
+                what: "the bias's length",
+                expected: out_channels,
+                got: bias.len(),
+            });
+        }
+        let too_large = Error::TooLarge {
+            op: OP,
+            what: "the packed weights",
+        };
+        let in_channels = group_in.checked_mul(options.groups).ok_or(too_large)?;
+
+        let planar = Self::reads_planar(in_channels, options.groups);
+        let block = if planar { 1 } else { BLOCK };
+        let groups = merged_groups(options.groups, in_channels, out_channels);
+        let in_blocks = (in_channels / groups).div_ceil(block);
+        let out_blocks = out_channels.div_ceil(BLOCK);
+        let len = checked_len(
+            OP,
+            "the packed weights",
+            &[out_blocks, in_blocks, kh, kw, block, BLOCK],
+        )?;
+
+        let mut packed = Buffer::zeroed(len)?;
+        let group_out = out_channels / options.groups;
+        let merged_in = in_channels / groups;
+        for o in 0..out_channels {
+            // The first input channel of this output's group, counted within the merged group.
+            let first = (o / group_out) * group_in % merged_in;
+            for i in 0..group_in {
+                let c = first + i;
+                for y in 0..kh {
+                    for x in 0..kw {
+                        let tap = ((o / BLOCK * in_blocks + c / block) * kh + y) * kw + x;
+                        packed[(tap * block + c % block) * BLOCK + o % BLOCK] =
+                            flush(weight[[o, i, y, x]]);
+                    }
+                }
+            }
+        }
+        let mut packed_bias = Buffer::zeroed(out_blocks * BLOCK)?;
+        if let Some(bias) = bias {
+            packed_bias
+                .iter_mut()
+                .zip(bias)
+                .for_each(|(target, &b)| *target = b);
+        }
+        Ok(Self {
+            window: options.window([kh, kw]),
+            in_channels,
+            out_channels,
+            groups,
+            block,
+            weight: packed,
+            bias: packed_bias,
+            activation,
+            isa,
+        })
+    }
+
+    /// The layout that [`run`](Self::run) wants its input in, without the [halo](Self::halo):
+    /// NCHW16c, or planar NCHW where there are few channels.
+    #[must_use]
+    pub fn input_layout(&self, batch: usize, size: [usize; 2]) -> Layout {
+        Layout {
+            batch,
+            channels: self.in_channels,
+            size,
+            halo: [0; 4],
+            block: self.block,
+        }
+    }
+
+    /// Whether a convolution of so many input channels and groups reads planar input.
+    #[must_use]
+    pub fn reads_planar(in_channels: usize, groups: usize) -> bool {
+        groups == 1 && in_channels <= MOST_PLANAR_CHANNELS
+    }
+
+    /// Input channels.
+    #[must_use]
+    pub fn in_channels(&self) -> usize {
+        self.in_channels
+    }
+
+    /// Output channels.
+    #[must_use]
+    pub fn out_channels(&self) -> usize {
+        self.out_channels
+    }
+
+    /// A word for reports: which loop this is.
+    #[must_use]
+    pub fn algorithm(&self) -> &'static str {
+        if self.block == 1 {
+            "direct, planar input"
+        } else {
+            "direct"
+        }
+    }
+
+    /// The placement of the window on an input of size `[h, w]`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Window::place`].
+    pub fn place(&self, input: [usize; 2]) -> Result<Placement> {
+        self.window.place(OP, input)
+    }
+
+    /// The halo `[top, left, bottom, right]` that the input needs. At the bottom and right it is
+    /// what the last window really reads, which the stride may make less than the padding.
+    ///
+    /// # Errors
+    ///
+    /// As [`Window::place`].
+    pub fn halo(&self, input: [usize; 2]) -> Result<[usize; 4]> {
+        let placement = self.place(input)?;
+        let mut halo = placement.padding;
+        for axis in 0..2 {
+            let last = placement.position(
+                axis,
+                placement.output[axis] - 1,
+                placement.kernel_size[axis] - 1,
+            );
+            let over = usize::try_from(last + 1)
+                .unwrap_or(0)
+                .saturating_sub(input[axis]);
+            halo[axis + 2] = over;
+        }
+        Ok(halo)
+    }
+
+    /// Computes the output's interior from the input and its halo, inside the caller's thread
+    /// pool. The output's halo is untouched.
+    ///
+    /// The same bits come out for any number of threads: each sum has one order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] where a layout does not fit the convolution or its data.
+    pub fn run(&self, input: View<'_>, mut output: ViewMut<'_>) -> Result<()> {
+        let placement = self.check(&input.layout(), &output.layout())?;
+        // SAFETY: `check` has compared the layouts with each other and with this convolution, and
+        // the input's halo with what the window reaches.
+        unsafe { direct::run(self, &placement, input, &mut output) };
+        Ok(())
+    }
+
+    /// Everything that the pointers of [`direct::run`] rely on.
+    fn check(&self, input: &Layout, output: &Layout) -> Result<Placement> {
+        let placement = self.place(input.size)?;
+        let needed = self.halo(input.size)?;
+        let pairs = [
+            ("input channels (axis c)", self.in_channels, input.channels),
+            (
+                "the input's channels that lie together",
+                self.block,
+                input.block,
+            ),
+            ("output batch (axis n)", input.batch, output.batch),
+            (
+                "output channels (axis c)",
+                self.out_channels,
+                output.channels,
+            ),
+            (
+                "output height (axis h)",
+                placement.output[0],
+                output.size[0],
+            ),
+            ("output width (axis w)", placement.output[1], output.size[1]),
+            (
+                "the output's channels that lie together",
+                BLOCK,
+                output.block,
+            ),
+        ];
+        for (what, expected, got) in pairs {
+            super::expect(OP, what, expected, got)?;
+        }
+        let sides = [
+            "the halo's top",
+            "the halo's left",
+            "the halo's bottom",
+            "the halo's right",
+        ];
+        for side in 0..4 {
+            let (expected, got) = (needed[side], input.halo[side]);
+            if got < expected {
+                return Err(Error::Mismatch {
+                    op: OP,
+                    what: sides[side],
+                    expected,
+                    got,
+                });
+            }
+        }
+        Ok(placement)
+    }
+}
+
+/// A weight too small to matter is 0: denormal numbers slow some processors down a hundredfold.
+fn flush(weight: f32) -> f32 {
+    if weight.is_subnormal() { 0.0 } else { weight }
+}
