@@ -62,9 +62,13 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`] as [`checked_len`]. Once this has succeeded, none of the other methods
+    /// [`Error::Zero`] where no channels lie together, [`Error::TooLarge`] as [`checked_len`]. Once this has succeeded, none of the other methods
     /// overflows.
     pub fn checked_len(&self, op: &'static str) -> Result<usize> {
+        if self.block == 0 {
+            let what = "channels that lie together";
+            return Err(Error::Zero { op, what });
+        }
         let too_large = Error::TooLarge {
             op,
             what: "a tensor with its halo",
@@ -330,6 +334,18 @@ mod tests {
             assert_eq!(pixel[3..], [0.0; 13]);
         }
         assert_eq!(data[..3], [7.0; 3]);
+    }
+
+    #[test]
+    fn a_layout_without_a_block_is_an_error() {
+        let layout = Layout {
+            block: 0,
+            ..Layout::planar(1, 3, [2, 2])
+        };
+        assert!(matches!(
+            layout.checked_len("test"),
+            Err(Error::Zero { .. })
+        ));
     }
 
     #[test]

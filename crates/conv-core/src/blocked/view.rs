@@ -160,12 +160,6 @@ impl<'a> ViewMut<'a> {
 fn check(layout: &Layout, got: usize) -> Result<()> {
     const OP: &str = "view";
     let expected = layout.checked_len(OP)?;
-    if layout.block == 0 {
-        return Err(Error::Zero {
-            op: OP,
-            what: "channels that lie together",
-        });
-    }
     if got != expected {
         let what = "the number of elements in memory";
         return Err(Error::Mismatch {
