@@ -5,6 +5,7 @@
 //! `goldens/make_pictures.py` wrote, they are compared too. What is not there is named.
 
 #![allow(
+    clippy::panic,
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "a test's helpers may fail the test, and say what they skip"
