@@ -62,6 +62,14 @@ proptest! {
     }
 
     #[test]
+    fn a_residual_is_added_before_the_activation(
+        problem in conv2d_problems(),
+        halo in prop_oneof![Just([0; 4]), [0usize..3, 0usize..3, 0usize..3, 0usize..3]],
+    ) {
+        check_residual(&problem, halo);
+    }
+
+    #[test]
     fn max_pool_gives_the_plain_bits(problem in max_pool2d_problems()) {
         check_max_pool(&problem);
     }
@@ -111,6 +119,16 @@ fn on_blocked(
 }
 
 fn blocked_run(isa: Isa, problem: &Conv2dProblem, activation: Activation) -> Array4<f32> {
+    blocked_run_with_residual(isa, problem, activation, None)
+}
+
+/// The residual is a tensor of the output's extents and the halo that it has in memory.
+fn blocked_run_with_residual(
+    isa: Isa,
+    problem: &Conv2dProblem,
+    activation: Activation,
+    residual: Option<(&Array4<f32>, [usize; 4])>,
+) -> Array4<f32> {
     let (input, weight) = (
         to_f32(problem.input().view()),
         to_f32(problem.weight().view()),
@@ -128,14 +146,38 @@ fn blocked_run(isa: Isa, problem: &Conv2dProblem, activation: Activation) -> Arr
     from.import(input.view(), problem.options.padding_value, &mut source)
         .unwrap();
     let mut target = Buffer::zeroed(to.len()).unwrap();
-    conv.run(
-        View::new(from, &source).unwrap(),
-        ViewMut::new(to, &mut target).unwrap(),
-    )
-    .unwrap();
+    let source = View::new(from, &source).unwrap();
+    let view = ViewMut::new(to, &mut target).unwrap();
+    match residual {
+        None => conv.run(source, view).unwrap(),
+        Some((residual, halo)) => {
+            let layout = to.with_halo(halo);
+            let mut memory = Buffer::zeroed(layout.len()).unwrap();
+            // A halo that must not be read.
+            let never = PaddingValue::Constant(1e30);
+            layout.import(residual.view(), never, &mut memory).unwrap();
+            let residual = View::new(layout, &memory).unwrap();
+            conv.run_with_residual(source, residual, view).unwrap();
+        }
+    }
     let mut output = Array4::zeros((problem.batch, problem.out_channels, size[0], size[1]));
     to.export(&target, output.view_mut()).unwrap();
     output
+}
+
+/// The residual is added to the finished sum, so the bits are those of the steps one by one.
+fn check_residual(problem: &Conv2dProblem, halo: [usize; 4]) {
+    for isa in Isa::available() {
+        let sum = blocked_run(isa, problem, Activation::Identity);
+        let shape: Vec<usize> = sum.shape().to_vec();
+        let residual = to_f32(testkit::random_array(&shape, problem.seed ^ 1).view())
+            .into_dimensionality()
+            .unwrap();
+        let got =
+            blocked_run_with_residual(isa, problem, Activation::Relu, Some((&residual, halo)));
+        let expected = (&sum + &residual).mapv(|x| if x <= 0.0 { 0.0 } else { x });
+        assert_eq!(got, expected, "{isa}");
+    }
 }
 
 fn check_max_pool(problem: &MaxPool2dProblem) {
@@ -310,6 +352,45 @@ fn nan_and_infinity_pass_through_activations_and_pools() {
         assert!(got[[0, 0, 0, 0]].is_nan(), "{isa}: NaN is the largest");
         assert_eq!(got[[0, 1, 0, 0]], f32::INFINITY, "{isa}");
         assert_eq!(got[[0, 2, 0, 0]], 0.0, "{isa}");
+    }
+}
+
+/// A lane past the last channel meets zero weights, but zero times a stale infinity is no zero.
+#[test]
+fn lanes_past_the_last_channel_are_zeros_whatever_memory_held() {
+    let input = testkit::random_array(&[2, 12, 3, 5], 1);
+    let input: Array4<f32> = to_f32(input.view()).into_dimensionality().unwrap();
+    type Write<'a> = Box<dyn Fn(View<'_>, ViewMut<'_>) -> conv_core::Result<()> + 'a>;
+    for isa in Isa::available() {
+        let cases: [(usize, Write<'_>); 5] = [
+            (12, Box::new(blocked::softmax)),
+            (
+                12,
+                Box::new(move |x, y| blocked::map(isa, x, y, |x| x + 1.0)),
+            ),
+            (8, Box::new(|x, y| blocked::slice(x, 2, y))),
+            (20, Box::new(|x, y| blocked::pad_channels(x, 3, y))),
+            // The second part of a concatenation that begins within a block.
+            (20, Box::new(|x, y| blocked::concat(x, 8, y))),
+        ];
+        for (case, (channels, write)) in cases.into_iter().enumerate() {
+            let from = Layout::blocked(2, 12, [3, 5]);
+            let to = Layout::blocked(2, channels, [3, 5]);
+            let mut source = Buffer::zeroed(from.len()).unwrap();
+            from.import(input.view(), PaddingValue::Zeros, &mut source)
+                .unwrap();
+            let mut target = Buffer::zeroed(to.len()).unwrap();
+            target.fill(f32::INFINITY);
+            let view = ViewMut::new(to, &mut target).unwrap();
+            write(View::new(from, &source).unwrap(), view).unwrap();
+            let last = target.chunks_exact(to.block_step()).skip(to.blocks() - 1);
+            for pixel in last.step_by(to.blocks()).flat_map(|b| b.chunks_exact(16)) {
+                assert!(
+                    pixel[channels % 16..].iter().all(|&x| x == 0.0),
+                    "{isa}, case {case}"
+                );
+            }
+        }
     }
 }
 

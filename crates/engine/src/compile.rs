@@ -2,7 +2,8 @@
 //!
 //! - A batch normalisation, or an affine layer, behind a convolution or dense layer that nothing
 //!   else reads becomes part of its weights; the arithmetic is in f64, rounded once.
-//! - A ReLU or leaky ReLU behind such a layer becomes part of its store.
+//! - An addition behind such a layer, as at the end of a residual block, becomes part of its store,
+//!   and so does a ReLU or leaky ReLU.
 //! - Dropout is the identity and vanishes.
 
 use conv_core::blocked::{BLOCK, Buffer, PackedConv2d};
@@ -54,7 +55,7 @@ pub(crate) fn compile(graph: &Graph, mut params: Params<f32>, isa: Isa) -> Resul
 struct Draft {
     /// The last node it computes.
     node: NodeId,
-    /// The drafts it reads.
+    /// The drafts it reads; a convolution's second is its residual.
     inputs: Vec<usize>,
     kind: DraftKind,
 }
@@ -69,6 +70,8 @@ enum DraftKind {
 }
 
 struct ConvDraft {
+    /// The convolution or dense layer itself.
+    layer: NodeId,
     weight: ArrayD<f32>,
     options: Conv2dOptions,
     fold: Fold,
@@ -130,24 +133,35 @@ fn fuse(graph: &Graph, params: &mut Params<f32>) -> Result<Drafts> {
             .map(|input| drafts.results[input.index()])
             .collect();
         // A node may be merged into the draft that ends in its input, where nothing else sees that.
+        let unseen = |input: NodeId, source: usize| {
+            drafts.list[source].node == input
+                && readers[input.index()].len() == 1
+                && !graph.outputs().contains(&input)
+        };
         let merged = match (node.inputs(), &sources[..]) {
-            ([input], &[source])
-                if drafts.list[source].node == *input
-                    && readers[input.index()].len() == 1
-                    && !graph.outputs().contains(input) =>
-            {
-                merge(&mut drafts.list[source], node, params)?
+            (&[input], &[source]) if unseen(input, source) => {
+                merge(&mut drafts.list[source], node, params)?.then_some(source)
             }
-            _ => false,
+            // Into the later of the two: what it adds is there by then.
+            (&[a, b], &[first, second]) if *node.op() == Op::Add && first != second => {
+                let (input, source) = if first > second {
+                    (a, first)
+                } else {
+                    (b, second)
+                };
+                let residual = first.min(second);
+                (unseen(input, source) && drafts.list[source].add(residual)).then_some(source)
+            }
+            _ => None,
         };
         let draft = match (merged, node.op(), &sources[..]) {
-            (true, _, &[source]) => {
+            (Some(source), ..) => {
                 drafts.list[source].node = id;
                 source
             }
-            (_, Op::Dropout { .. }, &[source]) => source,
+            (None, Op::Dropout { .. }, &[source]) => source,
             _ => {
-                let kind = draft(node, params)?;
+                let kind = draft(id, node, params)?;
                 drafts.list.push(Draft {
                     node: id,
                     inputs: sources,
@@ -161,6 +175,19 @@ fn fuse(graph: &Graph, params: &mut Params<f32>) -> Result<Drafts> {
     Ok(drafts)
 }
 
+impl Draft {
+    /// Makes the tensor of draft `residual` part of the sum, where this is a convolution that can.
+    fn add(&mut self, residual: usize) -> bool {
+        let is_sum =
+            matches!(&self.kind, DraftKind::Conv(conv) if conv.activation == Activation::Identity);
+        let can = is_sum && self.inputs.len() == 1;
+        if can {
+            self.inputs.push(residual);
+        }
+        can
+    }
+}
+
 /// Merges `node` into the draft that it reads, where it can.
 fn merge(source: &mut Draft, node: &Node, params: &mut Params<f32>) -> Result<bool> {
     let DraftKind::Conv(conv) = &mut source.kind else {
@@ -169,7 +196,10 @@ fn merge(source: &mut Draft, node: &Node, params: &mut Params<f32>) -> Result<bo
     if conv.activation != Activation::Identity {
         return Ok(false);
     }
+    // What scales the sum would have to scale the residual, too.
+    let has_residual = source.inputs.len() > 1;
     match node.op() {
+        Op::BatchNorm2d(_) | Op::Affine if has_residual => return Ok(false),
         Op::BatchNorm2d(batch_norm) => conv.fold.then(&statistics(node, batch_norm, params)?),
         Op::Affine => conv.fold.then(&affine(node, params)?),
         Op::Relu => conv.activation = Activation::Relu,
@@ -180,11 +210,12 @@ fn merge(source: &mut Draft, node: &Node, params: &mut Params<f32>) -> Result<bo
 }
 
 /// A draft of the node alone.
-fn draft(node: &Node, params: &mut Params<f32>) -> Result<DraftKind> {
+fn draft(layer: NodeId, node: &Node, params: &mut Params<f32>) -> Result<DraftKind> {
     let conv = |weight: ArrayD<f32>, bias: Option<ArrayD<f32>>, options| {
         let fold = Fold::bias(bias.as_ref(), weight.shape().first().copied().unwrap_or(0));
         let activation = Activation::Identity;
         DraftKind::Conv(Box::new(ConvDraft {
+            layer,
             weight,
             options,
             fold,
@@ -217,6 +248,7 @@ fn draft(node: &Node, params: &mut Params<f32>) -> Result<DraftKind> {
         | Op::Add
         | Op::Concat
         | Op::Slice { .. }
+        | Op::PadChannels { .. }
         | Op::Flatten
         | Op::Dropout { .. }
         | Op::Upsample { .. }
@@ -310,6 +342,7 @@ impl Lowering {
                 Op::Add => Kernel::Add,
                 Op::Concat => Kernel::Concat,
                 Op::Slice { start, .. } => Kernel::Slice(*start),
+                Op::PadChannels { before, .. } => Kernel::PadChannels(*before),
                 Op::Flatten => Kernel::Reshape,
                 Op::Upsample { scale } => Kernel::Upsample(*scale),
                 Op::Reorg { stride } => Kernel::Reorg(*stride),
@@ -337,6 +370,7 @@ impl Lowering {
         inputs: &[usize],
     ) -> Result<usize> {
         let ConvDraft {
+            layer,
             mut weight,
             options,
             fold,
@@ -368,10 +402,11 @@ impl Lowering {
         };
         let mut inputs: Vec<usize> = inputs
             .iter()
-            .map(|&input| self.in_layout(input, block))
+            .zip([block, BLOCK])
+            .map(|(&input, block)| self.in_layout(input, block))
             .collect();
         if options.padding_value != PaddingValue::Zeros
-            && let [input] = &mut inputs[..]
+            && let [input, ..] = &mut inputs[..]
         {
             // Other readers of the tensor may want other padding, so it gets a copy of its own.
             let source = &self.steps[*input];
@@ -379,7 +414,7 @@ impl Lowering {
             let halo = Kernel::Halo(options.padding_value);
             *input = self.push_named(id, name, vec![*input], block, halo);
         }
-        Ok(self.push(id, node, inputs, BLOCK, Kernel::Conv(conv)))
+        Ok(self.push(id, node, inputs, BLOCK, Kernel::Conv { layer, conv }))
     }
 
     /// The step that has the result of `step` with so many channels together.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use conv_core::PaddingValue;
-use conv_core::blocked::{self, Buffer, Layout, View, ViewMut};
+use conv_core::blocked::{self, Buffer, Layout, PackedConv2d, View, ViewMut};
 use ndarray::{ArrayViewD, ArrayViewMut4, Ix4};
 use nn_layers::{Infer, Outputs, Shape, Summary};
 
@@ -55,13 +55,13 @@ impl Session {
         for (index, step) in steps.iter().enumerate() {
             for &input in &step.inputs {
                 lifetimes[input].last = index;
-                if let Kernel::Conv(conv) = &step.kernel {
-                    let halo = conv
-                        .halo(layouts[input].size)
-                        .map_err(Error::at(&step.name))?;
-                    for (side, needed) in layouts[input].halo.iter_mut().zip(halo) {
-                        *side = needed.max(*side);
-                    }
+            }
+            if let (Kernel::Conv { conv, .. }, &[input, ..]) = (&step.kernel, &step.inputs[..]) {
+                let halo = conv
+                    .halo(layouts[input].size)
+                    .map_err(Error::at(&step.name))?;
+                for (side, needed) in layouts[input].halo.iter_mut().zip(halo) {
+                    *side = needed.max(*side);
                 }
             }
         }
@@ -135,16 +135,15 @@ impl Session {
         }
         let shapes = compiled.graph.infer(&self.inputs)?;
         let steps = steps.iter().zip(seconds).map(|(step, seconds)| {
-            let counted = matches!(step.kernel, Kernel::Conv(_));
+            let multiply_adds = match step.kernel {
+                Kernel::Conv { layer, .. } => summary.rows[layer.index()].multiply_adds,
+                _ => 0,
+            };
             StepProfile {
                 name: step.name.clone(),
                 algorithm: step.kernel.algorithm(),
                 output: shapes[step.node.index()].to_vec(),
-                multiply_adds: if counted {
-                    fused_multiply_adds(&compiled, step, &summary)
-                } else {
-                    0
-                },
+                multiply_adds,
                 seconds: median(seconds),
             }
         });
@@ -215,6 +214,9 @@ impl Session {
                 }
                 Ok(())
             }
+            Kernel::Conv { conv, .. } if step.inputs.len() > 1 => {
+                self.residual_convolution(index, step, conv)
+            }
             kernel => match step.inputs[..] {
                 [input] => self.pair(index, input, step, |input, output| {
                     kernel.run(isa, input, output)
@@ -224,6 +226,34 @@ impl Session {
                 }),
             },
         }
+    }
+
+    /// Runs a convolution that adds a second tensor to its sum.
+    fn residual_convolution(
+        &mut self,
+        index: usize,
+        step: &Step,
+        conv: &PackedConv2d,
+    ) -> Result<()> {
+        let overlap = || Error::Overlap {
+            node: step.name.clone(),
+        };
+        let [input, residual] = step.inputs[..].try_into().map_err(|_| overlap())?;
+        if input == residual {
+            return self.pair(index, input, step, |input, output| {
+                conv.run_with_residual(input, input, output)
+            });
+        }
+        let places = [input, residual, index].map(|step| self.places[step].clone());
+        let Ok([from, added, to]) = self.arena.get_disjoint_mut(places) else {
+            return Err(overlap());
+        };
+        let mut run = || {
+            let from = View::new(self.layouts[input], from)?;
+            let added = View::new(self.layouts[residual], added)?;
+            conv.run_with_residual(from, added, ViewMut::new(self.layouts[index], to)?)
+        };
+        run().map_err(Error::at(&step.name))
     }
 
     /// Calls `run` with the tensors of an input step and of the step itself.
@@ -308,21 +338,4 @@ fn rank_4<'a>(input: &'a ArrayViewD<'_, f32>, name: &str) -> Result<ndarray::Arr
             got: input.ndim(),
         })
         .map_err(Error::at(name))
-}
-
-/// The multiply-adds of a step: those of the convolution or dense layer among its nodes.
-fn fused_multiply_adds(compiled: &Compiled, step: &Step, summary: &Summary) -> u64 {
-    // The step's node is the last of a chain that begins with the layer itself.
-    let nodes = compiled.graph.nodes();
-    let mut node = step.node;
-    loop {
-        let row = &summary.rows[node.index()];
-        if row.multiply_adds > 0 {
-            return row.multiply_adds;
-        }
-        match nodes[node.index()].inputs() {
-            [input] => node = *input,
-            _ => return 0,
-        }
-    }
 }

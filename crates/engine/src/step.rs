@@ -23,8 +23,13 @@ pub(crate) struct Step {
 pub(crate) enum Kernel {
     /// The caller's tensor of this number, copied into the arena.
     Input(usize),
-    /// A convolution or dense layer with what was folded and fused into it.
-    Conv(PackedConv2d),
+    /// A convolution or dense layer with what was folded and fused into it. A second input is its
+    /// residual.
+    Conv {
+        /// The layer itself.
+        layer: NodeId,
+        conv: PackedConv2d,
+    },
     /// The same tensor in the step's layout.
     Relayout,
     /// The same tensor with its halo filled in this way, for a convolution that pads so.
@@ -44,6 +49,8 @@ pub(crate) enum Kernel {
     Add,
     Concat,
     Slice(usize),
+    /// Zeros around the input's channels, which begin at this one.
+    PadChannels(usize),
     /// The numbers in the order c, h, w dealt out to the result's extents.
     Reshape,
     Upsample([usize; 2]),
@@ -56,13 +63,17 @@ impl Kernel {
     pub(crate) fn algorithm(&self) -> &'static str {
         match self {
             Self::Input(_) | Self::Relayout | Self::Halo(_) => "copy",
-            Self::Conv(conv) => conv.algorithm(),
+            Self::Conv { conv, .. } => conv.algorithm(),
             Self::MaxPool(_) => "max pool",
             Self::AvgPool(_) | Self::AdaptiveAvgPool => "average pool",
             Self::Relu | Self::LeakyRelu(_) | Self::Sigmoid | Self::Affine { .. } => "elementwise",
             Self::Softmax => "softmax",
             Self::Add => "add",
-            Self::Concat | Self::Slice(_) | Self::Reshape | Self::Reorg(_) => "reorder",
+            Self::Concat
+            | Self::Slice(_)
+            | Self::PadChannels(_)
+            | Self::Reshape
+            | Self::Reorg(_) => "reorder",
             Self::Upsample(_) => "upsample",
             Self::Pad(..) => "pad",
         }
@@ -78,7 +89,7 @@ impl Kernel {
         output: ViewMut<'_>,
     ) -> conv_core::Result<()> {
         match self {
-            Self::Conv(conv) => conv.run(input, output),
+            Self::Conv { conv, .. } => conv.run(input, output),
             Self::Relayout | Self::Input(_) | Self::Add | Self::Concat => {
                 blocked::relayout(input, output)
             }
@@ -95,6 +106,7 @@ impl Kernel {
             Self::Softmax => blocked::softmax(input, output),
             Self::Affine { scale, shift } => blocked::affine(isa, input, scale, shift, output),
             Self::Slice(first) => blocked::slice(input, *first, output),
+            Self::PadChannels(first) => blocked::pad_channels(input, *first, output),
             Self::Reshape => blocked::reshape(input, output),
             Self::Upsample(scale) => blocked::upsample_nearest2d(input, *scale, output),
             Self::Reorg(stride) => blocked::reorg(input, *stride, output),

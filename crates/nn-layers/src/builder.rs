@@ -328,6 +328,20 @@ impl GraphBuilder {
         self.node(name, Op::Slice { start, len }, &[x])
     }
 
+    /// Adds [`Op::PadChannels`]: channels of zeros before and after those of `x`.
+    ///
+    /// # Errors
+    ///
+    /// As [`node`](Self::node).
+    pub fn pad_channels(
+        &mut self,
+        name: &str,
+        x: NodeId,
+        [before, after]: [usize; 2],
+    ) -> Result<NodeId> {
+        self.node(name, Op::PadChannels { before, after }, &[x])
+    }
+
     /// Adds [`Op::Flatten`].
     ///
     /// # Errors

@@ -1,13 +1,19 @@
-//! What can be wrong with a graph, its parameters or its inputs: one enum for the crate.
+//! What can be wrong with a graph, its parameters, its inputs or its file: one enum for the crate.
 
-use std::fmt;
+use std::{fmt, io, path::PathBuf};
 
-use crate::{params::Misfit, shape::Shape};
+use crate::{
+    load_report::LoadReport,
+    params::Misfit,
+    shape::{Shape, join},
+};
 
-/// Why a graph, a set of parameters or an input was refused.
+/// Why a graph, a set of parameters, an input or a model file was refused.
 ///
-/// Every variant that concerns one operation names its node; the message then gives the quantity
-/// with its axis, what was expected and what was got.
+/// Every variant prints as one line. Those that concern one operation name its node, those that
+/// concern a tensor of a file its name; the message then gives the quantity with its axis, what
+/// was expected and what was got. Errors about a file come wrapped in [`Error::File`], which puts
+/// the path in front.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -178,31 +184,240 @@ pub enum Error {
         /// Every misfit, in the order of the graph's nodes.
         Vec<Misfit>,
     ),
+
+    /// Parameters that [do not belong](LoadReport::strict) to the graph, or not all.
+    #[error("{}", ReportLine(.0))]
+    Load(
+        /// What fits and what does not.
+        Box<LoadReport>,
+    ),
+
+    /// Something is wrong with, or in, the file at `path`.
+    #[error("{}: {error}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: Box<Error>,
+    },
+
+    /// The operating system refused to read or write.
+    #[error("cannot be read or written: {reason}")]
+    Io {
+        /// The kind of refusal.
+        kind: io::ErrorKind,
+        /// The system's words.
+        reason: String,
+    },
+
+    /// The path is a folder, a pipe or a device.
+    #[error("not a regular file")]
+    NotAFile,
+
+    /// Another file in the place of a `.safetensors` file.
+    #[error("not a .safetensors file but {what}")]
+    NotSafetensors {
+        /// What it is, and what to do.
+        what: &'static str,
+    },
+
+    /// A header larger than any model's. Most likely the file is of another kind: a
+    /// `.safetensors` file's first 8 bytes are the header's length.
+    #[error("the header takes {got} bytes, expected at most {limit}: is this a .safetensors file?")]
+    HeaderTooLarge {
+        /// The length that the file claims.
+        got: u64,
+        /// The limit.
+        limit: u64,
+    },
+
+    /// A header that cannot be read, or is too large to write.
+    #[error("the header is damaged: {reason}")]
+    Header {
+        /// What is wrong, and where.
+        reason: String,
+    },
+
+    /// A file that ends before the last tensor, or goes on behind it.
+    #[error("the file has {got} bytes, expected {expected}: {}", cut_or_padded(*expected, *got))]
+    FileLength {
+        /// Where the header or the last tensor ends.
+        expected: u64,
+        /// The file's length.
+        got: u64,
+    },
+
+    /// A name that a file has twice, or that no tensor should have.
+    #[error("tensor {tensor:?}: the name {what}")]
+    TensorName {
+        /// The name, or its beginning where it is long.
+        tensor: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+
+    /// Numbers of a kind that is not read.
+    #[error("tensor {tensor:?}: the numbers are {got}, expected {expected}")]
+    TensorType {
+        /// The tensor.
+        tensor: String,
+        /// The kind, as the format calls it.
+        got: String,
+        /// The kinds that are read.
+        expected: &'static str,
+    },
+
+    /// More axes than tensors of networks have.
+    #[error("tensor {tensor:?}: the shape has {got} axes, expected at most {limit}")]
+    TensorRank {
+        /// The tensor.
+        tensor: String,
+        /// How many it has.
+        got: usize,
+        /// The limit.
+        limit: usize,
+    },
+
+    /// A tensor that begins before the one in front of it ends, or leaves a gap behind it.
+    #[error("tensor {tensor:?}: the data begin at byte {got}, expected {expected}: {}",
+        if got < expected { "tensors overlap" } else { "there is a gap" })]
+    TensorOffset {
+        /// The tensor.
+        tensor: String,
+        /// Where the one in front of it ends, counted from the end of the header.
+        expected: usize,
+        /// Where it begins.
+        got: usize,
+    },
+
+    /// A tensor whose place in the file has another size than its shape asks for.
+    #[error("tensor {tensor:?}: the data end at byte {end}, expected {} for shape {} of {dtype}",
+        expected.map_or_else(|| "more than memory can address".to_owned(), |end| end.to_string()),
+        join(shape))]
+    TensorSize {
+        /// The tensor.
+        tensor: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// The kind of its numbers, as the format calls it.
+        dtype: String,
+        /// Where it has to end, counted from the end of the header; `None` where the size is
+        /// beyond counting.
+        expected: Option<usize>,
+        /// Where it ends.
+        end: usize,
+    },
+
+    /// A number that cannot be kept.
+    #[error("tensor {tensor:?}: number {index} is {got}, expected {expected}")]
+    TensorValue {
+        /// The tensor.
+        tensor: String,
+        /// The position in it, counted through all its axes.
+        index: usize,
+        /// What stands there.
+        got: f64,
+        /// What would do.
+        expected: &'static str,
+    },
+
+    /// Metadata that cannot be understood.
+    #[error("the metadata cannot be read (is the file from a newer version?): {reason}")]
+    Metadata {
+        /// What is wrong, and where.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// This error with the file's path in front of it.
+    #[must_use]
+    pub fn in_file(self, path: impl Into<PathBuf>) -> Self {
+        Self::File {
+            path: path.into(),
+            error: Box::new(self),
+        }
+    }
+
+    /// No `From`: with a second one, `?` in a closure would need its error type written out.
+    pub(crate) fn io(error: io::Error) -> Self {
+        Self::Io {
+            kind: error.kind(),
+            reason: error.to_string(),
+        }
+    }
 }
 
 /// A result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Enough to see the pattern (a wrong prefix, a wrong head) without flooding a terminal.
+const SHOWN: usize = 8;
 
 /// The first misfits in one line, then how many more there are.
 struct MisfitList<'a>(&'a [Misfit]);
 
 impl fmt::Display for MisfitList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// Enough to see the pattern (a wrong prefix, a wrong head) without flooding a terminal.
-        const SHOWN: usize = 8;
         let plural = if self.0.len() == 1 {
             "parameter does"
         } else {
             "parameters do"
         };
         write!(f, "{} {plural} not fit the graph: ", self.0.len())?;
-        for (index, misfit) in self.0.iter().take(SHOWN).enumerate() {
-            let separator = if index == 0 { "" } else { "; " };
-            write!(f, "{separator}{misfit}")?;
+        write_first(f, self.0, "; ")
+    }
+}
+
+/// What a report finds fault with, in one line.
+struct ReportLine<'a>(&'a LoadReport);
+
+impl fmt::Display for ReportLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let LoadReport {
+            misfits,
+            unexpected,
+            ..
+        } = self.0;
+        if !misfits.is_empty() {
+            write!(f, "{}", MisfitList(misfits))?;
         }
-        match self.0.len().saturating_sub(SHOWN) {
-            0 => Ok(()),
-            more => write!(f, "; and {more} more"),
+        if !unexpected.is_empty() {
+            let (comma, plural) = (
+                if misfits.is_empty() { "" } else { "; " },
+                if unexpected.len() == 1 {
+                    " is"
+                } else {
+                    "s are"
+                },
+            );
+            write!(f, "{comma}{} tensor{plural} unexpected: ", unexpected.len())?;
+            write_first(f, unexpected, ", ")?;
         }
+        Ok(())
+    }
+}
+
+/// The first items, then how many more there are.
+fn write_first<T: fmt::Display>(
+    f: &mut fmt::Formatter<'_>,
+    items: &[T],
+    separator: &str,
+) -> fmt::Result {
+    for (index, item) in items.iter().take(SHOWN).enumerate() {
+        let separator = if index == 0 { "" } else { separator };
+        write!(f, "{separator}{item}")?;
+    }
+    match items.len().saturating_sub(SHOWN) {
+        0 => Ok(()),
+        more => write!(f, "{separator}and {more} more"),
+    }
+}
+
+/// What the difference between a file's length and its header's means.
+fn cut_or_padded(expected: u64, got: u64) -> String {
+    match expected.checked_sub(got) {
+        Some(missing) => format!("{missing} are missing at its end"),
+        None => format!("{} are left over at its end", got - expected),
     }
 }

@@ -183,6 +183,7 @@ impl Site<'_> {
             | Op::Add
             | Op::Concat
             | Op::Slice { .. }
+            | Op::PadChannels { .. }
             | Op::Flatten
             | Op::Dropout { .. }
             | Op::Upsample { .. }
@@ -276,6 +277,17 @@ impl Site<'_> {
                         channels,
                     }),
                 }
+            }
+            &Op::PadChannels { before, after } => {
+                let channels = self
+                    .channels()
+                    .checked_add(before)
+                    .and_then(|sum| sum.checked_add(after))
+                    .ok_or_else(|| Error::TooLarge {
+                        node: self.name.to_owned(),
+                        what: "the output",
+                    })?;
+                Ok(self.with_channels(channels))
             }
             Op::Flatten => {
                 let input = self.input(0);
@@ -400,6 +412,7 @@ fn arity(op: &Op) -> (RangeInclusive<usize>, &'static str) {
         | Op::GlobalAvgPool2d
         | Op::AdaptiveAvgPool2d(_)
         | Op::Slice { .. }
+        | Op::PadChannels { .. }
         | Op::Flatten
         | Op::Dropout { .. }
         | Op::Upsample { .. }
@@ -430,6 +443,7 @@ fn ranks(op: &Op) -> (&'static [usize], &'static str) {
         | Op::Add
         | Op::Concat
         | Op::Slice { .. }
+        | Op::PadChannels { .. }
         | Op::Flatten
         | Op::Dropout { .. } => (&[2, 4], "rank 4 [n, c, h, w] or 2 [n, f]"),
     }

@@ -87,6 +87,15 @@ pub enum Op {
         len: usize,
     },
 
+    /// Channels of zeros around the input's, along axis 1, any rank: `[N, C, ...]` to
+    /// `[N, before + C + after, ...]`. A residual network's shortcut without parameters.
+    PadChannels {
+        /// How many come before the input's.
+        before: usize,
+        /// How many come after.
+        after: usize,
+    },
+
     /// `[N, C, H, W]` to `[N, C·H·W]` in the order c, h, w; `[N, F]` stays.
     Flatten,
 
@@ -152,6 +161,7 @@ impl Op {
             Self::Add => "add",
             Self::Concat => "concat",
             Self::Slice { .. } => "slice",
+            Self::PadChannels { .. } => "pad_channels",
             Self::Flatten => "flatten",
             Self::Dropout { .. } => "dropout",
             Self::Upsample { .. } => "upsample",
@@ -224,6 +234,7 @@ impl Op {
             | Self::GlobalAvgPool2d
             | Self::Add
             | Self::Concat
+            | Self::PadChannels { .. }
             | Self::Flatten
             | Self::Pad { .. } => Ok(()),
         }
@@ -278,6 +289,7 @@ impl fmt::Display for Op {
             Self::AdaptiveAvgPool2d(output) => join(output),
             Self::LeakyRelu { slope } => slope.to_string(),
             Self::Slice { start, len } => format!("{start}..{}", start.saturating_add(*len)),
+            Self::PadChannels { before, after } => format!("{before},{after}"),
             Self::Dropout { probability } => probability.to_string(),
             Self::Upsample { scale } => join(scale),
             Self::Reorg { stride } => format!("/{stride}"),

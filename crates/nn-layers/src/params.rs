@@ -162,23 +162,26 @@ impl<T> Params<T> {
     pub fn check(&self, graph: &Graph) -> Result<()> {
         let misfits: Vec<_> = graph
             .param_specs()
-            .filter_map(|spec| match self.get(&spec.name) {
-                None => Some(Misfit::Missing {
-                    name: spec.name.clone(),
-                    expected: spec.shape.clone(),
-                }),
-                Some(param) if param.value.shape() != spec.shape => Some(Misfit::Shape {
-                    name: spec.name.clone(),
-                    expected: spec.shape.clone(),
-                    got: param.value.shape().to_vec(),
-                }),
-                Some(_) => None,
-            })
+            .filter_map(|spec| self.misfit(&spec.name, &spec.shape))
             .collect();
         if misfits.is_empty() {
             Ok(())
         } else {
             Err(Error::Params(misfits))
+        }
+    }
+
+    /// What is wrong with the tensor of this name, if it should have this shape.
+    pub(crate) fn misfit(&self, name: &str, expected: &[usize]) -> Option<Misfit> {
+        let (name, expected) = (name.to_owned(), expected.to_vec());
+        match self.get(&name) {
+            None => Some(Misfit::Missing { name, expected }),
+            Some(param) if param.value.shape() != expected => Some(Misfit::Shape {
+                name,
+                expected,
+                got: param.value.shape().to_vec(),
+            }),
+            Some(_) => None,
         }
     }
 }

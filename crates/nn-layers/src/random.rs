@@ -70,7 +70,7 @@ fn mix(mut z: u64) -> u64 {
 }
 
 /// FNV-1a of a name.
-fn hash(name: &str) -> u64 {
+pub(crate) fn hash(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })

@@ -63,8 +63,11 @@ impl fmt::Display for Shape {
     }
 }
 
-/// Sizes with `x` between them.
+/// Sizes with `x` between them, `scalar` where there is none.
 pub(crate) fn join(sizes: &[usize]) -> String {
+    if sizes.is_empty() {
+        return "scalar".to_owned();
+    }
     sizes
         .iter()
         .map(ToString::to_string)

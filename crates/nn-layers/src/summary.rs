@@ -207,6 +207,7 @@ fn multiply_adds(node: &Node, output: &Shape) -> Option<u128> {
         | Op::Add
         | Op::Concat
         | Op::Slice { .. }
+        | Op::PadChannels { .. }
         | Op::Flatten
         | Op::Dropout { .. }
         | Op::Upsample { .. }
@@ -318,7 +319,7 @@ fn scaled(count: u64, unit: &str) -> String {
 }
 
 /// The text, with its middle left out where it is longer than `width`: names differ in their ends.
-fn shorten(text: &str, width: usize) -> String {
+pub(crate) fn shorten(text: &str, width: usize) -> String {
     const GAP: &str = "..";
     let len = text.chars().count();
     if len <= width {

@@ -3,7 +3,9 @@
 use crate::{
     error::{Error, Result},
     graph::{Graph, Node, NodeId},
+    infer::Site,
     op::Op,
+    shape::Shape,
 };
 
 impl Graph {
@@ -48,6 +50,62 @@ impl Graph {
             .filter(|(id, _)| needed[id.0])
             .map(|(id, node)| (id, node.clone()));
         Ok(self.renumbered(nodes.collect(), outputs))
+    }
+
+    /// The graph with another operation in one node's place, on the same inputs and under the same
+    /// name. Ids stay. The node's parameters are those that the new operation asks for; all others
+    /// stay as they are, so a later node that reads other channels now is an error.
+    ///
+    /// ```
+    /// # use nn_layers::{GraphBuilder, Linear, Op};
+    /// let mut b = GraphBuilder::new();
+    /// let features = b.input("features", [1, 512])?;
+    /// let fc = b.linear("fc", features, Linear::new(1000))?;
+    /// let probabilities = b.softmax("softmax", fc)?;
+    /// let imagenet = b.finish(&[probabilities])?;
+    ///
+    /// // Ten classes instead of a thousand.
+    /// let graph = imagenet.replace(fc, Op::Linear(Linear::new(10)))?;
+    /// assert_eq!(graph.node(probabilities).map(|node| node.shape().to_string()), Some("1x10".into()));
+    /// # Ok::<(), nn_layers::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownNode`] for an id that is not this graph's; what the builder says of the new
+    /// operation on these inputs; and what [`infer`](Self::infer) says of a later node that does
+    /// not fit any more. An input is replaced by nothing, and nothing by an input:
+    /// [`Error::InputCount`] or [`Error::InputShape`].
+    pub fn replace(&self, id: NodeId, op: Op) -> Result<Self> {
+        self.check_id("the replacement", id)?;
+        let mut graph = self.clone();
+        graph.nodes[id.0].op = op;
+        for index in id.0..graph.nodes.len() {
+            let node = &graph.nodes[index];
+            // Another input of the graph, behind this node: its shape is given.
+            if node.op == Op::Input && index != id.0 {
+                continue;
+            }
+            let inputs: Vec<&Shape> = node
+                .inputs
+                .iter()
+                .map(|input| &graph.nodes[input.0].shape)
+                .collect();
+            let site = Site {
+                name: &node.name,
+                op: &node.op,
+                inputs: &inputs,
+            };
+            let params = if index == id.0 {
+                site.param_specs()?
+            } else {
+                node.params.clone()
+            };
+            let shape = site.output_shape(&params)?;
+            let node = &mut graph.nodes[index];
+            (node.params, node.shape) = (params, shape);
+        }
+        Ok(graph)
     }
 
     /// The graph of one node alone: each node that it reads is an input, in the order of

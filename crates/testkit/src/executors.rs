@@ -159,6 +159,7 @@ fn check_node(
         | Op::MaxPool2d(_)
         | Op::Concat
         | Op::Slice { .. }
+        | Op::PadChannels { .. }
         | Op::Flatten
         | Op::Dropout { .. }
         | Op::Upsample { .. }

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use crate::random::random_array;
 
 /// How many kinds of step there are; operations that seldom fit have several.
-const KINDS: usize = 26;
+const KINDS: usize = 27;
 
 /// One attempt to add a node: a kind, which earlier nodes to read (counted from the last), and
 /// numbers to make options of.
@@ -146,6 +146,10 @@ impl GraphStep {
                 value,
             },
             20..=22 => Op::Reorg { stride: 2 },
+            23 => Op::PadChannels {
+                before: a * e,
+                after: b,
+            },
             _ => Op::Linear(Linear::new(b)),
         }
     }

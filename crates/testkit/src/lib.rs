@@ -8,7 +8,8 @@
 //! - [`GraphRecipe`] is a random network; [`assert_layers_agree`] and [`assert_executors_agree`] hold
 //!   an executor against the plain loops in f64, layer by layer and as a whole.
 //! - [`random_array`] fills tensors with numbers that depend on a seed alone.
-//! - [`Golden`] reads the numbers that another program computed.
+//! - [`Golden`] reads the numbers that another program computed; [`NetworkGolden`] what torchvision
+//!   computes with a whole network.
 //!
 //! The helpers panic where something is wrong, and so fail the test that calls them.
 
@@ -19,6 +20,7 @@ mod conv2d_problem;
 mod executors;
 mod golden;
 mod graph_recipe;
+mod network_golden;
 mod pool_problem;
 mod random;
 
@@ -29,6 +31,7 @@ pub use conv2d_problem::{
 pub use executors::{Executor, Run, assert_executors_agree, assert_layers_agree};
 pub use golden::Golden;
 pub use graph_recipe::{GraphRecipe, GraphStep, graph_recipes};
+pub use network_golden::NetworkGolden;
 pub use pool_problem::{
     AvgPool2dProblem, MaxPool2dProblem, PoolProblem, avg_pool2d_problems, max_pool2d_problems,
 };

@@ -6,10 +6,12 @@ use serde::Deserialize;
 
 /// Which crates of the workspace each may depend on, outside its tests. The arrows of
 /// `docs/architecture.md`, in reading order.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("conv-core", &[]),
     ("nn-layers", &["conv-core"]),
     ("engine", &["conv-core", "nn-layers"]),
+    ("resnet", &["nn-layers"]),
+    ("inception", &["nn-layers"]),
     ("image-data", &[]),
     (
         "yolo-detect",
@@ -22,6 +24,8 @@ const ARROWS: [(&str, &[&str]); 9] = [
             "nn-layers",
             "engine",
             "image-data",
+            "inception",
+            "resnet",
             "yolo-detect",
         ],
     ),
@@ -33,6 +37,8 @@ const ARROWS: [(&str, &[&str]); 9] = [
             "nn-layers",
             "engine",
             "image-data",
+            "inception",
+            "resnet",
             "yolo-detect",
         ],
     ),

@@ -40,15 +40,16 @@ const TILES_IN_ROW: usize = 8;
 ///
 /// # Safety
 ///
-/// The layouts are those that `conv` takes and gives, `placement` is its window's on the input, and
-/// the input's halo is as wide as the window reaches.
+/// The layouts are those that `conv` takes and gives, `placement` is its window's on the input,
+/// the input's halo is as wide as the window reaches, and the residual has the output's extents.
 pub(super) unsafe fn run(
     conv: &PackedConv2d,
     placement: &Placement,
     input: View<'_>,
+    residual: Option<View<'_>>,
     output: &mut ViewMut<'_>,
 ) {
-    let job = Job::new(conv, placement, input, output);
+    let job = Job::new(conv, placement, input, residual, output);
     let tasks = job.tasks();
     (0..tasks.count())
         .into_par_iter()
@@ -96,16 +97,21 @@ struct Job<'a> {
     columns: usize,
     pixels: usize,
     input: *const f32,
+    /// Null where there is none.
+    residual: *const f32,
     output: *mut f32,
     /// From one picture to the next.
     input_picture: usize,
+    residual_picture: usize,
     output_picture: usize,
     /// From one channel block to the next.
     input_block: usize,
+    residual_block: usize,
     output_block: usize,
     /// From the input of one output row, or column, to the next.
     input_row: usize,
     input_column: usize,
+    residual_row: usize,
     output_row: usize,
     /// From one tap to the next.
     tap: [usize; 2],
@@ -123,24 +129,29 @@ impl<'a> Job<'a> {
         conv: &'a PackedConv2d,
         placement: &Placement,
         input: View<'a>,
+        residual: Option<View<'a>>,
         output: &'a mut ViewMut<'_>,
     ) -> Self {
         let (input_layout, output_layout) = (input.layout(), output.layout());
+        let residual_layout = residual.map_or(output_layout, |residual| residual.layout());
         let kernels = conv.isa.kernels();
         let [mut rows, mut columns] = placement.output;
         let pointwise = conv.window.kernel_size == [1, 1]
             && conv.window.stride == [1, 1]
             && input_layout.is_dense()
+            && residual_layout.is_dense()
             && output_layout.is_dense();
         let pixels = rows * columns;
         let input_column = placement.stride[1] * conv.block;
         let mut input_row = placement.stride[0] * input_layout.row_step();
+        let mut residual_row = residual_layout.row_step();
         let mut output_row = output_layout.row_step();
         if pointwise {
             rows = pixels.div_ceil(kernels.most_pixels * TILES_IN_ROW);
             columns = pixels.div_ceil(rows);
             rows = pixels.div_ceil(columns);
             input_row = columns * input_column;
+            residual_row = columns * BLOCK;
             output_row = columns * BLOCK;
         }
         // The window starts at the padding, which lies `halo - padding` inside the memory.
@@ -155,16 +166,23 @@ impl<'a> Job<'a> {
             columns,
             pixels,
             input: input.data().as_ptr().wrapping_add(start),
+            residual: residual.map_or(std::ptr::null(), |residual| {
+                let interior = residual_layout.offset(0, 0, 0, 0);
+                residual.data().as_ptr().wrapping_add(interior)
+            }),
             output: output
                 .data_mut()
                 .as_mut_ptr()
                 .wrapping_add(output_layout.offset(0, 0, 0, 0)),
             input_picture: input_layout.picture_step(),
+            residual_picture: residual_layout.picture_step(),
             output_picture: output_layout.picture_step(),
             input_block: input_layout.block_step(),
+            residual_block: residual_layout.block_step(),
             output_block: output_layout.block_step(),
             input_row,
             input_column,
+            residual_row,
             output_row,
             tap: [
                 placement.dilation[0] * input_layout.row_step(),
@@ -285,6 +303,14 @@ impl<'a> Job<'a> {
                 self.conv.bias.as_ptr().add(out_block * BLOCK),
             )
         };
+        // With the last input block, if there is a residual at all.
+        let residual = (last && !self.residual.is_null()).then(|| {
+            self.residual.wrapping_add(
+                picture * self.residual_picture
+                    + out_block * self.residual_block
+                    + row * self.residual_row,
+            )
+        });
         // Tiles of nearly one size: 13 pixels are 5 + 4 + 4, not 6 + 6 + 1.
         let columns = self.columns.min(self.pixels - row * self.columns);
         let tiles = columns.div_ceil(self.most_pixels);
@@ -305,6 +331,10 @@ impl<'a> Job<'a> {
                 bias: if first { bias } else { std::ptr::null() },
                 output: output.wrapping_add(column * BLOCK),
                 output_panel: self.output_block,
+                residual: residual.map_or(std::ptr::null(), |residual| {
+                    residual.wrapping_add(column * BLOCK)
+                }),
+                residual_panel: self.residual_block,
                 activation: if last {
                     self.conv.activation
                 } else {

@@ -140,5 +140,8 @@ pub fn softmax(input: View<'_>, mut output: ViewMut<'_>) -> Result<()> {
             }
         }
     }
+    output.for_each_row(|_, block, _, row| {
+        clear_tail(row, layout.block, layout.channels - block * layout.block);
+    });
     Ok(())
 }

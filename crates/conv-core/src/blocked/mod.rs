@@ -17,7 +17,9 @@ pub use elementwise::{add_assign, affine, map, softmax};
 pub use layout::{BLOCK, Layout};
 pub use packed_conv2d::PackedConv2d;
 pub use pool::{adaptive_avg_pool2d, avg_pool2d, max_pool2d};
-pub use reorder::{concat, pad2d, relayout, reorg, reshape, slice, upsample_nearest2d};
+pub use reorder::{
+    concat, pad_channels, pad2d, relayout, reorg, reshape, slice, upsample_nearest2d,
+};
 pub use view::{View, ViewMut};
 
 use crate::error::{Error, Result};

@@ -234,7 +234,34 @@ impl PackedConv2d {
         let placement = self.check(&input.layout(), &output.layout())?;
         // SAFETY: `check` has compared the layouts with each other and with this convolution, and
         // the input's halo with what the window reaches.
-        unsafe { direct::run(self, &placement, input, &mut output) };
+        unsafe { direct::run(self, &placement, input, None, &mut output) };
+        Ok(())
+    }
+
+    /// As [`run`](Self::run), but adds `residual`, a tensor of the output's extents, to the sum
+    /// before the activation: `output = activation(conv(input) + residual)`, the end of a residual
+    /// block in one go.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run), and [`Error::Mismatch`] for a residual of other extents.
+    pub fn run_with_residual(
+        &self,
+        input: View<'_>,
+        residual: View<'_>,
+        mut output: ViewMut<'_>,
+    ) -> Result<()> {
+        let placement = self.check(&input.layout(), &output.layout())?;
+        let Layout {
+            batch,
+            channels,
+            size,
+            block,
+            ..
+        } = residual.layout();
+        output.check(OP, batch, channels, size, block)?;
+        // SAFETY: as above, and the residual has the output's extents and block.
+        unsafe { direct::run(self, &placement, input, Some(residual), &mut output) };
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Operations that only move numbers: concatenation, enlargement, padding, changes of layout.
 
 use super::layout::Layout;
+use super::pool::clear_tail;
 use super::view::{View, ViewMut};
 use crate::error::{Error, Result};
 use crate::geometry::PaddingValue;
@@ -38,9 +39,20 @@ pub fn concat(input: View<'_>, first: usize, mut output: ViewMut<'_>) -> Result<
                         .for_each(|(target, &number)| *target = number);
                 }
             }
+            clear_tail(row, to.block, to.channels - block * to.block);
         });
     }
     Ok(())
+}
+
+/// The channels of `input` from channel `first` of `output` on, zeros in all others.
+///
+/// # Errors
+///
+/// [`Error::Mismatch`] where the extents do not fit.
+pub fn pad_channels(input: View<'_>, first: usize, mut output: ViewMut<'_>) -> Result<()> {
+    output.for_each_row(|_, _, _, row| row.fill(0.0));
+    concat(input, first, output)
 }
 
 /// Takes channels `first..` of `input`, as many as `output` has.

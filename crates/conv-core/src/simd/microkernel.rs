@@ -45,6 +45,10 @@ pub(crate) struct Tile {
     pub(crate) output: *mut f32,
     /// From one panel's output to the next.
     pub(crate) output_panel: usize,
+    /// What is added to the finished sum, laid out as the output is, or null for nothing.
+    pub(crate) residual: *const f32,
+    /// From one panel's residual to the next.
+    pub(crate) residual_panel: usize,
     /// Applied before the store.
     pub(crate) activation: Activation,
 }
@@ -78,7 +82,8 @@ pub(crate) struct Kernels {
 ///
 /// The instruction set is there, and the operands' pointers are good for everything that the steps
 /// and counts reach: `input` for reading `MR` pixels of every tap and block, `weight` and `bias`
-/// for reading `PANELS` panels, `output` for reading and writing `PANELS` times `MR * 16` numbers.
+/// for reading `PANELS` panels, `output` for reading and writing `PANELS` times `MR * 16` numbers,
+/// `residual` for reading as many where it is not null.
 #[inline(always)]
 pub(crate) unsafe fn tile<
     S: Simd,
@@ -144,6 +149,16 @@ pub(crate) unsafe fn tile<
             block = block.wrapping_add(t.input_block);
         }
 
+        if !t.residual.is_null() {
+            for r in 0..MR {
+                for p in 0..PANELS {
+                    for v in 0..VECTORS {
+                        let at = p * t.residual_panel + r * 16 + v * S::LANES;
+                        acc[r][p][v] = S::add(acc[r][p][v], S::load(t.residual.add(at)));
+                    }
+                }
+            }
+        }
         match t.activation {
             Activation::Identity => {}
             Activation::Relu => {

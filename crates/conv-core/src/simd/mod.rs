@@ -210,6 +210,8 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn store(to: *mut f32, v: Self::V);
     /// `a * b + c`, rounded once where the machine can.
     unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `a + b`.
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     /// The larger of `0` and `x`; `NaN` stays `NaN`.
     unsafe fn positive_part(x: Self::V) -> Self::V;
     /// The smaller of `0` and `x`; `NaN` stays `NaN`.

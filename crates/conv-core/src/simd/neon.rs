@@ -1,8 +1,8 @@
 //! NEON: four lanes, 32 registers; a tile of 6 pixels by 16 channels uses 29.
 
 use std::arch::aarch64::{
-    float32x4_t, vbslq_f32, vcgeq_f32, vcleq_f32, vdupq_n_f32, vfmaq_f32, vld1q_dup_f32, vld1q_f32,
-    vst1q_f32,
+    float32x4_t, vaddq_f32, vbslq_f32, vcgeq_f32, vcleq_f32, vdupq_n_f32, vfmaq_f32, vld1q_dup_f32,
+    vld1q_f32, vst1q_f32,
 };
 
 use super::Simd;
@@ -48,6 +48,12 @@ impl Simd for Neon {
     unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         // SAFETY: NEON is there.
         unsafe { vfmaq_f32(c, a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
+        // SAFETY: NEON is there.
+        unsafe { vaddq_f32(a, b) }
     }
 
     #[inline(always)]

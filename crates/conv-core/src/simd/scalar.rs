@@ -40,6 +40,11 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|i| a[i] + b[i])
+    }
+
+    #[inline(always)]
     unsafe fn positive_part(x: Self::V) -> Self::V {
         x.map(|x| if x <= 0.0 { 0.0 } else { x })
     }

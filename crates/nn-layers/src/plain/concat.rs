@@ -1,4 +1,4 @@
-//! Concatenation along the channels, and its inverse.
+//! Concatenation along the channels, its inverse, and channels of zeros.
 
 use conv_core::Element;
 use ndarray::{ArrayD, ArrayViewD, Axis, ShapeError, Slice, concatenate};
@@ -13,4 +13,19 @@ pub(super) fn concat<T: Element>(inputs: &[&ArrayD<T>]) -> Result<ArrayD<T>, Sha
 pub(super) fn slice<T: Element>(x: &ArrayViewD<'_, T>, start: usize, len: usize) -> ArrayD<T> {
     x.slice_axis(Axis(1), Slice::from(start..start + len))
         .to_owned()
+}
+
+/// The input with so many channels of zeros before and after its own.
+pub(super) fn pad_channels<T: Element>(
+    x: &ArrayViewD<'_, T>,
+    before: usize,
+    after: usize,
+) -> ArrayD<T> {
+    let channels = x.len_of(Axis(1));
+    let mut shape = x.raw_dim();
+    shape[1] = before + channels + after;
+    let mut y = ArrayD::zeros(shape);
+    y.slice_axis_mut(Axis(1), Slice::from(before..before + channels))
+        .assign(x);
+    y
 }

@@ -206,6 +206,7 @@ impl<T: Element> Plain<T> {
             Op::Add => Ok(&x + &site.input(1)?),
             Op::Concat => site.shaped(concat::concat(inputs)),
             Op::Slice { start, len } => Ok(concat::slice(&x, *start, *len)),
+            &Op::PadChannels { before, after } => Ok(concat::pad_channels(&x, before, after)),
             Op::Flatten => site.shaped(flatten::eval(&x)),
             // In evaluation.
             Op::Dropout { .. } => Ok(x.to_owned()),

@@ -1,0 +1,195 @@
+//! Inception-v3.
+
+use nn_layers::{
+    AvgPool2dOptions, Conv2d, Graph, GraphBuilder, Init, Linear, MaxPool2dOptions, Node, NodeId,
+    Op, Padding, ParamSpec, Params, initialise,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    basic_conv2d::basic_conv2d,
+    error::Result,
+    factorised::{inception_a, inception_b, inception_c, inception_d, inception_e},
+    heads::{Heads, aux_params, check_parameters},
+};
+
+/// Inception-v3: inception modules with large windows factorised into small ones, each
+/// convolution with a batch normalisation (epsilon 0.001), as torchvision has it.
+///
+/// ```
+/// use inception::InceptionV3;
+///
+/// let network = InceptionV3 { classes: 10, ..InceptionV3::default() };
+/// let graph = network.graph(network.input_size())?;
+/// let concat = graph.find("Mixed_6e.concat").and_then(|id| graph.node(id));
+/// assert_eq!(concat.map(|node| node.shape().to_string()), Some("1x768x17x17".into()));
+/// # Ok::<(), inception::Error>(())
+/// ```
+///
+/// As JSON it is one object with all these fields and no other.
+///
+/// torchvision's `transform_input` is no part of the network but a way to prepare pictures: mean
+/// 0.5 and standard deviation 0.5 in each channel.
+///
+/// Reference: Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, "Rethinking the Inception Architecture
+/// for Computer Vision", 2015, section 6 and table 1.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InceptionV3 {
+    /// The input's channels.
+    pub in_channels: usize,
+    /// How many logits come out.
+    pub classes: usize,
+    /// The share of features that training drops in front of the classifier.
+    pub dropout: f64,
+}
+
+/// For ImageNet: 3 channels, 1000 classes, dropout 0.5.
+impl Default for InceptionV3 {
+    fn default() -> Self {
+        Self {
+            in_channels: 3,
+            classes: 1000,
+            dropout: 0.5,
+        }
+    }
+}
+
+impl InceptionV3 {
+    /// The names that [`named`](Self::named) knows.
+    pub const NAMES: &[&str] = &["inception_v3"];
+
+    /// The network of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::NAMES.contains(&name).then(Self::default)
+    }
+
+    /// The input size `[h, w]` that it was trained with: 299x299.
+    #[must_use]
+    pub fn input_size(&self) -> [usize; 2] {
+        [299, 299]
+    }
+
+    /// The graph for inference at a nominal input size `[h, w]`, each at least 75; it takes any
+    /// other such size too, and any batch.
+    ///
+    /// One input, `image`, `[N, in_channels, H, W]`, and one output, `fc`, `[N, classes]`: the
+    /// logits. Parameters have torchvision's names.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`](crate::Error::Graph) naming the node for sizes that are 0, too small or
+    /// too large, and [`Error::TooManyParameters`](crate::Error::TooManyParameters).
+    pub fn graph(&self, size: [usize; 2]) -> Result<Graph> {
+        self.build(size, Heads::Main)
+    }
+
+    /// The graph with the auxiliary head as a further output, behind the logits: `AuxLogits.fc`,
+    /// `[N, classes]`. The head needs pictures of 299x299 at least.
+    ///
+    /// # Errors
+    ///
+    /// As [`graph`](Self::graph).
+    pub fn training_graph(&self, size: [usize; 2]) -> Result<Graph> {
+        self.build(size, Heads::All)
+    }
+
+    /// The auxiliary head's parameters: what a file of weights may hold, and
+    /// [`graph`](Self::graph) does not read.
+    ///
+    /// # Errors
+    ///
+    /// As [`graph`](Self::graph).
+    pub fn aux_params(&self) -> Result<Vec<ParamSpec>> {
+        let size = self.input_size();
+        Ok(aux_params(&self.training_graph(size)?, &self.graph(size)?))
+    }
+
+    /// Random parameters to train from, the auxiliary head's among them, drawn as torchvision
+    /// draws them: weights normal with standard deviation 0.1, cut at ±2, the auxiliary head's
+    /// dense one with 0.001; batch normalisations 1 and 0; biases uniform in `±1 / sqrt(fan_in)`.
+    /// The same seed gives the same numbers.
+    ///
+    /// torchvision's source also asks for 0.01 in `AuxLogits.conv1`, but on an object that its
+    /// initialisation passes over; what comes out there is 0.1, as here.
+    ///
+    /// # Errors
+    ///
+    /// As [`graph`](Self::graph).
+    pub fn init(&self, seed: u64) -> Result<Params<f32>> {
+        let graph = self.training_graph(self.input_size())?;
+        let rule = |node: &Node, spec: &ParamSpec| {
+            let std = match (node.op(), spec.local_name()) {
+                (Op::Linear(_), "weight") if node.name() == "AuxLogits.fc" => 0.001,
+                (Op::Conv2d(_) | Op::Linear(_), "weight") => 0.1,
+                _ => return None,
+            };
+            Some(Init::TruncatedNormal { std, bound: 2.0 })
+        };
+        Ok(initialise(&graph, seed, rule)?)
+    }
+
+    fn build(&self, [h, w]: [usize; 2], heads: Heads) -> Result<Graph> {
+        let mut b = GraphBuilder::new();
+        let b = &mut b;
+        let image = b.input("image", [1, self.in_channels, h, w])?;
+
+        let x = stem(b, image)?; // 192 x 35 x 35
+        let x = b.scope("Mixed_5b", |b| inception_a(b, x, 32))?; // 256 x 35 x 35
+        let x = b.scope("Mixed_5c", |b| inception_a(b, x, 64))?; // 288 x 35 x 35
+        let x = b.scope("Mixed_5d", |b| inception_a(b, x, 64))?; // 288 x 35 x 35
+        let x = b.scope("Mixed_6a", |b| inception_b(b, x))?; // 768 x 17 x 17
+        let x = b.scope("Mixed_6b", |b| inception_c(b, x, 128))?; // 768 x 17 x 17
+        let x = b.scope("Mixed_6c", |b| inception_c(b, x, 160))?; // 768 x 17 x 17
+        let x = b.scope("Mixed_6d", |b| inception_c(b, x, 160))?; // 768 x 17 x 17
+        let x = b.scope("Mixed_6e", |b| inception_c(b, x, 192))?; // 768 x 17 x 17
+        let aux = match heads {
+            Heads::Main => None,
+            Heads::All => Some(b.scope("AuxLogits", |b| self.aux(b, x))?),
+        };
+        let x = b.scope("Mixed_7a", |b| inception_d(b, x))?; // 1280 x 8 x 8
+        let x = b.scope("Mixed_7b", |b| inception_e(b, x))?; // 2048 x 8 x 8
+        let x = b.scope("Mixed_7c", |b| inception_e(b, x))?; // 2048 x 8 x 8
+        let x = b.global_avg_pool2d("avgpool", x)?; // 2048 x 1 x 1
+        let x = b.dropout("dropout", x, self.dropout)?;
+        let x = b.flatten("flatten", x)?;
+        let logits = b.linear("fc", x, Linear::new(self.classes))?;
+
+        let outputs: Vec<NodeId> = std::iter::once(logits).chain(aux).collect();
+        let graph = std::mem::take(b).finish(&outputs)?;
+        check_parameters(&graph)?;
+        Ok(graph)
+    }
+
+    /// The auxiliary head (section 4).
+    fn aux(&self, b: &mut GraphBuilder, x: NodeId) -> Result<NodeId> {
+        let pool = AvgPool2dOptions {
+            stride: [3, 3],
+            ..AvgPool2dOptions::new([5, 5])
+        };
+        let x = b.avg_pool2d("pool", x, pool)?; // 768 x 5 x 5
+        let x = basic_conv2d(b, "conv0", x, Conv2d::new(128, [1, 1]))?; // 128 x 5 x 5
+        let x = basic_conv2d(b, "conv1", x, Conv2d::new(768, [5, 5]))?; // 768 x 1 x 1
+        let x = b.global_avg_pool2d("avgpool", x)?;
+        let x = b.flatten("flatten", x)?;
+        Ok(b.linear("fc", x, Linear::new(self.classes))?)
+    }
+}
+
+/// What comes before the modules: to about an eighth of the size. Most windows stay inside.
+fn stem(b: &mut GraphBuilder, x: NodeId) -> Result<NodeId> {
+    let pool = MaxPool2dOptions {
+        stride: [2, 2],
+        ..MaxPool2dOptions::new([3, 3])
+    };
+    let conv3x3 = |channels| Conv2d::new(channels, [3, 3]);
+    let x = basic_conv2d(b, "Conv2d_1a_3x3", x, conv3x3(32).stride([2, 2]))?; // 32 x 149 x 149
+    let x = basic_conv2d(b, "Conv2d_2a_3x3", x, conv3x3(32))?; // 32 x 147 x 147
+    let conv2b = conv3x3(64).padding(Padding::all(1));
+    let x = basic_conv2d(b, "Conv2d_2b_3x3", x, conv2b)?; // 64 x 147 x 147
+    let x = b.max_pool2d("maxpool1", x, pool)?; // 64 x 73 x 73
+    let x = basic_conv2d(b, "Conv2d_3b_1x1", x, Conv2d::new(80, [1, 1]))?; // 80 x 73 x 73
+    let x = basic_conv2d(b, "Conv2d_4a_3x3", x, conv3x3(192))?; // 192 x 71 x 71
+    Ok(b.max_pool2d("maxpool2", x, pool)?)
+}

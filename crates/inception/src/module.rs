@@ -1,0 +1,131 @@
+//! The inception module as the textbook draws it.
+
+use nn_layers::{Conv2d, GraphBuilder, MaxPool2dOptions, NodeId, Padding};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+
+/// Four branches that look at the same input through different windows, and the concatenation of
+/// what they see.
+///
+/// ```text
+/// x ─┬─ 1x1 ─────────────────────┐
+///    ├─ 1x1 (reduces) ── 3x3 ────┤
+///    ├─ 1x1 (reduces) ── 5x5 ────┼─ concat
+///    └─ 3x3 max pool ─── 1x1 ────┘
+/// ```
+///
+/// Each convolution has a bias and a ReLU, and keeps the size; the pool has stride 1. So
+/// `[N, C, H, W]` becomes `[N, out_channels, H, W]`. The **naive** module goes without the 1x1
+/// **bottlenecks**: its 3x3 and 5x5 convolutions read all of `x`, and the pool passes all of its
+/// channels on.
+///
+/// ```
+/// use inception::{Bottlenecks, InceptionModule};
+/// use nn_layers::{GraphBuilder, Shape, Summary};
+///
+/// // The first module of GoogLeNet: 28x28x192 to 28x28x256.
+/// let module = InceptionModule {
+///     conv1x1: 64,
+///     conv3x3: 128,
+///     conv5x5: 32,
+///     bottlenecks: Some(Bottlenecks { before_3x3: 96, before_5x5: 16, after_pool: 32 }),
+/// };
+/// let mut b = GraphBuilder::new();
+/// let x = b.input("x", [1, 192, 28, 28])?;
+/// let y = module.build(&mut b, x)?;
+/// assert_eq!(b.shape(y), Some(&Shape::from([1, 64 + 128 + 32 + 32, 28, 28])));
+///
+/// let summary = Summary::new(&b.finish(&[y])?, &[Shape::from([1, 192, 28, 28])])?;
+/// let row = |name| summary.rows.iter().find(|row| row.name == name);
+/// // 120 million multiplications without the 1x1 in front, 10 million behind it.
+/// assert_eq!(row("branch5x5.conv").map(|row| row.multiply_adds), Some(10_035_200));
+/// # Ok::<(), inception::Error>(())
+/// ```
+///
+/// Reference: Szegedy et al., "Going Deeper with Convolutions", 2014, section 4 and figure 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InceptionModule {
+    /// Output channels of the 1x1 branch.
+    pub conv1x1: usize,
+    /// Output channels of the 3x3 branch.
+    pub conv3x3: usize,
+    /// Output channels of the 5x5 branch.
+    pub conv5x5: usize,
+    /// The 1x1 convolutions in front of the large windows and behind the pool; `None` for the
+    /// naive module.
+    pub bottlenecks: Option<Bottlenecks>,
+}
+
+/// Output channels of the 1x1 convolutions that make a module cheap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bottlenecks {
+    /// In front of the 3x3: what the paper's table calls "#3x3 reduce".
+    pub before_3x3: usize,
+    /// In front of the 5x5: "#5x5 reduce".
+    pub before_5x5: usize,
+    /// Behind the pool: "pool proj". Without it the pool would pass on every channel it gets.
+    pub after_pool: usize,
+}
+
+impl InceptionModule {
+    /// Adds the module.
+    ///
+    /// Nodes are named by their branch, `branch1x1`, `branch3x3`, `branch5x5` and `branch_pool`:
+    /// `branch5x5.reduce`, `branch5x5.conv`, `branch_pool.pool`, ..., each ReLU like its
+    /// convolution with `_relu` behind; the output is `concat`, in the order of the branches.
+    /// [`GraphBuilder::scope`] puts the module's own name in front.
+    ///
+    /// # Errors
+    ///
+    /// Those of the builder, naming the node.
+    pub fn build(&self, b: &mut GraphBuilder, x: NodeId) -> Result<NodeId> {
+        let reduced = |b: &mut GraphBuilder, channels: Option<usize>| match channels {
+            Some(channels) => conv_relu(b, "reduce", x, channels, 1),
+            None => Ok(x),
+        };
+        let bottlenecks = self.bottlenecks;
+        let branch1x1 = b.scope("branch1x1", |b| conv_relu(b, "conv", x, self.conv1x1, 1))?;
+        let branch3x3 = b.scope("branch3x3", |b| {
+            let y = reduced(b, bottlenecks.map(|bottlenecks| bottlenecks.before_3x3))?;
+            conv_relu(b, "conv", y, self.conv3x3, 3)
+        })?;
+        let branch5x5 = b.scope("branch5x5", |b| {
+            let y = reduced(b, bottlenecks.map(|bottlenecks| bottlenecks.before_5x5))?;
+            conv_relu(b, "conv", y, self.conv5x5, 5)
+        })?;
+        let branch_pool = b.scope("branch_pool", |b| {
+            let y = b.max_pool2d("pool", x, same_pool3x3())?;
+            match bottlenecks {
+                Some(Bottlenecks { after_pool, .. }) => conv_relu(b, "conv", y, after_pool, 1),
+                None => Ok(y),
+            }
+        })?;
+        let branches = [branch1x1, branch3x3, branch5x5, branch_pool];
+        Ok(b.concat("concat", &branches)?)
+    }
+}
+
+/// A convolution that keeps the size, and its ReLU.
+fn conv_relu(
+    b: &mut GraphBuilder,
+    name: &str,
+    x: NodeId,
+    channels: usize,
+    size: usize,
+) -> Result<NodeId> {
+    let conv = Conv2d::new(channels, [size; 2]).padding(Padding::Same);
+    let y = b.conv2d(name, x, conv)?;
+    Ok(b.relu(&format!("{name}_relu"), y)?)
+}
+
+/// A 3x3 max pool with stride 1 that keeps the size.
+pub(crate) fn same_pool3x3() -> MaxPool2dOptions {
+    MaxPool2dOptions {
+        stride: [1, 1],
+        padding: Padding::all(1),
+        ..MaxPool2dOptions::new([3, 3])
+    }
+}

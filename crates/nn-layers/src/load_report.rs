@@ -1,0 +1,157 @@
+//! What of a file's tensors a graph reads, and what not.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use crate::{
+    error::{Error, Result},
+    graph::Graph,
+    params::{Misfit, ParamSpec, Params},
+    summary::shorten,
+};
+
+/// How tensors, from a file most often, fit a graph.
+///
+/// Every tensor is counted once: it is loaded, a misfit, known but unused, or unexpected. Known is
+/// what the architecture has and this graph leaves out: the weights of auxiliary heads, and the
+/// counter `num_batches_tracked` that PyTorch keeps beside each batch normalisation.
+///
+/// [`Display`](fmt::Display) prints a few lines of at most 80 columns.
+///
+/// ```
+/// use ndarray::ArrayD;
+/// use nn_layers::{BatchNorm2d, GraphBuilder, LoadReport, Slot, random_params};
+///
+/// let mut b = GraphBuilder::new();
+/// let x = b.input("image", [1, 3, 8, 8])?;
+/// let y = b.batch_norm2d("bn", x, BatchNorm2d::default())?;
+/// let graph = b.finish(&[y])?;
+///
+/// let mut params = random_params(&graph, 1);
+/// params.insert("bn.num_batches_tracked", Slot::Counter, ArrayD::zeros(vec![]));
+/// let report = LoadReport::new(&params, &graph, []).strict()?;
+/// assert_eq!((report.loaded, report.known_unused.len()), (4, 1));
+///
+/// params.insert("module.bn.weight", Slot::Weight, ArrayD::zeros(vec![3]));
+/// let report = LoadReport::new(&params, &graph, []);
+/// assert_eq!(report.unexpected, ["module.bn.weight"]);
+/// assert!(report.strict().is_err());
+/// # Ok::<(), nn_layers::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoadReport {
+    /// How many tensors the graph reads, each of the right shape.
+    pub loaded: usize,
+    /// What the graph reads and is missing, and what has another shape than it should, be it read
+    /// or only known; the graph's in its order first.
+    pub misfits: Vec<Misfit>,
+    /// Tensors that are known and of the right shape, but not read, in the order of their names.
+    pub known_unused: Vec<String>,
+    /// Tensors that nobody knows, in the order of their names.
+    pub unexpected: Vec<String>,
+}
+
+impl LoadReport {
+    /// Holds `params` against `graph`. `known` are parameters that the architecture has and the
+    /// graph may leave out; if one is missing, that is no misfit.
+    pub fn new<'a, T>(
+        params: &Params<T>,
+        graph: &Graph,
+        known: impl IntoIterator<Item = &'a ParamSpec>,
+    ) -> Self {
+        let mut report = Self::default();
+        let mut read = BTreeSet::new();
+        for spec in graph.param_specs() {
+            read.insert(spec.name());
+            match params.misfit(spec.name(), spec.shape()) {
+                None => report.loaded += 1,
+                Some(misfit) => report.misfits.push(misfit),
+            }
+        }
+
+        let known: Vec<&ParamSpec> = known.into_iter().collect();
+        let counters = graph.param_specs().chain(known.iter().copied());
+        let counters: Vec<String> = counters.filter_map(counter).collect();
+        let mut unused: BTreeMap<&str, &[usize]> =
+            counters.iter().map(|name| (&**name, &[][..])).collect();
+        unused.extend(known.iter().map(|spec| (spec.name(), spec.shape())));
+
+        for (name, _) in params.iter().filter(|(name, _)| !read.contains(name)) {
+            match unused.get(name).map(|shape| params.misfit(name, shape)) {
+                Some(None) => report.known_unused.push(name.to_owned()),
+                Some(Some(misfit)) => report.misfits.push(misfit),
+                None => report.unexpected.push(name.to_owned()),
+            }
+        }
+        report
+    }
+
+    /// The report itself, if every parameter of the graph is there and nothing unexpected is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Load`] with the report where there are misfits or unexpected tensors.
+    pub fn strict(self) -> Result<Self> {
+        if self.misfits.is_empty() && self.unexpected.is_empty() {
+            Ok(self)
+        } else {
+            Err(Error::Load(Box::new(self)))
+        }
+    }
+}
+
+/// The name of the counter beside a batch normalisation, which has one `running_mean`.
+fn counter(spec: &ParamSpec) -> Option<String> {
+    let node = spec.name().strip_suffix(".running_mean")?;
+    Some(format!("{node}.num_batches_tracked"))
+}
+
+/// One line a kind; kinds without tensors have none, but for the first.
+impl fmt::Display for LoadReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.loaded == 1 { "" } else { "s" };
+        write!(f, "loaded        {} tensor{plural}", self.loaded)?;
+        let missing = |misfit: &&Misfit| matches!(misfit, Misfit::Missing { .. });
+        let (missing, misshapen): (Vec<_>, Vec<_>) = self.misfits.iter().partition(missing);
+        let missing = missing.into_iter().map(|misfit| misfit.name().to_owned());
+        let misshapen = misshapen.into_iter().map(ToString::to_string);
+        write_kind(f, "missing", &missing.collect::<Vec<_>>())?;
+        write_kind(f, "wrong shape", &misshapen.collect::<Vec<_>>())?;
+        write_kind(f, "unexpected", &self.unexpected)?;
+        write_kind(f, "known unused", &self.known_unused)
+    }
+}
+
+/// The width of a line.
+const COLUMNS: usize = 80;
+
+/// How many there are, as many as fit into the line, and how many more.
+fn write_kind(f: &mut fmt::Formatter<'_>, kind: &str, items: &[String]) -> fmt::Result {
+    let Some((first, rest)) = items.split_first() else {
+        return Ok(());
+    };
+    let more = |count: usize| match count {
+        0 => String::new(),
+        count => format!(", and {count} more"),
+    };
+    let mut line = format!("{kind:<14}{}: ", items.len());
+    let room = COLUMNS.saturating_sub(line.len());
+    let room_with_more = room.saturating_sub(more(rest.len()).len());
+    // The first is there in any case, if only its ends.
+    let mut text = shorten(first, room_with_more);
+    let mut shown = 1;
+    for item in rest {
+        let longer = format!("{text}, {item}");
+        let end = more(items.len() - shown - 1);
+        if longer.chars().count() + end.len() > room {
+            break;
+        }
+        text = longer;
+        shown += 1;
+    }
+    line += &text;
+    line += &more(items.len() - shown);
+    write!(f, "\n{line}")
+}

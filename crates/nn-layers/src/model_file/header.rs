@@ -1,0 +1,272 @@
+//! The header of a `.safetensors` file.
+//!
+//! ```text
+//! u64     length of the header, little-endian
+//! header  {"__metadata__": {"convoxide": "..."},
+//!          "fc.bias": {"dtype": "F32", "shape": [10], "data_offsets": [0, 40]}, ...}
+//! data    all tensors one after the other, in row-major order, little-endian
+//! ```
+//!
+//! Offsets count from the end of the header. The data have neither gaps nor overlaps, and end with
+//! the file.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    io::Write,
+};
+
+use conv_core::checked_len;
+use safetensors::tensor::{Metadata as Container, TensorInfo};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+
+use super::{one_line, tensor};
+use crate::{
+    error::{Error, Result},
+    params::Param,
+};
+
+/// The bytes in front of the header, which hold its length.
+pub(super) const LENGTH_BYTES: usize = 8;
+
+/// The longest header, enough for eighty thousand tensors. Parsed, a header can take many times its
+/// length in memory.
+const LONGEST: u64 = 8 << 20;
+
+/// The longest name of a tensor, in bytes.
+const LONGEST_NAME: usize = 512;
+
+/// The most axes of a tensor.
+const MOST_AXES: usize = 8;
+
+/// The key in the format's own object of texts.
+const KEY: &str = "convoxide";
+
+/// The key of that object.
+const TEXTS: &str = "__metadata__";
+
+/// What a file says about its contents.
+#[derive(Debug)]
+pub(super) struct Header {
+    /// Our metadata, as JSON text.
+    pub(super) metadata: Option<String>,
+    /// The tensors in the order of their data.
+    pub(super) tensors: Vec<(String, TensorInfo)>,
+}
+
+/// The length of the header, from a file's first bytes; it is within the limit and the file.
+pub(super) fn length(start: &[u8], file: u64) -> Result<usize> {
+    let cut = |expected| Error::FileLength {
+        expected,
+        got: file,
+    };
+    let prefix = start.first_chunk::<LENGTH_BYTES>();
+    let prefix = prefix.ok_or_else(|| cut(LENGTH_BYTES as u64))?;
+    let length = u64::from_le_bytes(*prefix);
+    match usize::try_from(length) {
+        Ok(bytes) if length <= LONGEST => {
+            let end = LENGTH_BYTES as u64 + length;
+            if end <= file {
+                Ok(bytes)
+            } else {
+                Err(cut(end))
+            }
+        }
+        _ => Err(Error::HeaderTooLarge {
+            got: length,
+            limit: LONGEST,
+        }),
+    }
+}
+
+impl Header {
+    /// The header of these parameters, their data in the order given.
+    pub(super) fn new(metadata: Option<String>, params: &[(&str, &Param<f32>)]) -> Result<Self> {
+        let mut begin = 0usize;
+        let mut tensors = Vec::with_capacity(params.len());
+        for (name, param) in params {
+            let (dtype, shape) = (tensor::dtype(param.slot), param.value.shape());
+            let bytes = param.value.len().checked_mul(dtype.bitsize() / 8);
+            let end = bytes.and_then(|bytes| begin.checked_add(bytes));
+            let end = end.ok_or_else(|| Error::TensorSize {
+                tensor: (*name).to_owned(),
+                shape: shape.to_vec(),
+                dtype: dtype.to_string(),
+                expected: None,
+                end: begin,
+            })?;
+            let info = TensorInfo {
+                dtype,
+                shape: shape.to_vec(),
+                data_offsets: (begin, end),
+            };
+            tensors.push(((*name).to_owned(), info));
+            begin = end;
+        }
+        let header = Self { metadata, tensors };
+        header.check_tensors()?;
+        Ok(header)
+    }
+
+    /// Reads the JSON text.
+    pub(super) fn parse(text: &[u8]) -> Result<Self> {
+        let damaged = |reason| Error::Header { reason };
+        let text = std::str::from_utf8(text)
+            .map_err(|error| damaged(format!("byte {} is not UTF-8", error.valid_up_to())))?;
+        if !text.starts_with('{') {
+            return Err(damaged("it does not begin with '{'".to_owned()));
+        }
+        let mut header: Self =
+            serde_json::from_str(text).map_err(|error| damaged(one_line(&error)))?;
+        header.tensors.sort_by(|(left_name, left), (name, right)| {
+            let offsets = left.data_offsets.cmp(&right.data_offsets);
+            offsets.then_with(|| left_name.cmp(name))
+        });
+        Ok(header)
+    }
+
+    /// Checks that the header of so many bytes describes a file of `length` bytes.
+    pub(super) fn check(&self, header_bytes: usize, length: u64) -> Result<()> {
+        let data = self.check_tensors()?;
+        let expected = (LENGTH_BYTES as u64)
+            .saturating_add(header_bytes as u64)
+            .saturating_add(data as u64);
+        if expected == length {
+            Ok(())
+        } else {
+            Err(Error::FileLength {
+                expected,
+                got: length,
+            })
+        }
+    }
+
+    /// Checks names, types, shapes and offsets; returns where the data end.
+    fn check_tensors(&self) -> Result<usize> {
+        let mut names = HashSet::with_capacity(self.tensors.len());
+        let mut end = 0;
+        for (name, info) in &self.tensors {
+            check_name(name, names.insert(name))?;
+            let tensor = || name.clone();
+            tensor::check_dtype(name, info.dtype)?;
+            if info.shape.len() > MOST_AXES {
+                return Err(Error::TensorRank {
+                    tensor: tensor(),
+                    got: info.shape.len(),
+                    limit: MOST_AXES,
+                });
+            }
+            let (begin, got) = info.data_offsets;
+            if begin != end {
+                return Err(Error::TensorOffset {
+                    tensor: tensor(),
+                    expected: end,
+                    got: begin,
+                });
+            }
+            let expected = end_of(info);
+            if expected != Some(got) {
+                return Err(Error::TensorSize {
+                    tensor: tensor(),
+                    shape: info.shape.clone(),
+                    dtype: info.dtype.to_string(),
+                    expected,
+                    end: got,
+                });
+            }
+            end = got;
+        }
+        Ok(end)
+    }
+
+    /// Writes length and header, filled up with blanks so that the data are aligned.
+    pub(super) fn write(self, target: &mut impl Write) -> Result<()> {
+        let damaged = |error: &dyn fmt::Display| Error::Header {
+            reason: one_line(&error),
+        };
+        // One entry: a second would be written in any order.
+        let texts = self.metadata.map(|text| [(KEY.to_owned(), text)].into());
+        let container = Container::new(texts, self.tensors).map_err(|error| damaged(&error))?;
+        let mut text = serde_json::to_vec(&container).map_err(|error| damaged(&error))?;
+        text.resize(text.len().next_multiple_of(LENGTH_BYTES), b' ');
+        let length = text.len() as u64;
+        if length > LONGEST {
+            return Err(Error::HeaderTooLarge {
+                got: length,
+                limit: LONGEST,
+            });
+        }
+        let mut write = |bytes: &[u8]| target.write_all(bytes).map_err(Error::io);
+        write(&length.to_le_bytes())?;
+        write(&text)
+    }
+}
+
+/// Where a tensor has to end, by its shape; `None` where that is beyond counting.
+fn end_of(info: &TensorInfo) -> Option<usize> {
+    // What ndarray counts: a size of 0 hides no overflow of the others.
+    let sizes: Vec<usize> = info.shape.iter().copied().filter(|&n| n != 0).collect();
+    let mut elements = checked_len("", "", &sizes).ok()?;
+    if sizes.len() < info.shape.len() {
+        elements = 0;
+    }
+    let bytes = elements.checked_mul(info.dtype.bitsize() / 8)?;
+    info.data_offsets.0.checked_add(bytes)
+}
+
+/// Refuses a name that is there already, and such as would spoil a terminal or a log.
+fn check_name(name: &str, is_new: bool) -> Result<()> {
+    let what = if name.is_empty() {
+        "is empty"
+    } else if name == TEXTS {
+        "is the format's own"
+    } else if name.len() > LONGEST_NAME {
+        "is longer than 512 bytes"
+    } else if name.chars().any(char::is_control) {
+        "has a control character"
+    } else if !is_new {
+        "is there twice"
+    } else {
+        return Ok(());
+    };
+    Err(Error::TensorName {
+        tensor: name.chars().take(64).collect(),
+        what,
+    })
+}
+
+/// Keeps tensors of the same name, which a map would not.
+impl<'de> Deserialize<'de> for Header {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(HeaderVisitor)
+    }
+}
+
+struct HeaderVisitor;
+
+impl<'de> Visitor<'de> for HeaderVisitor {
+    type Value = Header;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of tensors")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
+        let mut header = Header {
+            metadata: None,
+            tensors: Vec::new(),
+        };
+        while let Some(name) = map.next_key::<String>()? {
+            if name == TEXTS {
+                let texts: Option<HashMap<String, String>> = map.next_value()?;
+                header.metadata = texts.and_then(|mut texts| texts.remove(KEY));
+            } else {
+                let info = map.next_value().map_err(|error| {
+                    serde::de::Error::custom(format_args!("tensor {name:?}: {error}"))
+                })?;
+                header.tensors.push((name, info));
+            }
+        }
+        Ok(header)
+    }
+}

@@ -1,0 +1,426 @@
+//! Model files: what is written is read again, and what is not one is an error that says why.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use half::{bf16, f16};
+use ndarray::{ArrayD, IxDyn};
+use nn_layers::{Error, Metadata, ModelFile, Params, Slot};
+use serde_json::json;
+use testkit::{random_array, to_f32};
+
+/// A convolution with its batch normalisation and counter.
+fn model() -> ModelFile {
+    let mut params = Params::new();
+    for (index, (name, slot, shape)) in [
+        ("conv1.weight", Slot::Weight, &[4, 3, 5, 2][..]),
+        ("bn1.weight", Slot::Weight, &[4]),
+        ("bn1.running_mean", Slot::Buffer, &[4]),
+        ("bn1.running_var", Slot::Buffer, &[4]),
+        ("empty", Slot::Weight, &[2, 0]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let value = to_f32(random_array(shape, index as u64).view());
+        params.insert(name, slot, value);
+    }
+    let counter = ArrayD::from_elem(IxDyn(&[]), 1234.0);
+    params.insert("bn1.num_batches_tracked", Slot::Counter, counter);
+    let metadata = Metadata {
+        architecture: "resnet18".into(),
+        config: json!({"layers": [2, 2, 2, 2], "width": 64}),
+        classes: vec!["tench".into(), "chat \"noir\"\n".into(), "猫".into()],
+        preprocessing: json!({"crop": [224, 224], "mean": [0.485, 0.456, 0.406]}),
+    };
+    ModelFile {
+        metadata: Some(metadata),
+        params,
+    }
+}
+
+/// A file with this header and so many bytes of data.
+fn file(header: &str, data: usize) -> Vec<u8> {
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.as_bytes());
+    bytes.extend((0..data).map(|i| i as u8));
+    bytes
+}
+
+/// A file of one tensor of this type.
+fn single(name: &str, dtype: &str, data: &[u8]) -> ModelFile {
+    let header = json!({name: {"dtype": dtype, "shape": [2], "data_offsets": [0, data.len()]}});
+    let mut bytes = file(&header.to_string(), 0);
+    bytes.extend(data);
+    ModelFile::from_bytes(&bytes).unwrap()
+}
+
+fn numbers(model: &ModelFile, name: &str) -> (Slot, Vec<f32>) {
+    let param = model.params.get(name).unwrap();
+    (param.slot, param.value.iter().copied().collect())
+}
+
+#[test]
+fn what_was_saved_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let mut model = model();
+    for _ in 0..2 {
+        model.save(&path).unwrap();
+        assert_eq!(ModelFile::open(&path).unwrap(), model);
+        assert_eq!(std::fs::read(&path).unwrap(), model.to_bytes().unwrap());
+        // And without metadata, over the file that is there.
+        model.metadata = None;
+    }
+    // Nothing but the file is left in the folder.
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    let empty = ModelFile::default();
+    assert_eq!(
+        ModelFile::from_bytes(&empty.to_bytes().unwrap()).unwrap(),
+        empty
+    );
+}
+
+#[test]
+fn the_same_model_has_the_same_bytes() {
+    let model = model();
+    // The same tensors put in in another order, one of them in another memory order.
+    let mut other = ModelFile {
+        metadata: model.metadata.clone(),
+        params: Params::new(),
+    };
+    let mut params: Vec<_> = model.params.iter().collect();
+    params.reverse();
+    for (name, param) in params {
+        let reversed = param.value.t().as_standard_layout().into_owned();
+        other
+            .params
+            .insert(name, param.slot, reversed.reversed_axes());
+    }
+    let weight = &other.params.get("conv1.weight").unwrap().value;
+    assert!(!weight.is_standard_layout());
+    assert_eq!(other.to_bytes().unwrap(), model.to_bytes().unwrap());
+}
+
+#[test]
+fn the_file_is_laid_out_as_the_format_says() {
+    let bytes = model().to_bytes().unwrap();
+    let length = u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
+    assert_eq!(length % 8, 0);
+    let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let metadata = header["__metadata__"].as_object().unwrap();
+    assert_eq!(metadata.keys().collect::<Vec<_>>(), ["convoxide"]);
+    let text = metadata["convoxide"].as_str().unwrap();
+    let read: Metadata = serde_json::from_str(text).unwrap();
+    assert_eq!(Some(read), model().metadata);
+
+    let counter = &header["bn1.num_batches_tracked"];
+    assert_eq!(
+        counter,
+        &json!({"dtype": "I64", "shape": [], "data_offsets": [0, 8]})
+    );
+    assert_eq!(bytes[8 + length..][..8], 1234i64.to_le_bytes());
+    let weight = &header["conv1.weight"];
+    assert_eq!(weight["dtype"], "F32");
+    assert_eq!(weight["shape"], json!([4, 3, 5, 2]));
+    let begin = weight["data_offsets"][0].as_u64().unwrap() as usize;
+    let model = model();
+    let first = model
+        .params
+        .get("conv1.weight")
+        .unwrap()
+        .value
+        .first()
+        .unwrap()
+        .to_le_bytes();
+    assert_eq!(bytes[8 + length + begin..][..4], first);
+}
+
+#[test]
+fn numbers_of_every_type_are_read() {
+    let cat = |pair: [&[u8]; 2]| pair.concat();
+    let [a, b] = [1.5f32, -0.0];
+    let model = single("w", "F32", &cat([&a.to_le_bytes(), &b.to_le_bytes()]));
+    assert_eq!(numbers(&model, "w"), (Slot::Weight, vec![1.5, -0.0]));
+
+    // Two halves that bfloat16 has not, and the smallest: all of them have an f32.
+    let [a, b] = [f16::from_f32(1.000_976_6), f16::from_bits(1)];
+    let model = single("w", "F16", &cat([&a.to_le_bytes(), &b.to_le_bytes()]));
+    let expected = vec![1.000_976_6, 2f32.powi(-24)];
+    assert_eq!(numbers(&model, "w"), (Slot::Weight, expected));
+
+    let [a, b] = [bf16::from_f32(1e38), bf16::from_f32(-1.0)];
+    let model = single("w", "BF16", &cat([&a.to_le_bytes(), &b.to_le_bytes()]));
+    let (_, got) = numbers(&model, "w");
+    // Eight bits of mantissa.
+    assert!((got[0] - 1e38).abs() <= 1e38 / 256.0 && got[1] == -1.0);
+
+    let [a, b] = [0.1f64, f64::NEG_INFINITY];
+    let model = single("w", "F64", &cat([&a.to_le_bytes(), &b.to_le_bytes()]));
+    assert_eq!(
+        numbers(&model, "w"),
+        (Slot::Weight, vec![0.1, f32::NEG_INFINITY])
+    );
+
+    for (dtype, data, expected) in [
+        (
+            "I64",
+            cat([&7i64.to_le_bytes(), &(-1i64).to_le_bytes()]),
+            [7.0, -1.0],
+        ),
+        (
+            "I32",
+            cat([&7i32.to_le_bytes(), &(-1i32).to_le_bytes()]),
+            [7.0, -1.0],
+        ),
+        (
+            "I16",
+            cat([&7i16.to_le_bytes(), &(-1i16).to_le_bytes()]),
+            [7.0, -1.0],
+        ),
+        (
+            "I8",
+            cat([&7i8.to_le_bytes(), &(-1i8).to_le_bytes()]),
+            [7.0, -1.0],
+        ),
+        (
+            "U64",
+            cat([&7u64.to_le_bytes(), &1u64.to_le_bytes()]),
+            [7.0, 1.0],
+        ),
+        (
+            "U32",
+            cat([&7u32.to_le_bytes(), &1u32.to_le_bytes()]),
+            [7.0, 1.0],
+        ),
+        (
+            "U16",
+            cat([&7u16.to_le_bytes(), &1u16.to_le_bytes()]),
+            [7.0, 1.0],
+        ),
+        ("U8", vec![7, 1], [7.0, 1.0]),
+    ] {
+        let model = single("steps", dtype, &data);
+        let expected = (Slot::Counter, expected.to_vec());
+        assert_eq!(numbers(&model, "steps"), expected, "{dtype}");
+    }
+}
+
+#[test]
+fn names_tell_buffers_and_counters() {
+    let data = [1.0f32.to_le_bytes(), 2.0f32.to_le_bytes()].concat();
+    for (name, slot) in [
+        ("bn.running_mean", Slot::Buffer),
+        ("running_var", Slot::Buffer),
+        ("bn.num_batches_tracked", Slot::Counter),
+        ("bn.running_meaning", Slot::Weight),
+        ("running_mean.weight", Slot::Weight),
+    ] {
+        let model = single(name, "F32", &data);
+        assert_eq!(numbers(&model, name), (slot, vec![1.0, 2.0]), "{name}");
+    }
+}
+
+#[test]
+fn a_file_of_another_program_has_no_metadata() {
+    for header in [
+        r#"{}"#,
+        r#"{"__metadata__": null}"#,
+        r#"{"__metadata__": {"format": "pt"}}"#,
+        "{}      ",
+    ] {
+        let model = ModelFile::from_bytes(&file(header, 0)).unwrap();
+        assert_eq!(model, ModelFile::default(), "{header}");
+    }
+}
+
+#[test]
+fn tensors_may_lie_in_any_order() {
+    let header = r#"{"b": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]},
+                     "none": {"dtype": "F32", "shape": [0], "data_offsets": [4, 4]},
+                     "a": {"dtype": "F32", "shape": [], "data_offsets": [0, 4]}}"#;
+    let mut bytes = file(header, 0);
+    bytes.extend([1.0f32.to_le_bytes(), 2.0f32.to_le_bytes()].concat());
+    let model = ModelFile::from_bytes(&bytes).unwrap();
+    assert_eq!(numbers(&model, "a").1, [1.0]);
+    assert_eq!(numbers(&model, "b").1, [2.0]);
+    assert_eq!(numbers(&model, "none").1, [0.0; 0]);
+}
+
+#[test]
+fn metadata_that_is_not_understood_says_so() {
+    let deep = format!(
+        r#"{{"architecture": "a", "config": {}"#,
+        "[".repeat(100_000)
+    );
+    for (text, part) in [
+        (r#"{"architecture": "a", "quantised": true}"#, "quantised"),
+        (r#"{"classes": []}"#, "architecture"),
+        (r#"{"architecture": 3}"#, "expected a string"),
+        (r#"{"architecture": "a", "architecture": "b"}"#, "duplicate"),
+        ("resnet18", "expected value"),
+        (&deep, "recursion limit"),
+    ] {
+        let header = json!({"__metadata__": {"convoxide": text}}).to_string();
+        let error = ModelFile::from_bytes(&file(&header, 0)).unwrap_err();
+        let line = error.to_string();
+        assert!(matches!(error, Error::Metadata { .. }), "{line}");
+        assert!(
+            line.contains(part) && line.contains("newer version"),
+            "{line}"
+        );
+        assert_eq!(line.lines().count(), 1);
+    }
+    // What may be left out.
+    let header = json!({"__metadata__": {"convoxide": r#"{"architecture": "a"}"#}}).to_string();
+    let model = ModelFile::from_bytes(&file(&header, 0)).unwrap();
+    let expected = Metadata {
+        architecture: "a".into(),
+        ..Metadata::default()
+    };
+    assert_eq!(model.metadata, Some(expected));
+}
+
+#[test]
+fn nothing_is_written_that_could_not_be_read() {
+    let with = |name: &str, slot, value: ArrayD<f32>| {
+        let mut model = ModelFile::default();
+        model.params.insert(name, slot, value);
+        model.to_bytes().unwrap_err()
+    };
+    let number = |number| ArrayD::from_elem(IxDyn(&[]), number);
+    for value in [0.5, f32::NAN, f32::INFINITY, 1e30] {
+        let error = with("n", Slot::Counter, number(value));
+        assert!(
+            matches!(error, Error::TensorValue { index: 0, .. }),
+            "{error}"
+        );
+    }
+    for name in ["", "__metadata__", "a\nb", &"x".repeat(513)] {
+        let error = with(name, Slot::Weight, number(0.0));
+        assert!(matches!(error, Error::TensorName { .. }), "{error}");
+    }
+    let error = with("w", Slot::Weight, ArrayD::zeros(vec![1; 9]));
+    assert!(matches!(error, Error::TensorRank { got: 9, .. }), "{error}");
+    // A counter with a statistic's name would come back as one.
+    let error = with("running_mean", Slot::Counter, number(0.0));
+    assert!(matches!(error, Error::TensorType { .. }), "{error}");
+
+    let mut deep = json!(0);
+    for _ in 0..200 {
+        deep = json!([deep]);
+    }
+    let metadata = |config, classes| {
+        let model = ModelFile {
+            metadata: Some(Metadata {
+                config,
+                classes,
+                ..Metadata::default()
+            }),
+            params: Params::new(),
+        };
+        model.to_bytes().unwrap_err()
+    };
+    let error = metadata(deep, vec![]);
+    assert!(matches!(error, Error::Metadata { .. }), "{error}");
+    let error = metadata(json!(0), vec!["x".repeat(9 << 20)]);
+    assert!(matches!(error, Error::HeaderTooLarge { .. }), "{error}");
+}
+
+#[test]
+fn a_save_that_fails_leaves_the_old_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let good = model();
+    good.save(&path).unwrap();
+
+    // The writing fails behind the first tensors, for one that is no counter.
+    let mut bad = model();
+    bad.params
+        .insert("z", Slot::Counter, ArrayD::from_elem(IxDyn(&[]), 0.5));
+    let error = bad.save(&path).unwrap_err();
+    match &error {
+        Error::File { path: named, error } => {
+            assert_eq!(named, &path);
+            assert!(matches!(**error, Error::TensorValue { .. }), "{error}");
+        }
+        other => panic!("{other}"),
+    }
+    assert_eq!(ModelFile::open(&path).unwrap(), good);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+
+    let missing = folder.path().join("missing").join("model.safetensors");
+    match good.save(&missing).unwrap_err() {
+        Error::File { error, .. } => assert!(
+            matches!(
+                &*error,
+                Error::Io {
+                    kind: std::io::ErrorKind::NotFound,
+                    ..
+                }
+            ),
+            "{error}"
+        ),
+        other => panic!("{other}"),
+    }
+    for save in [good.save(folder.path()), good.save("/dev/null")] {
+        match save {
+            Err(Error::File { error, .. }) => assert_eq!(*error, Error::NotAFile),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Tests often run as root, who may write anywhere; then there is nothing to see.
+#[cfg(unix)]
+#[test]
+fn a_folder_that_may_not_be_written_keeps_its_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    model().save(&path).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let permit = |mode| {
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(folder.path(), mode).unwrap();
+    };
+    permit(0o500);
+    let may_write = tempfile::tempfile_in(folder.path()).is_ok();
+    let result = ModelFile::default().save(&path);
+    permit(0o700);
+    if may_write {
+        println!("skipped: this user may write to a read-only folder");
+        return;
+    }
+    match result {
+        Err(Error::File { error, .. }) => assert!(
+            matches!(
+                &*error,
+                Error::Io {
+                    kind: std::io::ErrorKind::PermissionDenied,
+                    ..
+                }
+            ),
+            "{error}"
+        ),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_saved_file_is_for_whom_the_umask_lets_in() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let mode = |name: &str| {
+        let path = folder.path().join(name);
+        std::fs::metadata(path).unwrap().permissions().mode()
+    };
+    std::fs::write(folder.path().join("any"), "").unwrap();
+    model().save(folder.path().join("model")).unwrap();
+    assert_eq!(mode("model"), mode("any"));
+}

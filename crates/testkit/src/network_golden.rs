@@ -1,0 +1,124 @@
+//! What torchvision computes with a known network, and whether ours computes the same.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use ndarray::{ArrayD, IxDyn};
+use nn_layers::{Graph, Op, Shape, Summary, random_params};
+use serde::Deserialize;
+
+use crate::executors::Executor;
+use crate::random::{random_array, to_f32};
+
+/// The seed of the parameters in `formula.py`.
+const SEED: u64 = 1;
+
+/// A golden file of `goldens/models.py`: parameters by the formula that it shares with
+/// [`random_params`], so that only results are kept.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkGolden {
+    /// The model's name in that script.
+    pub model: String,
+    /// Numbers that are learnt, auxiliary heads included.
+    pub parameters: u64,
+    /// Entries of torchvision's state dict, auxiliary heads and counters included.
+    pub names: usize,
+    /// Of each layer in evaluation, by its name, for one picture of the usual size.
+    pub multiply_adds: BTreeMap<String, u64>,
+    cases: Vec<Case>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    batch: usize,
+    size: [usize; 2],
+    seed: u64,
+    /// Of the classes, each so-many-th is kept.
+    every: usize,
+    /// The largest logit in magnitude, of all.
+    largest: f64,
+    logits: Vec<f64>,
+}
+
+impl NetworkGolden {
+    /// Reads a file.
+    ///
+    /// # Panics
+    ///
+    /// Where it cannot be read or is not such a file.
+    #[must_use]
+    #[track_caller]
+    #[expect(clippy::panic, reason = "fails the test that calls it")]
+    pub fn open(path: impl AsRef<Path>) -> Self {
+        let path = path.as_ref();
+        let text = fs::read_to_string(path).map_err(|error| error.to_string());
+        text.and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string()))
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// Asserts that the graph that `graph` makes for a picture size has the multiply-adds of every
+    /// layer, and that its logits by `executor` are within `1e-4` of the largest logit.
+    ///
+    /// # Panics
+    ///
+    /// Where one of them differs.
+    #[track_caller]
+    #[expect(clippy::expect_used, reason = "fails the test that calls it")]
+    pub fn check(&self, graph: impl Fn([usize; 2]) -> Graph, executor: Executor<'_>) {
+        let usual = self.cases.first().expect("a golden file with cases").size;
+        self.check_multiply_adds(&graph(usual), usual);
+        for case in &self.cases {
+            let (graph, input) = (graph(case.size), case.input());
+            let params = random_params(&graph, SEED);
+            let logits = executor(&graph, params, &[Shape::from(input.shape())])(&[input]);
+            let classes = logits[0].shape()[1];
+            let got = logits[0].rows().into_iter();
+            let got = got.flat_map(|row| row.to_vec().into_iter().step_by(case.every));
+            let got: Vec<f32> = got.collect();
+            let what = format!("{}, batch {}, {:?}", self.model, case.batch, case.size);
+            assert_eq!(got.len(), case.logits.len(), "{what}: {classes} classes");
+            let worst = got
+                .iter()
+                .zip(&case.logits)
+                .map(|(&got, expected)| (f64::from(got) - expected).abs())
+                .fold(0.0, f64::max);
+            assert!(
+                worst <= 1e-4 * case.largest,
+                "{what}: off by {worst:e} where the largest logit is {}",
+                case.largest
+            );
+        }
+    }
+
+    #[track_caller]
+    #[expect(clippy::expect_used, reason = "fails the test that calls it")]
+    fn check_multiply_adds(&self, graph: &Graph, [h, w]: [usize; 2]) {
+        let input = &graph.nodes()[graph.inputs()[0].index()];
+        let shape = Shape::from([1, input.shape()[1], h, w]);
+        let summary = Summary::new(graph, &[shape]).expect("the usual size");
+        let counted: BTreeMap<String, u64> = graph
+            .nodes()
+            .iter()
+            .zip(&summary.rows)
+            .filter(|(node, _)| matches!(node.op(), Op::Conv2d(_) | Op::Linear(_)))
+            .map(|(node, row)| (node.name().to_owned(), row.multiply_adds))
+            .collect();
+        assert_eq!(counted, self.multiply_adds, "{}", self.model);
+    }
+}
+
+impl Case {
+    /// Noise around a tint of each picture and channel, as `pictures` of `formula.py`.
+    fn input(&self) -> ArrayD<f32> {
+        let [h, w] = self.size;
+        let noise = random_array(&[self.batch, 3, h, w], self.seed);
+        let tint = random_array(&[self.batch, 3, 1, 1], self.seed + 1);
+        let sum = (noise + tint) / 2.0;
+        to_f32(sum.view())
+            .into_shape_with_order(IxDyn(&[self.batch, 3, h, w]))
+            .unwrap_or_default()
+    }
+}
