@@ -355,12 +355,14 @@ fn nan_and_infinity_pass_through_activations_and_pools() {
     }
 }
 
+/// An operation on the blocked layout.
+type Write<'a> = Box<dyn Fn(View<'_>, ViewMut<'_>) -> conv_core::Result<()> + 'a>;
+
 /// A lane past the last channel meets zero weights, but zero times a stale infinity is no zero.
 #[test]
 fn lanes_past_the_last_channel_are_zeros_whatever_memory_held() {
     let input = testkit::random_array(&[2, 12, 3, 5], 1);
     let input: Array4<f32> = to_f32(input.view()).into_dimensionality().unwrap();
-    type Write<'a> = Box<dyn Fn(View<'_>, ViewMut<'_>) -> conv_core::Result<()> + 'a>;
     for isa in Isa::available() {
         let cases: [(usize, Write<'_>); 5] = [
             (12, Box::new(blocked::softmax)),

@@ -1,20 +1,19 @@
 //! `convoxide bench`: how fast a network runs.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::builder::RangedU64ValueParser;
 use engine::{Options, Plan, Profile, Session};
 use ndarray::{ArrayD, ArrayViewD, IxDyn};
-use nn_layers::{Infer, Outputs, Shape, Summary, random_params};
+use nn_layers::{Infer, Outputs, Shape, Summary};
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::Error;
 use crate::memory::peak_rss_mib;
-use crate::model;
+use crate::model::Source;
 use crate::output::{self, one_line};
 use crate::summary::MAX_BATCH;
 
@@ -28,12 +27,8 @@ use crate::summary::MAX_BATCH;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
-    /// The network: a darknet cfg file
-    #[arg(value_name = "M")]
-    model: PathBuf,
-    /// Its weights [default: random numbers]
-    #[arg(long, value_name = "FILE")]
-    weights: Option<PathBuf>,
+    #[command(flatten)]
+    source: Source,
     /// Pictures at a time
     #[arg(
         long, value_name = "N", default_value_t = 1,
@@ -85,22 +80,14 @@ struct Report {
 ///
 /// Those of the model's files, and a batch for which there is no memory.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
-    let network = model::network(&args.model)?;
-    let in_file = |error: engine::Error| model::in_file(&args.model, error);
-    let params = match &args.weights {
-        Some(path) => model::weights(path, &network)?.params,
-        None => {
-            if !context.quiet {
-                output::complain(&"no --weights given: the weights are random numbers");
-            }
-            random_params(network.graph(), SEED)
-        }
-    };
-    let [channels, height, width] = network.input();
+    let mut model = args.source.load()?;
+    let in_file = |error: engine::Error| args.source.fault(error);
+    let params = model.take_params(context);
+    let [channels, height, width] = model.input;
     let shape = Shape::from([args.batch, channels, height, width]);
-    let summary = Summary::new(network.graph(), std::slice::from_ref(&shape))
+    let summary = Summary::new(&model.graph, std::slice::from_ref(&shape))
         .map_err(|error| in_file(error.into()))?;
-    let plan = Plan::compile(network.graph(), params, &Options::default()).map_err(in_file)?;
+    let plan = Plan::compile(&model.graph, params, &Options::default()).map_err(in_file)?;
     let mut session = plan
         .session(std::slice::from_ref(&shape))
         .map_err(in_file)?;
@@ -123,7 +110,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     };
 
     let report = Report {
-        model: args.model.to_string_lossy().into_owned(),
+        model: args.source.model.to_string_lossy().into_owned(),
         batch: args.batch,
         threads: context.threads,
         runs: times.len(),

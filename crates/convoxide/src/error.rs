@@ -24,12 +24,36 @@ pub(crate) enum Error {
     Drawing(#[from] image_data::Error),
 
     /// A model's name that is neither a file nor an architecture.
-    #[error(
-        "{name}: no such file, and no architecture of this name is built in; give a darknet cfg"
-    )]
+    #[error("{name}: no such file, and no architecture of this name; there are {known}")]
     UnknownModel {
         /// What was given.
         name: String,
+        /// The names that there are.
+        known: String,
+    },
+
+    /// A network that is not what it should be, or an input that it does not take.
+    #[error("{}: {error}", path.display())]
+    Network {
+        /// The model as it was given.
+        path: PathBuf,
+        /// What is wrong.
+        error: crate::architectures::Reason,
+    },
+
+    /// A model file, or weights that do not fit.
+    #[error(transparent)]
+    ModelFile(#[from] nn_layers::Error),
+
+    /// A file of tensors.
+    #[error(transparent)]
+    Tensor(#[from] crate::npy::Error),
+
+    /// PyTorch's own format.
+    #[error("{}: PyTorch's own format is not read yet; save with safetensors", path.display())]
+    Pickle {
+        /// The file.
+        path: PathBuf,
     },
 
     /// A file that the demo needs.

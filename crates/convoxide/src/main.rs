@@ -4,6 +4,7 @@
 //! error.
 #![forbid(unsafe_code)]
 
+mod architectures;
 mod bench;
 mod cache;
 mod context;
@@ -11,12 +12,15 @@ mod demo;
 mod detect;
 mod drawings;
 mod error;
+mod export;
 mod memory;
 mod model;
+mod npy;
 mod output;
 mod pictures;
 mod progress;
 mod report;
+mod run;
 mod summary;
 
 use std::process::ExitCode;
@@ -43,6 +47,8 @@ enum Command {
     Detect(detect::Args),
     Summary(summary::Args),
     Bench(bench::Args),
+    Run(run::Args),
+    Export(export::Args),
 }
 
 /// Exits with 0, with 1 where something failed, or with 2 where the arguments are wrong.
@@ -71,6 +77,8 @@ fn run(command: Command, context: &Context) -> Result<ExitCode, Error> {
         Command::Detect(args) => detect::run(args, context),
         Command::Summary(args) => summary::run(&args, context),
         Command::Bench(args) => bench::run(&args, context),
+        Command::Run(args) => run::run(&args, context),
+        Command::Export(args) => export::run(&args, context),
     })
 }
 

@@ -1,6 +1,5 @@
 //! `convoxide summary`: what a network consists of and what it costs.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::RangedU64ValueParser;
@@ -10,18 +9,14 @@ use yolo_detect::WeightsHeader;
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::model;
+use crate::model::Source;
 use crate::output::{self, one_line};
 
 /// Show a network's layers, shapes, parameters, multiply-adds and memory
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The network: a darknet cfg file
-    #[arg(value_name = "M")]
-    model: PathBuf,
-    /// Read these weights too, and show what their header says
-    #[arg(long, value_name = "FILE")]
-    weights: Option<PathBuf>,
+    #[command(flatten)]
+    source: Source,
     /// Another size of the picture, such as 416 or 320x608
     #[arg(long, value_name = "HxW", value_parser = size)]
     size: Option<[usize; 2]>,
@@ -88,18 +83,15 @@ impl From<WeightsHeader> for Header {
 ///
 /// Those of the model's files, and sizes that the network cannot take.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
-    let network = model::network(&args.model)?;
-    let weights = match &args.weights {
-        Some(path) => Some(Header::from(model::weights(path, &network)?.header)),
-        None => None,
-    };
-    let [channels, height, width] = network.input();
+    let network = args.source.load()?;
+    let weights = network.header.map(Header::from);
+    let [channels, height, width] = network.input;
     let [height, width] = args.size.unwrap_or([height, width]);
     let input = Shape::from([args.batch, channels, height, width]);
-    let summary = Summary::new(network.graph(), std::slice::from_ref(&input))
-        .map_err(|error| model::in_file(&args.model, error.into()))?;
+    let summary = Summary::new(&network.graph, std::slice::from_ref(&input))
+        .map_err(|error| args.source.fault(error))?;
 
-    let model = args.model.to_string_lossy().into_owned();
+    let model = args.source.model.to_string_lossy().into_owned();
     if context.json {
         let report = Report {
             model,

@@ -10,6 +10,8 @@
 #[path = "cli/common.rs"]
 mod common;
 
+#[path = "cli/architectures.rs"]
+mod architectures;
 #[path = "cli/arguments.rs"]
 mod arguments;
 #[path = "cli/bench.rs"]

@@ -1,4 +1,4 @@
-//! GoogLeNet and Inception-v3 against torchvision: names, sizes, multiply-adds, logits.
+//! `GoogLeNet` and Inception-v3 against torchvision: names, sizes, multiply-adds, logits.
 //!
 //! The golden files are those of `crates/testkit/goldens/models.py`.
 
@@ -32,7 +32,7 @@ fn check_all_params(golden: &NetworkGolden, training: &Graph, fresh: &Params<f32
     let learnt = training
         .param_specs()
         .filter(|spec| spec.slot() == Slot::Weight);
-    let parameters: usize = learnt.map(|spec| spec.elements()).sum();
+    let parameters: usize = learnt.map(nn_layers::ParamSpec::elements).sum();
     assert_eq!(parameters as u64, golden.parameters, "{}", golden.model);
     // What a fresh model saves is all that torchvision's state dict has.
     assert_eq!(fresh.len(), golden.names, "{}", golden.model);

@@ -2,10 +2,14 @@
 //!
 //! A [`Graph`] says which operations there are, in what order, and which parameters they ask for by
 //! name. It holds no numbers and fixes neither batch nor picture size. Everything else reads it:
-//! shape inference ([`Graph::infer`]), the cost ([`Summary`]), surgery ([`Graph::with_outputs`],
-//! [`Graph::isolate`], [`Graph::subgraph`]) and the executors ([`Plain`], and whatever else
-//! implements [`Infer`]). [`Op`] lists the operations with their formulas, [`Params`] holds tensors
-//! by the names that checkpoints give them.
+//! shape inference ([`Graph::infer`]), the cost ([`Summary`]), the drawing ([`Graph::mermaid`]),
+//! surgery ([`Graph::with_outputs`], [`Graph::replace`], [`Graph::isolate`], [`Graph::subgraph`])
+//! and the executors ([`Plain`], and whatever else implements [`Infer`]). [`Op`] lists the
+//! operations with their formulas, [`Params`] holds tensors by the names that checkpoints give
+//! them.
+//!
+//! Parameters come from [`initialise`], which starts a training, or from a [`ModelFile`], the
+//! `.safetensors` that PyTorch reads and writes too; [`LoadReport`] says how they fit the graph.
 //!
 //! ```
 //! use ndarray::ArrayD;
@@ -28,7 +32,7 @@
 //!
 //! Axes are `[n, c, h, w]` for feature maps and `[n, f]` for vectors, weights are OIHW, paddings
 //! `[top, left, bottom, right]`. A convolution is a cross-correlation here: the kernel is not
-//! flipped. This crate knows no pictures and no files.
+//! flipped. This crate knows no pictures, and no file but its own model file.
 
 #![forbid(unsafe_code)]
 
@@ -40,6 +44,7 @@ mod infer;
 mod init;
 mod liveness;
 mod load_report;
+mod mermaid;
 mod model_file;
 mod op;
 mod params;

@@ -187,6 +187,53 @@ fn concat_slice_flatten_and_add() {
 }
 
 #[test]
+fn pad_channels_puts_zeros_around_the_channels() {
+    let pad = |before, after| Op::PadChannels { before, after };
+    // Two pictures of two channels; -0 and NaN are copied, not multiplied with anything.
+    let x = tensor([2, 2, 1, 1], &[1.0, -0.0, 3.0, f64::NAN]);
+    let y = eval(pad(1, 2), &x);
+    assert_eq!(y.shape(), [2, 5, 1, 1]);
+    let bits: Vec<u64> = y.iter().map(|x| x.to_bits()).collect();
+    let expected = [[0.0, 1.0, -0.0, 0.0, 0.0], [0.0, 3.0, f64::NAN, 0.0, 0.0]];
+    let expected: Vec<u64> = expected
+        .iter()
+        .flatten()
+        .map(|x: &f64| x.to_bits())
+        .collect();
+    assert_eq!(bits, expected);
+
+    // Planes stay whole, vectors have their channels on axis 1 too, and 0 is the identity.
+    let x = count([1, 1, 2, 3]);
+    let y = eval(pad(1, 0), &x);
+    let planes = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0];
+    assert_eq!(y, tensor([1, 2, 2, 3], &planes));
+    let y = eval(pad(0, 2), &count([2, 1]));
+    assert_eq!(y, tensor([2, 3], &[0.0, 0.0, 0.0, 1.0, 0.0, 0.0]));
+    let x = random_array(&[2, 3, 4, 5], 1);
+    assert_eq!(eval(pad(0, 0), &x), x);
+}
+
+#[test]
+fn pad_channels_is_undone_by_slice_and_is_a_concat_with_zeros() {
+    let (before, after) = (3, 2);
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", [1, 4, 5, 3]).unwrap();
+    let zeros = b.input("zeros", [1, before, 5, 3]).unwrap();
+    let padded = b.pad_channels("padded", x, [before, after]).unwrap();
+    let back = b.slice("back", padded, before, 4).unwrap();
+    let short = b.slice("short", zeros, 0, after).unwrap();
+    let joined = b.concat("joined", &[zeros, x, short]).unwrap();
+    let graph = b.finish(&[padded, back, joined]).unwrap();
+    let plain = Plain::new(&graph, Params::new()).unwrap();
+    // Another size than the nominal one.
+    let x = random_array(&[2, 4, 2, 7], 1);
+    let zeros = ArrayD::zeros(vec![2, before, 2, 7]);
+    let outputs = plain.run(&[x.view(), zeros.view()]).unwrap();
+    assert_eq!(outputs[1], x);
+    assert_eq!(outputs[0], outputs[2]);
+}
+
+#[test]
 fn flatten_is_in_the_order_c_h_w_whatever_the_memory_order() {
     let x = count([2, 3, 2, 2]);
     assert_eq!(eval(Op::Flatten, &x), count([2, 12]));

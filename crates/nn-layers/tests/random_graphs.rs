@@ -129,6 +129,6 @@ fn the_recipes_use_every_operation() {
             *used.entry(node.op().kind()).or_default() += 1;
         }
     }
-    assert_eq!(used.len(), 21, "{used:?}");
+    assert_eq!(used.len(), 22, "{used:?}");
     assert!(used.values().all(|&times| times >= 15), "{used:?}");
 }

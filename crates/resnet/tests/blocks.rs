@@ -263,7 +263,7 @@ fn block_of(order: Order, shortcut: Shortcut) -> Graph {
 }
 
 fn names(graph: &Graph) -> Vec<&str> {
-    graph.nodes().iter().map(|node| node.name()).collect()
+    graph.nodes().iter().map(nn_layers::Node::name).collect()
 }
 
 #[test]

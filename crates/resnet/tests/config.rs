@@ -412,7 +412,7 @@ proptest! {
         let text = serde_json::to_string(&network).unwrap();
         prop_assert_eq!(&serde_json::from_str::<ResNet>(&text).unwrap(), &network);
         if let Ok(graph) = network.graph(size) {
-            let parameters: usize = graph.param_specs().map(|spec| spec.elements()).sum();
+            let parameters: usize = graph.param_specs().map(nn_layers::ParamSpec::elements).sum();
             prop_assert!(parameters <= ResNet::MAX_PARAMETERS);
             let input = Shape::from([2, network.in_channels, 1, 3]);
             let shapes = graph.infer(&[input]).unwrap();

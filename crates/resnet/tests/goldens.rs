@@ -35,7 +35,7 @@ fn check(name: &str, model: &ResNet) {
     let learnt = graph
         .param_specs()
         .filter(|spec| spec.slot() == Slot::Weight);
-    let parameters: usize = learnt.map(|spec| spec.elements()).sum();
+    let parameters: usize = learnt.map(nn_layers::ParamSpec::elements).sum();
     assert_eq!(parameters as u64, golden.parameters, "{name}");
     // What a fresh model saves is all that torchvision's state dict has.
     assert_eq!(model.init(1).unwrap().len(), golden.names, "{name}");

@@ -104,7 +104,7 @@ fn learnt(graph: &Graph) -> usize {
     let weights = graph
         .param_specs()
         .filter(|spec| spec.slot() == Slot::Weight);
-    weights.map(|spec| spec.elements()).sum()
+    weights.map(nn_layers::ParamSpec::elements).sum()
 }
 
 #[test]

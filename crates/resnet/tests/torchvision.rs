@@ -6,7 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
-use nn_layers::{Graph, Op, Shape, Summary};
+use nn_layers::{Graph, Op, ParamSpec, Shape, Summary};
 use resnet::{Block, Error, ResNet};
 
 /// Name, learnt numbers, running statistics, 10^9 multiply-adds at 224x224: of torchvision 0.29,
@@ -44,7 +44,7 @@ fn the_counts_are_torchvisions() {
 #[test]
 fn the_first_parameters_are_named_as_torchvisions() {
     let graph = ResNet::resnet50().graph([224, 224]).unwrap();
-    let names: Vec<&str> = graph.param_specs().map(|spec| spec.name()).collect();
+    let names: Vec<&str> = graph.param_specs().map(ParamSpec::name).collect();
     let expected = [
         "conv1.weight",
         "bn1.weight",

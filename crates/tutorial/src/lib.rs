@@ -6,6 +6,8 @@
 //! [four]: pooling
 //! [five]: sharing_and_sparsity
 //! [six]: detection
+//! [seven]: residual_blocks
+//! [eight]: inception_modules
 #![doc = include_str!("../../../docs/tutorial/README.md")]
 #![forbid(unsafe_code)]
 #![allow(
@@ -49,8 +51,22 @@ pub mod sharing_and_sparsity {}
 /// [`Anchor`]: yolo_detect::Anchor
 /// [`Detector`]: yolo_detect::Detector
 /// [`Letterbox`]: image_data::Letterbox
+/// [next]: crate::residual_blocks
 #[doc = include_str!("../../../docs/tutorial/6-detection.md")]
 pub mod detection {}
+
+/// [`basic_block`]: resnet::basic_block
+/// [`bottleneck`]: resnet::bottleneck
+/// [`ResNet`]: resnet::ResNet
+/// [next]: crate::inception_modules
+#[doc = include_str!("../../../docs/tutorial/7-residual-blocks.md")]
+pub mod residual_blocks {}
+
+/// [`InceptionModule`]: inception::InceptionModule
+/// [`GoogLeNet`]: inception::GoogLeNet
+/// [`Summary`]: nn_layers::Summary
+#[doc = include_str!("../../../docs/tutorial/8-inception.md")]
+pub mod inception_modules {}
 
 /// The READMEs whose examples no crate of their own compiles.
 #[cfg(doctest)]

@@ -138,12 +138,12 @@ fn what_is_neither_file_nor_architecture_is_an_error() {
     for command in ["summary", "bench"] {
         let output = fixture
             .command()
-            .args([command, "resnet18"])
+            .args([command, "resnet19"])
             .output()
             .unwrap();
         assert_one_line(
             &output,
-            "resnet18: no such file, and no architecture of this name",
+            "resnet19: no such file, and no architecture of this name",
         );
     }
     let output = fixture

@@ -1,0 +1,70 @@
+//! `convoxide run`: raw tensors through a network.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use engine::{Options, Plan};
+use nn_layers::{Infer, Outputs, Shape};
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::model::Source;
+use crate::npy;
+
+/// Run a network on a raw tensor, without preprocessing
+///
+/// The input is a .npy file of float32, [n, c, h, w] at any size that the network
+/// takes. The output is a .npy file where the network has one output, and a .npz
+/// with one entry an output, by its node's name, where the file's name ends so.
+/// Of a darknet cfg these are the tensors that enter its region or yolo layers.
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    source: Source,
+    /// Tensor to read
+    #[arg(long, value_name = "X.npy")]
+    input: PathBuf,
+    /// File to write
+    #[arg(long, value_name = "Y.npy")]
+    output: PathBuf,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// Those of the files, and an input that the network does not take.
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
+    let source = &args.source;
+    let mut model = source.load()?;
+    let params = model.take_params(context);
+    let names: Vec<&str> = (model.graph.outputs().iter())
+        .filter_map(|&id| model.graph.node(id).map(nn_layers::Node::name))
+        .collect();
+    let archive = args.output.extension().is_some_and(|end| end == "npz");
+    if names.len() != 1 && !archive {
+        let names = names.join(", ");
+        return Err(source.fault(format!(
+            "there are several outputs ({names}): give --output a name that ends in .npz"
+        )));
+    }
+    let input = npy::read(&args.input)?;
+    let shape = Shape::from(input.shape().to_vec());
+    let compile = || {
+        let plan = Plan::compile(&model.graph, params, &Options::default())?;
+        let mut session = plan.session(std::slice::from_ref(&shape))?;
+        let mut outputs = Outputs::new();
+        session.run(&[input.view()], &mut outputs)?;
+        Ok::<_, engine::Error>(outputs.tensors)
+    };
+    let tensors = compile().map_err(|error| source.fault(error))?;
+    match &tensors[..] {
+        [tensor] if !archive => npy::write(&args.output, tensor)?,
+        tensors => {
+            let named: Vec<_> = names.into_iter().zip(tensors).collect();
+            npy::write_npz(&args.output, &named)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

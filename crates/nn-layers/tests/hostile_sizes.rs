@@ -1,0 +1,134 @@
+//! Sizes that arithmetic stumbles over, in every operation.
+
+use nn_layers::{
+    AvgPool2dOptions, Conv2d, GraphBuilder, Linear, MaxPool2dOptions, Op, Padding, PaddingValue,
+    Shape, Summary,
+};
+use proptest::prelude::*;
+
+/// Sizes that arithmetic stumbles over, and a few that are in order.
+fn hostile() -> impl Strategy<Value = usize> {
+    prop_oneof![
+        Just(0),
+        1usize..5,
+        Just(1 << 16),
+        Just(1 << 31),
+        Just(1 << 32),
+        Just(isize::MAX as usize),
+        Just(usize::MAX / 2 + 2),
+        Just(usize::MAX - 1),
+        Just(usize::MAX),
+    ]
+}
+
+fn hostile_pair() -> impl Strategy<Value = [usize; 2]> {
+    [hostile(), hostile()]
+}
+
+fn hostile_padding() -> impl Strategy<Value = Padding> {
+    let sides = [hostile(), hostile(), hostile(), hostile()].prop_map(Padding::Explicit);
+    prop_oneof![Just(Padding::Valid), Just(Padding::Same), sides]
+}
+
+fn hostile_value() -> impl Strategy<Value = PaddingValue> {
+    prop_oneof![
+        Just(PaddingValue::Zeros),
+        Just(PaddingValue::Reflect),
+        Just(PaddingValue::Replicate),
+        Just(PaddingValue::Circular),
+    ]
+}
+
+fn hostile_op() -> impl Strategy<Value = Op> {
+    let window = || {
+        (
+            hostile_pair(),
+            hostile_pair(),
+            hostile_pair(),
+            hostile_padding(),
+            any::<bool>(),
+        )
+    };
+    let conv = (window(), hostile(), hostile(), hostile_value()).prop_map(
+        |((kernel, stride, dilation, padding, bias), channels, groups, value)| {
+            let mut conv = Conv2d::new(channels, kernel)
+                .stride(stride)
+                .dilation(dilation)
+                .groups(groups)
+                .padding(padding)
+                .padding_value(value);
+            conv.bias = bias;
+            Op::Conv2d(conv)
+        },
+    );
+    let max = window().prop_map(|(kernel_size, stride, dilation, padding, ceil_mode)| {
+        Op::MaxPool2d(MaxPool2dOptions {
+            kernel_size,
+            stride,
+            dilation,
+            padding,
+            ceil_mode,
+        })
+    });
+    let average = window().prop_map(|(kernel_size, stride, _, padding, ceil_mode)| {
+        let options = AvgPool2dOptions::new(kernel_size);
+        Op::AvgPool2d(AvgPool2dOptions {
+            stride,
+            padding,
+            ceil_mode,
+            ..options
+        })
+    });
+    let pad = (
+        [hostile(), hostile(), hostile(), hostile()],
+        hostile_value(),
+    )
+        .prop_map(|(padding, value)| Op::Pad { padding, value });
+    prop_oneof![
+        4 => conv,
+        2 => max,
+        2 => average,
+        1 => pad,
+        1 => hostile().prop_map(|features| Op::Linear(Linear::new(features))),
+        1 => hostile_pair().prop_map(Op::AdaptiveAvgPool2d),
+        1 => hostile_pair().prop_map(|scale| Op::Upsample { scale }),
+        1 => hostile().prop_map(|stride| Op::Reorg { stride }),
+        1 => hostile_pair().prop_map(|[start, len]| Op::Slice { start, len }),
+        1 => hostile_pair().prop_map(|[before, after]| Op::PadChannels { before, after }),
+        1 => prop_oneof![Just(Op::Flatten), Just(Op::Concat), Just(Op::Affine)],
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    /// Whatever the sizes, building, inferring and counting give a result or an error; what is
+    /// accepted has a size that memory could address.
+    #[test]
+    fn hostile_sizes_are_results_not_panics(
+        shape in prop_oneof![
+            prop::collection::vec(hostile(), 4),
+            prop::collection::vec(1usize..20, 4),
+            prop::collection::vec(hostile(), 2),
+        ],
+        ops in prop::collection::vec(hostile_op(), 1..4),
+        other in prop::collection::vec(hostile(), 4),
+    ) {
+        let mut b = GraphBuilder::new();
+        let Ok(mut x) = b.input("x", shape.clone()) else { return Ok(()) };
+        for (index, op) in ops.into_iter().enumerate() {
+            let Ok(y) = b.node(&index.to_string(), op, &[x]) else { continue };
+            let elements = b.shape(y).and_then(Shape::elements);
+            prop_assert!(elements.is_some_and(|n| n > 0 && n <= isize::MAX as usize / 8));
+            x = y;
+        }
+        let graph = b.finish(&[x]).unwrap();
+        prop_assert!(graph.infer(&[Shape::from(shape.clone())]).is_ok());
+        let _ = Summary::new(&graph, &[Shape::from(shape.clone())]);
+        let other: Vec<usize> =
+            shape.iter().zip(other).enumerate().map(|(axis, (&nominal, other))| {
+                if axis == 1 { nominal } else { other }
+            }).collect();
+        let _ = Summary::new(&graph, &[Shape::from(other)]);
+    }
+}
