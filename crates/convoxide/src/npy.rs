@@ -265,7 +265,7 @@ pub(crate) fn write(path: &Path, tensor: &ArrayD<f32>) -> Result<(), Error> {
 ///
 /// # Errors
 ///
-/// As [`write`].
+/// As [`write()`].
 pub(crate) fn write_npz(path: &Path, tensors: &[(&str, &ArrayD<f32>)]) -> Result<(), Error> {
     let archive = |error: zip::result::ZipError| Reason::Archive(error.to_string());
     write_file(path, |file| {

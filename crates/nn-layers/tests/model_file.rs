@@ -21,6 +21,7 @@ fn model() -> ModelFile {
         ("bn1.running_mean", Slot::Buffer, &[4]),
         ("bn1.running_var", Slot::Buffer, &[4]),
         ("empty", Slot::Weight, &[2, 0]),
+        ("a.bias", Slot::Weight, &[3]),
     ]
     .into_iter()
     .enumerate()
@@ -117,6 +118,7 @@ fn the_file_is_laid_out_as_the_format_says() {
     let read: Metadata = serde_json::from_str(text).unwrap();
     assert_eq!(Some(read), model().metadata);
 
+    // The counter comes first, or three numbers before it would leave it out of line.
     let counter = &header["bn1.num_batches_tracked"];
     assert_eq!(
         counter,
