@@ -1,5 +1,7 @@
 //! What a network with auxiliary heads shares with the other one.
 
+use std::collections::HashSet;
+
 use nn_layers::{Graph, ParamSpec};
 
 use crate::error::{Error, Result};
@@ -31,8 +33,7 @@ pub(crate) fn check_parameters(graph: &Graph) -> Result<()> {
 
 /// The parameters of `training` that `inference` does not read.
 pub(crate) fn aux_params(training: &Graph, inference: &Graph) -> Vec<ParamSpec> {
-    let read: std::collections::HashSet<&str> =
-        inference.param_specs().map(ParamSpec::name).collect();
+    let read: HashSet<&str> = inference.param_specs().map(ParamSpec::name).collect();
     training
         .param_specs()
         .filter(|spec| !read.contains(spec.name()))
