@@ -336,10 +336,10 @@ mod tests {
 
     #[test]
     fn a_new_crate_needs_arrows() {
-        let problems = wrong_arrows(&metadata(&["resnet"], &[]));
+        let problems = wrong_arrows(&metadata(&["newcomer"], &[]));
         assert_eq!(
             problems,
-            ["resnet: is new; add what it may depend on to tidy's ARROWS"]
+            ["newcomer: is new; add what it may depend on to tidy's ARROWS"]
         );
     }
 
