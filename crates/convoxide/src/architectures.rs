@@ -1,8 +1,9 @@
 //! The networks that the program knows by name: the only such table.
 
+use image_data::Preprocessing;
 use inception::{GoogLeNet, InceptionV3};
 use nn_layers::{Graph, ParamSpec};
-use resnet::ResNet;
+use resnet::{ResNet, Stem};
 use serde_json::Value;
 
 /// What ends a description that is none.
@@ -20,6 +21,34 @@ pub(crate) enum Architecture {
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     let families = [ResNet::NAMES, GoogLeNet::NAMES, InceptionV3::NAMES];
     families.into_iter().flatten().copied()
+}
+
+/// The names spelled most like `name`, at most three.
+pub(crate) fn nearest(name: &str) -> Vec<&'static str> {
+    let far = name.chars().count().div_ceil(2);
+    let mut near: Vec<_> = names()
+        .map(|known| (edit_distance(name, known), known))
+        .filter(|&(distance, _)| distance < far)
+        .collect();
+    // Keeps the table's order among equals.
+    near.sort_by_key(|&(distance, _)| distance);
+    near.into_iter().map(|(_, known)| known).take(3).collect()
+}
+
+/// How many letters must be put in, left out or exchanged to turn one word into the other
+/// (V. Levenshtein, 1966).
+fn edit_distance(from: &str, to: &str) -> usize {
+    // The distances of the letters so far to each beginning of `to`.
+    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
+    for (i, a) in from.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in to.chars().enumerate() {
+            let exchanged = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = exchanged.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row.last().copied().unwrap_or_default()
 }
 
 impl Architecture {
@@ -67,6 +96,15 @@ impl Architecture {
         self
     }
 
+    /// How many classes it tells apart.
+    pub(crate) fn classes(&self) -> usize {
+        match self {
+            Self::ResNet(model) => model.classes,
+            Self::GoogLeNet(model) => model.classes,
+            Self::InceptionV3(model) => model.classes,
+        }
+    }
+
     /// The usual input `[c, h, w]`.
     pub(crate) fn input(&self) -> [usize; 3] {
         let (channels, [h, w]) = match self {
@@ -75,6 +113,17 @@ impl Architecture {
             Self::InceptionV3(model) => (model.in_channels, model.input_size()),
         };
         [channels, h, w]
+    }
+
+    /// What is done to pictures where nobody says otherwise: what torchvision's weights of this
+    /// family expect, and for CIFAR that dataset's own.
+    pub(crate) fn preprocessing(&self) -> Preprocessing {
+        match self {
+            Self::ResNet(model) if model.stem == Stem::Cifar => Preprocessing::cifar(),
+            Self::ResNet(_) => Preprocessing::imagenet(),
+            Self::GoogLeNet(_) => Preprocessing::googlenet(),
+            Self::InceptionV3(_) => Preprocessing::inception_v3(),
+        }
     }
 
     /// The graph for inference at the usual size.
@@ -117,5 +166,29 @@ mod tests {
             assert!(model.with_classes(7).graph().is_ok(), "{name}");
         }
         assert_eq!(Architecture::named("resnet19"), None);
+    }
+
+    #[test]
+    fn the_usual_input_is_what_the_preprocessing_makes() {
+        for name in names() {
+            let model = Architecture::named(name).unwrap();
+            let [channels, height, width] = model.input();
+            let preprocessing = model.preprocessing();
+            assert_eq!(preprocessing.channels.count(), channels, "{name}");
+            let size = preprocessing.fixed_size().unwrap_or([32, 32]);
+            assert_eq!(size, [height, width], "{name}");
+        }
+    }
+
+    #[test]
+    fn names_spelled_much_the_same_are_found() {
+        assert_eq!(nearest("resnet51")[0], "resnet50");
+        assert_eq!(nearest("inception"), ["inception_v3"]);
+        assert_eq!(nearest("GoogleNet"), ["googlenet"]);
+        assert!(nearest("m.safetensors").is_empty());
+        assert!(nearest("").is_empty());
+        for (from, to, distance) in [("", "abc", 3), ("abc", "", 3), ("abc", "axcd", 2)] {
+            assert_eq!(edit_distance(from, to), distance);
+        }
     }
 }

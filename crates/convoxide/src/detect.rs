@@ -10,12 +10,11 @@ use yolo_detect::{Detector, DetectorFiles, DetectorOptions, NmsScope, ScoreRule}
 
 use crate::context::Context;
 use crate::drawings::Drawings;
+use crate::each_picture::{Strictness, each_picture};
 use crate::error::Error;
 use crate::model;
-use crate::output;
 use crate::pictures::{self, Failure, Inputs};
-use crate::progress::Progress;
-use crate::report::{FailureReport, Report};
+use crate::report::Report;
 
 /// Find objects in pictures: a table, lines of JSON, drawn pictures
 ///
@@ -113,33 +112,19 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
         None => None,
     };
 
-    let progress = Progress::new(context, inputs.total());
-    let (mut good, mut bad) = (0u64, 0u64);
-    for input in inputs {
-        let looked = input.and_then(|path| {
-            let (picture, report) = look(&mut detector, &path)?;
-            if let Some(drawings) = &mut drawings {
-                let target = drawings.save(&path, &picture, &report)?;
-                tracing::info!("drew {}", target.display());
-            }
-            Ok(report)
-        });
-        match &looked {
-            Ok(_) => good += 1,
-            Err(_) => bad += 1,
+    let strictness = if args.strict {
+        Strictness::All
+    } else {
+        Strictness::Any
+    };
+    each_picture(inputs, strictness, context, |path| {
+        let (picture, report) = look(&mut detector, path)?;
+        if let Some(drawings) = &mut drawings {
+            let target = drawings.save(path, &picture, &report)?;
+            tracing::info!("drew {}", target.display());
         }
-        progress.suspend(|| print(looked, context))?;
-        progress.step();
-    }
-    drop(progress);
-
-    if good + bad == 0 {
-        output::complain(&"standard input named no pictures");
-    } else if bad > 0 && good + bad > 1 && !context.quiet {
-        output::complain(&format!("{bad} of {} pictures failed", good + bad));
-    }
-    let failed = good == 0 || (args.strict && bad > 0);
-    Ok(ExitCode::from(u8::from(failed)))
+        Ok(report)
+    })
 }
 
 /// Loads a detector; every message about a file names it.
@@ -172,19 +157,6 @@ pub(crate) fn look(detector: &mut Detector, path: &Path) -> Result<(Picture, Rep
     let names = detector.names();
     let report = Report::new(path, picture.size(), &detections, names, decode, timings);
     Ok((picture, report))
-}
-
-/// Reports on one picture.
-fn print(looked: Result<Report, Failure>, context: &Context) -> Result<(), Error> {
-    match (looked, context.json) {
-        (Ok(report), true) => output::json(&report),
-        (Ok(report), false) => output::text(report),
-        (Err(failure), true) => output::json(&FailureReport::from(failure)),
-        (Err(Failure { path, reason }), false) => {
-            output::complain(&format!("{}: {reason}", path.display()));
-            Ok(())
-        }
-    }
 }
 
 #[cfg(test)]

@@ -24,12 +24,15 @@ pub(crate) enum Error {
     Drawing(#[from] image_data::Error),
 
     /// A model's name that is neither a file nor an architecture.
-    #[error("{name}: no such file, and no architecture of this name; there are {known}")]
+    #[error(
+        "{name}: no such file, and no architecture of this name{near}; \
+         `convoxide list` shows all"
+    )]
     UnknownModel {
         /// What was given.
         name: String,
-        /// The names that there are.
-        known: String,
+        /// Names much like it.
+        near: Near,
     },
 
     /// A network that is not what it should be, or an input that it does not take.
@@ -93,6 +96,19 @@ pub(crate) enum Error {
         /// How many numbers of four bytes.
         numbers: u128,
     },
+}
+
+/// Names that may have been meant, as part of a sentence.
+#[derive(Debug)]
+pub(crate) struct Near(pub(crate) Vec<&'static str>);
+
+impl std::fmt::Display for Near {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0[..] {
+            [] => Ok(()),
+            names => write!(f, " (did you mean {}?)", names.join(" or ")),
+        }
+    }
 }
 
 impl Error {

@@ -1,4 +1,5 @@
-//! The program `convoxide`: finds objects in pictures with convolutional networks, on the CPU.
+//! The program `convoxide`: finds objects in pictures and classifies them with convolutional
+//! networks, on the CPU.
 //!
 //! One command a file. Results go to standard output through `output`, everything else to standard
 //! error.
@@ -7,12 +8,15 @@
 mod architectures;
 mod bench;
 mod cache;
+mod classify;
 mod context;
 mod demo;
 mod detect;
 mod drawings;
+mod each_picture;
 mod error;
 mod export;
+mod list;
 mod memory;
 mod model;
 mod npy;
@@ -31,7 +35,7 @@ use clap::{Parser, Subcommand};
 use context::{Common, Context};
 use error::Error;
 
-/// Convolutional networks on the CPU: find objects in pictures, measure networks.
+/// Convolutional networks on the CPU: find and name what pictures show, measure networks.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true)]
 struct Cli {
@@ -45,10 +49,12 @@ struct Cli {
 enum Command {
     Demo(demo::Args),
     Detect(detect::Args),
+    Classify(classify::Args),
     Summary(summary::Args),
     Bench(bench::Args),
     Run(run::Args),
     Export(export::Args),
+    List(list::Args),
 }
 
 /// Exits with 0, with 1 where something failed, or with 2 where the arguments are wrong.
@@ -75,10 +81,12 @@ fn run(command: Command, context: &Context) -> Result<ExitCode, Error> {
     pool.install(|| match command {
         Command::Demo(args) => demo::run(args, context),
         Command::Detect(args) => detect::run(args, context),
+        Command::Classify(args) => classify::run(args, context),
         Command::Summary(args) => summary::run(&args, context),
         Command::Bench(args) => bench::run(&args, context),
         Command::Run(args) => run::run(&args, context),
         Command::Export(args) => export::run(&args, context),
+        Command::List(args) => list::run(&args, context),
     })
 }
 

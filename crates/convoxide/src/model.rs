@@ -2,13 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::builder::RangedU64ValueParser;
+use image_data::Preprocessing;
 use nn_layers::{Graph, LoadReport, Metadata, ModelFile, Params, random_params};
+use serde::Deserialize;
 use yolo_detect::cfg::Cfg;
-use yolo_detect::{Network, Weights, WeightsHeader};
+use yolo_detect::{ClassNames, Network, Weights, WeightsHeader};
 
 use crate::architectures::{self, Architecture, Reason};
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Near};
 use crate::output;
 
 /// What random weights are made from.
@@ -24,8 +27,13 @@ pub(crate) struct Source {
     #[arg(long, value_name = "FILE")]
     pub(crate) weights: Option<PathBuf>,
     /// Classes of an architecture [default: the weights']
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = class_count())]
     pub(crate) classes: Option<usize>,
+}
+
+/// Reads a number of classes.
+pub(crate) fn class_count() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=1 << 24)
 }
 
 /// A network, and its weights where there are any.
@@ -36,8 +44,12 @@ pub(crate) struct Model {
     /// The usual input `[c, h, w]`.
     pub(crate) input: [usize; 3],
     pub(crate) params: Option<Params<f32>>,
-    /// Of an architecture or a model file.
+    /// Of an architecture or a model file; complete.
     pub(crate) metadata: Option<Metadata>,
+    /// What is done to a picture, unless it is darknet's letterbox.
+    pub(crate) preprocessing: Option<Preprocessing>,
+    /// How many classes it tells apart, where that is known.
+    pub(crate) classes: Option<usize>,
     /// Of darknet's weights.
     pub(crate) header: Option<WeightsHeader>,
 }
@@ -132,18 +144,44 @@ impl Source {
             let report = report.strict().map_err(|error| error.in_file(path))?;
             tracing::info!("{}: {report}", path.display());
         }
-        let config = architecture.config().map_err(|error| self.fault(error))?;
+        let preprocessing = if metadata.preprocessing.is_null() {
+            architecture.preprocessing()
+        } else {
+            self.preprocessing(&metadata)
+                .map_err(|error| self.fault(format!("the preprocessing: {error}")))?
+        };
+        let [channels, height, width] = architecture.input();
+        let [height, width] = preprocessing.fixed_size().unwrap_or([height, width]);
+        let classes = architecture.classes();
+        let named = metadata.classes.len();
+        if named != 0 && named != classes {
+            return Err(self.fault(format!(
+                "the file names {named} classes, the network has {classes}"
+            )));
+        }
+        let json = |error: serde_json::Error| self.fault(error);
+        let metadata = Metadata {
+            architecture: name.to_owned(),
+            config: architecture.config().map_err(json)?,
+            classes: metadata.classes,
+            preprocessing: serde_json::to_value(&preprocessing).map_err(json)?,
+        };
         Ok(Model {
             graph,
-            input: architecture.input(),
+            input: [channels, height, width],
             params,
-            metadata: Some(Metadata {
-                architecture: name.to_owned(),
-                config,
-                ..metadata
-            }),
+            metadata: Some(metadata),
+            preprocessing: Some(preprocessing),
+            classes: Some(classes),
             header: None,
         })
+    }
+
+    /// What a model file says about pictures.
+    fn preprocessing(&self, metadata: &Metadata) -> Result<Preprocessing, Reason> {
+        let preprocessing = Preprocessing::deserialize(&metadata.preprocessing)?;
+        preprocessing.check()?;
+        Ok(preprocessing)
     }
 
     fn darknet(&self) -> Result<Model, Error> {
@@ -161,8 +199,16 @@ impl Source {
             input: network.input(),
             params: weights.map(|weights| weights.params),
             metadata: None,
+            preprocessing: None,
+            // A network without heads has none.
+            classes: network.classes().ok(),
             header,
         })
+    }
+
+    /// What a command answers that needs weights and was given an architecture alone.
+    pub(crate) fn no_weights(&self) -> Error {
+        self.fault("an architecture alone has no weights: give --weights")
     }
 
     /// An error about the model.
@@ -176,12 +222,30 @@ impl Model {
     /// Takes the weights out; where there are none, random numbers, which standard error hears of.
     pub(crate) fn take_params(&mut self, context: &Context) -> Params<f32> {
         self.params.take().unwrap_or_else(|| {
-            if !context.quiet {
-                output::complain(&"no --weights given: the weights are random numbers");
-            }
+            say_random(context);
             random_params(&self.graph, SEED)
         })
     }
+}
+
+/// Says that a network has no weights of its own.
+pub(crate) fn say_random(context: &Context) {
+    if !context.quiet {
+        output::complain(&"no --weights given: the weights are random numbers");
+    }
+}
+
+/// Reads the names of `classes` classes, one a line.
+///
+/// # Errors
+///
+/// [`Error::Model`] with the file's name.
+pub(crate) fn names(path: &Path, classes: Option<usize>) -> Result<Vec<String>, Error> {
+    let names = ClassNames::open(path)?;
+    if let Some(classes) = classes {
+        names.check(classes).map_err(|error| error.in_file(path))?;
+    }
+    Ok(names.iter().map(str::to_owned).collect())
 }
 
 /// Reads the network that a darknet cfg describes.
@@ -213,8 +277,8 @@ pub(crate) fn check_name(model: &Path) -> Result<(), Error> {
     let is_name = model.components().count() == 1 && model.extension().is_none();
     if is_name && !model.exists() {
         let name = model.display().to_string();
-        let known = architectures::names().collect::<Vec<_>>().join(", ");
-        return Err(Error::UnknownModel { name, known });
+        let near = Near(architectures::nearest(&name));
+        return Err(Error::UnknownModel { name, near });
     }
     Ok(())
 }
@@ -227,8 +291,8 @@ mod tests {
     fn only_a_bare_name_is_taken_for_an_architecture() {
         assert!(matches!(
             check_name(Path::new("resnet19")),
-            Err(Error::UnknownModel { name, known })
-                if name == "resnet19" && known.contains("resnet18")
+            Err(Error::UnknownModel { name, near: Near(near) })
+                if name == "resnet19" && near.contains(&"resnet18")
         ));
         for file in ["missing.cfg", "folder/resnet18", "src"] {
             assert!(check_name(Path::new(file)).is_ok(), "{file}");

@@ -32,9 +32,17 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), Error> {
     text(line)
 }
 
+/// The most letters of a message: a file may have a name of megabytes in it that a message quotes.
+const LONGEST: usize = 5000;
+
 /// Says on standard error what went wrong, in one line.
 pub(crate) fn complain(message: &impl Display) {
-    let line = one_line(&message.to_string());
+    let message = message.to_string();
+    let mut line: String = message.chars().take(LONGEST).collect();
+    if line.len() < message.len() {
+        line.push_str("...");
+    }
+    let line = one_line(&line);
     let _ = writeln!(io::stderr(), "convoxide: {line}");
 }
 

@@ -37,11 +37,27 @@ pub(crate) struct Object {
 
 /// How long each step took, to a thousandth.
 #[derive(Debug, Serialize)]
-struct Milliseconds {
+pub(crate) struct Milliseconds {
     decode: f64,
     preprocess: f64,
     network: f64,
     postprocess: f64,
+}
+
+impl Milliseconds {
+    pub(crate) fn new(decode: Duration, timings: Timings) -> Self {
+        Self {
+            decode: milliseconds(decode),
+            preprocess: milliseconds(timings.preprocess),
+            network: milliseconds(timings.network),
+            postprocess: milliseconds(timings.postprocess),
+        }
+    }
+
+    /// All steps together.
+    pub(crate) fn total(&self) -> f64 {
+        self.decode + self.preprocess + self.network + self.postprocess
+    }
 }
 
 /// A picture that could not be looked at: one line of JSON.
@@ -73,12 +89,7 @@ impl Report {
             width,
             height,
             detections: detections.iter().map(object).collect(),
-            ms: Milliseconds {
-                decode: milliseconds(decode),
-                preprocess: milliseconds(timings.preprocess),
-                network: milliseconds(timings.network),
-                postprocess: milliseconds(timings.postprocess),
-            },
+            ms: Milliseconds::new(decode, timings),
         }
     }
 }
@@ -93,7 +104,7 @@ impl Object {
     pub(crate) fn name(&self) -> String {
         match &self.class {
             Some(name) => one_line(name),
-            None => format!("class {}", self.class_id),
+            None => class_number(self.class_id),
         }
     }
 
@@ -101,6 +112,11 @@ impl Object {
     pub(crate) fn percent(&self) -> f32 {
         100.0 * self.score
     }
+}
+
+/// What a class is called that has no name.
+pub(crate) fn class_number(class: usize) -> String {
+    format!("class {class}")
 }
 
 impl From<Failure> for FailureReport {
@@ -123,8 +139,7 @@ const NAME_COLUMNS: usize = 24;
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { width, height, .. } = self;
-        let ms = &self.ms;
-        let total = ms.decode + ms.preprocess + ms.network + ms.postprocess;
+        let total = self.ms.total();
         let image = one_line(&self.image);
         write!(f, "{image}: {width} x {height} pixels, {total:.1} ms, ")?;
         match self.detections.len() {
@@ -138,7 +153,7 @@ impl fmt::Display for Report {
             "class", "score", "left", "top", "right", "bottom"
         )?;
         for object in &self.detections {
-            let name = shorten(object.name());
+            let name = shorten(object.name(), NAME_COLUMNS);
             let percent = object.percent();
             let BBox { x1, y1, x2, y2 } = object.bbox;
             write!(
@@ -151,14 +166,12 @@ impl fmt::Display for Report {
 }
 
 /// The name, with its end left out where it is too long for its column.
-fn shorten(name: String) -> String {
-    if name.chars().count() <= NAME_COLUMNS {
+pub(crate) fn shorten(name: String, columns: usize) -> String {
+    if name.chars().count() <= columns {
         return name;
     }
-    name.chars()
-        .take(NAME_COLUMNS - 2)
-        .chain("..".chars())
-        .collect()
+    let kept = columns.saturating_sub(2);
+    name.chars().take(kept).chain("..".chars()).collect()
 }
 
 #[cfg(test)]

@@ -1,19 +1,24 @@
-//! `convoxide summary`: what a network consists of and what it costs.
+//! `convoxide summary`: what a network costs.
 
 use std::process::ExitCode;
 
 use clap::builder::RangedU64ValueParser;
-use nn_layers::{Shape, Summary};
+use image_data::Preprocessing;
+use nn_layers::{Shape, Summary, SummaryRow};
 use serde::Serialize;
 use yolo_detect::WeightsHeader;
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::model::Source;
+use crate::model::{Model, Source, say_random};
 use crate::output::{self, one_line};
 
-/// Show a network's layers, shapes, parameters, multiply-adds and memory
+/// Show a network's layers, shapes, parameters, multiply-adds, memory
+///
+/// First every node, then the stages: nodes whose names begin alike. A stage has
+/// the shape of its last node's output, and the sums of all.
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     #[command(flatten)]
     source: Source,
@@ -26,6 +31,9 @@ pub(crate) struct Args {
         value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_BATCH)
     )]
     batch: usize,
+    /// Draw the graph instead, as a Mermaid flowchart
+    #[arg(long, conflicts_with_all = ["size", "batch"])]
+    mermaid: bool,
 }
 
 /// The most pictures at a time.
@@ -53,8 +61,17 @@ fn size(text: &str) -> Result<[usize; 2], String> {
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     model: String,
-    /// Null without `--weights`.
+    /// Null where `model` is an architecture's name or a cfg.
+    architecture: Option<&'a str>,
+    /// Null for a cfg, whose pictures are letterboxed.
+    preprocessing: Option<&'a Preprocessing>,
+    /// How many; null for a cfg without heads.
+    classes: Option<usize>,
+    /// Null where they have none.
+    class_names: Option<&'a [String]>,
+    /// Null without darknet's weights.
     weights: Option<Header>,
+    stages: &'a [SummaryRow],
     #[serde(flatten)]
     summary: &'a Summary,
 }
@@ -83,38 +100,121 @@ impl From<WeightsHeader> for Header {
 ///
 /// Those of the model's files, and sizes that the network cannot take.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
-    let network = args.source.load()?;
-    let weights = network.header.map(Header::from);
-    let [channels, height, width] = network.input;
-    let [height, width] = args.size.unwrap_or([height, width]);
-    let input = Shape::from([args.batch, channels, height, width]);
-    let summary = Summary::new(&network.graph, std::slice::from_ref(&input))
-        .map_err(|error| args.source.fault(error))?;
-
-    let model = args.source.model.to_string_lossy().into_owned();
-    if context.json {
-        let report = Report {
-            model,
-            weights,
-            summary: &summary,
-        };
-        output::json(&report)?;
+    let model = args.source.load()?;
+    if args.mermaid {
+        output::text(model.graph.mermaid().trim_end())?;
         return Ok(ExitCode::SUCCESS);
     }
-    output::text(format!(
-        "{} for an input of {input}\n\n{summary}",
-        one_line(&model)
-    ))?;
-    if let Some(Header {
-        version: [major, minor, revision],
-        seen,
-    }) = weights
-    {
+    if model.params.is_none() {
+        say_random(context);
+    }
+    let [channels, height, width] = model.input;
+    let [height, width] = args.size.unwrap_or([height, width]);
+    let input = Shape::from([args.batch, channels, height, width]);
+    let summary = Summary::new(&model.graph, std::slice::from_ref(&input))
+        .map_err(|error| args.source.fault(error))?;
+    let name = args.source.model.to_string_lossy();
+    if context.json {
+        output::json(&report(&name, &model, &summary, &stages(&summary)))?;
+    } else {
+        output::text(format!("{} for an input of {input}", one_line(&name)))?;
+        print(&model, summary)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn report<'a>(
+    name: &str,
+    model: &'a Model,
+    summary: &'a Summary,
+    stages: &'a [SummaryRow],
+) -> Report<'a> {
+    let metadata = model.metadata.as_ref();
+    let class_names = metadata.map(|metadata| &metadata.classes[..]);
+    Report {
+        model: name.to_owned(),
+        architecture: metadata.map(|metadata| metadata.architecture.as_str()),
+        preprocessing: model.preprocessing.as_ref(),
+        classes: model.classes,
+        class_names: class_names.filter(|names| !names.is_empty()),
+        weights: model.header.map(Header::from),
+        stages,
+        summary,
+    }
+}
+
+/// The two tables, and what else is known of the model.
+fn print(model: &Model, summary: Summary) -> Result<(), Error> {
+    let text = summary.to_string();
+    // The totals stand below the stages, which have the same.
+    let nodes = text.rsplit_once("\n\n").map_or(&*text, |(nodes, _)| nodes);
+    output::text(format!("\n{nodes}\n"))?;
+    let rows = stages(&summary);
+    output::text(Summary { rows, ..summary })?;
+
+    if let Some(classes) = model.classes {
+        let names = model.metadata.as_ref().map(|metadata| &metadata.classes);
+        let names = names.map(|names| first(names)).unwrap_or_default();
+        output::text(format!("classes        {classes}{names}"))?;
+    }
+    let preprocessing = match &model.preprocessing {
+        Some(preprocessing) => preprocessing.to_string(),
+        None => "letterbox, RGB from 0 to 1".to_owned(),
+    };
+    let preprocessing = preprocessing.replace('\n', "\n               ");
+    output::text(format!("preprocessing  {preprocessing}"))?;
+    if let Some(header) = model.header {
+        let Header {
+            version: [major, minor, revision],
+            seen,
+        } = header.into();
         output::text(format!(
             "weights        version {major}.{minor}.{revision}, trained on {seen} pictures"
         ))?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
+}
+
+/// `: cat, dog, ...`, as many names as fit into the line.
+fn first(names: &[String]) -> String {
+    const COLUMNS: usize = 54;
+    let mut text = String::new();
+    for (index, name) in names.iter().enumerate() {
+        let separator = if index == 0 { ": " } else { ", " };
+        let longer = format!("{text}{separator}{}", one_line(name));
+        if longer.chars().count() > COLUMNS {
+            return text + if index == 0 { "" } else { ", ..." };
+        }
+        text = longer;
+    }
+    text
+}
+
+/// One row for each run of nodes whose names are alike up to the first dot.
+fn stages(summary: &Summary) -> Vec<SummaryRow> {
+    let name = |row: &SummaryRow| {
+        let stage = row.name.split('.').next();
+        stage.unwrap_or_default().to_owned()
+    };
+    let alike = |a: &SummaryRow, b: &SummaryRow| name(a) == name(b);
+    let stage = |rows: &[SummaryRow]| {
+        let last = rows.last()?.clone();
+        // The totals fit 64 bits, and so do parts of them.
+        let sum = |count: fn(&SummaryRow) -> u64| rows.iter().map(count).sum();
+        Some(SummaryRow {
+            name: name(&last),
+            kind: if rows.len() == 1 { last.kind } else { "stage" },
+            op: match rows.len() {
+                1 => last.op,
+                count => format!("{count} operations"),
+            },
+            output: last.output,
+            parameters: sum(|row| row.parameters),
+            buffers: sum(|row| row.buffers),
+            multiply_adds: sum(|row| row.multiply_adds),
+        })
+    };
+    summary.rows.chunk_by(alike).filter_map(stage).collect()
 }
 
 #[cfg(test)]
@@ -128,5 +228,15 @@ mod tests {
         for bad in ["", "x", "0", "416x0", "416x", "1x2x3", "-1", "65537", "1.5"] {
             assert!(size(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn names_fill_a_line_and_no_more() {
+        let names = |names: &[&str]| first(&names.iter().map(|&s| s.into()).collect::<Vec<_>>());
+        assert_eq!(names(&[]), "");
+        assert_eq!(names(&["cat", "d\nog"]), ": cat, d\\nog");
+        assert_eq!(names(&[&"x".repeat(99)]), "");
+        let many = names(&["class"; 99]);
+        assert!(many.ends_with("class, ...") && many.len() < 60, "{many}");
     }
 }

@@ -16,6 +16,8 @@ mod architectures;
 mod arguments;
 #[path = "cli/bench.rs"]
 mod bench;
+#[path = "cli/classify.rs"]
+mod classify;
 #[path = "cli/demo.rs"]
 mod demo;
 #[path = "cli/detect.rs"]
@@ -24,6 +26,8 @@ mod detect;
 mod drawings;
 #[path = "cli/hostile.rs"]
 mod hostile;
+#[path = "cli/model_files.rs"]
+mod model_files;
 #[path = "cli/pipes.rs"]
 mod pipes;
 #[path = "cli/summary.rs"]

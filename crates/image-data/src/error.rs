@@ -133,6 +133,17 @@ pub enum Error {
         expected: [usize; 2],
     },
 
+    /// A field of a [`Preprocessing`](crate::Preprocessing) that does not fit.
+    #[error("preprocessing: {field} is {got}, expected {expected}")]
+    Preprocessing {
+        /// The field's name.
+        field: &'static str,
+        /// Its value.
+        got: String,
+        /// What it has to be.
+        expected: String,
+    },
+
     /// A picture that could not be written as PNG.
     #[error("cannot write PNG: {reason}")]
     Encode {

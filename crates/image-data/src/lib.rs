@@ -1,4 +1,5 @@
-//! Pictures and boxes for networks: decoding within limits, letterbox, drawing.
+//! Pictures and boxes for networks: decoding within limits, letterbox, preprocessing,
+//! drawing.
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
@@ -10,6 +11,8 @@ mod error;
 mod letterbox;
 mod limits;
 mod picture;
+mod preprocessing;
+mod resize;
 mod text;
 
 pub use bbox::BBox;
@@ -18,3 +21,5 @@ pub use error::{Error, Result};
 pub use letterbox::Letterbox;
 pub use limits::Limits;
 pub use picture::Picture;
+pub use preprocessing::{ChannelOrder, Preprocessing, Resize, ResizeTo};
+pub use resize::Filter;

@@ -1,26 +1,11 @@
 //! Networks by name and as model files: `run`, `export`, `summary`, `bench`.
 
-use std::path::Path;
 use std::process::Output;
 
-use nn_layers::{ModelFile, Params};
-use resnet::ResNet;
-use serde_json::Value;
+use nn_layers::ModelFile;
+use serde_json::{Value, json};
 
-use crate::common::{Fixture, json_lines, stderr};
-
-/// ResNet-20 for this many classes, as torchvision would save it.
-fn save_resnet20(path: &Path, classes: usize) -> Params<f32> {
-    let mut model = ResNet::named("resnet20").unwrap();
-    model.classes = classes;
-    let params = model.init(1).unwrap();
-    let file = ModelFile {
-        metadata: None,
-        params: params.clone(),
-    };
-    file.save(path).unwrap();
-    params
-}
+use crate::common::{Fixture, complaint, json_lines, keys, save_resnet20, stderr, stdout};
 
 /// A `.npy` of numbers that count up, in version 1 of the format.
 fn npy(shape: [usize; 4]) -> Vec<u8> {
@@ -37,15 +22,6 @@ fn npy(shape: [usize; 4]) -> Vec<u8> {
 
 fn convoxide(fixture: &Fixture, arguments: &[&str]) -> Output {
     fixture.command().args(arguments).output().unwrap()
-}
-
-/// The one line on standard error of a command that failed with exit code 1.
-fn complaint(fixture: &Fixture, arguments: &[&str]) -> String {
-    let output = convoxide(fixture, arguments);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let message = stderr(&output).to_owned();
-    assert_eq!(message.lines().count(), 1, "{message}");
-    message
 }
 
 #[test]
@@ -65,7 +41,14 @@ fn a_model_file_computes_what_its_weights_do_and_keeps_them() {
     assert!(output.status.success(), "{output:?}");
     let saved = ModelFile::open(fixture.path("m.safetensors")).unwrap();
     assert_eq!(saved.params, params);
-    assert_eq!(saved.metadata.unwrap().architecture, "resnet20");
+    let metadata = saved.metadata.unwrap();
+    assert_eq!(metadata.architecture, "resnet20");
+    assert_eq!(metadata.config["classes"], 7);
+    assert_eq!(
+        metadata.preprocessing["mean"],
+        json!([0.4914, 0.4822, 0.4465])
+    );
+    assert!(metadata.classes.is_empty());
 
     let arguments = "run m.safetensors --input x.npy --output z.npy";
     let output = convoxide(&fixture, &arguments.split(' ').collect::<Vec<_>>());
@@ -149,4 +132,132 @@ fn a_bare_architecture_has_random_weights_and_says_so() {
     // torchvision's own figures, of its table of models.
     assert_eq!(summary["parameters"], 25_557_032);
     assert_eq!(summary["multiply_adds"], 4_089_184_256_u64);
+}
+
+#[test]
+fn summary_has_stages_that_sum_to_the_whole() {
+    let fixture = Fixture::new();
+    let output = convoxide(&fixture, &["summary", "resnet50", "--json"]);
+    assert!(stderr(&output).contains("random numbers"), "{output:?}");
+    let summary: Value = json_lines(&output).remove(0);
+    let stages = summary["stages"].as_array().unwrap();
+    let names: Vec<&str> = stages
+        .iter()
+        .map(|stage| stage["name"].as_str().unwrap())
+        .collect();
+    let expected = "image conv1 bn1 relu maxpool layer1 layer2 layer3 layer4 avgpool flatten fc";
+    assert_eq!(names.join(" "), expected);
+    // The paper's table 1.
+    let shape = |name: &str| {
+        let stage = stages.iter().find(|stage| stage["name"] == name);
+        stage.unwrap()["output"].clone()
+    };
+    assert_eq!(shape("layer1"), json!([1, 256, 56, 56]));
+    assert_eq!(shape("layer4"), json!([1, 2048, 7, 7]));
+    for key in ["parameters", "buffers", "multiply_adds"] {
+        let sum: u64 = stages
+            .iter()
+            .map(|stage| stage[key].as_u64().unwrap())
+            .sum();
+        assert_eq!(summary[key], sum, "{key}");
+    }
+    assert_eq!(summary["classes"], 1000);
+    assert_eq!(summary["preprocessing"]["crop"], json!([224, 224]));
+}
+
+#[test]
+fn every_architecture_is_listed_and_summarised_in_80_columns() {
+    let fixture = Fixture::new();
+    let entries = json_lines(&convoxide(&fixture, &["list", "--json"]));
+    assert!(entries.len() > 20);
+    for entry in &entries {
+        let expected = ["classes", "input", "multiply_adds", "name", "parameters"];
+        assert_eq!(keys(entry), expected);
+        let name = entry["name"].as_str().unwrap();
+        let output = convoxide(&fixture, &["summary", name]);
+        assert!(output.status.success(), "{output:?}");
+        let text = stdout(&output);
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 80),
+            "{text}"
+        );
+        for word in ["multiply-adds", "classes   ", "preprocessing  "] {
+            assert!(text.contains(word), "{word}: {text}");
+        }
+    }
+    let text = convoxide(&fixture, &["list"]);
+    assert_eq!(stdout(&text).lines().count(), 1 + entries.len());
+    assert!(stdout(&text).lines().all(|line| line.chars().count() <= 80));
+}
+
+#[test]
+fn a_drawing_shows_blocks_and_modules() {
+    let fixture = Fixture::new();
+    let drawing = |name| {
+        let output = convoxide(&fixture, &["summary", name, "--mermaid"]);
+        assert!(output.status.success(), "{output:?}");
+        stdout(&output).to_owned()
+    };
+    let resnet = drawing("resnet18");
+    assert!(resnet.contains("flowchart"), "{resnet}");
+    assert!(resnet.contains("layer2.0"), "{resnet}");
+    assert!(drawing("googlenet").contains("inception3a"));
+    let output = convoxide(
+        &fixture,
+        &["summary", "resnet18", "--mermaid", "--size", "64"],
+    );
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn a_misspelt_name_gets_suggestions() {
+    let fixture = Fixture::new();
+    for command in ["summary", "bench"] {
+        let message = complaint(&fixture, &[command, "resnet51"]);
+        assert!(message.contains("did you mean resnet50 or"), "{message}");
+        assert!(message.contains("convoxide list"), "{message}");
+    }
+}
+
+#[test]
+fn names_are_exported_and_have_to_be_as_many_as_the_classes() {
+    let fixture = Fixture::new();
+    save_resnet20(&fixture.path("w.safetensors"), 3);
+    let arguments =
+        "export resnet20 --weights w.safetensors --format safetensors --out m.safetensors";
+    let mut arguments: Vec<&str> = arguments.split(' ').collect();
+    arguments.extend(["--names", "tiny.names"]);
+    let output = convoxide(&fixture, &arguments);
+    assert!(output.status.success(), "{output:?}");
+    let output = convoxide(&fixture, &["summary", "m.safetensors"]);
+    assert_eq!(stderr(&output), "");
+    let text = stdout(&output);
+    assert!(
+        text.contains("classes        3: cat, dog, crème brûlée\n"),
+        "{text}"
+    );
+    let output = convoxide(&fixture, &["summary", "m.safetensors", "--json"]);
+    let summary = json_lines(&output).remove(0);
+    assert_eq!(summary["architecture"], "resnet20");
+    assert_eq!(
+        summary["class_names"],
+        json!(["cat", "dog", "crème brûlée"])
+    );
+
+    // The same model, the same file.
+    let first = std::fs::read(fixture.path("m.safetensors")).unwrap();
+    let again = "export m.safetensors --out again.safetensors";
+    let output = convoxide(&fixture, &again.split(' ').collect::<Vec<_>>());
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(
+        std::fs::read(fixture.path("again.safetensors")).unwrap(),
+        first
+    );
+
+    fixture.write("tiny.names", "cat\ndog\n");
+    let message = complaint(&fixture, &arguments);
+    assert!(
+        message.contains("tiny.names: ") && message.contains("2 class names"),
+        "{message}"
+    );
 }

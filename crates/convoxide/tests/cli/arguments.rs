@@ -16,6 +16,20 @@ fn wrong_arguments_exit_with_2() {
         &[&model[..], &["--nms", "-0.1", "a.png"]].concat(),
         &[&model[..], &["--score-rule", "worst", "a.png"]].concat(),
         &[&model[..], &["--class", "dog", "a.png"]].concat(),
+        &["classify", "a.png"],
+        &["classify", "--model", "m.safetensors"],
+        &[
+            "classify",
+            "--model",
+            "m.safetensors",
+            "--top",
+            "0",
+            "a.png",
+        ],
+        &["classify", "--model", "resnet18", "--classes", "0", "a.png"],
+        &["run", "resnet18", "--input", "x.npy"],
+        &["export", "resnet18"],
+        &["export", "resnet18", "--format", "onnx", "--out", "m"],
         &["summary"],
         &["summary", "m.cfg", "--size", "0x416"],
         &["bench", "m.cfg", "--batch", "0"],
@@ -34,7 +48,9 @@ fn wrong_arguments_exit_with_2() {
 fn without_a_command_the_help_is_shown() {
     let output = convoxide().arg("--help").output().unwrap();
     assert!(output.status.success());
-    for command in ["demo", "detect", "summary", "bench"] {
+    for command in [
+        "demo", "detect", "classify", "summary", "bench", "run", "export", "list",
+    ] {
         assert!(stdout(&output).contains(command), "{command}");
     }
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_convoxide"))

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use image_data::Picture;
-use nn_layers::random_params;
+use nn_layers::{Metadata, ModelFile, Params, random_params};
+use resnet::ResNet;
 use serde_json::Value;
 use tempfile::TempDir;
 use yolo_detect::cfg::Cfg;
@@ -94,6 +95,13 @@ impl Fixture {
         command
     }
 
+    /// The program in the folder with these arguments.
+    pub(crate) fn command_with(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command();
+        command.args(arguments);
+        command
+    }
+
     /// `convoxide detect` with the model, at threshold 0, at which there is always something.
     pub(crate) fn detect(&self) -> Command {
         let mut command = self.command();
@@ -116,6 +124,52 @@ impl Fixture {
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         json_lines(&output)
     }
+}
+
+/// ResNet-20 for this many classes with random weights, as torchvision would save it.
+pub(crate) fn save_resnet20(path: &Path, classes: usize) -> Params<f32> {
+    save(path, resnet20(classes).init(1).unwrap(), None)
+}
+
+pub(crate) fn resnet20(classes: usize) -> ResNet {
+    ResNet {
+        classes,
+        ..ResNet::named("resnet20").unwrap()
+    }
+}
+
+/// Writes a model file and gives its parameters back.
+pub(crate) fn save(path: &Path, params: Params<f32>, metadata: Option<Metadata>) -> Params<f32> {
+    let file = ModelFile { metadata, params };
+    file.save(path).unwrap();
+    file.params
+}
+
+/// The command within 512 MiB of address space, where the system can limit it: code, stacks and
+/// the allocator's reserves take about half of that.
+pub(crate) fn limited(command: Command) -> Command {
+    if !cfg!(target_os = "linux") {
+        return command;
+    }
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", "ulimit -v 524288 && exec \"$0\" \"$@\""])
+        .arg(command.get_program())
+        .args(command.get_args());
+    if let Some(folder) = command.get_current_dir() {
+        limited.current_dir(folder);
+    }
+    limited
+}
+
+/// The one line on standard error of a command that failed with exit code 1.
+#[track_caller]
+pub(crate) fn complaint(fixture: &Fixture, arguments: &[&str]) -> String {
+    let output = limited(fixture.command_with(arguments)).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
+    let message = stderr(&output).to_owned();
+    assert_eq!(message.lines().count(), 1, "{message}");
+    message
 }
 
 /// A weights file with random numbers for a cfg.

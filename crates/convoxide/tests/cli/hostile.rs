@@ -1,25 +1,15 @@
 //! Files that are broken, mistaken for others, or made to do harm: one line that names the file,
 //! exit code 1, and no more memory than a healthy run.
 
-use std::process::{Command, Output};
+use std::process::Output;
 
-use crate::common::{CFG, Fixture, assert_one_line, json_lines, weights};
+use crate::common::{CFG, Fixture, assert_one_line, json_lines, limited, weights};
 
-/// `detect` on `photos/a.png`, or on other arguments, within 512 MiB of address space where the
-/// system can limit it: code, stacks and the allocator's reserves take about half of that.
+/// `detect` on `photos/a.png`, or on other arguments.
 fn detect(fixture: &Fixture, arguments: &[&str]) -> Output {
     let mut command = fixture.detect();
     command.args(arguments);
-    if cfg!(target_os = "linux") {
-        let mut limited = Command::new("sh");
-        limited
-            .args(["-c", "ulimit -v 524288 && exec \"$0\" \"$@\""])
-            .arg(command.get_program())
-            .args(command.get_args())
-            .current_dir(fixture.path(""));
-        command = limited;
-    }
-    command.output().unwrap()
+    limited(command).output().unwrap()
 }
 
 /// A model's file, what is in it, and what the message has to say after the file's name.

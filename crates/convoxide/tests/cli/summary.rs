@@ -77,19 +77,27 @@ fn json_has_the_layers_and_the_totals() {
         keys(&summary),
         [
             "activation_bytes",
+            "architecture",
             "buffers",
+            "class_names",
+            "classes",
             "flops",
             "inputs",
             "model",
             "multiply_adds",
             "parameters",
             "peak_activation_bytes",
+            "preprocessing",
             "rows",
+            "stages",
             "weights"
         ]
     );
     assert_eq!(summary["model"], "tiny.cfg");
-    assert!(summary["weights"].is_null());
+    for key in ["weights", "architecture", "class_names", "preprocessing"] {
+        assert!(summary[key].is_null(), "{key}");
+    }
+    assert_eq!(summary["classes"], 3);
     // 3x3x3x8 and 16x8 weights, 8 + 8 of batch normalisation, 16 biases.
     assert_eq!(summary["parameters"], 216 + 128 + 16 + 16);
     assert_eq!(summary["buffers"], 16);
