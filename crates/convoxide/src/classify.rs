@@ -14,11 +14,11 @@ use serde::Serialize;
 use yolo_detect::Timings;
 
 use crate::context::Context;
-use crate::each_picture::{Strictness, each_picture};
+use crate::each_picture::{Pictures, each_picture};
 use crate::error::Error;
 use crate::model::{self, Source};
 use crate::output::one_line;
-use crate::pictures::{self, Failure, Inputs};
+use crate::pictures::{self, Failure};
 use crate::report::{Milliseconds, class_number, shorten};
 
 /// Tell what pictures show: a table, or lines of JSON
@@ -53,12 +53,8 @@ pub(crate) struct Args {
         value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000)
     )]
     top: usize,
-    /// Fail if any picture fails
-    #[arg(long)]
-    strict: bool,
-    /// Pictures, folders, or paths on standard input
-    #[arg(value_name = "IMAGE|DIR|-", required = true)]
-    inputs: Vec<PathBuf>,
+    #[command(flatten)]
+    pictures: Pictures,
 }
 
 /// Runs the command.
@@ -74,12 +70,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
         classes: args.classes,
     };
     let mut classifier = Classifier::load(&source, args.names.as_deref(), args.top)?;
-    let inputs = Inputs::new(args.inputs);
-    let strictness = if args.strict {
-        Strictness::All
-    } else {
-        Strictness::Any
-    };
+    let (inputs, strictness) = args.pictures.open();
     each_picture(inputs, strictness, context, |path| classifier.look(path))
 }
 

@@ -10,10 +10,10 @@ use yolo_detect::{Detector, DetectorFiles, DetectorOptions, NmsScope, ScoreRule}
 
 use crate::context::Context;
 use crate::drawings::Drawings;
-use crate::each_picture::{Strictness, each_picture};
+use crate::each_picture::{Pictures, each_picture};
 use crate::error::Error;
 use crate::model;
-use crate::pictures::{self, Failure, Inputs};
+use crate::pictures::{self, Failure};
 use crate::report::Report;
 
 /// Find objects in pictures: a table, lines of JSON, drawn pictures
@@ -53,12 +53,8 @@ pub(crate) struct Args {
     /// Folder for the pictures with boxes drawn in
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Fail if any picture fails
-    #[arg(long)]
-    strict: bool,
-    /// Pictures, folders, or paths on standard input
-    #[arg(value_name = "IMAGE|DIR|-", required = true)]
-    inputs: Vec<PathBuf>,
+    #[command(flatten)]
+    pictures: Pictures,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -106,17 +102,12 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
         classes: args.class,
     };
     let mut detector = open(&files, options)?;
-    let inputs = Inputs::new(args.inputs);
+    let (inputs, strictness) = args.pictures.open();
     let mut drawings = match args.out {
         Some(folder) => Some(Drawings::create(folder, &inputs)?),
         None => None,
     };
 
-    let strictness = if args.strict {
-        Strictness::All
-    } else {
-        Strictness::Any
-    };
     each_picture(inputs, strictness, context, |path| {
         let (picture, report) = look(&mut detector, path)?;
         if let Some(drawings) = &mut drawings {

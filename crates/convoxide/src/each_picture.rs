@@ -1,7 +1,7 @@
 //! The loop over pictures that commands share: results, failures, the exit code.
 
 use std::fmt::Display;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -20,6 +20,29 @@ pub(crate) enum Strictness {
     Any,
     /// All of them have to.
     All,
+}
+
+/// Which pictures, and what a bad one among them means.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Pictures {
+    /// Fail if any picture fails
+    #[arg(long)]
+    strict: bool,
+    /// Pictures, folders, or paths on standard input
+    #[arg(value_name = "IMAGE|DIR|-", required = true)]
+    inputs: Vec<PathBuf>,
+}
+
+impl Pictures {
+    /// The pictures, and whether all of them have to succeed.
+    pub(crate) fn open(self) -> (Inputs, Strictness) {
+        let strictness = if self.strict {
+            Strictness::All
+        } else {
+            Strictness::Any
+        };
+        (Inputs::new(self.inputs), strictness)
+    }
 }
 
 /// Has `look` make a report of each picture, and prints it before the next one is read.

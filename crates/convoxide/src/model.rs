@@ -136,10 +136,10 @@ impl Source {
         metadata: Metadata,
     ) -> Result<Model, Error> {
         let graph = architecture.graph().map_err(|error| self.fault(error))?;
-        let known = architecture
-            .aux_params()
-            .map_err(|error| self.fault(error))?;
         if let Some(params) = &params {
+            let known = architecture
+                .aux_params()
+                .map_err(|error| self.fault(error))?;
             let report = LoadReport::new(params, &graph, &known);
             let report = report.strict().map_err(|error| error.in_file(path))?;
             tracing::info!("{}: {report}", path.display());

@@ -1,6 +1,6 @@
-//! `NumPy`'s `.npy` and `.npz`: the tensors that `run` reads and writes.
+//! NumPy's `.npy` and `.npz`: the tensors that `run` reads and writes.
 //!
-//! The format is that of `NumPy`'s `numpy.lib.format`, versions 1 to 3. The crate that reads it for
+//! The format is that of NumPy's `numpy.lib.format`, versions 1 to 3. The crate that reads it for
 //! ndarray needs a C compiler (through a parser of Python's literals), and f32 alone needs little.
 
 use std::fs::File;

@@ -145,10 +145,8 @@ fn report<'a>(
 
 /// The two tables, and what else is known of the model.
 fn print(model: &Model, summary: Summary) -> Result<(), Error> {
-    let text = summary.to_string();
     // The totals stand below the stages, which have the same.
-    let nodes = text.rsplit_once("\n\n").map_or(&*text, |(nodes, _)| nodes);
-    output::text(format!("\n{nodes}\n"))?;
+    output::text(format!("\n{}\n", summary.table()))?;
     let rows = stages(&summary);
     output::text(Summary { rows, ..summary })?;
 

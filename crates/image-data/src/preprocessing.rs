@@ -131,7 +131,7 @@ impl Preprocessing {
         }
     }
 
-    /// What torchvision's `GoogLeNet` weights expect: 256, 224, mean and deviation 0.5.
+    /// What torchvision's GoogLeNet weights expect: 256, 224, mean and deviation 0.5.
     ///
     /// There, the pictures are normalised for ImageNet and the network's `transform_input` takes
     /// that back: `(x - m) / s * (s / 0.5) + (m - 0.5) / 0.5 = (x - 0.5) / 0.5`.

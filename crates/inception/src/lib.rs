@@ -1,7 +1,6 @@
 //! Inception modules, GoogLeNet and Inception-v3.
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
-#![allow(clippy::doc_markdown, reason = "GoogLeNet is a word here")]
 
 mod basic_conv2d;
 mod error;

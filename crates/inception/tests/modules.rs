@@ -9,11 +9,11 @@ use inception::{
 };
 use ndarray::{ArrayD, Axis, concatenate};
 use nn_layers::{
-    Conv2d, Element, Graph, GraphBuilder, Infer, NodeId, Op, Outputs, Padding, Params, Plain,
-    Shape, Summary, random_params,
+    Conv2d, Element, Graph, GraphBuilder, NodeId, Op, Padding, Params, Plain, Shape, Summary,
+    random_params,
 };
 use proptest::prelude::*;
-use testkit::{random_array, to_f32};
+use testkit::{random_array, run_by, to_f32};
 
 /// What runs a graph in one precision.
 type Run<'a, T> = &'a dyn Fn(&Graph, &Params<T>, &ArrayD<T>) -> ArrayD<T>;
@@ -27,10 +27,8 @@ fn engine(isa: Isa) -> impl Fn(&Graph, &Params<f32>, &ArrayD<f32>) -> ArrayD<f32
     move |graph, params, input| {
         let options = Options { isa: Some(isa) };
         let plan = Plan::compile(graph, params.clone(), &options).unwrap();
-        let mut session = plan.session(&[Shape::from(input.shape())]).unwrap();
-        let mut outputs = Outputs::new();
-        session.run(&[input.view()], &mut outputs).unwrap();
-        outputs.tensors.remove(0)
+        let session = plan.session(&[Shape::from(input.shape())]).unwrap();
+        run_by(session)(std::slice::from_ref(input)).remove(0)
     }
 }
 

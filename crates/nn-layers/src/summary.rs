@@ -149,6 +149,14 @@ impl Summary {
     }
 }
 
+impl Summary {
+    /// The nodes alone, one a line of at most 80 columns, without the totals.
+    #[must_use]
+    pub fn table(&self) -> impl fmt::Display + '_ {
+        Table(&self.rows)
+    }
+}
+
 impl SummaryRow {
     fn new(node: &Node, output: &Shape) -> Result<Self> {
         let count = |is: fn(Slot) -> bool| {
@@ -226,10 +234,30 @@ fn checked(node: &Node, what: &'static str, count: Option<u64>) -> Result<u64> {
 /// The table's width.
 const COLUMNS: usize = 80;
 
+/// The table of the nodes, then the totals.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n\n", self.table())?;
+        writeln!(f, "parameters     {}", exact(self.parameters))?;
+        writeln!(f, "buffers        {}", exact(self.buffers))?;
+        let [multiply_adds, flops] = [scaled(self.multiply_adds, ""), scaled(self.flops, "FLOP")];
+        writeln!(f, "multiply-adds  {multiply_adds} ({flops})")?;
+        let [all, peak] = [self.activation_bytes, self.peak_activation_bytes]
+            .map(|bytes| bytes as f64 / f64::from(1 << 20));
+        write!(
+            f,
+            "activations    {all:.1} MiB in all, {peak:.1} MiB at a time, at f32"
+        )
+    }
+}
+
+/// The nodes of a [`Summary`], one a line.
+struct Table<'a>(&'a [SummaryRow]);
+
+impl fmt::Display for Table<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let header = ["node", "operation", "output", "parameters", "mult-adds"].map(str::to_owned);
-        let rows = self.rows.iter().map(|row| {
+        let rows = self.0.iter().map(|row| {
             let dash = |count: u64, text: String| if count == 0 { "-".to_owned() } else { text };
             [
                 row.name.clone(),
@@ -253,11 +281,12 @@ impl fmt::Display for Summary {
         let others = widths[1..].iter().sum::<usize>() + 2 * 4;
         widths[0] = widths[0].min(COLUMNS.saturating_sub(others));
 
-        for row in &table {
+        for (line, row) in table.iter().enumerate() {
             let [name, op, output, parameters, multiply_adds] = row;
-            writeln!(
+            let start = if line == 0 { "" } else { "\n" };
+            write!(
                 f,
-                "{:<w0$}  {:<w1$}  {:<w2$}  {:>w3$}  {:>w4$}",
+                "{start}{:<w0$}  {:<w1$}  {:<w2$}  {:>w3$}  {:>w4$}",
                 shorten(name, widths[0]),
                 shorten(op, widths[1]),
                 shorten(output, widths[2]),
@@ -270,17 +299,7 @@ impl fmt::Display for Summary {
                 w4 = widths[4],
             )?;
         }
-        writeln!(f)?;
-        writeln!(f, "parameters     {}", exact(self.parameters))?;
-        writeln!(f, "buffers        {}", exact(self.buffers))?;
-        let [multiply_adds, flops] = [scaled(self.multiply_adds, ""), scaled(self.flops, "FLOP")];
-        writeln!(f, "multiply-adds  {multiply_adds} ({flops})")?;
-        let [all, peak] = [self.activation_bytes, self.peak_activation_bytes]
-            .map(|bytes| bytes as f64 / f64::from(1 << 20));
-        write!(
-            f,
-            "activations    {all:.1} MiB in all, {peak:.1} MiB at a time, at f32"
-        )
+        Ok(())
     }
 }
 

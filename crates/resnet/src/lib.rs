@@ -1,7 +1,6 @@
 //! Residual networks: ResNet, ResNeXt, Wide ResNet and the CIFAR family.
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
-#![allow(clippy::doc_markdown, reason = "ResNeXt is a word here")]
 
 mod block;
 mod error;

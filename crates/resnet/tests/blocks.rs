@@ -8,12 +8,10 @@
 
 use engine::{Isa, Options, Plan};
 use ndarray::{ArrayD, IxDyn};
-use nn_layers::{
-    Element, Graph, GraphBuilder, Infer, NodeId, Op, Outputs, Params, Plain, Shape, random_params,
-};
+use nn_layers::{Element, Graph, GraphBuilder, NodeId, Op, Params, Plain, Shape, random_params};
 use proptest::prelude::*;
 use resnet::{BlockOptions, Error, Middle, Order, Shortcut, basic_block, bottleneck};
-use testkit::{random_array, to_f32};
+use testkit::{random_array, run_by, to_f32};
 
 /// A block, its input's size and the numbers' seed.
 #[derive(Clone, Debug)]
@@ -113,10 +111,8 @@ fn plain<T: Element>(graph: &Graph, params: &Params<T>, input: &ArrayD<T>) -> Ar
 fn engine(isa: Isa, graph: &Graph, params: &Params<f32>, input: &ArrayD<f32>) -> ArrayD<f32> {
     let options = Options { isa: Some(isa) };
     let plan = Plan::compile(graph, params.clone(), &options).unwrap();
-    let mut session = plan.session(&[Shape::from(input.shape())]).unwrap();
-    let mut outputs = Outputs::new();
-    session.run(&[input.view()], &mut outputs).unwrap();
-    outputs.tensors.remove(0)
+    let session = plan.session(&[Shape::from(input.shape())]).unwrap();
+    run_by(session)(std::slice::from_ref(input)).remove(0)
 }
 
 /// `max(x, 0)`; the tests have no -0 and no NaN.

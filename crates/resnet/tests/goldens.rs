@@ -5,20 +5,13 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use engine::{Options, Plan};
-use ndarray::ArrayD;
-use nn_layers::{Graph, Infer, Outputs, Params, Shape, Slot};
+use nn_layers::{Graph, Params, Shape};
 use resnet::ResNet;
-use testkit::{NetworkGolden, Run};
+use testkit::{NetworkGolden, Run, run_by};
 
 fn engine(graph: &Graph, params: Params<f32>, shapes: &[Shape]) -> Run {
     let plan = Plan::compile(graph, params, &Options::default()).unwrap();
-    let mut session = plan.session(shapes).unwrap();
-    Box::new(move |inputs: &[ArrayD<f32>]| {
-        let views: Vec<_> = inputs.iter().map(|input| input.view()).collect();
-        let mut outputs = Outputs::new();
-        session.run(&views, &mut outputs).unwrap();
-        outputs.tensors
-    })
+    run_by(plan.session(shapes).unwrap())
 }
 
 /// A golden file of this crate.
@@ -32,13 +25,7 @@ fn check(name: &str, model: &ResNet) {
     golden.check(|size| model.graph(size).unwrap(), &engine);
 
     let graph = model.graph(model.input_size()).unwrap();
-    let learnt = graph
-        .param_specs()
-        .filter(|spec| spec.slot() == Slot::Weight);
-    let parameters: usize = learnt.map(nn_layers::ParamSpec::elements).sum();
-    assert_eq!(parameters as u64, golden.parameters, "{name}");
-    // What a fresh model saves is all that torchvision's state dict has.
-    assert_eq!(model.init(1).unwrap().len(), golden.names, "{name}");
+    golden.check_params(&graph, &model.init(1).unwrap());
 }
 
 #[test]

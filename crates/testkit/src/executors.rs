@@ -11,6 +11,36 @@ pub type Run = Box<dyn FnMut(&[ArrayD<f32>]) -> Vec<ArrayD<f32>>>;
 /// Makes an executor of a graph for inputs of these shapes.
 pub type Executor<'a> = &'a dyn Fn(&Graph, Params<f32>, &[Shape]) -> Run;
 
+/// An executor that is ready for inputs of one kind of shapes, as the comparisons take it.
+///
+/// ```
+/// use ndarray::ArrayD;
+/// use nn_layers::{GraphBuilder, Params, Plain};
+///
+/// let mut b = GraphBuilder::new();
+/// let x = b.input("x", [1, 2])?;
+/// let y = b.relu("y", x)?;
+/// let plain = Plain::new(&b.finish(&[y])?, Params::<f32>::new())?;
+/// assert_eq!(testkit::run_by(plain)(&[ArrayD::ones(vec![3, 2])])[0], ArrayD::<f32>::ones(vec![3, 2]));
+/// # Ok::<(), nn_layers::Error>(())
+/// ```
+///
+/// # Panics
+///
+/// The run panics where the executor refuses its inputs.
+#[must_use]
+#[expect(clippy::expect_used, reason = "fails the test that calls it")]
+pub fn run_by(mut executor: impl Infer + 'static) -> Run {
+    Box::new(move |inputs| {
+        let views: Vec<_> = inputs.iter().map(|input| input.view()).collect();
+        let mut outputs = Outputs::new();
+        executor
+            .run(&views, &mut outputs)
+            .expect("inputs that the network takes");
+        outputs.tensors
+    })
+}
+
 /// Runs each node alone, fed with what the f64 run gives to it, and asserts that the executor is
 /// within the node's bound of the f64 result: `4 * sqrt(K) * eps * sum |x| |w|` for sums of
 /// products, the very numbers for what only selects or moves.

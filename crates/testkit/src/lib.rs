@@ -28,7 +28,7 @@ pub use close::{assert_close, compare, dot_bound};
 pub use conv2d_problem::{
     Conv2dProblem, Conv2dSpace, Reference, conv2d_problems, conv2d_problems_in, conv2d_reference,
 };
-pub use executors::{Executor, Run, assert_executors_agree, assert_layers_agree};
+pub use executors::{Executor, Run, assert_executors_agree, assert_layers_agree, run_by};
 pub use golden::Golden;
 pub use graph_recipe::{GraphRecipe, GraphStep, graph_recipes};
 pub use network_golden::NetworkGolden;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use ndarray::{ArrayD, IxDyn};
-use nn_layers::{Graph, Op, Shape, Summary, random_params};
+use nn_layers::{Graph, Op, ParamSpec, Params, Shape, Slot, Summary, random_params};
 use serde::Deserialize;
 
 use crate::executors::Executor;
@@ -91,6 +91,22 @@ impl NetworkGolden {
                 case.largest
             );
         }
+    }
+
+    /// Asserts that `graph`, auxiliary heads and all, learns as many numbers, and that `fresh`,
+    /// what a new model saves, has as many tensors as torchvision's state dict.
+    ///
+    /// # Panics
+    ///
+    /// Where one of them differs.
+    #[track_caller]
+    pub fn check_params(&self, graph: &Graph, fresh: &Params<f32>) {
+        let learnt = graph
+            .param_specs()
+            .filter(|spec| spec.slot() == Slot::Weight);
+        let parameters: usize = learnt.map(ParamSpec::elements).sum();
+        assert_eq!(parameters as u64, self.parameters, "{}", self.model);
+        assert_eq!(fresh.len(), self.names, "{}", self.model);
     }
 
     #[track_caller]

@@ -22,9 +22,9 @@ use common::reference::{
 use engine::{Isa, Options, Plan};
 use image_data::{Letterbox, Limits, Picture};
 use ndarray::ArrayD;
-use nn_layers::{Graph, Infer, Outputs, Params, Shape};
+use nn_layers::{Graph, Params, Shape};
 use serde_json::Value;
-use testkit::{Run, assert_executors_agree, assert_layers_agree};
+use testkit::{Run, assert_executors_agree, assert_layers_agree, run_by};
 use yolo_detect::cfg::Cfg;
 use yolo_detect::{Network, Weights};
 
@@ -190,13 +190,7 @@ fn heads_are_within_1e_4_of_the_f64_run() {
 fn engine_on(isa: Isa) -> impl Fn(&Graph, Params<f32>, &[Shape]) -> Run {
     move |graph, params, shapes| {
         let plan = Plan::compile(graph, params, &Options { isa: Some(isa) }).unwrap();
-        let mut session = plan.session(shapes).unwrap();
-        Box::new(move |inputs| {
-            let views: Vec<_> = inputs.iter().map(|input| input.view()).collect();
-            let mut outputs = Outputs::new();
-            session.run(&views, &mut outputs).unwrap();
-            outputs.tensors
-        })
+        run_by(plan.session(shapes).unwrap())
     }
 }
 

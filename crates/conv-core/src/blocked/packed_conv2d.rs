@@ -230,12 +230,8 @@ impl PackedConv2d {
     /// # Errors
     ///
     /// [`Error::Mismatch`] where a layout does not fit the convolution or its data.
-    pub fn run(&self, input: View<'_>, mut output: ViewMut<'_>) -> Result<()> {
-        let placement = self.check(&input.layout(), &output.layout())?;
-        // SAFETY: `check` has compared the layouts with each other and with this convolution, and
-        // the input's halo with what the window reaches.
-        unsafe { direct::run(self, &placement, input, None, &mut output) };
-        Ok(())
+    pub fn run(&self, input: View<'_>, output: ViewMut<'_>) -> Result<()> {
+        self.compute(input, None, output)
     }
 
     /// As [`run`](Self::run), but adds `residual`, a tensor of the output's extents, to the sum
@@ -249,19 +245,28 @@ impl PackedConv2d {
         &self,
         input: View<'_>,
         residual: View<'_>,
+        output: ViewMut<'_>,
+    ) -> Result<()> {
+        self.compute(input, Some(residual), output)
+    }
+
+    fn compute(
+        &self,
+        input: View<'_>,
+        residual: Option<View<'_>>,
         mut output: ViewMut<'_>,
     ) -> Result<()> {
         let placement = self.check(&input.layout(), &output.layout())?;
-        let Layout {
-            batch,
-            channels,
-            size,
-            block,
-            ..
-        } = residual.layout();
-        output.check(OP, batch, channels, size, block)?;
-        // SAFETY: as above, and the residual has the output's extents and block.
-        unsafe { direct::run(self, &placement, input, Some(residual), &mut output) };
+        if let Some(residual) = residual {
+            let layout = residual.layout();
+            let Layout {
+                batch, channels, ..
+            } = layout;
+            output.check(OP, batch, channels, layout.size, layout.block)?;
+        }
+        // SAFETY: `check` has compared the layouts with each other and with this convolution, and
+        // the input's halo with what the window reaches; a residual has the output's extents.
+        unsafe { direct::run(self, &placement, input, residual, &mut output) };
         Ok(())
     }
 
