@@ -295,7 +295,11 @@ fn write_file(
         _ => Path::new("."),
     };
     let run = || {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let mut builder = tempfile::Builder::new();
+        // Temporary files are private by default; a tensor is for whom the umask lets in.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut file = builder.prefix(".").tempfile_in(folder)?;
         let mut buffered = BufWriter::new(file.as_file_mut());
         write(&mut buffered)?;
         buffered.flush()?;
@@ -361,6 +365,22 @@ mod tests {
             let length = std::fs::metadata(&path).unwrap().len();
             assert_eq!(length % 64, (tensor.len() * 4 % 64) as u64, "aligned");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn whoever_may_read_a_new_file_may_read_a_tensor() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |name: &str| {
+            let file = std::fs::metadata(folder.path().join(name)).unwrap();
+            file.permissions().mode()
+        };
+        std::fs::write(folder.path().join("new"), "").unwrap();
+        let tensor = ArrayD::zeros(IxDyn(&[2]));
+        write(&folder.path().join("x.npy"), &tensor).unwrap();
+        write_npz(&folder.path().join("x.npz"), &[("x", &tensor)]).unwrap();
+        assert_eq!([mode("x.npy"), mode("x.npz")], [mode("new"); 2]);
     }
 
     #[test]
