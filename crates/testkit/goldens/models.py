@@ -186,8 +186,15 @@ def check_program(name, convoxide, folder):
         differs(name, expected, 0.1)
         np.save(folder / "x.npy", x.float().numpy())
         run(convoxide, "run", function, "--weights", weights, "--input", folder / "x.npy", "--output", folder / "y.npy")
-        error = np.abs(np.load(folder / "y.npy") - expected).max() / np.abs(expected).max()
-        assert error < 1e-4, f"{name}, batch {batch}, {size}: off by {error:.1e} of the largest logit"
+        off = lambda logits: np.abs(logits - expected).max() / np.abs(expected).max()
+        error, bound = off(np.load(folder / "y.npy")), 1e-4
+        if error > bound:
+            # Some draws of a deep network are so ill-conditioned that f32 cannot tell; torch's own says.
+            with torch.no_grad():
+                bound = 1.5 * off(model.float()(x.float()).numpy())
+            model.double()
+            print(f"{name}, batch {batch}, {size}: off by {error:.1e}, torch in f32 by {bound / 1.5:.1e}")
+        assert error < bound, f"{name}, batch {batch}, {size}: off by {error:.1e} of the largest logit"
         worst = max(worst, error)
 
     saved = folder / "saved.safetensors"

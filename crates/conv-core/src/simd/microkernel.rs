@@ -38,8 +38,8 @@ pub(crate) struct Tile {
     pub(crate) weight: *const f32,
     /// From one panel's weights to the next.
     pub(crate) weight_panel: usize,
-    /// Bias of the first panel, or null: the sum then starts from what the output holds, which an
-    /// earlier call over other channel blocks has left there.
+    /// Bias of the first panel, from which the sum starts, or null: then it starts from zero and is
+    /// added to what the output holds, which an earlier call over other channel blocks left there.
     pub(crate) bias: *const f32,
     /// First output pixel of the first panel; its 16 channels lie together, pixels 16 apart.
     pub(crate) output: *mut f32,
@@ -104,11 +104,9 @@ pub(crate) unsafe fn tile<
         for r in 0..MR {
             for p in 0..PANELS {
                 for v in 0..VECTORS {
-                    acc[r][p][v] = if t.bias.is_null() {
-                        S::load(t.output.add(p * t.output_panel + r * 16 + v * S::LANES))
-                    } else {
-                        S::load(t.bias.add(p * 16 + v * S::LANES))
-                    };
+                    if !t.bias.is_null() {
+                        acc[r][p][v] = S::load(t.bias.add(p * 16 + v * S::LANES));
+                    }
                 }
             }
         }
@@ -149,6 +147,16 @@ pub(crate) unsafe fn tile<
             block = block.wrapping_add(t.input_block);
         }
 
+        if t.bias.is_null() {
+            for r in 0..MR {
+                for p in 0..PANELS {
+                    for v in 0..VECTORS {
+                        let at = p * t.output_panel + r * 16 + v * S::LANES;
+                        acc[r][p][v] = S::add(acc[r][p][v], S::load(t.output.add(at)));
+                    }
+                }
+            }
+        }
         if !t.residual.is_null() {
             for r in 0..MR {
                 for p in 0..PANELS {

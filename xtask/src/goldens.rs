@@ -1,0 +1,96 @@
+//! `cargo xtask goldens`: makes the golden files again that come from torchvision and Pillow, or
+//! checks that they and the program still say the same.
+//!
+//! The scripts run in a virtual environment in the cache, with the packages that
+//! `crates/testkit/goldens/requirements.txt` pins; making it takes the network once.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::fetch::cache;
+use crate::process::{cargo, output, run as run_command, workspace_root};
+use crate::{Error, Result};
+
+const REQUIREMENTS: &str = "crates/testkit/goldens/requirements.txt";
+const MODELS: &str = "crates/testkit/goldens/models.py";
+const PREPROCESSING: &str = "crates/image-data/tests/goldens/preprocessing";
+
+/// The task. `models` are those to go through, all of them where it is empty.
+pub(crate) fn run(check: bool, models: &[String]) -> Result<()> {
+    let root = workspace_root();
+    let python = python(&root)?;
+    if models.is_empty() {
+        preprocessing(&root, &python, check)?;
+    }
+    let mut script = Command::new(&python);
+    script
+        .arg(root.join(MODELS))
+        .arg(if check { "check" } else { "write" });
+    if check {
+        script.arg(program()?);
+    }
+    for model in models {
+        script.args(["--model", model]);
+    }
+    run_command(&mut script)
+}
+
+/// What Pillow makes of pictures: a script that prints the whole file.
+fn preprocessing(root: &Path, python: &Path, check: bool) -> Result<()> {
+    let (script, file) = (
+        root.join(PREPROCESSING).with_extension("py"),
+        root.join(PREPROCESSING).with_extension("json"),
+    );
+    let made = output(Command::new(python).arg(script))?;
+    if !check {
+        return Ok(std::fs::write(file, made)?);
+    }
+    if std::fs::read_to_string(&file)? != made {
+        return Err(format!("{PREPROCESSING}.json is not what Pillow makes today").into());
+    }
+    println!("preprocessing: golden file holds");
+    Ok(())
+}
+
+/// The Python of the virtual environment, made if it is not there or has other packages.
+fn python(root: &Path) -> Result<PathBuf> {
+    let folder = cache::home()?.join("python");
+    let python = if cfg!(windows) {
+        folder.join("Scripts").join("python.exe")
+    } else {
+        folder.join("bin").join("python")
+    };
+    let requirements = std::fs::read_to_string(root.join(REQUIREMENTS))?;
+    // Written last, so an environment that was interrupted is made again.
+    let installed = folder.join("requirements.txt");
+    if std::fs::read_to_string(&installed).ok().as_ref() != Some(&requirements) {
+        let system = if cfg!(windows) { "python" } else { "python3" };
+        run_command(
+            Command::new(system)
+                .args(["-m", "venv", "--clear"])
+                .arg(&folder),
+        )?;
+        run_command(
+            Command::new(&python)
+                .args(["-m", "pip", "install", "--quiet", "--requirement"])
+                .arg(root.join(REQUIREMENTS)),
+        )?;
+        std::fs::write(installed, requirements)?;
+    }
+    Ok(python)
+}
+
+/// The program, built with optimisation.
+fn program() -> Result<PathBuf> {
+    let messages = output(cargo("build").args([
+        "--release",
+        "--package",
+        "convoxide",
+        "--message-format=json-render-diagnostics",
+    ]))?;
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))
+        .ok_or_else(|| Error::from("cargo built no program"))
+}
