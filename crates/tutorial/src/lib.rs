@@ -8,7 +8,7 @@
 //! [six]: detection
 //! [seven]: residual_blocks
 //! [eight]: inception_modules
-#![doc = include_str!("../../../docs/tutorial/README.md")]
+#![cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/README.md"))]
 #![forbid(unsafe_code)]
 #![allow(
     clippy::doc_markdown,
@@ -20,7 +20,7 @@
 /// [`cross_correlate2d`]: conv_core::cross_correlate2d
 /// [`convolve2d`]: conv_core::convolve2d
 /// [next]: crate::padding_and_size
-#[doc = include_str!("../../../docs/tutorial/1-cross-correlation.md")]
+#[cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/1-cross-correlation.md"))]
 pub mod cross_correlation {}
 
 /// [`Window::place`]: conv_core::Window::place
@@ -28,23 +28,23 @@ pub mod cross_correlation {}
 /// [`Graph`]: nn_layers::Graph
 /// [`Summary`]: nn_layers::Summary
 /// [next]: crate::one_layer
-#[doc = include_str!("../../../docs/tutorial/2-padding-and-size.md")]
+#[cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/2-padding-and-size.md"))]
 pub mod padding_and_size {}
 
 /// [`Plain`]: nn_layers::Plain
 /// [next]: crate::pooling
-#[doc = include_str!("../../../docs/tutorial/3-one-layer.md")]
+#[cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/3-one-layer.md"))]
 pub mod one_layer {}
 
 /// [`max_pool2d`]: conv_core::plain::max_pool2d
 /// [`avg_pool2d`]: conv_core::plain::avg_pool2d
 /// [next]: crate::sharing_and_sparsity
-#[doc = include_str!("../../../docs/tutorial/4-pooling.md")]
+#[cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/4-pooling.md"))]
 pub mod pooling {}
 
 /// [`Summary`]: nn_layers::Summary
 /// [next]: crate::detection
-#[doc = include_str!("../../../docs/tutorial/5-sharing-and-sparsity.md")]
+#[cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/5-sharing-and-sparsity.md"))]
 pub mod sharing_and_sparsity {}
 
 /// [`Head`]: yolo_detect::Head
@@ -52,31 +52,31 @@ pub mod sharing_and_sparsity {}
 /// [`Detector`]: yolo_detect::Detector
 /// [`Letterbox`]: image_data::Letterbox
 /// [next]: crate::residual_blocks
-#[doc = include_str!("../../../docs/tutorial/6-detection.md")]
+#[cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/6-detection.md"))]
 pub mod detection {}
 
 /// [`basic_block`]: resnet::basic_block
 /// [`bottleneck`]: resnet::bottleneck
 /// [`ResNet`]: resnet::ResNet
 /// [next]: crate::inception_modules
-#[doc = include_str!("../../../docs/tutorial/7-residual-blocks.md")]
+#[cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/7-residual-blocks.md"))]
 pub mod residual_blocks {}
 
 /// [`InceptionModule`]: inception::InceptionModule
 /// [`GoogLeNet`]: inception::GoogLeNet
 /// [`Summary`]: nn_layers::Summary
-#[doc = include_str!("../../../docs/tutorial/8-inception.md")]
+#[cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/8-inception.md"))]
 pub mod inception_modules {}
 
 /// The READMEs whose examples no crate of their own compiles.
 #[cfg(doctest)]
 mod readmes {
-    #[doc = include_str!("../../../README.md")]
+    #[cfg_attr(any(doc, doctest), doc = include_str!("../../../README.md"))]
     struct Project;
 
-    #[doc = include_str!("../../conv-core/README.md")]
+    #[cfg_attr(any(doc, doctest), doc = include_str!("../../conv-core/README.md"))]
     struct ConvCore;
 
-    #[doc = include_str!("../../engine/README.md")]
+    #[cfg_attr(any(doc, doctest), doc = include_str!("../../engine/README.md"))]
     struct Engine;
 }

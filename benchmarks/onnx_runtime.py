@@ -2,7 +2,7 @@
 
     cargo build --release -p convoxide
     pip install -r benchmarks/requirements.txt
-    python3 benchmarks/onnxruntime.py --model resnet50 --threads 2
+    python3 benchmarks/onnx_runtime.py --model resnet50 --threads 2
 
 Both get the same weights, drawn by torchvision, and both answers are compared before anything is
 timed. Each side's time is the median of its runs on random input. Neither knows the other's threads,

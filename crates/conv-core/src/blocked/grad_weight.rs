@@ -1,0 +1,350 @@
+//! The gradient of a convolution's weight and bias: outer products of input and gradient, summed
+//! over pixels.
+//!
+//! The pixels are dealt out to a fixed number of *parts*, each with a sum of its own, which are
+//! added in order; so the result does not depend on the number of threads.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::layout::{BLOCK, Layout};
+use super::packed_conv2d::PackedConv2d;
+use super::view::View;
+use crate::error::{Error, Result};
+use crate::geometry::Placement;
+use crate::simd::outer_product::Outer;
+
+const OP: &str = "conv2d_grad_weight";
+
+/// A weight gradient that stays in a core's second-level cache together with the pixels.
+const WEIGHTS_IN_CACHE: usize = 256 * 1024;
+
+/// Pixels of a run: long enough that loading and storing the tile does not count, short enough that
+/// a block's input and gradient stay in the first-level cache (16 KiB each).
+const PIXELS_IN_RUN: usize = 256;
+
+/// Tasks to deal out, where the sizes allow: enough for any number of cores that this is for.
+const TASKS: usize = 16;
+
+/// How the work is split. Depends on the problem alone.
+struct Split {
+    /// Parts of the pixels, each with a sum of its own.
+    parts: usize,
+    /// Output blocks of a task.
+    blocks: usize,
+    /// Pictures and rows of a run: whole pictures where they are small.
+    pictures: usize,
+    rows: usize,
+}
+
+impl PackedConv2d {
+    /// Numbers of memory that [`add_grad_weight`](Self::add_grad_weight) needs for inputs of this
+    /// batch and size.
+    ///
+    /// # Errors
+    ///
+    /// As [`place`](Self::place).
+    pub fn grad_weight_scratch(&self, batch: usize, input: [usize; 2]) -> Result<usize> {
+        let split = self.split(batch, &self.place(input)?);
+        Ok(if split.parts == 1 {
+            0
+        } else {
+            split.parts * self.weight.len()
+        })
+    }
+
+    /// Adds to `grad_weight`, packed as [`weight`](Self::weight) is, and to `grad_bias`, inside the
+    /// caller's thread pool:
+    ///
+    /// ```text
+    /// grad_weight[o, c, i, j] += sum over n, v, u of grad_output[n, o, v, u] * padded[n, c, y, x]
+    /// grad_bias[o] += sum over n, v, u of grad_output[n, o, v, u]
+    /// ```
+    ///
+    /// with `y = v * stride + i * dilation` and `x` likewise. The input's halo is its padding.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] where a layout or length does not fit the convolution.
+    pub fn add_grad_weight(
+        &self,
+        input: View<'_>,
+        grad_output: View<'_>,
+        grad_weight: &mut [f32],
+        grad_bias: Option<&mut [f32]>,
+        scratch: &mut [f32],
+    ) -> Result<()> {
+        let placement = self.check(&input.layout(), &grad_output.layout())?;
+        super::expect(
+            OP,
+            "the weight gradient's length",
+            self.weight.len(),
+            grad_weight.len(),
+        )?;
+        let split = self.split(input.layout().batch, &placement);
+        let needed = if split.parts == 1 {
+            0
+        } else {
+            split.parts * self.weight.len()
+        };
+        if scratch.len() < needed {
+            let what = "the scratch memory's length";
+            return Err(Error::Mismatch {
+                op: OP,
+                what,
+                expected: needed,
+                got: scratch.len(),
+            });
+        }
+        let scratch = &mut scratch[..needed];
+        let job = Job {
+            conv: self,
+            placement: &placement,
+            split: &split,
+            input,
+            grad: grad_output,
+        };
+        if split.parts == 1 {
+            job.run(0, grad_weight);
+        } else {
+            scratch
+                .par_chunks_exact_mut(self.weight.len())
+                .enumerate()
+                .for_each(|(part, sums)| {
+                    sums.fill(0.0);
+                    job.run(part, sums);
+                });
+            let len = self.weight.len();
+            grad_weight
+                .par_chunks_mut(4096)
+                .enumerate()
+                .for_each(|(chunk, target)| {
+                    for part in 0..split.parts {
+                        let sums = &scratch[part * len + chunk * 4096..];
+                        target
+                            .iter_mut()
+                            .zip(sums)
+                            .for_each(|(target, &sum)| *target += sum);
+                    }
+                });
+        }
+        self.clear_between_groups(grad_weight);
+        if let Some(grad_bias) = grad_bias {
+            super::expect(
+                OP,
+                "the bias gradient's length",
+                self.bias.len(),
+                grad_bias.len(),
+            )?;
+            add_grad_bias(self, grad_output, grad_bias);
+        }
+        Ok(())
+    }
+
+    fn split(&self, batch: usize, placement: &Placement) -> Split {
+        let [rows, columns] = placement.output;
+        let out_blocks = self.out_channels.div_ceil(BLOCK);
+        let positions = batch * rows * columns;
+        let most_parts = positions.div_ceil(PIXELS_IN_RUN).clamp(1, TASKS);
+        let (parts, blocks) = if self.weight.len() * size_of::<f32>() <= WEIGHTS_IN_CACHE {
+            (most_parts, out_blocks)
+        } else {
+            (TASKS.div_ceil(out_blocks).min(most_parts), 1)
+        };
+        let pictures = (PIXELS_IN_RUN / (rows * columns).max(1)).max(1);
+        let rows_in_run = if pictures > 1 {
+            rows
+        } else {
+            (PIXELS_IN_RUN / columns.max(1)).clamp(1, rows)
+        };
+        Split {
+            parts,
+            blocks,
+            pictures,
+            rows: rows_in_run,
+        }
+    }
+
+    /// Merged groups have weights between them that are zero and stay so.
+    fn clear_between_groups(&self, grad_weight: &mut [f32]) {
+        if self.groups == self.real_groups {
+            return;
+        }
+        let [kernel_h, kernel_w] = self.window.kernel_size;
+        let (group_in, group_out) = (
+            self.in_channels / self.real_groups,
+            self.out_channels / self.real_groups,
+        );
+        let merged_in = self.in_channels / self.groups;
+        let in_blocks = self.in_blocks();
+        for o in 0..self.out_channels {
+            let first = (o / group_out) * group_in % merged_in;
+            for c in (0..merged_in).filter(|c| !(first..first + group_in).contains(c)) {
+                for tap in 0..kernel_h * kernel_w {
+                    let at = (o / BLOCK * in_blocks + c / self.block) * kernel_h * kernel_w + tap;
+                    grad_weight[(at * self.block + c % self.block) * BLOCK + o % BLOCK] = 0.0;
+                }
+            }
+        }
+    }
+}
+
+struct Job<'a> {
+    conv: &'a PackedConv2d,
+    placement: &'a Placement,
+    split: &'a Split,
+    input: View<'a>,
+    grad: View<'a>,
+}
+
+impl Job<'_> {
+    /// Adds the products of one part of the pixels to `sums`.
+    fn run(&self, part: usize, sums: &mut [f32]) {
+        let panel = self.conv.weight.len() / self.conv.out_channels.div_ceil(BLOCK);
+        sums.par_chunks_mut((panel * self.split.blocks).max(1))
+            .enumerate()
+            .for_each(|(run, sums)| {
+                let first = run * self.split.blocks;
+                self.for_each_run(part, |pictures, rows| {
+                    for (block, sums) in sums.chunks_exact_mut(panel).enumerate() {
+                        self.panel(first + block, &pictures, &rows, sums);
+                    }
+                });
+            });
+    }
+
+    /// Calls `work(pictures, rows)` for every run of a part, in order.
+    fn for_each_run(&self, part: usize, mut work: impl FnMut(Range<usize>, Range<usize>)) {
+        let (batch, rows) = (self.input.layout().batch, self.placement.output[0]);
+        let bands = rows.div_ceil(self.split.rows);
+        let runs = batch.div_ceil(self.split.pictures) * bands;
+        let share = |part: usize| part * runs / self.split.parts;
+        for run in share(part)..share(part + 1) {
+            let (picture, row) = (
+                run / bands * self.split.pictures,
+                run % bands * self.split.rows,
+            );
+            work(
+                picture..batch.min(picture + self.split.pictures),
+                row..rows.min(row + self.split.rows),
+            );
+        }
+    }
+
+    /// Adds the products of a run to the gradient of one output block, `[in block][kh][kw][block][16]`.
+    fn panel(
+        &self,
+        out_block: usize,
+        pictures: &Range<usize>,
+        rows: &Range<usize>,
+        sums: &mut [f32],
+    ) {
+        let Self {
+            conv, placement, ..
+        } = *self;
+        let (input, grad) = (self.input.layout(), self.grad.layout());
+        let kernels = conv.isa.kernels();
+        let in_blocks = conv.in_blocks();
+        let group = out_block / (conv.out_channels / conv.groups).div_ceil(BLOCK);
+        let [kernel_h, kernel_w] = conv.window.kernel_size;
+        let grad_start = grad.offset(pictures.start, out_block, rows.start, 0);
+        // A tile's channels are those of a block, or planes of a planar input.
+        let planar = conv.block == 1;
+        let (blocks, lanes) = if planar {
+            (1, in_blocks)
+        } else {
+            (in_blocks, BLOCK)
+        };
+        let (channel, sums_channel) = if planar {
+            (input.block_step(), kernel_h * kernel_w * BLOCK)
+        } else {
+            (1, BLOCK)
+        };
+        let kernels = if planar {
+            kernels.outer_planar
+        } else {
+            kernels.outer_blocked
+        };
+        let tiles = lanes.div_ceil(kernels.len());
+        for block in 0..blocks {
+            for y in 0..kernel_h {
+                for x in 0..kernel_w {
+                    let corner = [
+                        rows.start * placement.stride[0]
+                            + y * placement.dilation[0]
+                            + input.halo[0]
+                            - placement.padding[0],
+                        x * placement.dilation[1] + input.halo[1] - placement.padding[1],
+                    ];
+                    let source = pictures.start * input.picture_step()
+                        + (group * in_blocks + block) * input.block_step()
+                        + corner[0] * input.row_step()
+                        + corner[1] * input.block;
+                    let tap = (block * kernel_h + y) * kernel_w + x;
+                    for tile in 0..tiles {
+                        let first = tile * lanes / tiles;
+                        let count = (tile + 1) * lanes / tiles - first;
+                        let operands = Outer {
+                            input: self.input.data()[source + first * channel..].as_ptr(),
+                            input_channel: channel,
+                            input_pixel: placement.stride[1] * input.block,
+                            input_row: placement.stride[0] * input.row_step(),
+                            input_picture: input.picture_step(),
+                            grad: self.grad.data()[grad_start..].as_ptr(),
+                            grad_row: grad.row_step(),
+                            grad_picture: grad.picture_step(),
+                            pictures: pictures.len(),
+                            rows: rows.len(),
+                            pixels: placement.output[1],
+                            output: sums[tap * conv.block * BLOCK + first * sums_channel..]
+                                .as_mut_ptr(),
+                            output_channel: sums_channel,
+                        };
+                        // SAFETY: the pixels lie within the tensors and the input's halo, as `check`
+                        // has compared; the sums have room for all channels of all taps.
+                        unsafe { kernels[count - 1](&operands) };
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Each channel's sum over pictures, rows and pixels; a row's in f32, the rest in f64.
+fn add_grad_bias(conv: &PackedConv2d, grad: View<'_>, grad_bias: &mut [f32]) {
+    let Layout { batch, size, .. } = grad.layout();
+    grad_bias
+        .par_chunks_mut(BLOCK)
+        .enumerate()
+        .for_each(|(block, target)| {
+            let mut sums = [0.0; BLOCK];
+            for picture in 0..batch {
+                for y in 0..size[0] {
+                    let row = grad.row(picture, block, y);
+                    let mut of_row = [0.0f32; BLOCK];
+                    conv.isa.vectorize(
+                        #[inline(always)]
+                        || {
+                            for pixel in row.chunks_exact(BLOCK) {
+                                for lane in 0..BLOCK {
+                                    of_row[lane] += pixel[lane];
+                                }
+                            }
+                        },
+                    );
+                    for (sum, x) in sums.iter_mut().zip(of_row) {
+                        *sum += f64::from(x);
+                    }
+                }
+            }
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "rounded once, when it is whole"
+            )]
+            target
+                .iter_mut()
+                .zip(sums)
+                .for_each(|(target, sum)| *target += sum as f32);
+        });
+}
