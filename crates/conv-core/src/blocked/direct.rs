@@ -36,20 +36,63 @@ const PIXELS_FOR_WEIGHTS: usize = 256;
 /// Tiles in a row of a dense 1x1 convolution, whose pixels follow each other without an edge.
 const TILES_IN_ROW: usize = 8;
 
-/// Computes the output's interior, inside the caller's thread pool.
+/// How the weight moves over the input, and where its sums go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Walk {
+    /// The input pixel `[y, x]` of the first tap of the first output; negative in the halo.
+    pub(super) start: [isize; 2],
+    /// Input pixels from one output to the next.
+    pub(super) stride: [usize; 2],
+    /// Input pixels from one tap to the next.
+    pub(super) dilation: [usize; 2],
+    /// How many outputs.
+    pub(super) outputs: [usize; 2],
+    /// The output pixel of the first sum, and pixels from one to the next.
+    pub(super) output_start: [usize; 2],
+    pub(super) output_stride: [usize; 2],
+    /// What the sum begins from.
+    pub(super) from: From,
+}
+
+/// What a sum begins from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum From {
+    /// The bias.
+    Bias,
+    /// What the output holds.
+    Output,
+}
+
+impl Walk {
+    /// A window that makes every pixel of the output.
+    pub(super) fn new(placement: &Placement) -> Self {
+        let before = |axis: usize| 0isize.saturating_sub_unsigned(placement.padding[axis]);
+        Self {
+            start: [before(0), before(1)],
+            stride: placement.stride,
+            dilation: placement.dilation,
+            outputs: placement.output,
+            output_start: [0, 0],
+            output_stride: [1, 1],
+            from: From::Bias,
+        }
+    }
+}
+
+/// Computes the output pixels that the walk reaches, inside the caller's thread pool.
 ///
 /// # Safety
 ///
-/// The layouts are those that `conv` takes and gives, `placement` is its window's on the input,
-/// the input's halo is as wide as the window reaches, and the residual has the output's extents.
+/// The layouts are those that `conv` takes and gives, the walk stays within the input and its halo
+/// and within the output, and the residual has the output's extents.
 pub(super) unsafe fn run(
     conv: &PackedConv2d,
-    placement: &Placement,
+    walk: &Walk,
     input: View<'_>,
     residual: Option<View<'_>>,
     output: &mut ViewMut<'_>,
 ) {
-    let job = Job::new(conv, placement, input, residual, output);
+    let job = Job::new(conv, walk, input, residual, output);
     let tasks = job.tasks();
     (0..tasks.count())
         .into_par_iter()
@@ -113,8 +156,10 @@ struct Job<'a> {
     input_column: usize,
     residual_row: usize,
     output_row: usize,
+    output_column: usize,
     /// From one tap to the next.
     tap: [usize; 2],
+    from: From,
     kernels: &'static [&'static [Kernel]],
     most_pixels: usize,
     most_panels: usize,
@@ -127,7 +172,7 @@ unsafe impl Sync for Job<'_> {}
 impl<'a> Job<'a> {
     fn new(
         conv: &'a PackedConv2d,
-        placement: &Placement,
+        walk: &Walk,
         input: View<'a>,
         residual: Option<View<'a>>,
         output: &'a mut ViewMut<'_>,
@@ -135,17 +180,20 @@ impl<'a> Job<'a> {
         let (input_layout, output_layout) = (input.layout(), output.layout());
         let residual_layout = residual.map_or(output_layout, |residual| residual.layout());
         let kernels = conv.isa.kernels();
-        let [mut rows, mut columns] = placement.output;
+        let [mut rows, mut columns] = walk.outputs;
         let pointwise = conv.window.kernel_size == [1, 1]
-            && conv.window.stride == [1, 1]
+            && walk.start == [0, 0]
+            && walk.stride == [1, 1]
+            && walk.output_stride == [1, 1]
+            && walk.outputs == output_layout.size
             && input_layout.is_dense()
             && residual_layout.is_dense()
             && output_layout.is_dense();
         let pixels = rows * columns;
-        let input_column = placement.stride[1] * conv.block;
-        let mut input_row = placement.stride[0] * input_layout.row_step();
+        let input_column = walk.stride[1] * conv.block;
+        let mut input_row = walk.stride[0] * input_layout.row_step();
         let mut residual_row = residual_layout.row_step();
-        let mut output_row = output_layout.row_step();
+        let mut output_row = walk.output_stride[0] * output_layout.row_step();
         if pointwise {
             rows = pixels.div_ceil(kernels.most_pixels * TILES_IN_ROW);
             columns = pixels.div_ceil(rows);
@@ -154,9 +202,11 @@ impl<'a> Job<'a> {
             residual_row = columns * BLOCK;
             output_row = columns * BLOCK;
         }
-        // The window starts at the padding, which lies `halo - padding` inside the memory.
-        let start = (input_layout.halo[0] - placement.padding[0]) * input_layout.row_step()
-            + (input_layout.halo[1] - placement.padding[1]) * input_layout.block;
+        // Signed until the halo is counted in; then it lies inside the memory.
+        let at = |axis: usize| walk.start[axis].saturating_add_unsigned(input_layout.halo[axis]);
+        let start = at(0)
+            .wrapping_mul(input_layout.row_step().cast_signed())
+            .wrapping_add(at(1).wrapping_mul(input_layout.block.cast_signed()));
         Self {
             conv,
             in_blocks: (conv.in_channels / conv.groups).div_ceil(conv.block),
@@ -165,7 +215,7 @@ impl<'a> Job<'a> {
             rows,
             columns,
             pixels,
-            input: input.data().as_ptr().wrapping_add(start),
+            input: input.data().as_ptr().wrapping_offset(start),
             residual: residual.map_or(std::ptr::null(), |residual| {
                 let interior = residual_layout.offset(0, 0, 0, 0);
                 residual.data().as_ptr().wrapping_add(interior)
@@ -173,7 +223,12 @@ impl<'a> Job<'a> {
             output: output
                 .data_mut()
                 .as_mut_ptr()
-                .wrapping_add(output_layout.offset(0, 0, 0, 0)),
+                .wrapping_add(output_layout.offset(
+                    0,
+                    0,
+                    walk.output_start[0],
+                    walk.output_start[1],
+                )),
             input_picture: input_layout.picture_step(),
             residual_picture: residual_layout.picture_step(),
             output_picture: output_layout.picture_step(),
@@ -184,10 +239,12 @@ impl<'a> Job<'a> {
             input_column,
             residual_row,
             output_row,
+            output_column: walk.output_stride[1] * BLOCK,
             tap: [
-                placement.dilation[0] * input_layout.row_step(),
-                placement.dilation[1] * input_layout.block,
+                walk.dilation[0] * input_layout.row_step(),
+                walk.dilation[1] * input_layout.block,
             ],
+            from: walk.from,
             kernels: match (conv.block, input_column) {
                 (1, _) => kernels.planar,
                 (_, BLOCK) => kernels.blocked,
@@ -283,7 +340,8 @@ impl<'a> Job<'a> {
         row: usize,
     ) {
         let kernels = self.kernels[panels - 1];
-        let (first, last) = (in_blocks.start == 0, in_blocks.end == self.in_blocks);
+        let first = in_blocks.start == 0 && self.from == From::Bias;
+        let last = in_blocks.end == self.in_blocks;
         let weight = out_block * self.panel() + in_blocks.start * self.panel_block();
         // SAFETY: within the input, the output, the weights and the bias: `picture < batch`,
         // `row < rows`, the blocks are within their counts, and `check` has compared the extents.
@@ -329,7 +387,8 @@ impl<'a> Job<'a> {
                 weight,
                 weight_panel: self.panel(),
                 bias: if first { bias } else { std::ptr::null() },
-                output: output.wrapping_add(column * BLOCK),
+                output: output.wrapping_add(column * self.output_column),
+                output_pixel: self.output_column,
                 output_panel: self.output_block,
                 residual: residual.map_or(std::ptr::null(), |residual| {
                     residual.wrapping_add(column * BLOCK)

@@ -3,20 +3,32 @@
 //! A caller that runs one operation uses the NCHW functions at the crate's top, which convert at
 //! the edge. This module is for callers that keep activations in this layout from layer to layer.
 
+mod batch_norm;
 mod buffer;
 mod direct;
 mod elementwise;
+mod grad_input;
+mod grad_weight;
 mod layout;
 mod packed_conv2d;
 mod pool;
+mod pool_grad;
 mod reorder;
 mod view;
 
+pub use batch_norm::{
+    BatchNormGrad, activation_grad, batch_norm_grad, batch_norm_grad_sums, batch_norm_scratch,
+    batch_statistics, scale_shift,
+};
 pub use buffer::Buffer;
 pub use elementwise::{add_assign, affine, map, softmax};
+pub use grad_input::{Conv2dGradInput, Store};
 pub use layout::{BLOCK, Layout};
 pub use packed_conv2d::PackedConv2d;
 pub use pool::{adaptive_avg_pool2d, avg_pool2d, max_pool2d};
+pub use pool_grad::{
+    adaptive_avg_pool2d_grad, avg_pool2d_grad, max_pool2d_grad, upsample_nearest2d_grad,
+};
 pub use reorder::{
     concat, pad_channels, pad2d, relayout, reorg, reshape, slice, upsample_nearest2d,
 };

@@ -1,9 +1,9 @@
 //! A convolution made ready: weights packed for the micro-kernel, bias and activation beside them.
 
-use ndarray::{ArrayView1, ArrayView4};
+use ndarray::{Array4, ArrayView1, ArrayView4};
 
 use super::buffer::Buffer;
-use super::direct;
+use super::direct::{self, Walk};
 use super::layout::{BLOCK, Layout};
 use super::view::{View, ViewMut};
 use crate::activation::Activation;
@@ -28,6 +28,8 @@ pub struct PackedConv2d {
     pub(super) out_channels: usize,
     /// Groups as the kernel sees them: see [`merged_groups`].
     pub(super) groups: usize,
+    /// Groups as the weight has them.
+    pub(super) real_groups: usize,
     /// Channels that lie together in the input: 16, or 1 for planar input.
     pub(super) block: usize,
     /// `[out block][in block][kh][kw][block][16]`.
@@ -112,23 +114,6 @@ impl PackedConv2d {
             &[out_blocks, in_blocks, kh, kw, block, BLOCK],
         )?;
 
-        let mut packed = Buffer::zeroed(len)?;
-        let group_out = out_channels / options.groups;
-        let merged_in = in_channels / groups;
-        for o in 0..out_channels {
-            // The first input channel of this output's group, counted within the merged group.
-            let first = (o / group_out) * group_in % merged_in;
-            for i in 0..group_in {
-                let c = first + i;
-                for y in 0..kh {
-                    for x in 0..kw {
-                        let tap = ((o / BLOCK * in_blocks + c / block) * kh + y) * kw + x;
-                        packed[(tap * block + c % block) * BLOCK + o % BLOCK] =
-                            flush(weight[[o, i, y, x]]);
-                    }
-                }
-            }
-        }
         let mut packed_bias = Buffer::zeroed(out_blocks * BLOCK)?;
         if let Some(bias) = bias {
             packed_bias
@@ -136,17 +121,52 @@ impl PackedConv2d {
                 .zip(bias)
                 .for_each(|(target, &b)| *target = b);
         }
-        Ok(Self {
+        let mut conv = Self {
             window: options.window([kh, kw]),
             in_channels,
             out_channels,
             groups,
+            real_groups: options.groups,
             block,
-            weight: packed,
+            weight: Buffer::zeroed(len)?,
             bias: packed_bias,
             activation,
             isa,
-        })
+        };
+        let mut packed = std::mem::take(&mut conv.weight);
+        conv.for_each_weight(|from, to| packed[to] = flush(weight[from]));
+        conv.weight = packed;
+        Ok(conv)
+    }
+
+    /// Calls `copy(from, to)` for every weight: its place `[o, i, y, x]` in the OIHW array, and its
+    /// place among the packed numbers.
+    pub(super) fn for_each_weight(&self, mut copy: impl FnMut([usize; 4], usize)) {
+        let [kh, kw] = self.window.kernel_size;
+        let (group_in, group_out) = (
+            self.in_channels / self.real_groups,
+            self.out_channels / self.real_groups,
+        );
+        let (merged_in, in_blocks) = (self.in_channels / self.groups, self.in_blocks());
+        for o in 0..self.out_channels {
+            // The first input channel of this output's group, counted within the merged group.
+            let first = (o / group_out) * group_in % merged_in;
+            for i in 0..group_in {
+                let c = first + i;
+                for y in 0..kh {
+                    for x in 0..kw {
+                        let tap = ((o / BLOCK * in_blocks + c / self.block) * kh + y) * kw + x;
+                        let to = (tap * self.block + c % self.block) * BLOCK + o % BLOCK;
+                        copy([o, i, y, x], to);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Blocks of one group's input channels.
+    pub(super) fn in_blocks(&self) -> usize {
+        (self.in_channels / self.groups).div_ceil(self.block)
     }
 
     /// The layout that [`run`](Self::run) wants its input in, without the [halo](Self::halo):
@@ -178,6 +198,60 @@ impl PackedConv2d {
     #[must_use]
     pub fn out_channels(&self) -> usize {
         self.out_channels
+    }
+
+    /// The weights as they are packed, `[out block][in block][kh][kw][block][16]`: what a training
+    /// step updates. Numbers that stand for no weight are zero and have to stay so.
+    #[must_use]
+    pub fn weight(&self) -> &[f32] {
+        &self.weight
+    }
+
+    /// The bias, filled up with zeros to whole blocks.
+    #[must_use]
+    pub fn bias(&self) -> &[f32] {
+        &self.bias
+    }
+
+    /// Packed weights and bias, to be changed.
+    pub fn parameters_mut(&mut self) -> (&mut [f32], &mut [f32]) {
+        (&mut self.weight, &mut self.bias)
+    }
+
+    /// Numbers packed as [`weight`](Self::weight) is, in the order OIHW.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] where there are more or fewer.
+    pub fn unpack(&self, packed: &[f32]) -> Result<Array4<f32>> {
+        super::expect(OP, "the packed numbers", self.weight.len(), packed.len())?;
+        let [kh, kw] = self.window.kernel_size;
+        let group_in = self.in_channels / self.real_groups;
+        let mut weight = Array4::zeros((self.out_channels, group_in, kh, kw));
+        self.for_each_weight(|from, to| weight[from] = packed[to]);
+        Ok(weight)
+    }
+
+    /// An OIHW array packed as [`weight`](Self::weight) is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] where the array has another shape.
+    pub fn pack(&self, weight: ArrayView4<'_, f32>) -> Result<Vec<f32>> {
+        let [kh, kw] = self.window.kernel_size;
+        let (o, i, h, w) = weight.dim();
+        let group_in = self.in_channels / self.real_groups;
+        for (what, expected, got) in [
+            ("output channels (axis o)", self.out_channels, o),
+            ("input channels of a group (axis i)", group_in, i),
+            ("kernel height (axis h)", kh, h),
+            ("kernel width (axis w)", kw, w),
+        ] {
+            super::expect(OP, what, expected, got)?;
+        }
+        let mut packed = vec![0.0; self.weight.len()];
+        self.for_each_weight(|from, to| packed[to] = weight[from]);
+        Ok(packed)
     }
 
     /// A word for reports: which loop this is.
@@ -266,12 +340,12 @@ impl PackedConv2d {
         }
         // SAFETY: `check` has compared the layouts with each other and with this convolution, and
         // the input's halo with what the window reaches; a residual has the output's extents.
-        unsafe { direct::run(self, &placement, input, residual, &mut output) };
+        unsafe { direct::run(self, &Walk::new(&placement), input, residual, &mut output) };
         Ok(())
     }
 
     /// Everything that the pointers of [`direct::run`] rely on.
-    fn check(&self, input: &Layout, output: &Layout) -> Result<Placement> {
+    pub(super) fn check(&self, input: &Layout, output: &Layout) -> Result<Placement> {
         let placement = self.place(input.size)?;
         let needed = self.halo(input.size)?;
         let pairs = [

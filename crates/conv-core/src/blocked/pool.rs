@@ -19,30 +19,13 @@ pub fn max_pool2d(
     mut output: ViewMut<'_>,
 ) -> Result<()> {
     const OP: &str = "max_pool2d";
-    let placement = options.place(OP, input.layout().size)?;
-    check(OP, &input, placement.output, &output)?;
-    let spans = |axis: usize| -> Vec<Span> {
-        (0..placement.output[axis])
-            .map(|at| {
-                let taps = 0..placement.kernel_size[axis];
-                let inside: Vec<usize> = taps
-                    .filter_map(|tap| placement.index(axis, at, tap))
-                    .collect();
-                let (first, last) = (inside.first(), inside.last());
-                Span {
-                    start: first.copied().unwrap_or(0),
-                    end: last.map_or(0, |last| last + 1),
-                    step: placement.dilation[axis],
-                    divisor: 1,
-                }
-            })
-            .collect()
-    };
+    let (rows, columns) = max_spans(OP, options, input.layout().size)?;
+    check(OP, &input, [rows.len(), columns.len()], &output)?;
     pool(
         isa,
         input,
-        &spans(0),
-        &spans(1),
+        &rows,
+        &columns,
         &mut output,
         f32::NEG_INFINITY,
         larger,
@@ -63,31 +46,9 @@ pub fn avg_pool2d(
     mut output: ViewMut<'_>,
 ) -> Result<()> {
     const OP: &str = "avg_pool2d";
-    let placement = options.place(OP, input.layout().size)?;
-    check(OP, &input, placement.output, &output)?;
-    let spans = |axis: usize| -> Vec<Span> {
-        (0..placement.output[axis])
-            .map(|at| {
-                let extent = Extent::new(&placement, axis, at, options.count_include_pad);
-                Span {
-                    start: extent.inside.start,
-                    end: extent.inside.end,
-                    step: 1,
-                    divisor: extent.taps,
-                }
-            })
-            .collect()
-    };
-    pool(
-        isa,
-        input,
-        &spans(0),
-        &spans(1),
-        &mut output,
-        0.0,
-        sum,
-        mean,
-    );
+    let (rows, columns) = avg_spans(OP, options, input.layout().size)?;
+    check(OP, &input, [rows.len(), columns.len()], &output)?;
+    pool(isa, input, &rows, &columns, &mut output, 0.0, sum, mean);
     Ok(())
 }
 
@@ -101,15 +62,90 @@ pub fn adaptive_avg_pool2d(isa: Isa, input: View<'_>, mut output: ViewMut<'_>) -
     const OP: &str = "adaptive_avg_pool2d";
     let bins = output.layout().size;
     check(OP, &input, bins, &output)?;
-    for (what, sizes) in [("input size", input.layout().size), ("output size", bins)] {
+    let (rows, columns) = adaptive_spans(OP, bins, input.layout().size)?;
+    pool(isa, input, &rows, &columns, &mut output, 0.0, sum, mean);
+    Ok(())
+}
+
+/// The input pixels `start, start + step, ..` before `end` that one output sees along one axis,
+/// and how many taps a mean divides by.
+pub(super) struct Span {
+    start: usize,
+    end: usize,
+    step: usize,
+    pub(super) divisor: usize,
+}
+
+impl Span {
+    pub(super) fn pixels(&self) -> impl Iterator<Item = usize> {
+        (self.start..self.end).step_by(self.step)
+    }
+}
+
+/// The spans `(of rows, of columns)` of a max pool on an input of this size.
+pub(super) fn max_spans(
+    op: &'static str,
+    options: &MaxPool2dOptions,
+    input: [usize; 2],
+) -> Result<(Vec<Span>, Vec<Span>)> {
+    let placement = options.place(op, input)?;
+    let spans = |axis: usize| -> Vec<Span> {
+        (0..placement.output[axis])
+            .map(|at| {
+                let inside = |&tap: &usize| placement.index(axis, at, tap);
+                let taps = 0..placement.kernel_size[axis];
+                let first = taps.clone().find_map(|tap| inside(&tap));
+                let last = taps.rev().find_map(|tap| inside(&tap));
+                Span {
+                    start: first.unwrap_or(0),
+                    end: last.map_or(0, |last| last + 1),
+                    step: placement.dilation[axis],
+                    divisor: 1,
+                }
+            })
+            .collect()
+    };
+    Ok((spans(0), spans(1)))
+}
+
+/// Those of an average pool.
+pub(super) fn avg_spans(
+    op: &'static str,
+    options: &AvgPool2dOptions,
+    input: [usize; 2],
+) -> Result<(Vec<Span>, Vec<Span>)> {
+    let placement = options.place(op, input)?;
+    let spans = |axis: usize| -> Vec<Span> {
+        (0..placement.output[axis])
+            .map(|at| {
+                let extent = Extent::new(&placement, axis, at, options.count_include_pad);
+                Span {
+                    start: extent.inside.start,
+                    end: extent.inside.end,
+                    step: 1,
+                    divisor: extent.taps,
+                }
+            })
+            .collect()
+    };
+    Ok((spans(0), spans(1)))
+}
+
+/// Those of an adaptive average pool to this many bins.
+pub(super) fn adaptive_spans(
+    op: &'static str,
+    bins: [usize; 2],
+    input: [usize; 2],
+) -> Result<(Vec<Span>, Vec<Span>)> {
+    for (what, sizes) in [("input size", input), ("output size", bins)] {
         if sizes.contains(&0) {
-            return Err(Error::Zero { op: OP, what });
+            return Err(Error::Zero { op, what });
         }
     }
     let spans = |axis: usize| -> Vec<Span> {
         (0..bins[axis])
             .map(|at| {
-                let bin = bin(at, bins[axis], input.layout().size[axis]);
+                let bin = bin(at, bins[axis], input[axis]);
                 Span {
                     divisor: bin.len(),
                     start: bin.start,
@@ -119,26 +155,7 @@ pub fn adaptive_avg_pool2d(isa: Isa, input: View<'_>, mut output: ViewMut<'_>) -
             })
             .collect()
     };
-    pool(
-        isa,
-        input,
-        &spans(0),
-        &spans(1),
-        &mut output,
-        0.0,
-        sum,
-        mean,
-    );
-    Ok(())
-}
-
-/// The input pixels `start, start + step, ..` before `end` that one output sees along one axis,
-/// and how many taps a mean divides by.
-struct Span {
-    start: usize,
-    end: usize,
-    step: usize,
-    divisor: usize,
+    Ok((spans(0), spans(1)))
 }
 
 /// The one loop of all pools: from `empty`, `join`s what a window sees, then `finish`es.

@@ -128,6 +128,25 @@ impl<'a> ViewMut<'a> {
         });
     }
 
+    /// Calls `write(picture, block, plane)` for every channel block of every picture, in the
+    /// caller's thread pool.
+    pub(crate) fn for_each_plane(
+        &mut self,
+        write: impl Fn(usize, usize, &mut PlaneMut<'_>) + Sync,
+    ) {
+        let layout = self.layout;
+        if layout.is_empty() {
+            return;
+        }
+        self.data[..layout.len()]
+            .par_chunks_mut(layout.block_step())
+            .enumerate()
+            .for_each(|(plane, data)| {
+                let (picture, block) = (plane / layout.blocks(), plane % layout.blocks());
+                write(picture, block, &mut PlaneMut { layout, data });
+            });
+    }
+
     /// Calls `write(picture, block, y, row)` for every row of every channel block, in the caller's
     /// thread pool, with the row's pixels without the halo.
     pub(crate) fn for_each_row(&mut self, write: impl Fn(usize, usize, usize, &mut [f32]) + Sync) {
@@ -154,6 +173,30 @@ impl<'a> ViewMut<'a> {
                 let (picture, block) = (plane / layout.blocks(), plane % layout.blocks());
                 write(picture, block, y, &mut row[interior.clone()]);
             });
+    }
+}
+
+/// One channel block of one picture, to be written.
+pub(crate) struct PlaneMut<'a> {
+    layout: Layout,
+    data: &'a mut [f32],
+}
+
+impl PlaneMut<'_> {
+    /// The channels of a pixel.
+    #[inline(always)]
+    pub(crate) fn pixel(&mut self, y: usize, x: usize) -> &mut [f32] {
+        let start = self.layout.offset(0, 0, y, x);
+        &mut self.data[start..start + self.layout.block]
+    }
+
+    /// Every number of the interior becomes `number`.
+    pub(crate) fn fill(&mut self, number: f32) {
+        let row = self.layout.size[1] * self.layout.block;
+        for y in 0..self.layout.size[0] {
+            let start = self.layout.offset(0, 0, y, 0);
+            self.data[start..start + row].fill(number);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::arch::x86_64::{
 
 use super::Simd;
 use super::microkernel::{Kernels, Tile, burn, tile};
+use super::outer_product::{Outer, outer};
 
 /// Must name what the `#[target_feature]` lines below name.
 pub(crate) fn detected() -> bool {
@@ -80,6 +81,12 @@ unsafe fn shell<const MR: usize, const PANELS: usize, const BLOCK: usize, const 
 ) {
     // SAFETY: the caller's, passed on; one register holds a block of sixteen.
     unsafe { tile::<Avx512, MR, PANELS, 1, BLOCK, PIXEL>(operands) }
+}
+
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+unsafe fn outer_shell<const MR: usize, const CHANNEL: usize>(operands: &Outer) {
+    // SAFETY: the caller's, passed on.
+    unsafe { outer::<Avx512, MR, 1, CHANNEL>(operands) }
 }
 
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
@@ -202,6 +209,42 @@ pub(crate) static KERNELS: Kernels = Kernels {
             shell::<13, 2, 1, 0>,
             shell::<14, 2, 1, 0>,
         ],
+    ],
+    outer_blocked: &[
+        outer_shell::<1, 1>,
+        outer_shell::<2, 1>,
+        outer_shell::<3, 1>,
+        outer_shell::<4, 1>,
+        outer_shell::<5, 1>,
+        outer_shell::<6, 1>,
+        outer_shell::<7, 1>,
+        outer_shell::<8, 1>,
+        outer_shell::<9, 1>,
+        outer_shell::<10, 1>,
+        outer_shell::<11, 1>,
+        outer_shell::<12, 1>,
+        outer_shell::<13, 1>,
+        outer_shell::<14, 1>,
+        outer_shell::<15, 1>,
+        outer_shell::<16, 1>,
+    ],
+    outer_planar: &[
+        outer_shell::<1, 0>,
+        outer_shell::<2, 0>,
+        outer_shell::<3, 0>,
+        outer_shell::<4, 0>,
+        outer_shell::<5, 0>,
+        outer_shell::<6, 0>,
+        outer_shell::<7, 0>,
+        outer_shell::<8, 0>,
+        outer_shell::<9, 0>,
+        outer_shell::<10, 0>,
+        outer_shell::<11, 0>,
+        outer_shell::<12, 0>,
+        outer_shell::<13, 0>,
+        outer_shell::<14, 0>,
+        outer_shell::<15, 0>,
+        outer_shell::<16, 0>,
     ],
     burn: burn_avx512,
 };

@@ -17,6 +17,7 @@
 //! hide the latency of the multiply-add.
 
 use super::Simd;
+use super::outer_product::OuterKernel;
 use crate::activation::Activation;
 
 /// The operands of one tile. Steps are in numbers, not bytes.
@@ -41,11 +42,13 @@ pub(crate) struct Tile {
     /// Bias of the first panel, from which the sum starts, or null: then it starts from zero and is
     /// added to what the output holds, which an earlier call over other channel blocks left there.
     pub(crate) bias: *const f32,
-    /// First output pixel of the first panel; its 16 channels lie together, pixels 16 apart.
+    /// First output pixel of the first panel; its 16 channels lie together.
     pub(crate) output: *mut f32,
+    /// From one output pixel to the next.
+    pub(crate) output_pixel: usize,
     /// From one panel's output to the next.
     pub(crate) output_panel: usize,
-    /// What is added to the finished sum, laid out as the output is, or null for nothing.
+    /// What is added to the finished sum, its pixels 16 apart, or null for nothing.
     pub(crate) residual: *const f32,
     /// From one panel's residual to the next.
     pub(crate) residual_panel: usize,
@@ -68,6 +71,10 @@ pub(crate) struct Kernels {
     pub(crate) blocked_strided: &'static [&'static [Kernel]],
     /// Planar NCHW input, any step between pixels.
     pub(crate) planar: &'static [&'static [Kernel]],
+    /// Weight gradients, indexed `[channels - 1]`: NCHW16c input.
+    pub(crate) outer_blocked: &'static [OuterKernel],
+    /// The same for planar NCHW input.
+    pub(crate) outer_planar: &'static [OuterKernel],
     /// The peak calibrator: see [`burn`].
     pub(crate) burn: unsafe fn(u64) -> u64,
 }
@@ -82,8 +89,8 @@ pub(crate) struct Kernels {
 ///
 /// The instruction set is there, and the operands' pointers are good for everything that the steps
 /// and counts reach: `input` for reading `MR` pixels of every tap and block, `weight` and `bias`
-/// for reading `PANELS` panels, `output` for reading and writing `PANELS` times `MR * 16` numbers,
-/// `residual` for reading as many where it is not null.
+/// for reading `PANELS` panels, `output` for reading and writing the 16 numbers of `MR` pixels in
+/// `PANELS` panels, `residual` for reading as many where it is not null.
 #[inline(always)]
 pub(crate) unsafe fn tile<
     S: Simd,
@@ -151,7 +158,7 @@ pub(crate) unsafe fn tile<
             for r in 0..MR {
                 for p in 0..PANELS {
                     for v in 0..VECTORS {
-                        let at = p * t.output_panel + r * 16 + v * S::LANES;
+                        let at = p * t.output_panel + r * t.output_pixel + v * S::LANES;
                         acc[r][p][v] = S::add(acc[r][p][v], S::load(t.output.add(at)));
                     }
                 }
@@ -195,7 +202,7 @@ pub(crate) unsafe fn tile<
         for r in 0..MR {
             for p in 0..PANELS {
                 for v in 0..VECTORS {
-                    let at = p * t.output_panel + r * 16 + v * S::LANES;
+                    let at = p * t.output_panel + r * t.output_pixel + v * S::LANES;
                     S::store(t.output.add(at), acc[r][p][v]);
                 }
             }

@@ -14,6 +14,7 @@ mod avx512;
 mod neon;
 
 pub(crate) mod microkernel;
+pub(crate) mod outer_product;
 
 use crate::error::{Error, Result};
 use microkernel::Kernels;

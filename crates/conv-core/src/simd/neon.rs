@@ -7,6 +7,7 @@ use std::arch::aarch64::{
 
 use super::Simd;
 use super::microkernel::{Kernels, Tile, burn, tile};
+use super::outer_product::{Outer, outer};
 
 /// Must name what the `#[target_feature]` lines below name.
 pub(crate) fn detected() -> bool {
@@ -84,6 +85,12 @@ unsafe fn shell<const MR: usize, const PANELS: usize, const BLOCK: usize, const 
 }
 
 #[target_feature(enable = "neon")]
+unsafe fn outer_shell<const MR: usize, const CHANNEL: usize>(operands: &Outer) {
+    // SAFETY: the caller's, passed on.
+    unsafe { outer::<Neon, MR, 4, CHANNEL>(operands) }
+}
+
+#[target_feature(enable = "neon")]
 unsafe fn burn_neon(iterations: u64) -> u64 {
     // SAFETY: NEON is there, as this function's caller has checked.
     unsafe { burn::<Neon, 24>(iterations) }
@@ -116,5 +123,21 @@ pub(crate) static KERNELS: Kernels = Kernels {
         shell::<5, 1, 1, 0>,
         shell::<6, 1, 1, 0>,
     ]],
+    outer_blocked: &[
+        outer_shell::<1, 1>,
+        outer_shell::<2, 1>,
+        outer_shell::<3, 1>,
+        outer_shell::<4, 1>,
+        outer_shell::<5, 1>,
+        outer_shell::<6, 1>,
+    ],
+    outer_planar: &[
+        outer_shell::<1, 0>,
+        outer_shell::<2, 0>,
+        outer_shell::<3, 0>,
+        outer_shell::<4, 0>,
+        outer_shell::<5, 0>,
+        outer_shell::<6, 0>,
+    ],
     burn: burn_neon,
 };

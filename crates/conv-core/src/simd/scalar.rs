@@ -2,6 +2,7 @@
 
 use super::Simd;
 use super::microkernel::{Kernels, Tile, burn, tile};
+use super::outer_product::{Outer, outer};
 
 #[derive(Clone, Copy)]
 pub(crate) struct Scalar;
@@ -63,6 +64,11 @@ unsafe fn shell<const MR: usize, const PANELS: usize, const BLOCK: usize, const 
     unsafe { tile::<Scalar, MR, PANELS, 1, BLOCK, PIXEL>(operands) }
 }
 
+unsafe fn outer_shell<const MR: usize, const CHANNEL: usize>(operands: &Outer) {
+    // SAFETY: the caller's, passed on.
+    unsafe { outer::<Scalar, MR, 1, CHANNEL>(operands) }
+}
+
 unsafe fn burn_scalar(iterations: u64) -> u64 {
     // SAFETY: portable code needs no instruction set.
     unsafe { burn::<Scalar, 2>(iterations) }
@@ -74,5 +80,7 @@ pub(crate) static KERNELS: Kernels = Kernels {
     blocked: &[&[shell::<1, 1, 16, 16>, shell::<2, 1, 16, 16>]],
     blocked_strided: &[&[shell::<1, 1, 16, 0>, shell::<2, 1, 16, 0>]],
     planar: &[&[shell::<1, 1, 1, 0>, shell::<2, 1, 1, 0>]],
+    outer_blocked: &[outer_shell::<1, 1>, outer_shell::<2, 1>],
+    outer_planar: &[outer_shell::<1, 0>, outer_shell::<2, 0>],
     burn: burn_scalar,
 };
