@@ -9,6 +9,9 @@ use crate::error::{Error, Result};
 /// Axis names in the order in which sizes are given: `[h, w]`.
 const AXES: [&str; 2] = ["h", "w"];
 
+/// The sides in the order in which paddings are given.
+const SIDES: [&str; 4] = ["top", "left", "bottom", "right"];
+
 /// How much padding surrounds the input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Padding {
@@ -111,7 +114,7 @@ impl PaddingValue {
             Self::Reflect => (Some(1), "reflect takes it from inside the input"),
             Self::Circular => (Some(0), "circular takes it from one copy of the input"),
         };
-        for (side, got) in ["top", "left", "bottom", "right"].into_iter().zip(padding) {
+        for (side, got) in SIDES.into_iter().zip(padding) {
             let len = if matches!(side, "top" | "bottom") {
                 input[0]
             } else {
@@ -323,7 +326,7 @@ impl Placement {
     /// [`Error::PaddingTooLarge`] for a padding at or over the window's reach,
     /// [`Error::DilationTooLarge`] for a dilation over the input's size.
     pub fn check_sees_input(&self, op: &'static str) -> Result<()> {
-        for (side, name) in ["top", "left", "bottom", "right"].into_iter().enumerate() {
+        for (side, name) in SIDES.into_iter().enumerate() {
             let axis = side % 2;
             let most = (self.kernel_size[axis] - 1) * self.dilation[axis];
             let got = self.padding[side];
@@ -359,6 +362,31 @@ impl Placement {
             .ok()
             .filter(|&i| i < self.input[axis])
     }
+}
+
+/// What is left of `size` `[h, w]`, at least 1 each, without `padding`: at least 1 again.
+pub(crate) fn unpadded(
+    op: &'static str,
+    size: [usize; 2],
+    padding: [usize; 4],
+    why: &'static str,
+) -> Result<[usize; 2]> {
+    let mut left = size;
+    for (number, side) in SIDES.into_iter().enumerate() {
+        let axis = number % 2;
+        let (got, most) = (padding[number], left[axis].saturating_sub(1));
+        if got > most {
+            return Err(Error::PaddingTooLarge {
+                op,
+                side,
+                got,
+                most,
+                why,
+            });
+        }
+        left[axis] -= got;
+    }
+    Ok(left)
 }
 
 /// The product of `sizes` as a number of elements that a slice can hold, or an error.

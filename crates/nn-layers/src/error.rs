@@ -192,6 +192,77 @@ pub enum Error {
         Box<LoadReport>,
     ),
 
+    /// A name to freeze that nothing in the graph has.
+    #[error("cannot freeze {name:?}: no node and no scope has this name")]
+    NothingFrozen {
+        /// The name.
+        name: String,
+    },
+
+    /// An option of a training out of its range.
+    #[error("{what} is {got}, expected {expected}")]
+    TrainOption {
+        /// The option.
+        what: &'static str,
+        /// What came.
+        got: f64,
+        /// The range.
+        expected: &'static str,
+    },
+
+    /// A batch whose statistics mean nothing: a single number has no deviation.
+    #[error(
+        "node {node:?}: batch normalisation in training needs more than one value a channel, but \
+         its input is {shape}: use a larger batch or picture, or freeze the node"
+    )]
+    OneValuePerChannel {
+        /// The node.
+        node: String,
+        /// The shape of its input.
+        shape: Shape,
+    },
+
+    /// A loss that gave a gradient of another shape than its output has.
+    #[error("the loss gave output {output} a gradient of shape {got}, expected {expected}")]
+    LossGradient {
+        /// Which output of the graph, counted from 0.
+        output: usize,
+        /// The output's shape.
+        expected: Shape,
+        /// The gradient's.
+        got: Shape,
+    },
+
+    /// A parameter that should learn and that no gradient has reached since the last update.
+    #[error(
+        "no gradient reached {name:?}{}: run a step before the update, and freeze what no output \
+         of the graph depends on", and_more(*more)
+    )]
+    NoGradient {
+        /// The first such parameter, in the order of the names.
+        name: String,
+        /// How many more there are.
+        more: usize,
+    },
+
+    /// Numbers that are not as many as a parameter has.
+    #[error("{name:?} has {got} numbers, expected {expected}")]
+    ParamLength {
+        /// The parameter.
+        name: String,
+        /// How many it has.
+        expected: usize,
+        /// How many came.
+        got: usize,
+    },
+
+    /// A name that no parameter of the graph has.
+    #[error("the graph has no parameter {name:?}")]
+    UnknownParam {
+        /// The name.
+        name: String,
+    },
+
     /// Something is wrong with, or in, the file at `path`.
     #[error("{}: {error}", path.display())]
     File {
@@ -411,6 +482,14 @@ fn write_first<T: fmt::Display>(
     match items.len().saturating_sub(SHOWN) {
         0 => Ok(()),
         more => write!(f, "{separator}and {more} more"),
+    }
+}
+
+/// The end of a list of which one item is shown.
+fn and_more(more: usize) -> String {
+    match more {
+        0 => String::new(),
+        more => format!(" and {more} more"),
     }
 }
 

@@ -36,6 +36,7 @@
 
 #![forbid(unsafe_code)]
 
+mod backend;
 mod builder;
 mod error;
 mod executor;
@@ -44,6 +45,7 @@ mod infer;
 mod init;
 mod liveness;
 mod load_report;
+mod loss;
 mod mermaid;
 mod model_file;
 mod op;
@@ -53,7 +55,9 @@ mod random;
 mod shape;
 mod summary;
 mod surgery;
+mod train_spec;
 
+pub use backend::{StepKey, TrainBackend};
 pub use builder::GraphBuilder;
 pub use conv_core::{
     AvgPool2dOptions, Conv2dOptions, Element, MaxPool2dOptions, Padding, PaddingValue, ndarray,
@@ -63,13 +67,15 @@ pub use executor::{Infer, Outputs};
 pub use graph::{Graph, Node, NodeId};
 pub use init::{Fan, Init, initialise};
 pub use load_report::LoadReport;
+pub use loss::{Loss, Terms};
 pub use model_file::{Metadata, ModelFile};
 pub use op::{BatchNorm2d, Conv2d, Epsilon, Linear, Op};
 pub use params::{Misfit, Param, ParamSpec, Params, Slot};
-pub use plain::{Plain, Trace};
+pub use plain::{Pass, Plain, PlainTrainer, StepTrace, Trace, dropout_mask, dropout_scale};
 pub use random::random_params;
 pub use shape::Shape;
 pub use summary::{Summary, SummaryRow};
+pub use train_spec::{GradientFlow, TrainSpec};
 
 /// Compiles the README's example.
 #[cfg(doctest)]

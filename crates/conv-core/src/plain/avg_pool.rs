@@ -1,11 +1,11 @@
-//! Average pooling.
+//! Average pooling and its gradient.
 
 use std::ops::Range;
 
 use ndarray::{Array4, ArrayView4};
 use rayon::prelude::*;
 
-use super::{contiguous, count, into_array, zeros};
+use super::{check_grad_output, contiguous, count, into_array, zeros};
 use crate::element::Element;
 use crate::error::Result;
 use crate::geometry::Placement;
@@ -54,13 +54,8 @@ pub fn avg_pool2d<T: Element>(
     let shape = [batch, channels, output_h, output_w];
     let mut output: Vec<T> = zeros(op, &shape)?;
 
-    let extents = |axis: usize| -> Vec<Extent> {
-        let outputs = 0..placement.output[axis];
-        outputs
-            .map(|at| Extent::new(&placement, axis, at, options.count_include_pad))
-            .collect()
-    };
-    let (rows, columns) = (extents(0), extents(1));
+    let [rows, columns] =
+        [0, 1].map(|axis| Extent::of_outputs(&placement, axis, options.count_include_pad));
 
     let input = contiguous(input);
     output
@@ -78,6 +73,81 @@ pub fn avg_pool2d<T: Element>(
     into_array(op, shape, output)
 }
 
+/// The gradient of [`avg_pool2d`]: each output's gradient is shared out evenly among the pixels
+/// under its window.
+///
+/// For `grad_output` `[N, C, H', W']` and an input of size `[H, W]`, the gradient is `[N, C, H, W]`:
+///
+/// ```text
+/// grad_input[n, c, h, w] = sum over v, u whose window holds [h, w] of
+///     grad_output[n, c, v, u] / divisor
+/// ```
+///
+/// with the divisor of [`avg_pool2d`], that of each output. The sum goes over outputs in row-major
+/// order.
+///
+/// ```
+/// use conv_core::{AvgPool2dOptions, plain};
+/// use conv_core::ndarray::array;
+///
+/// let grad_output = array![[[[2.0, 6.0]]]];
+/// let options = AvgPool2dOptions { stride: [1, 1], ..AvgPool2dOptions::new([1, 2]) };
+/// let grad_input = plain::avg_pool2d_grad(grad_output.view(), [1, 3], &options)?;
+/// assert_eq!(grad_input, array![[[[1.0, 4.0, 3.0]]]]);
+/// # Ok::<(), conv_core::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// Those of [`AvgPool2dOptions::place`]; [`Mismatch`](crate::Error::Mismatch) where `grad_output` is
+/// not of the output's size, with the axis; [`TooLarge`](crate::Error::TooLarge) for an input that
+/// memory does not hold.
+pub fn avg_pool2d_grad<T: Element>(
+    grad_output: ArrayView4<'_, T>,
+    input_size: [usize; 2],
+    options: &AvgPool2dOptions,
+) -> Result<Array4<T>> {
+    let op = "avg_pool2d_grad";
+    let placement = options.place(op, input_size)?;
+    let extents =
+        [0, 1].map(|axis| Extent::of_outputs(&placement, axis, options.count_include_pad));
+    share_out(op, grad_output, input_size, &extents)
+}
+
+/// The gradient of a mean over windows: `extents` has those of the output's rows and columns.
+pub(super) fn share_out<T: Element>(
+    op: &'static str,
+    grad_output: ArrayView4<'_, T>,
+    input_size: [usize; 2],
+    extents: &[Vec<Extent>; 2],
+) -> Result<Array4<T>> {
+    let (batch, channels, _, _) = grad_output.dim();
+    let [rows, columns] = extents;
+    let output = [batch, channels, rows.len(), columns.len()];
+    check_grad_output(op, grad_output.dim().into(), output)?;
+    let [height, width] = input_size;
+    let shape = [batch, channels, height, width];
+    let mut grad_input: Vec<T> = zeros(op, &shape)?;
+
+    let grad_output = contiguous(grad_output);
+    grad_input
+        .par_chunks_mut(height * width)
+        .zip(grad_output.par_chunks(rows.len() * columns.len()))
+        .for_each(|(plane, grads)| {
+            for (row, grads) in rows.iter().zip(grads.chunks_exact(columns.len())) {
+                for (column, &grad) in columns.iter().zip(grads) {
+                    let share = grad / count(row.taps * column.taps);
+                    for y in row.inside.clone() {
+                        for pixel in &mut plane[y * width..][column.inside.clone()] {
+                            *pixel += share;
+                        }
+                    }
+                }
+            }
+        });
+    into_array(op, shape, grad_input)
+}
+
 /// What one output's window covers along one axis.
 pub(crate) struct Extent {
     /// The input pixels.
@@ -87,6 +157,12 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
+    fn of_outputs(placement: &Placement, axis: usize, count_include_pad: bool) -> Vec<Self> {
+        (0..placement.output[axis])
+            .map(|at| Self::new(placement, axis, at, count_include_pad))
+            .collect()
+    }
+
     pub(crate) fn new(
         placement: &Placement,
         axis: usize,

@@ -1,15 +1,14 @@
 //! `conv2d` by its definition.
 
-use std::ops::Range;
-
 use ndarray::{Array4, ArrayView1, ArrayView4};
 use rayon::prelude::*;
 
+use super::columns::Columns;
 use super::{contiguous, into_array, zeros};
 use crate::conv2d_shape::Conv2dShape;
 use crate::element::Element;
 use crate::error::Result;
-use crate::geometry::{PaddingValue, Placement};
+use crate::geometry::PaddingValue;
 use crate::options::Conv2dOptions;
 
 /// Cross-correlation of every picture with every filter; the weight is *not* flipped.
@@ -81,6 +80,18 @@ pub(crate) fn conv2d_named<T: Element>(
         bias.map(|bias| bias.len()),
         options,
     )?;
+    correlate(op, input, weight, bias, &shape, options.padding_value)
+}
+
+/// The loops, for tensors that have been found to fit the shape.
+pub(super) fn correlate<T: Element>(
+    op: &'static str,
+    input: ArrayView4<'_, T>,
+    weight: ArrayView4<'_, T>,
+    bias: Option<ArrayView1<'_, T>>,
+    shape: &Conv2dShape,
+    padding_value: PaddingValue,
+) -> Result<Array4<T>> {
     let mut output = zeros(op, &shape.output())?;
 
     let Conv2dShape {
@@ -89,17 +100,14 @@ pub(crate) fn conv2d_named<T: Element>(
         groups,
         placement,
         ..
-    } = shape;
+    } = *shape;
     let [height, width] = placement.input;
     let [kernel_h, kernel_w] = placement.kernel_size;
     let [output_h, output_w] = placement.output;
     let group_inputs = in_channels / groups;
     let group_outputs = out_channels / groups;
-    let padding_value = options.padding_value;
     let constant = T::from_f64(padding_value.constant());
-    let columns: Vec<Columns> = (0..kernel_w)
-        .map(|tap| Columns::new(&placement, padding_value, tap))
-        .collect();
+    let columns = Columns::of_taps(&placement, padding_value);
 
     let input = contiguous(input);
     let weight = contiguous(weight);
@@ -132,59 +140,4 @@ pub(crate) fn conv2d_named<T: Element>(
             }
         });
     into_array(op, shape.output(), output)
-}
-
-/// Which input columns one kernel column reads for the outputs of a row.
-///
-/// Worked out once, so that the inner loop needs no check of where the padding begins.
-struct Columns {
-    /// The outputs that read the input itself ...
-    inside: Range<usize>,
-    /// ... from this column on, in steps of `stride`.
-    first: usize,
-    stride: usize,
-    /// The outputs that read padding, each with the column it shows or `None` for the constant.
-    outside: Vec<(usize, Option<usize>)>,
-}
-
-impl Columns {
-    fn new(placement: &Placement, padding_value: PaddingValue, tap: usize) -> Self {
-        let outputs = placement.output[1];
-        let is_inside = |&output: &usize| placement.index(1, output, tap).is_some();
-        let start = (0..outputs).find(is_inside).unwrap_or(outputs);
-        let end = (start..outputs)
-            .find(|output| !is_inside(output))
-            .unwrap_or(outputs);
-        let source = |output| {
-            let at = placement.position(1, output, tap);
-            (output, padding_value.source(at, placement.input[1]))
-        };
-        Self {
-            inside: start..end,
-            first: (start < end)
-                .then(|| placement.index(1, start, tap))
-                .flatten()
-                .unwrap_or(0),
-            stride: placement.stride[1],
-            outside: (0..start).chain(end..outputs).map(source).collect(),
-        }
-    }
-
-    /// Adds `tap * column` to each output of the row.
-    fn accumulate<T: Element>(&self, tap: T, row: &[T], constant: T, output_row: &mut [T]) {
-        for &(output, source) in &self.outside {
-            output_row[output] += tap * source.map_or(constant, |column| row[column]);
-        }
-        let inside = &mut output_row[self.inside.clone()];
-        let row = &row[self.first..];
-        if self.stride == 1 {
-            // Apart from the other case only because this one compiles to SIMD.
-            inside.iter_mut().zip(row).for_each(|(y, &x)| *y += tap * x);
-        } else {
-            inside
-                .iter_mut()
-                .zip(row.iter().step_by(self.stride))
-                .for_each(|(y, &x)| *y += tap * x);
-        }
-    }
 }

@@ -1,6 +1,6 @@
-//! The fully connected layer.
+//! The fully connected layer and its gradients.
 
-use ndarray::{Array2, ArrayView1, ArrayView2};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 use rayon::prelude::*;
 
 use super::{contiguous, into_array, zeros};
@@ -80,4 +80,157 @@ pub fn linear<T: Element>(
         }
     });
     into_array(op, [batch, outputs], output)
+}
+
+/// The gradient of [`linear`] for its input: `[N, I]` from `grad_output` `[N, O]` and weight
+/// `[O, I]`.
+///
+/// ```text
+/// grad_input[n, i] = sum over o of grad_output[n, o] * w[o, i]
+/// ```
+///
+/// The sum goes over `o` in order.
+///
+/// ```
+/// use conv_core::plain;
+/// use conv_core::ndarray::array;
+///
+/// let (grad_output, weight) = (array![[1.0, 10.0]], array![[3.0, 4.0], [5.0, 6.0]]);
+/// let grad_input = plain::linear_grad_input(grad_output.view(), weight.view())?;
+/// assert_eq!(grad_input, array![[53.0, 64.0]]);
+/// # Ok::<(), conv_core::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`Error::Zero`] where there are no inputs or no outputs, [`Error::Mismatch`] where
+/// `grad_output` has another number of outputs than the weight.
+pub fn linear_grad_input<T: Element>(
+    grad_output: ArrayView2<'_, T>,
+    weight: ArrayView2<'_, T>,
+) -> Result<Array2<T>> {
+    let op = "linear_grad_input";
+    let (batch, got) = grad_output.dim();
+    let (outputs, inputs) = weight.dim();
+    for (what, size) in [
+        ("inputs (weight axis 1)", inputs),
+        ("outputs (weight axis 0)", outputs),
+    ] {
+        if size == 0 {
+            return Err(Error::Zero { op, what });
+        }
+    }
+    if got != outputs {
+        return Err(Error::Mismatch {
+            op,
+            what: "outputs (grad_output axis 1)",
+            expected: outputs,
+            got,
+        });
+    }
+    let mut grad_input: Vec<T> = zeros(op, &[batch, inputs])?;
+
+    let grad_output = contiguous(grad_output);
+    let weight = contiguous(weight);
+    grad_input
+        .par_chunks_mut(inputs)
+        .zip(grad_output.par_chunks(outputs))
+        .for_each(|(grad_input, grads)| {
+            for (&grad, weights) in grads.iter().zip(weight.chunks_exact(inputs)) {
+                add_scaled(grad_input, grad, weights);
+            }
+        });
+    into_array(op, [batch, inputs], grad_input)
+}
+
+/// The gradient of [`linear`] for its weight: `[O, I]` from input `x` `[N, I]` and `grad_output`
+/// `[N, O]`.
+///
+/// ```text
+/// grad_weight[o, i] = sum over n of grad_output[n, o] * x[n, i]
+/// ```
+///
+/// The sum goes over `n` in order.
+///
+/// ```
+/// use conv_core::plain;
+/// use conv_core::ndarray::array;
+///
+/// let (input, grad_output) = (array![[1.0, 2.0]], array![[3.0, -1.0]]);
+/// let grad_weight = plain::linear_grad_weight(input.view(), grad_output.view())?;
+/// assert_eq!(grad_weight, array![[3.0, 6.0], [-1.0, -2.0]]);
+/// # Ok::<(), conv_core::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`Error::Zero`] where there are no inputs or no outputs, [`Error::Mismatch`] where
+/// `grad_output` has another number of pictures than the input, [`Error::TooLarge`] for a gradient
+/// that memory does not hold.
+pub fn linear_grad_weight<T: Element>(
+    input: ArrayView2<'_, T>,
+    grad_output: ArrayView2<'_, T>,
+) -> Result<Array2<T>> {
+    let op = "linear_grad_weight";
+    let (batch, inputs) = input.dim();
+    let (got, outputs) = grad_output.dim();
+    for (what, size) in [
+        ("inputs (input axis 1)", inputs),
+        ("outputs (grad_output axis 1)", outputs),
+    ] {
+        if size == 0 {
+            return Err(Error::Zero { op, what });
+        }
+    }
+    if got != batch {
+        return Err(Error::Mismatch {
+            op,
+            what: "pictures (grad_output axis 0)",
+            expected: batch,
+            got,
+        });
+    }
+    let mut grad_weight: Vec<T> = zeros(op, &[outputs, inputs])?;
+
+    let input = contiguous(input);
+    let grad_output = contiguous(grad_output);
+    grad_weight
+        .par_chunks_mut(inputs)
+        .enumerate()
+        .for_each(|(o, grad_weight)| {
+            let grads = grad_output.chunks_exact(outputs).map(|grads| grads[o]);
+            for (grad, input) in grads.zip(input.chunks_exact(inputs)) {
+                add_scaled(grad_weight, grad, input);
+            }
+        });
+    into_array(op, [outputs, inputs], grad_weight)
+}
+
+/// The gradient of [`linear`] for its bias, `[O]`: the sum over the pictures, in order.
+///
+/// ```text
+/// grad_bias[o] = sum over n of grad_output[n, o]
+/// ```
+///
+/// ```
+/// use conv_core::plain;
+/// use conv_core::ndarray::array;
+///
+/// let grad_output = array![[1.0, 2.0], [3.0, 5.0]];
+/// assert_eq!(plain::linear_grad_bias(grad_output.view()), array![4.0, 7.0]);
+/// ```
+#[must_use]
+pub fn linear_grad_bias<T: Element>(grad_output: ArrayView2<'_, T>) -> Array1<T> {
+    let mut grad_bias = Array1::zeros(grad_output.ncols());
+    for grads in grad_output.rows() {
+        grad_bias.zip_mut_with(&grads, |sum, &grad| *sum += grad);
+    }
+    grad_bias
+}
+
+/// `sums += factor * values`.
+fn add_scaled<T: Element>(sums: &mut [T], factor: T, values: &[T]) {
+    for (sum, &value) in sums.iter_mut().zip(values) {
+        *sum += factor * value;
+    }
 }

@@ -1,9 +1,9 @@
-//! Max pooling, with and without the place of the maximum.
+//! Max pooling, with and without the place of the maximum, and its gradient.
 
 use ndarray::{Array4, ArrayView4};
 use rayon::prelude::*;
 
-use super::{contiguous, into_array, zeros};
+use super::{check_grad_output, contiguous, into_array, zeros};
 use crate::element::Element;
 use crate::error::Result;
 use crate::geometry::Placement;
@@ -48,7 +48,7 @@ pub fn max_pool2d<T: Element>(
 
 /// [`max_pool2d`] together with where each maximum stands: `h * W + w` in its input plane.
 ///
-/// Of equal maxima the first in row-major order counts, as in PyTorch; of several NaN the first.
+/// As in PyTorch, of equal maxima the first in row-major order counts, and of several NaN the last.
 ///
 /// ```
 /// use conv_core::{MaxPool2dOptions, plain};
@@ -93,6 +93,64 @@ pub fn max_pool2d_with_argmax<T: Element>(
     ))
 }
 
+/// The gradient of [`max_pool2d`]: each output's gradient goes to the pixel that was its maximum.
+///
+/// For input `x` `[N, C, H, W]` and `grad_output` `[N, C, H', W']`, the gradient is `[N, C, H, W]`:
+///
+/// ```text
+/// grad_input[n, c, h, w] = sum over v, u with argmax[n, c, v, u] = h * W + w of
+///     grad_output[n, c, v, u]
+/// ```
+///
+/// with the argmax of [`max_pool2d_with_argmax`]: of equal maxima only the first takes the gradient.
+/// Where windows overlap, a pixel may be the maximum of several; the sum goes over outputs in
+/// row-major order.
+///
+/// ```
+/// use conv_core::{MaxPool2dOptions, plain};
+/// use conv_core::ndarray::array;
+///
+/// let (input, grad_output) = (array![[[[1.0, 9.0, 2.0, 2.0]]]], array![[[[0.5, 4.0, 1.0]]]]);
+/// let options = MaxPool2dOptions { stride: [1, 1], ..MaxPool2dOptions::new([1, 2]) };
+/// let grad_input = plain::max_pool2d_grad(input.view(), grad_output.view(), &options)?;
+/// assert_eq!(grad_input, array![[[[0.0, 4.5, 1.0, 0.0]]]]);
+/// # Ok::<(), conv_core::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// Those of [`MaxPool2dOptions::place`]; [`Mismatch`](crate::Error::Mismatch) where `grad_output` is
+/// not of the output's shape, with the axis.
+pub fn max_pool2d_grad<T: Element>(
+    input: ArrayView4<'_, T>,
+    grad_output: ArrayView4<'_, T>,
+    options: &MaxPool2dOptions,
+) -> Result<Array4<T>> {
+    let op = "max_pool2d_grad";
+    let (batch, channels, height, width) = input.dim();
+    let placement = options.place(op, [height, width])?;
+    let [output_h, output_w] = placement.output;
+    let output = [batch, channels, output_h, output_w];
+    check_grad_output(op, grad_output.dim().into(), output)?;
+    let shape = [batch, channels, height, width];
+    let mut grad_input: Vec<T> = zeros(op, &shape)?;
+
+    let input = contiguous(input);
+    let grad_output = contiguous(grad_output);
+    grad_input
+        .par_chunks_mut(height * width)
+        .zip(input.par_chunks(height * width))
+        .zip(grad_output.par_chunks(output_h * output_w))
+        .for_each(|((grad_plane, plane), grads)| {
+            for (index, &grad) in grads.iter().enumerate() {
+                let (y, x) = (index / output_w, index % output_w);
+                let (_, place) = window_maximum(plane, &placement, y, x);
+                grad_plane[place] += grad;
+            }
+        });
+    into_array(op, shape, grad_input)
+}
+
 /// The first maximum under the window of output `[y, x]`, and its index in the plane.
 fn window_maximum<T: Element>(
     plane: &[T],
@@ -120,7 +178,7 @@ fn window_maximum<T: Element>(
     best.unwrap_or((T::neg_infinity(), 0))
 }
 
-/// Whether `value` replaces the maximum so far: NaN beats numbers and is beaten by nothing.
+/// Whether `value` replaces the maximum so far: NaN beats numbers and is beaten by NaN alone.
 pub(super) fn exceeds<T: Element>(value: T, maximum: T) -> bool {
-    value > maximum || (value.is_nan() && !maximum.is_nan())
+    value > maximum || value.is_nan()
 }

@@ -10,10 +10,13 @@
 
 mod adaptive_pool;
 mod avg_pool;
+mod columns;
 mod conv2d;
+mod conv2d_grad;
 mod linear;
 mod max_pool;
 mod pad;
+mod partial_sums;
 mod upsample;
 
 use std::borrow::Cow;
@@ -21,15 +24,19 @@ use std::borrow::Cow;
 use ndarray::{Array, ArrayView, Dimension};
 
 pub(crate) use adaptive_pool::bin;
-pub use adaptive_pool::{adaptive_avg_pool2d, adaptive_max_pool2d, global_avg_pool2d};
+pub use adaptive_pool::{
+    adaptive_avg_pool2d, adaptive_avg_pool2d_grad, adaptive_max_pool2d, adaptive_max_pool2d_grad,
+    global_avg_pool2d, global_avg_pool2d_grad,
+};
 pub(crate) use avg_pool::Extent;
-pub use avg_pool::avg_pool2d;
+pub use avg_pool::{avg_pool2d, avg_pool2d_grad};
 pub use conv2d::conv2d;
 pub(crate) use conv2d::conv2d_named;
-pub use linear::linear;
-pub use max_pool::{max_pool2d, max_pool2d_with_argmax};
-pub use pad::pad2d;
-pub use upsample::upsample_nearest2d;
+pub use conv2d_grad::{conv2d_grad_bias, conv2d_grad_input, conv2d_grad_weight};
+pub use linear::{linear, linear_grad_bias, linear_grad_input, linear_grad_weight};
+pub use max_pool::{max_pool2d, max_pool2d_grad, max_pool2d_with_argmax};
+pub use pad::{pad2d, pad2d_grad};
+pub use upsample::{upsample_nearest2d, upsample_nearest2d_grad};
 
 use crate::element::Element;
 use crate::error::{Error, Result};
@@ -72,6 +79,27 @@ where
         op,
         what: "the output",
     })
+}
+
+/// Checks that the gradient of an output `[N, C, H, W]` has the output's shape.
+fn check_grad_output(op: &'static str, got: [usize; 4], expected: [usize; 4]) -> Result<()> {
+    let axes = [
+        "pictures (grad_output axis 0)",
+        "channels (grad_output axis 1)",
+        "height (grad_output axis 2)",
+        "width (grad_output axis 3)",
+    ];
+    for ((what, expected), got) in axes.into_iter().zip(expected).zip(got) {
+        if got != expected {
+            return Err(Error::Mismatch {
+                op,
+                what,
+                expected,
+                got,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// A count as a number to divide by.

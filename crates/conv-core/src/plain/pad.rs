@@ -1,4 +1,4 @@
-//! Padding as an operation of its own.
+//! Padding as an operation of its own, and its gradient.
 
 use ndarray::{Array4, ArrayView4};
 use rayon::prelude::*;
@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::{contiguous, into_array, zeros};
 use crate::element::Element;
 use crate::error::{Error, Result};
-use crate::geometry::PaddingValue;
+use crate::geometry::{PaddingValue, unpadded};
 
 /// Surrounds each plane with `padding` `[top, left, bottom, right]` pixels: `[N, C, H, W]` to
 /// `[N, C, top + H + bottom, left + W + right]`.
@@ -80,4 +80,72 @@ pub fn pad2d<T: Element>(
             }
         });
     into_array(op, shape, output)
+}
+
+/// The gradient of [`pad2d`]: each padded pixel's gradient goes to the pixel that it shows.
+/// `[N, C, top + H + bottom, left + W + right]` to `[N, C, H, W]`.
+///
+/// ```text
+/// grad_input[n, c, h, w] = sum over v, u with source(v - top) = h and source(u - left) = w of
+///     grad_output[n, c, v, u]
+/// ```
+///
+/// with [`PaddingValue::source`]: constant padding takes no gradient. The sum goes over rows, then
+/// columns.
+///
+/// ```
+/// use conv_core::{PaddingValue, plain};
+/// use conv_core::ndarray::array;
+///
+/// // `c b · a b c · b`
+/// let grad_output = array![[[[1.0, 2.0, 4.0, 8.0, 16.0, 32.0]]]];
+/// let grad_input = plain::pad2d_grad(grad_output.view(), [0, 2, 0, 1], PaddingValue::Reflect)?;
+/// assert_eq!(grad_input, array![[[[4.0, 42.0, 17.0]]]]);
+/// # Ok::<(), conv_core::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`Error::Zero`] where `grad_output` has no pixel, [`Error::PaddingTooLarge`] where the padding
+/// leaves nothing of it, and those of [`PaddingValue::check`].
+pub fn pad2d_grad<T: Element>(
+    grad_output: ArrayView4<'_, T>,
+    padding: [usize; 4],
+    value: PaddingValue,
+) -> Result<Array4<T>> {
+    let op = "pad2d_grad";
+    let (batch, channels, output_h, output_w) = grad_output.dim();
+    if output_h == 0 || output_w == 0 {
+        let what = "grad_output size";
+        return Err(Error::Zero { op, what });
+    }
+    let why = "grad_output is padding alone";
+    let [height, width] = unpadded(op, [output_h, output_w], padding, why)?;
+    value.check(op, [height, width], padding)?;
+    let shape = [batch, channels, height, width];
+    let mut grad_input: Vec<T> = zeros(op, &shape)?;
+
+    let sources = |outputs: usize, before: usize, len: usize| -> Vec<Option<usize>> {
+        (0..outputs)
+            .map(|at| value.source((at as isize).wrapping_sub_unsigned(before), len))
+            .collect()
+    };
+    let rows = sources(output_h, padding[0], height);
+    let columns = sources(output_w, padding[1], width);
+    let grad_output = contiguous(grad_output);
+    grad_input
+        .par_chunks_mut(height * width)
+        .zip(grad_output.par_chunks(output_h * output_w))
+        .for_each(|(plane, grads)| {
+            for (row, grads) in rows.iter().zip(grads.chunks_exact(output_w)) {
+                let Some(row) = row else { continue };
+                let row = &mut plane[row * width..][..width];
+                for (column, &grad) in columns.iter().zip(grads) {
+                    if let &Some(column) = column {
+                        row[column] += grad;
+                    }
+                }
+            }
+        });
+    into_array(op, shape, grad_input)
 }

@@ -1,9 +1,9 @@
-//! Upsampling.
+//! Upsampling and its gradient.
 
 use ndarray::{Array4, ArrayView4};
 use rayon::prelude::*;
 
-use super::{contiguous, into_array, zeros};
+use super::{check_grad_output, contiguous, into_array, zeros};
 use crate::element::Element;
 use crate::error::{Error, Result};
 
@@ -61,4 +61,61 @@ pub fn upsample_nearest2d<T: Element>(
             }
         });
     into_array(op, shape, output)
+}
+
+/// The gradient of [`upsample_nearest2d`]: the sum over each pixel's copies. `[N, C, H * scale_h,
+/// W * scale_w]` to `[N, C, H, W]`.
+///
+/// ```text
+/// grad_input[n, c, h, w] = sum over i < scale_h, j < scale_w of
+///     grad_output[n, c, h * scale_h + i, w * scale_w + j]
+/// ```
+///
+/// The sum goes over rows, then columns.
+///
+/// ```
+/// use conv_core::plain;
+/// use conv_core::ndarray::array;
+///
+/// let grad_output = array![[[[1.0, 2.0, 3.0, 4.0], [10.0, 20.0, 30.0, 40.0]]]];
+/// let grad_input = plain::upsample_nearest2d_grad(grad_output.view(), [2, 2])?;
+/// assert_eq!(grad_input, array![[[[33.0, 77.0]]]]);
+/// # Ok::<(), conv_core::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`Error::Zero`] where the scale or the input would have a size of 0, [`Error::Mismatch`] where
+/// the scale does not divide the size of `grad_output`.
+pub fn upsample_nearest2d_grad<T: Element>(
+    grad_output: ArrayView4<'_, T>,
+    scale: [usize; 2],
+) -> Result<Array4<T>> {
+    let op = "upsample_nearest2d_grad";
+    let (batch, channels, output_h, output_w) = grad_output.dim();
+    let [scale_h, scale_w] = scale;
+    for (what, sizes) in [("scale", scale), ("grad_output size", [output_h, output_w])] {
+        if sizes.contains(&0) {
+            return Err(Error::Zero { op, what });
+        }
+    }
+    // A size under the scale should have been that of one pixel.
+    let (height, width) = ((output_h / scale_h).max(1), (output_w / scale_w).max(1));
+    let output = [batch, channels, height * scale_h, width * scale_w];
+    check_grad_output(op, grad_output.dim().into(), output)?;
+    let shape = [batch, channels, height, width];
+    let mut grad_input: Vec<T> = zeros(op, &shape)?;
+
+    let grad_output = contiguous(grad_output);
+    grad_input
+        .par_chunks_mut(width)
+        .zip(grad_output.par_chunks(scale_h * output_w))
+        .for_each(|(grad_row, copies)| {
+            for copy in copies.chunks_exact(output_w) {
+                for (sum, grads) in grad_row.iter_mut().zip(copy.chunks_exact(scale_w)) {
+                    grads.iter().for_each(|&grad| *sum += grad);
+                }
+            }
+        });
+    into_array(op, shape, grad_input)
 }

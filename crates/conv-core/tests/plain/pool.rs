@@ -254,7 +254,7 @@ fn nan_wins_and_minus_infinity_is_a_number() {
     let (value, place) = maximum([f64::INFINITY, f64::NAN, 3.0]);
     assert!(value.is_nan());
     assert_eq!(place, 1);
-    assert_eq!(maximum([f64::NAN, f64::NAN, 3.0]).1, 0);
+    assert_eq!(maximum([f64::NAN, f64::NAN, 3.0]).1, 1);
     assert_eq!(maximum([f64::NEG_INFINITY; 3]), (f64::NEG_INFINITY, 0));
     assert_eq!(maximum([-2.0, -1.0, -1.0]), (-1.0, 1));
     let means = plain::avg_pool2d(

@@ -1,4 +1,4 @@
-//! Feature maps as vectors.
+//! Feature maps as vectors, and back.
 
 use conv_core::Element;
 use ndarray::{ArrayD, ArrayViewD, Axis, IxDyn, ShapeError};
@@ -8,4 +8,9 @@ pub(super) fn eval<T: Element>(x: &ArrayViewD<'_, T>) -> Result<ArrayD<T>, Shape
     let batch = x.len_of(Axis(0));
     let features = x.shape().iter().skip(1).product();
     Ok(x.to_shape(IxDyn(&[batch, features]))?.into_owned())
+}
+
+/// The gradient of the input: the output's in the input's shape.
+pub(super) fn grad<T: Element>(grad: &ArrayD<T>, input: &[usize]) -> Result<ArrayD<T>, ShapeError> {
+    Ok(grad.to_shape(IxDyn(input))?.into_owned())
 }

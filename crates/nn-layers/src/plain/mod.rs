@@ -2,15 +2,24 @@
 
 mod activation;
 mod affine;
+mod backward;
 mod batch_norm2d;
+mod channels;
 mod concat;
+mod dropout;
 mod flatten;
 mod reorg;
 mod softmax;
+mod tape;
+mod train;
 
 use conv_core::{Element, plain};
 use ndarray::{Array, ArrayD, ArrayView, ArrayViewD, Dimension, Ix1, Ix2, Ix4, ShapeError};
 
+pub use self::{
+    dropout::{dropout_mask, dropout_scale},
+    train::{Pass, PlainTrainer, StepTrace},
+};
 use crate::{
     error::{Error, Result},
     executor::{Infer, Outputs},
@@ -208,7 +217,7 @@ impl<T: Element> Plain<T> {
             Op::Slice { start, len } => Ok(concat::slice(&x, *start, *len)),
             &Op::PadChannels { before, after } => Ok(concat::pad_channels(&x, before, after)),
             Op::Flatten => site.shaped(flatten::eval(&x)),
-            // In evaluation.
+            // In evaluation; training drops in `train.rs`.
             Op::Dropout { .. } => Ok(x.to_owned()),
 
             Op::Upsample { scale } => {
@@ -235,6 +244,7 @@ impl Infer for Plain<f32> {
 ///
 /// Shape inference and the check of the parameters have made sure of everything that could be
 /// missing or misshapen here, so the errors below are for the type system.
+#[derive(Clone, Copy)]
 struct Site<'a, T> {
     node: &'a Node,
     inputs: &'a [&'a ArrayD<T>],
@@ -246,12 +256,16 @@ impl<'a, T: Element> Site<'a, T> {
         self.inputs
             .get(index)
             .map(|input| input.view())
-            .ok_or_else(|| Error::InputCount {
-                node: self.node.name.clone(),
-                op: self.node.op.kind(),
-                expected: "more",
-                got: self.inputs.len(),
-            })
+            .ok_or_else(|| self.missing_input())
+    }
+
+    fn missing_input(&self) -> Error {
+        Error::InputCount {
+            node: self.node.name.clone(),
+            op: self.node.op.kind(),
+            expected: "more",
+            got: self.inputs.len(),
+        }
     }
 
     /// An input as a view of fixed rank.

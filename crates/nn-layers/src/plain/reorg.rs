@@ -1,4 +1,4 @@
-//! Darknet's reorganisation of pixels into channels.
+//! Darknet's reorganisation of pixels into channels, and back.
 
 use conv_core::Element;
 use ndarray::{Array4, ArrayD, ArrayView4, ShapeError};
@@ -13,18 +13,41 @@ pub(super) fn eval<T: Element>(
     let depth = c / (stride * stride);
     // The input's numbers in memory order, taken for a tensor of this shape ...
     let x = x.to_shape((n, depth, h * stride, w * stride))?;
-    let y = Array4::from_shape_fn((n, c, h, w), |(n, k, j, i)| {
-        let offset = k / depth;
-        x[[
-            n,
-            k % depth,
-            j * stride + offset / stride,
-            i * stride + offset % stride,
-        ]]
-    });
+    let y = Array4::from_shape_fn((n, c, h, w), |place| x[source(place, depth, stride)]);
     // ... and the output's, written in the input's shape, for one of the shape it is said to have.
     Ok(
         y.into_shape_with_order((n, c * stride * stride, h / stride, w / stride))?
             .into_dyn(),
     )
+}
+
+/// The gradient of the input: every number goes back to where it came from.
+pub(super) fn grad<T: Element>(
+    grad: &ArrayView4<'_, T>,
+    stride: usize,
+) -> Result<ArrayD<T>, ShapeError> {
+    let (n, channels, height, width) = grad.dim();
+    let (c, h, w) = (
+        channels / (stride * stride),
+        height * stride,
+        width * stride,
+    );
+    let depth = c / (stride * stride);
+    let grad = grad.to_shape((n, c, h, w))?;
+    let mut x = Array4::zeros((n, depth, h * stride, w * stride));
+    for (place, &number) in grad.indexed_iter() {
+        x[source(place, depth, stride)] = number;
+    }
+    Ok(x.into_shape_with_order((n, c, h, w))?.into_dyn())
+}
+
+/// Where the number at `[n, k, j, i]` comes from.
+fn source((n, k, j, i): (usize, usize, usize, usize), depth: usize, stride: usize) -> [usize; 4] {
+    let offset = k / depth;
+    [
+        n,
+        k % depth,
+        j * stride + offset / stride,
+        i * stride + offset % stride,
+    ]
 }

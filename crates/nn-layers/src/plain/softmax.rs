@@ -1,7 +1,7 @@
-//! Softmax over the channels.
+//! Softmax over the channels, and its gradient.
 
 use conv_core::Element;
-use ndarray::{ArrayD, ArrayViewD, Axis};
+use ndarray::{ArrayD, ArrayViewD, Axis, Zip};
 
 /// `exp(x[c] - m) / sum of exp(x[c'] - m)` over axis 1. Subtracting the largest, `m`, changes
 /// nothing in the quotient and keeps the exponential from overflowing.
@@ -14,4 +14,16 @@ pub(super) fn eval<T: Element>(x: &ArrayViewD<'_, T>) -> ArrayD<T> {
         lane.mapv_inplace(|x| x / sum);
     }
     y
+}
+
+/// `y[c] * (grad[c] - Σ grad[c'] * y[c'])` with the output `y`.
+pub(super) fn grad<T: Element>(mut grad: ArrayD<T>, y: &ArrayD<T>) -> ArrayD<T> {
+    Zip::from(grad.lanes_mut(Axis(1)))
+        .and(y.lanes(Axis(1)))
+        .for_each(|mut grad, y| {
+            let products = grad.iter().zip(y).map(|(&grad, &y)| grad * y);
+            let mean = products.fold(T::zero(), |sum, product| sum + product);
+            grad.zip_mut_with(&y, |grad, &y| *grad = y * (*grad - mean));
+        });
+    grad
 }

@@ -1,0 +1,461 @@
+//! Training by the plain loops: what a step means, node by node.
+
+use std::collections::BTreeMap;
+
+use conv_core::Element;
+use ndarray::{ArrayD, ArrayViewD, IxDyn};
+
+use super::{
+    Plain, Site,
+    backward::{Backward, Gradient},
+    batch_norm2d::{self, Statistics},
+    dropout,
+    tape::Tape,
+};
+use crate::{
+    backend::{StepKey, TrainBackend},
+    error::{Error, Result},
+    graph::{Graph, Node, NodeId},
+    loss::{Loss, Terms},
+    op::Op,
+    params::{Param, Params, Slot},
+    shape::Shape,
+    train_spec::{GradientFlow, TrainSpec},
+};
+
+/// Trains a network by definition: plain loops forward and backward, in f32 or f64.
+///
+/// One contract holds for every operation: forward gives the output and keeps what backward
+/// needs; backward takes the gradient of the output, adds into the gradients of the parameters, and
+/// gives the gradients of the inputs. The gradient of a tensor that several nodes read is the sum
+/// of what they give, the last reader's first. An activation is kept only where a backward pass
+/// reads it, and only until it has.
+///
+/// ```
+/// use ndarray::{ArrayD, ArrayViewD, arr2};
+/// use nn_layers::{
+///     GraphBuilder, Linear, Loss, PlainTrainer, StepKey, Terms, TrainBackend, TrainSpec,
+///     random_params,
+/// };
+///
+/// /// Half the sum of the squares of the first output.
+/// struct HalfSquares;
+///
+/// impl Loss<f64> for HalfSquares {
+///     fn eval(&self, y: &[ArrayViewD<f64>], grads: &mut [ArrayD<f64>]) -> nn_layers::Result<Terms> {
+///         grads[0].assign(&y[0]);
+///         let total = y[0].iter().map(|y| y * y / 2.0).sum();
+///         Ok(Terms { total, parts: Vec::new() })
+///     }
+/// }
+///
+/// let mut b = GraphBuilder::new();
+/// let x = b.input("x", [1, 2])?;
+/// let y = b.linear("fc", x, Linear::new(1))?;
+/// let graph = b.finish(&[y])?;
+///
+/// let params = random_params(&graph, 1).cast::<f64>();
+/// let mut trainer = PlainTrainer::new(&graph, params, TrainSpec::default())?;
+/// let x = arr2(&[[1.0, 2.0], [3.0, -1.0]]).into_dyn();
+/// let mut losses = Vec::new();
+/// for step in 0..50 {
+///     let terms = trainer.step(&[x.view()], &HalfSquares, StepKey { seed: 1, step })?;
+///     losses.push(terms.total);
+///     // Gradient descent.
+///     trainer.update(&mut |_, numbers, gradient| {
+///         numbers.iter_mut().zip(gradient).for_each(|(number, slope)| *number -= 0.1 * slope);
+///     })?;
+/// }
+/// assert!(losses[49] < 1e-3 * losses[0]);
+/// # Ok::<(), nn_layers::Error>(())
+/// ```
+pub struct PlainTrainer<T> {
+    plain: Plain<T>,
+    flow: GradientFlow,
+    momentum: f64,
+    /// Of every parameter that learns.
+    gradients: BTreeMap<String, Gradient<T>>,
+    /// The last step's, of each input, where they are wanted.
+    grad_inputs: Vec<(String, ArrayD<T>)>,
+}
+
+/// What a [traced](PlainTrainer::trace) step leaves behind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepTrace {
+    /// The loss.
+    pub terms: Terms,
+    /// The largest number of elements that activations and their gradients alive at one time had
+    /// together.
+    pub peak_live_elements: usize,
+}
+
+/// Which way a step goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Pass {
+    /// From inputs to outputs.
+    Forward,
+    /// From the loss to what is learnt.
+    Backward,
+}
+
+impl<T: Element> PlainTrainer<T> {
+    /// A trainer of this graph that starts from these parameters.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Params`] where a parameter is missing or has another shape, and those of
+    /// [`TrainSpec::resolve`].
+    pub fn new(graph: &Graph, params: Params<T>, spec: TrainSpec) -> Result<Self> {
+        let flow = spec.resolve(graph)?;
+        let mut trainer = Self {
+            plain: Plain {
+                graph: graph.clone(),
+                params: Params::new(),
+            },
+            flow,
+            momentum: spec.batch_norm_momentum,
+            gradients: BTreeMap::new(),
+            grad_inputs: Vec::new(),
+        };
+        trainer.set_params(params)?;
+        Ok(trainer)
+    }
+
+    /// The graph.
+    #[must_use]
+    pub fn graph(&self) -> &Graph {
+        &self.plain.graph
+    }
+
+    /// The parameters as they are now.
+    #[must_use]
+    pub fn params(&self) -> &Params<T> {
+        &self.plain.params
+    }
+
+    /// Like [`step`](TrainBackend::step), and shows to `visit` every node's output in the forward
+    /// pass, and in the backward pass the gradient of every node's output whose backward pass is
+    /// about to run.
+    ///
+    /// # Errors
+    ///
+    /// As [`step`](TrainBackend::step).
+    pub fn trace(
+        &mut self,
+        inputs: &[ArrayViewD<'_, T>],
+        loss: &dyn Loss<T>,
+        key: StepKey,
+        mut visit: impl FnMut(Pass, NodeId, &ArrayD<T>),
+    ) -> Result<StepTrace> {
+        let shapes: Vec<Shape> = inputs
+            .iter()
+            .map(|input| Shape::from(input.shape()))
+            .collect();
+        let shapes = self.plain.graph.infer(&shapes)?;
+        self.check_batch(&shapes)?;
+
+        let mut tape = Tape::new(&self.plain.graph, &self.flow);
+        self.forward(inputs, key, &mut tape, &mut visit)?;
+        let (terms, grads) = self.loss(loss, &mut tape)?;
+        self.backward(grads, key, &shapes, &mut tape, &mut visit)?;
+        self.track(&tape);
+        Ok(StepTrace {
+            terms,
+            peak_live_elements: tape.peak,
+        })
+    }
+
+    /// Refuses a batch that leaves a batch normalisation one value a channel.
+    fn check_batch(&self, shapes: &[Shape]) -> Result<()> {
+        for (id, node) in self.plain.graph.iter() {
+            if self.normalises_by_batch(id, node) {
+                let shape = &shapes[node.inputs[0].index()];
+                let channels = shape.get(1).copied().unwrap_or(1);
+                if shape.elements() == Some(channels) {
+                    return Err(Error::OneValuePerChannel {
+                        node: node.name.clone(),
+                        shape: shape.clone(),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn normalises_by_batch(&self, id: NodeId, node: &Node) -> bool {
+        matches!(node.op, Op::BatchNorm2d(_)) && !self.flow.is_frozen(id)
+    }
+
+    fn forward(
+        &self,
+        inputs: &[ArrayViewD<'_, T>],
+        key: StepKey,
+        tape: &mut Tape<T>,
+        visit: &mut impl FnMut(Pass, NodeId, &ArrayD<T>),
+    ) -> Result<()> {
+        let mut given = inputs.iter();
+        for (id, node) in self.plain.graph.iter() {
+            let output = match (&node.op, given.as_slice()) {
+                (Op::Input, [input, ..]) => {
+                    given.next();
+                    input.to_owned()
+                }
+                _ => self.eval(id, node, key, tape)?,
+            };
+            visit(Pass::Forward, id, &output);
+            tape.record(id, output);
+        }
+        Ok(())
+    }
+
+    /// One node's output in training mode.
+    fn eval(&self, id: NodeId, node: &Node, key: StepKey, tape: &mut Tape<T>) -> Result<ArrayD<T>> {
+        let inputs: Vec<&ArrayD<T>> = node
+            .inputs
+            .iter()
+            .filter_map(|id| tape.live[id.index()].as_ref())
+            .collect();
+        let site = Site {
+            node,
+            inputs: &inputs,
+            params: &self.plain.params,
+        };
+        match &node.op {
+            Op::BatchNorm2d(norm) if self.normalises_by_batch(id, node) => {
+                let x = site.input(0)?;
+                let statistics = Statistics::new(&x);
+                let output = batch_norm2d::eval(
+                    &x,
+                    &site.param("weight")?,
+                    &site.param("bias")?,
+                    &statistics.mean.view(),
+                    &statistics.var.view(),
+                    norm.epsilon,
+                );
+                tape.statistics[id.index()] = Some(statistics);
+                Ok(output)
+            }
+            Op::Dropout { probability } if self.flow.drops(id) => {
+                let x = site.input(0)?.to_owned();
+                Ok(dropout::eval(x, key, &node.name, *probability))
+            }
+            _ => self.plain.eval(node, &inputs),
+        }
+    }
+
+    /// The loss, and its gradient for each output of the graph.
+    fn loss(&self, loss: &dyn Loss<T>, tape: &mut Tape<T>) -> Result<(Terms, Vec<ArrayD<T>>)> {
+        let ids = &self.plain.graph.outputs;
+        let outputs: Vec<ArrayViewD<'_, T>> = ids
+            .iter()
+            .filter_map(|id| tape.live[id.index()].as_ref())
+            .map(|output| output.view())
+            .collect();
+        let shapes: Vec<Shape> = outputs.iter().map(|y| Shape::from(y.shape())).collect();
+        let mut grads: Vec<ArrayD<T>> = shapes.iter().map(|y| ArrayD::zeros(IxDyn(y))).collect();
+        let terms = loss.eval(&outputs, &mut grads)?;
+        for (output, (expected, grad)) in shapes.into_iter().zip(&grads).enumerate() {
+            if grad.shape() != &*expected {
+                let got = Shape::from(grad.shape());
+                return Err(Error::LossGradient {
+                    output,
+                    expected,
+                    got,
+                });
+            }
+        }
+        tape.watch(grads.iter().map(ArrayD::len).sum());
+        for &id in ids {
+            tape.release_unless_kept(id);
+        }
+        Ok((terms, grads))
+    }
+
+    fn backward(
+        &mut self,
+        grads: Vec<ArrayD<T>>,
+        key: StepKey,
+        shapes: &[Shape],
+        tape: &mut Tape<T>,
+        visit: &mut impl FnMut(Pass, NodeId, &ArrayD<T>),
+    ) -> Result<()> {
+        let Plain { graph, params } = &self.plain;
+        for (&id, grad) in graph.outputs.iter().zip(grads) {
+            if self.flow.is_wanted(id) {
+                tape.add_grad(id, grad);
+            }
+        }
+        let mut grad_inputs = Vec::new();
+        for (id, node) in graph.iter().rev() {
+            let Some(grad) = tape.grads[id.index()].take() else {
+                continue;
+            };
+            visit(Pass::Backward, id, &grad);
+            if node.op == Op::Input {
+                grad_inputs.push((node.name.clone(), grad));
+                continue;
+            }
+            let inputs = &node.inputs;
+            let in_flight = grad.len();
+            let gradients = Backward {
+                site: Site {
+                    node,
+                    inputs: &[],
+                    params,
+                },
+                shapes: inputs.iter().map(|id| &shapes[id.index()]).collect(),
+                wanted: inputs.iter().map(|&id| self.flow.is_wanted(id)).collect(),
+                learns: !self.flow.is_frozen(id),
+                kept: tape.kept(id, node, &self.flow),
+                statistics: tape.statistics[id.index()].as_ref(),
+                key: self.flow.drops(id).then_some(key),
+                gradients: &mut self.gradients,
+            }
+            .run(grad)?;
+            let made: usize = gradients.iter().flatten().map(ArrayD::len).sum();
+            tape.watch(in_flight + made);
+            for (&input, gradient) in inputs.iter().zip(gradients) {
+                if let Some(gradient) = gradient {
+                    tape.add_grad(input, gradient);
+                }
+            }
+            tape.release_used(id, node, &self.flow);
+        }
+        grad_inputs.reverse();
+        self.grad_inputs = grad_inputs;
+        Ok(())
+    }
+
+    /// Moves running statistics, and counts the batch.
+    fn track(&mut self, tape: &Tape<T>) {
+        let Plain { graph, params } = &mut self.plain;
+        for ((_, node), statistics) in graph.iter().zip(&tape.statistics) {
+            let Some(statistics) = statistics else {
+                continue;
+            };
+            let buffers = ["running_mean", "running_var"]
+                .map(|local| node.param(local).and_then(|spec| params.remove(&spec.name)));
+            if let [Some(mut mean), Some(mut var)] = buffers {
+                statistics.track(&mut mean.value, &mut var.value, self.momentum);
+                for (local, Param { slot, value }) in [("running_mean", mean), ("running_var", var)]
+                {
+                    params.insert(format!("{}.{local}", node.name), slot, value);
+                }
+            }
+            let counter = format!("{}.num_batches_tracked", node.name);
+            if let Some(counter) = params.get_mut(&counter) {
+                counter.value.mapv_inplace(|batches| batches + T::one());
+            }
+        }
+    }
+
+    /// Takes parameters over, and starts their gradients at 0.
+    fn set_params(&mut self, mut params: Params<T>) -> Result<()> {
+        let graph = &self.plain.graph;
+        params.check(graph)?;
+        self.gradients.clear();
+        for name in self.flow.learnt(graph) {
+            if let Some(param) = params.get_mut(name) {
+                // A rule goes through them as a slice.
+                if !param.value.is_standard_layout() {
+                    param.value = param.value.as_standard_layout().into_owned();
+                }
+                let gradient = Gradient {
+                    value: ArrayD::zeros(param.value.raw_dim()),
+                    reached: false,
+                };
+                self.gradients.insert(name.to_owned(), gradient);
+            }
+        }
+        self.grad_inputs.clear();
+        self.plain.params = params;
+        Ok(())
+    }
+
+    fn shape_of(&self, name: &str) -> Result<&[usize]> {
+        let mut specs = self.plain.graph.param_specs();
+        let spec = specs.find(|spec| spec.name == name);
+        spec.map(|spec| &spec.shape[..])
+            .ok_or_else(|| Error::UnknownParam {
+                name: name.to_owned(),
+            })
+    }
+}
+
+impl<T: Element> TrainBackend<T> for PlainTrainer<T> {
+    type Error = Error;
+
+    fn step(
+        &mut self,
+        inputs: &[ArrayViewD<'_, T>],
+        loss: &dyn Loss<T>,
+        key: StepKey,
+    ) -> Result<Terms> {
+        Ok(self.trace(inputs, loss, key, |_, _, _| ())?.terms)
+    }
+
+    fn update(&mut self, rule: &mut dyn FnMut(&str, &mut [T], &[T])) -> Result<()> {
+        let mut unreached = self.gradients.iter().filter(|(_, sum)| !sum.reached);
+        if let Some((name, _)) = unreached.next() {
+            return Err(Error::NoGradient {
+                name: name.clone(),
+                more: unreached.count(),
+            });
+        }
+        for (name, sum) in &mut self.gradients {
+            let numbers = self.plain.params.get_mut(name);
+            let numbers = numbers.and_then(|param| param.value.as_slice_mut());
+            // Both are in standard layout, by `set_params`.
+            if let (Some(numbers), Some(gradient)) = (numbers, sum.value.as_slice()) {
+                rule(name, numbers, gradient);
+            }
+            sum.value.fill(T::zero());
+            sum.reached = false;
+        }
+        Ok(())
+    }
+
+    fn gradients(&self) -> Params<T> {
+        let mut gradients = Params::new();
+        for (name, sum) in &self.gradients {
+            gradients.insert(name, Slot::Weight, sum.value.clone());
+        }
+        let only = self.plain.graph.inputs.len() == 1;
+        for (name, grad) in &self.grad_inputs {
+            let name = if only { "input" } else { name };
+            gradients.insert(name, Slot::Buffer, grad.clone());
+        }
+        gradients
+    }
+
+    fn export(&self) -> Params<T> {
+        self.plain.params.clone()
+    }
+
+    fn import(&mut self, params: &Params<T>) -> Result<()> {
+        self.set_params(params.clone())
+    }
+
+    fn to_canonical(&self, name: &str, numbers: &[T]) -> Result<ArrayD<T>> {
+        let shape = self.shape_of(name)?;
+        let array = ArrayD::from_shape_vec(IxDyn(shape), numbers.to_vec());
+        array.map_err(|_| Error::ParamLength {
+            name: name.to_owned(),
+            expected: shape.iter().product(),
+            got: numbers.len(),
+        })
+    }
+
+    fn from_canonical(&self, name: &str, numbers: &ArrayD<T>) -> Result<Vec<T>> {
+        let expected = self.shape_of(name)?;
+        if numbers.shape() == expected {
+            Ok(numbers.iter().copied().collect())
+        } else {
+            Err(Error::Params(vec![crate::params::Misfit::Shape {
+                name: name.to_owned(),
+                expected: expected.to_vec(),
+                got: numbers.shape().to_vec(),
+            }]))
+        }
+    }
+}
