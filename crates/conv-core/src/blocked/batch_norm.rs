@@ -28,7 +28,7 @@ pub fn batch_norm_scratch(layout: &Layout) -> usize {
 /// variance[c] = sum of (x[n, c, y, x] - mean[c])^2 / (N H W)
 /// ```
 ///
-/// Each plane is gone through twice, its mean first, and the planes are joined by the formula of
+/// Each plane is gone through twice, for its mean first, and the planes are joined by the formula of
 /// Chan, Golub and LeVeque (1979), so nothing cancels. `mean` and `variance` are as long as the
 /// channels filled up to whole blocks.
 ///
@@ -47,31 +47,28 @@ pub fn batch_statistics(
     let planes = check(OP, &layout, &[mean.len(), variance.len()], scratch)?;
     let pixels = (layout.size[0] * layout.size[1]) as f64;
     planes.for_each(|(picture, block, sums)| {
-        let mut plane_mean = [0.0f32; BLOCK];
-        let sum = plane_sums(isa, &layout, |y, row_sums| {
+        let near = plane_sums::<BLOCK>(isa, &layout, |y, row_sums| {
             for pixel in input.row(picture, block, y).chunks_exact(BLOCK) {
                 for lane in 0..BLOCK {
                     row_sums[lane] += pixel[lane];
                 }
             }
-        });
-        for lane in 0..BLOCK {
-            plane_mean[lane] = narrow(sum[lane] / pixels);
-        }
-        let squares = plane_sums(isa, &layout, |y, row_sums| {
+        })
+        .map(|sum| narrow(sum / pixels));
+        // About a number near the mean; what it is off by comes out of the same pass.
+        let about = plane_sums::<SUMS>(isa, &layout, |y, row_sums| {
             for pixel in input.row(picture, block, y).chunks_exact(BLOCK) {
                 for lane in 0..BLOCK {
-                    let difference = pixel[lane] - plane_mean[lane];
-                    row_sums[lane] += difference * difference;
+                    let difference = pixel[lane] - near[lane];
+                    row_sums[lane] += difference;
+                    row_sums[BLOCK + lane] += difference * difference;
                 }
             }
         });
         for lane in 0..BLOCK {
-            // The squares were taken about the rounded mean.
-            let exact = sum[lane] / pixels;
-            let off = exact - f64::from(plane_mean[lane]);
-            sums[lane] = exact;
-            sums[BLOCK + lane] = squares[lane] - pixels * off * off;
+            let off = about[lane] / pixels;
+            sums[lane] = f64::from(near[lane]) + off;
+            sums[BLOCK + lane] = about[BLOCK + lane] - pixels * off * off;
         }
     });
     for block in 0..layout.blocks() {
@@ -170,26 +167,16 @@ pub fn batch_norm_grad_sums(
     let planes = check(OP, &layout, &[sums.len(), products.len()], scratch)?;
     planes.for_each(|(picture, block, target)| {
         let mean = lanes(mean, block);
-        let mut total = [0.0; SUMS];
-        for y in 0..layout.size[0] {
+        let of_plane = plane_sums::<SUMS>(isa, &layout, |y, row_sums| {
             let (x, g) = (input.row(picture, block, y), grad.row(picture, block, y));
-            let mut of_row = [0.0f32; SUMS];
-            isa.vectorize(
-                #[inline(always)]
-                || {
-                    for (x, g) in x.chunks_exact(BLOCK).zip(g.chunks_exact(BLOCK)) {
-                        for lane in 0..BLOCK {
-                            of_row[lane] += g[lane];
-                            of_row[BLOCK + lane] += g[lane] * (x[lane] - mean[lane]);
-                        }
-                    }
-                },
-            );
-            for (total, x) in total.iter_mut().zip(of_row) {
-                *total += f64::from(x);
+            for (x, g) in x.chunks_exact(BLOCK).zip(g.chunks_exact(BLOCK)) {
+                for lane in 0..BLOCK {
+                    row_sums[lane] += g[lane];
+                    row_sums[BLOCK + lane] += g[lane] * (x[lane] - mean[lane]);
+                }
             }
-        }
-        target.copy_from_slice(&total);
+        });
+        target.copy_from_slice(&of_plane);
     });
     for block in 0..layout.blocks() {
         for lane in 0..BLOCK {
@@ -314,16 +301,16 @@ pub fn activation_grad(
     Ok(())
 }
 
-/// A plane's sum for each lane: of a row in f32, of the rows in f64.
+/// Sums over a plane that `add_row` adds up row by row: of a row in f32, of the rows in f64.
 #[inline(always)]
-fn plane_sums(
+fn plane_sums<const N: usize>(
     isa: Isa,
     layout: &Layout,
-    add_row: impl Fn(usize, &mut [f32; BLOCK]),
-) -> [f64; BLOCK] {
-    let mut sums = [0.0; BLOCK];
+    add_row: impl Fn(usize, &mut [f32; N]),
+) -> [f64; N] {
+    let mut sums = [0.0; N];
     for y in 0..layout.size[0] {
-        let mut of_row = [0.0f32; BLOCK];
+        let mut of_row = [0.0f32; N];
         isa.vectorize(
             #[inline(always)]
             || add_row(y, &mut of_row),
