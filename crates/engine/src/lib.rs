@@ -17,9 +17,11 @@ mod plan;
 mod profile;
 mod session;
 mod step;
+mod training;
 
 pub use conv_core::Isa;
 pub use error::{Error, Result};
 pub use plan::{Options, Plan};
 pub use profile::{Profile, StepProfile};
 pub use session::Session;
+pub use training::TrainingSession;

@@ -17,6 +17,16 @@ pub struct Options {
     pub isa: Option<Isa>,
 }
 
+impl Options {
+    /// The instruction set that these options come to.
+    pub(crate) fn isa(&self) -> Result<Isa> {
+        match self.isa {
+            Some(isa) => Ok(isa),
+            None => Isa::from_env().map_err(Error::InstructionSet),
+        }
+    }
+}
+
 /// A network compiled for this machine: weights folded and packed, operations fused.
 ///
 /// A plan fixes neither batch nor picture size. It is shared between threads by cloning, which
@@ -61,10 +71,7 @@ impl Plan {
     /// the one asked for is not here, [`Error::Kernel`] where weights cannot be packed.
     #[tracing::instrument(level = "info", skip_all, fields(nodes = graph.nodes().len()))]
     pub fn compile(graph: &Graph, params: Params<f32>, options: &Options) -> Result<Self> {
-        let isa = match options.isa {
-            Some(isa) => isa,
-            None => Isa::from_env().map_err(Error::InstructionSet)?,
-        };
+        let isa = options.isa()?;
         let program = compile(graph, params, isa)?;
         Ok(Self {
             compiled: Arc::new(Compiled {

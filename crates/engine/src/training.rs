@@ -1,0 +1,397 @@
+//! The training session: forward, backward and update compiled on NCHW16c with the direct kernels.
+
+mod layer;
+mod pass;
+mod plan;
+mod unit;
+
+use conv_core::Isa;
+use conv_core::PaddingValue;
+use ndarray::{ArrayD, ArrayViewD, IxDyn};
+use nn_layers::{
+    Graph, Loss, Params, Shape, Slot as ParamSlot, StepKey, Terms, TrainBackend, TrainSpec,
+};
+
+use crate::error::{Error, Result};
+use crate::plan::Options;
+use layer::Layer;
+use pass::{Memory, Pass, as_pictures, overlap};
+use plan::StepPlan;
+use unit::{Kind, Lowered, lower};
+
+/// Plans that are kept: one for full batches, one for the last of an epoch.
+const PLANS: usize = 2;
+
+/// Trains a network in f32: the fast [`TrainBackend`].
+///
+/// Weights, gradients and whatever an optimiser keeps stay in the kernels' own order from step to
+/// step. Values and gradients of a step share one arena, in which each lies only as long as it is
+/// needed; after the first step of a shape no memory is taken for them. Runs inside the caller's
+/// rayon pool and gives the same bits for any number of threads.
+///
+/// ```
+/// use engine::{Options, TrainingSession};
+/// use ndarray::{ArrayD, ArrayViewD};
+/// use nn_layers::{
+///     Conv2d, GraphBuilder, Loss, StepKey, Terms, TrainBackend, TrainSpec, random_params,
+/// };
+///
+/// /// Half the sum of the squares of the first output.
+/// struct HalfSquares;
+///
+/// impl Loss<f32> for HalfSquares {
+///     fn eval(&self, y: &[ArrayViewD<f32>], grads: &mut [ArrayD<f32>]) -> nn_layers::Result<Terms> {
+///         grads[0].assign(&y[0]);
+///         let total = y[0].iter().map(|&y| f64::from(y * y) / 2.0).sum();
+///         Ok(Terms { total, parts: Vec::new() })
+///     }
+/// }
+///
+/// let mut b = GraphBuilder::new();
+/// let image = b.input("image", [1, 3, 8, 8])?;
+/// let conv = b.conv2d("conv", image, Conv2d::new(4, [3, 3]))?;
+/// let graph = b.finish(&[conv])?;
+///
+/// let params = random_params(&graph, 1);
+/// let mut session = TrainingSession::new(&graph, params, TrainSpec::default(), &Options::default())?;
+/// let x = ArrayD::ones(vec![2, 3, 8, 8]);
+/// let mut losses = Vec::new();
+/// for step in 0..20 {
+///     let terms = session.step(&[x.view()], &HalfSquares, StepKey { seed: 1, step })?;
+///     losses.push(terms.total);
+///     // Gradient descent.
+///     session.update(&mut |_, numbers, gradient| {
+///         numbers.iter_mut().zip(gradient).for_each(|(number, slope)| *number -= 1e-4 * slope);
+///     })?;
+/// }
+/// assert!(losses[19] < losses[0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct TrainingSession {
+    graph: Graph,
+    spec: TrainSpec,
+    isa: Isa,
+    lowered: Lowered,
+    /// Parameters that the graph does not read, counters among them.
+    others: Params<f32>,
+    /// The last used first.
+    plans: Vec<StepPlan>,
+    memory: Memory,
+    /// The graph's outputs in the last step and their gradients.
+    outputs: Vec<ArrayD<f32>>,
+    output_grads: Vec<ArrayD<f32>>,
+}
+
+impl TrainingSession {
+    /// A session for this graph that starts from these parameters.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`] where parameters are missing or misshapen or `spec` does not fit the graph,
+    /// [`Error::InstructionSet`] as [`Plan::compile`](crate::Plan::compile), [`Error::Training`] for
+    /// an operation that only the plain loops train.
+    pub fn new(
+        graph: &Graph,
+        mut params: Params<f32>,
+        spec: TrainSpec,
+        options: &Options,
+    ) -> Result<Self> {
+        let isa = options.isa()?;
+        let flow = spec.resolve(graph)?;
+        let lowered = lower(graph, &mut params, &flow, isa)?;
+        Ok(Self {
+            graph: graph.clone(),
+            spec,
+            isa,
+            lowered,
+            others: params,
+            plans: Vec::new(),
+            memory: Memory::default(),
+            outputs: Vec::new(),
+            output_grads: Vec::new(),
+        })
+    }
+
+    /// The outputs of the last step, in training mode.
+    #[must_use]
+    pub fn outputs(&self) -> &[ArrayD<f32>] {
+        &self.outputs
+    }
+
+    /// Bytes of memory for the values and gradients of a step on inputs of these shapes.
+    ///
+    /// # Errors
+    ///
+    /// As [`step`](TrainBackend::step) for the shapes.
+    pub fn arena_bytes(&self, inputs: &[Shape]) -> Result<usize> {
+        let plan = StepPlan::new(&self.graph, &self.lowered, inputs)?;
+        Ok((plan.arena_len + plan.weight_scratch) * size_of::<f32>())
+    }
+
+    /// Brings the plan for inputs of these shapes to the front.
+    fn choose_plan(&mut self, inputs: &[ArrayViewD<'_, f32>]) -> Result<()> {
+        let fits = |plan: &StepPlan| {
+            plan.inputs.len() == inputs.len()
+                && plan
+                    .inputs
+                    .iter()
+                    .zip(inputs)
+                    .all(|(shape, input)| **shape == *input.shape())
+        };
+        match self.plans.iter().position(fits) {
+            Some(at) => self.plans[..=at].rotate_right(1),
+            None => {
+                let shapes: Vec<Shape> = inputs
+                    .iter()
+                    .map(|input| Shape::from(input.shape().to_vec()))
+                    .collect();
+                let plan = StepPlan::new(&self.graph, &self.lowered, &shapes)?;
+                self.plans.truncate(PLANS - 1);
+                self.plans.insert(0, plan);
+            }
+        }
+        self.memory.fit(&self.plans[0])
+    }
+
+    /// Makes room for the outputs and zero gradients of the shapes of this step.
+    fn open_outputs(&mut self) {
+        let shapes = &self.plans[0].shapes;
+        let outputs = &self.lowered.outputs;
+        for tensors in [&mut self.outputs, &mut self.output_grads] {
+            tensors.resize_with(outputs.len(), || ArrayD::zeros(IxDyn(&[0])));
+            for (tensor, &unit) in tensors.iter_mut().zip(outputs) {
+                if *tensor.shape() == *shapes[unit] {
+                    tensor.fill(0.0);
+                } else {
+                    *tensor = ArrayD::zeros(IxDyn(&shapes[unit]));
+                }
+            }
+        }
+    }
+
+    /// Copies the outputs out of the arena.
+    fn read_outputs(&mut self) -> Result<()> {
+        let plan = &self.plans[0];
+        for (tensor, &index) in self.outputs.iter_mut().zip(&self.lowered.outputs) {
+            let unit = &self.lowered.units[index];
+            *tensor = pass::read(
+                &self.memory.arena,
+                &plan.values[index],
+                &plan.shapes[index],
+                unit,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Copies the outputs' gradients into the arena; those of an output given twice are added.
+    fn write_output_grads(&mut self) -> Result<()> {
+        let plan = &self.plans[0];
+        let outputs = &self.lowered.outputs;
+        for (position, &index) in outputs.iter().enumerate() {
+            let Some(slot) = &plan.grads[index] else {
+                continue;
+            };
+            let unit = &self.lowered.units[index];
+            if outputs[..position].contains(&index) {
+                continue;
+            }
+            let mut grad = self.output_grads[position].clone();
+            for (again, &other) in outputs.iter().enumerate().skip(position + 1) {
+                if other == index {
+                    grad += &self.output_grads[again];
+                }
+            }
+            let grad = grad.as_standard_layout();
+            let view = grad.view();
+            let pictures = as_pictures(&view, &slot.layout).ok_or_else(|| overlap(unit))?;
+            slot.layout
+                .import(
+                    pictures,
+                    PaddingValue::Zeros,
+                    &mut self.memory.arena[slot.place.clone()],
+                )
+                .map_err(Error::at(&unit.name))?;
+        }
+        Ok(())
+    }
+
+    /// The layer of the parameter of this name.
+    fn layer(&self, name: &str) -> Result<(&Layer, &nn_layers::ParamSpec)> {
+        self.lowered
+            .layers
+            .iter()
+            .find_map(|layer| Some((layer, layer.spec(name)?)))
+            .ok_or_else(|| {
+                nn_layers::Error::UnknownParam {
+                    name: name.to_owned(),
+                }
+                .into()
+            })
+    }
+}
+
+impl TrainBackend<f32> for TrainingSession {
+    type Error = Error;
+
+    #[tracing::instrument(level = "debug", skip_all, fields(step = key.step))]
+    fn step(
+        &mut self,
+        inputs: &[ArrayViewD<'_, f32>],
+        loss: &dyn Loss<f32>,
+        key: StepKey,
+    ) -> Result<Terms> {
+        self.choose_plan(inputs)?;
+        self.open_outputs();
+        let isa = self.isa;
+        let Self {
+            lowered,
+            plans,
+            memory,
+            ..
+        } = &mut *self;
+        let mut pass = Pass {
+            isa,
+            key,
+            units: &lowered.units,
+            layers: &mut lowered.layers,
+            plan: &mut plans[0],
+            memory,
+        };
+        // Inside the pool from end to end: entering it for each kernel would cost more than the
+        // smaller ones take.
+        rayon::scope(|_| pass.forward(inputs))?;
+        self.read_outputs()?;
+        let views: Vec<_> = self.outputs.iter().map(|output| output.view()).collect();
+        let terms = loss.eval(&views, &mut self.output_grads)?;
+        for (position, (output, grad)) in self.outputs.iter().zip(&self.output_grads).enumerate() {
+            if output.shape() != grad.shape() {
+                return Err(nn_layers::Error::LossGradient {
+                    output: position,
+                    expected: Shape::from(output.shape().to_vec()),
+                    got: Shape::from(grad.shape().to_vec()),
+                }
+                .into());
+            }
+        }
+        self.write_output_grads()?;
+        let Self {
+            lowered,
+            plans,
+            memory,
+            others,
+            spec,
+            ..
+        } = &mut *self;
+        let mut pass = Pass {
+            isa,
+            key,
+            units: &lowered.units,
+            layers: &mut lowered.layers,
+            plan: &mut plans[0],
+            memory,
+        };
+        rayon::scope(|_| pass.backward())?;
+        for layer in &mut lowered.layers {
+            layer::count_batch(layer, others);
+            if let Layer::Norm(norm) = layer {
+                norm.track(spec.batch_norm_momentum);
+            }
+        }
+        Ok(terms)
+    }
+
+    fn update(&mut self, rule: &mut dyn FnMut(&str, &mut [f32], &[f32])) -> Result<()> {
+        let mut learnt: Vec<_> = self
+            .lowered
+            .layers
+            .iter_mut()
+            .flat_map(Layer::learnt)
+            .collect();
+        learnt.sort_by(|a, b| a.name.cmp(b.name));
+        let mut missing = learnt.iter().filter(|parameter| !parameter.reached);
+        if let Some(first) = missing.next() {
+            return Err(nn_layers::Error::NoGradient {
+                name: first.name.to_owned(),
+                more: missing.count(),
+            }
+            .into());
+        }
+        for parameter in learnt {
+            rule(parameter.name, parameter.numbers, parameter.grad);
+        }
+        self.lowered
+            .layers
+            .iter_mut()
+            .for_each(Layer::clear_gradients);
+        Ok(())
+    }
+
+    fn gradients(&self) -> Params<f32> {
+        let mut gradients = Params::new();
+        for layer in &self.lowered.layers {
+            // The session's own buffers are as long as the layer says.
+            layer.gradients(&mut gradients).unwrap_or_default();
+        }
+        let Some(plan) = self.plans.first().filter(|_| self.spec.grad_input) else {
+            return gradients;
+        };
+        let units = self.lowered.units.iter().enumerate();
+        let inputs: Vec<_> = units
+            .filter(|(_, unit)| matches!(unit.kind, Kind::Input(_)))
+            .collect();
+        for &(index, unit) in &inputs {
+            let slot = plan.grads[index].as_ref();
+            let read =
+                slot.map(|slot| pass::read(&self.memory.arena, slot, &plan.shapes[index], unit));
+            if let Some(Ok(grad)) = read {
+                let name = if inputs.len() == 1 {
+                    "input"
+                } else {
+                    &unit.name
+                };
+                gradients.insert(name, ParamSlot::Buffer, grad);
+            }
+        }
+        gradients
+    }
+
+    fn export(&self) -> Params<f32> {
+        let mut params = self.others.clone();
+        for layer in &self.lowered.layers {
+            // As above.
+            layer.export(&mut params).unwrap_or_default();
+        }
+        params
+    }
+
+    fn import(&mut self, params: &Params<f32>) -> Result<()> {
+        let flow = self.spec.resolve(&self.graph)?;
+        let mut params = params.clone();
+        let lowered = lower(&self.graph, &mut params, &flow, self.isa)?;
+        self.lowered = lowered;
+        self.others = params;
+        Ok(())
+    }
+
+    fn to_canonical(&self, name: &str, numbers: &[f32]) -> Result<ArrayD<f32>> {
+        let (layer, spec) = self.layer(name)?;
+        layer.canonical(spec, numbers)
+    }
+
+    fn from_canonical(&self, name: &str, numbers: &ArrayD<f32>) -> Result<Vec<f32>> {
+        let (layer, spec) = self.layer(name)?;
+        layer.packed(spec, numbers)
+    }
+}
+
+/// Parameters of a layer without its layout, for reports.
+impl std::fmt::Debug for Lowered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lowered")
+            .field("units", &self.units.len())
+            .field("layers", &self.layers.len())
+            .finish()
+    }
+}

@@ -1,0 +1,291 @@
+//! Where a training step's tensors lie for inputs of one shape: values, gradients, and the one
+//! arena that they share.
+//!
+//! A step's time runs through the units forward, then the loss, then the units backward. A value
+//! lives until the last unit that reads it, on the way back where that needs it; a gradient from
+//! the first unit that gives a part of it.
+
+use std::ops::Range;
+
+use conv_core::blocked::{Conv2dGradInput, Layout, Store, batch_norm_scratch};
+use nn_layers::{Graph, Shape};
+
+use super::layer::Layer;
+use super::unit::{Kind, Lowered};
+use crate::arena::{self, Lifetime};
+use crate::error::{Error, Result};
+
+/// A tensor's layout and its part of the arena.
+#[derive(Clone, Debug)]
+pub(crate) struct Slot {
+    pub(crate) layout: Layout,
+    pub(crate) place: Range<usize>,
+}
+
+/// What a unit gives to the gradient of one of its inputs.
+#[derive(Clone, Debug)]
+pub(crate) struct Gift {
+    /// The unit whose gradient it is.
+    pub(crate) to: usize,
+    /// Whether it is the first part.
+    pub(crate) store: Store,
+    /// Memory for the part alone, where the kernel cannot add.
+    pub(crate) alone: Option<Slot>,
+}
+
+/// The plan of a step.
+#[derive(Debug)]
+pub(crate) struct StepPlan {
+    pub(crate) inputs: Vec<Shape>,
+    /// The shape of each unit's result.
+    pub(crate) shapes: Vec<Shape>,
+    pub(crate) values: Vec<Slot>,
+    pub(crate) grads: Vec<Option<Slot>>,
+    /// For each unit, for each of its inputs.
+    pub(crate) gifts: Vec<Vec<Option<Gift>>>,
+    /// For each convolution whose input's gradient is wanted.
+    pub(crate) grad_inputs: Vec<Option<Conv2dGradInput>>,
+    pub(crate) arena_len: usize,
+    /// Scratch memory for weight gradients and for sums.
+    pub(crate) weight_scratch: usize,
+    pub(crate) sum_scratch: usize,
+}
+
+impl StepPlan {
+    pub(crate) fn new(graph: &Graph, lowered: &Lowered, inputs: &[Shape]) -> Result<Self> {
+        let Lowered {
+            units,
+            layers,
+            outputs,
+        } = lowered;
+        let of_nodes = graph.infer(inputs)?;
+        let shapes: Vec<Shape> = units
+            .iter()
+            .map(|unit| of_nodes[unit.node.index()].clone())
+            .collect();
+        let layout = |unit: usize, block| {
+            let size = |axis: usize| shapes[unit].get(axis).copied().unwrap_or(1);
+            Layout {
+                block,
+                ..Layout::blocked(size(0), size(1), [size(2), size(3)])
+            }
+        };
+        let mut values: Vec<Layout> = (0..units.len())
+            .map(|unit| layout(unit, units[unit].block))
+            .collect();
+        let mut grads: Vec<Option<Layout>> = (0..units.len())
+            .map(|unit| units[unit].wanted.then(|| layout(unit, 16)))
+            .collect();
+        let mut grad_inputs = Vec::with_capacity(units.len());
+        let (mut weight_scratch, mut sum_scratch) = (0, 0);
+        for (index, unit) in units.iter().enumerate() {
+            let mut grad_input = None;
+            match (&unit.kind, &unit.inputs[..]) {
+                (Kind::Conv(layer), &[input]) => {
+                    let Layer::Conv(layer) = &layers[*layer] else {
+                        continue;
+                    };
+                    let at = || Error::at(&unit.name);
+                    let size = values[input].size;
+                    let halo = layer.conv.halo(size).map_err(at())?;
+                    widen(&mut values[input].halo, halo);
+                    if unit.wanted && layer.learns {
+                        let needed = layer.conv.grad_weight_scratch(values[input].batch, size);
+                        weight_scratch = weight_scratch.max(needed.map_err(at())?);
+                    }
+                    if let (true, true, Some(grad)) =
+                        (unit.wanted, units[input].wanted, &mut grads[index])
+                    {
+                        let made = Conv2dGradInput::new(&layer.conv, size).map_err(at())?;
+                        widen(&mut grad.halo, made.halo());
+                        grad_input = Some(made);
+                    }
+                }
+                (Kind::Norm { .. }, _) => {
+                    sum_scratch = sum_scratch.max(batch_norm_scratch(&values[index]));
+                }
+                _ => {}
+            }
+            grad_inputs.push(grad_input);
+        }
+
+        let mut lifetimes = Lifetimes::new(units.len());
+        for (index, unit) in units.iter().enumerate() {
+            for (position, &input) in unit.inputs.iter().enumerate() {
+                let back = unit.wanted && unit.reads_input(position, layers);
+                lifetimes.read(input, index, back);
+            }
+            if unit.wanted && unit.reads_output() {
+                lifetimes.values[index].last = lifetimes.back(index);
+            }
+        }
+        for &output in outputs {
+            let at_loss = lifetimes.loss();
+            let value = &mut lifetimes.values[output];
+            value.last = value.last.max(at_loss);
+            lifetimes.first_gradient(output, at_loss);
+        }
+        // Back through the units: who gives the first part of each gradient, and who adds to it.
+        let mut gifts: Vec<Vec<Option<Gift>>> = vec![Vec::new(); units.len()];
+        let mut alone: Vec<(usize, usize, Lifetime)> = Vec::new();
+        for (index, unit) in units.iter().enumerate().rev() {
+            if !unit.wanted {
+                continue;
+            }
+            let time = lifetimes.back(index);
+            for (position, &to) in unit.inputs.iter().enumerate() {
+                if !units[to].wanted {
+                    gifts[index].push(None);
+                    continue;
+                }
+                let first = lifetimes.first_gradient(to, time);
+                let store = if first { Store::Replace } else { Store::Add };
+                if store == Store::Add && !unit.kind.can_add() {
+                    let len = len(&layout(to, 16), &unit.name)?;
+                    alone.push((
+                        index,
+                        position,
+                        Lifetime {
+                            len,
+                            first: time,
+                            last: time,
+                        },
+                    ));
+                }
+                gifts[index].push(Some(Gift {
+                    to,
+                    store,
+                    alone: None,
+                }));
+            }
+            lifetimes.grads[index].last = if matches!(unit.kind, Kind::Input(_)) {
+                lifetimes.end()
+            } else {
+                time
+            };
+        }
+
+        for (index, unit) in units.iter().enumerate() {
+            lifetimes.values[index].len = len(&values[index], &unit.name)?;
+            if let Some(grad) = &grads[index] {
+                lifetimes.grads[index].len = len(grad, &unit.name)?;
+            }
+        }
+        let all: Vec<Lifetime> = lifetimes
+            .values
+            .iter()
+            .chain(&lifetimes.grads)
+            .copied()
+            .chain(alone.iter().map(|(_, _, lifetime)| *lifetime))
+            .collect();
+        let arena = arena::place(&all)?;
+        let slot = |layout: Layout, at: usize| Slot {
+            layout,
+            place: arena.starts[at]..arena.starts[at] + all[at].len,
+        };
+        let count = units.len();
+        for (at, (index, position, _)) in alone.iter().enumerate() {
+            if let Some(Some(gift)) = gifts[*index].get_mut(*position) {
+                gift.alone = Some(slot(layout(gift.to, 16), 2 * count + at));
+            }
+        }
+        Ok(Self {
+            inputs: inputs.to_vec(),
+            values: values
+                .iter()
+                .enumerate()
+                .map(|(at, &layout)| slot(layout, at))
+                .collect(),
+            grads: grads
+                .iter()
+                .enumerate()
+                .map(|(at, layout)| layout.map(|layout| slot(layout, count + at)))
+                .collect(),
+            shapes,
+            gifts,
+            grad_inputs,
+            arena_len: arena.len,
+            weight_scratch,
+            sum_scratch,
+        })
+    }
+}
+
+impl Kind {
+    /// Whether the unit's backward kernels can add to a gradient.
+    fn can_add(&self) -> bool {
+        !matches!(
+            self,
+            Self::Concat
+                | Self::Slice(_)
+                | Self::PadChannels(_)
+                | Self::Reshape
+                | Self::Dropout(_)
+                | Self::Plain(_)
+        )
+    }
+}
+
+/// When each tensor is needed.
+struct Lifetimes {
+    values: Vec<Lifetime>,
+    grads: Vec<Lifetime>,
+}
+
+impl Lifetimes {
+    fn new(units: usize) -> Self {
+        let value = |at| Lifetime {
+            len: 0,
+            first: at,
+            last: at,
+        };
+        let grad = Lifetime {
+            len: 0,
+            first: usize::MAX,
+            last: 0,
+        };
+        Self {
+            values: (0..units).map(value).collect(),
+            grads: vec![grad; units],
+        }
+    }
+
+    fn loss(&self) -> usize {
+        self.values.len()
+    }
+
+    /// When a unit runs backward.
+    fn back(&self, unit: usize) -> usize {
+        2 * self.values.len() - unit
+    }
+
+    fn end(&self) -> usize {
+        2 * self.values.len() + 1
+    }
+
+    /// A unit reads a value forward and, maybe, on the way back.
+    fn read(&mut self, value: usize, unit: usize, back: bool) {
+        let time = if back { self.back(unit) } else { unit };
+        let value = &mut self.values[value];
+        value.last = value.last.max(time);
+    }
+
+    /// A part of a gradient comes; whether it is the first.
+    fn first_gradient(&mut self, unit: usize, time: usize) -> bool {
+        let grad = &mut self.grads[unit];
+        let first = grad.first == usize::MAX;
+        grad.first = grad.first.min(time);
+        grad.last = grad.last.max(time);
+        first
+    }
+}
+
+fn widen(halo: &mut [usize; 4], needed: [usize; 4]) {
+    for (side, needed) in halo.iter_mut().zip(needed) {
+        *side = needed.max(*side);
+    }
+}
+
+fn len(layout: &Layout, name: &str) -> Result<usize> {
+    layout.checked_len("training").map_err(Error::at(name))
+}

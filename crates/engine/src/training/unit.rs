@@ -1,0 +1,331 @@
+//! A graph as *units* of training: what is computed in one go, forward and back.
+//!
+//! A batch normalisation takes in the addition of a residual and the ReLU or leaky ReLU behind it,
+//! where nothing else reads what lies between. A convolution stands alone, since its output is what
+//! the normalisation needs on the way back.
+
+use conv_core::blocked::{BLOCK, PackedConv2d};
+use conv_core::{Activation, AvgPool2dOptions, Isa, MaxPool2dOptions, PaddingValue};
+use nn_layers::{GradientFlow, Graph, Node, NodeId, Op, Params};
+
+use super::layer::{ConvLayer, Layer, NormLayer};
+use crate::error::{Error, Result};
+
+/// What is computed in one go.
+#[derive(Debug)]
+pub(crate) struct Unit {
+    /// The name of the last node that it computes.
+    pub(crate) name: String,
+    /// That node: the unit's result has its shape.
+    pub(crate) node: NodeId,
+    /// The units whose results it reads.
+    pub(crate) inputs: Vec<usize>,
+    /// Channels that lie together in the result: 16, or 1 for planar. Gradients always have 16.
+    pub(crate) block: usize,
+    /// Whether the gradient of its result is computed.
+    pub(crate) wanted: bool,
+    pub(crate) kind: Kind,
+}
+
+/// What a unit computes.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    /// The caller's tensor of this number.
+    Input(usize),
+    /// The same tensor in the unit's layout.
+    Relayout,
+    /// A convolution or dense layer: the layer of this number.
+    Conv(usize),
+    /// `activation(batch_norm(first input) + second input, if there is one)`.
+    Norm {
+        layer: usize,
+        activation: Activation,
+    },
+    Activation(Activation),
+    MaxPool(MaxPool2dOptions),
+    AvgPool(AvgPool2dOptions),
+    AdaptiveAvgPool,
+    Add,
+    Concat,
+    Slice(usize),
+    PadChannels(usize),
+    Reshape,
+    Upsample([usize; 2]),
+    /// Drops with this probability.
+    Dropout(f64),
+    /// Dropout that is off.
+    Copy,
+    /// An operation that is too rare for a kernel of its own: the plain loops, on the graph of this
+    /// node alone.
+    Plain(Box<Graph>),
+}
+
+impl Unit {
+    /// Whether the unit's backward pass reads its result.
+    pub(crate) fn reads_output(&self) -> bool {
+        match self.kind {
+            Kind::Norm { activation, .. } | Kind::Activation(activation) => {
+                activation != Activation::Identity
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the unit's backward pass reads the result of its input of this position.
+    pub(crate) fn reads_input(&self, position: usize, layers: &[Layer]) -> bool {
+        match self.kind {
+            Kind::Conv(layer) => layers[layer].learns(),
+            Kind::Norm { .. } => position == 0,
+            Kind::MaxPool(_) | Kind::Plain(_) => true,
+            _ => false,
+        }
+    }
+}
+
+/// The units of a graph in order, the layers that hold its parameters, and the units that make its
+/// outputs.
+pub(crate) struct Lowered {
+    pub(crate) units: Vec<Unit>,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) outputs: Vec<usize>,
+}
+
+/// Lowers a graph; takes the parameters out of `params` as it packs them.
+pub(crate) fn lower(
+    graph: &Graph,
+    params: &mut Params<f32>,
+    flow: &GradientFlow,
+    isa: Isa,
+) -> Result<Lowered> {
+    params.check(graph)?;
+    let readers = graph.readers();
+    let mut lowering = Lowering {
+        graph,
+        flow,
+        isa,
+        units: Vec::new(),
+        layers: Vec::new(),
+        results: Vec::with_capacity(graph.nodes().len()),
+    };
+    for (id, node) in graph.iter() {
+        let sources: Vec<usize> = node
+            .inputs()
+            .iter()
+            .map(|input| lowering.results[input.index()])
+            .collect();
+        // A node can join the unit that ends in its input, where nothing else sees that.
+        let unseen = |input: NodeId, units: &[Unit], source: usize| {
+            units[source].node == input
+                && readers[input.index()].len() == 1
+                && !graph.outputs().contains(&input)
+        };
+        let unit = match (node.inputs(), &sources[..]) {
+            (&[input], &[source])
+                if unseen(input, &lowering.units, source) && lowering.activate(source, node) =>
+            {
+                source
+            }
+            (&[a, b], &[first, second]) if *node.op() == Op::Add && first != second => {
+                let (input, source) = if first > second {
+                    (a, first)
+                } else {
+                    (b, second)
+                };
+                let residual = first.min(second);
+                if unseen(input, &lowering.units, source) && lowering.add(source, residual) {
+                    source
+                } else {
+                    lowering.unit(id, node, &sources, params)?
+                }
+            }
+            _ => lowering.unit(id, node, &sources, params)?,
+        };
+        lowering.units[unit].node = id;
+        node.name().clone_into(&mut lowering.units[unit].name);
+        lowering.units[unit].wanted = flow.is_wanted(id);
+        lowering.results.push(unit);
+    }
+    let outputs = graph
+        .outputs()
+        .iter()
+        .map(|id| lowering.results[id.index()])
+        .collect();
+    Ok(Lowered {
+        units: lowering.units,
+        layers: lowering.layers,
+        outputs,
+    })
+}
+
+struct Lowering<'a> {
+    graph: &'a Graph,
+    flow: &'a GradientFlow,
+    isa: Isa,
+    units: Vec<Unit>,
+    layers: Vec<Layer>,
+    /// The unit that makes each node's tensor.
+    results: Vec<usize>,
+}
+
+impl Lowering<'_> {
+    /// Makes an activation part of a normalisation.
+    fn activate(&mut self, source: usize, node: &Node) -> bool {
+        let (
+            Kind::Norm {
+                activation: before @ Activation::Identity,
+                ..
+            },
+            Some(activation),
+        ) = (&mut self.units[source].kind, activation(node.op()))
+        else {
+            return false;
+        };
+        *before = activation;
+        true
+    }
+
+    /// Makes an addition part of a normalisation.
+    fn add(&mut self, source: usize, residual: usize) -> bool {
+        let unit = &self.units[source];
+        let can = unit.inputs.len() == 1
+            && matches!(
+                unit.kind,
+                Kind::Norm {
+                    activation: Activation::Identity,
+                    ..
+                }
+            );
+        // A copy in another layout would come after the unit that reads it.
+        let can = can && self.units[residual].block == BLOCK;
+        if can {
+            self.units[source].inputs.push(residual);
+        }
+        can
+    }
+
+    /// A unit of the node alone.
+    fn unit(
+        &mut self,
+        id: NodeId,
+        node: &Node,
+        sources: &[usize],
+        params: &mut Params<f32>,
+    ) -> Result<usize> {
+        let frozen = self.flow.is_frozen(id);
+        let mut block = BLOCK;
+        let kind = match node.op() {
+            Op::Input => {
+                let number = self.graph.inputs().iter().position(|&input| input == id);
+                // Planar, as it comes; who wants blocks of channels gets a copy.
+                return Ok(self.push(id, node, Vec::new(), 1, Kind::Input(number.unwrap_or(0))));
+            }
+            Op::Conv2d(_) | Op::Linear(_) => {
+                if let Op::Conv2d(conv) = node.op()
+                    && conv.options.padding_value != PaddingValue::Zeros
+                {
+                    return Err(Error::Training {
+                        node: node.name().to_owned(),
+                        what: "a convolution whose padding is not zeros",
+                    });
+                }
+                let layer = ConvLayer::new(node, params, frozen, self.isa)?;
+                if PackedConv2d::reads_planar(layer.conv.in_channels(), layer.groups()) {
+                    block = 1;
+                }
+                self.layers.push(Layer::Conv(layer));
+                Kind::Conv(self.layers.len() - 1)
+            }
+            Op::BatchNorm2d(norm) => {
+                let layer = NormLayer::new(node, norm.epsilon, params, frozen)?;
+                self.layers.push(Layer::Norm(layer));
+                Kind::Norm {
+                    layer: self.layers.len() - 1,
+                    activation: Activation::Identity,
+                }
+            }
+            Op::Affine => {
+                return Err(Error::Training {
+                    node: node.name().to_owned(),
+                    what: "an affine layer",
+                });
+            }
+            Op::MaxPool2d(options) => Kind::MaxPool(*options),
+            Op::AvgPool2d(options) => Kind::AvgPool(*options),
+            Op::GlobalAvgPool2d | Op::AdaptiveAvgPool2d(_) => Kind::AdaptiveAvgPool,
+            Op::Add => Kind::Add,
+            Op::Concat => Kind::Concat,
+            Op::Slice { start, .. } => Kind::Slice(*start),
+            Op::PadChannels { before, .. } => Kind::PadChannels(*before),
+            Op::Flatten => Kind::Reshape,
+            Op::Upsample { scale } => Kind::Upsample(*scale),
+            Op::Dropout { probability } if self.flow.drops(id) => Kind::Dropout(*probability),
+            Op::Dropout { .. } => Kind::Copy,
+            op => match activation(op) {
+                Some(activation) => Kind::Activation(activation),
+                None => Kind::Plain(Box::new(self.graph.isolate(id)?)),
+            },
+        };
+        let inputs = sources
+            .iter()
+            .map(|&source| self.in_layout(source, block))
+            .collect();
+        Ok(self.push(id, node, inputs, BLOCK, kind))
+    }
+
+    /// The unit that has the result of `source` with so many channels together.
+    fn in_layout(&mut self, source: usize, block: usize) -> usize {
+        if self.units[source].block == block {
+            return source;
+        }
+        let copy = self.units.iter().position(|unit| {
+            matches!(unit.kind, Kind::Relayout) && unit.inputs == [source] && unit.block == block
+        });
+        copy.unwrap_or_else(|| {
+            let Unit {
+                name, node, wanted, ..
+            } = &self.units[source];
+            let copy = Unit {
+                name: name.clone(),
+                node: *node,
+                inputs: vec![source],
+                block,
+                wanted: *wanted,
+                kind: Kind::Relayout,
+            };
+            self.units.push(copy);
+            self.units.len() - 1
+        })
+    }
+
+    fn push(
+        &mut self,
+        id: NodeId,
+        node: &Node,
+        inputs: Vec<usize>,
+        block: usize,
+        kind: Kind,
+    ) -> usize {
+        self.units.push(Unit {
+            name: node.name().to_owned(),
+            node: id,
+            inputs,
+            block,
+            wanted: false,
+            kind,
+        });
+        self.units.len() - 1
+    }
+}
+
+/// An activation whose gradient its output's sign tells.
+fn activation(op: &Op) -> Option<Activation> {
+    match op {
+        Op::Relu => Some(Activation::Relu),
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the engine computes in f32"
+        )]
+        Op::LeakyRelu { slope } if *slope > 0.0 => Some(Activation::LeakyRelu(*slope as f32)),
+        _ => None,
+    }
+}

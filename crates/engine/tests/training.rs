@@ -1,0 +1,475 @@
+//! The training session against the plain loops in f64: operation by operation on equal inputs, and
+//! whole networks, on every instruction set of this machine.
+
+#![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
+
+use engine::{Error, Isa, Options, TrainingSession};
+use ndarray::{ArrayD, ArrayViewD};
+use nn_layers::{
+    AvgPool2dOptions, BatchNorm2d, Conv2d, Epsilon, Graph, GraphBuilder, Linear, Loss,
+    MaxPool2dOptions, Op, Padding, Params, PlainTrainer, Shape, StepKey, Terms, TrainBackend,
+    TrainSpec, random_params,
+};
+use proptest::prelude::*;
+use testkit::{compare, dot_bound, graph_recipes, random_array, to_f32};
+
+const KEY: StepKey = StepKey { seed: 3, step: 5 };
+
+/// `sum of output * given`: a random projection, whose gradient is what was given.
+struct Projection(Vec<ArrayD<f64>>);
+
+impl Projection {
+    fn new(shapes: &[Shape], seed: u64) -> Self {
+        let given = |(number, shape): (usize, &Shape)| random_array(shape, seed + number as u64);
+        Self(shapes.iter().enumerate().map(given).collect())
+    }
+
+    fn abs(&self) -> Self {
+        Self(self.0.iter().map(|given| given.mapv(f64::abs)).collect())
+    }
+}
+
+impl<T: nn_layers::Element> Loss<T> for Projection {
+    fn eval(
+        &self,
+        outputs: &[ArrayViewD<'_, T>],
+        grads: &mut [ArrayD<T>],
+    ) -> nn_layers::Result<Terms> {
+        let mut total = 0.0;
+        for ((output, grad), given) in outputs.iter().zip(grads).zip(&self.0) {
+            total += output
+                .iter()
+                .zip(given)
+                .map(|(y, g)| y.to_f64().unwrap() * g)
+                .sum::<f64>();
+            grad.zip_mut_with(given, |grad, &g| *grad = T::from_f64(g));
+        }
+        Ok(Terms {
+            total,
+            parts: Vec::new(),
+        })
+    }
+}
+
+fn with_input_gradient() -> TrainSpec {
+    TrainSpec {
+        grad_input: true,
+        ..TrainSpec::default()
+    }
+}
+
+fn output_shapes(graph: &Graph, inputs: &[ArrayD<f64>]) -> Vec<Shape> {
+    let shapes: Vec<Shape> = inputs
+        .iter()
+        .map(|x| Shape::from(x.shape().to_vec()))
+        .collect();
+    let shapes = graph.infer(&shapes).unwrap();
+    graph
+        .outputs()
+        .iter()
+        .map(|id| shapes[id.index()].clone())
+        .collect()
+}
+
+fn views<T>(arrays: &[ArrayD<T>]) -> Vec<ArrayViewD<'_, T>> {
+    arrays.iter().map(|x| x.view()).collect()
+}
+
+fn plain(
+    graph: &Graph,
+    params: &Params<f32>,
+    inputs: &[ArrayD<f64>],
+    loss: &Projection,
+) -> (PlainTrainer<f64>, f64) {
+    let mut trainer = PlainTrainer::new(graph, params.cast(), with_input_gradient()).unwrap();
+    let terms = trainer.step(&views(inputs), loss, KEY).unwrap();
+    (trainer, terms.total)
+}
+
+fn session(graph: &Graph, params: &Params<f32>, spec: TrainSpec, isa: Isa) -> TrainingSession {
+    TrainingSession::new(graph, params.clone(), spec, &Options { isa: Some(isa) }).unwrap()
+}
+
+/// One node alone on random inputs: each gradient within 4 sqrt(K) eps of the sum of absolute
+/// products, which the plain loops give for absolute inputs, weights and gradients. Normalisation
+/// and softmax subtract, so there it is the largest number that counts.
+fn check_node(graph: &Graph, params: &Params<f32>, id: nn_layers::NodeId, [h, w]: [usize; 2]) {
+    let node = graph.node(id).unwrap();
+    let alone = graph.isolate(id).unwrap();
+    let mut params = params.clone();
+    // What training cannot take, and what has no gradient to compare.
+    if matches!(node.op(), Op::Input | Op::Affine) {
+        return;
+    }
+    let shapes: Vec<Shape> = graph
+        .infer(&[Shape::from([3, channels(graph), h, w])])
+        .unwrap();
+    let mut seen = Vec::new();
+    let inputs: Vec<ArrayD<f64>> = node
+        .inputs()
+        .iter()
+        .filter(|input| {
+            let new = !seen.contains(*input);
+            seen.push(**input);
+            new
+        })
+        .map(|input| random_array(&shapes[input.index()], 11 + input.index() as u64))
+        .collect();
+    let norm = matches!(node.op(), Op::BatchNorm2d(_));
+    if norm && inputs[0].len() / inputs[0].shape()[1] < 2 {
+        return;
+    }
+    if let Op::Conv2d(conv) = node.op()
+        && conv.options.padding_value != nn_layers::PaddingValue::Zeros
+    {
+        let error = TrainingSession::new(&alone, params, TrainSpec::default(), &Options::default())
+            .unwrap_err();
+        assert!(matches!(error, Error::Training { .. }), "{error}");
+        return;
+    }
+    let loss = Projection::new(&output_shapes(&alone, &inputs), 17);
+    let (exact, _) = plain(&alone, &params, &inputs, &loss);
+    let expected = exact.gradients();
+
+    // The same loops on absolute numbers give the magnitudes.
+    let absolute: Vec<ArrayD<f64>> = inputs.iter().map(|x| x.mapv(f64::abs)).collect();
+    let mut positive = params.clone();
+    let names: Vec<String> = params.iter().map(|(name, _)| name.to_owned()).collect();
+    for name in &names {
+        positive.get_mut(name).unwrap().value.mapv_inplace(f32::abs);
+    }
+    let magnitudes = plain(&alone, &positive, &absolute, &loss.abs())
+        .0
+        .gradients();
+    let subtracts = norm || matches!(node.op(), Op::Softmax | Op::Sigmoid | Op::MaxPool2d(_));
+    let narrow: Vec<ArrayD<f32>> = inputs.iter().map(|x| to_f32(x.view())).collect();
+    for isa in Isa::available() {
+        let mut fast = session(&alone, &params, with_input_gradient(), isa);
+        fast.step(&views(&narrow), &loss, KEY).unwrap();
+        let got = fast.gradients();
+        for (name, gradient) in expected.iter() {
+            let expected = &gradient.value;
+            let largest = expected.iter().fold(0.0f64, |most, x| most.max(x.abs()));
+            let terms = loss.0[0].len().max(inputs[0].len());
+            let bounds: Vec<f64> = magnitudes
+                .get(name)
+                .unwrap()
+                .value
+                .iter()
+                .map(|&m| {
+                    if subtracts {
+                        dot_bound(terms, largest + 1.0)
+                    } else {
+                        dot_bound(terms, m)
+                    }
+                })
+                .collect();
+            let got = &got.get(name).unwrap().value;
+            let agrees = compare(got.view(), expected.view(), |at| bounds[at]);
+            assert!(
+                agrees.is_ok(),
+                "{isa}, {} ({}), {name}: {}",
+                node.name(),
+                node.op(),
+                agrees.unwrap_err()
+            );
+        }
+        assert_eq!(got.len(), expected.len());
+    }
+    params = Params::new();
+    drop(params);
+}
+
+fn channels(graph: &Graph) -> usize {
+    graph.node(graph.inputs()[0]).unwrap().shape()[1]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn every_operation_of_random_networks_agrees(recipe in graph_recipes()) {
+        let graph = recipe.build();
+        let params = random_params(&graph, recipe.seed);
+        for (id, _) in graph.iter() {
+            check_node(&graph, &params, id, recipe.nominal);
+        }
+    }
+}
+
+/// Residual blocks with both shortcuts, a stride, an overlapping pool, branches that are joined, a
+/// dropout, a dense layer, and a second output that is read further.
+fn network() -> Graph {
+    let mut b = GraphBuilder::new();
+    let conv = |channels, stride| {
+        let mut conv = Conv2d::new(channels, [3, 3])
+            .padding(Padding::all(1))
+            .stride([stride, stride]);
+        conv.bias = false;
+        conv
+    };
+    let norm = |epsilon| BatchNorm2d { epsilon };
+    let x = b.input("image", [1, 3, 24, 20]).unwrap();
+    let x = b.conv2d("stem", x, conv(20, 1)).unwrap();
+    let x = b
+        .batch_norm2d("stem_norm", x, norm(Epsilon::Inside(1e-5)))
+        .unwrap();
+    let x = b.relu("stem_relu", x).unwrap();
+    let x = b
+        .max_pool2d(
+            "pool",
+            x,
+            MaxPool2dOptions {
+                stride: [2, 2],
+                padding: Padding::all(1),
+                ..MaxPool2dOptions::new([3, 3])
+            },
+        )
+        .unwrap();
+    // Identity shortcut.
+    let y = b.conv2d("a1", x, conv(20, 1)).unwrap();
+    let y = b
+        .batch_norm2d("a1_norm", y, norm(Epsilon::Inside(1e-5)))
+        .unwrap();
+    let y = b.relu("a1_relu", y).unwrap();
+    let y = b.conv2d("a2", y, conv(20, 1)).unwrap();
+    let y = b
+        .batch_norm2d("a2_norm", y, norm(Epsilon::Inside(1e-5)))
+        .unwrap();
+    let y = b.add("a_sum", y, x).unwrap();
+    let x = b.relu("a_relu", y).unwrap();
+    // Projection shortcut.
+    let y = b.conv2d("b1", x, conv(36, 2)).unwrap();
+    let y = b
+        .batch_norm2d("b1_norm", y, norm(Epsilon::Outside(1e-6)))
+        .unwrap();
+    let y = b.leaky_relu("b1_leaky", y, 0.1).unwrap();
+    let mut shortcut = Conv2d::new(36, [1, 1]).stride([2, 2]);
+    shortcut.bias = false;
+    let s = b.conv2d("shortcut", x, shortcut).unwrap();
+    let s = b
+        .batch_norm2d("shortcut_norm", s, norm(Epsilon::Inside(1e-5)))
+        .unwrap();
+    let x = b.add("b_sum", y, s).unwrap();
+    // Branches.
+    let p = b.conv2d("p", x, Conv2d::new(8, [1, 1])).unwrap();
+    let p = b.relu("p_relu", p).unwrap();
+    let q = b
+        .avg_pool2d(
+            "q",
+            x,
+            AvgPool2dOptions {
+                stride: [1, 1],
+                padding: Padding::all(1),
+                ..AvgPool2dOptions::new([3, 3])
+            },
+        )
+        .unwrap();
+    let q = b.conv2d("q_conv", q, Conv2d::new(5, [1, 1])).unwrap();
+    let x = b.concat("join", &[p, q, x]).unwrap();
+    let head = b.global_avg_pool2d("mean", x).unwrap();
+    let head = b.flatten("flat", head).unwrap();
+    let head = b.dropout("drop", head, 0.25).unwrap();
+    let head = b.linear("fc", head, Linear::new(10)).unwrap();
+    b.finish(&[head, x]).unwrap()
+}
+
+fn picture(batch: usize) -> ArrayD<f64> {
+    random_array(&[batch, 3, 24, 20], 5)
+}
+
+/// The share of a gradient's norm that it is off by.
+fn off(got: &ArrayD<f64>, expected: &ArrayD<f64>) -> f64 {
+    let norm = |x: &ArrayD<f64>| x.iter().map(|x| x * x).sum::<f64>().sqrt();
+    norm(&(got - expected)) / norm(expected).max(1e-300)
+}
+
+fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
+}
+
+#[test]
+fn a_whole_network_is_as_near_to_f64_as_the_plain_loops_in_f32_are() {
+    let graph = network();
+    let params = random_params(&graph, 1);
+    let input = vec![picture(6)];
+    let loss = Projection::new(&output_shapes(&graph, &input), 17);
+    let (exact, total) = plain(&graph, &params, &input, &loss);
+    let narrow = vec![to_f32(input[0].view())];
+    let mut plain32 = PlainTrainer::new(&graph, params.clone(), with_input_gradient()).unwrap();
+    plain32.step(&views(&narrow), &loss, KEY).unwrap();
+    let errors = |got: Params<f64>| -> Vec<f64> {
+        let exact = exact.gradients();
+        exact
+            .iter()
+            .map(|(name, gradient)| off(&got.get(name).unwrap().value, &gradient.value))
+            .collect()
+    };
+    let of_plain = errors(plain32.gradients().cast());
+    for isa in Isa::available() {
+        let mut fast = session(&graph, &params, with_input_gradient(), isa);
+        let terms = fast.step(&views(&narrow), &loss, KEY).unwrap();
+        assert!(
+            (terms.total - total).abs() < 1e-3 * total.abs().max(1.0),
+            "{isa}: {} {total}",
+            terms.total
+        );
+        let of_fast = errors(fast.gradients().cast());
+        println!(
+            "{isa}: median {:.1e}, plain {:.1e}",
+            median(of_fast.clone()),
+            median(of_plain.clone())
+        );
+        assert!(median(of_fast.clone()) <= 2.0 * median(of_plain.clone()));
+        let worst = of_fast.iter().fold(0.0f64, |most, &x| most.max(x));
+        assert!(worst < 1e-3, "{isa}: {worst:.1e}");
+        // Running statistics and counters move alike.
+        let (got, expected) = (fast.export().cast::<f64>(), exact.export());
+        for (name, param) in expected.iter() {
+            assert!(
+                off(&got.get(name).unwrap().value, &param.value) < 1e-5,
+                "{isa}: {name}"
+            );
+        }
+        assert_eq!(got.len(), expected.len());
+    }
+}
+
+/// Plain gradient descent for a few steps, the last on a smaller batch; the parameters' bytes.
+fn train(isa: Isa, threads: usize, spec: &TrainSpec) -> Vec<(String, Vec<u32>)> {
+    let graph = network();
+    let params = random_params(&graph, 1);
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .unwrap();
+    pool.install(|| {
+        let mut session = session(&graph, &params, spec.clone(), isa);
+        for step in 0..4 {
+            let input = vec![to_f32(picture(if step == 3 { 2 } else { 5 }).view())];
+            let loss = Projection::new(&output_shapes(&graph, &[input[0].mapv(f64::from)]), step);
+            session
+                .step(&views(&input), &loss, StepKey { seed: 1, step })
+                .unwrap();
+            session
+                .update(&mut |_, numbers, gradient| {
+                    numbers
+                        .iter_mut()
+                        .zip(gradient)
+                        .for_each(|(x, g)| *x -= 1e-3 * g);
+                })
+                .unwrap();
+        }
+        bits(&session.export())
+    })
+}
+
+fn bits(params: &Params<f32>) -> Vec<(String, Vec<u32>)> {
+    params
+        .iter()
+        .map(|(name, param)| {
+            (
+                name.to_owned(),
+                param.value.iter().map(|x| x.to_bits()).collect(),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn one_two_and_four_threads_train_to_the_same_bits() {
+    for isa in Isa::available() {
+        let one = train(isa, 1, &TrainSpec::default());
+        assert_eq!(one, train(isa, 2, &TrainSpec::default()), "{isa}");
+        assert_eq!(one, train(isa, 4, &TrainSpec::default()), "{isa}");
+    }
+}
+
+#[test]
+fn what_is_frozen_keeps_its_bytes_and_the_rest_learns() {
+    let frozen = ["stem", "stem_norm", "a1_norm", "b1"];
+    let spec = TrainSpec {
+        frozen: frozen.map(str::to_owned).to_vec(),
+        ..TrainSpec::default()
+    };
+    let before = bits(&random_params(&network(), 1));
+    let after = train(Isa::best(), 2, &spec);
+    for ((name, old), (_, new)) in before.iter().zip(&after) {
+        let node = name.rsplit_once('.').unwrap().0;
+        assert_eq!(frozen.contains(&node), old == new, "{name}");
+    }
+}
+
+#[test]
+fn export_then_import_is_the_same_session() {
+    let graph = network();
+    let params = random_params(&graph, 1);
+    let mut session = session(&graph, &params, TrainSpec::default(), Isa::best());
+    assert_eq!(bits(&session.export()), bits(&params));
+    for (name, param) in params.iter() {
+        if let Ok(packed) = session.from_canonical(name, &param.value) {
+            assert_eq!(
+                session.to_canonical(name, &packed).unwrap(),
+                param.value,
+                "{name}"
+            );
+        }
+    }
+    let other = random_params(&graph, 2);
+    session.import(&other).unwrap();
+    assert_eq!(bits(&session.export()), bits(&other));
+    assert!(matches!(
+        session.import(&Params::new()),
+        Err(Error::Graph(_))
+    ));
+    assert_eq!(bits(&session.export()), bits(&other));
+}
+
+#[test]
+fn wrong_steps_are_errors_that_name_the_node() {
+    let graph = network();
+    let params = random_params(&graph, 1);
+    let mut session = session(&graph, &params, TrainSpec::default(), Isa::best());
+    let nothing = session.update(&mut |_, _, _| ()).unwrap_err();
+    assert!(
+        matches!(nothing, Error::Graph(nn_layers::Error::NoGradient { .. })),
+        "{nothing}"
+    );
+
+    let loss = Projection(vec![]);
+    let channels = ArrayD::<f32>::zeros(vec![2, 4, 24, 20]);
+    let error = session.step(&[channels.view()], &loss, KEY).unwrap_err();
+    assert!(
+        matches!(error, Error::Graph(nn_layers::Error::Mismatch { .. })),
+        "{error}"
+    );
+
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", [1, 4]).unwrap();
+    let x = b
+        .batch_norm2d(
+            "norm",
+            x,
+            BatchNorm2d {
+                epsilon: Epsilon::Inside(1e-5),
+            },
+        )
+        .unwrap();
+    let graph = b.finish(&[x]).unwrap();
+    let mut session = self::session(
+        &graph,
+        &random_params(&graph, 1),
+        TrainSpec::default(),
+        Isa::best(),
+    );
+    let one = ArrayD::<f32>::zeros(vec![1, 4]);
+    let error = session.step(&[one.view()], &loss, KEY).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Graph(nn_layers::Error::OneValuePerChannel { .. })
+        ),
+        "{error}"
+    );
+}
