@@ -291,7 +291,7 @@ fn check_batch_norm(shape: [usize; 4], offset: f64) {
     let x = to_f32((random4(shape, 1) + offset).view()).mapv(f64::from);
     let grad = random4(shape, 2);
     for isa in Isa::available() {
-        let (input, output) = (Blocked::walled(&x), Blocked::walled(&grad));
+        let (input, mut output) = (Blocked::walled(&x), Blocked::walled(&grad));
         let len = input.layout.blocks() * 16;
         let mut scratch = vec![f64::NAN; blocked::batch_norm_scratch(&input.layout)];
         let (mut mean, mut variance) = (vec![0.0; len], vec![0.0; len]);
@@ -325,7 +325,8 @@ fn check_batch_norm(shape: [usize; 4], offset: f64) {
             isa,
             input.view(),
             &center,
-            output.view(),
+            None,
+            output.view_mut(),
             &mut sums,
             &mut products,
             &mut scratch,

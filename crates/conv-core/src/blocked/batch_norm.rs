@@ -47,24 +47,34 @@ pub fn batch_statistics(
     let planes = check(OP, &layout, &[mean.len(), variance.len()], scratch)?;
     let pixels = (layout.size[0] * layout.size[1]) as f64;
     planes.for_each(|(picture, block, sums)| {
-        let near = plane_sums::<BLOCK>(isa, &layout, |y, row_sums| {
-            for pixel in input.row(picture, block, y).chunks_exact(BLOCK) {
-                for lane in 0..BLOCK {
-                    row_sums[lane] += pixel[lane];
+        let near = plane_sums::<BLOCK>(
+            isa,
+            &layout,
+            #[inline(always)]
+            |y, row_sums| {
+                for pixel in input.row(picture, block, y).chunks_exact(BLOCK) {
+                    for lane in 0..BLOCK {
+                        row_sums[lane] += pixel[lane];
+                    }
                 }
-            }
-        })
+            },
+        )
         .map(|sum| narrow(sum / pixels));
         // About a number near the mean; what it is off by comes out of the same pass.
-        let about = plane_sums::<SUMS>(isa, &layout, |y, row_sums| {
-            for pixel in input.row(picture, block, y).chunks_exact(BLOCK) {
-                for lane in 0..BLOCK {
-                    let difference = pixel[lane] - near[lane];
-                    row_sums[lane] += difference;
-                    row_sums[BLOCK + lane] += difference * difference;
+        let about = plane_sums::<SUMS>(
+            isa,
+            &layout,
+            #[inline(always)]
+            |y, row_sums| {
+                for pixel in input.row(picture, block, y).chunks_exact(BLOCK) {
+                    for lane in 0..BLOCK {
+                        let difference = pixel[lane] - near[lane];
+                        row_sums[lane] += difference;
+                        row_sums[BLOCK + lane] += difference * difference;
+                    }
                 }
-            }
-        });
+            },
+        );
         for lane in 0..BLOCK {
             let off = about[lane] / pixels;
             sums[lane] = f64::from(near[lane]) + off;
@@ -75,7 +85,7 @@ pub fn batch_statistics(
         for lane in 0..BLOCK {
             let (mut count, mut of_all, mut squares) = (0.0, 0.0, 0.0);
             for picture in 0..layout.batch {
-                let sums = &scratch[(block * layout.batch + picture) * SUMS..][..SUMS];
+                let sums = &scratch[(picture * layout.blocks() + block) * SUMS..][..SUMS];
                 let difference = sums[lane] - of_all;
                 let both = count + pixels;
                 of_all += difference * pixels / both;
@@ -145,17 +155,25 @@ pub fn scale_shift(
     Ok(())
 }
 
-/// The two sums of each channel that the gradient of a batch normalisation needs:
-/// `sums[c] = sum of grad` and `products[c] = sum of grad * (input - mean[c])`.
+/// The two sums of each channel that the gradient of a batch normalisation needs, `sums[c] = sum of
+/// grad` and `products[c] = sum of grad * (input - mean[c])`.
+///
+/// With an activation behind it, `grad` comes in as the gradient of the activation's `output` and
+/// goes out as that of its input, as by [`activation_grad`], in the same pass.
 ///
 /// # Errors
 ///
 /// [`Error::Mismatch`](crate::Error::Mismatch) where extents or lengths differ.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "three tensors, and three sums to fill"
+)]
 pub fn batch_norm_grad_sums(
     isa: Isa,
     input: View<'_>,
     mean: &[f32],
-    grad: View<'_>,
+    activation: Option<(View<'_>, Activation)>,
+    mut grad: ViewMut<'_>,
     sums: &mut [f64],
     products: &mut [f64],
     scratch: &mut [f64],
@@ -163,26 +181,41 @@ pub fn batch_norm_grad_sums(
     const OP: &str = "batch_norm_grad";
     let layout = input.layout();
     same(OP, &layout, &grad.layout())?;
+    if let Some((output, _)) = activation {
+        same(OP, &layout, &output.layout())?;
+    }
     lengths(OP, &layout, &[mean.len()])?;
     let planes = check(OP, &layout, &[sums.len(), products.len()], scratch)?;
-    planes.for_each(|(picture, block, target)| {
-        let mean = lanes(mean, block);
-        let of_plane = plane_sums::<SUMS>(isa, &layout, |y, row_sums| {
-            let (x, g) = (input.row(picture, block, y), grad.row(picture, block, y));
-            for (x, g) in x.chunks_exact(BLOCK).zip(g.chunks_exact(BLOCK)) {
-                for lane in 0..BLOCK {
-                    row_sums[lane] += g[lane];
-                    row_sums[BLOCK + lane] += g[lane] * (x[lane] - mean[lane]);
-                }
-            }
+    let slope = activation.and_then(|(output, activation)| Some((output, slope(activation)?)));
+    grad.planes()
+        .zip(planes)
+        .for_each(|((picture, block, mut plane), (_, _, target))| {
+            let mean = lanes(mean, block);
+            let of_plane = plane_sums::<SUMS>(
+                isa,
+                &layout,
+                #[inline(always)]
+                |y, row_sums| {
+                    let (x, g) = (input.row(picture, block, y), plane.row(y));
+                    if let Some((output, slope)) = slope {
+                        mask(g, output.row(picture, block, y), slope);
+                    }
+                    for (x, g) in x.chunks_exact(BLOCK).zip(g.chunks_exact(BLOCK)) {
+                        for lane in 0..BLOCK {
+                            row_sums[lane] += g[lane];
+                            row_sums[BLOCK + lane] += g[lane] * (x[lane] - mean[lane]);
+                        }
+                    }
+                },
+            );
+            target.copy_from_slice(&of_plane);
         });
-        target.copy_from_slice(&of_plane);
-    });
-    for block in 0..layout.blocks() {
+    let blocks = layout.blocks();
+    for block in 0..blocks {
         for lane in 0..BLOCK {
             let of_pictures = |from: usize| -> f64 {
                 (0..layout.batch)
-                    .map(|picture| scratch[(block * layout.batch + picture) * SUMS + from + lane])
+                    .map(|picture| scratch[(picture * blocks + block) * SUMS + from + lane])
                     .sum()
             };
             sums[block * BLOCK + lane] = of_pictures(0);
@@ -282,23 +315,45 @@ pub fn activation_grad(
         layout.size,
         layout.block,
     )?;
-    let slope = match activation {
-        Activation::Identity => return Ok(()),
-        Activation::Relu => 0.0,
-        Activation::LeakyRelu(slope) => slope,
+    let Some(slope) = slope(activation) else {
+        return Ok(());
     };
     grad.for_each_row(|picture, block, y, row| {
         let signs = output.row(picture, block, y);
         isa.vectorize(
             #[inline(always)]
-            || {
-                for (g, &y) in row.iter_mut().zip(signs) {
-                    *g = if y <= 0.0 { *g * slope } else { *g };
-                }
-            },
+            || mask(row, signs, slope),
         );
     });
     Ok(())
+}
+
+/// What an activation multiplies by where its output is not positive.
+fn slope(activation: Activation) -> Option<f32> {
+    match activation {
+        Activation::Identity => None,
+        Activation::Relu => Some(0.0),
+        Activation::LeakyRelu(slope) => Some(slope),
+    }
+}
+
+/// Multiplies by the slope, or puts 0, where the sign is not positive.
+#[inline(always)]
+fn mask(grads: &mut [f32], signs: &[f32], slope: f32) {
+    let pixels = grads.chunks_exact_mut(BLOCK).zip(signs.chunks_exact(BLOCK));
+    for (grads, signs) in pixels {
+        // In an array first: a number that may stay as it is becomes a jump otherwise.
+        let mut masked = [0.0; BLOCK];
+        for lane in 0..BLOCK {
+            let factor = if signs[lane] <= 0.0 { slope } else { 1.0 };
+            masked[lane] = if factor == 0.0 {
+                0.0
+            } else {
+                grads[lane] * factor
+            };
+        }
+        grads.copy_from_slice(&masked);
+    }
 }
 
 /// Sums over a plane that `add_row` adds up row by row: of a row in f32, of the rows in f64.
@@ -306,7 +361,7 @@ pub fn activation_grad(
 fn plane_sums<const N: usize>(
     isa: Isa,
     layout: &Layout,
-    add_row: impl Fn(usize, &mut [f32; N]),
+    mut add_row: impl FnMut(usize, &mut [f32; N]),
 ) -> [f64; N] {
     let mut sums = [0.0; N];
     for y in 0..layout.size[0] {
@@ -328,17 +383,17 @@ fn check<'a>(
     layout: &Layout,
     channels: &[usize],
     scratch: &'a mut [f64],
-) -> Result<impl ParallelIterator<Item = (usize, usize, &'a mut [f64])> + use<'a>> {
+) -> Result<impl IndexedParallelIterator<Item = (usize, usize, &'a mut [f64])> + use<'a>> {
     lengths(op, layout, channels)?;
     let needed = batch_norm_scratch(layout);
     if scratch.len() < needed {
         super::expect(op, "the scratch memory's length", needed, scratch.len())?;
     }
-    let batch = layout.batch;
+    let blocks = layout.blocks();
     Ok(scratch[..needed]
         .par_chunks_exact_mut(SUMS)
         .enumerate()
-        .map(move |(plane, sums)| (plane % batch, plane / batch, sums)))
+        .map(move |(plane, sums)| (plane / blocks, plane % blocks, sums)))
 }
 
 fn lengths(op: &'static str, layout: &Layout, channels: &[usize]) -> Result<()> {

@@ -134,17 +134,20 @@ impl<'a> ViewMut<'a> {
         &mut self,
         write: impl Fn(usize, usize, &mut PlaneMut<'_>) + Sync,
     ) {
+        self.planes()
+            .for_each(|(picture, block, mut plane)| write(picture, block, &mut plane));
+    }
+
+    /// Every channel block of every picture: `(picture, block, plane)`.
+    pub(crate) fn planes(
+        &mut self,
+    ) -> impl IndexedParallelIterator<Item = (usize, usize, PlaneMut<'_>)> {
         let layout = self.layout;
-        if layout.is_empty() {
-            return;
-        }
+        let blocks = layout.blocks().max(1);
         self.data[..layout.len()]
-            .par_chunks_mut(layout.block_step())
+            .par_chunks_mut(layout.block_step().max(1))
             .enumerate()
-            .for_each(|(plane, data)| {
-                let (picture, block) = (plane / layout.blocks(), plane % layout.blocks());
-                write(picture, block, &mut PlaneMut { layout, data });
-            });
+            .map(move |(plane, data)| (plane / blocks, plane % blocks, PlaneMut { layout, data }))
     }
 
     /// Calls `write(picture, block, y, row)` for every row of every channel block, in the caller's
@@ -190,12 +193,17 @@ impl PlaneMut<'_> {
         &mut self.data[start..start + self.layout.block]
     }
 
+    /// The pixels of a row.
+    #[inline(always)]
+    pub(crate) fn row(&mut self, y: usize) -> &mut [f32] {
+        let start = self.layout.offset(0, 0, y, 0);
+        &mut self.data[start..start + self.layout.size[1] * self.layout.block]
+    }
+
     /// Every number of the interior becomes `number`.
     pub(crate) fn fill(&mut self, number: f32) {
-        let row = self.layout.size[1] * self.layout.block;
         for y in 0..self.layout.size[0] {
-            let start = self.layout.offset(0, 0, y, 0);
-            self.data[start..start + row].fill(number);
+            self.row(y).fill(number);
         }
     }
 }

@@ -311,37 +311,57 @@ impl Pass<'_> {
             return Err(overlap(unit));
         };
         let at = || Error::at(&unit.name);
-        if unit.reads_output() {
-            let value = &self.plan.values[index];
-            pair(self.memory, unit, [value, &grad], |output, grad| {
-                blocked::activation_grad(isa, output, *activation, grad)
-            })?;
+        let value = self.plan.values[input].clone();
+        let output = &self.plan.values[index];
+        let Layer::Norm(norm) = &mut self.layers[layer] else {
+            return Err(overlap(unit));
+        };
+        if norm.frozen {
+            if unit.reads_output() {
+                pair(self.memory, unit, [output, &grad], |output, grad| {
+                    blocked::activation_grad(isa, output, *activation, grad)
+                })?;
+            }
+        } else {
+            let places = [&value, output, &grad].map(|slot| slot.place.clone());
+            // The output's memory is only promised to be there where there is an activation.
+            let places = if unit.reads_output() {
+                places
+            } else {
+                let [value, _, grad] = places;
+                [value, 0..0, grad]
+            };
+            let Ok([value_data, output_data, grad_data]) =
+                self.memory.arena.get_disjoint_mut(places)
+            else {
+                return Err(overlap(unit));
+            };
+            let mut run = || {
+                let output = if unit.reads_output() {
+                    Some((View::new(output.layout, output_data)?, *activation))
+                } else {
+                    None
+                };
+                blocked::batch_norm_grad_sums(
+                    isa,
+                    View::new(value.layout, value_data)?,
+                    &norm.center,
+                    output,
+                    ViewMut::new(grad.layout, grad_data)?,
+                    &mut norm.sums,
+                    &mut norm.products,
+                    &mut self.memory.sum_scratch,
+                )
+            };
+            run().map_err(at())?;
         }
+        norm.finish_sums();
         if let Some(gift) = self.plan.gifts[index].get(1).cloned().flatten() {
             self.give(unit, &grad, &gift, |grad, target, store| match store {
                 Store::Add => blocked::add_assign(isa, grad, target),
                 Store::Replace => blocked::map(isa, grad, target, |x| x),
             })?;
         }
-        let value = self.plan.values[input].clone();
-        let Layer::Norm(norm) = &mut self.layers[layer] else {
-            return Err(overlap(unit));
-        };
-        if !norm.frozen {
-            let arena = &self.memory.arena;
-            let view = |slot: &Slot| View::new(slot.layout, &arena[slot.place.clone()]);
-            blocked::batch_norm_grad_sums(
-                isa,
-                view(&value).map_err(at())?,
-                &norm.center,
-                view(&grad).map_err(at())?,
-                &mut norm.sums,
-                &mut norm.products,
-                &mut self.memory.sum_scratch,
-            )
-            .map_err(at())?;
-        }
-        norm.finish_sums();
         let Some(gift) = self.plan.gifts[index].first().cloned().flatten() else {
             return Ok(());
         };
