@@ -62,12 +62,14 @@ pub use builder::GraphBuilder;
 pub use conv_core::{
     AvgPool2dOptions, Conv2dOptions, Element, MaxPool2dOptions, Padding, PaddingValue, ndarray,
 };
-pub use error::{Error, Result};
+pub use error::{Cause, Error, Result};
 pub use executor::{Infer, Outputs};
 pub use graph::{Graph, Node, NodeId};
 pub use init::{Fan, Init, initialise};
 pub use load_report::LoadReport;
-pub use loss::{Loss, Terms};
+pub use loss::{
+    BceWithLogits, ClassTargets, Classification, CrossEntropy, Loss, Mse, SoftClassification, Terms,
+};
 pub use model_file::{Metadata, ModelFile};
 pub use op::{BatchNorm2d, Conv2d, Epsilon, Linear, Op};
 pub use params::{Misfit, Param, ParamSpec, Params, Slot};
