@@ -6,7 +6,7 @@ mod words;
 use std::{io, path::PathBuf};
 
 pub use self::cause::Cause;
-use self::words::{MisfitList, ReportLine, and_more, cut_or_padded};
+use self::words::{MisfitList, ReportLine, and_more, at_node, cut_or_padded};
 use crate::{
     load_report::LoadReport,
     params::Misfit,
@@ -252,13 +252,13 @@ pub enum Error {
     },
 
     /// A class that the network has no output for.
-    #[error("label {index} of the batch is class {got}, expected one of 0 to {}", classes - 1)]
+    #[error("label {index} of the batch is class {got}, expected less than {classes}")]
     Label {
         /// Which label of the batch, counted from 0.
         index: usize,
         /// The class.
         got: usize,
-        /// How many classes the output has, at least 1.
+        /// How many classes there are.
         classes: usize,
     },
 
@@ -285,6 +285,37 @@ pub enum Error {
         name: String,
         /// How many more there are.
         more: usize,
+    },
+
+    /// A number that no training can go on from: not in the data, the loss or a gradient.
+    #[error("{tensor} is {got} at number {index}{}", at_node(node.as_deref()))]
+    NonFinite {
+        /// Which tensor: an input, an output, the gradient of a parameter by its name, ...
+        tensor: String,
+        /// The position in it, counted through all its axes.
+        index: usize,
+        /// NaN or an infinity.
+        got: f64,
+        /// The first node whose output is not finite, where that is known.
+        node: Option<String>,
+    },
+
+    /// A group of an optimiser that no parameter belongs to.
+    #[error("no parameter that is learnt is called {name:?} as a group of the optimiser asks")]
+    EmptyGroup {
+        /// The beginning or end of the names.
+        name: String,
+    },
+
+    /// A checkpoint of another training than the one that should go on from it.
+    #[error("cannot resume: {what} is {got}, expected {expected}")]
+    Resume {
+        /// What differs.
+        what: String,
+        /// The checkpoint's.
+        got: String,
+        /// The training's.
+        expected: String,
     },
 
     /// Numbers that are not as many as a parameter has.

@@ -8,6 +8,7 @@ mod mse;
 use conv_core::Element;
 use ndarray::{ArrayD, ArrayViewD};
 
+pub(crate) use self::classification::largest;
 pub use self::{
     bce_with_logits::BceWithLogits,
     classification::{Classification, SoftClassification},

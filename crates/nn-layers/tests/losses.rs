@@ -265,7 +265,7 @@ fn wrong_targets_are_named() {
     );
     assert_eq!(
         labels(&[0, 3]).to_string(),
-        "label 1 of the batch is class 3, expected one of 0 to 2"
+        "label 1 of the batch is class 3, expected less than 3"
     );
     assert_eq!(
         labels(&[0]).to_string(),

@@ -75,6 +75,14 @@ pub(super) fn and_more(more: usize) -> String {
     }
 }
 
+/// Where something that is not finite begins.
+pub(super) fn at_node(node: Option<&str>) -> String {
+    match node {
+        None => String::new(),
+        Some(node) => format!("; the first node whose output is not finite is {node:?}"),
+    }
+}
+
 /// What the difference between a file's length and its header's means.
 pub(super) fn cut_or_padded(expected: u64, got: u64) -> String {
     match expected.checked_sub(got) {
