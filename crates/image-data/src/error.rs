@@ -144,12 +144,88 @@ pub enum Error {
         expected: String,
     },
 
+    /// A dataset's file that breaks its format's rules.
+    #[error("broken {format}: {what} is {got}, expected {expected}")]
+    Format {
+        /// The format, such as `IDX`.
+        format: &'static str,
+        /// The field or quantity.
+        what: &'static str,
+        /// Its value.
+        got: String,
+        /// What it has to be.
+        expected: String,
+    },
+
+    /// A path with no dataset in it that is known here.
+    #[error("no dataset here: {reason}")]
+    NoDataset {
+        /// What was looked for.
+        reason: String,
+    },
+
+    /// A dataset without a picture in it.
+    #[error("the dataset has no pictures")]
+    NoPictures,
+
+    /// A class that the training pictures do not have.
+    #[error("the class {class} is not one of the {classes} classes of the training pictures")]
+    UnknownClass {
+        /// The class.
+        class: String,
+        /// How many classes are known.
+        classes: usize,
+    },
+
+    /// A label that is no class.
+    #[error("the label of sample {index} is {label}, expected less than {classes}")]
+    Label {
+        /// The sample, counted from 0.
+        index: usize,
+        /// Its label.
+        label: usize,
+        /// How many classes there are.
+        classes: usize,
+    },
+
+    /// A sample past the end of a dataset.
+    #[error("there is no sample {index}, the dataset has {len}")]
+    Index {
+        /// The sample asked for, counted from 0.
+        index: usize,
+        /// How many there are.
+        len: usize,
+    },
+
+    /// An option out of its range.
+    #[error("{what}: {field} is {got}, expected {expected}")]
+    Option {
+        /// What is being set up, such as `cutout` or `shapes`.
+        what: &'static str,
+        /// The option's name.
+        field: &'static str,
+        /// Its value.
+        got: String,
+        /// What it has to be.
+        expected: &'static str,
+    },
+
     /// A picture that could not be written as PNG.
     #[error("cannot write PNG: {reason}")]
     Encode {
         /// The encoder's own words.
         reason: String,
     },
+}
+
+impl Error {
+    /// With the name of the file that it is about.
+    pub(crate) fn in_file(self, path: impl Into<PathBuf>) -> Self {
+        Self::File {
+            path: path.into(),
+            reason: Box::new(self),
+        }
+    }
 }
 
 /// A result with this crate's [`Error`].

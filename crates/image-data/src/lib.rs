@@ -1,10 +1,11 @@
-//! Pictures and boxes for networks: decoding within limits, letterbox, preprocessing,
-//! drawing.
+//! Pictures, boxes and datasets for networks: decoding within limits, letterbox, preprocessing,
+//! augmentation, batches, drawing.
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod bbox;
 mod complete;
+mod dataset;
 mod decode;
 mod draw;
 mod error;
@@ -12,10 +13,15 @@ mod letterbox;
 mod limits;
 mod picture;
 mod preprocessing;
+mod random;
 mod resize;
 mod text;
 
 pub use bbox::BBox;
+pub use dataset::{
+    Cifar, CifarLabels, ClassFolders, Dataset, DatasetLimits, FASHION_MNIST_CLASSES, Idx,
+    ObjectBox, Shapes, ShapesOptions, Skipped, Splits, class_counts,
+};
 pub use draw::{Label, draw_boxes};
 pub use error::{Error, Result};
 pub use letterbox::Letterbox;

@@ -59,7 +59,7 @@ impl Picture {
         let path = path.as_ref();
         decode::read_file(path, limits)
             .and_then(|bytes| decode::decode(&bytes, limits))
-            .map_err(|reason| in_file(path, reason))
+            .map_err(|reason| reason.in_file(path))
     }
 
     /// Decodes a file that is already in memory, by the rules of [`open`](Self::open). The limit
@@ -194,7 +194,7 @@ impl Picture {
     /// before is then still there.
     pub fn save_png(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        self.write_png(path).map_err(|reason| in_file(path, reason))
+        self.write_png(path).map_err(|reason| reason.in_file(path))
     }
 
     fn write_png(&self, path: &Path) -> Result<()> {
@@ -229,12 +229,5 @@ impl Picture {
             .map_err(std::io::IntoInnerError::into_error)?;
         file.persist(path).map_err(|error| error.error)?;
         Ok(())
-    }
-}
-
-fn in_file(path: &Path, reason: Error) -> Error {
-    Error::File {
-        path: path.to_owned(),
-        reason: Box::new(reason),
     }
 }

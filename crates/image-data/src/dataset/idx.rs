@@ -1,0 +1,304 @@
+//! The files of MNIST and of the sets made after it.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::archive::{read_error, unpacked};
+use super::splits::Splits;
+use super::tree::{Tree, join, parent};
+use super::{Dataset, DatasetLimits};
+use crate::error::{Error, Result};
+use crate::picture::Picture;
+
+/// The classes of Fashion-MNIST (Xiao, Rasul and Vollgraf, "Fashion-MNIST", 2017, table 2).
+pub const FASHION_MNIST_CLASSES: [&str; 10] = [
+    "T-shirt/top",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+];
+
+/// Grey pictures of one size and a file of labels: MNIST, Fashion-MNIST and others in the format
+/// IDX (<http://yann.lecun.com/exdb/mnist>), packed by gzip or not.
+///
+/// The bytes are kept in memory as they are, one for each pixel; a [`Picture`] has the grey in all
+/// of its channels.
+pub struct Idx {
+    name: String,
+    size: [usize; 2],
+    /// `[n, h, w]`.
+    pixels: Vec<u8>,
+    labels: Vec<u8>,
+    classes: Vec<String>,
+}
+
+impl Idx {
+    /// From a file of pictures and one of labels. Without `classes`, these are called `0`, `1` and
+    /// so on, up to the largest label, and at least to `9`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] with the path and one of [`Error::Io`], [`Error::Format`] for what the format
+    /// does not allow, [`Error::Truncated`], [`Error::Decode`] for broken gzip,
+    /// [`Error::OverLimit`], [`Error::NoPictures`], [`Error::Label`].
+    ///
+    /// ```
+    /// # use image_data::{Dataset, DatasetLimits, Idx};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let [images, labels] = ["images", "labels"].map(|name| folder.path().join(name));
+    /// // Two pictures of one row and three columns; their labels.
+    /// std::fs::write(&images, b"\0\0\x08\x03\0\0\0\x02\0\0\0\x01\0\0\0\x03\x01\x02\x03\x04\x05\x06")?;
+    /// std::fs::write(&labels, b"\0\0\x08\x01\0\0\0\x02\x07\x09")?;
+    /// let dataset = Idx::open(&images, &labels, None, &DatasetLimits::default())?;
+    /// assert_eq!(dataset.picture(1)?.rgb(), [4, 4, 4, 5, 5, 5, 6, 6, 6]);
+    /// assert_eq!(dataset.classes()[dataset.label(1)], "9");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn open(
+        images: impl AsRef<Path>,
+        labels: impl AsRef<Path>,
+        classes: Option<&[&str]>,
+        limits: &DatasetLimits,
+    ) -> Result<Self> {
+        let read = |path: &Path, axes| {
+            File::open(path)
+                .map_err(Error::Io)
+                .and_then(|file| {
+                    unpacked(file, limits.max_archive_bytes, |file| {
+                        read_idx(file, axes, limits)
+                    })
+                })
+                .map_err(|reason| reason.in_file(path))
+        };
+        let (images, labels) = (images.as_ref(), labels.as_ref());
+        let classes = classes.map(|classes| names(classes.iter().copied()));
+        let name = images.file_name().unwrap_or_default().to_string_lossy();
+        Self::new(&name, read(images, 3)?, read(labels, 1)?, classes)
+            .map_err(|reason| reason.in_file(labels))
+    }
+
+    /// The official names, if they are there.
+    pub(super) fn in_tree(tree: &Tree) -> Result<Option<Splits>> {
+        let Some((train, folder)) = find_images(tree, &["train"]) else {
+            return Ok(None);
+        };
+        let path = tree.name(train).display().to_string();
+        let classes = path
+            .to_lowercase()
+            .contains("fashion")
+            .then(|| names(FASHION_MNIST_CLASSES));
+        let train = Self::part_of_tree(tree, train, &folder, &["train"], classes)?;
+        let test = ["t10k", "test"];
+        let valid = match find_images(tree, &test) {
+            Some((images, folder)) => {
+                let classes = Some(train.classes.clone());
+                Some(Self::part_of_tree(tree, images, &folder, &test, classes)?)
+            }
+            None => None,
+        };
+        Ok(Some(Splits {
+            train: Arc::new(train),
+            valid: valid.map(|valid| Arc::new(valid) as Arc<dyn Dataset>),
+        }))
+    }
+
+    fn part_of_tree(
+        tree: &Tree,
+        images: usize,
+        folder: &str,
+        parts: &[&str],
+        classes: Option<Vec<String>>,
+    ) -> Result<Self> {
+        let read =
+            |index, axes| tree.read_unpacked(index, |file| read_idx(file, axes, tree.limits()));
+        let labels = parts
+            .iter()
+            .flat_map(|part| file_names(part, "labels", 1))
+            .find_map(|name| tree.find(&join(folder, &name)))
+            .ok_or_else(|| {
+                let reason = "the labels of these pictures are missing".to_owned();
+                Error::NoDataset { reason }.in_file(tree.name(images))
+            })?;
+        let name = tree.name(images);
+        let name = name.file_name().unwrap_or_default().to_string_lossy();
+        Self::new(&name, read(images, 3)?, read(labels, 1)?, classes)
+            .map_err(|reason| reason.in_file(tree.name(labels)))
+    }
+
+    fn new(
+        name: &str,
+        images: Contents,
+        labels: Contents,
+        classes: Option<Vec<String>>,
+    ) -> Result<Self> {
+        let &[count, height, width] = images.shape.as_slice() else {
+            return Err(Error::NoPictures);
+        };
+        if labels.bytes.len() != count {
+            return Err(Error::Format {
+                format: "IDX",
+                what: "the number of labels",
+                got: labels.bytes.len().to_string(),
+                expected: format!("{count}, as there are pictures"),
+            });
+        }
+        let largest = labels
+            .bytes
+            .iter()
+            .copied()
+            .max()
+            .ok_or(Error::NoPictures)?;
+        let classes = classes.unwrap_or_else(|| {
+            (0..=largest.max(9))
+                .map(|label| label.to_string())
+                .collect()
+        });
+        let no_class = |&label: &u8| usize::from(label) >= classes.len();
+        if let Some(index) = labels.bytes.iter().position(no_class) {
+            return Err(Error::Label {
+                index,
+                label: usize::from(labels.bytes[index]),
+                classes: classes.len(),
+            });
+        }
+        let name = name.strip_suffix(".gz").unwrap_or(name);
+        Ok(Self {
+            name: name.split(['-', '.']).take(2).collect::<Vec<_>>().join("-"),
+            size: [height, width],
+            pixels: images.bytes,
+            labels: labels.bytes,
+            classes,
+        })
+    }
+}
+
+fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    names.into_iter().map(str::to_owned).collect()
+}
+
+/// How the official sets and their mirrors call a file.
+fn file_names(part: &str, content: &str, axes: usize) -> impl Iterator<Item = String> {
+    let stem = format!("{part}-{content}");
+    ["-", "."].into_iter().flat_map(move |separator| {
+        let stem = stem.clone();
+        ["", ".gz"]
+            .into_iter()
+            .map(move |end| format!("{stem}{separator}idx{axes}-ubyte{end}"))
+    })
+}
+
+/// The pictures' file of one of these parts, and the folder in which it lies.
+fn find_images(tree: &Tree, parts: &[&str]) -> Option<(usize, String)> {
+    parts
+        .iter()
+        .flat_map(|part| file_names(part, "images", 3))
+        .find_map(|name| {
+            let (index, path) = tree
+                .paths()
+                .enumerate()
+                .find(|(_, path)| path.rsplit('/').next() == Some(&name))?;
+            Some((index, parent(path).to_owned()))
+        })
+}
+
+/// What an IDX file holds.
+struct Contents {
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+/// Two zeros, the type (8: bytes), the number of axes, each axis' length as four bytes, the highest
+/// first, and then the numbers.
+fn read_idx(file: &mut dyn Read, axes: usize, limits: &DatasetLimits) -> Result<Contents> {
+    let failed = |error| read_error("IDX", error);
+    let mut magic = [0; 4];
+    file.read_exact(&mut magic).map_err(failed)?;
+    if magic != [0, 0, 8, axes as u8] {
+        return Err(Error::Format {
+            format: "IDX",
+            what: "the beginning",
+            got: format!("{magic:02x?}"),
+            expected: format!("[00, 00, 08, {axes:02x}], bytes along {axes} axes"),
+        });
+    }
+    let mut shape = Vec::with_capacity(axes);
+    for _ in 0..axes {
+        let mut length = [0; 4];
+        file.read_exact(&mut length).map_err(failed)?;
+        shape.push(u32::from_be_bytes(length) as usize);
+    }
+    if let &[_, height, width] = shape.as_slice()
+        && (height == 0 || width == 0)
+    {
+        return Err(Error::NoPixels { width, height });
+    }
+    let len = shape
+        .iter()
+        .try_fold(1u64, |len, &length| len.checked_mul(length as u64))
+        .unwrap_or(u64::MAX);
+    if len > limits.max_archive_bytes {
+        return Err(Error::OverLimit {
+            what: "a number of unpacked bytes",
+            got: len,
+            limit: limits.max_archive_bytes,
+        });
+    }
+    let mut bytes = Vec::new();
+    file.take(len).read_to_end(&mut bytes).map_err(failed)?;
+    if (bytes.len() as u64) < len {
+        return Err(Error::Truncated { format: "IDX" });
+    }
+    // Also makes gzip verify its checksum.
+    if file.read(&mut [0]).map_err(failed)? != 0 {
+        return Err(Error::Format {
+            format: "IDX",
+            what: "the length",
+            got: format!("more than {len} bytes"),
+            expected: format!("{len} for the shape {shape:?}"),
+        });
+    }
+    bytes.shrink_to_fit();
+    Ok(Contents { shape, bytes })
+}
+
+impl Dataset for Idx {
+    fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    fn label(&self, index: usize) -> usize {
+        self.labels
+            .get(index)
+            .map_or(self.classes.len(), |&label| usize::from(label))
+    }
+
+    fn picture(&self, index: usize) -> Result<Picture> {
+        let [height, width] = self.size;
+        let len = height * width;
+        let grey = index
+            .checked_mul(len)
+            .and_then(|start| self.pixels.get(start..)?.get(..len))
+            .ok_or(Error::Index {
+                index,
+                len: self.len(),
+            })?;
+        let rgb = grey.iter().flat_map(|&grey| [grey; 3]).collect();
+        Picture::new(width, height, rgb)
+    }
+
+    fn name(&self, index: usize) -> String {
+        format!("{} #{index}", self.name)
+    }
+}

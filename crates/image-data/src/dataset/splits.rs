@@ -1,0 +1,79 @@
+//! What to train on and what to validate on, found in one place.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::class_folders::{is_hidden, only_folder};
+use super::tree::{Tree, join};
+use super::{Cifar, CifarLabels, ClassFolders, Dataset, DatasetLimits, Idx};
+use crate::error::Result;
+
+/// A dataset's two parts.
+pub struct Splits {
+    /// What a network learns from.
+    pub train: Arc<dyn Dataset>,
+    /// What it is measured on; with the classes of [`train`](Self::train).
+    pub valid: Option<Arc<dyn Dataset>>,
+}
+
+/// Names of the folder to train on, and of the one to validate on, the first found of each.
+const TRAIN: [&str; 2] = ["train", "training"];
+const VALID: [&str; 4] = ["valid", "val", "validation", "test"];
+
+impl Splits {
+    /// Opens whatever dataset lies in a folder or in a `.tar` or `.tar.gz`:
+    ///
+    /// - [`Idx`], where there is a `train-images-idx3-ubyte`, with or without `.gz`; its test
+    ///   files are the second part. The classes are those of Fashion-MNIST where the path has
+    ///   `fashion` in it, and else digits;
+    /// - [`Cifar`], where there is a `data_batch_1.bin` (CIFAR-10) or a `train.bin` (CIFAR-100, of
+    ///   which the fine labels are taken); its test file is the second part;
+    /// - else [`ClassFolders`]: below a folder `train` or `training`, if there is one, with
+    ///   `valid`, `val`, `validation` or `test` beside it; or the folder itself, without a second
+    ///   part.
+    ///
+    /// # Errors
+    ///
+    /// Those of the three, with the path.
+    pub fn open(path: impl AsRef<Path>, limits: &DatasetLimits) -> Result<Self> {
+        let path = path.as_ref();
+        let tree = Arc::new(Tree::open(path, limits)?);
+        if let Some(splits) = Idx::in_tree(&tree)? {
+            return Ok(splits);
+        }
+        if let Some(splits) = Cifar::in_tree(&tree, CifarLabels::Fine)? {
+            return Ok(splits);
+        }
+        Self::class_folders(tree).map_err(|reason| reason.in_file(path))
+    }
+
+    fn class_folders(tree: Arc<Tree>) -> Result<Self> {
+        let root = only_folder(&tree, "");
+        let folder_called = |names: &[&str]| {
+            let name = names
+                .iter()
+                .find(|&&name| tree.folders_in(&root).any(|folder| folder == name))?;
+            Some(join(&root, name))
+        };
+        // A class may be called `train` too, but then has no folders in it.
+        let train = folder_called(&TRAIN)
+            .filter(|train| tree.folders_in(train).any(|name| !is_hidden(name)));
+        let Some(train) = train else {
+            let train = ClassFolders::in_tree(tree, &root, None)?;
+            return Ok(Self {
+                train: Arc::new(train),
+                valid: None,
+            });
+        };
+        let valid = folder_called(&VALID);
+        let train = ClassFolders::in_tree(Arc::clone(&tree), &train, None)?;
+        let valid = match valid {
+            Some(valid) => Some(ClassFolders::in_tree(tree, &valid, Some(train.classes()))?),
+            None => None,
+        };
+        Ok(Self {
+            train: Arc::new(train),
+            valid: valid.map(|valid| Arc::new(valid) as Arc<dyn Dataset>),
+        })
+    }
+}

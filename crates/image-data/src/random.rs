@@ -1,0 +1,83 @@
+//! Random numbers that depend on a key alone: on the seed, the epoch and the sample, and on nothing
+//! that happened before.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+/// What random numbers are for; each purpose has its own.
+#[derive(Clone, Copy)]
+#[repr(u64)]
+pub(crate) enum Purpose {
+    /// The pictures of [`Shapes`](crate::Shapes): seed, sample, and what of it is drawn.
+    Shapes = 1,
+}
+
+/// The numbers of one key: `ChaCha8` whose 256-bit key is the purpose and three numbers.
+pub(crate) fn keyed(purpose: Purpose, [a, b, c]: [u64; 3]) -> Random {
+    let mut key = [0; 32];
+    for (bytes, number) in key.chunks_exact_mut(8).zip([purpose as u64, a, b, c]) {
+        bytes.copy_from_slice(&number.to_le_bytes());
+    }
+    Random(ChaCha8Rng::from_seed(key))
+}
+
+/// A stream of random numbers, the same on every machine and with every version of the crates
+/// around it, as only the generator's bits come from there.
+pub(crate) struct Random(ChaCha8Rng);
+
+impl Random {
+    /// Uniform in `0.0..1.0`, 53 bits.
+    pub(crate) fn unit(&mut self) -> f64 {
+        (self.0.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Uniform in `low..high`.
+    pub(crate) fn uniform(&mut self, [low, high]: [f64; 2]) -> f64 {
+        low + (high - low) * self.unit()
+    }
+
+    /// Uniform in `0..count`, and 0 for a count of 0. The most likely number exceeds the least
+    /// likely one by less than `count / 2^64`.
+    pub(crate) fn below(&mut self, count: usize) -> usize {
+        ((u128::from(self.0.next_u64()) * count as u128) >> 64) as usize
+    }
+
+    /// True with this probability.
+    pub(crate) fn chance(&mut self, probability: f64) -> bool {
+        self.unit() < probability
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_differ_by_every_part_of_the_key() {
+        let first = |key| keyed(Purpose::Shapes, key).0.next_u64();
+        assert_eq!(first([1, 2, 3]), first([1, 2, 3]));
+        let keys = [[1, 2, 3], [2, 2, 3], [1, 3, 3], [1, 2, 4], [2, 1, 3]];
+        let numbers: std::collections::HashSet<u64> = keys.into_iter().map(first).collect();
+        assert_eq!(numbers.len(), keys.len());
+    }
+
+    #[test]
+    fn numbers_are_uniform_and_in_range() {
+        let mut random = keyed(Purpose::Shapes, [0; 3]);
+        let mut counts = [0; 7];
+        for _ in 0..7000 {
+            counts[random.below(7)] += 1;
+        }
+        // Five deviations of a binomial count: 5 * sqrt(7000 * 1/7 * 6/7) = 146.
+        assert!(
+            counts.iter().all(|count| (854..=1146).contains(count)),
+            "{counts:?}"
+        );
+        assert_eq!([random.below(0), random.below(1)], [0, 0]);
+
+        let mean = (0..10_000).map(|_| random.uniform([2.0, 4.0])).sum::<f64>() / 1e4;
+        // Five deviations of a mean: 5 * 2 / sqrt(12 * 10000).
+        assert!((mean - 3.0).abs() < 0.029, "{mean}");
+        assert!(!random.chance(0.0) && random.chance(1.0));
+    }
+}

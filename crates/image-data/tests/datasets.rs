@@ -1,0 +1,529 @@
+//! Datasets as they are found: folders, archives, IDX and CIFAR files, and drawn shapes.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use image_data::{
+    Cifar, CifarLabels, ClassFolders, Dataset, DatasetLimits, Error, FASHION_MNIST_CLASSES, Idx,
+    Picture, Shapes, ShapesOptions, Splits, class_counts,
+};
+
+fn limits() -> DatasetLimits {
+    DatasetLimits::default()
+}
+
+/// A PNG of one grey, as wide as it is called for.
+fn png(width: usize, grey: u8) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.png");
+    Picture::from_rgb(width, 2, 3 * width, &vec![grey; 6 * width])
+        .unwrap()
+        .save_png(&path)
+        .unwrap();
+    fs::read(path).unwrap()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn write(folder: &Path, files: &[(&str, Vec<u8>)]) {
+    for (path, bytes) in files {
+        let path = folder.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+}
+
+fn tar(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (path, bytes) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, path, bytes.as_slice())
+            .unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+/// The same files as a folder, a tar and a gzipped tar.
+fn three_ways(files: &[(&str, Vec<u8>)]) -> (tempfile::TempDir, [PathBuf; 3]) {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = ["data", "data.tar", "data.tar.gz"].map(|name| folder.path().join(name));
+    write(&paths[0], files);
+    fs::write(&paths[1], tar(files)).unwrap();
+    fs::write(&paths[2], gzip(&tar(files))).unwrap();
+    (folder, paths)
+}
+
+/// Label, first byte and name below the root of each sample.
+fn samples(dataset: &dyn Dataset, root: &Path) -> Vec<(usize, u8, String)> {
+    (0..dataset.len())
+        .map(|index| {
+            let name = dataset.name(index);
+            let name = Path::new(&name).strip_prefix(root).unwrap();
+            let picture = dataset.picture(index).unwrap();
+            let name = name.display().to_string();
+            (dataset.label(index), picture.rgb()[0], name)
+        })
+        .collect()
+}
+
+#[test]
+fn class_folders_are_sorted_on_disk_and_in_archives() {
+    // In byte order `-` comes before `/`, so that paths alone would put `cat-fish` first.
+    let long = format!("cat/{}/{}.png", "deep".repeat(30), "name".repeat(30));
+    let files = [
+        ("dog/2.JPEG", png(3, 40)),
+        ("dog/10.png", png(3, 30)),
+        ("cat-fish/a.png", png(3, 20)),
+        (long.as_str(), png(3, 10)),
+        ("cat/.hidden.png", png(3, 0)),
+        ("cat/notes.txt", b"soft".to_vec()),
+        ("read me.png", png(3, 0)),
+    ];
+    let (_keep, paths) = three_ways(&files);
+    for path in &paths {
+        let dataset = ClassFolders::open(path, &limits()).unwrap();
+        assert_eq!(dataset.classes(), ["cat", "cat-fish", "dog"]);
+        assert_eq!(
+            samples(&dataset, path),
+            [
+                (0, 10, long.clone()),
+                (1, 20, "cat-fish/a.png".to_owned()),
+                (2, 30, "dog/10.png".to_owned()),
+                (2, 40, "dog/2.JPEG".to_owned()),
+            ]
+        );
+        let skipped: Vec<_> = dataset
+            .skipped()
+            .iter()
+            .map(|s| (Path::new(&s.name).strip_prefix(path).unwrap(), &*s.reason))
+            .collect();
+        assert_eq!(
+            skipped,
+            [
+                (Path::new("cat/.hidden.png"), "hidden"),
+                (Path::new("cat/notes.txt"), "not called like a picture"),
+                (Path::new("read me.png"), "not in a class's folder"),
+            ]
+        );
+        assert_eq!(dataset.file(1).unwrap().unwrap(), png(3, 20));
+        assert_eq!(dataset.label(4), 3);
+        assert!(matches!(
+            dataset.picture(4),
+            Err(Error::Index { index: 4, len: 4 })
+        ));
+    }
+}
+
+#[test]
+fn splits_are_found_below_a_single_folder_and_share_their_classes() {
+    let files = [
+        ("pets/train/cat/1.png", png(1, 1)),
+        ("pets/train/dog/1.png", png(1, 2)),
+        ("pets/train/eel/1.png", png(1, 3)),
+        ("pets/val/dog/1.png", png(1, 4)),
+        ("pets/LICENSE", Vec::new()),
+    ];
+    let (_keep, paths) = three_ways(&files);
+    for path in &paths {
+        let splits = Splits::open(path, &limits()).unwrap();
+        let valid = splits.valid.unwrap();
+        assert_eq!(splits.train.classes(), ["cat", "dog", "eel"]);
+        assert_eq!(valid.classes(), splits.train.classes());
+        let name = "pets/val/dog/1.png".to_owned();
+        assert_eq!(samples(&*valid, path), [(1, 4, name)]);
+        assert_eq!(class_counts(&*valid).unwrap(), [0, 1, 0]);
+    }
+}
+
+#[test]
+fn a_class_called_train_is_a_class() {
+    let (_keep, [path, ..]) = three_ways(&[("plane/1.png", png(1, 1)), ("train/1.png", png(1, 2))]);
+    let splits = Splits::open(path, &limits()).unwrap();
+    assert_eq!(splits.train.classes(), ["plane", "train"]);
+    assert!(splits.valid.is_none());
+}
+
+#[test]
+fn what_is_no_dataset_says_so() {
+    let reason = |files: &[(&str, Vec<u8>)]| {
+        let (_keep, [path, ..]) = three_ways(files);
+        match Splits::open(&path, &limits()) {
+            Err(Error::File {
+                path: named,
+                reason,
+            }) if named == path => *reason,
+            other => panic!("{:?}", other.err()),
+        }
+    };
+    assert!(matches!(
+        reason(&[("1.png", png(1, 1))]),
+        Error::NoDataset { .. }
+    ));
+    assert!(matches!(
+        reason(&[("cat/1.txt", Vec::new())]),
+        Error::NoPictures
+    ));
+    let extra = [
+        ("train/cat/1.png", png(1, 1)),
+        ("valid/cat/1.png", png(1, 1)),
+        ("valid/cow/1.png", png(1, 1)),
+    ];
+    assert!(matches!(
+        reason(&extra),
+        Error::UnknownClass { class, classes: 1 } if class == "cow"
+    ));
+    assert!(matches!(
+        Splits::open("no such folder", &limits()),
+        Err(Error::File { reason, .. }) if matches!(*reason, Error::Io(_))
+    ));
+}
+
+#[cfg(unix)]
+#[test]
+fn links_are_followed_but_not_in_circles() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let [data, elsewhere] = ["data", "elsewhere"].map(|name| folder.path().join(name));
+    write(&data, &[("cat/1.png", png(1, 1))]);
+    write(&elsewhere, &[("1.png", png(1, 2)), ("2.png", png(1, 3))]);
+    symlink(&elsewhere, data.join("dog")).unwrap();
+    symlink(&data, elsewhere.join("back")).unwrap();
+    symlink(&data, data.join("cat/round")).unwrap();
+    symlink("nothing", data.join("cat/0.png")).unwrap();
+    let dataset = ClassFolders::open(&data, &limits()).unwrap();
+    assert_eq!(class_counts(&dataset).unwrap(), [1, 2]);
+    let circle = "a link that could lead round in a circle";
+    let reasons: Vec<&str> = dataset.skipped().iter().map(|s| &*s.reason).collect();
+    assert_eq!(reasons, ["a link to nothing", circle, circle]);
+}
+
+/// An IDX file.
+fn idx(shape: &[u32], bytes: &[u8]) -> Vec<u8> {
+    let mut file = vec![0, 0, 8, shape.len() as u8];
+    file.extend(shape.iter().flat_map(|length| length.to_be_bytes()));
+    file.extend(bytes);
+    file
+}
+
+#[test]
+fn mnist_is_found_by_its_names_packed_or_not() {
+    let pictures: Vec<u8> = (0..3 * 2 * 5).collect();
+    let files = [
+        (
+            "MNIST/raw/train-images-idx3-ubyte.gz",
+            gzip(&idx(&[3, 2, 5], &pictures)),
+        ),
+        ("MNIST/raw/train-labels-idx1-ubyte", idx(&[3], &[9, 0, 4])),
+        ("MNIST/raw/t10k-images.idx3-ubyte", idx(&[1, 1, 2], &[7, 8])),
+        (
+            "MNIST/raw/t10k-labels.idx1-ubyte.gz",
+            gzip(&idx(&[1], &[5])),
+        ),
+    ];
+    let (_keep, paths) = three_ways(&files);
+    for path in &paths {
+        let Splits { train, valid } = Splits::open(path, &limits()).unwrap();
+        assert_eq!((train.len(), train.classes().len()), (3, 10));
+        assert_eq!(train.name(2), "train-images #2");
+        assert_eq!([0, 1, 2, 3].map(|index| train.label(index)), [9, 0, 4, 10]);
+        let picture = train.picture(1).unwrap();
+        assert_eq!(picture.size(), [2, 5]);
+        let grey: Vec<u8> = (10..20).flat_map(|grey| [grey; 3]).collect();
+        assert_eq!(picture.rgb(), grey);
+        assert!(matches!(
+            train.picture(3),
+            Err(Error::Index { index: 3, len: 3 })
+        ));
+        assert!(train.file(0).unwrap().is_none());
+        let valid = valid.unwrap();
+        assert_eq!((valid.len(), valid.label(0)), (1, 5));
+        assert_eq!(valid.name(0), "t10k-images #0");
+    }
+}
+
+#[test]
+fn fashion_mnist_has_its_own_class_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = [
+        ("Fashion/train-images-idx3-ubyte", idx(&[1, 1, 1], &[0])),
+        ("Fashion/train-labels-idx1-ubyte", idx(&[1], &[8])),
+    ];
+    write(folder.path(), &files);
+    let train = Splits::open(folder.path(), &limits()).unwrap().train;
+    assert_eq!(train.classes(), FASHION_MNIST_CLASSES);
+    assert_eq!(train.classes()[train.label(0)], "bag");
+}
+
+/// A record of CIFAR: labels, and a picture whose bytes are all different from their neighbours.
+fn record(labels: &[u8], start: usize) -> Vec<u8> {
+    let planes = (0..3072).map(|at| ((at * 7 + start) % 251) as u8);
+    labels.iter().copied().chain(planes).collect()
+}
+
+#[test]
+fn cifar_10_is_found_by_its_names() {
+    let batch = |n: u8| {
+        let records = [record(&[n], n.into()), record(&[9], 100 + usize::from(n))];
+        records.concat()
+    };
+    let files = [
+        (
+            "cifar-10-batches-bin/batches.meta.txt",
+            b"airplane\n".to_vec(),
+        ),
+        ("cifar-10-batches-bin/data_batch_1.bin", batch(1)),
+        ("cifar-10-batches-bin/data_batch_2.bin", batch(2)),
+        ("cifar-10-batches-bin/data_batch_3.bin", batch(3)),
+        ("cifar-10-batches-bin/data_batch_4.bin", batch(4)),
+        ("cifar-10-batches-bin/data_batch_5.bin", batch(5)),
+        ("cifar-10-batches-bin/test_batch.bin", record(&[6], 50)),
+    ];
+    let (_keep, paths) = three_ways(&files);
+    for path in &paths {
+        let Splits { train, valid } = Splits::open(path, &limits()).unwrap();
+        assert_eq!((train.len(), &*train.classes()[3]), (10, "cat"));
+        assert_eq!((train.label(4), train.label(5)), (3, 9));
+        assert_eq!(train.name(5), "data_batch_3.bin #1");
+        // Planes of 1024: the first pixel's channels, and the first of the second row.
+        let rgb = train.picture(5).unwrap();
+        let byte = |at: usize| ((at * 7 + 103) % 251) as u8;
+        assert_eq!(rgb.rgb()[..3], [byte(0), byte(1024), byte(2048)]);
+        assert_eq!(rgb.rgb()[96..99], [byte(32), byte(1056), byte(2080)]);
+        assert_eq!(valid.unwrap().label(0), 6);
+    }
+    let (_keep, [path, ..]) = three_ways(&files[..4]);
+    assert!(matches!(
+        Splits::open(path, &limits()),
+        Err(Error::File { reason, .. }) if matches!(&*reason, Error::NoDataset { reason } if reason == "data_batch_4.bin is missing")
+    ));
+}
+
+#[test]
+fn cifar_100_has_fine_and_coarse_labels() {
+    let files = [
+        (
+            "train.bin",
+            [record(&[4, 0], 0), record(&[19, 99], 1)].concat(),
+        ),
+        ("test.bin", record(&[1, 67], 2)),
+    ];
+    let (_keep, [path, ..]) = three_ways(&files);
+    let Splits { train, valid } = Splits::open(&path, &limits()).unwrap();
+    assert_eq!(train.classes().len(), 100);
+    assert_eq!(train.classes()[train.label(0)], "apple");
+    assert_eq!(train.classes()[train.label(1)], "worm");
+    let valid = valid.unwrap();
+    assert_eq!(valid.classes()[valid.label(0)], "ray");
+    let coarse = Cifar::open(&[path.join("train.bin")], CifarLabels::Coarse, &limits()).unwrap();
+    assert_eq!(coarse.classes()[coarse.label(0)], "fruit_and_vegetables");
+    assert_eq!(coarse.classes()[coarse.label(1)], "vehicles_2");
+    assert_eq!(coarse.picture(1).unwrap(), train.picture(1).unwrap());
+}
+
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[test]
+fn shapes_depend_on_seed_and_index_alone() {
+    let options = ShapesOptions {
+        len: 40,
+        size: [24, 32],
+        ..ShapesOptions::default()
+    };
+    let shapes = Shapes::new(options.clone()).unwrap();
+    let part = Shapes::new(ShapesOptions {
+        len: 7,
+        first: 30,
+        ..options.clone()
+    })
+    .unwrap();
+    assert_eq!(part.picture(3).unwrap(), shapes.picture(33).unwrap());
+    assert_eq!(part.boxes(3).unwrap(), shapes.boxes(33).unwrap());
+    assert_eq!(
+        (part.label(3), part.name(3)),
+        (shapes.label(33), shapes.name(33))
+    );
+    assert_ne!(shapes.picture(1).unwrap(), shapes.picture(9).unwrap());
+    let other = Shapes::new(ShapesOptions { seed: 1, ..options }).unwrap();
+    assert_ne!(shapes.picture(1).unwrap(), other.picture(1).unwrap());
+
+    let Splits { train, valid } = Shapes::splits(ShapesOptions::default(), 8).unwrap();
+    assert_eq!(
+        (train.len(), valid.unwrap().name(0)),
+        (1000, "shapes #1000".to_owned())
+    );
+}
+
+/// A first network's accuracy in the tutorial hangs on these pictures: who changes them should know.
+#[test]
+fn shapes_are_what_they_were() {
+    let shapes = Shapes::new(ShapesOptions {
+        len: 8,
+        ..ShapesOptions::default()
+    })
+    .unwrap();
+    let hashes = [0, 3, 7].map(|index| fnv1a(shapes.picture(index).unwrap().rgb()));
+    let expected = [
+        0x56ff_6930_10ff_d3e2,
+        0xd149_48d6_d2a7_65ef,
+        0x5580_8fd3_2f2e_6ec3,
+    ];
+    assert_eq!(hashes, expected, "{hashes:x?}");
+}
+
+#[test]
+fn shapes_lie_within_their_boxes_and_share() {
+    for size in [[64, 64], [20, 70], [90, 30]] {
+        let options = ShapesOptions {
+            len: 200,
+            size,
+            max_objects: 6,
+            ..ShapesOptions::default()
+        };
+        let shapes = Shapes::new(options).unwrap();
+        let area = (size[0] * size[1]) as f32;
+        for index in 0..shapes.len() {
+            let boxes = shapes.boxes(index).unwrap();
+            assert_eq!(boxes[0].class, shapes.label(index));
+            for object in &boxes {
+                // Clipping may only undo what rounding to f32 did.
+                let inside = object.bbox.clip(size);
+                assert!(
+                    (inside.area() - object.bbox.area()).abs() < 1e-3,
+                    "{object:?}"
+                );
+                let share = object.bbox.area() / area;
+                assert!((0.05 - 1e-5..=0.5 + 1e-5).contains(&share), "{object:?}");
+            }
+        }
+    }
+}
+
+/// A classifier of mean colours: nearest mean of the training pictures of each class. It should do
+/// no better than chance, 1/8.
+#[test]
+fn colour_does_not_tell_the_class() {
+    let shapes = Shapes::new(ShapesOptions {
+        len: 2400,
+        size: [32, 32],
+        ..ShapesOptions::default()
+    });
+    let shapes = shapes.unwrap();
+    // The object's box alone, so that the background does not drown it.
+    let colour = |index: usize| {
+        let picture = shapes.picture(index).unwrap();
+        let bbox = shapes.boxes(index).unwrap()[0].bbox;
+        let [x, y] = [(bbox.x1 + bbox.x2) / 2.0, (bbox.y1 + bbox.y2) / 2.0].map(|c| c as usize);
+        let at = 3 * (y * 32 + x);
+        [0, 1, 2].map(|channel| f64::from(picture.rgb()[at + channel]))
+    };
+    let mut means = [[0.0; 3]; 8];
+    for index in 0..1600 {
+        let colour = colour(index);
+        for channel in 0..3 {
+            means[shapes.label(index)][channel] += colour[channel] / 200.0;
+        }
+    }
+    let right = (1600..2400)
+        .filter(|&index| {
+            let colour = colour(index);
+            let distance = |class: usize| -> f64 {
+                (0..3).map(|c| (means[class][c] - colour[c]).powi(2)).sum()
+            };
+            let nearest = (0..8).min_by(|&a, &b| distance(a).total_cmp(&distance(b)));
+            nearest == Some(shapes.label(index))
+        })
+        .count();
+    // 100 by chance; five deviations are 5 * sqrt(800 / 8 * 7 / 8) = 47.
+    assert!((53..=147).contains(&right), "{right}");
+}
+
+#[test]
+fn shapes_refuse_options_out_of_range() {
+    let field = |options: ShapesOptions| match Shapes::new(options) {
+        Err(Error::Option {
+            what: "shapes",
+            field,
+            ..
+        }) => field,
+        other => panic!("{other:?}"),
+    };
+    let default = ShapesOptions::default;
+    assert_eq!(
+        field(ShapesOptions {
+            len: 0,
+            ..default()
+        }),
+        "len"
+    );
+    assert_eq!(
+        field(ShapesOptions {
+            first: usize::MAX,
+            ..default()
+        }),
+        "len"
+    );
+    for size in [[15, 20], [64, 1025], [16, 65], [0, 0]] {
+        assert_eq!(field(ShapesOptions { size, ..default() }), "size");
+    }
+    for max_objects in [0, 9] {
+        assert_eq!(
+            field(ShapesOptions {
+                max_objects,
+                ..default()
+            }),
+            "max_objects"
+        );
+    }
+    let past = Shapes::new(default()).unwrap();
+    assert!(matches!(
+        past.picture(1000),
+        Err(Error::Index {
+            index: 1000,
+            len: 1000
+        })
+    ));
+    assert!(matches!(past.boxes(1000), Err(Error::Index { .. })));
+    assert_eq!(past.label(1000), 8);
+}
+
+#[test]
+fn idx_files_are_opened_by_path_too() {
+    let folder = tempfile::tempdir().unwrap();
+    write(
+        folder.path(),
+        &[("x", idx(&[1, 1, 1], &[3])), ("y", idx(&[1], &[1]))],
+    );
+    let open = |classes: Option<&[&str]>| {
+        Idx::open(
+            folder.path().join("x"),
+            folder.path().join("y"),
+            classes,
+            &limits(),
+        )
+    };
+    assert_eq!(open(Some(&["off", "on"])).unwrap().classes(), ["off", "on"]);
+    assert!(matches!(
+        open(Some(&["off"])),
+        Err(Error::File { reason, .. })
+            if matches!(*reason, Error::Label { index: 0, label: 1, classes: 1 })
+    ));
+}
