@@ -7,6 +7,7 @@
 //!   and channels that no tile divides, every padding value, groups of every kind.
 //! - [`GraphRecipe`] is a random network; [`assert_layers_agree`] and [`assert_executors_agree`] hold
 //!   an executor against the plain loops in f64, layer by layer and as a whole.
+//! - [`GradientCheck`] compares the gradients of a whole graph with finite differences.
 //! - [`random_array`] fills tensors with numbers that depend on a seed alone.
 //! - [`Golden`] reads the numbers that another program computed; [`NetworkGolden`] what torchvision
 //!   computes with a whole network.
@@ -19,6 +20,7 @@ mod close;
 mod conv2d_problem;
 mod executors;
 mod golden;
+mod gradients;
 mod graph_recipe;
 mod network_golden;
 mod pool_problem;
@@ -30,6 +32,7 @@ pub use conv2d_problem::{
 };
 pub use executors::{Executor, Run, assert_executors_agree, assert_layers_agree, run_by};
 pub use golden::Golden;
+pub use gradients::{Compared, GradientCheck, Projection, distinct_array};
 pub use graph_recipe::{GraphRecipe, GraphStep, graph_recipes};
 pub use network_golden::NetworkGolden;
 pub use pool_problem::{
