@@ -7,7 +7,8 @@
 //!   and channels that no tile divides, every padding value, groups of every kind.
 //! - [`GraphRecipe`] is a random network; [`assert_layers_agree`] and [`assert_executors_agree`] hold
 //!   an executor against the plain loops in f64, layer by layer and as a whole.
-//! - [`GradientCheck`] holds a gradient against difference quotients.
+//! - [`GradientCheck`] holds a gradient against difference quotients, [`GraphGradientCheck`] all those
+//!   of a graph.
 //! - [`random_array`] fills tensors with numbers that depend on a seed alone, [`distinct_array`] with
 //!   numbers that keep off ties and 0.
 //! - [`Golden`] reads the numbers that another program computed; [`NetworkGolden`] what torchvision
@@ -22,6 +23,7 @@ mod conv2d_problem;
 mod executors;
 mod golden;
 mod gradient_check;
+mod graph_gradient_check;
 mod graph_recipe;
 mod network_golden;
 mod pool_problem;
@@ -34,6 +36,7 @@ pub use conv2d_problem::{
 pub use executors::{Executor, Run, assert_executors_agree, assert_layers_agree, run_by};
 pub use golden::Golden;
 pub use gradient_check::GradientCheck;
+pub use graph_gradient_check::{Compared, GraphGradientCheck, Projection};
 pub use graph_recipe::{GraphRecipe, GraphStep, graph_recipes};
 pub use network_golden::NetworkGolden;
 pub use pool_problem::{
