@@ -113,6 +113,12 @@ impl TrainingSession {
         })
     }
 
+    /// The instruction set that it was compiled for.
+    #[must_use]
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
     /// The outputs of the last step, in training mode.
     #[must_use]
     pub fn outputs(&self) -> &[ArrayD<f32>] {
@@ -325,6 +331,20 @@ impl TrainBackend<f32> for TrainingSession {
             .layers
             .iter_mut()
             .for_each(Layer::clear_gradients);
+        Ok(())
+    }
+
+    fn visit_gradients(&self, visit: &mut dyn FnMut(&str, &[f32])) -> Result<()> {
+        let mut gradients: Vec<(&str, &[f32])> = self
+            .lowered
+            .layers
+            .iter()
+            .flat_map(Layer::packed_gradients)
+            .collect();
+        gradients.sort_by_key(|&(name, _)| name);
+        for (name, gradient) in gradients {
+            visit(name, gradient);
+        }
         Ok(())
     }
 
