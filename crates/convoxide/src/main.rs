@@ -15,6 +15,8 @@ mod detect;
 mod drawings;
 mod each_picture;
 mod error;
+mod eval;
+mod evaluation;
 mod export;
 mod list;
 mod memory;
@@ -50,6 +52,7 @@ enum Command {
     Demo(demo::Args),
     Detect(detect::Args),
     Classify(classify::Args),
+    Eval(eval::Args),
     Summary(summary::Args),
     Bench(bench::Args),
     Run(run::Args),
@@ -82,6 +85,7 @@ fn run(command: Command, context: &Context) -> Result<ExitCode, Error> {
         Command::Demo(args) => demo::run(args, context),
         Command::Detect(args) => detect::run(args, context),
         Command::Classify(args) => classify::run(args, context),
+        Command::Eval(args) => eval::run(args, context),
         Command::Summary(args) => summary::run(&args, context),
         Command::Bench(args) => bench::run(&args, context),
         Command::Run(args) => run::run(&args, context),
