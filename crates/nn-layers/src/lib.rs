@@ -38,6 +38,7 @@
 
 mod backend;
 mod builder;
+mod checkpoint;
 mod error;
 mod executor;
 mod graph;
@@ -59,9 +60,11 @@ mod shape;
 mod summary;
 mod surgery;
 mod train_spec;
+mod whole_file;
 
 pub use backend::{StepKey, TrainBackend};
 pub use builder::GraphBuilder;
+pub use checkpoint::{Best, Checkpoint, CheckpointFolder, EpochTotals, Position, Restored};
 pub use conv_core::{
     AvgPool2dOptions, Conv2dOptions, Element, MaxPool2dOptions, Padding, PaddingValue, ndarray,
 };
