@@ -10,7 +10,7 @@
 //! - [`GradientCheck`] compares the gradients of a whole graph with finite differences.
 //! - [`random_array`] fills tensors with numbers that depend on a seed alone.
 //! - [`Golden`] reads the numbers that another program computed; [`NetworkGolden`] what torchvision
-//!   computes with a whole network.
+//!   computes with a whole network, and [`TrainingGolden`] what PyTorch does in training.
 //!
 //! The helpers panic where something is wrong, and so fail the test that calls them.
 
@@ -25,6 +25,7 @@ mod graph_recipe;
 mod network_golden;
 mod pool_problem;
 mod random;
+mod training_golden;
 
 pub use close::{assert_close, compare, dot_bound};
 pub use conv2d_problem::{
@@ -38,4 +39,5 @@ pub use network_golden::NetworkGolden;
 pub use pool_problem::{
     AvgPool2dProblem, MaxPool2dProblem, PoolProblem, avg_pool2d_problems, max_pool2d_problems,
 };
-pub use random::{random_array, to_f32};
+pub use random::{pictures, random_array, to_f32};
+pub use training_golden::TrainingGolden;
