@@ -7,7 +7,7 @@
 //!   and channels that no tile divides, every padding value, groups of every kind.
 //! - [`GraphRecipe`] is a random network; [`assert_layers_agree`] and [`assert_executors_agree`] hold
 //!   an executor against the plain loops in f64, layer by layer and as a whole.
-//! - [`GradientCheck`] compares the gradients of a whole graph with finite differences.
+//! - [`StepCheck`] holds the gradients of a whole graph against difference quotients.
 //! - [`random_array`] fills tensors with numbers that depend on a seed alone.
 //! - [`Golden`] reads the numbers that another program computed; [`NetworkGolden`] what torchvision
 //!   computes with a whole network, and [`TrainingGolden`] what PyTorch does in training.
@@ -20,11 +20,11 @@ mod close;
 mod conv2d_problem;
 mod executors;
 mod golden;
-mod gradients;
 mod graph_recipe;
 mod network_golden;
 mod pool_problem;
 mod random;
+mod step_check;
 mod training_golden;
 
 pub use close::{assert_close, compare, dot_bound};
@@ -33,11 +33,11 @@ pub use conv2d_problem::{
 };
 pub use executors::{Executor, Run, assert_executors_agree, assert_layers_agree, run_by};
 pub use golden::Golden;
-pub use gradients::{Compared, GradientCheck, Projection, distinct_array};
 pub use graph_recipe::{GraphRecipe, GraphStep, graph_recipes};
 pub use network_golden::NetworkGolden;
 pub use pool_problem::{
     AvgPool2dProblem, MaxPool2dProblem, PoolProblem, avg_pool2d_problems, max_pool2d_problems,
 };
 pub use random::{pictures, random_array, to_f32};
+pub use step_check::{Compared, Projection, StepCheck};
 pub use training_golden::TrainingGolden;

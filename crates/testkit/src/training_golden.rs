@@ -34,7 +34,7 @@ pub struct TrainingGolden {
     /// Learning rates of the two optimisers.
     rates: [f64; 2],
     loss: f64,
-    /// Losses before each step of stochastic gradient descent, and of AdamW.
+    /// Losses before each step of stochastic gradient descent, and of `AdamW`.
     sgd: Vec<f64>,
     adamw: Vec<f64>,
     gradients: BTreeMap<String, Told>,

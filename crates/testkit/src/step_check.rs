@@ -1,4 +1,4 @@
-//! Gradients against finite differences.
+//! The gradients of a whole graph's training step against finite differences.
 
 use conv_core::Element;
 use ndarray::{ArrayD, ArrayViewD};
@@ -44,7 +44,7 @@ impl<T: Element> Loss<T> for Projection {
 
 /// A training step in f64, to be taken at neighbouring parameters and inputs.
 #[derive(Debug)]
-pub struct GradientCheck<'a> {
+pub struct StepCheck<'a> {
     /// The graph.
     pub graph: &'a Graph,
     /// Its parameters.
@@ -66,7 +66,7 @@ const STEP: f64 = 1e-5;
 /// What a difference may be off by besides, in units of what was added up.
 const ROUNDING: f64 = 1e-7;
 
-impl<'a> GradientCheck<'a> {
+impl<'a> StepCheck<'a> {
     /// A check of everything, by the seed.
     #[must_use]
     pub fn new(
@@ -156,7 +156,7 @@ impl<'a> GradientCheck<'a> {
     }
 }
 
-/// What a [`GradientCheck`] has compared.
+/// What a [`StepCheck`] has compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Compared {
     /// How many slopes.
@@ -179,20 +179,4 @@ fn directions(tensor: &ArrayD<f64>, seed: u64) -> Vec<ArrayD<f64>> {
         directions.push(direction);
     }
     directions
-}
-
-/// Numbers from `[-1, 1)` of which no two are equal, so that no two tie in a max pool.
-///
-/// ```
-/// let x = testkit::distinct_array(&[3, 50], 7);
-/// let mut numbers: Vec<f64> = x.iter().copied().collect();
-/// numbers.sort_by(f64::total_cmp);
-/// assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]));
-/// ```
-#[must_use]
-pub fn distinct_array(shape: &[usize], seed: u64) -> ArrayD<f64> {
-    let coarse = random_array(shape, seed);
-    let fine = random_array(shape, seed.wrapping_add(1));
-    // The coarse numbers are multiples of 2^-23.
-    (coarse + fine * 2.0_f64.powi(-25)).mapv(|x| x.clamp(-1.0, 1.0))
 }
