@@ -7,8 +7,10 @@
 //!   and channels that no tile divides, every padding value, groups of every kind.
 //! - [`GraphRecipe`] is a random network; [`assert_layers_agree`] and [`assert_executors_agree`] hold
 //!   an executor against the plain loops in f64, layer by layer and as a whole.
-//! - [`StepCheck`] holds the gradients of a whole graph against difference quotients.
-//! - [`random_array`] fills tensors with numbers that depend on a seed alone.
+//! - [`GradientCheck`] holds a gradient against difference quotients, [`StepCheck`] those of a whole
+//!   graph's training step.
+//! - [`random_array`] fills tensors with numbers that depend on a seed alone, [`distinct_array`] with
+//!   numbers that keep off ties and 0.
 //! - [`Golden`] reads the numbers that another program computed; [`NetworkGolden`] what torchvision
 //!   computes with a whole network, and [`TrainingGolden`] what PyTorch does in training.
 //!
@@ -20,6 +22,7 @@ mod close;
 mod conv2d_problem;
 mod executors;
 mod golden;
+mod gradient_check;
 mod graph_recipe;
 mod network_golden;
 mod pool_problem;
@@ -33,11 +36,12 @@ pub use conv2d_problem::{
 };
 pub use executors::{Executor, Run, assert_executors_agree, assert_layers_agree, run_by};
 pub use golden::Golden;
+pub use gradient_check::GradientCheck;
 pub use graph_recipe::{GraphRecipe, GraphStep, graph_recipes};
 pub use network_golden::NetworkGolden;
 pub use pool_problem::{
     AvgPool2dProblem, MaxPool2dProblem, PoolProblem, avg_pool2d_problems, max_pool2d_problems,
 };
-pub use random::{pictures, random_array, to_f32};
+pub use random::{distinct_array, pictures, random_array, to_f32};
 pub use step_check::{Compared, Projection, StepCheck};
 pub use training_golden::TrainingGolden;
