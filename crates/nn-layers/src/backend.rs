@@ -4,7 +4,7 @@ use ndarray::{ArrayD, ArrayViewD};
 
 use crate::{
     loss::{Loss, Terms},
-    params::Params,
+    params::{Params, Slot},
 };
 
 /// Runs the steps of a training: forward, loss, backward, update.
@@ -47,6 +47,38 @@ pub trait TrainBackend<T> {
         reason = "a name would hide what a rule is given"
     )]
     fn update(&mut self, rule: &mut dyn FnMut(&str, &mut [T], &[T])) -> Result<(), Self::Error>;
+
+    /// Calls `visit(name, gradient)` for every parameter that is learnt, in the order of the names,
+    /// and changes nothing: what has to be known of all gradients before the first number moves,
+    /// such as their norm. A backend with its own order of numbers gives it in that, without
+    /// numbers that belong to no parameter, or with zeros in their place.
+    ///
+    /// # Errors
+    ///
+    /// What the backend cannot give.
+    fn visit_gradients(&self, visit: &mut dyn FnMut(&str, &[T])) -> Result<(), Self::Error>
+    where
+        T: Clone,
+    {
+        for (name, param) in self.gradients().iter() {
+            // The gradients of inputs are buffers.
+            if param.slot == Slot::Weight {
+                match param.value.as_slice() {
+                    Some(gradient) => visit(name, gradient),
+                    None => visit(name, &param.value.iter().cloned().collect::<Vec<_>>()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The name of the first node, in the graph's order, whose output in training mode is not
+    /// finite for these inputs, where there is one and the backend can tell. It is asked when a step
+    /// has failed, so it may be slow; it changes nothing.
+    fn first_non_finite(&mut self, inputs: &[ArrayViewD<'_, T>], key: StepKey) -> Option<String> {
+        let _ = (inputs, key);
+        None
+    }
 
     /// The gradients of the parameters that are learnt, by their names and in the canonical layout.
     ///

@@ -1,7 +1,12 @@
 //! What can be wrong with a graph, its parameters, its inputs or its file: one enum for the crate.
 
-use std::{fmt, io, path::PathBuf};
+mod cause;
+mod words;
 
+use std::{io, path::PathBuf};
+
+pub use self::cause::Cause;
+use self::words::{MisfitList, ReportLine, and_more, at_node, cut_or_padded};
 use crate::{
     load_report::LoadReport,
     params::Misfit,
@@ -233,6 +238,43 @@ pub enum Error {
         got: Shape,
     },
 
+    /// Something else than a loss is made for: outputs, or targets, of another shape.
+    #[error("{loss}: {what} {got}, expected {expected}")]
+    LossInput {
+        /// The loss.
+        loss: &'static str,
+        /// Which shape or number, as in `the logits have shape`.
+        what: &'static str,
+        /// What it is.
+        got: String,
+        /// What it should be.
+        expected: String,
+    },
+
+    /// A class that the network has no output for.
+    #[error("label {index} of the batch is class {got}, expected less than {classes}")]
+    Label {
+        /// Which label of the batch, counted from 0.
+        index: usize,
+        /// The class.
+        got: usize,
+        /// How many classes there are.
+        classes: usize,
+    },
+
+    /// A target that is no probability, or no number at all.
+    #[error("{loss}: target {index} of the batch is {got}, expected {expected}")]
+    Target {
+        /// The loss.
+        loss: &'static str,
+        /// The position in the targets, counted through all their axes.
+        index: usize,
+        /// What stands there.
+        got: f64,
+        /// What would do.
+        expected: &'static str,
+    },
+
     /// A parameter that should learn and that no gradient has reached since the last update.
     #[error(
         "no gradient reached {name:?}{}: run a step before the update, and freeze what no output \
@@ -243,6 +285,37 @@ pub enum Error {
         name: String,
         /// How many more there are.
         more: usize,
+    },
+
+    /// A number that no training can go on from: not in the data, the loss or a gradient.
+    #[error("{tensor} is {got} at number {index}{}", at_node(node.as_deref()))]
+    NonFinite {
+        /// Which tensor: an input, an output, the gradient of a parameter by its name, ...
+        tensor: String,
+        /// The position in it, counted through all its axes.
+        index: usize,
+        /// NaN or an infinity.
+        got: f64,
+        /// The first node whose output is not finite, where that is known.
+        node: Option<String>,
+    },
+
+    /// A group of an optimiser that no parameter belongs to.
+    #[error("no parameter that is learnt is called {name:?} as a group of the optimiser asks")]
+    EmptyGroup {
+        /// The beginning or end of the names.
+        name: String,
+    },
+
+    /// A checkpoint of another training than the one that should go on from it.
+    #[error("cannot resume: {what} is {got}, expected {expected}")]
+    Resume {
+        /// What differs.
+        what: String,
+        /// The checkpoint's.
+        got: String,
+        /// The training's.
+        expected: String,
     },
 
     /// Numbers that are not as many as a parameter has.
@@ -398,9 +471,25 @@ pub enum Error {
         /// What is wrong, and where.
         reason: String,
     },
+
+    /// What somebody else's code said: a backend, a loader, a loss of another crate.
+    #[error(transparent)]
+    Other(
+        /// The error itself.
+        Cause,
+    ),
 }
 
 impl Error {
+    /// Any error as one of this crate: what is one already stays what it is.
+    #[must_use]
+    pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        match error.into().downcast::<Self>() {
+            Ok(own) => *own,
+            Err(error) => Self::Other(Cause::new(error)),
+        }
+    }
+
     /// This error with the file's path in front of it.
     #[must_use]
     pub fn in_file(self, path: impl Into<PathBuf>) -> Self {
@@ -421,82 +510,3 @@ impl Error {
 
 /// A result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-/// Enough to see the pattern (a wrong prefix, a wrong head) without flooding a terminal.
-const SHOWN: usize = 8;
-
-/// The first misfits in one line, then how many more there are.
-struct MisfitList<'a>(&'a [Misfit]);
-
-impl fmt::Display for MisfitList<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plural = if self.0.len() == 1 {
-            "parameter does"
-        } else {
-            "parameters do"
-        };
-        write!(f, "{} {plural} not fit the graph: ", self.0.len())?;
-        write_first(f, self.0, "; ")
-    }
-}
-
-/// What a report finds fault with, in one line.
-struct ReportLine<'a>(&'a LoadReport);
-
-impl fmt::Display for ReportLine<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let LoadReport {
-            misfits,
-            unexpected,
-            ..
-        } = self.0;
-        if !misfits.is_empty() {
-            write!(f, "{}", MisfitList(misfits))?;
-        }
-        if !unexpected.is_empty() {
-            let (comma, plural) = (
-                if misfits.is_empty() { "" } else { "; " },
-                if unexpected.len() == 1 {
-                    " is"
-                } else {
-                    "s are"
-                },
-            );
-            write!(f, "{comma}{} tensor{plural} unexpected: ", unexpected.len())?;
-            write_first(f, unexpected, ", ")?;
-        }
-        Ok(())
-    }
-}
-
-/// The first items, then how many more there are.
-fn write_first<T: fmt::Display>(
-    f: &mut fmt::Formatter<'_>,
-    items: &[T],
-    separator: &str,
-) -> fmt::Result {
-    for (index, item) in items.iter().take(SHOWN).enumerate() {
-        let separator = if index == 0 { "" } else { separator };
-        write!(f, "{separator}{item}")?;
-    }
-    match items.len().saturating_sub(SHOWN) {
-        0 => Ok(()),
-        more => write!(f, "{separator}and {more} more"),
-    }
-}
-
-/// The end of a list of which one item is shown.
-fn and_more(more: usize) -> String {
-    match more {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    }
-}
-
-/// What the difference between a file's length and its header's means.
-fn cut_or_padded(expected: u64, got: u64) -> String {
-    match expected.checked_sub(got) {
-        Some(missing) => format!("{missing} are missing at its end"),
-        None => format!("{} are left over at its end", got - expected),
-    }
-}

@@ -47,11 +47,14 @@ mod liveness;
 mod load_report;
 mod loss;
 mod mermaid;
+mod metrics;
 mod model_file;
 mod op;
+mod optimiser;
 mod params;
 mod plain;
 mod random;
+mod schedule;
 mod shape;
 mod summary;
 mod surgery;
@@ -62,17 +65,25 @@ pub use builder::GraphBuilder;
 pub use conv_core::{
     AvgPool2dOptions, Conv2dOptions, Element, MaxPool2dOptions, Padding, PaddingValue, ndarray,
 };
-pub use error::{Error, Result};
+pub use error::{Cause, Error, Result};
 pub use executor::{Infer, Outputs};
 pub use graph::{Graph, Node, NodeId};
 pub use init::{Fan, Init, initialise};
 pub use load_report::LoadReport;
-pub use loss::{Loss, Terms};
+pub use loss::{
+    BceWithLogits, ClassTargets, Classification, CrossEntropy, Loss, Mse, SoftClassification, Terms,
+};
+pub use metrics::{ConfusionMatrix, RunningMean, top_k_correct};
 pub use model_file::{Metadata, ModelFile};
 pub use op::{BatchNorm2d, Conv2d, Epsilon, Linear, Op};
+pub use optimiser::{
+    Adam, Clip, Method, Optimiser, OptimiserOptions, OptimiserState, ParamGroup, RmsProp, Select,
+    Sgd, UpdateReport, WeightDecay,
+};
 pub use params::{Misfit, Param, ParamSpec, Params, Slot};
 pub use plain::{Pass, Plain, PlainTrainer, StepTrace, Trace, dropout_mask, dropout_scale};
 pub use random::random_params;
+pub use schedule::{Anneal, OneCycle, Policy, Rates, Schedule, WarmUp};
 pub use shape::Shape;
 pub use summary::{Summary, SummaryRow};
 pub use train_spec::{GradientFlow, TrainSpec};

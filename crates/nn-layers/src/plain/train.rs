@@ -415,6 +415,29 @@ impl<T: Element> TrainBackend<T> for PlainTrainer<T> {
         Ok(())
     }
 
+    fn visit_gradients(&self, visit: &mut dyn FnMut(&str, &[T])) -> Result<()> {
+        for (name, sum) in &self.gradients {
+            // In standard layout, by `set_params`.
+            if let Some(gradient) = sum.value.as_slice() {
+                visit(name, gradient);
+            }
+        }
+        Ok(())
+    }
+
+    fn first_non_finite(&mut self, inputs: &[ArrayViewD<'_, T>], key: StepKey) -> Option<String> {
+        let mut first = None;
+        let visit = |_, id, output: &ArrayD<T>| {
+            if first.is_none() && output.iter().any(|x| !x.is_finite()) {
+                first = Some(id);
+            }
+        };
+        // The step ends at the loss, before anything changes.
+        let _ = self.trace(inputs, &Refusal, key, visit);
+        let node = self.plain.graph.node(first?)?;
+        Some(node.name.clone())
+    }
+
     fn gradients(&self) -> Params<T> {
         let mut gradients = Params::new();
         for (name, sum) in &self.gradients {
@@ -457,5 +480,14 @@ impl<T: Element> TrainBackend<T> for PlainTrainer<T> {
                 got: numbers.shape().to_vec(),
             }]))
         }
+    }
+}
+
+/// A loss that ends every step.
+struct Refusal;
+
+impl<T> Loss<T> for Refusal {
+    fn eval(&self, _: &[ArrayViewD<'_, T>], _: &mut [ArrayD<T>]) -> Result<Terms> {
+        Err(Error::NoOutputs)
     }
 }

@@ -1,0 +1,132 @@
+//! The losses of classifiers, auxiliary heads included.
+
+use conv_core::Element;
+use ndarray::{ArrayD, ArrayView1, ArrayView2, ArrayViewD, Ix2};
+
+use super::{ClassTargets, CrossEntropy, Loss, Terms};
+use crate::error::{Error, Result};
+
+/// The loss of a classifier whose first output is the logits, `[N, C]`, and whose further outputs,
+/// if there are any, are the logits of auxiliary heads:
+///
+/// ```text
+/// total = cross-entropy(output 0) + aux_weight · Σ cross-entropy(output i)
+/// ```
+///
+/// GoogLeNet's auxiliary heads weigh 0.3 (Szegedy et al., "Going Deeper with Convolutions", 2014,
+/// section 5), Inception-v3's 0.4 in torchvision's recipe.
+///
+/// Parts: `correct`, the number of pictures whose largest logit of the first output is their
+/// class's (the first of several that are largest); with auxiliary heads also `main`, the first
+/// output's cross-entropy, and `auxiliary`, the sum of the others'.
+///
+/// ```
+/// use ndarray::{ArrayD, arr2};
+/// use nn_layers::{Classification, CrossEntropy, Loss};
+///
+/// let logits = arr2(&[[2.0, 0.0, 1.0], [0.0, 3.0, 0.0]]).into_dyn();
+/// let loss = Classification {
+///     labels: &[0, 2],
+///     options: &CrossEntropy::default(),
+///     aux_weight: 0.0,
+/// };
+/// let terms = loss.eval(&[logits.view()], &mut [ArrayD::zeros(vec![2, 3])])?;
+/// assert_eq!(terms.parts, [("correct".to_owned(), 1.0)]);
+/// # Ok::<(), nn_layers::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// Those of [`CrossEntropy::eval`], and [`Error::LossInput`] for a network without an output.
+#[derive(Clone, Copy, Debug)]
+pub struct Classification<'a> {
+    /// The class of each picture.
+    pub labels: &'a [usize],
+    /// Smoothing and class weights.
+    pub options: &'a CrossEntropy,
+    /// What the auxiliary heads' losses are multiplied by.
+    pub aux_weight: f64,
+}
+
+impl<T: Element> Loss<T> for Classification<'_> {
+    fn eval(&self, outputs: &[ArrayViewD<'_, T>], grads: &mut [ArrayD<T>]) -> Result<Terms> {
+        let targets = ClassTargets::Labels(self.labels);
+        classify(targets, self.options, self.aux_weight, outputs, grads)
+    }
+}
+
+/// [`Classification`] with a probability for each class in the place of a label.
+///
+/// A picture counts as correct where the largest logit is the most probable class's.
+#[derive(Clone, Copy, Debug)]
+pub struct SoftClassification<'a, T> {
+    /// The probability of each class, `[N, C]`.
+    pub targets: ArrayView2<'a, T>,
+    /// Smoothing and class weights.
+    pub options: &'a CrossEntropy,
+    /// What the auxiliary heads' losses are multiplied by.
+    pub aux_weight: f64,
+}
+
+impl<T: Element> Loss<T> for SoftClassification<'_, T> {
+    fn eval(&self, outputs: &[ArrayViewD<'_, T>], grads: &mut [ArrayD<T>]) -> Result<Terms> {
+        let targets = ClassTargets::Soft(self.targets);
+        classify(targets, self.options, self.aux_weight, outputs, grads)
+    }
+}
+
+fn classify<T: Element>(
+    targets: ClassTargets<'_, T>,
+    options: &CrossEntropy,
+    aux_weight: f64,
+    outputs: &[ArrayViewD<'_, T>],
+    grads: &mut [ArrayD<T>],
+) -> Result<Terms> {
+    let mut heads = outputs.iter().zip(grads);
+    let (logits, grad) = heads.next().ok_or_else(|| Error::LossInput {
+        loss: "classification",
+        what: "the number of outputs is",
+        got: "0".to_owned(),
+        expected: "at least 1".to_owned(),
+    })?;
+    let main = options.eval(logits.view(), targets, 1.0, grad)?;
+    let mut auxiliary = 0.0;
+    for (logits, grad) in heads {
+        auxiliary += options.eval(logits.view(), targets, aux_weight, grad)?;
+    }
+    let mut parts = vec![("correct".to_owned(), correct(logits, targets) as f64)];
+    if outputs.len() > 1 {
+        parts.push(("main".to_owned(), main));
+        parts.push(("auxiliary".to_owned(), auxiliary));
+    }
+    Ok(Terms {
+        total: main + aux_weight * auxiliary,
+        parts,
+    })
+}
+
+/// How many rows have their largest logit where their target is.
+fn correct<T: Element>(logits: &ArrayViewD<'_, T>, targets: ClassTargets<'_, T>) -> usize {
+    // Of rank 2, as the cross-entropy has checked.
+    let Ok(logits) = logits.view().into_dimensionality::<Ix2>() else {
+        return 0;
+    };
+    let expected = |row: usize| match targets {
+        ClassTargets::Labels(labels) => labels.get(row).copied(),
+        ClassTargets::Soft(targets) => largest(targets.row(row)),
+    };
+    let rows = logits.outer_iter().enumerate();
+    rows.filter(|&(row, logits)| largest(logits) == expected(row))
+        .count()
+}
+
+/// The place of the largest number, the first of several; a NaN is never the largest.
+pub(crate) fn largest<T: Element>(row: ArrayView1<'_, T>) -> Option<usize> {
+    let mut best: Option<(usize, T)> = None;
+    for (index, &x) in row.iter().enumerate() {
+        if best.map_or(!x.is_nan(), |(_, largest)| x > largest) {
+            best = Some((index, x));
+        }
+    }
+    best.map(|(index, _)| index)
+}
