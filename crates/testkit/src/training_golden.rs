@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use ndarray::{ArrayD, ArrayViewD, Axis};
+use ndarray::ArrayD;
 use nn_layers::{
-    Graph, Loss, Params, PlainTrainer, Result, StepKey, Terms, TrainBackend, TrainSpec,
-    random_params,
+    Adam, Classification, CrossEntropy, Graph, Method, Optimiser, OptimiserOptions, Params,
+    PlainTrainer, Rates, Sgd, StepKey, TrainBackend, TrainSpec, WeightDecay, random_params,
 };
 use serde::Deserialize;
 
@@ -93,10 +93,29 @@ impl TrainingGolden {
             assert_ne!(before, trainer.params().get(name).map(|param| &param.value));
         }
 
-        let [sgd, adamw] = self.rates;
-        let steps = |losses: &[f64]| losses.iter().copied().take(steps).collect::<Vec<_>>();
-        self.check_losses(&params, graph, &steps(&self.sgd), &mut Sgd::new(sgd));
-        self.check_losses(&params, graph, &steps(&self.adamw), &mut AdamW::new(adamw));
+        let sgd = Sgd {
+            momentum: 0.9,
+            ..Sgd::default()
+        };
+        let [sgd_rate, adamw_rate] = self.rates;
+        let decay = WeightDecay::L2(5e-4);
+        self.check_losses(
+            graph,
+            &params,
+            &self.sgd[..steps],
+            sgd.into(),
+            decay,
+            sgd_rate,
+        );
+        let (adam, decay) = (Adam::default().into(), WeightDecay::Decoupled(0.01));
+        self.check_losses(
+            graph,
+            &params,
+            &self.adamw[..steps],
+            adam,
+            decay,
+            adamw_rate,
+        );
     }
 
     /// Parameters by the formula, and running statistics from a batch with momentum 1.
@@ -116,8 +135,9 @@ impl TrainingGolden {
     #[expect(clippy::expect_used, reason = "fails the test that calls it")]
     fn step(&self, trainer: &mut PlainTrainer<f64>, seed: u64) -> f64 {
         let x = pictures(self.labels.len(), self.size, seed);
-        let loss = CrossEntropy {
+        let loss = Classification {
             labels: &self.labels,
+            options: &CrossEntropy::default(),
             aux_weight: self.aux_weight,
         };
         let key = StepKey::default();
@@ -138,23 +158,34 @@ impl TrainingGolden {
         }
     }
 
+    /// Asserts the losses before each step of an optimiser.
     #[track_caller]
     #[expect(clippy::expect_used, reason = "fails the test that calls it")]
     fn check_losses(
         &self,
-        params: &Params<f64>,
         graph: &Graph,
+        params: &Params<f64>,
         expected: &[f64],
-        optimiser: &mut dyn Optimiser,
+        method: Method,
+        weight_decay: WeightDecay,
+        rate: f64,
     ) {
         let mut trainer = PlainTrainer::new(graph, params.clone(), spec()).expect("the parameters");
+        let options = OptimiserOptions {
+            method,
+            weight_decay,
+            ..OptimiserOptions::default()
+        };
+        let mut optimiser = Optimiser::new(options, params).expect("the parameters");
         for (step, expected) in expected.iter().enumerate() {
             let error = (self.step(&mut trainer, SEED) - expected).abs();
-            let model = &self.model;
-            assert!(error <= 1e-6, "{model}: loss {step} is off by {error:e}");
-            optimiser.begin();
-            trainer
-                .update(&mut |name, numbers, gradient| optimiser.change(name, numbers, gradient))
+            let (model, name) = (&self.model, method.name());
+            assert!(
+                error <= 1e-6,
+                "{model}: loss {step} of {name} is off by {error:e}"
+            );
+            optimiser
+                .update(&mut trainer, Rates::new(rate), 1.0)
                 .expect("gradients");
         }
     }
@@ -198,106 +229,5 @@ impl Told {
             }
         }
         Ok(())
-    }
-}
-
-/// The mean over the batch of `log Σ exp(y) - y[label]`, by definition; of outputs behind the first
-/// with their weight.
-struct CrossEntropy<'a> {
-    labels: &'a [usize],
-    aux_weight: f64,
-}
-
-impl Loss<f64> for CrossEntropy<'_> {
-    fn eval(&self, outputs: &[ArrayViewD<'_, f64>], grads: &mut [ArrayD<f64>]) -> Result<Terms> {
-        let mut total = 0.0;
-        for (index, (output, grad)) in outputs.iter().zip(grads).enumerate() {
-            let weight = if index == 0 { 1.0 } else { self.aux_weight };
-            let share = weight / self.labels.len() as f64;
-            for (n, &label) in self.labels.iter().enumerate() {
-                let logits = output.index_axis(Axis(0), n);
-                let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                let sum: f64 = logits.iter().map(|y| (y - largest).exp()).sum();
-                total += share * (largest + sum.ln() - logits[label]);
-                let mut grad = grad.index_axis_mut(Axis(0), n);
-                grad.assign(&logits.mapv(|y| share * (y - largest).exp() / sum));
-                grad[label] -= share;
-            }
-        }
-        Ok(Terms {
-            total,
-            parts: Vec::new(),
-        })
-    }
-}
-
-/// A rule of `torch.optim`, with the options of `gradients.py`.
-trait Optimiser {
-    /// Begins a step.
-    fn begin(&mut self) {}
-
-    fn change(&mut self, name: &str, numbers: &mut [f64], gradient: &[f64]);
-}
-
-/// Stochastic gradient descent with momentum 0.9.
-struct Sgd {
-    rate: f64,
-    momentum: BTreeMap<String, Vec<f64>>,
-}
-
-impl Sgd {
-    fn new(rate: f64) -> Self {
-        let momentum = BTreeMap::new();
-        Self { rate, momentum }
-    }
-}
-
-impl Optimiser for Sgd {
-    fn change(&mut self, name: &str, numbers: &mut [f64], gradient: &[f64]) {
-        let momentum = self.momentum.entry(name.to_owned());
-        let momentum = momentum.or_insert_with(|| vec![0.0; numbers.len()]);
-        for ((number, momentum), gradient) in numbers.iter_mut().zip(momentum).zip(gradient) {
-            *momentum = 0.9 * *momentum + gradient + 5e-4 * *number;
-            *number -= self.rate * *momentum;
-        }
-    }
-}
-
-/// Adam with decoupled weight decay (Loshchilov and Hutter, "Decoupled Weight Decay
-/// Regularization", 2017, algorithm 2).
-struct AdamW {
-    rate: f64,
-    step: i32,
-    moments: BTreeMap<String, Vec<[f64; 2]>>,
-}
-
-impl AdamW {
-    fn new(rate: f64) -> Self {
-        let (step, moments) = (0, BTreeMap::new());
-        Self {
-            rate,
-            step,
-            moments,
-        }
-    }
-}
-
-impl Optimiser for AdamW {
-    fn begin(&mut self) {
-        self.step += 1;
-    }
-
-    fn change(&mut self, name: &str, numbers: &mut [f64], gradient: &[f64]) {
-        let (rate, beta1, beta2) = (self.rate, 0.9_f64, 0.999_f64);
-        let moments = self.moments.entry(name.to_owned());
-        let moments = moments.or_insert_with(|| vec![[0.0; 2]; numbers.len()]);
-        for ((number, [first, second]), gradient) in numbers.iter_mut().zip(moments).zip(gradient) {
-            *number -= rate * 0.01 * *number;
-            *first = beta1 * *first + (1.0 - beta1) * gradient;
-            *second = beta2 * *second + (1.0 - beta2) * gradient * gradient;
-            let first = *first / (1.0 - beta1.powi(self.step));
-            let second = *second / (1.0 - beta2.powi(self.step));
-            *number -= rate * first / (second.sqrt() + 1e-8);
-        }
     }
 }
