@@ -181,12 +181,7 @@ impl TrainingSession {
         let plan = &self.plans[0];
         for (tensor, &index) in self.outputs.iter_mut().zip(&self.lowered.outputs) {
             let unit = &self.lowered.units[index];
-            *tensor = pass::read(
-                &self.memory.arena,
-                &plan.values[index],
-                &plan.shapes[index],
-                unit,
-            )?;
+            pass::read_into(tensor, &self.memory.arena, &plan.values[index], unit)?;
         }
         Ok(())
     }
@@ -203,13 +198,16 @@ impl TrainingSession {
             if outputs[..position].contains(&index) {
                 continue;
             }
-            let mut grad = self.output_grads[position].clone();
-            for (again, &other) in outputs.iter().enumerate().skip(position + 1) {
+            let (first, rest) = self.output_grads.split_at_mut(position + 1);
+            let grad = &mut first[position];
+            for (again, &other) in rest.iter().zip(&outputs[position + 1..]) {
                 if other == index {
-                    grad += &self.output_grads[again];
+                    *grad += again;
                 }
             }
-            let grad = grad.as_standard_layout();
+            if !grad.is_standard_layout() {
+                *grad = grad.as_standard_layout().into_owned();
+            }
             let view = grad.view();
             let pictures = as_pictures(&view, &slot.layout).ok_or_else(|| overlap(unit))?;
             slot.layout
