@@ -3,6 +3,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod augmentation;
 mod bbox;
 mod complete;
 mod dataset;
@@ -17,6 +18,10 @@ mod random;
 mod resize;
 mod text;
 
+pub use augmentation::{
+    Augmentation, ColorJitter, Cutout, HorizontalFlip, Mixup, PadAndCrop, RandomResizedCrop,
+    SampleKey, Step,
+};
 pub use bbox::BBox;
 pub use dataset::{
     Cifar, CifarLabels, ClassFolders, Dataset, DatasetLimits, FASHION_MNIST_CLASSES, Idx,
