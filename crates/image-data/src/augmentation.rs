@@ -32,7 +32,7 @@ use crate::random::{Purpose, keyed};
 /// validation there is the preprocessing alone.
 ///
 /// All steps work on bytes. What they draw depends on the [`SampleKey`] alone: not on the thread, nor
-/// on other samples. [`Mixup`] is about whole batches; a loader applies it.
+/// on other samples. [`Mixup`] is about whole batches; a [`Loader`](crate::Loader) applies it.
 ///
 /// As JSON, with every default left out:
 ///

@@ -12,6 +12,7 @@ mod draw;
 mod error;
 mod letterbox;
 mod limits;
+mod loader;
 mod picture;
 mod preprocessing;
 mod random;
@@ -24,13 +25,14 @@ pub use augmentation::{
 };
 pub use bbox::BBox;
 pub use dataset::{
-    Cifar, CifarLabels, ClassFolders, Dataset, DatasetLimits, FASHION_MNIST_CLASSES, Idx,
+    Cached, Cifar, CifarLabels, ClassFolders, Dataset, DatasetLimits, FASHION_MNIST_CLASSES, Idx,
     ObjectBox, Shapes, ShapesOptions, Skipped, Splits, class_counts,
 };
 pub use draw::{Label, draw_boxes};
 pub use error::{Error, Result};
 pub use letterbox::Letterbox;
 pub use limits::Limits;
+pub use loader::{Batch, Epoch, LastBatch, Loader, LoaderOptions, Order};
 pub use picture::Picture;
 pub use preprocessing::{ChannelOrder, Preprocessing, Resize, ResizeTo};
 pub use resize::Filter;

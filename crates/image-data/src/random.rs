@@ -14,6 +14,8 @@ pub(crate) enum Purpose {
     Augmentation = 2,
     /// How much of the next picture a batch's pictures get: seed, epoch, batch.
     Mixup = 3,
+    /// The order of the samples: seed, epoch.
+    Order = 4,
 }
 
 /// The numbers of one key: `ChaCha8` whose 256-bit key is the purpose and three numbers.
