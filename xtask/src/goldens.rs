@@ -13,14 +13,20 @@ use crate::{Error, Result};
 
 const REQUIREMENTS: &str = "crates/testkit/goldens/requirements.txt";
 const MODELS: &str = "crates/testkit/goldens/models.py";
-const PREPROCESSING: &str = "crates/image-data/tests/goldens/preprocessing";
+/// Scripts that print a whole file, without their ending.
+const PICTURES: [&str; 2] = [
+    "crates/image-data/tests/goldens/augmentation",
+    "crates/image-data/tests/goldens/preprocessing",
+];
 
 /// The task. `models` are those to go through, all of them where it is empty.
 pub(crate) fn run(check: bool, models: &[String]) -> Result<()> {
     let root = workspace_root();
     let python = python(&root)?;
     if models.is_empty() {
-        preprocessing(&root, &python, check)?;
+        for golden in PICTURES {
+            pictures(&root, &python, golden, check)?;
+        }
     }
     let mut script = Command::new(&python);
     script
@@ -35,20 +41,20 @@ pub(crate) fn run(check: bool, models: &[String]) -> Result<()> {
     run_command(&mut script)
 }
 
-/// What Pillow makes of pictures: a script that prints the whole file.
-fn preprocessing(root: &Path, python: &Path, check: bool) -> Result<()> {
+/// What Pillow or torchvision makes of pictures.
+fn pictures(root: &Path, python: &Path, golden: &str, check: bool) -> Result<()> {
     let (script, file) = (
-        root.join(PREPROCESSING).with_extension("py"),
-        root.join(PREPROCESSING).with_extension("json"),
+        root.join(golden).with_extension("py"),
+        root.join(golden).with_extension("json"),
     );
     let made = output(Command::new(python).arg(script))?;
     if !check {
         return Ok(std::fs::write(file, made)?);
     }
     if std::fs::read_to_string(&file)? != made {
-        return Err(format!("{PREPROCESSING}.json is not what Pillow makes today").into());
+        return Err(format!("{golden}.json is not what is made today").into());
     }
-    println!("preprocessing: golden file holds");
+    println!("{golden}: golden file holds");
     Ok(())
 }
 

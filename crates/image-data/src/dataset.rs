@@ -1,6 +1,7 @@
 //! Pictures with one class each, wherever they come from.
 
 mod archive;
+mod cached;
 mod cifar;
 mod class_folders;
 mod idx;
@@ -11,6 +12,7 @@ mod tree;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+pub use cached::Cached;
 pub use cifar::{Cifar, CifarLabels};
 pub use class_folders::ClassFolders;
 pub use idx::{FASHION_MNIST_CLASSES, Idx};

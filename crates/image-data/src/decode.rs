@@ -265,7 +265,8 @@ fn name(format: ImageFormat) -> &'static str {
     }
 }
 
-fn message(payload: &(dyn Any + Send)) -> String {
+/// What a panic said, on one line.
+pub(crate) fn message(payload: &(dyn Any + Send)) -> String {
     let text = payload
         .downcast_ref::<&str>()
         .copied()

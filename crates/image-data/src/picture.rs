@@ -179,6 +179,10 @@ impl Picture {
         &self.rgb
     }
 
+    pub(crate) fn rgb_mut(&mut self) -> &mut [u8] {
+        &mut self.rgb
+    }
+
     /// The pixels, as [`rgb`](Self::rgb), to keep.
     #[must_use]
     pub fn into_rgb(self) -> Vec<u8> {
