@@ -109,6 +109,13 @@ impl Conv2dShape {
         Ok(shape)
     }
 
+    /// The input's shape `[N, C, H, W]`.
+    #[must_use]
+    pub fn input(&self) -> [usize; 4] {
+        let [height, width] = self.placement.input;
+        [self.batch, self.in_channels, height, width]
+    }
+
     /// The output's shape `[N, O, H, W]`.
     #[must_use]
     pub fn output(&self) -> [usize; 4] {

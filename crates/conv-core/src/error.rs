@@ -75,6 +75,22 @@ pub enum Error {
         why: &'static str,
     },
 
+    /// Rows or columns at the end of a transposed convolution's output that no stride needs.
+    #[error(
+        "{op}: output padding {got} along {axis}, \
+         expected at most {most} (less than the stride or the dilation)"
+    )]
+    OutputPaddingTooLarge {
+        /// The operation.
+        op: &'static str,
+        /// `h` or `w`.
+        axis: &'static str,
+        /// The output padding that was asked for.
+        got: usize,
+        /// The largest that would do.
+        most: usize,
+    },
+
     /// A dilation whose taps could step over a pool's whole input, from padding to padding.
     #[error(
         "{op}: dilation {got} along {axis}, \

@@ -7,7 +7,7 @@
 use crate::error::{Error, Result};
 
 /// Axis names in the order in which sizes are given: `[h, w]`.
-const AXES: [&str; 2] = ["h", "w"];
+pub(crate) const AXES: [&str; 2] = ["h", "w"];
 
 /// The sides in the order in which paddings are given.
 const SIDES: [&str; 4] = ["top", "left", "bottom", "right"];

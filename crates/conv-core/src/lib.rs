@@ -44,6 +44,7 @@ mod activation;
 pub mod blocked;
 mod conv2d;
 mod conv2d_shape;
+mod conv_transpose2d_shape;
 mod correlate;
 mod element;
 mod error;
@@ -61,5 +62,7 @@ pub use element::Element;
 pub use error::{Error, Result};
 pub use geometry::{Padding, PaddingValue, Placement, Window, checked_len};
 pub use ndarray;
-pub use options::{AvgPool2dOptions, Conv2dOptions, CorrelateOptions, MaxPool2dOptions};
+pub use options::{
+    AvgPool2dOptions, Conv2dOptions, ConvTranspose2dOptions, CorrelateOptions, MaxPool2dOptions,
+};
 pub use simd::{ISA_VARIABLE, Isa};

@@ -53,6 +53,38 @@ impl Conv2dOptions {
     }
 }
 
+/// How [`conv_transpose2d`](crate::plain::conv_transpose2d) spreads its input over its output.
+///
+/// The words are those of the [`conv2d`](crate::plain::conv2d) that goes the other way, from this
+/// one's output to its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConvTranspose2dOptions {
+    /// Step `[h, w]` between two inputs, in output pixels. Default 1.
+    pub stride: [usize; 2],
+    /// Step `[h, w]` between two taps, in output pixels. Default 1: no holes.
+    pub dilation: [usize; 2],
+    /// Number of groups the channels fall into, as in [`Conv2dOptions::groups`]. Default 1.
+    pub groups: usize,
+    /// What is cut off the output, `[top, left, bottom, right]`. Default nothing.
+    pub padding: [usize; 4],
+    /// What is added to the output's size at the bottom and right, `[h, w]`: less than the stride or
+    /// less than the dilation. A convolution with a stride takes several sizes to one, and this says
+    /// which of them comes back. Default 0.
+    pub output_padding: [usize; 2],
+}
+
+impl Default for ConvTranspose2dOptions {
+    fn default() -> Self {
+        Self {
+            stride: [1, 1],
+            dilation: [1, 1],
+            groups: 1,
+            padding: [0; 4],
+            output_padding: [0; 2],
+        }
+    }
+}
+
 /// How [`cross_correlate2d`](crate::cross_correlate2d) and [`convolve2d`](crate::convolve2d) move
 /// their kernel over the input.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -94,7 +94,7 @@ where
 }
 
 /// The indices of the row-major element `at`.
-fn multi_index(mut at: usize, shape: &[usize]) -> Vec<usize> {
+pub(crate) fn multi_index(mut at: usize, shape: &[usize]) -> Vec<usize> {
     let mut indices: Vec<usize> = shape
         .iter()
         .rev()

@@ -3,11 +3,11 @@
 use std::ops::RangeInclusive;
 
 use conv_core::{Conv2dOptions, Conv2dShape, Padding, PaddingValue, plain};
-use ndarray::{Array1, Array4, ArrayView1, ArrayView4, Ix1, Ix4};
+use ndarray::{Array1, Array4, ArrayView1, ArrayView4, Ix1};
 use proptest::prelude::*;
 
 use crate::close::dot_bound;
-use crate::random::random_array;
+use crate::random::{random_array, random4};
 
 /// A convolution to compute: sizes, options, and a seed from which its numbers follow.
 ///
@@ -169,13 +169,6 @@ impl Conv2dProblem {
         }
         self
     }
-}
-
-#[expect(clippy::expect_used, reason = "an array of four sizes has four axes")]
-pub(crate) fn random4(shape: [usize; 4], seed: u64) -> Array4<f64> {
-    random_array(&shape, seed)
-        .into_dimensionality::<Ix4>()
-        .expect("four axes")
 }
 
 /// A convolution in f64, with what an f32 result may be off by.

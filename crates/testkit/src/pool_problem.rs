@@ -4,7 +4,8 @@ use conv_core::{AvgPool2dOptions, MaxPool2dOptions, Padding};
 use ndarray::Array4;
 use proptest::prelude::*;
 
-use crate::conv2d_problem::{input_lens, kernel_lens, paddings, pair, pair_of, random4};
+use crate::conv2d_problem::{input_lens, kernel_lens, paddings, pair, pair_of};
+use crate::random::{distinct4, random4};
 
 /// A pool to compute: sizes, options, and a seed from which its numbers follow.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +34,21 @@ impl<Options> PoolProblem<Options> {
     pub fn input(&self) -> Array4<f64> {
         let [height, width] = self.input_size;
         random4([self.batch, self.channels, height, width], self.seed)
+    }
+
+    /// An input without ties, in which no maximum changes where each number moves by less than
+    /// [`kink`](Self::kink).
+    #[must_use]
+    pub fn input_without_ties(&self) -> Array4<f64> {
+        let [height, width] = self.input_size;
+        distinct4([self.batch, self.channels, height, width], self.seed)
+    }
+
+    /// How far the numbers of [`input_without_ties`](Self::input_without_ties) can move.
+    #[must_use]
+    pub fn kink(&self) -> f64 {
+        let [height, width] = self.input_size;
+        1.0 / (self.batch * self.channels * height * width) as f64
     }
 
     /// The input in steps of a quarter, so that windows have several equal maxima.

@@ -1,6 +1,6 @@
 //! Numbers that depend on a seed and nothing else.
 
-use ndarray::{Array, ArrayD, ArrayView, Dimension, IxDyn};
+use ndarray::{Array, Array4, ArrayD, ArrayView, Dimension, Ix4, IxDyn};
 
 /// An array of numbers from `[-1, 1)`, the same on every machine for the same shape and seed.
 ///
@@ -22,6 +22,55 @@ pub fn random_array(shape: &[usize], seed: u64) -> ArrayD<f64> {
         let bits = mix(mix(seed).wrapping_add(index)) >> 40;
         bits as f64 / f64::from(1 << 23) - 1.0
     })
+}
+
+/// A batch of three-channel pictures of this size `[h, w]`: noise around a tint of each picture and
+/// channel, in `[-1, 1)`. `pictures` of `goldens/formula.py` makes the same.
+#[must_use]
+pub fn pictures(batch: usize, [h, w]: [usize; 2], seed: u64) -> ArrayD<f64> {
+    let noise = random_array(&[batch, 3, h, w], seed);
+    let tint = random_array(&[batch, 3, 1, 1], seed + 1);
+    (noise + tint) / 2.0
+}
+
+/// Distinct numbers from `(-1, 1)` in an order that depends on the seed: any two are at least `2 / n`
+/// apart, where `n` is how many there are, and each is at least `1 / (2 n)` away from 0.
+///
+/// For functions with kinks where two numbers are equal (a maximum) or one is 0 (ReLU): a step of
+/// less than `1 / (2 n)` reaches none.
+///
+/// ```
+/// use testkit::distinct_array;
+///
+/// let numbers = distinct_array(&[2, 2], 7);
+/// let mut sorted: Vec<f64> = numbers.iter().copied().collect();
+/// sorted.sort_by(f64::total_cmp);
+/// assert_eq!(sorted, [-0.875, -0.375, 0.125, 0.625]);
+/// ```
+#[must_use]
+pub fn distinct_array(shape: &[usize], seed: u64) -> ArrayD<f64> {
+    let mut numbers = random_array(shape, seed);
+    let len = numbers.len() as f64;
+    let mut order: Vec<&mut f64> = numbers.iter_mut().collect();
+    order.sort_by(|a, b| a.total_cmp(b));
+    for (rank, number) in order.into_iter().enumerate() {
+        *number = (rank as f64 + 0.25) * 2.0 / len - 1.0;
+    }
+    numbers
+}
+
+#[expect(clippy::expect_used, reason = "an array of four sizes has four axes")]
+pub(crate) fn random4(shape: [usize; 4], seed: u64) -> Array4<f64> {
+    random_array(&shape, seed)
+        .into_dimensionality::<Ix4>()
+        .expect("four axes")
+}
+
+#[expect(clippy::expect_used, reason = "an array of four sizes has four axes")]
+pub(crate) fn distinct4(shape: [usize; 4], seed: u64) -> Array4<f64> {
+    distinct_array(&shape, seed)
+        .into_dimensionality::<Ix4>()
+        .expect("four axes")
 }
 
 /// The array in f32: exact for what [`random_array`] gives.

@@ -1,6 +1,6 @@
 //! The gradients of `conv2d` by their definition.
 
-use ndarray::{Array1, Array4, ArrayView4};
+use ndarray::{Array1, Array4, ArrayView1, ArrayView4};
 use rayon::prelude::*;
 
 use super::columns::{Columns, rows_of_taps};
@@ -64,7 +64,7 @@ pub fn conv2d_grad_input<T: Element>(
     let input = [batch, channels, height, width];
     let shape = Conv2dShape::new(op, input, weight.dim().into(), None, options)?;
     check_grad_output(op, grad_output.dim().into(), shape.output())?;
-    scatter(op, grad_output, weight, &shape, options.padding_value)
+    scatter(op, grad_output, weight, None, &shape, options.padding_value)
 }
 
 /// The gradient of [`conv2d`](super::conv2d) for its weight: how each tap's pixels go along with
@@ -164,26 +164,27 @@ pub fn conv2d_grad_bias<T: Element>(grad_output: ArrayView4<'_, T>) -> Array1<T>
     Array1::from_vec(sums)
 }
 
-/// Adds each output's gradient, times the weight, into the input plane that it read.
+/// Adds each output's gradient, times the weight, to the input planes that it read, which start
+/// from the bias.
 pub(super) fn scatter<T: Element>(
     op: &'static str,
     grad_output: ArrayView4<'_, T>,
     weight: ArrayView4<'_, T>,
+    bias: Option<ArrayView1<'_, T>>,
     shape: &Conv2dShape,
     padding_value: PaddingValue,
 ) -> Result<Array4<T>> {
     let Conv2dShape {
-        batch,
         in_channels,
         out_channels,
         groups,
         placement,
+        ..
     } = *shape;
+    let mut grad_input = zeros(op, &shape.input())?;
     let [height, width] = placement.input;
     let [kernel_h, kernel_w] = placement.kernel_size;
     let [output_h, output_w] = placement.output;
-    let input = [batch, in_channels, height, width];
-    let mut grad_input = zeros(op, &input)?;
 
     let group_inputs = in_channels / groups;
     let group_outputs = out_channels / groups;
@@ -191,12 +192,16 @@ pub(super) fn scatter<T: Element>(
     let columns = Columns::of_taps(&placement, padding_value);
     let grad_output = contiguous(grad_output);
     let weight = contiguous(weight);
+    let bias = bias.map(contiguous);
 
     grad_input
         .par_chunks_mut(height * width)
         .enumerate()
         .for_each(|(index, plane)| {
             let (picture, c) = (index / in_channels, index % in_channels);
+            if let Some(bias) = &bias {
+                plane.fill(bias[c]);
+            }
             let (group, c) = (c / group_inputs, c % group_inputs);
             for o in group * group_outputs..(group + 1) * group_outputs {
                 let grads = &grad_output[(picture * out_channels + o) * output_h * output_w..];
@@ -215,7 +220,7 @@ pub(super) fn scatter<T: Element>(
                 }
             }
         });
-    into_array(op, input, grad_input)
+    into_array(op, shape.input(), grad_input)
 }
 
 /// For each tap the sum of the pixels it read, each times the gradient of the output it went into.

@@ -13,6 +13,7 @@ mod avg_pool;
 mod columns;
 mod conv2d;
 mod conv2d_grad;
+mod conv_transpose2d;
 mod linear;
 mod max_pool;
 mod pad;
@@ -30,6 +31,10 @@ pub use adaptive_pool::{
 };
 pub(crate) use avg_pool::Extent;
 pub use avg_pool::{avg_pool2d, avg_pool2d_grad};
+pub use conv_transpose2d::{
+    conv_transpose2d, conv_transpose2d_grad_bias, conv_transpose2d_grad_input,
+    conv_transpose2d_grad_weight,
+};
 pub use conv2d::conv2d;
 pub(crate) use conv2d::conv2d_named;
 pub use conv2d_grad::{conv2d_grad_bias, conv2d_grad_input, conv2d_grad_weight};
