@@ -60,6 +60,7 @@ mod shape;
 mod summary;
 mod surgery;
 mod train_spec;
+mod trainer;
 mod whole_file;
 
 pub use backend::{StepKey, TrainBackend};
@@ -74,7 +75,8 @@ pub use graph::{Graph, Node, NodeId};
 pub use init::{Fan, Init, initialise};
 pub use load_report::LoadReport;
 pub use loss::{
-    BceWithLogits, ClassTargets, Classification, CrossEntropy, Loss, Mse, SoftClassification, Terms,
+    BceWithLogits, ClassTargets, Classification, ClassificationObjective, CrossEntropy, Loss, Mse,
+    Objective, SoftClassification, Targets, Terms,
 };
 pub use metrics::{ConfusionMatrix, RunningMean, top_k_correct};
 pub use model_file::{Metadata, ModelFile};
@@ -90,6 +92,10 @@ pub use schedule::{Anneal, OneCycle, Policy, Rates, Schedule, WarmUp};
 pub use shape::Shape;
 pub use summary::{Summary, SummaryRow};
 pub use train_spec::{GradientFlow, TrainSpec};
+pub use trainer::{
+    Batch, BoxedError, EarlyStopping, EpochReport, Evaluation, LastBatch, Observer, Outcome,
+    StepReport, Trainer, TrainerOptions,
+};
 
 /// Compiles the README's example.
 #[cfg(doctest)]
