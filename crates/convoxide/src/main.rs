@@ -28,6 +28,8 @@ mod progress;
 mod report;
 mod run;
 mod summary;
+mod train;
+mod whole_file;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -53,6 +55,7 @@ enum Command {
     Detect(detect::Args),
     Classify(classify::Args),
     Eval(eval::Args),
+    Train(train::Args),
     Summary(summary::Args),
     Bench(bench::Args),
     Run(run::Args),
@@ -86,6 +89,7 @@ fn run(command: Command, context: &Context) -> Result<ExitCode, Error> {
         Command::Detect(args) => detect::run(args, context),
         Command::Classify(args) => classify::run(args, context),
         Command::Eval(args) => eval::run(args, context),
+        Command::Train(args) => train::run(&args, context),
         Command::Summary(args) => summary::run(&args, context),
         Command::Bench(args) => bench::run(&args, context),
         Command::Run(args) => run::run(&args, context),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use image_data::{Preprocessing, ShapesOptions};
+use image_data::{Augmentation, Preprocessing, ShapesOptions};
 use nn_layers::{CrossEntropy, OneCycle, OptimiserOptions, Policy, Schedule, WarmUp};
 use serde::{Deserialize, Serialize};
 
@@ -39,8 +39,8 @@ pub(crate) struct Recipe {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) preprocessing: Option<Preprocessing>,
     /// What is done to pictures at random before that, in training.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) augmentation: Vec<image_data::Augmentation>,
+    #[serde(default)]
+    pub(crate) augmentation: Augmentation,
     #[serde(default)]
     pub(crate) loss: CrossEntropy,
     #[serde(default)]
@@ -138,7 +138,12 @@ impl Recipe {
         Ok(recipe)
     }
 
-    fn check(&self) -> Result<(), Reason> {
+    /// Whether every number is in its range.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, in one line.
+    pub(crate) fn check(&self) -> Result<(), Reason> {
         /// Over it, a number is a slip.
         const MOST: usize = 1_000_000;
         for (what, got) in [("epochs", self.epochs), ("batch", self.batch)] {
@@ -205,7 +210,10 @@ impl Recipe {
         let policy = match &self.schedule.policy {
             PolicyInEpochs::Constant => Policy::Constant,
             PolicyInEpochs::MultiStep { at, factor } => Policy::MultiStep {
-                at: at.iter().map(|&at| in_steps(at)).collect::<Result<_, _>>()?,
+                at: at
+                    .iter()
+                    .map(|&at| in_steps(at))
+                    .collect::<Result<_, _>>()?,
                 factor: *factor,
             },
             PolicyInEpochs::Cosine { last } => Policy::Cosine {
