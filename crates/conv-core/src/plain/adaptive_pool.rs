@@ -26,6 +26,10 @@ use crate::error::{Error, Result};
 /// # Ok::<(), conv_core::Error>(())
 /// ```
 ///
+/// # Gradient
+///
+/// [`global_avg_pool2d_grad`].
+///
 /// # Errors
 ///
 /// [`Error::Zero`] where the input has no pixel.
@@ -49,6 +53,10 @@ pub fn global_avg_pool2d<T: Element>(input: ArrayView4<'_, T>) -> Result<Array4<
 /// # Ok::<(), conv_core::Error>(())
 /// ```
 ///
+/// # Gradient
+///
+/// [`adaptive_avg_pool2d_grad`].
+///
 /// # Errors
 ///
 /// [`Error::Zero`] where input or output has no pixel, [`Error::TooLarge`] for an output that
@@ -71,6 +79,10 @@ pub fn adaptive_avg_pool2d<T: Element>(
 /// assert_eq!(plain::adaptive_max_pool2d(input.view(), [1, 2])?, array![[[[3.0, 5.0]]]]);
 /// # Ok::<(), conv_core::Error>(())
 /// ```
+///
+/// # Gradient
+///
+/// [`adaptive_max_pool2d_grad`].
 ///
 /// # Errors
 ///

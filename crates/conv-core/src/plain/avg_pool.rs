@@ -38,6 +38,10 @@ use crate::options::AvgPool2dOptions;
 /// # Ok::<(), conv_core::Error>(())
 /// ```
 ///
+/// # Gradient
+///
+/// [`avg_pool2d_grad`].
+///
 /// # Errors
 ///
 /// Those of [`AvgPool2dOptions::place`], among them

@@ -53,6 +53,12 @@ use crate::options::Conv2dOptions;
 /// # Ok::<(), conv_core::Error>(())
 /// ```
 ///
+/// # Gradients
+///
+/// [`conv2d_grad_input`](super::conv2d_grad_input),
+/// [`conv2d_grad_weight`](super::conv2d_grad_weight) and
+/// [`conv2d_grad_bias`](super::conv2d_grad_bias).
+///
 /// # Errors
 ///
 /// Those of [`Conv2dShape::new`]: shapes that do not fit together or do not fit the options.

@@ -27,6 +27,10 @@ use crate::geometry::{PaddingValue, unpadded};
 /// # Ok::<(), conv_core::Error>(())
 /// ```
 ///
+/// # Gradient
+///
+/// [`pad2d_grad`].
+///
 /// # Errors
 ///
 /// [`Error::Zero`] where the input has no pixel, those of [`PaddingValue::check`], and
