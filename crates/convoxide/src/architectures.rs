@@ -139,6 +139,30 @@ impl Architecture {
         })
     }
 
+    /// The graph for training at the usual size: with auxiliary heads as further outputs, where it
+    /// has any.
+    ///
+    /// # Errors
+    ///
+    /// As [`graph`](Self::graph).
+    pub(crate) fn training_graph(&self) -> Result<Graph, Reason> {
+        Ok(match self {
+            Self::ResNet(model) => model.graph(model.input_size())?,
+            Self::GoogLeNet(model) => model.training_graph(model.input_size())?,
+            Self::InceptionV3(model) => model.training_graph(model.input_size())?,
+        })
+    }
+
+    /// What the losses of auxiliary heads are multiplied by: as GoogLeNet's paper has it in section
+    /// 5, and torchvision's training of Inception-v3.
+    pub(crate) fn aux_weight(&self) -> f64 {
+        match self {
+            Self::ResNet(_) => 0.0,
+            Self::GoogLeNet(_) => 0.3,
+            Self::InceptionV3(_) => 0.4,
+        }
+    }
+
     /// The parameters that training has besides: those of auxiliary heads.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ mod drawings;
 mod each_picture;
 mod error;
 mod export;
+mod grad;
 mod list;
 mod memory;
 mod model;
@@ -26,6 +27,7 @@ mod progress;
 mod report;
 mod run;
 mod summary;
+mod tensors;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -53,6 +55,7 @@ enum Command {
     Summary(summary::Args),
     Bench(bench::Args),
     Run(run::Args),
+    Grad(grad::Args),
     Export(export::Args),
     List(list::Args),
 }
@@ -85,6 +88,7 @@ fn run(command: Command, context: &Context) -> Result<ExitCode, Error> {
         Command::Summary(args) => summary::run(&args, context),
         Command::Bench(args) => bench::run(&args, context),
         Command::Run(args) => run::run(&args, context),
+        Command::Grad(args) => grad::run(&args, context),
         Command::Export(args) => export::run(&args, context),
         Command::List(args) => list::run(&args, context),
     })
