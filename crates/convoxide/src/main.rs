@@ -18,6 +18,7 @@ mod error;
 mod eval;
 mod evaluation;
 mod export;
+mod grad;
 mod list;
 mod memory;
 mod model;
@@ -28,6 +29,7 @@ mod progress;
 mod report;
 mod run;
 mod summary;
+mod tensors;
 mod train;
 mod whole_file;
 
@@ -59,6 +61,7 @@ enum Command {
     Summary(summary::Args),
     Bench(bench::Args),
     Run(run::Args),
+    Grad(grad::Args),
     Export(export::Args),
     List(list::Args),
 }
@@ -93,6 +96,7 @@ fn run(command: Command, context: &Context) -> Result<ExitCode, Error> {
         Command::Summary(args) => summary::run(&args, context),
         Command::Bench(args) => bench::run(&args, context),
         Command::Run(args) => run::run(&args, context),
+        Command::Grad(args) => grad::run(&args, context),
         Command::Export(args) => export::run(&args, context),
         Command::List(args) => list::run(&args, context),
     })

@@ -225,11 +225,15 @@ impl Source {
 impl Model {
     /// Takes the weights out; where there are none, random numbers, which standard error hears of.
     pub(crate) fn take_params(&mut self, context: &Context) -> Params<f32> {
-        self.params.take().unwrap_or_else(|| {
-            say_random(context);
-            random_params(&self.graph, SEED)
-        })
+        let params = self.params.take();
+        params.unwrap_or_else(|| random(&self.graph, context))
     }
+}
+
+/// Random numbers as a graph's weights, which standard error hears of.
+pub(crate) fn random(graph: &Graph, context: &Context) -> Params<f32> {
+    say_random(context);
+    random_params(graph, SEED)
 }
 
 /// Says that a network has no weights of its own.

@@ -110,31 +110,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     let splits = args.data(&recipe)?;
     let job = Job::new(recipe, splits).map_err(in_recipe)?;
     let folder = RunFolder::open(&args.folder(), args.resume, &job.recipe)?;
-    let summary = job
-        .run(args, &folder, context)
-        .map_err(|error| match error {
-            // The recipe is what most of these are about.
-            Failure::Known(error) => error,
-            Failure::Other(error) => in_recipe(error),
-        })?;
+    let summary = job.run(args, &folder, context).map_err(in_recipe)?;
     if context.json {
         output::json(&summary)?;
     } else {
         output::text(summary.text())?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// What ends a training.
-enum Failure {
-    Known(Error),
-    Other(Reason),
-}
-
-impl<E: Into<Reason>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self::Other(error.into())
-    }
 }
 
 impl Args {
@@ -245,7 +227,7 @@ impl Job {
         })
     }
 
-    fn run(&self, args: &Args, folder: &RunFolder, context: &Context) -> Result<Summary, Failure> {
+    fn run(&self, args: &Args, folder: &RunFolder, context: &Context) -> Result<Summary, Reason> {
         let started = Instant::now();
         let spec = TrainSpec {
             frozen: self.recipe.frozen.clone(),
