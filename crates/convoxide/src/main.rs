@@ -26,6 +26,8 @@ mod progress;
 mod report;
 mod run;
 mod summary;
+mod train;
+mod whole_file;
 
 use std::process::ExitCode;
 use std::time::Instant;

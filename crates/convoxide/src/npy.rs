@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{ArrayD, IxDyn, ShapeBuilder};
 
+use crate::whole_file;
+
 /// Why a file of tensors was refused; each message one line, with the file's name.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {reason}", path.display())]
@@ -285,29 +287,11 @@ pub(crate) fn write_npz(path: &Path, tensors: &[(&str, &ArrayD<f32>)]) -> Result
     })
 }
 
-/// Writes into a new file in the same folder, which then takes the name.
 fn write_file(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<(), Reason>,
 ) -> Result<(), Error> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let run = || {
-        let mut builder = tempfile::Builder::new();
-        // Temporary files are private by default; a tensor is for whom the umask lets in.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.prefix(".").tempfile_in(folder)?;
-        let mut buffered = BufWriter::new(file.as_file_mut());
-        write(&mut buffered)?;
-        buffered.flush()?;
-        drop(buffered);
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    run().map_err(|reason| Error {
+    whole_file::write(path, write).map_err(|reason| Error {
         path: path.to_owned(),
         reason,
     })

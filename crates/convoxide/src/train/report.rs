@@ -1,0 +1,347 @@
+//! `report.html`: what a training run came to, as one page that needs nothing beside it.
+//!
+//! Templates are `maud`'s, which escapes every text it is given; the page's own security policy
+//! forbids scripts and whatever would be fetched.
+
+mod chart;
+mod confusion;
+mod numbers;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::log::Epoch;
+use crate::whole_file;
+use chart::{Chart, Curve, Unit};
+use confusion::{Confusion, class_name};
+use numbers::{count, counted, duration, number, percent, short};
+
+/// All that is told of a run.
+pub(crate) struct Report<'a> {
+    /// The architecture and the data.
+    pub(crate) title: &'a str,
+    /// The recipe as it was run, as TOML.
+    pub(crate) recipe: &'a str,
+    pub(crate) epochs: &'a [Epoch],
+    /// The classes' names in the order of their numbers.
+    pub(crate) classes: &'a [String],
+    /// How many pictures of each true class (row) were taken for each class (column).
+    pub(crate) confusion: Option<&'a [Vec<u64>]>,
+    /// The pictures in which the network was most sure of something wrong.
+    pub(crate) worst: &'a [Mistake],
+    pub(crate) command: &'a str,
+    pub(crate) seed: u64,
+    pub(crate) threads: usize,
+    /// The program's.
+    pub(crate) version: &'a str,
+    pub(crate) duration: Duration,
+}
+
+/// A picture that was taken for something else.
+pub(crate) struct Mistake {
+    /// The bytes of a PNG file.
+    pub(crate) png: Vec<u8>,
+    pub(crate) truth: usize,
+    pub(crate) predicted: usize,
+    /// The probability that the network gave to what it predicted, from 0 to 1.
+    pub(crate) score: f64,
+    pub(crate) file: String,
+}
+
+/// A report that could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {error}", path.display())]
+pub(crate) struct Error {
+    path: PathBuf,
+    error: io::Error,
+}
+
+impl Report<'_> {
+    /// Writes the page, whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; a report that was there is still there then.
+    pub(crate) fn write(&self, path: &Path) -> Result<(), Error> {
+        let html = self.html();
+        whole_file::write(path, |file| file.write_all(html.as_bytes())).map_err(|error| Error {
+            path: path.to_owned(),
+            error,
+        })
+    }
+
+    /// The page. It has one mark of class `point` for each epoch and curve, and one cell of class
+    /// `cell` for each pair of classes.
+    pub(crate) fn html(&self) -> String {
+        let title = clean(self.title);
+        let page = html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta http-equiv="Content-Security-Policy"
+                        content="default-src 'none'; style-src 'unsafe-inline'; img-src data:";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    // Or a browser would ask the server for one.
+                    link rel="icon" href="data:,";
+                    title { (title) }
+                    style { (PreEscaped(include_str!("report/style.css"))) }
+                }
+                body {
+                    header { h1 { (title) } (self.result()) }
+                    main {
+                        section.charts { (self.charts()) (self.facts()) }
+                        @if let Some(rows) = self.confusion {
+                            (Confusion::new(self.classes, rows).html())
+                        }
+                        @if !self.worst.is_empty() { (self.mistakes()) }
+                        section.more { (self.table()) (self.recipe()) }
+                    }
+                }
+            }
+        };
+        page.into_string()
+    }
+
+    /// What is measured: on the validation pictures, where there are any.
+    fn accuracies(&self) -> (&'static str, Vec<Option<f64>>) {
+        let epochs = self.epochs.iter();
+        let valid: Vec<_> = epochs.clone().map(|epoch| epoch.valid_accuracy).collect();
+        match valid.iter().any(Option::is_some) {
+            true => ("validation", valid),
+            false => {
+                let train = epochs.map(|epoch| Some(epoch.train_accuracy));
+                ("training", train.collect())
+            }
+        }
+    }
+
+    /// The result in words.
+    fn result(&self) -> Markup {
+        let took = duration(self.duration);
+        let Some(last) = self.epochs.last() else {
+            return html! { p.result { "No epoch was finished in " (took) "." } };
+        };
+        let (of, accuracies) = self.accuracies();
+        let measured = self.epochs.iter().zip(&accuracies);
+        let measured: Vec<(usize, f64)> = measured
+            .filter_map(|(epoch, accuracy)| Some((epoch.epoch, (*accuracy)?)))
+            .collect();
+        let finite = measured.iter().filter(|(_, accuracy)| accuracy.is_finite());
+        let best = finite
+            .copied()
+            .reduce(|best, other| match other.1 > best.1 {
+                true => other,
+                false => best,
+            });
+        html! {
+            p.result {
+                @if let Some(&(epoch, accuracy)) = measured.last() {
+                    strong { (percent(accuracy)) } " of the " (of) " pictures recognised after epoch "
+                    (epoch)
+                    @match best {
+                        Some((best, _)) if best == epoch => @if measured.len() > 1 { ", the best" },
+                        Some((best, accuracy)) => {
+                            "; at best " strong { (percent(accuracy)) } ", after epoch " (best)
+                        },
+                        None => {},
+                    }
+                    ". "
+                }
+                (counted(self.epochs.len() as u128, "epoch", "epochs")) ", "
+                (counted(last.steps.into(), "step", "steps")) ", " (took) "."
+            }
+            @for sentence in self.warnings() { p.warning { (sentence) } }
+        }
+    }
+
+    /// What the curves do not show.
+    fn warnings(&self) -> Vec<String> {
+        let quantities: [(&str, fn(&Epoch) -> Option<f64>); 6] = [
+            ("training loss", |epoch| Some(epoch.train_loss)),
+            ("validation loss", |epoch| epoch.valid_loss),
+            ("training accuracy", |epoch| Some(epoch.train_accuracy)),
+            ("validation accuracy", |epoch| epoch.valid_accuracy),
+            ("top-5 accuracy", |epoch| epoch.valid_top5),
+            ("learning rate", |epoch| Some(epoch.rate)),
+        ];
+        let mut warnings = Vec::new();
+        for (name, value) in quantities {
+            let mut odd = self.epochs.iter().filter_map(|epoch| {
+                let value = value(epoch)?;
+                (!chart::is_drawable(value)).then_some((epoch.epoch, value))
+            });
+            if let Some((first, value)) = odd.next() {
+                let more = match odd.count() {
+                    0 => String::new(),
+                    more => format!(
+                        " and in {}",
+                        counted(more as u128, "later one", "later ones")
+                    ),
+                };
+                let value = number(value);
+                warnings.push(format!(
+                    "The {name} is {value} in epoch {first}{more}; its curve leaves that out."
+                ));
+            }
+        }
+        warnings
+    }
+
+    fn charts(&self) -> Markup {
+        let epochs: Vec<usize> = self.epochs.iter().map(|epoch| epoch.epoch).collect();
+        let curve = |name, class, value: fn(&Epoch) -> Option<f64>| Curve {
+            name,
+            class,
+            values: self.epochs.iter().map(value).collect(),
+        };
+        let chart = |title, unit, curves| Chart {
+            title,
+            unit,
+            epochs: &epochs,
+            curves,
+        };
+        let loss = vec![
+            curve("training", "train", |epoch| Some(epoch.train_loss)),
+            curve("validation", "valid", |epoch| epoch.valid_loss),
+        ];
+        let accuracy = vec![
+            curve("training", "train", |epoch| Some(epoch.train_accuracy)),
+            curve("validation", "valid", |epoch| epoch.valid_accuracy),
+            curve("validation, top 5", "top5", |epoch| epoch.valid_top5),
+        ];
+        let rate = vec![curve("learning rate", "rate", |epoch| Some(epoch.rate))];
+        html! {
+            @if !self.epochs.is_empty() {
+                (chart("Loss", Unit::Number, loss).html())
+                (chart("Accuracy", Unit::Share, accuracy).html())
+                (chart("Learning rate", Unit::Number, rate).html())
+            }
+        }
+    }
+
+    /// How the run was made.
+    fn facts(&self) -> Markup {
+        let trained: f64 = self.epochs.iter().map(|epoch| epoch.seconds).sum();
+        let speeds = self.epochs.iter().map(|epoch| epoch.pictures_per_second);
+        let mut speeds: Vec<f64> = speeds.filter(|speed| speed.is_finite()).collect();
+        speeds.sort_by(f64::total_cmp);
+        html! {
+            div.facts {
+                h3 { "The run" }
+                pre.command tabindex="0" { code { (clean(self.command)) } }
+                dl {
+                    dt { "Seed" } dd { (self.seed) }
+                    dt { "Threads" } dd { (self.threads) }
+                    @if let Some(&median) = speeds.get(speeds.len() / 2) {
+                        dt { "Speed" } dd { (short(median)) " pictures a second" }
+                    }
+                    @if trained.is_finite() && !self.epochs.is_empty() {
+                        dt { "An epoch" } dd { (short(trained / self.epochs.len() as f64)) " s" }
+                    }
+                    dt { "Convoxide" } dd { (clean(self.version)) }
+                }
+            }
+        }
+    }
+
+    fn mistakes(&self) -> Markup {
+        html! {
+            section {
+                h2 { "Most certain mistakes" }
+                div.mistakes {
+                    @for mistake in self.worst {
+                        @let truth = class_name(self.classes, mistake.truth);
+                        @let predicted = class_name(self.classes, mistake.predicted);
+                        figure {
+                            img alt={ (truth) " taken for " (predicted) }
+                                src={ "data:image/png;base64," (BASE64_STANDARD.encode(&mistake.png)) };
+                            figcaption {
+                                p { strong { bdi { (truth) } } }
+                                p { "taken for " bdi { (predicted) } ", " (percent(mistake.score)) }
+                                p.file { bdi { (clean(&mistake.file)) } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The numbers behind the curves.
+    fn table(&self) -> Markup {
+        let measured = |value: Option<f64>, text: fn(f64) -> String| match value {
+            Some(value) => text(value),
+            None => "–".to_owned(),
+        };
+        let columns = [
+            "epoch",
+            "steps",
+            "rate",
+            "training loss",
+            "training accuracy",
+            "validation loss",
+            "validation accuracy",
+            "top 5",
+            "seconds",
+            "pictures a second",
+        ];
+        html! {
+            details {
+                summary { "Every epoch in numbers" }
+                div.scroll tabindex="0" role="region" aria-label="Epochs" {
+                    table.numbers {
+                        thead { tr { @for column in columns { th scope="col" { (column) } } } }
+                        tbody {
+                            @for epoch in self.epochs {
+                                tr {
+                                    th scope="row" { (epoch.epoch) }
+                                    td { (count(epoch.steps.into())) }
+                                    td { (short(epoch.rate)) }
+                                    td { (number(epoch.train_loss)) }
+                                    td { (percent(epoch.train_accuracy)) }
+                                    td { (measured(epoch.valid_loss, number)) }
+                                    td { (measured(epoch.valid_accuracy, percent)) }
+                                    td { (measured(epoch.valid_top5, percent)) }
+                                    td { (short(epoch.seconds)) }
+                                    td { (short(epoch.pictures_per_second)) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn recipe(&self) -> Markup {
+        html! {
+            details {
+                summary { "The recipe as it was run" }
+                pre tabindex="0" { code { (clean(self.recipe)) } }
+            }
+        }
+    }
+}
+
+/// A text without what HTML may not hold and nobody sees; lines stay.
+fn clean(text: &str) -> String {
+    let mut cleaned = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => cleaned.push(c),
+            '\r' => {}
+            _ if c.is_control() => cleaned.extend(c.escape_default()),
+            _ => cleaned.push(c),
+        }
+    }
+    cleaned
+}
+
+#[cfg(test)]
+mod tests;
