@@ -344,6 +344,4 @@ fn clean(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod scratch;
-#[cfg(test)]
 mod tests;
