@@ -34,3 +34,5 @@ mod model_files;
 mod pipes;
 #[path = "cli/summary.rs"]
 mod summary;
+#[path = "cli/train.rs"]
+mod train;
