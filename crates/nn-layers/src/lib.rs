@@ -11,6 +11,9 @@
 //! Parameters come from [`initialise`], which starts a training, or from a [`ModelFile`], the
 //! `.safetensors` that PyTorch reads and writes too; [`LoadReport`] says how they fit the graph.
 //!
+//! A [`Trainer`] trains: it drives a [`TrainBackend`], of which [`PlainTrainer`] is the definition,
+//! with a [`Loss`], an [`Optimiser`] and a [`Schedule`], and saves a [`Checkpoint`].
+//!
 //! ```
 //! use ndarray::ArrayD;
 //! use nn_layers::{Conv2d, GraphBuilder, Linear, Plain, random_params};
@@ -32,7 +35,7 @@
 //!
 //! Axes are `[n, c, h, w]` for feature maps and `[n, f]` for vectors, weights are OIHW, paddings
 //! `[top, left, bottom, right]`. A convolution is a cross-correlation here: the kernel is not
-//! flipped. This crate knows no pictures, and no file but its own model file.
+//! flipped. This crate knows no pictures, and no files but its own model file and checkpoints.
 
 #![forbid(unsafe_code)]
 

@@ -174,8 +174,8 @@ impl<T: Element> Trainer<T> {
     /// Trains until all epochs are done, the score stalls, or `stop` becomes true.
     ///
     /// `batches(epoch, first)` gives an epoch's batches from number `first` on, which is not 0
-    /// where a training goes on in the middle of an epoch; what it gives may depend on nothing
-    /// else. `evaluate(backend, epoch)` says how good the network is after an epoch. `stop` is
+    /// where a training goes on in the middle of an epoch, and may be their number; what it gives
+    /// may depend on nothing else. `evaluate(backend, epoch)` says how good the network is after an epoch. `stop` is
     /// looked at before each update's batches, and the training is saved then.
     ///
     /// With [`EarlyStopping`], the backend has the best parameters at the end; a checkpoint has the

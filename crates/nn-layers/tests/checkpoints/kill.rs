@@ -1,8 +1,5 @@
 //! A process that is killed while it saves leaves a good checkpoint, whenever that happens.
 
-#![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     env,
     io::{BufRead, BufReader},
@@ -47,7 +44,7 @@ fn killed_two_hundred_times() {
     let mut step = 0;
     for kill in 0..KILLS {
         let mut saver = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "--nocapture", "killed_two_hundred_times"])
+            .args(["--exact", "--nocapture", "kill::killed_two_hundred_times"])
             .env(FOLDER, folder.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
