@@ -9,12 +9,13 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use image_data::{
     Cifar, CifarLabels, ClassFolders, Dataset, DatasetLimits, Error, FASHION_MNIST_CLASSES, Idx,
-    Picture, Shapes, ShapesOptions, Splits, class_counts,
+    Picture, Shapes, ShapesOptions, Splits, Subset, class_counts,
 };
 
 fn limits() -> DatasetLimits {
@@ -525,5 +526,50 @@ fn idx_files_are_opened_by_path_too() {
         open(Some(&["off"])),
         Err(Error::File { reason, .. })
             if matches!(*reason, Error::Label { index: 0, label: 1, classes: 1 })
+    ));
+}
+
+#[test]
+fn held_out_samples_are_of_every_class_and_of_no_other_part() {
+    let shapes: Arc<dyn Dataset> = Arc::new(
+        Shapes::new(ShapesOptions {
+            len: 84,
+            ..ShapesOptions::default()
+        })
+        .unwrap(),
+    );
+    let split = |seed| {
+        let Splits { train, valid } = Splits::hold_out(Arc::clone(&shapes), 0.3, seed).unwrap();
+        let names = |dataset: &dyn Dataset| -> Vec<String> {
+            (0..dataset.len())
+                .map(|index| dataset.name(index))
+                .collect()
+        };
+        let valid = valid.unwrap();
+        // 84 are eleven of the first four classes and ten of the others; three of each are held out.
+        assert_eq!(class_counts(&*valid).unwrap(), [3; 8]);
+        assert_eq!(class_counts(&*train).unwrap(), [8, 8, 8, 8, 7, 7, 7, 7]);
+        let (train, valid) = (names(&*train), names(&*valid));
+        assert!(train.iter().all(|name| !valid.contains(name)));
+        valid
+    };
+    assert_eq!(split(0), split(0));
+    assert_ne!(split(0), split(1));
+    for share in [0.0, 1.0, f64::NAN, 0.001, 0.999] {
+        assert!(matches!(
+            Splits::hold_out(Arc::clone(&shapes), share, 0),
+            Err(Error::Option { field: "share", .. })
+        ));
+    }
+    let subset = Subset::new(Arc::clone(&shapes), vec![5, 3]).unwrap();
+    assert_eq!(subset.picture(1).unwrap(), shapes.picture(3).unwrap());
+    assert!(matches!(
+        subset.picture(2),
+        Err(Error::Index { index: 2, len: 2 })
+    ));
+    assert_eq!((subset.label(2), subset.name(2)), (8, "#2".to_owned()));
+    assert!(matches!(
+        Subset::new(shapes, vec![84]),
+        Err(Error::Index { index: 84, len: 84 })
     ));
 }
