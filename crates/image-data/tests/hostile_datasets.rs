@@ -105,7 +105,7 @@ fn what_a_tar_may_not_hold_is_skipped_and_named() {
     for (path, kind) in [
         ("../out.pgm", EntryType::Regular),
         ("cat/../../out.pgm", EntryType::Regular),
-        ("/tmp/out.pgm", EntryType::Regular),
+        ("/out.pgm", EntryType::Regular),
         ("cat/\u{1b}[2J.pgm", EntryType::Regular),
         ("cat/link.pgm", EntryType::Symlink),
         ("cat/hard.pgm", EntryType::Link),
@@ -150,7 +150,7 @@ fn what_a_tar_may_not_hold_is_skipped_and_named() {
     for expected in [
         ("../out.pgm", outside),
         ("cat/../../out.pgm", outside),
-        ("tmp/out.pgm", outside),
+        ("out.pgm", outside),
         ("cat/\\u{1b}[2J.pgm", "a name with control characters"),
         ("cat/link.pgm", "a link"),
         ("cat/hard.pgm", "a link"),
