@@ -7,6 +7,7 @@ mod class_folders;
 mod idx;
 mod shapes;
 mod splits;
+mod subset;
 mod tree;
 
 use std::borrow::Cow;
@@ -19,6 +20,7 @@ pub use idx::{FASHION_MNIST_CLASSES, Idx};
 use serde::{Deserialize, Serialize};
 pub use shapes::{ObjectBox, Shapes, ShapesOptions};
 pub use splits::Splits;
+pub use subset::Subset;
 
 use crate::error::{Error, Result};
 use crate::limits::Limits;

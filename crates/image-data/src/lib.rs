@@ -12,6 +12,7 @@ mod draw;
 mod error;
 mod letterbox;
 mod limits;
+mod lint;
 mod loader;
 mod picture;
 mod preprocessing;
@@ -26,12 +27,13 @@ pub use augmentation::{
 pub use bbox::BBox;
 pub use dataset::{
     Cached, Cifar, CifarLabels, ClassFolders, Dataset, DatasetLimits, FASHION_MNIST_CLASSES, Idx,
-    ObjectBox, Shapes, ShapesOptions, Skipped, Splits, class_counts,
+    ObjectBox, Shapes, ShapesOptions, Skipped, Splits, Subset, class_counts,
 };
 pub use draw::{Label, draw_boxes};
 pub use error::{Error, Result};
 pub use letterbox::Letterbox;
 pub use limits::Limits;
+pub use lint::{Finding, LintOptions, LintReport, PartSummary, Place, Same, Severity, lint};
 pub use loader::{Batch, Epoch, LastBatch, Loader, LoaderOptions, Order};
 pub use picture::Picture;
 pub use preprocessing::{ChannelOrder, Preprocessing, Resize, ResizeTo};

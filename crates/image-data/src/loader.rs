@@ -476,7 +476,7 @@ fn resize(memory: &mut Vec<f32>, len: usize) -> Result<()> {
 }
 
 /// A panic as an error.
-fn caught<T>(load: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(crate) fn caught<T>(load: impl FnOnce() -> Result<T>) -> Result<T> {
     // After an error the batch is thrown away, so no broken state can be seen.
     catch_unwind(AssertUnwindSafe(load)).unwrap_or_else(|payload| {
         Err(Error::LoaderPanicked {

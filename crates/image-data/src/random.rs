@@ -16,6 +16,8 @@ pub(crate) enum Purpose {
     Mixup = 3,
     /// The order of the samples: seed, epoch.
     Order = 4,
+    /// Which samples are held out: seed, class.
+    HoldOut = 5,
 }
 
 /// The numbers of one key: `ChaCha8` whose 256-bit key is the purpose and three numbers.
