@@ -1,5 +1,5 @@
-//! `cargo xtask goldens`: makes the golden files again that come from torchvision and Pillow, or
-//! checks that they and the program still say the same.
+//! `cargo xtask goldens`: makes the golden files again that come from PyTorch, torchvision and
+//! Pillow, or checks that they and the program still say the same.
 //!
 //! The scripts run in a virtual environment in the cache, with the packages that
 //! `crates/testkit/goldens/requirements.txt` pins; making it takes the network once.
@@ -13,6 +13,7 @@ use crate::{Error, Result};
 
 const REQUIREMENTS: &str = "crates/testkit/goldens/requirements.txt";
 const MODELS: &str = "crates/testkit/goldens/models.py";
+const GRADIENTS: &str = "crates/testkit/goldens/gradients.py";
 /// Scripts that print a whole file, without their ending.
 const PICTURES: [&str; 2] = [
     "crates/image-data/tests/goldens/augmentation",
@@ -28,17 +29,24 @@ pub(crate) fn run(check: bool, models: &[String]) -> Result<()> {
             pictures(&root, &python, golden, check)?;
         }
     }
-    let mut script = Command::new(&python);
-    script
-        .arg(root.join(MODELS))
-        .arg(if check { "check" } else { "write" });
-    if check {
-        script.arg(program()?);
-    }
+    let program = if check { Some(program()?) } else { None };
+    let script = |script: &str| {
+        let mut command = Command::new(&python);
+        command
+            .arg(root.join(script))
+            .arg(if check { "check" } else { "write" })
+            .args(&program);
+        command
+    };
+    let mut by_model = script(MODELS);
     for model in models {
-        script.args(["--model", model]);
+        by_model.args(["--model", model]);
     }
-    run_command(&mut script)
+    run_command(&mut by_model)?;
+    if models.is_empty() {
+        run_command(&mut script(GRADIENTS))?;
+    }
+    Ok(())
 }
 
 /// What Pillow or torchvision makes of pictures.

@@ -30,10 +30,10 @@ use crate::{npy, output};
 pub(crate) struct Args {
     #[command(flatten)]
     source: Source,
-    /// Pictures: a .npy of floats, [n, c, h, w]
+    /// Pictures: a .npy of floats in the order n, c, h, w
     #[arg(long, value_name = "X.npy")]
     input: PathBuf,
-    /// Their classes: a .npy of integers, [n]
+    /// Their classes: a .npy of integers, one a picture
     #[arg(long, value_name = "Y.npy")]
     labels: PathBuf,
     /// File to write
