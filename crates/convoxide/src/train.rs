@@ -20,7 +20,7 @@ use image_data::{
 };
 use nn_layers::{
     Batch, CheckpointFolder, ClassificationObjective, EarlyStopping, Graph, Metadata, ModelFile,
-    Outcome, Params, Shape, Targets, TrainBackend, TrainSpec, Trainer, TrainerOptions,
+    Optimiser, Outcome, Params, Shape, Targets, TrainBackend, TrainSpec, Trainer, TrainerOptions,
 };
 use serde::Serialize;
 
@@ -169,6 +169,8 @@ struct Job {
     inference: Graph,
     /// The shape of a full batch.
     input: Shape,
+    /// What the training starts from.
+    params: Params<f32>,
 }
 
 impl Job {
@@ -191,7 +193,11 @@ impl Job {
         let batch = recipe.batch.min(splits.train.len());
         let input = Shape::from([batch, channels, h, w]);
         graph.infer(std::slice::from_ref(&input))?;
+        let params = architecture.init(recipe.seed)?;
+        // What is wrong with the options is said before a folder is made.
+        Optimiser::new(recipe.optimiser.clone(), &params)?;
         Ok(Self {
+            params,
             recipe,
             splits,
             architecture,
@@ -233,7 +239,7 @@ impl Job {
             frozen: self.recipe.frozen.clone(),
             ..TrainSpec::default()
         };
-        let params = self.architecture.init(self.recipe.seed)?;
+        let params = self.params.clone();
         let numbers: usize = params.iter().map(|(_, param)| param.value.len()).sum();
         let mut session = TrainingSession::new(&self.graph, params, spec, &Options::default())?;
         let arena = session.arena_bytes(std::slice::from_ref(&self.input))?;
