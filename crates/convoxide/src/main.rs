@@ -19,6 +19,7 @@ mod eval;
 mod evaluation;
 mod export;
 mod grad;
+mod lint;
 mod list;
 mod memory;
 mod model;
@@ -58,6 +59,7 @@ enum Command {
     Classify(classify::Args),
     Eval(eval::Args),
     Train(train::Args),
+    Lint(lint::Args),
     Summary(summary::Args),
     Bench(bench::Args),
     Run(run::Args),
@@ -93,6 +95,7 @@ fn run(command: Command, context: &Context) -> Result<ExitCode, Error> {
         Command::Classify(args) => classify::run(args, context),
         Command::Eval(args) => eval::run(args, context),
         Command::Train(args) => train::run(&args, context),
+        Command::Lint(args) => lint::run(&args, context),
         Command::Summary(args) => summary::run(&args, context),
         Command::Bench(args) => bench::run(&args, context),
         Command::Run(args) => run::run(&args, context),

@@ -28,6 +28,8 @@ mod drawings;
 mod grad;
 #[path = "cli/hostile.rs"]
 mod hostile;
+#[path = "cli/lint.rs"]
+mod lint;
 #[path = "cli/model_files.rs"]
 mod model_files;
 #[path = "cli/pipes.rs"]
