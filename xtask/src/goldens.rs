@@ -1,5 +1,5 @@
-//! `cargo xtask goldens`: makes the golden files again that come from torchvision and Pillow, or
-//! checks that they and the program still say the same.
+//! `cargo xtask goldens`: makes the golden files again that come from PyTorch, torchvision and
+//! Pillow, or checks that they and the program still say the same.
 //!
 //! The scripts run in a virtual environment in the cache, with the packages that
 //! `crates/testkit/goldens/requirements.txt` pins; making it takes the network once.
@@ -13,42 +13,56 @@ use crate::{Error, Result};
 
 const REQUIREMENTS: &str = "crates/testkit/goldens/requirements.txt";
 const MODELS: &str = "crates/testkit/goldens/models.py";
-const PREPROCESSING: &str = "crates/image-data/tests/goldens/preprocessing";
+const GRADIENTS: &str = "crates/testkit/goldens/gradients.py";
+/// Scripts that print a whole file, without their ending.
+const PICTURES: [&str; 2] = [
+    "crates/image-data/tests/goldens/augmentation",
+    "crates/image-data/tests/goldens/preprocessing",
+];
 
 /// The task. `models` are those to go through, all of them where it is empty.
 pub(crate) fn run(check: bool, models: &[String]) -> Result<()> {
     let root = workspace_root();
     let python = python(&root)?;
     if models.is_empty() {
-        preprocessing(&root, &python, check)?;
+        for golden in PICTURES {
+            pictures(&root, &python, golden, check)?;
+        }
     }
-    let mut script = Command::new(&python);
-    script
-        .arg(root.join(MODELS))
-        .arg(if check { "check" } else { "write" });
-    if check {
-        script.arg(program()?);
-    }
+    let program = if check { Some(program()?) } else { None };
+    let script = |script: &str| {
+        let mut command = Command::new(&python);
+        command
+            .arg(root.join(script))
+            .arg(if check { "check" } else { "write" })
+            .args(&program);
+        command
+    };
+    let mut by_model = script(MODELS);
     for model in models {
-        script.args(["--model", model]);
+        by_model.args(["--model", model]);
     }
-    run_command(&mut script)
+    run_command(&mut by_model)?;
+    if models.is_empty() {
+        run_command(&mut script(GRADIENTS))?;
+    }
+    Ok(())
 }
 
-/// What Pillow makes of pictures: a script that prints the whole file.
-fn preprocessing(root: &Path, python: &Path, check: bool) -> Result<()> {
+/// What Pillow or torchvision makes of pictures.
+fn pictures(root: &Path, python: &Path, golden: &str, check: bool) -> Result<()> {
     let (script, file) = (
-        root.join(PREPROCESSING).with_extension("py"),
-        root.join(PREPROCESSING).with_extension("json"),
+        root.join(golden).with_extension("py"),
+        root.join(golden).with_extension("json"),
     );
     let made = output(Command::new(python).arg(script))?;
     if !check {
         return Ok(std::fs::write(file, made)?);
     }
     if std::fs::read_to_string(&file)? != made {
-        return Err(format!("{PREPROCESSING}.json is not what Pillow makes today").into());
+        return Err(format!("{golden}.json is not what is made today").into());
     }
-    println!("preprocessing: golden file holds");
+    println!("{golden}: golden file holds");
     Ok(())
 }
 

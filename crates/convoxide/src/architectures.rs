@@ -2,7 +2,7 @@
 
 use image_data::Preprocessing;
 use inception::{GoogLeNet, InceptionV3};
-use nn_layers::{Graph, ParamSpec};
+use nn_layers::{Graph, ParamSpec, Params};
 use resnet::{ResNet, Stem};
 use serde_json::Value;
 
@@ -136,6 +136,43 @@ impl Architecture {
             Self::ResNet(model) => model.graph(model.input_size())?,
             Self::GoogLeNet(model) => model.graph(model.input_size())?,
             Self::InceptionV3(model) => model.graph(model.input_size())?,
+        })
+    }
+
+    /// The graph for training on pictures of this size `[h, w]`: auxiliary heads, where there are
+    /// any, are further outputs behind the logits.
+    ///
+    /// # Errors
+    ///
+    /// As [`graph`](Self::graph).
+    pub(crate) fn training_graph(&self, size: [usize; 2]) -> Result<Graph, Reason> {
+        Ok(match self {
+            Self::ResNet(model) => model.graph(size)?,
+            Self::GoogLeNet(model) => model.training_graph(size)?,
+            Self::InceptionV3(model) => model.training_graph(size)?,
+        })
+    }
+
+    /// What the auxiliary heads' losses are multiplied by: GoogLeNet's paper has 0.3, torchvision's
+    /// recipe for Inception-v3 0.4.
+    pub(crate) fn aux_weight(&self) -> f64 {
+        match self {
+            Self::ResNet(_) => 0.0,
+            Self::GoogLeNet(_) => 0.3,
+            Self::InceptionV3(_) => 0.4,
+        }
+    }
+
+    /// The parameters that training starts from, those of auxiliary heads too.
+    ///
+    /// # Errors
+    ///
+    /// As [`graph`](Self::graph).
+    pub(crate) fn init(&self, seed: u64) -> Result<Params<f32>, Reason> {
+        Ok(match self {
+            Self::ResNet(model) => model.init(seed)?,
+            Self::GoogLeNet(model) => model.init(seed)?,
+            Self::InceptionV3(model) => model.init(seed)?,
         })
     }
 

@@ -5,11 +5,15 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::builder::RangedU64ValueParser;
-use engine::{Options, Plan, Profile, Session};
-use ndarray::{ArrayD, ArrayViewD, IxDyn};
-use nn_layers::{Infer, Outputs, Shape, Summary};
+use engine::{Options, Plan, Profile, TrainingSession};
+use ndarray::{ArrayD, IxDyn};
+use nn_layers::{
+    Classification, CrossEntropy, Infer, Optimiser, OptimiserOptions, Outputs, Rates, Sgd, Shape,
+    StepKey, Summary, TrainBackend, TrainSpec, WeightDecay,
+};
 use serde::Serialize;
 
+use crate::architectures::Reason;
 use crate::context::Context;
 use crate::error::Error;
 use crate::memory::peak_rss_mib;
@@ -24,6 +28,10 @@ use crate::summary::MAX_BATCH;
 /// its output tensors. The time to the first output counts from the beginning of
 /// the program's main function: everything is in it but the loading of the
 /// program itself, about a millisecond.
+///
+/// With --train a run is a step of training on random pictures and classes:
+/// forward, backward, and an update by gradient descent with momentum. It counts
+/// as three times the operations of the network.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -42,8 +50,11 @@ pub(crate) struct Args {
     )]
     runs: Option<usize>,
     /// Tell how long each step of the network takes
-    #[arg(long)]
+    #[arg(long, conflicts_with = "train")]
     profile: bool,
+    /// Measure training
+    #[arg(long)]
+    train: bool,
 }
 
 /// The most runs.
@@ -80,6 +91,9 @@ struct Report {
 ///
 /// Those of the model's files, and a batch for which there is no memory.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
+    if args.train {
+        return train(args, context);
+    }
     let mut model = args.source.load()?;
     let in_file = |error: engine::Error| args.source.fault(error);
     let params = model.take_params(context);
@@ -98,10 +112,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
         .run(&[input.view()], &mut outputs)
         .map_err(in_file)?;
     let first = context.started.elapsed();
-    let mut times =
-        measure(&mut session, &input.view(), &mut outputs, args.runs).map_err(in_file)?;
-    times.sort_unstable();
-    let median = median(&times);
+    let times = measure(args.runs, || session.run(&[input.view()], &mut outputs));
+    let times = times.map_err(in_file)?;
     let profile = if args.profile {
         let profile = session.profile(&[input.view()], times.len().min(100));
         Some(profile.map_err(in_file)?)
@@ -110,38 +122,74 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     };
 
     let report = Report {
-        model: args.source.model.to_string_lossy().into_owned(),
-        batch: args.batch,
-        threads: context.threads,
-        runs: times.len(),
-        median_ms: in_ms(median),
-        min_ms: in_ms(times.first().copied().unwrap_or_default()),
-        first_ms: in_ms(first),
-        peak_rss_mib: peak_rss_mib(),
-        gflops: summary.flops as f64 / median.as_secs_f64().max(1e-9) / 1e9,
         profile,
+        ..Report::new(args, context, &times, first, summary.flops)
     };
-    if context.json {
-        output::json(&report)?;
-    } else {
-        let model = one_line(&report.model);
-        let isa = plan.isa().name();
-        output::text(format!(
-            "{model}: input {shape}, {} threads, {isa}",
-            report.threads
-        ))?;
-        output::text(&report)?;
-    }
-    Ok(ExitCode::SUCCESS)
+    report.print(&shape, plan.isa().name(), context)
 }
 
-/// How long each run takes.
-fn measure(
-    session: &mut Session,
-    input: &ArrayViewD<'_, f32>,
-    outputs: &mut Outputs,
+/// Measures steps of training.
+fn train(args: &Args, context: &Context) -> Result<ExitCode, Error> {
+    let fault = |error: Reason| args.source.fault(error);
+    let mut model = args.source.load()?;
+    let Some(architecture) = model.architecture.take() else {
+        return Err(fault(
+            "--train takes an architecture or a model file".into(),
+        ));
+    };
+    let [channels, height, width] = model.input;
+    let shape = Shape::from([args.batch, channels, height, width]);
+    let graph = architecture
+        .training_graph([height, width])
+        .map_err(fault)?;
+    let params = architecture.init(SEED).map_err(fault)?;
+    let in_file = |error: engine::Error| args.source.fault(error);
+    let in_graph = |error: nn_layers::Error| args.source.fault(error);
+    let summary = Summary::new(&graph, std::slice::from_ref(&shape)).map_err(in_graph)?;
+    let sgd = Sgd {
+        momentum: 0.9,
+        ..Sgd::default()
+    };
+    let options = OptimiserOptions {
+        method: sgd.into(),
+        weight_decay: WeightDecay::L2(1e-4),
+        ..OptimiserOptions::default()
+    };
+    let mut optimiser = Optimiser::new(options, &params).map_err(in_graph)?;
+    let mut session =
+        TrainingSession::new(&graph, params, TrainSpec::default(), &Options::default())
+            .map_err(in_file)?;
+    let input = random_input(&shape)?;
+    let labels: Vec<usize> = (0..args.batch)
+        .map(|picture| picture % architecture.classes())
+        .collect();
+    let loss = Classification {
+        labels: &labels,
+        options: &CrossEntropy::default(),
+        aux_weight: architecture.aux_weight(),
+    };
+    let mut key = StepKey {
+        seed: SEED,
+        step: 0,
+    };
+    let mut step = || {
+        session.step(&[input.view()], &loss, key)?;
+        optimiser.update(&mut session, Rates::new(1e-3), 1.0)?;
+        key.step += 1;
+        Ok::<(), engine::Error>(())
+    };
+    step().map_err(in_file)?;
+    let first = context.started.elapsed();
+    let times = measure(args.runs, step).map_err(in_file)?;
+    let report = Report::new(args, context, &times, first, 3 * summary.flops);
+    report.print(&shape, session.isa().name(), context)
+}
+
+/// How long each run takes, the shortest first.
+fn measure<E>(
     runs: Option<usize>,
-) -> Result<Vec<Duration>, engine::Error> {
+    mut run: impl FnMut() -> Result<(), E>,
+) -> Result<Vec<Duration>, E> {
     let begin = Instant::now();
     let is_enough = |done: usize| match (runs, LONG_ENOUGH) {
         (Some(runs), _) => done >= runs,
@@ -150,10 +198,47 @@ fn measure(
     let mut times = Vec::new();
     while !is_enough(times.len()) {
         let start = Instant::now();
-        session.run(&[input.view()], outputs)?;
+        run()?;
         times.push(start.elapsed());
     }
+    times.sort_unstable();
     Ok(times)
+}
+
+impl Report {
+    /// `times` are sorted; `flops` are those of one run.
+    fn new(
+        args: &Args,
+        context: &Context,
+        times: &[Duration],
+        first: Duration,
+        flops: u64,
+    ) -> Self {
+        let median = median(times);
+        Self {
+            model: args.source.model.to_string_lossy().into_owned(),
+            batch: args.batch,
+            threads: context.threads,
+            runs: times.len(),
+            median_ms: in_ms(median),
+            min_ms: in_ms(times.first().copied().unwrap_or_default()),
+            first_ms: in_ms(first),
+            peak_rss_mib: peak_rss_mib(),
+            gflops: flops as f64 / median.as_secs_f64().max(1e-9) / 1e9,
+            profile: None,
+        }
+    }
+
+    fn print(&self, shape: &Shape, isa: &str, context: &Context) -> Result<ExitCode, Error> {
+        if context.json {
+            output::json(self)?;
+        } else {
+            let (model, threads) = (one_line(&self.model), self.threads);
+            output::text(format!("{model}: input {shape}, {threads} threads, {isa}"))?;
+            output::text(self)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
 }
 
 fn in_ms(time: Duration) -> f64 {

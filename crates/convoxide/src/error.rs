@@ -44,6 +44,15 @@ pub(crate) enum Error {
         error: crate::architectures::Reason,
     },
 
+    /// A recipe, or a run by it.
+    #[error("{}: {error}", path.display())]
+    Training {
+        /// The recipe or the run's folder.
+        path: PathBuf,
+        /// What is wrong.
+        error: crate::architectures::Reason,
+    },
+
     /// A model file, or weights that do not fit.
     #[error(transparent)]
     ModelFile(#[from] nn_layers::Error),

@@ -15,7 +15,10 @@ mod detect;
 mod drawings;
 mod each_picture;
 mod error;
+mod eval;
+mod evaluation;
 mod export;
+mod grad;
 mod list;
 mod memory;
 mod model;
@@ -26,6 +29,7 @@ mod progress;
 mod report;
 mod run;
 mod summary;
+mod tensors;
 mod train;
 mod whole_file;
 
@@ -52,9 +56,12 @@ enum Command {
     Demo(demo::Args),
     Detect(detect::Args),
     Classify(classify::Args),
+    Eval(eval::Args),
+    Train(train::Args),
     Summary(summary::Args),
     Bench(bench::Args),
     Run(run::Args),
+    Grad(grad::Args),
     Export(export::Args),
     List(list::Args),
 }
@@ -84,9 +91,12 @@ fn run(command: Command, context: &Context) -> Result<ExitCode, Error> {
         Command::Demo(args) => demo::run(args, context),
         Command::Detect(args) => detect::run(args, context),
         Command::Classify(args) => classify::run(args, context),
+        Command::Eval(args) => eval::run(args, context),
+        Command::Train(args) => train::run(&args, context),
         Command::Summary(args) => summary::run(&args, context),
         Command::Bench(args) => bench::run(&args, context),
         Command::Run(args) => run::run(&args, context),
+        Command::Grad(args) => grad::run(&args, context),
         Command::Export(args) => export::run(&args, context),
         Command::List(args) => list::run(&args, context),
     })

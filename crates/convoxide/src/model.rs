@@ -41,6 +41,8 @@ pub(crate) fn class_count() -> RangedU64ValueParser<usize> {
 pub(crate) struct Model {
     /// For inference.
     pub(crate) graph: Graph,
+    /// What it is an instance of, unless it comes from a cfg.
+    pub(crate) architecture: Option<Architecture>,
     /// The usual input `[c, h, w]`.
     pub(crate) input: [usize; 3],
     pub(crate) params: Option<Params<f32>>,
@@ -168,6 +170,7 @@ impl Source {
         };
         Ok(Model {
             graph,
+            architecture: Some(architecture.clone()),
             input: [channels, height, width],
             params,
             metadata: Some(metadata),
@@ -196,6 +199,7 @@ impl Source {
         let header = weights.as_ref().map(|weights| weights.header);
         Ok(Model {
             graph: network.graph().clone(),
+            architecture: None,
             input: network.input(),
             params: weights.map(|weights| weights.params),
             metadata: None,
@@ -221,11 +225,15 @@ impl Source {
 impl Model {
     /// Takes the weights out; where there are none, random numbers, which standard error hears of.
     pub(crate) fn take_params(&mut self, context: &Context) -> Params<f32> {
-        self.params.take().unwrap_or_else(|| {
-            say_random(context);
-            random_params(&self.graph, SEED)
-        })
+        let params = self.params.take();
+        params.unwrap_or_else(|| random(&self.graph, context))
     }
+}
+
+/// Random numbers as a graph's weights, which standard error hears of.
+pub(crate) fn random(graph: &Graph, context: &Context) -> Params<f32> {
+    say_random(context);
+    random_params(graph, SEED)
 }
 
 /// Says that a network has no weights of its own.

@@ -1,7 +1,9 @@
-//! NumPy's `.npy` and `.npz`: the tensors that `run` reads and writes.
+//! NumPy's `.npy` and `.npz`: the tensors that `run` and `grad` read and write.
 //!
 //! The format is that of NumPy's `numpy.lib.format`, versions 1 to 3. The crate that reads it for
-//! ndarray needs a C compiler (through a parser of Python's literals), and f32 alone needs little.
+//! ndarray needs a C compiler (through a parser of Python's literals), and plain numbers need little.
+
+mod header;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
@@ -9,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{ArrayD, IxDyn, ShapeBuilder};
 
+use self::header::{Decode, Header};
 use crate::whole_file;
 
 /// Why a file of tensors was refused; each message one line, with the file's name.
@@ -36,8 +39,12 @@ pub(crate) enum Reason {
         at: usize,
         text: String,
     },
-    #[error("dtype {0:?}, expected float32: numpy.asarray(x, dtype=numpy.float32) converts")]
-    Kind(String),
+    #[error("dtype {got:?}, expected {expected} converts")]
+    Kind { got: String, expected: &'static str },
+    #[error("shape {0:?}, expected one label a picture, shape [n]")]
+    LabelShape(Vec<usize>),
+    #[error("label {index} is {got}, expected a class counted from 0")]
+    Label { index: usize, got: i128 },
     #[error("shape {shape:?} takes {expected} bytes, the file has {got} of numbers")]
     Length {
         shape: Vec<usize>,
@@ -59,13 +66,79 @@ const MAGIC: &[u8; 6] = b"\x93NUMPY";
 ///
 /// [`Error`] for anything else, before memory is taken for what a header only claims.
 pub(crate) fn read(path: &Path) -> Result<ArrayD<f32>, Error> {
-    read_file(path).map_err(|reason| Error {
+    let expected = "float32: numpy.asarray(x, dtype=numpy.float32)";
+    read_as(path, expected, |kind| match kind {
+        b"f4" => Some(|bytes| array(bytes).map(f32::from_le_bytes)),
+        _ => None,
+    })
+}
+
+/// Reads a `.npy` of f32 or f64 as [`read`] does.
+///
+/// # Errors
+///
+/// As [`read`].
+pub(crate) fn read_f64(path: &Path) -> Result<ArrayD<f64>, Error> {
+    let expected = "float32 or float64: numpy.asarray(x, dtype=numpy.float64)";
+    read_as(path, expected, |kind| match kind {
+        b"f4" => Some(|bytes| array(bytes).map(|bytes| f32::from_le_bytes(bytes).into())),
+        b"f8" => Some(|bytes| array(bytes).map(f64::from_le_bytes)),
+        _ => None,
+    })
+}
+
+/// Reads a `.npy` of classes, `[n]`, integers of any kind.
+///
+/// # Errors
+///
+/// As [`read`], and for a number below 0.
+pub(crate) fn read_labels(path: &Path) -> Result<Vec<usize>, Error> {
+    let expected = "integers: numpy.asarray(x, dtype=numpy.int64)";
+    let labels = read_as::<i128>(path, expected, |kind| match kind {
+        b"i1" => Some(|bytes| array(bytes).map(|bytes| i8::from_le_bytes(bytes).into())),
+        b"i2" => Some(|bytes| array(bytes).map(|bytes| i16::from_le_bytes(bytes).into())),
+        b"i4" => Some(|bytes| array(bytes).map(|bytes| i32::from_le_bytes(bytes).into())),
+        b"i8" => Some(|bytes| array(bytes).map(|bytes| i64::from_le_bytes(bytes).into())),
+        b"u1" => Some(|bytes| array(bytes).map(|bytes| u8::from_le_bytes(bytes).into())),
+        b"u2" => Some(|bytes| array(bytes).map(|bytes| u16::from_le_bytes(bytes).into())),
+        b"u4" => Some(|bytes| array(bytes).map(|bytes| u32::from_le_bytes(bytes).into())),
+        b"u8" => Some(|bytes| array(bytes).map(|bytes| u64::from_le_bytes(bytes).into())),
+        _ => None,
+    })?;
+    let fault = |reason| Error {
+        path: path.to_owned(),
+        reason,
+    };
+    if labels.ndim() != 1 {
+        return Err(fault(Reason::LabelShape(labels.shape().to_vec())));
+    }
+    let class = |(index, &got): (usize, &i128)| {
+        usize::try_from(got).map_err(|_| fault(Reason::Label { index, got }))
+    };
+    labels.iter().enumerate().map(class).collect()
+}
+
+fn array<const SIZE: usize>(bytes: &[u8]) -> Option<[u8; SIZE]> {
+    bytes.try_into().ok()
+}
+
+/// Reads a `.npy` of the kinds (`f4`, `i8`, ...) that there is a way to decode.
+fn read_as<T: Clone>(
+    path: &Path,
+    expected: &'static str,
+    decode: impl Fn(&[u8]) -> Option<Decode<T>>,
+) -> Result<ArrayD<T>, Error> {
+    read_file(path, expected, decode).map_err(|reason| Error {
         path: path.to_owned(),
         reason,
     })
 }
 
-fn read_file(path: &Path) -> Result<ArrayD<f32>, Reason> {
+fn read_file<T: Clone>(
+    path: &Path,
+    expected: &'static str,
+    decode: impl Fn(&[u8]) -> Option<Decode<T>>,
+) -> Result<ArrayD<T>, Reason> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     let mut start = [0; 8];
@@ -88,39 +161,34 @@ fn read_file(path: &Path) -> Result<ArrayD<f32>, Reason> {
     fill(&mut file, &mut text, "is cut short")?;
     let header = Header::parse(&String::from_utf8_lossy(&text))?;
 
-    let big_endian = match header.descr.as_str() {
-        "<f4" | "=f4" | "|f4" => false,
-        ">f4" => true,
-        other => return Err(Reason::Kind(other.to_owned())),
-    };
+    let (big_endian, size, decode) = (header.kind(decode)).ok_or_else(|| Reason::Kind {
+        got: header.descr.clone(),
+        expected,
+    })?;
     let expected = (header.shape.iter())
-        .try_fold(4u128, |bytes, &size| bytes.checked_mul(size as u128))
+        .try_fold(size as u128, |bytes, &size| bytes.checked_mul(size as u128))
         .unwrap_or(u128::MAX);
     let got = length.saturating_sub(8 + width as u64 + text.len() as u64);
+    let wrong_length = |shape: &[usize]| Reason::Length {
+        shape: shape.to_vec(),
+        expected,
+        got,
+    };
     if expected != u128::from(got) {
-        let shape = header.shape;
-        return Err(Reason::Length {
-            shape,
-            expected,
-            got,
-        });
+        return Err(wrong_length(&header.shape));
     }
     // As long as the file is, so no claim of a header takes memory.
     let mut bytes = Vec::new();
     file.take(got).read_to_end(&mut bytes)?;
-    let numbers = bytes.as_chunks::<4>().0.iter().map(|&number| {
+    let numbers = bytes.chunks_exact_mut(size).map_while(|number| {
         if big_endian {
-            f32::from_be_bytes(number)
-        } else {
-            f32::from_le_bytes(number)
+            number.reverse();
         }
+        decode(number)
     });
     let shape = IxDyn(&header.shape).set_f(header.fortran_order);
-    ArrayD::from_shape_vec(shape, numbers.collect()).map_err(|_| Reason::Length {
-        shape: header.shape,
-        expected,
-        got: bytes.len() as u64,
-    })
+    let numbers = numbers.collect();
+    ArrayD::from_shape_vec(shape, numbers).map_err(|_| wrong_length(&header.shape))
 }
 
 /// Reads exactly as many bytes, or says that the header ends before.
@@ -133,125 +201,6 @@ fn fill(file: &mut File, bytes: &mut [u8], what: &'static str) -> Result<(), Rea
         },
         _ => Reason::Io(error),
     })
-}
-
-/// A `.npy`'s header: a Python dictionary with these three keys.
-#[derive(Debug, Default, PartialEq)]
-struct Header {
-    descr: String,
-    fortran_order: bool,
-    shape: Vec<usize>,
-}
-
-impl Header {
-    fn parse(text: &str) -> Result<Self, Reason> {
-        let mut parser = Parser { text, at: 0 };
-        let mut header = Self::default();
-        let mut keys = [false; 3];
-        parser.expect("{", "is no dictionary")?;
-        while !parser.accept("}") {
-            let key = parser.string()?;
-            parser.expect(":", "has no colon behind a key")?;
-            match key {
-                "descr" => {
-                    header.descr = parser.string()?.to_owned();
-                    keys[0] = true;
-                }
-                "fortran_order" => {
-                    header.fortran_order = parser.accept("True");
-                    if !header.fortran_order {
-                        parser.expect("False", "has neither True nor False as fortran_order")?;
-                    }
-                    keys[1] = true;
-                }
-                "shape" => {
-                    header.shape = parser.tuple()?;
-                    keys[2] = true;
-                }
-                _ => return Err(parser.fault("has an unknown key")),
-            }
-            if !parser.accept(",") {
-                parser.expect("}", "has no comma behind a value")?;
-                break;
-            }
-        }
-        if keys == [true; 3] {
-            Ok(header)
-        } else {
-            Err(parser.fault("lacks descr, fortran_order or shape"))
-        }
-    }
-}
-
-/// As much of Python's literals as a header has.
-struct Parser<'a> {
-    text: &'a str,
-    at: usize,
-}
-
-impl<'a> Parser<'a> {
-    fn fault(&self, what: &'static str) -> Reason {
-        Reason::Header {
-            what,
-            at: self.at,
-            text: self.text.trim_end().chars().take(200).collect(),
-        }
-    }
-
-    /// What is left, without white space in front.
-    fn rest(&mut self) -> &'a str {
-        let rest = self.text[self.at..].trim_start();
-        self.at = self.text.len() - rest.len();
-        rest
-    }
-
-    fn accept(&mut self, word: &str) -> bool {
-        let found = self.rest().starts_with(word);
-        self.at += if found { word.len() } else { 0 };
-        found
-    }
-
-    fn expect(&mut self, word: &str, what: &'static str) -> Result<(), Reason> {
-        if self.accept(word) {
-            Ok(())
-        } else {
-            Err(self.fault(what))
-        }
-    }
-
-    /// `'text'` or `"text"`; a structured or object dtype is a list and no text.
-    fn string(&mut self) -> Result<&'a str, Reason> {
-        let rest = self.rest();
-        let quote = rest.chars().next().filter(|c| matches!(c, '\'' | '"'));
-        let quote = quote.ok_or_else(|| self.fault("has no text where one belongs"))?;
-        let inside = &rest[1..];
-        let end = inside
-            .find(quote)
-            .ok_or_else(|| self.fault("has a text without an end"))?;
-        self.at += end + 2;
-        Ok(&inside[..end])
-    }
-
-    /// `()`, `(3,)` or `(1, 3, 224, 224)`.
-    fn tuple(&mut self) -> Result<Vec<usize>, Reason> {
-        self.expect("(", "has no tuple as shape")?;
-        let mut sizes = Vec::new();
-        while !self.accept(")") {
-            let rest = self.rest();
-            let digits = rest.find(|c: char| !c.is_ascii_digit());
-            let digits = &rest[..digits.unwrap_or(rest.len())];
-            let size = digits
-                .parse()
-                .map_err(|_| self.fault("has a size that is none"))?;
-            self.at += digits.len();
-            sizes.push(size);
-            if !self.accept(",") {
-                self.expect(")", "has no comma behind a size")?;
-                break;
-            }
-        }
-        Ok(sizes)
-    }
 }
 
 /// Writes one tensor as `.npy`, whole or not at all.
@@ -287,7 +236,8 @@ pub(crate) fn write_npz(path: &Path, tensors: &[(&str, &ArrayD<f32>)]) -> Result
     })
 }
 
-fn write_file(
+/// Writes into a new file in the same folder, which then takes the name.
+pub(crate) fn write_file(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<(), Reason>,
 ) -> Result<(), Error> {
@@ -377,11 +327,57 @@ mod tests {
     }
 
     #[test]
+    fn both_kinds_of_floats_are_read_as_f64() {
+        let header = |kind| format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': (2,)}}");
+        let numbers: Vec<u8> = [0.1_f64, -2.0]
+            .iter()
+            .flat_map(|x| x.to_be_bytes())
+            .collect();
+        let tensor = read_f64(file(&header(">f8"), &numbers).path()).unwrap();
+        assert_eq!(tensor, ndarray::arr1(&[0.1, -2.0]).into_dyn());
+        let numbers: Vec<u8> = [0.1_f32, -2.0]
+            .iter()
+            .flat_map(|x| x.to_le_bytes())
+            .collect();
+        let tensor = read_f64(file(&header("<f4"), &numbers).path()).unwrap();
+        assert_eq!(
+            tensor,
+            ndarray::arr1(&[f64::from(0.1_f32), -2.0]).into_dyn()
+        );
+        let refused = read_f64(file(&header("<i8"), &[0; 16]).path()).unwrap_err();
+        assert!(matches!(refused.reason, Reason::Kind { .. }));
+    }
+
+    #[test]
+    fn labels_are_integers_of_any_kind() {
+        let read = |kind: &str, shape: &str, numbers: &[u8]| {
+            let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}}}");
+            read_labels(file(&header, numbers).path()).map_err(|error| error.reason)
+        };
+        assert_eq!(read("|u1", "(3,)", &[0, 200, 7]).unwrap(), [0, 200, 7]);
+        assert_eq!(read("|i1", "(1,)", &[5]).unwrap(), [5]);
+        assert_eq!(read("<u2", "(1,)", &[1, 2]).unwrap(), [513]);
+        assert_eq!(read(">i2", "(1,)", &[1, 2]).unwrap(), [258]);
+        assert_eq!(read("<i4", "(1,)", &[1, 0, 1, 0]).unwrap(), [65_537]);
+        assert_eq!(read(">u4", "(1,)", &[0, 0, 0, 9]).unwrap(), [9]);
+        assert_eq!(read("<i8", "(1,)", &[3, 0, 0, 0, 0, 0, 0, 0]).unwrap(), [3]);
+        assert_eq!(read("<u8", "(0,)", &[]).unwrap(), [0; 0]);
+        let negative = read("|i1", "(2,)", &[1, 0xfe]);
+        assert!(matches!(negative, Err(Reason::Label { index: 1, got: -2 })));
+        let matrix = read("|u1", "(2, 1)", &[1, 2]);
+        assert!(matches!(matrix, Err(Reason::LabelShape(shape)) if shape == [2, 1]));
+        for kind in ["<f4", "|b1", "<i3", "<i16", "i4", "<i", "", "é4"] {
+            let refused = read(kind, "(1,)", &[0; 4]);
+            assert!(matches!(refused, Err(Reason::Kind { .. })), "{kind}");
+        }
+    }
+
+    #[test]
     fn hostile_headers_are_named() {
         let refused = |header: &str| read(file(header, &[0; 16]).path()).unwrap_err().reason;
         for kind in ["<f8", "<i4", "|b1", "|O", "<f2"] {
             let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': (4,)}}");
-            assert!(matches!(refused(&header), Reason::Kind(got) if got == kind));
+            assert!(matches!(refused(&header), Reason::Kind { got, .. } if got == kind));
         }
         for shape in [
             "(5,)",

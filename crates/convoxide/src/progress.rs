@@ -39,7 +39,12 @@ impl Progress {
 
     /// One more is done.
     pub(crate) fn step(&self) {
-        self.0.inc(1);
+        self.advance(1);
+    }
+
+    /// So many more are done.
+    pub(crate) fn advance(&self, pictures: u64) {
+        self.0.inc(pictures);
     }
 
     /// Takes the bar away while `print` writes to the terminal.

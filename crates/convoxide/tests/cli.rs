@@ -24,6 +24,8 @@ mod demo;
 mod detect;
 #[path = "cli/drawings.rs"]
 mod drawings;
+#[path = "cli/grad.rs"]
+mod grad;
 #[path = "cli/hostile.rs"]
 mod hostile;
 #[path = "cli/model_files.rs"]
@@ -32,3 +34,5 @@ mod model_files;
 mod pipes;
 #[path = "cli/summary.rs"]
 mod summary;
+#[path = "cli/train.rs"]
+mod train;

@@ -113,6 +113,12 @@ impl TrainingSession {
         })
     }
 
+    /// The instruction set that it was compiled for.
+    #[must_use]
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
     /// The outputs of the last step, in training mode.
     #[must_use]
     pub fn outputs(&self) -> &[ArrayD<f32>] {
@@ -175,12 +181,7 @@ impl TrainingSession {
         let plan = &self.plans[0];
         for (tensor, &index) in self.outputs.iter_mut().zip(&self.lowered.outputs) {
             let unit = &self.lowered.units[index];
-            *tensor = pass::read(
-                &self.memory.arena,
-                &plan.values[index],
-                &plan.shapes[index],
-                unit,
-            )?;
+            pass::read_into(tensor, &self.memory.arena, &plan.values[index], unit)?;
         }
         Ok(())
     }
@@ -197,13 +198,16 @@ impl TrainingSession {
             if outputs[..position].contains(&index) {
                 continue;
             }
-            let mut grad = self.output_grads[position].clone();
-            for (again, &other) in outputs.iter().enumerate().skip(position + 1) {
+            let (first, rest) = self.output_grads.split_at_mut(position + 1);
+            let grad = &mut first[position];
+            for (again, &other) in rest.iter().zip(&outputs[position + 1..]) {
                 if other == index {
-                    grad += &self.output_grads[again];
+                    *grad += again;
                 }
             }
-            let grad = grad.as_standard_layout();
+            if !grad.is_standard_layout() {
+                *grad = grad.as_standard_layout().into_owned();
+            }
             let view = grad.view();
             let pictures = as_pictures(&view, &slot.layout).ok_or_else(|| overlap(unit))?;
             slot.layout
@@ -325,6 +329,20 @@ impl TrainBackend<f32> for TrainingSession {
             .layers
             .iter_mut()
             .for_each(Layer::clear_gradients);
+        Ok(())
+    }
+
+    fn visit_gradients(&self, visit: &mut dyn FnMut(&str, &[f32])) -> Result<()> {
+        let mut gradients: Vec<(&str, &[f32])> = self
+            .lowered
+            .layers
+            .iter()
+            .flat_map(Layer::packed_gradients)
+            .collect();
+        gradients.sort_by_key(|&(name, _)| name);
+        for (name, gradient) in gradients {
+            visit(name, gradient);
+        }
         Ok(())
     }
 

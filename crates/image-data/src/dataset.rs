@@ -1,22 +1,26 @@
 //! Pictures with one class each, wherever they come from.
 
 mod archive;
+mod cached;
 mod cifar;
 mod class_folders;
 mod idx;
 mod shapes;
 mod splits;
+mod subset;
 mod tree;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
+pub use cached::Cached;
 pub use cifar::{Cifar, CifarLabels};
 pub use class_folders::ClassFolders;
 pub use idx::{FASHION_MNIST_CLASSES, Idx};
 use serde::{Deserialize, Serialize};
 pub use shapes::{ObjectBox, Shapes, ShapesOptions};
 pub use splits::Splits;
+pub use subset::Subset;
 
 use crate::error::{Error, Result};
 use crate::limits::Limits;

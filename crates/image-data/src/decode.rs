@@ -51,6 +51,29 @@ pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<Picture> {
     catch_panic(name(format), || decode_format(bytes, format, limits))
 }
 
+/// What a file says of itself before its pixels.
+pub(crate) struct Header {
+    pub(crate) format: &'static str,
+    pub(crate) alpha: bool,
+}
+
+/// A file's header, where it has one.
+pub(crate) fn header(bytes: &[u8]) -> Option<Header> {
+    let format = guess_format(bytes).ok()?;
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let mut metadata = image::Limits::no_limits();
+    metadata.max_alloc = Some(Limits::default().max_bytes / 4);
+    reader.limits(metadata);
+    let alpha = catch_unwind(AssertUnwindSafe(|| {
+        let decoder = reader.into_decoder().ok()?;
+        Some(decoder.color_type().has_alpha())
+    }));
+    Some(Header {
+        format: name(format),
+        alpha: alpha.ok().flatten().unwrap_or(false),
+    })
+}
+
 /// What `decode` gives, or its panic as an error: decoders have panicked on real files.
 fn catch_panic(format: &'static str, decode: impl FnOnce() -> Result<Picture>) -> Result<Picture> {
     // Nothing outlives the closure but its result, so no broken state can be seen.
@@ -265,7 +288,8 @@ fn name(format: ImageFormat) -> &'static str {
     }
 }
 
-fn message(payload: &(dyn Any + Send)) -> String {
+/// What a panic said, on one line.
+pub(crate) fn message(payload: &(dyn Any + Send)) -> String {
     let text = payload
         .downcast_ref::<&str>()
         .copied()
@@ -274,7 +298,7 @@ fn message(payload: &(dyn Any + Send)) -> String {
 }
 
 /// The text on one line, however the decoder broke it.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.split(|c: char| c.is_whitespace() || c.is_control())
         .filter(|word| !word.is_empty())
         .collect::<Vec<_>>()

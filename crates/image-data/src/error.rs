@@ -210,6 +210,25 @@ pub enum Error {
         expected: &'static str,
     },
 
+    /// A picture that does not fit into a batch with those before it.
+    #[error(
+        "the network's input [h, w] is {got:?}, that of the batch's first picture {expected:?}; give \
+         the preprocessing a crop or an exact resize"
+    )]
+    BatchSize {
+        /// This picture's size.
+        got: [usize; 2],
+        /// The first one's.
+        expected: [usize; 2],
+    },
+
+    /// A panic while a sample or a batch was loaded, which is a bug.
+    #[error("loading panicked: {reason}")]
+    LoaderPanicked {
+        /// The panic's message.
+        reason: String,
+    },
+
     /// A picture that could not be written as PNG.
     #[error("cannot write PNG: {reason}")]
     Encode {

@@ -3,6 +3,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod augmentation;
 mod bbox;
 mod complete;
 mod dataset;
@@ -11,21 +12,29 @@ mod draw;
 mod error;
 mod letterbox;
 mod limits;
+mod lint;
+mod loader;
 mod picture;
 mod preprocessing;
 mod random;
 mod resize;
 mod text;
 
+pub use augmentation::{
+    Augmentation, ColorJitter, Cutout, HorizontalFlip, Mixup, PadAndCrop, RandomResizedCrop,
+    SampleKey, Step,
+};
 pub use bbox::BBox;
 pub use dataset::{
-    Cifar, CifarLabels, ClassFolders, Dataset, DatasetLimits, FASHION_MNIST_CLASSES, Idx,
-    ObjectBox, Shapes, ShapesOptions, Skipped, Splits, class_counts,
+    Cached, Cifar, CifarLabels, ClassFolders, Dataset, DatasetLimits, FASHION_MNIST_CLASSES, Idx,
+    ObjectBox, Shapes, ShapesOptions, Skipped, Splits, Subset, class_counts,
 };
 pub use draw::{Label, draw_boxes};
 pub use error::{Error, Result};
 pub use letterbox::Letterbox;
 pub use limits::Limits;
+pub use lint::{Finding, LintOptions, LintReport, PartSummary, Place, Same, Severity, lint};
+pub use loader::{Batch, Epoch, LastBatch, Loader, LoaderOptions, Order};
 pub use picture::Picture;
 pub use preprocessing::{ChannelOrder, Preprocessing, Resize, ResizeTo};
 pub use resize::Filter;

@@ -179,6 +179,10 @@ impl Picture {
         &self.rgb
     }
 
+    pub(crate) fn rgb_mut(&mut self) -> &mut [u8] {
+        &mut self.rgb
+    }
+
     /// The pixels, as [`rgb`](Self::rgb), to keep.
     #[must_use]
     pub fn into_rgb(self) -> Vec<u8> {
@@ -197,6 +201,35 @@ impl Picture {
         self.write_png(path).map_err(|reason| reason.in_file(path))
     }
 
+    /// The picture as the bytes of a PNG file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Encode`], and [`Error::TooLarge`] for a side that PNG does not have.
+    pub fn to_png(&self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.encode_png(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn encode_png(&self, to: &mut impl Write) -> Result<()> {
+        let side = |length: usize| {
+            u32::try_from(length).map_err(|_| Error::TooLarge {
+                what: "a PNG",
+                size: self.size(),
+            })
+        };
+        let (width, height) = (side(self.width)?, side(self.height)?);
+        PngEncoder::new(to)
+            .write_image(&self.rgb, width, height, image::ExtendedColorType::Rgb8)
+            .map_err(|error| match error {
+                image::ImageError::IoError(error) => Error::Io(error),
+                error => Error::Encode {
+                    reason: error.to_string(),
+                },
+            })
+    }
+
     fn write_png(&self, path: &Path) -> Result<()> {
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -208,21 +241,7 @@ impl Picture {
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let mut file = std::io::BufWriter::new(builder.prefix(".").tempfile_in(folder)?);
 
-        let side = |length: usize| {
-            u32::try_from(length).map_err(|_| Error::TooLarge {
-                what: "a PNG",
-                size: self.size(),
-            })
-        };
-        let (width, height) = (side(self.width)?, side(self.height)?);
-        PngEncoder::new(&mut file)
-            .write_image(&self.rgb, width, height, image::ExtendedColorType::Rgb8)
-            .map_err(|error| match error {
-                image::ImageError::IoError(error) => Error::Io(error),
-                error => Error::Encode {
-                    reason: error.to_string(),
-                },
-            })?;
+        self.encode_png(&mut file)?;
         file.flush()?;
         let file = file
             .into_inner()

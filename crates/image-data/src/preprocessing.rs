@@ -174,33 +174,49 @@ impl Preprocessing {
     /// Those of [`check`](Self::check) and [`output_size`](Self::output_size), and
     /// [`Error::NoMemory`].
     pub fn apply(&self, picture: &Picture) -> Result<Array3<f32>> {
+        self.check()?;
+        let [height, width] = self.output_size(picture.size())?;
+        let channels = self.channels.count();
+        let mut input = filled(0.0, channels * height * width)?;
+        self.apply_into(picture, &mut input)?;
+        let got = input.len();
+        Array3::from_shape_vec((channels, height, width), input).map_err(|_| Error::Length {
+            what: "the network's input",
+            got,
+            expected: channels * height * width,
+        })
+    }
+
+    /// Writes the network's input, `[c, h, w]`, into memory that is there: a picture's part of a
+    /// batch.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`apply`](Self::apply), and [`Error::Length`] where `input` has another length.
+    pub fn apply_into(&self, picture: &Picture, input: &mut [f32]) -> Result<()> {
         match self.channels {
-            ChannelOrder::Rgb => self.apply_channels(picture, |rgb| rgb),
-            ChannelOrder::Bgr => self.apply_channels(picture, |[r, g, b]| [b, g, r]),
-            ChannelOrder::Grey => self.apply_channels(picture, |rgb| [grey(rgb)]),
+            ChannelOrder::Rgb => self.apply_channels(picture, input, |rgb| rgb),
+            ChannelOrder::Bgr => self.apply_channels(picture, input, |[r, g, b]| [b, g, r]),
+            ChannelOrder::Grey => self.apply_channels(picture, input, |rgb| [grey(rgb)]),
         }
     }
 
     fn apply_channels<const C: usize>(
         &self,
         picture: &Picture,
+        input: &mut [f32],
         channels: impl Fn([u8; 3]) -> [u8; C],
-    ) -> Result<Array3<f32>> {
+    ) -> Result<()> {
         let values = self.values()?;
-        let size @ [height, width] = self.output_size(picture.size())?;
-        let filter = self
-            .resize
-            .as_ref()
-            .map_or(Filter::Bilinear, |resize| resize.filter);
-        let (rgb, _) = picture.rgb().as_chunks::<3>();
-        let width_in = picture.width();
-        let pixels = resample(self.windows(picture.size(), size), filter, |index, row| {
-            for (pixel, &rgb) in row.iter_mut().zip(&rgb[index * width_in..]) {
-                *pixel = channels(rgb);
-            }
-        })?;
-
-        let mut input = filled(0.0, C * height * width)?;
+        let [height, width] = self.output_size(picture.size())?;
+        if input.len() != C * height * width {
+            return Err(Error::Length {
+                what: "the network's input",
+                got: input.len(),
+                expected: C * height * width,
+            });
+        }
+        let pixels = self.pixels(picture, channels)?;
         for ((plane, values), channel) in
             input.chunks_exact_mut(height * width).zip(&values).zip(0..)
         {
@@ -209,12 +225,50 @@ impl Preprocessing {
                 *value = values[usize::from(pixel[channel])];
             }
         }
-        let got = input.len();
-        Array3::from_shape_vec((C, height, width), input).map_err(|_| Error::Length {
-            what: "the network's input",
-            got,
-            expected: C * height * width,
+        Ok(())
+    }
+
+    /// The picture after resize and crop, and before all else.
+    pub(crate) fn resize_and_crop(&self, picture: &Picture) -> Result<Picture> {
+        let [height, width] = self.output_size(picture.size())?;
+        let pixels = self.pixels(picture, |rgb| rgb)?;
+        Picture::new(width, height, pixels.into_flattened())
+    }
+
+    /// The pixels `[h, w, C]` after resize and crop, from pixels whose channels are put in order.
+    fn pixels<const C: usize>(
+        &self,
+        picture: &Picture,
+        channels: impl Fn([u8; 3]) -> [u8; C],
+    ) -> Result<Vec<[u8; C]>> {
+        let size = self.output_size(picture.size())?;
+        let (rgb, _) = picture.rgb().as_chunks::<3>();
+        if self.resize.is_none() && size == picture.size() {
+            return Ok(rgb.iter().map(|&rgb| channels(rgb)).collect());
+        }
+        let filter = self
+            .resize
+            .as_ref()
+            .map_or(Filter::Bilinear, |resize| resize.filter);
+        let width = picture.width();
+        resample(self.windows(picture.size(), size), filter, |index, row| {
+            for (pixel, &rgb) in row.iter_mut().zip(&rgb[index * width..]) {
+                *pixel = channels(rgb);
+            }
         })
+    }
+
+    /// The red, green and blue that normalisation makes 0, as near as bytes come.
+    pub(crate) fn mean_color(&self) -> [u8; 3] {
+        let byte = |channel: usize| {
+            let mean = self.mean.get(channel).copied().unwrap_or_default();
+            (mean * 255.0).round() as u8
+        };
+        match self.channels {
+            ChannelOrder::Rgb => [byte(0), byte(1), byte(2)],
+            ChannelOrder::Bgr => [byte(2), byte(1), byte(0)],
+            ChannelOrder::Grey => [byte(0); 3],
+        }
     }
 
     /// The input's size `[h, w]`, where it is the same for every picture.

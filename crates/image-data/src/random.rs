@@ -10,6 +10,14 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 pub(crate) enum Purpose {
     /// The pictures of [`Shapes`](crate::Shapes): seed, sample, and what of it is drawn.
     Shapes = 1,
+    /// Changes of a picture: seed, epoch, sample.
+    Augmentation = 2,
+    /// How much of the next picture a batch's pictures get: seed, epoch, batch.
+    Mixup = 3,
+    /// The order of the samples: seed, epoch.
+    Order = 4,
+    /// Which samples are held out: seed, class.
+    HoldOut = 5,
 }
 
 /// The numbers of one key: `ChaCha8` whose 256-bit key is the purpose and three numbers.
@@ -42,6 +50,19 @@ impl Random {
         ((u128::from(self.0.next_u64()) * count as u128) >> 64) as usize
     }
 
+    /// Brings the items into a random order (Fisher and Yates; Knuth, "The Art of Computer
+    /// Programming" 2, algorithm 3.4.2 P).
+    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            items.swap(last, self.below(last + 1));
+        }
+    }
+
+    /// The generator itself, for a distribution.
+    pub(crate) fn generator(&mut self) -> &mut ChaCha8Rng {
+        &mut self.0
+    }
+
     /// True with this probability.
     pub(crate) fn chance(&mut self, probability: f64) -> bool {
         self.unit() < probability
@@ -59,6 +80,23 @@ mod tests {
         let keys = [[1, 2, 3], [2, 2, 3], [1, 3, 3], [1, 2, 4], [2, 1, 3]];
         let numbers: std::collections::HashSet<u64> = keys.into_iter().map(first).collect();
         assert_eq!(numbers.len(), keys.len());
+    }
+
+    #[test]
+    fn every_order_is_as_likely() {
+        let mut random = keyed(Purpose::Shapes, [5; 3]);
+        let mut counts = std::collections::BTreeMap::new();
+        for _ in 0..12_000 {
+            let mut items = [0, 1, 2, 3];
+            random.shuffle(&mut items);
+            *counts.entry(items).or_insert(0) += 1;
+        }
+        assert_eq!(counts.len(), 24);
+        // 500 each, within five deviations: 5 * sqrt(500 * 23/24).
+        assert!(
+            counts.values().all(|count| (391..=609).contains(count)),
+            "{counts:?}"
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Datasets as they are found: folders, archives, IDX and CIFAR files, and drawn shapes.
+//! Datasets as they are found: folders, archives, IDX and CIFAR files.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,12 +9,13 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use image_data::{
     Cifar, CifarLabels, ClassFolders, Dataset, DatasetLimits, Error, FASHION_MNIST_CLASSES, Idx,
-    Picture, Shapes, ShapesOptions, Splits, class_counts,
+    Picture, Shapes, ShapesOptions, Splits, Subset, class_counts,
 };
 
 fn limits() -> DatasetLimits {
@@ -335,176 +336,6 @@ fn cifar_100_has_fine_and_coarse_labels() {
     assert_eq!(coarse.picture(1).unwrap(), train.picture(1).unwrap());
 }
 
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
-
-#[test]
-fn shapes_depend_on_seed_and_index_alone() {
-    let options = ShapesOptions {
-        len: 40,
-        size: [24, 32],
-        ..ShapesOptions::default()
-    };
-    let shapes = Shapes::new(options.clone()).unwrap();
-    let part = Shapes::new(ShapesOptions {
-        len: 7,
-        first: 30,
-        ..options.clone()
-    })
-    .unwrap();
-    assert_eq!(part.picture(3).unwrap(), shapes.picture(33).unwrap());
-    assert_eq!(part.boxes(3).unwrap(), shapes.boxes(33).unwrap());
-    assert_eq!(
-        (part.label(3), part.name(3)),
-        (shapes.label(33), shapes.name(33))
-    );
-    assert_ne!(shapes.picture(1).unwrap(), shapes.picture(9).unwrap());
-    let other = Shapes::new(ShapesOptions { seed: 1, ..options }).unwrap();
-    assert_ne!(shapes.picture(1).unwrap(), other.picture(1).unwrap());
-
-    let Splits { train, valid } = Shapes::splits(ShapesOptions::default(), 8).unwrap();
-    assert_eq!(
-        (train.len(), valid.unwrap().name(0)),
-        (1000, "shapes #1000".to_owned())
-    );
-}
-
-/// A first network's accuracy in the tutorial hangs on these pictures: who changes them should know.
-#[test]
-fn shapes_are_what_they_were() {
-    let shapes = Shapes::new(ShapesOptions {
-        len: 8,
-        ..ShapesOptions::default()
-    })
-    .unwrap();
-    let hashes = [0, 3, 7].map(|index| fnv1a(shapes.picture(index).unwrap().rgb()));
-    let expected = [
-        0x56ff_6930_10ff_d3e2,
-        0xd149_48d6_d2a7_65ef,
-        0x5580_8fd3_2f2e_6ec3,
-    ];
-    assert_eq!(hashes, expected, "{hashes:x?}");
-}
-
-#[test]
-fn shapes_lie_within_their_boxes_and_share() {
-    for size in [[64, 64], [20, 70], [90, 30]] {
-        let options = ShapesOptions {
-            len: 200,
-            size,
-            max_objects: 6,
-            ..ShapesOptions::default()
-        };
-        let shapes = Shapes::new(options).unwrap();
-        let area = (size[0] * size[1]) as f32;
-        for index in 0..shapes.len() {
-            let boxes = shapes.boxes(index).unwrap();
-            assert_eq!(boxes[0].class, shapes.label(index));
-            for object in &boxes {
-                // Clipping may only undo what rounding to f32 did.
-                let inside = object.bbox.clip(size);
-                assert!(
-                    (inside.area() - object.bbox.area()).abs() < 1e-3,
-                    "{object:?}"
-                );
-                let share = object.bbox.area() / area;
-                assert!((0.05 - 1e-5..=0.5 + 1e-5).contains(&share), "{object:?}");
-            }
-        }
-    }
-}
-
-/// A classifier of mean colours: nearest mean of the training pictures of each class. It should do
-/// no better than chance, 1/8.
-#[test]
-fn colour_does_not_tell_the_class() {
-    let shapes = Shapes::new(ShapesOptions {
-        len: 2400,
-        size: [32, 32],
-        ..ShapesOptions::default()
-    });
-    let shapes = shapes.unwrap();
-    // The object's box alone, so that the background does not drown it.
-    let colour = |index: usize| {
-        let picture = shapes.picture(index).unwrap();
-        let bbox = shapes.boxes(index).unwrap()[0].bbox;
-        let [x, y] = [(bbox.x1 + bbox.x2) / 2.0, (bbox.y1 + bbox.y2) / 2.0].map(|c| c as usize);
-        let at = 3 * (y * 32 + x);
-        [0, 1, 2].map(|channel| f64::from(picture.rgb()[at + channel]))
-    };
-    let mut means = [[0.0; 3]; 8];
-    for index in 0..1600 {
-        let colour = colour(index);
-        for channel in 0..3 {
-            means[shapes.label(index)][channel] += colour[channel] / 200.0;
-        }
-    }
-    let right = (1600..2400)
-        .filter(|&index| {
-            let colour = colour(index);
-            let distance = |class: usize| -> f64 {
-                (0..3).map(|c| (means[class][c] - colour[c]).powi(2)).sum()
-            };
-            let nearest = (0..8).min_by(|&a, &b| distance(a).total_cmp(&distance(b)));
-            nearest == Some(shapes.label(index))
-        })
-        .count();
-    // 100 by chance; five deviations are 5 * sqrt(800 / 8 * 7 / 8) = 47.
-    assert!((53..=147).contains(&right), "{right}");
-}
-
-#[test]
-fn shapes_refuse_options_out_of_range() {
-    let field = |options: ShapesOptions| match Shapes::new(options) {
-        Err(Error::Option {
-            what: "shapes",
-            field,
-            ..
-        }) => field,
-        other => panic!("{other:?}"),
-    };
-    let default = ShapesOptions::default;
-    assert_eq!(
-        field(ShapesOptions {
-            len: 0,
-            ..default()
-        }),
-        "len"
-    );
-    assert_eq!(
-        field(ShapesOptions {
-            first: usize::MAX,
-            ..default()
-        }),
-        "len"
-    );
-    for size in [[15, 20], [64, 1025], [16, 65], [0, 0]] {
-        assert_eq!(field(ShapesOptions { size, ..default() }), "size");
-    }
-    for max_objects in [0, 9] {
-        assert_eq!(
-            field(ShapesOptions {
-                max_objects,
-                ..default()
-            }),
-            "max_objects"
-        );
-    }
-    let past = Shapes::new(default()).unwrap();
-    assert!(matches!(
-        past.picture(1000),
-        Err(Error::Index {
-            index: 1000,
-            len: 1000
-        })
-    ));
-    assert!(matches!(past.boxes(1000), Err(Error::Index { .. })));
-    assert_eq!(past.label(1000), 8);
-}
-
 #[test]
 fn idx_files_are_opened_by_path_too() {
     let folder = tempfile::tempdir().unwrap();
@@ -525,5 +356,50 @@ fn idx_files_are_opened_by_path_too() {
         open(Some(&["off"])),
         Err(Error::File { reason, .. })
             if matches!(*reason, Error::Label { index: 0, label: 1, classes: 1 })
+    ));
+}
+
+#[test]
+fn held_out_samples_are_of_every_class_and_of_no_other_part() {
+    let shapes: Arc<dyn Dataset> = Arc::new(
+        Shapes::new(ShapesOptions {
+            len: 84,
+            ..ShapesOptions::default()
+        })
+        .unwrap(),
+    );
+    let split = |seed| {
+        let Splits { train, valid } = Splits::hold_out(Arc::clone(&shapes), 0.3, seed).unwrap();
+        let names = |dataset: &dyn Dataset| -> Vec<String> {
+            (0..dataset.len())
+                .map(|index| dataset.name(index))
+                .collect()
+        };
+        let valid = valid.unwrap();
+        // 84 are eleven of the first four classes and ten of the others; three of each are held out.
+        assert_eq!(class_counts(&*valid).unwrap(), [3; 8]);
+        assert_eq!(class_counts(&*train).unwrap(), [8, 8, 8, 8, 7, 7, 7, 7]);
+        let (train, valid) = (names(&*train), names(&*valid));
+        assert!(train.iter().all(|name| !valid.contains(name)));
+        valid
+    };
+    assert_eq!(split(0), split(0));
+    assert_ne!(split(0), split(1));
+    for share in [0.0, 1.0, f64::NAN, 0.001, 0.999] {
+        assert!(matches!(
+            Splits::hold_out(Arc::clone(&shapes), share, 0),
+            Err(Error::Option { field: "share", .. })
+        ));
+    }
+    let subset = Subset::new(Arc::clone(&shapes), vec![5, 3]).unwrap();
+    assert_eq!(subset.picture(1).unwrap(), shapes.picture(3).unwrap());
+    assert!(matches!(
+        subset.picture(2),
+        Err(Error::Index { index: 2, len: 2 })
+    ));
+    assert_eq!((subset.label(2), subset.name(2)), (8, "#2".to_owned()));
+    assert!(matches!(
+        Subset::new(shapes, vec![84]),
+        Err(Error::Index { index: 84, len: 84 })
     ));
 }

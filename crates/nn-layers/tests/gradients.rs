@@ -14,7 +14,7 @@ use nn_layers::{
     MaxPool2dOptions, Op, Padding, PaddingValue, Params, TrainSpec, random_params,
 };
 use proptest::prelude::*;
-use testkit::{Compared, GraphGradientCheck, distinct_array, graph_recipes};
+use testkit::{Compared, StepCheck, distinct_array, graph_recipes};
 
 /// A graph of one operation on inputs of these shapes.
 fn single(op: Op, inputs: &[&[usize]]) -> Graph {
@@ -46,9 +46,9 @@ fn params(graph: &Graph) -> Params<f64> {
 fn check(op: Op, shapes: &[&[usize]], spec: TrainSpec) {
     let graph = single(op.clone(), shapes);
     let (params, inputs) = (params(&graph), inputs(&graph));
-    let check = GraphGradientCheck {
+    let check = StepCheck {
         spec,
-        ..GraphGradientCheck::new(&graph, &params, &inputs, 21)
+        ..StepCheck::new(&graph, &params, &inputs, 21)
     };
     let Compared { slopes, sharp } = check.run().unwrap();
     assert!(slopes >= 3 && sharp == slopes, "{op}: {sharp} of {slopes}");
@@ -170,7 +170,7 @@ fn check_graph(graph: &Graph, seed: u64, [batch, h, w]: [usize; 3]) -> nn_layers
     let channels = graph.node(graph.inputs()[0]).unwrap().shape()[1];
     let inputs = [distinct_array(&[batch, channels, h, w], seed)];
     let params = random_params(graph, seed).cast();
-    GraphGradientCheck::new(graph, &params, &inputs, seed).run()
+    StepCheck::new(graph, &params, &inputs, seed).run()
 }
 
 proptest! {

@@ -7,12 +7,12 @@
 //!   and channels that no tile divides, every padding value, groups of every kind.
 //! - [`GraphRecipe`] is a random network; [`assert_layers_agree`] and [`assert_executors_agree`] hold
 //!   an executor against the plain loops in f64, layer by layer and as a whole.
-//! - [`GradientCheck`] holds a gradient against difference quotients, [`GraphGradientCheck`] all those
-//!   of a graph.
+//! - [`GradientCheck`] holds a gradient against difference quotients, [`StepCheck`] those of a whole
+//!   graph's training step.
 //! - [`random_array`] fills tensors with numbers that depend on a seed alone, [`distinct_array`] with
 //!   numbers that keep off ties and 0.
 //! - [`Golden`] reads the numbers that another program computed; [`NetworkGolden`] what torchvision
-//!   computes with a whole network.
+//!   computes with a whole network, and [`TrainingGolden`] what PyTorch does in training.
 //!
 //! The helpers panic where something is wrong, and so fail the test that calls them.
 
@@ -23,11 +23,12 @@ mod conv2d_problem;
 mod executors;
 mod golden;
 mod gradient_check;
-mod graph_gradient_check;
 mod graph_recipe;
 mod network_golden;
 mod pool_problem;
 mod random;
+mod step_check;
+mod training_golden;
 
 pub use close::{assert_close, compare, dot_bound};
 pub use conv2d_problem::{
@@ -36,10 +37,11 @@ pub use conv2d_problem::{
 pub use executors::{Executor, Run, assert_executors_agree, assert_layers_agree, run_by};
 pub use golden::Golden;
 pub use gradient_check::GradientCheck;
-pub use graph_gradient_check::{Compared, GraphGradientCheck, Projection};
 pub use graph_recipe::{GraphRecipe, GraphStep, graph_recipes};
 pub use network_golden::NetworkGolden;
 pub use pool_problem::{
     AvgPool2dProblem, MaxPool2dProblem, PoolProblem, avg_pool2d_problems, max_pool2d_problems,
 };
-pub use random::{distinct_array, random_array, to_f32};
+pub use random::{distinct_array, pictures, random_array, to_f32};
+pub use step_check::{Compared, Projection, StepCheck};
+pub use training_golden::TrainingGolden;

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use ndarray::{ArrayD, IxDyn};
+use ndarray::ArrayD;
 use nn_layers::{Graph, Op, ParamSpec, Params, Shape, Slot, Summary, random_params};
 use serde::Deserialize;
 
 use crate::executors::Executor;
-use crate::random::{random_array, to_f32};
+use crate::random::{pictures, to_f32};
 
 /// The seed of the parameters in `formula.py`.
 const SEED: u64 = 1;
@@ -127,14 +127,7 @@ impl NetworkGolden {
 }
 
 impl Case {
-    /// Noise around a tint of each picture and channel, as `pictures` of `formula.py`.
     fn input(&self) -> ArrayD<f32> {
-        let [h, w] = self.size;
-        let noise = random_array(&[self.batch, 3, h, w], self.seed);
-        let tint = random_array(&[self.batch, 3, 1, 1], self.seed + 1);
-        let sum = (noise + tint) / 2.0;
-        to_f32(sum.view())
-            .into_shape_with_order(IxDyn(&[self.batch, 3, h, w]))
-            .unwrap_or_default()
+        to_f32(pictures(self.batch, self.size, self.seed).view())
     }
 }

@@ -24,6 +24,15 @@ pub fn random_array(shape: &[usize], seed: u64) -> ArrayD<f64> {
     })
 }
 
+/// A batch of three-channel pictures of this size `[h, w]`: noise around a tint of each picture and
+/// channel, in `[-1, 1)`. `pictures` of `goldens/formula.py` makes the same.
+#[must_use]
+pub fn pictures(batch: usize, [h, w]: [usize; 2], seed: u64) -> ArrayD<f64> {
+    let noise = random_array(&[batch, 3, h, w], seed);
+    let tint = random_array(&[batch, 3, 1, 1], seed + 1);
+    (noise + tint) / 2.0
+}
+
 /// Distinct numbers from `(-1, 1)` in an order that depends on the seed: any two are at least `2 / n`
 /// apart, where `n` is how many there are, and each is at least `1 / (2 n)` away from 0.
 ///

@@ -8,6 +8,7 @@
 //! [six]: detection
 //! [seven]: residual_blocks
 //! [eight]: inception_modules
+//! [nine]: back_propagation
 #![cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/README.md"))]
 #![forbid(unsafe_code)]
 #![allow(
@@ -65,8 +66,16 @@ pub mod residual_blocks {}
 /// [`InceptionModule`]: inception::InceptionModule
 /// [`GoogLeNet`]: inception::GoogLeNet
 /// [`Summary`]: nn_layers::Summary
+/// [next]: crate::back_propagation
 #[cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/8-inception.md"))]
 pub mod inception_modules {}
+
+/// [`PlainTrainer`]: nn_layers::PlainTrainer
+/// [`TrainBackend`]: nn_layers::TrainBackend
+/// [`TrainingSession`]: engine::TrainingSession
+/// [one]: crate::cross_correlation
+#[cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/9-back-propagation.md"))]
+pub mod back_propagation {}
 
 /// The READMEs whose examples no crate of their own compiles.
 #[cfg(doctest)]

@@ -26,6 +26,10 @@ use crate::error::{Error, Result};
 /// # Ok::<(), conv_core::Error>(())
 /// ```
 ///
+/// # Gradient
+///
+/// [`global_avg_pool2d_grad`].
+///
 /// # Errors
 ///
 /// [`Error::Zero`] where the input has no pixel.
@@ -49,6 +53,10 @@ pub fn global_avg_pool2d<T: Element>(input: ArrayView4<'_, T>) -> Result<Array4<
 /// # Ok::<(), conv_core::Error>(())
 /// ```
 ///
+/// # Gradient
+///
+/// [`adaptive_avg_pool2d_grad`].
+///
 /// # Errors
 ///
 /// [`Error::Zero`] where input or output has no pixel, [`Error::TooLarge`] for an output that
@@ -71,6 +79,10 @@ pub fn adaptive_avg_pool2d<T: Element>(
 /// assert_eq!(plain::adaptive_max_pool2d(input.view(), [1, 2])?, array![[[[3.0, 5.0]]]]);
 /// # Ok::<(), conv_core::Error>(())
 /// ```
+///
+/// # Gradient
+///
+/// [`adaptive_max_pool2d_grad`].
 ///
 /// # Errors
 ///
@@ -109,7 +121,9 @@ pub fn global_avg_pool2d_grad<T: Element>(
 ) -> Result<Array4<T>> {
     let op = "global_avg_pool2d_grad";
     check_sizes(op, input_size, [1, 1])?;
-    share_out(op, grad_output, input_size, &bins(input_size, [1, 1]))
+    share_out(op, grad_output, input_size, [1, 1], |axis| {
+        bins(input_size[axis], 1)
+    })
 }
 
 /// The gradient of [`adaptive_avg_pool2d`]: each output's gradient is shared out evenly among the
@@ -146,7 +160,9 @@ pub fn adaptive_avg_pool2d_grad<T: Element>(
     let (_, _, output_h, output_w) = grad_output.dim();
     let output_size = [output_h, output_w];
     check_sizes(op, input_size, output_size)?;
-    share_out(op, grad_output, input_size, &bins(input_size, output_size))
+    share_out(op, grad_output, input_size, output_size, |axis| {
+        bins(input_size[axis], output_size[axis])
+    })
 }
 
 /// The gradient of [`adaptive_max_pool2d`]: each output's gradient goes to the maximum of its bin,
@@ -181,7 +197,7 @@ pub fn adaptive_max_pool2d_grad<T: Element>(
     let shape = [batch, channels, height, width];
     let mut grad_input: Vec<T> = zeros(op, &shape)?;
 
-    let [rows, columns] = bins([height, width], output_size);
+    let (rows, columns) = (bins(height, output_h), bins(width, output_w));
     let input = contiguous(input);
     let grad_output = contiguous(grad_output);
     grad_input
@@ -239,16 +255,15 @@ fn check_sizes(op: &'static str, input: [usize; 2], output: [usize; 2]) -> Resul
     Ok(())
 }
 
-/// The bins of the output's rows and columns, as windows.
-fn bins(input: [usize; 2], output: [usize; 2]) -> [Vec<Extent>; 2] {
-    [0, 1].map(|axis| {
-        let bins = (0..output[axis]).map(|k| bin(k, output[axis], input[axis]));
-        bins.map(|inside| Extent {
+/// All bins over `len` pixels, as windows.
+fn bins(len: usize, bins: usize) -> Vec<Extent> {
+    let inside = (0..bins).map(|k| bin(k, bins, len));
+    inside
+        .map(|inside| Extent {
             taps: inside.len(),
             inside,
         })
         .collect()
-    })
 }
 
 /// The pixels of bin `k` of `bins` over `len` pixels.

@@ -38,6 +38,10 @@ use crate::options::AvgPool2dOptions;
 /// # Ok::<(), conv_core::Error>(())
 /// ```
 ///
+/// # Gradient
+///
+/// [`avg_pool2d_grad`].
+///
 /// # Errors
 ///
 /// Those of [`AvgPool2dOptions::place`], among them
@@ -109,32 +113,35 @@ pub fn avg_pool2d_grad<T: Element>(
 ) -> Result<Array4<T>> {
     let op = "avg_pool2d_grad";
     let placement = options.place(op, input_size)?;
-    let extents =
-        [0, 1].map(|axis| Extent::of_outputs(&placement, axis, options.count_include_pad));
-    share_out(op, grad_output, input_size, &extents)
+    share_out(op, grad_output, input_size, placement.output, |axis| {
+        Extent::of_outputs(&placement, axis, options.count_include_pad)
+    })
 }
 
-/// The gradient of a mean over windows: `extents` has those of the output's rows and columns.
+/// The gradient of a mean over windows: `extents(axis)` has those of the output's rows or columns.
 pub(super) fn share_out<T: Element>(
     op: &'static str,
     grad_output: ArrayView4<'_, T>,
     input_size: [usize; 2],
-    extents: &[Vec<Extent>; 2],
+    output_size: [usize; 2],
+    extents: impl Fn(usize) -> Vec<Extent>,
 ) -> Result<Array4<T>> {
     let (batch, channels, _, _) = grad_output.dim();
-    let [rows, columns] = extents;
-    let output = [batch, channels, rows.len(), columns.len()];
+    let [output_h, output_w] = output_size;
+    let output = [batch, channels, output_h, output_w];
     check_grad_output(op, grad_output.dim().into(), output)?;
     let [height, width] = input_size;
     let shape = [batch, channels, height, width];
     let mut grad_input: Vec<T> = zeros(op, &shape)?;
 
+    // Only now, when there is a gradient of this size.
+    let [rows, columns] = [0, 1].map(extents);
     let grad_output = contiguous(grad_output);
     grad_input
         .par_chunks_mut(height * width)
-        .zip(grad_output.par_chunks(rows.len() * columns.len()))
+        .zip(grad_output.par_chunks(output_h * output_w))
         .for_each(|(plane, grads)| {
-            for (row, grads) in rows.iter().zip(grads.chunks_exact(columns.len())) {
+            for (row, grads) in rows.iter().zip(grads.chunks_exact(output_w)) {
                 for (column, &grad) in columns.iter().zip(grads) {
                     let share = grad / count(row.taps * column.taps);
                     for y in row.inside.clone() {

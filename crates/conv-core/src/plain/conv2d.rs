@@ -3,7 +3,7 @@
 use ndarray::{Array4, ArrayView1, ArrayView4};
 use rayon::prelude::*;
 
-use super::columns::Columns;
+use super::tap::Tap;
 use super::{contiguous, into_array, zeros};
 use crate::conv2d_shape::Conv2dShape;
 use crate::element::Element;
@@ -52,6 +52,12 @@ use crate::options::Conv2dOptions;
 /// assert_eq!(same[[0, 0, 0, 0]], 12.0); // A corner sees four pixels of each channel.
 /// # Ok::<(), conv_core::Error>(())
 /// ```
+///
+/// # Gradients
+///
+/// [`conv2d_grad_input`](super::conv2d_grad_input),
+/// [`conv2d_grad_weight`](super::conv2d_grad_weight) and
+/// [`conv2d_grad_bias`](super::conv2d_grad_bias).
 ///
 /// # Errors
 ///
@@ -107,7 +113,7 @@ pub(super) fn correlate<T: Element>(
     let group_inputs = in_channels / groups;
     let group_outputs = out_channels / groups;
     let constant = T::from_f64(padding_value.constant());
-    let columns = Columns::of_taps(&placement, padding_value);
+    let columns = Tap::along(&placement, 1, padding_value);
 
     let input = contiguous(input);
     let weight = contiguous(weight);
@@ -130,10 +136,10 @@ pub(super) fn correlate<T: Element>(
                         &input[start..start + width]
                     });
                     let weight_row = ((o * group_inputs + c) * kernel_h + i) * kernel_w;
-                    for (columns, &tap) in columns.iter().zip(&weight[weight_row..]) {
+                    for (tap, &weight) in columns.iter().zip(&weight[weight_row..]) {
                         match input_row {
-                            Some(row) => columns.accumulate(tap, row, constant, output_row),
-                            None => output_row.iter_mut().for_each(|y| *y += tap * constant),
+                            Some(row) => tap.accumulate(weight, row, constant, output_row),
+                            None => output_row.iter_mut().for_each(|y| *y += weight * constant),
                         }
                     }
                 }

@@ -3,8 +3,8 @@
 use ndarray::{Array1, Array4, ArrayView1, ArrayView4};
 use rayon::prelude::*;
 
-use super::columns::{Columns, rows_of_taps};
 use super::partial_sums::PartialSums;
+use super::tap::Tap;
 use super::{check_grad_output, contiguous, into_array, zeros};
 use crate::conv2d_shape::Conv2dShape;
 use crate::element::Element;
@@ -81,7 +81,7 @@ pub fn conv2d_grad_input<T: Element>(
 /// where `g` is the group of the output channel. Padding takes part with its value.
 ///
 /// The sum goes over pictures, then output rows, and over each row's outputs in eight partial sums,
-/// split by their place in the row and added up at the end.
+/// which are added up at the end; their split depends on the sizes alone.
 ///
 /// The textbook's vertical edges again, the other way around: from a picture and its edges, gradient
 /// descent finds the kernel `[1 0 -1]`.
@@ -137,8 +137,8 @@ pub fn conv2d_grad_weight<T: Element>(
 /// grad_bias[o] = sum over n, v, u of grad_output[n, o, v, u]
 /// ```
 ///
-/// The sum goes over pictures, and over each plane's outputs in eight partial sums, split by their
-/// place in the plane and added up at the end.
+/// The sum goes over pictures, and over each plane's outputs in eight partial sums, which are added
+/// up at the end.
 ///
 /// ```
 /// use conv_core::plain;
@@ -188,8 +188,7 @@ pub(super) fn scatter<T: Element>(
 
     let group_inputs = in_channels / groups;
     let group_outputs = out_channels / groups;
-    let rows = rows_of_taps(&placement, padding_value);
-    let columns = Columns::of_taps(&placement, padding_value);
+    let [rows, columns] = [0, 1].map(|axis| Tap::along(&placement, axis, padding_value));
     let grad_output = contiguous(grad_output);
     let weight = contiguous(weight);
     let bias = bias.map(contiguous);
@@ -205,16 +204,14 @@ pub(super) fn scatter<T: Element>(
             let (group, c) = (c / group_inputs, c % group_inputs);
             for o in group * group_outputs..(group + 1) * group_outputs {
                 let grads = &grad_output[(picture * out_channels + o) * output_h * output_w..];
-                for i in 0..kernel_h {
-                    let taps = &weight[((o * group_inputs + c) * kernel_h + i) * kernel_w..];
-                    for y in 0..output_h {
-                        let Some(row) = rows[i * output_h + y] else {
-                            continue;
-                        };
+                for (i, rows) in rows.iter().enumerate() {
+                    let weights = &weight[((o * group_inputs + c) * kernel_h + i) * kernel_w..];
+                    for (y, row) in rows.pixels() {
+                        let Some(row) = row else { continue };
                         let grads = &grads[y * output_w..][..output_w];
                         let row = &mut plane[row * width..][..width];
-                        for (columns, &tap) in columns.iter().zip(taps) {
-                            columns.scatter(tap, grads, row);
+                        for (tap, &weight) in columns.iter().zip(weights) {
+                            tap.scatter(weight, grads, row);
                         }
                     }
                 }
@@ -247,8 +244,7 @@ pub(super) fn weight_gradient<T: Element>(
     let mut grad_weight = zeros(op, &weight)?;
 
     let constant = T::from_f64(padding_value.constant());
-    let rows = rows_of_taps(&placement, padding_value);
-    let columns = Columns::of_taps(&placement, padding_value);
+    let [rows, columns] = [0, 1].map(|axis| Tap::along(&placement, axis, padding_value));
     let input = contiguous(input);
     let grad_output = contiguous(grad_output);
 
@@ -262,19 +258,18 @@ pub(super) fn weight_gradient<T: Element>(
             for n in 0..batch {
                 let grads = &grad_output[(n * out_channels + o) * output_h * output_w..];
                 let plane = &input[(n * in_channels + channel) * height * width..];
-                for i in 0..kernel_h {
-                    let sums = &mut sums[i * kernel_w..];
-                    for y in 0..output_h {
+                for (rows, sums) in rows.iter().zip(sums.chunks_exact_mut(kernel_w)) {
+                    for (y, row) in rows.pixels() {
                         let grads = &grads[y * output_w..][..output_w];
-                        match rows[i * output_h + y] {
+                        match row {
                             Some(row) => {
                                 let row = &plane[row * width..][..width];
-                                for (columns, sums) in columns.iter().zip(sums.iter_mut()) {
-                                    columns.correlate(row, constant, grads, sums);
+                                for (tap, sums) in columns.iter().zip(&mut *sums) {
+                                    tap.correlate(row, constant, grads, sums);
                                 }
                             }
                             None => {
-                                for sums in &mut sums[..kernel_w] {
+                                for sums in &mut *sums {
                                     sums.add_terms(grads.iter().map(|&grad| grad * constant));
                                 }
                             }

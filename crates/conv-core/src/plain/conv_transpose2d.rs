@@ -44,6 +44,11 @@ use crate::options::ConvTranspose2dOptions;
 /// # Ok::<(), conv_core::Error>(())
 /// ```
 ///
+/// # Gradients
+///
+/// [`conv_transpose2d_grad_input`], [`conv_transpose2d_grad_weight`] and
+/// [`conv_transpose2d_grad_bias`].
+///
 /// # Errors
 ///
 /// Those of [`ConvTranspose2dOptions::output_size`]; [`Error::Zero`] for channels or groups of 0,

@@ -26,6 +26,10 @@ use crate::error::{Error, Result};
 /// # Ok::<(), conv_core::Error>(())
 /// ```
 ///
+/// # Gradients
+///
+/// [`linear_grad_input`], [`linear_grad_weight`] and [`linear_grad_bias`].
+///
 /// # Errors
 ///
 /// [`Error::Zero`] where there are no inputs or no outputs, [`Error::Mismatch`] where weight or

@@ -34,6 +34,10 @@ use crate::options::MaxPool2dOptions;
 /// # Ok::<(), conv_core::Error>(())
 /// ```
 ///
+/// # Gradient
+///
+/// [`max_pool2d_grad`].
+///
 /// # Errors
 ///
 /// Those of [`MaxPool2dOptions::place`], among them

@@ -1,16 +1,20 @@
-//! The definition of every operation: plain nested loops, for f32 and f64.
+//! The definition of every operation and of its gradients: plain nested loops, for f32 and f64.
 //!
 //! What these functions return is what the operation means; every fast path is tested against
 //! them, and they serve as the oracle in f64. They are written to be read, yet run on all threads
 //! of the caller's rayon pool. Each output is summed by one thread in one fixed order, so results
 //! do not depend on the number of threads.
 //!
+//! A gradient is that of a number L, a loss, of which only the gradient for the operation's output,
+//! `grad_output` = dL / d output, has to be known. `conv2d_grad_input` then gives dL / d input,
+//! `conv2d_grad_weight` dL / d weight, and so on; where there is only the input to ask for, as for
+//! pools, the name ends in `_grad`. They return new arrays: to add them up is the caller's.
+//!
 //! Pictures are `[N, C, H, W]`, weights `[O, C / groups, Kh, Kw]`. Views may have any strides; the
 //! arrays that come back are in standard layout. A batch of 0 gives an output without elements.
 
 mod adaptive_pool;
 mod avg_pool;
-mod columns;
 mod conv2d;
 mod conv2d_grad;
 mod conv_transpose2d;
@@ -18,6 +22,7 @@ mod linear;
 mod max_pool;
 mod pad;
 mod partial_sums;
+mod tap;
 mod upsample;
 
 use std::borrow::Cow;

@@ -27,6 +27,10 @@ use crate::geometry::{PaddingValue, unpadded};
 /// # Ok::<(), conv_core::Error>(())
 /// ```
 ///
+/// # Gradient
+///
+/// [`pad2d_grad`].
+///
 /// # Errors
 ///
 /// [`Error::Zero`] where the input has no pixel, those of [`PaddingValue::check`], and
@@ -125,23 +129,22 @@ pub fn pad2d_grad<T: Element>(
     let shape = [batch, channels, height, width];
     let mut grad_input: Vec<T> = zeros(op, &shape)?;
 
-    let sources = |outputs: usize, before: usize, len: usize| -> Vec<Option<usize>> {
-        (0..outputs)
-            .map(|at| value.source((at as isize).wrapping_sub_unsigned(before), len))
-            .collect()
+    let [top, left, ..] = padding;
+    let source = |at: usize, before: usize, len: usize| {
+        value.source((at as isize).wrapping_sub_unsigned(before), len)
     };
-    let rows = sources(output_h, padding[0], height);
-    let columns = sources(output_w, padding[1], width);
     let grad_output = contiguous(grad_output);
     grad_input
         .par_chunks_mut(height * width)
         .zip(grad_output.par_chunks(output_h * output_w))
         .for_each(|(plane, grads)| {
-            for (row, grads) in rows.iter().zip(grads.chunks_exact(output_w)) {
-                let Some(row) = row else { continue };
+            for (y, grads) in grads.chunks_exact(output_w).enumerate() {
+                let Some(row) = source(y, top, height) else {
+                    continue;
+                };
                 let row = &mut plane[row * width..][..width];
-                for (column, &grad) in columns.iter().zip(grads) {
-                    if let &Some(column) = column {
+                for (x, &grad) in grads.iter().enumerate() {
+                    if let Some(column) = source(x, left, width) {
                         row[column] += grad;
                     }
                 }

@@ -5,10 +5,10 @@ use crate::element::Element;
 /// As many sums side by side as make a loop over a row compile to SIMD.
 const PARTS: usize = 8;
 
-/// A sum in eight parts: the `k`-th term of a row goes into part `k` modulo 8.
+/// A sum in eight parts: the `k`-th term of what is added at once goes into part `k` modulo 8.
 ///
-/// Which term goes where depends on the rows alone, so the sum is the same everywhere; and as no
-/// part waits for the other, the loops run several terms at a time.
+/// Which term goes where depends on the sizes alone, so the sum is the same everywhere; and as no
+/// part waits for another, the loops compute several terms at a time.
 #[derive(Clone, Copy, Default)]
 pub(super) struct PartialSums<T>([T; PARTS]);
 
@@ -33,11 +33,6 @@ impl<T: Element> PartialSums<T> {
         for (k, term) in terms.enumerate() {
             self.0[k % PARTS] += term;
         }
-    }
-
-    /// Adds a term to the first part.
-    pub(super) fn add(&mut self, term: T) {
-        self.0[0] += term;
     }
 
     /// The parts' sum.

@@ -23,6 +23,10 @@ use crate::error::{Error, Result};
 /// # Ok::<(), conv_core::Error>(())
 /// ```
 ///
+/// # Gradient
+///
+/// [`upsample_nearest2d_grad`].
+///
 /// # Errors
 ///
 /// [`Error::Zero`] where scale or input has a size of 0, [`Error::TooLarge`] for an output that

@@ -1,7 +1,7 @@
 //! `conv_transpose2d` and its gradients.
 
 use conv_core::ndarray::{Array1, Array4, Axis, array, s};
-use conv_core::{Conv2dOptions, ConvTranspose2dOptions, Padding, plain};
+use conv_core::{Conv2dOptions, ConvTranspose2dOptions, Error, Padding, plain};
 use proptest::prelude::*;
 use testkit::{
     Conv2dProblem, GradientCheck, assert_close, conv2d_problems_in, dot_bound, random_array,
@@ -305,4 +305,177 @@ fn an_empty_batch_gives_no_output() {
     let grad_weight =
         plain::conv_transpose2d_grad_weight(input.view(), output.view(), [2, 2], &options);
     assert_eq!(grad_weight.unwrap(), Array4::<f64>::zeros((2, 1, 2, 2)));
+}
+
+#[test]
+fn conv_transpose2d_refuses_what_does_not_fit() {
+    let op = "conv_transpose2d";
+    let run = |channels: usize, weight: [usize; 4], bias: Option<usize>, options| {
+        let bias = bias.map(Array1::zeros);
+        let bias = bias.as_ref().map(|bias| bias.view());
+        let (input, weight) = (
+            Array4::<f32>::zeros([1, channels, 3, 4]),
+            Array4::<f32>::zeros(weight),
+        );
+        plain::conv_transpose2d(input.view(), weight.view(), bias, &options).unwrap_err()
+    };
+    let options = ConvTranspose2dOptions::default();
+    let zero = |what| Error::Zero { op, what };
+    let no_groups = ConvTranspose2dOptions {
+        groups: 0,
+        ..options
+    };
+    assert_eq!(run(4, [4, 2, 1, 1], None, no_groups), zero("groups"));
+    assert_eq!(
+        run(0, [0, 2, 1, 1], None, options),
+        zero("input channels (input axis 1)")
+    );
+    let what = "output channels per group (weight axis 1)";
+    assert_eq!(run(4, [4, 0, 1, 1], None, options), zero(what));
+    assert_eq!(run(4, [4, 2, 0, 1], None, options), zero("kernel size"));
+    let no_stride = ConvTranspose2dOptions {
+        stride: [1, 0],
+        ..options
+    };
+    assert_eq!(run(4, [4, 2, 1, 1], None, no_stride), zero("stride"));
+    let no_dilation = ConvTranspose2dOptions {
+        dilation: [0, 1],
+        ..options
+    };
+    assert_eq!(run(4, [4, 2, 1, 1], None, no_dilation), zero("dilation"));
+
+    let what = "input channels (weight axis 0)";
+    assert_eq!(
+        run(4, [3, 2, 1, 1], None, options),
+        Error::Mismatch {
+            op,
+            what,
+            expected: 4,
+            got: 3
+        }
+    );
+    let grouped = ConvTranspose2dOptions {
+        groups: 3,
+        ..options
+    };
+    let what = "input channels (input axis 1)";
+    assert_eq!(
+        run(4, [4, 2, 1, 1], None, grouped),
+        Error::Groups {
+            op,
+            what,
+            got: 4,
+            groups: 3
+        }
+    );
+    let grouped = ConvTranspose2dOptions {
+        groups: 2,
+        ..options
+    };
+    let what = "bias length";
+    assert_eq!(
+        run(4, [4, 3, 1, 1], Some(3), grouped),
+        Error::Mismatch {
+            op,
+            what,
+            expected: 6,
+            got: 3
+        }
+    );
+
+    let (axis, most) = ("w", 2);
+    let large = ConvTranspose2dOptions {
+        stride: [1, 2],
+        dilation: [1, 3],
+        output_padding: [0, 3],
+        ..options
+    };
+    let error = run(4, [4, 2, 1, 1], None, large);
+    assert_eq!(
+        error,
+        Error::OutputPaddingTooLarge {
+            op,
+            axis,
+            got: 3,
+            most
+        }
+    );
+    assert_eq!(
+        error.to_string(),
+        "conv_transpose2d: output padding 3 along w, expected at most 2 (less than the stride or \
+         the dilation)"
+    );
+    // Three rows through 2x2 give four, of which one has to stay.
+    let padded = |padding| ConvTranspose2dOptions { padding, ..options };
+    let why = "it leaves nothing of the output";
+    assert_eq!(
+        run(4, [4, 2, 2, 2], None, padded([2, 0, 2, 0])),
+        Error::PaddingTooLarge {
+            op,
+            side: "bottom",
+            got: 2,
+            most: 1,
+            why
+        }
+    );
+    assert_eq!(
+        run(4, [4, 2, 2, 2], None, padded([0, 9, 0, 0])),
+        Error::PaddingTooLarge {
+            op,
+            side: "left",
+            got: 9,
+            most: 4,
+            why
+        }
+    );
+}
+
+#[test]
+fn conv_transpose2d_s_gradients_refuse_groups_that_do_not_divide() {
+    let (input, grads) = (
+        Array4::<f32>::zeros([1, 4, 3, 3]),
+        Array4::<f32>::zeros([1, 3, 3, 3]),
+    );
+    let options = ConvTranspose2dOptions {
+        groups: 2,
+        ..Default::default()
+    };
+    let grad = plain::conv_transpose2d_grad_weight(input.view(), grads.view(), [1, 1], &options);
+    let (op, what) = (
+        "conv_transpose2d_grad_weight",
+        "output channels (grad_output axis 1)",
+    );
+    assert_eq!(
+        grad,
+        Err(Error::Groups {
+            op,
+            what,
+            got: 3,
+            groups: 2
+        })
+    );
+    let options = ConvTranspose2dOptions {
+        groups: 0,
+        ..Default::default()
+    };
+    let grad = plain::conv_transpose2d_grad_weight(input.view(), grads.view(), [1, 1], &options);
+    assert_eq!(grad, Err(Error::Zero { op, what: "groups" }));
+    // A stride of 0 or a window that no output is large enough for.
+    let weight = Array4::<f32>::zeros([4, 3, 5, 1]);
+    let op = "conv_transpose2d_grad_input";
+    let of = |options| plain::conv_transpose2d_grad_input(grads.view(), weight.view(), &options);
+    let no_stride = ConvTranspose2dOptions {
+        stride: [0, 1],
+        ..Default::default()
+    };
+    assert_eq!(of(no_stride), Err(Error::Zero { op, what: "stride" }));
+    assert_eq!(
+        of(ConvTranspose2dOptions::default()),
+        Err(Error::Mismatch {
+            op,
+            what: "height (grad_output axis 2)",
+            expected: 5,
+            got: 3
+        })
+    );
 }

@@ -90,7 +90,8 @@ impl Log {
     /// # Errors
     ///
     /// What the system says.
-    pub(crate) fn create(path: &Path) -> Result<Self, Error> {
+    #[cfg(test)]
+    fn create(path: &Path) -> Result<Self, Error> {
         Self::resume(path, 0).map(|(log, _)| log)
     }
 
@@ -152,7 +153,8 @@ impl Log {
 /// # Errors
 ///
 /// What the system says, a line before the last that is no epoch, or a file that is far too long.
-pub(crate) fn read(path: &Path) -> Result<Vec<Epoch>, Error> {
+#[cfg(test)]
+fn read(path: &Path) -> Result<Vec<Epoch>, Error> {
     let run = || lines(&mut File::open(path)?);
     let lines = run().map_err(|reason| at(path, reason))?;
     Ok(lines.into_iter().map(|(epoch, _)| epoch).collect())

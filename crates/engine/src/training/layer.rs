@@ -145,22 +145,31 @@ impl Layer {
         }
     }
 
-    /// Gradients of what learns, by name, in the canonical layout.
-    pub(crate) fn gradients(&self, into: &mut Params<f32>) -> Result<()> {
-        if !self.learns() {
-            return Ok(());
-        }
+    /// The gradients of what learns, in the layer's own order.
+    fn grads(&self) -> impl Iterator<Item = (&ParamSpec, &[f32])> {
         let (specs, grads) = match self {
-            Self::Conv(layer) => (
-                layer.specs(),
-                [&layer.grad_weight[..], &layer.grad_bias[..]],
-            ),
+            Self::Conv(layer) => (layer.specs(), [&layer.grad_weight, &layer.grad_bias]),
             Self::Norm(layer) => (
                 layer.specs.iter().take(2).collect(),
-                [&layer.grad_weight[..], &layer.grad_bias[..]],
+                [&layer.grad_weight, &layer.grad_bias],
             ),
         };
-        for (spec, grad) in specs.into_iter().zip(grads) {
+        let learnt = if self.learns() { specs.len() } else { 0 };
+        specs
+            .into_iter()
+            .zip(grads)
+            .take(learnt)
+            .map(|(spec, grad)| (spec, &grad[..]))
+    }
+
+    /// The gradients of what learns, by name, in the layer's own order.
+    pub(crate) fn packed_gradients(&self) -> impl Iterator<Item = (&str, &[f32])> {
+        self.grads().map(|(spec, grad)| (spec.name(), grad))
+    }
+
+    /// Gradients of what learns, by name, in the canonical layout.
+    pub(crate) fn gradients(&self, into: &mut Params<f32>) -> Result<()> {
+        for (spec, grad) in self.grads() {
             into.insert(spec.name(), spec.slot(), self.canonical(spec, grad)?);
         }
         Ok(())

@@ -607,13 +607,23 @@ fn drop_out(
 /// A tensor as an array of this shape.
 pub(crate) fn read(arena: &[f32], slot: &Slot, shape: &Shape, unit: &Unit) -> Result<ArrayD<f32>> {
     let mut array = ArrayD::zeros(IxDyn(shape));
+    read_into(&mut array, arena, slot, unit)?;
+    Ok(array)
+}
+
+/// The same into an array of the tensor's shape.
+pub(crate) fn read_into(
+    array: &mut ArrayD<f32>,
+    arena: &[f32],
+    slot: &Slot,
+    unit: &Unit,
+) -> Result<()> {
     let numbers = array.as_slice_mut().ok_or_else(|| overlap(unit))?;
     let target =
         ArrayViewMut4::from_shape(dim(&slot.layout), numbers).map_err(|_| overlap(unit))?;
     slot.layout
         .export(&arena[slot.place.clone()], target)
-        .map_err(Error::at(&unit.name))?;
-    Ok(array)
+        .map_err(Error::at(&unit.name))
 }
 
 /// An array of any rank as the pictures that a layout describes.

@@ -6,6 +6,7 @@ use flate2::bufread::MultiGzDecoder;
 use tar::EntryType;
 
 use super::Skipped;
+use crate::decode::one_line;
 use crate::error::{Error, Result};
 
 /// The most bytes of an archive's own record of a name.
@@ -78,7 +79,7 @@ pub(super) fn read_error(format: &'static str, error: io::Error) -> Error {
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::Other => {
             Error::Decode {
                 format,
-                reason: error.to_string(),
+                reason: one_line(&error.to_string()),
             }
         }
         _ => Error::Io(error),
@@ -115,14 +116,12 @@ pub(super) fn read_tar(reader: &mut dyn Read) -> Result<Contents> {
         let path = path.unwrap_or_else(|| entry.path_bytes().into_owned());
         let text = String::from_utf8_lossy(&path).into_owned();
         let refused = match kind {
-            EntryType::Directory => None,
+            _ if text.contains(char::is_control) => Some("a name with control characters"),
             _ if unsupported => Some("a sparse or very large file"),
-            // A folder, in archives from before there was a type for it.
-            EntryType::Regular | EntryType::Continuous => None,
+            EntryType::Directory | EntryType::Regular | EntryType::Continuous => None,
             EntryType::Link | EntryType::Symlink => Some("a link"),
             EntryType::Block | EntryType::Char | EntryType::Fifo => Some("a device"),
             EntryType::GNUSparse => Some("a sparse or very large file"),
-            EntryType::XGlobalHeader => continue,
             _ => Some("an entry of unknown type"),
         };
         let path = inside(&text);
@@ -131,6 +130,7 @@ pub(super) fn read_tar(reader: &mut dyn Read) -> Result<Contents> {
             .then_some("a path that leads out of the archive"));
         match (refused, path) {
             (None, Some(path)) if path.is_empty() => {}
+            // Archives from before folders had a type mark them by their name.
             (None, Some(path)) if kind.is_dir() || text.ends_with('/') => {
                 contents.folders.push(path);
             }
@@ -166,6 +166,9 @@ struct NextName {
 impl NextName {
     /// Takes an extension entry in; false for any other.
     fn read(&mut self, kind: EntryType, entry: &mut impl Read) -> Result<bool> {
+        if kind == EntryType::XGlobalHeader {
+            return Ok(true);
+        }
         if !matches!(
             kind,
             EntryType::GNULongName | EntryType::GNULongLink | EntryType::XHeader
@@ -206,10 +209,9 @@ impl NextName {
     }
 }
 
-/// The path without `.` parts and doubled slashes, or `None` where it leads out of the archive or
-/// would garble a message.
+/// The path without `.` parts and doubled slashes, or `None` where it leads out of the archive.
 fn inside(path: &str) -> Option<String> {
-    if path.starts_with('/') || path.contains(char::is_control) {
+    if path.starts_with('/') {
         return None;
     }
     let mut parts = Vec::new();

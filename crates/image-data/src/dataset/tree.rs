@@ -175,7 +175,8 @@ impl Tree {
 
     /// What a path below the root is called in messages.
     pub(super) fn name_of(&self, path: &str) -> PathBuf {
-        self.root.join(path)
+        // A skipped path may be absolute.
+        self.root.join(path.trim_start_matches('/'))
     }
 
     /// A file's bytes, without its name in the error. `from_disk` reads what lies there.

@@ -1,4 +1,4 @@
-//! Gradients against finite differences.
+//! The gradients of a whole graph's training step against finite differences.
 
 use conv_core::Element;
 use ndarray::{ArrayD, ArrayViewD};
@@ -44,7 +44,7 @@ impl<T: Element> Loss<T> for Projection {
 
 /// A training step in f64, to be taken at neighbouring parameters and inputs.
 #[derive(Debug)]
-pub struct GraphGradientCheck<'a> {
+pub struct StepCheck<'a> {
     /// The graph.
     pub graph: &'a Graph,
     /// Its parameters.
@@ -66,7 +66,7 @@ const STEP: f64 = 1e-5;
 /// What a difference may be off by besides, in units of what was added up.
 const ROUNDING: f64 = 1e-7;
 
-impl<'a> GraphGradientCheck<'a> {
+impl<'a> StepCheck<'a> {
     /// A check of everything, by the seed.
     #[must_use]
     pub fn new(
@@ -156,7 +156,7 @@ impl<'a> GraphGradientCheck<'a> {
     }
 }
 
-/// What a [`GraphGradientCheck`] has compared.
+/// What a [`StepCheck`] has compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Compared {
     /// How many slopes.

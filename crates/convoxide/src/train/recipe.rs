@@ -1,0 +1,268 @@
+//! A recipe: everything that a training depends on but the data's place.
+
+use std::path::Path;
+
+use image_data::{Augmentation, Preprocessing, ShapesOptions};
+use nn_layers::{CrossEntropy, OneCycle, OptimiserOptions, Policy, Schedule, WarmUp};
+use serde::{Deserialize, Serialize};
+
+use crate::architectures::{Architecture, Reason};
+
+/// What a `.toml` file says. Times are in epochs.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Recipe {
+    /// The architecture's name.
+    pub(crate) model: String,
+    /// What its configuration has otherwise than by its name. The classes are the data's.
+    #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
+    pub(crate) config: toml::Table,
+    /// What everything random depends on.
+    #[serde(default = "one")]
+    pub(crate) seed: u64,
+    pub(crate) epochs: usize,
+    /// Pictures of a step.
+    pub(crate) batch: usize,
+    /// The pictures' size `[h, w]`, where it is not the architecture's usual one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) size: Option<[usize; 2]>,
+    /// Nodes or scopes that do not learn.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) frozen: Vec<String>,
+    /// Ends the training when the accuracy has not risen for so many epochs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) patience: Option<usize>,
+    /// The data that are drawn instead of read; all other data come by `--data`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) shapes: Option<DrawnShapes>,
+    /// What is done to every picture, where it is not what is usual for the architecture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) preprocessing: Option<Preprocessing>,
+    /// What is done to pictures at random before that, in training.
+    #[serde(default)]
+    pub(crate) augmentation: Augmentation,
+    #[serde(default)]
+    pub(crate) loss: CrossEntropy,
+    #[serde(default)]
+    pub(crate) optimiser: OptimiserOptions,
+    pub(crate) schedule: InEpochs,
+}
+
+/// The built-in dataset: so many pictures to train on, and so many to validate on.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DrawnShapes {
+    pub(crate) train: usize,
+    pub(crate) valid: usize,
+    pub(crate) size: [usize; 2],
+    #[serde(default)]
+    pub(crate) seed: u64,
+}
+
+/// A [`Schedule`] whose times are epochs.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct InEpochs {
+    pub(crate) rate: f64,
+    #[serde(default)]
+    pub(crate) policy: PolicyInEpochs,
+    /// The rate rises to its first value in so many epochs.
+    #[serde(default)]
+    pub(crate) warm_up: f64,
+}
+
+/// How the rate goes on.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum PolicyInEpochs {
+    #[default]
+    Constant,
+    /// Times the factor at these epochs.
+    MultiStep { at: Vec<f64>, factor: f64 },
+    /// Half a cosine, down to `last` at the end of the training.
+    Cosine {
+        #[serde(default)]
+        last: f64,
+    },
+    /// Down to 0 at the end of the training.
+    Polynomial { power: f64 },
+    /// Up to the rate in a share `rise` of the training, and down again.
+    OneCycle {
+        #[serde(default = "three_tenths")]
+        rise: f64,
+    },
+}
+
+fn one() -> u64 {
+    1
+}
+
+fn three_tenths() -> f64 {
+    0.3
+}
+
+impl Recipe {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file or in it, in one line.
+    pub(crate) fn open(path: &Path) -> Result<Self, Reason> {
+        /// Far over any recipe, so that a mistaken file is no gigabyte in memory.
+        const MOST: u64 = 1 << 20;
+        let metadata = std::fs::metadata(path)?;
+        if !metadata.is_file() {
+            return Err("not a file".into());
+        }
+        if metadata.len() > MOST {
+            let len = metadata.len();
+            return Err(format!("a recipe of {len} bytes, expected at most {MOST}").into());
+        }
+        Self::parse(&std::fs::read_to_string(path)?)
+    }
+
+    /// Reads a text.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, in one line.
+    pub(crate) fn parse(text: &str) -> Result<Self, Reason> {
+        let recipe: Self = toml::from_str(text).map_err(|error| {
+            let line = error.span().map(|span| {
+                let before = text.get(..span.start).unwrap_or_default();
+                format!("line {}: ", before.matches('\n').count() + 1)
+            });
+            format!("{}{}", line.unwrap_or_default(), error.message())
+        })?;
+        recipe.check()?;
+        Ok(recipe)
+    }
+
+    /// Whether every number is in its range.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, in one line.
+    pub(crate) fn check(&self) -> Result<(), Reason> {
+        /// Over it, a number is a slip.
+        const MOST: usize = 1_000_000;
+        for (what, got) in [("epochs", self.epochs), ("batch", self.batch)] {
+            if !(1..=MOST).contains(&got) {
+                return Err(format!("{what} is {got}, expected 1 to {MOST}").into());
+            }
+        }
+        self.architecture(2)?;
+        self.schedule(1)?.check()?;
+        if let Some(preprocessing) = &self.preprocessing {
+            preprocessing.check()?;
+        }
+        Ok(())
+    }
+
+    /// The network for so many classes.
+    ///
+    /// # Errors
+    ///
+    /// A name that is unknown, or a configuration that the architecture does not have.
+    pub(crate) fn architecture(&self, classes: usize) -> Result<Architecture, Reason> {
+        let Some(architecture) = Architecture::named(&self.model) else {
+            let near = crate::architectures::nearest(&self.model).join(" or ");
+            let near = match near.is_empty() {
+                true => String::new(),
+                false => format!(" (did you mean {near}?)"),
+            };
+            return Err(format!("the model {:?} is unknown{near}", self.model).into());
+        };
+        let mut config = architecture.config()?;
+        if let Some(fields) = config.as_object_mut() {
+            for (name, value) in &self.config {
+                fields.insert(name.clone(), serde_json::to_value(value)?);
+            }
+        }
+        let architecture = architecture
+            .configured(config)
+            .map_err(|error| format!("the configuration of {}: {error}", self.model))?;
+        Ok(architecture.with_classes(classes))
+    }
+
+    /// The schedule for epochs of so many steps.
+    ///
+    /// # Errors
+    ///
+    /// Times that are no numbers of at least 0.
+    pub(crate) fn schedule(&self, steps_per_epoch: u64) -> Result<Schedule, Reason> {
+        let in_steps = |epochs: f64| {
+            if !epochs.is_finite() || epochs < 0.0 {
+                return Err(Reason::from(format!(
+                    "the schedule has a time of {epochs} epochs, expected at least 0"
+                )));
+            }
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "checked above, and saturating"
+            )]
+            let steps = (epochs * steps_per_epoch as f64).round() as u64;
+            Ok(steps)
+        };
+        let warm_up = in_steps(self.schedule.warm_up)?;
+        let all = in_steps(self.epochs as f64)?.saturating_sub(warm_up).max(1);
+        let policy = match &self.schedule.policy {
+            PolicyInEpochs::Constant => Policy::Constant,
+            PolicyInEpochs::MultiStep { at, factor } => Policy::MultiStep {
+                at: at
+                    .iter()
+                    .map(|&at| in_steps(at))
+                    .collect::<Result<_, _>>()?,
+                factor: *factor,
+            },
+            PolicyInEpochs::Cosine { last } => Policy::Cosine {
+                steps: all,
+                last: *last,
+            },
+            PolicyInEpochs::Polynomial { power } => Policy::Polynomial {
+                steps: all,
+                power: *power,
+            },
+            PolicyInEpochs::OneCycle { rise } => Policy::OneCycle(OneCycle {
+                pct_start: *rise,
+                ..OneCycle::new(all)
+            }),
+        };
+        Ok(Schedule {
+            rate: self.schedule.rate,
+            policy,
+            warm_up: WarmUp {
+                steps: warm_up,
+                ..WarmUp::default()
+            },
+        })
+    }
+
+    /// What is done to every picture.
+    pub(crate) fn preprocessing(&self, architecture: &Architecture) -> Preprocessing {
+        self.preprocessing
+            .clone()
+            .unwrap_or_else(|| architecture.preprocessing())
+    }
+
+    /// The recipe as text.
+    ///
+    /// # Errors
+    ///
+    /// Numbers that TOML does not have.
+    pub(crate) fn to_text(&self) -> Result<String, Reason> {
+        Ok(toml::to_string(self)?)
+    }
+}
+
+impl DrawnShapes {
+    pub(crate) fn options(&self) -> ShapesOptions {
+        ShapesOptions {
+            seed: self.seed,
+            len: self.train,
+            size: self.size,
+            ..ShapesOptions::default()
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Mirroring a picture.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::check_range;
+use crate::error::Result;
+use crate::picture::Picture;
+use crate::random::Random;
+
+/// Mirrors the picture, left for right.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HorizontalFlip {
+    /// How often, from 0 to 1. Default 0.5.
+    pub probability: f64,
+}
+
+impl Default for HorizontalFlip {
+    fn default() -> Self {
+        Self { probability: 0.5 }
+    }
+}
+
+impl HorizontalFlip {
+    pub(super) fn check(&self) -> Result<()> {
+        check_range(
+            "flip",
+            "probability",
+            self.probability,
+            [0.0, 1.0],
+            "0 to 1",
+        )
+    }
+
+    pub(super) fn apply(&self, picture: &mut Picture, random: &mut Random) {
+        if random.chance(self.probability) {
+            let row = 3 * picture.width();
+            for row in picture.rgb_mut().chunks_exact_mut(row) {
+                row.as_chunks_mut::<3>().0.reverse();
+            }
+        }
+    }
+}
+
+impl fmt::Display for HorizontalFlip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "flip {}", self.probability)
+    }
+}

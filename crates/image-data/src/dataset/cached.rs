@@ -1,0 +1,109 @@
+//! Decoded pictures kept in memory.
+
+use std::borrow::Cow;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Dataset, Skipped};
+use crate::error::Result;
+use crate::picture::Picture;
+
+/// Keeps decoded pictures, three bytes a pixel, so that each is decoded once and not in every epoch.
+///
+/// A picture is kept when it is first asked for, as long as all together stay within a limit; those
+/// that come later are decoded each time. What comes out is the same. CIFAR-10 takes 160 MiB.
+///
+/// ```
+/// use image_data::{Cached, Dataset, Shapes, ShapesOptions};
+///
+/// let shapes = Shapes::new(ShapesOptions::default())?;
+/// let cached = Cached::new(shapes.clone());
+/// assert_eq!(cached.picture(5)?, shapes.picture(5)?);
+/// assert_eq!(cached.bytes(), 3 * 64 * 64);
+/// # Ok::<(), image_data::Error>(())
+/// ```
+pub struct Cached<D> {
+    dataset: D,
+    pictures: Vec<OnceLock<Picture>>,
+    max_bytes: u64,
+    bytes: AtomicU64,
+}
+
+impl<D: Dataset> Cached<D> {
+    /// Keeps up to 1 GiB of pixels.
+    #[must_use]
+    pub fn new(dataset: D) -> Self {
+        Self::with_limit(dataset, 1 << 30)
+    }
+
+    /// Keeps up to `max_bytes` of pixels. Beside these, each sample takes some 50 bytes.
+    #[must_use]
+    pub fn with_limit(dataset: D, max_bytes: u64) -> Self {
+        let pictures = (0..dataset.len()).map(|_| OnceLock::new()).collect();
+        Self {
+            dataset,
+            pictures,
+            max_bytes,
+            bytes: AtomicU64::new(0),
+        }
+    }
+
+    /// How many bytes of pixels are kept now.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Takes room for a picture, if there is so much.
+    fn reserve(&self, bytes: u64) -> bool {
+        self.bytes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                used.checked_add(bytes)
+                    .filter(|used| *used <= self.max_bytes)
+            })
+            .is_ok()
+    }
+}
+
+impl<D: Dataset> Dataset for Cached<D> {
+    fn len(&self) -> usize {
+        self.dataset.len()
+    }
+
+    fn classes(&self) -> &[String] {
+        self.dataset.classes()
+    }
+
+    fn label(&self, index: usize) -> usize {
+        self.dataset.label(index)
+    }
+
+    fn picture(&self, index: usize) -> Result<Picture> {
+        let place = self.pictures.get(index);
+        if let Some(picture) = place.and_then(OnceLock::get) {
+            return Ok(picture.clone());
+        }
+        let picture = self.dataset.picture(index)?;
+        let bytes = picture.rgb().len() as u64;
+        if let Some(place) = place
+            && self.reserve(bytes)
+            && place.set(picture.clone()).is_err()
+        {
+            // Another thread has kept it meanwhile.
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        Ok(picture)
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.dataset.name(index)
+    }
+
+    fn file(&self, index: usize) -> Result<Option<Cow<'_, [u8]>>> {
+        self.dataset.file(index)
+    }
+
+    fn skipped(&self) -> &[Skipped] {
+        self.dataset.skipped()
+    }
+}

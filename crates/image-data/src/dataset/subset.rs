@@ -1,0 +1,132 @@
+//! Some of a dataset's samples.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::{Dataset, Skipped, Splits};
+use crate::error::{Error, Result};
+use crate::picture::Picture;
+use crate::random::{Purpose, keyed};
+
+/// Some of a dataset's samples, as a dataset of the same classes.
+pub struct Subset {
+    dataset: Arc<dyn Dataset>,
+    samples: Vec<usize>,
+}
+
+impl Subset {
+    /// The samples of these indices, in this order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Index`] for one past the end.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use image_data::{Dataset, Shapes, ShapesOptions, Subset};
+    /// let shapes = Arc::new(Shapes::new(ShapesOptions::default())?);
+    /// let stars = Subset::new(shapes, (6..1000).step_by(8).collect())?;
+    /// assert_eq!(stars.len(), 125);
+    /// assert!((0..125).all(|index| stars.label(index) == 6));
+    /// # Ok::<(), image_data::Error>(())
+    /// ```
+    pub fn new(dataset: Arc<dyn Dataset>, samples: Vec<usize>) -> Result<Self> {
+        let len = dataset.len();
+        match samples.iter().find(|&&sample| sample >= len) {
+            Some(&index) => Err(Error::Index { index, len }),
+            None => Ok(Self { dataset, samples }),
+        }
+    }
+
+    fn sample(&self, index: usize) -> Result<usize> {
+        self.samples.get(index).copied().ok_or(Error::Index {
+            index,
+            len: self.samples.len(),
+        })
+    }
+}
+
+impl Splits {
+    /// Splits a dataset that has no part to validate on: that many of each class' samples, rounded,
+    /// are drawn for it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] where the share is not between 0 and 1, or leaves nothing for one part.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use image_data::{Dataset, Shapes, ShapesOptions, Splits};
+    /// let shapes = Arc::new(Shapes::new(ShapesOptions::default())?);
+    /// let splits = Splits::hold_out(shapes, 0.2, 0)?;
+    /// assert_eq!((splits.train.len(), splits.valid.unwrap().len()), (800, 200));
+    /// # Ok::<(), image_data::Error>(())
+    /// ```
+    pub fn hold_out(dataset: Arc<dyn Dataset>, share: f64, seed: u64) -> Result<Self> {
+        let wrong = || Error::Option {
+            what: "hold out",
+            field: "share",
+            got: share.to_string(),
+            expected: "between 0 and 1, with a sample for each part",
+        };
+        if !(share > 0.0 && share < 1.0) {
+            return Err(wrong());
+        }
+        let mut by_class = vec![Vec::new(); dataset.classes().len() + 1];
+        for sample in 0..dataset.len() {
+            // A label that is no class is an error of whoever reads the sample.
+            let class = dataset.label(sample).min(by_class.len() - 1);
+            by_class[class].push(sample);
+        }
+        let (mut train, mut valid) = (Vec::new(), Vec::new());
+        for (class, mut samples) in by_class.into_iter().enumerate() {
+            keyed(Purpose::HoldOut, [seed, class as u64, 0]).shuffle(&mut samples);
+            let held = (samples.len() as f64 * share).round() as usize;
+            train.extend(samples.split_off(held.min(samples.len())));
+            valid.extend(samples);
+        }
+        if train.is_empty() || valid.is_empty() {
+            return Err(wrong());
+        }
+        train.sort_unstable();
+        valid.sort_unstable();
+        Ok(Self {
+            train: Arc::new(Subset::new(Arc::clone(&dataset), train)?),
+            valid: Some(Arc::new(Subset::new(dataset, valid)?)),
+        })
+    }
+}
+
+impl Dataset for Subset {
+    fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    fn classes(&self) -> &[String] {
+        self.dataset.classes()
+    }
+
+    fn label(&self, index: usize) -> usize {
+        let sample = self.sample(index);
+        sample.map_or(self.classes().len(), |sample| self.dataset.label(sample))
+    }
+
+    fn picture(&self, index: usize) -> Result<Picture> {
+        self.dataset.picture(self.sample(index)?)
+    }
+
+    fn name(&self, index: usize) -> String {
+        match self.sample(index) {
+            Ok(sample) => self.dataset.name(sample),
+            Err(_) => format!("#{index}"),
+        }
+    }
+
+    fn file(&self, index: usize) -> Result<Option<Cow<'_, [u8]>>> {
+        self.dataset.file(self.sample(index)?)
+    }
+
+    fn skipped(&self) -> &[Skipped] {
+        self.dataset.skipped()
+    }
+}

@@ -1,0 +1,333 @@
+//! What is wrong with a dataset, by file.
+
+mod finding;
+mod look;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+pub use self::finding::{Finding, Place, Same, Severity};
+use self::look::{Look, Seen, look_at_all};
+use crate::dataset::{Dataset, Splits, class_counts};
+use crate::error::{Error, Result};
+
+/// What [`lint`] calls odd.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LintOptions {
+    /// A class is small where the largest one has more than so many times its samples. Default 10.
+    pub imbalance: f64,
+    /// A size is odd where its area is more than so many times the median one, or less than that
+    /// part of it. Default 16.
+    pub area: f64,
+    /// Proportions are odd where width over height is more than so many times the median one, or
+    /// less than that part of it. Default 3.
+    pub aspect: f64,
+    /// Threads, from 1 to 1024. Default 2.
+    pub workers: usize,
+}
+
+impl Default for LintOptions {
+    fn default() -> Self {
+        Self {
+            imbalance: 10.0,
+            area: 16.0,
+            aspect: 3.0,
+            workers: 2,
+        }
+    }
+}
+
+/// What a look at every sample of a dataset has found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LintReport {
+    /// The parts: what is trained on, and what is validated on.
+    pub parts: Vec<PartSummary>,
+    /// What is wrong, in the order of the samples, kind by kind.
+    pub findings: Vec<Finding>,
+}
+
+/// What a part of a dataset consists of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartSummary {
+    /// `train` or `valid`.
+    pub part: String,
+    /// How many samples it has.
+    pub samples: usize,
+    /// The classes, and how many samples each has.
+    pub classes: Vec<(String, usize)>,
+    /// The smallest and the largest height and width, of the pictures that could be read.
+    pub sizes: Option<[[usize; 2]; 2]>,
+}
+
+/// Share of the pictures below which grey ones, or those in colour, are named each.
+const FEW: f64 = 0.1;
+
+/// Reads every picture of a dataset, and says which are broken, twice there, or unlike the others.
+///
+/// Two pictures are the same where their pixels are, whatever their files look like. All pictures
+/// are read once; what stays in memory is some hundred bytes for each.
+///
+/// # Errors
+///
+/// [`Error::Label`] where a label is no class, [`Error::Option`] for an option out of its range. A
+/// picture that cannot be read is no error but a finding.
+///
+/// ```
+/// use image_data::{LintOptions, Shapes, ShapesOptions, lint};
+///
+/// let shapes = Shapes::splits(ShapesOptions { len: 40, ..ShapesOptions::default() }, 8)?;
+/// let report = lint(&shapes, &LintOptions::default())?;
+/// assert_eq!(report.parts[0].classes[6], ("star".to_owned(), 5));
+/// assert!(report.findings.is_empty());
+/// # Ok::<(), image_data::Error>(())
+/// ```
+pub fn lint(splits: &Splits, options: &LintOptions) -> Result<LintReport> {
+    options.check()?;
+    let mut parts = vec![("train", &*splits.train)];
+    if let Some(valid) = &splits.valid {
+        parts.push(("valid", &**valid));
+    }
+
+    let mut summaries = Vec::new();
+    let mut samples = Vec::new();
+    let mut findings = Vec::new();
+    for &(part, dataset) in &parts {
+        let counts = class_counts(dataset)?;
+        findings.extend(classes(part, dataset, &counts, options));
+        let looks = look_at_all(dataset, options.workers);
+        summaries.push(PartSummary {
+            part: part.to_owned(),
+            samples: dataset.len(),
+            classes: dataset.classes().iter().cloned().zip(counts).collect(),
+            sizes: sizes(&looks),
+        });
+        samples.extend(looks.into_iter().enumerate().map(|(index, look)| Sample {
+            part,
+            dataset,
+            index,
+            look,
+        }));
+    }
+
+    findings.extend(samples.iter().flat_map(broken));
+    findings.extend(duplicates(&samples));
+    findings.extend(odd(&samples, options));
+    findings.extend(colors(&samples));
+    let skipped: BTreeSet<_> = parts
+        .iter()
+        .flat_map(|(_, dataset)| dataset.skipped())
+        .map(|skipped| (&skipped.name, &skipped.reason))
+        .collect();
+    findings.extend(skipped.into_iter().map(|(file, reason)| Finding::Skipped {
+        file: file.clone(),
+        reason: reason.clone(),
+    }));
+    Ok(LintReport {
+        parts: summaries,
+        findings,
+    })
+}
+
+impl LintOptions {
+    fn check(&self) -> Result<()> {
+        for (field, got) in [
+            ("imbalance", self.imbalance),
+            ("area", self.area),
+            ("aspect", self.aspect),
+        ] {
+            if !(got >= 1.0 && got.is_finite()) {
+                return Err(wrong(field, got.to_string(), "at least 1"));
+            }
+        }
+        if !(1..=1024).contains(&self.workers) {
+            return Err(wrong("workers", self.workers.to_string(), "1 to 1024"));
+        }
+        Ok(())
+    }
+}
+
+fn wrong(field: &'static str, got: String, expected: &'static str) -> Error {
+    Error::Option {
+        what: "lint",
+        field,
+        got,
+        expected,
+    }
+}
+
+/// A sample, and what a look at it has shown.
+struct Sample<'a> {
+    part: &'static str,
+    dataset: &'a dyn Dataset,
+    index: usize,
+    look: Look,
+}
+
+impl Sample<'_> {
+    fn file(&self) -> String {
+        self.dataset.name(self.index)
+    }
+
+    fn seen(&self) -> Option<&Seen> {
+        self.look.seen.as_ref().ok()
+    }
+}
+
+/// The smallest and the largest height and width.
+fn sizes(looks: &[Look]) -> Option<[[usize; 2]; 2]> {
+    let sizes = looks
+        .iter()
+        .filter_map(|look| Some(look.seen.as_ref().ok()?.size));
+    sizes
+        .map(|size| [size, size])
+        .reduce(|[low, high], [size, _]| {
+            [
+                [low[0].min(size[0]), low[1].min(size[1])],
+                [high[0].max(size[0]), high[1].max(size[1])],
+            ]
+        })
+}
+
+fn classes(
+    part: &str,
+    dataset: &dyn Dataset,
+    counts: &[usize],
+    options: &LintOptions,
+) -> Vec<Finding> {
+    let largest = counts.iter().copied().max().unwrap_or(0);
+    let named = dataset.classes().iter().zip(counts);
+    let finding = |(class, &samples): (&String, &usize)| {
+        let [part, class] = [part, class].map(str::to_owned);
+        if samples == 0 {
+            Some(Finding::EmptyClass { part, class })
+        } else if largest as f64 > options.imbalance * samples as f64 {
+            Some(Finding::SmallClass {
+                part,
+                class,
+                samples,
+                largest,
+            })
+        } else {
+            None
+        }
+    };
+    named.filter_map(finding).collect()
+}
+
+/// What is wrong with a file by itself.
+fn broken(sample: &Sample<'_>) -> Vec<Finding> {
+    let file = sample.file();
+    let mut findings = Vec::new();
+    if let Some(format) = sample.look.other_format {
+        findings.push(Finding::WrongExtension {
+            file: file.clone(),
+            format: format.to_owned(),
+        });
+    }
+    if let Err(error) = &sample.look.seen {
+        // The name is in the finding already.
+        let reason = match error {
+            Error::File { reason, .. } => reason,
+            other => other,
+        };
+        findings.push(match reason {
+            Error::Empty => Finding::EmptyFile { file },
+            Error::Truncated { .. } => Finding::Truncated { file },
+            reason => Finding::Unreadable {
+                file,
+                reason: reason.to_string(),
+            },
+        });
+    } else if sample.look.alpha {
+        findings.push(Finding::Alpha { file });
+    }
+    findings
+}
+
+fn duplicates(samples: &[Sample<'_>]) -> Vec<Finding> {
+    let mut by_pixels: BTreeMap<[u8; 32], Vec<&Sample<'_>>> = BTreeMap::new();
+    for sample in samples {
+        if let Some(seen) = sample.seen() {
+            by_pixels.entry(seen.pixels).or_default().push(sample);
+        }
+    }
+    let mut groups: Vec<_> = by_pixels
+        .into_values()
+        .filter(|same| same.len() > 1)
+        .collect();
+    // By the first sample of each, and not by hash.
+    groups.sort_by_key(|same| (same[0].part, same[0].index));
+    let finding = |same: Vec<&Sample<'_>>| {
+        let bytes = same[0].look.bytes;
+        let all_bytes = bytes.is_some() && same.iter().all(|sample| sample.look.bytes == bytes);
+        let place = |sample: &&Sample<'_>| Place {
+            file: sample.file(),
+            part: sample.part.to_owned(),
+            class: sample.dataset.classes()[sample.dataset.label(sample.index)].clone(),
+        };
+        Finding::Duplicates {
+            same: if all_bytes { Same::Bytes } else { Same::Pixels },
+            samples: same.iter().map(place).collect(),
+        }
+    };
+    groups.into_iter().map(finding).collect()
+}
+
+/// Sizes and proportions that are far from the median ones.
+fn odd(samples: &[Sample<'_>], options: &LintOptions) -> Vec<Finding> {
+    let median = |value: &dyn Fn(&Seen) -> f64| {
+        let mut values: Vec<f64> = samples.iter().filter_map(Sample::seen).map(value).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or(1.0)
+    };
+    let area = |seen: &Seen| seen.size[0] as f64 * seen.size[1] as f64;
+    let aspect = |seen: &Seen| seen.size[1] as f64 / seen.size[0] as f64;
+    let (median_area, median_aspect) = (median(&area), median(&aspect));
+    let far = |ratio: f64, factor: f64| ratio > factor || ratio < 1.0 / factor;
+    let mut findings = Vec::new();
+    for sample in samples {
+        let Some(seen) = sample.seen() else { continue };
+        if far(area(seen) / median_area, options.area) {
+            findings.push(Finding::OddSize {
+                file: sample.file(),
+                size: seen.size,
+            });
+        }
+        if far(aspect(seen) / median_aspect, options.aspect) {
+            findings.push(Finding::OddAspect {
+                file: sample.file(),
+                size: seen.size,
+            });
+        }
+    }
+    findings
+}
+
+/// Grey pictures among those in colour, or the other way round.
+fn colors(samples: &[Sample<'_>]) -> Vec<Finding> {
+    let readable: Vec<_> = samples
+        .iter()
+        .filter_map(|sample| Some((sample, sample.seen()?.grey)))
+        .collect();
+    let grey = readable.iter().filter(|(_, grey)| *grey).count();
+    let few = |count: usize| count as f64 <= FEW * readable.len() as f64;
+    let named = |wanted: bool, finding: fn(String) -> Finding| {
+        readable
+            .iter()
+            .filter(|(_, grey)| *grey == wanted)
+            .map(|(sample, _)| finding(sample.file()))
+            .collect()
+    };
+    let colored = readable.len() - grey;
+    if grey == 0 || colored == 0 {
+        Vec::new()
+    } else if few(grey) {
+        named(true, |file| Finding::Grey { file })
+    } else if few(colored) {
+        named(false, |file| Finding::Colored { file })
+    } else {
+        vec![Finding::MixedColors { grey, colored }]
+    }
+}

@@ -1,0 +1,218 @@
+//! The kinds of things that can be wrong with a dataset.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// One thing that is wrong.
+///
+/// As JSON: `{"kind": "odd_size", "file": "data/cat/1.jpg", "size": [2, 3]}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Finding {
+    /// A class without a sample.
+    EmptyClass {
+        /// The part of the dataset.
+        part: String,
+        /// The class.
+        class: String,
+    },
+    /// A class with far fewer samples than the largest.
+    SmallClass {
+        /// The part of the dataset.
+        part: String,
+        /// The class.
+        class: String,
+        /// How many samples it has.
+        samples: usize,
+        /// How many the largest has.
+        largest: usize,
+    },
+    /// A file that is called like another format than it has.
+    WrongExtension {
+        /// The file.
+        file: String,
+        /// The format of its content.
+        format: String,
+    },
+    /// A file without a byte.
+    EmptyFile {
+        /// The file.
+        file: String,
+    },
+    /// A file that ends before its picture does.
+    Truncated {
+        /// The file.
+        file: String,
+    },
+    /// A file that cannot be read for another reason.
+    Unreadable {
+        /// The file.
+        file: String,
+        /// The reason.
+        reason: String,
+    },
+    /// A picture with an alpha channel, which is dropped: what is hidden by it shows.
+    Alpha {
+        /// The file.
+        file: String,
+    },
+    /// One picture several times.
+    Duplicates {
+        /// What is the same.
+        same: Same,
+        /// Where it is.
+        samples: Vec<Place>,
+    },
+    /// A picture that is much larger or smaller than most.
+    OddSize {
+        /// The file.
+        file: String,
+        /// Its size `[h, w]`.
+        size: [usize; 2],
+    },
+    /// A picture that is much wider or higher, for its size, than most.
+    OddAspect {
+        /// The file.
+        file: String,
+        /// Its size `[h, w]`.
+        size: [usize; 2],
+    },
+    /// A grey picture where most are in colour.
+    Grey {
+        /// The file.
+        file: String,
+    },
+    /// A picture in colour where most are grey.
+    Colored {
+        /// The file.
+        file: String,
+    },
+    /// Many grey pictures and many in colour.
+    MixedColors {
+        /// How many are grey.
+        grey: usize,
+        /// How many are in colour.
+        colored: usize,
+    },
+    /// A file that is no part of the dataset.
+    Skipped {
+        /// The file.
+        file: String,
+        /// Why it is left out.
+        reason: String,
+    },
+}
+
+/// How far two samples are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Same {
+    /// Their files are the same byte for byte.
+    Bytes,
+    /// Their pixels are, in different files.
+    Pixels,
+}
+
+/// A sample, and where in the dataset it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The file.
+    pub file: String,
+    /// The part of the dataset.
+    pub part: String,
+    /// The class.
+    pub class: String,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// May be meant so.
+    Warning,
+    /// Ends a training run, or makes its result wrong.
+    Error,
+}
+
+impl Finding {
+    /// An error for what cannot be read, for a class without a sample, and for one picture in
+    /// several classes or in both parts; else a warning.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::EmptyClass { .. }
+            | Self::EmptyFile { .. }
+            | Self::Truncated { .. }
+            | Self::Unreadable { .. } => Severity::Error,
+            Self::Duplicates { samples, .. } if differ(samples) != [false; 2] => Severity::Error,
+            _ => Severity::Warning,
+        }
+    }
+}
+
+/// Whether samples are in several classes, and whether in several parts.
+fn differ(samples: &[Place]) -> [bool; 2] {
+    let several = |of: fn(&Place) -> &str| samples.iter().any(|place| of(place) != of(&samples[0]));
+    [several(|place| &place.class), several(|place| &place.part)]
+}
+
+impl fmt::Display for Finding {
+    /// One line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EmptyClass { part, class } => write!(f, "{part}: class {class} has no sample"),
+            Self::SmallClass {
+                part,
+                class,
+                samples,
+                largest,
+            } => write!(
+                f,
+                "{part}: class {class} has {samples} samples, the largest {largest}"
+            ),
+            Self::WrongExtension { file, format } => {
+                write!(
+                    f,
+                    "{file}: the content is {format}, the name says another format"
+                )
+            }
+            Self::EmptyFile { file } => write!(f, "{file}: the file is empty"),
+            Self::Truncated { file } => write!(f, "{file}: the file is cut short"),
+            Self::Unreadable { file, reason } => write!(f, "{file}: {reason}"),
+            Self::Alpha { file } => {
+                write!(f, "{file}: has an alpha channel, which is dropped")
+            }
+            Self::Duplicates { same, samples } => {
+                let what = match same {
+                    Same::Bytes => "bytes",
+                    Same::Pixels => "pixels",
+                };
+                let places = match differ(samples) {
+                    [false, false] => "",
+                    [true, false] => ", in several classes",
+                    [false, true] => ", in train and valid",
+                    [true, true] => ", in several classes and in train and valid",
+                };
+                let files: Vec<&str> = samples.iter().map(|place| &*place.file).collect();
+                write!(f, "{}: the same {what}{places}", files.join(", "))
+            }
+            Self::OddSize { file, size: [h, w] } => {
+                write!(f, "{file}: {h} x {w} pixels are far from the usual size")
+            }
+            Self::OddAspect { file, size: [h, w] } => {
+                write!(
+                    f,
+                    "{file}: {h} x {w} pixels are far from the usual proportions"
+                )
+            }
+            Self::Grey { file } => write!(f, "{file}: grey, while most are in colour"),
+            Self::Colored { file } => write!(f, "{file}: in colour, while most are grey"),
+            Self::MixedColors { grey, colored } => {
+                write!(f, "{grey} pictures are grey, {colored} in colour")
+            }
+            Self::Skipped { file, reason } => write!(f, "{file}: left out: {reason}"),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! A look at each sample, on several threads.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use sha2::{Digest, Sha256};
+
+use crate::dataset::Dataset;
+use crate::decode::{Header, header};
+use crate::error::Result;
+use crate::loader::caught;
+
+/// What a look at a sample shows.
+pub(super) struct Look {
+    /// A hash of the file's bytes, where there is a file.
+    pub(super) bytes: Option<[u8; 32]>,
+    /// The format of the content, where the file's name says another.
+    pub(super) other_format: Option<&'static str>,
+    /// Whether the file has an alpha channel.
+    pub(super) alpha: bool,
+    /// The picture, or why there is none.
+    pub(super) seen: Result<Seen>,
+}
+
+/// What is kept of a picture.
+pub(super) struct Seen {
+    pub(super) size: [usize; 2],
+    /// A hash of size and pixels.
+    pub(super) pixels: [u8; 32],
+    /// Whether red, green and blue are the same everywhere.
+    pub(super) grey: bool,
+}
+
+/// Looks at every sample. The result does not depend on the number of threads.
+pub(super) fn look_at_all(dataset: &dyn Dataset, workers: usize) -> Vec<Look> {
+    let next = AtomicUsize::new(0);
+    let looks = Mutex::new(Vec::with_capacity(dataset.len()));
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    if index >= dataset.len() {
+                        return;
+                    }
+                    let look = look(dataset, index);
+                    let mut looks = looks.lock().unwrap_or_else(PoisonError::into_inner);
+                    looks.push((index, look));
+                }
+            });
+        }
+    });
+    let mut looks = looks.into_inner().unwrap_or_else(PoisonError::into_inner);
+    looks.sort_unstable_by_key(|(index, _)| *index);
+    looks.into_iter().map(|(_, look)| look).collect()
+}
+
+fn look(dataset: &dyn Dataset, index: usize) -> Look {
+    // A file that cannot be read gives no picture either, and so its reason.
+    let file = caught(|| dataset.file(index)).ok().flatten();
+    let header = file.as_ref().and_then(|file| header(file));
+    let said = format_said(&dataset.name(index));
+    Look {
+        bytes: file.as_ref().map(|file| Sha256::digest(file).into()),
+        other_format: header
+            .as_ref()
+            .map(|header| header.format)
+            .filter(|format| said.is_some_and(|said| said != *format)),
+        alpha: header.is_some_and(|Header { alpha, .. }| alpha),
+        seen: caught(|| see(dataset, index)),
+    }
+}
+
+fn see(dataset: &dyn Dataset, index: usize) -> Result<Seen> {
+    let picture = dataset.picture(index)?;
+    let mut pixels = Sha256::new();
+    for side in picture.size() {
+        pixels.update((side as u64).to_le_bytes());
+    }
+    pixels.update(picture.rgb());
+    let (rgb, _) = picture.rgb().as_chunks::<3>();
+    Ok(Seen {
+        size: picture.size(),
+        pixels: pixels.finalize().into(),
+        grey: rgb.iter().all(|[r, g, b]| r == g && g == b),
+    })
+}
+
+/// The format that a file's name promises.
+fn format_said(name: &str) -> Option<&'static str> {
+    let (_, extension) = name.rsplit_once('.')?;
+    match &*extension.to_ascii_lowercase() {
+        "jpg" | "jpeg" => Some("JPEG"),
+        "png" => Some("PNG"),
+        "bmp" => Some("BMP"),
+        "pbm" | "pgm" | "pnm" | "ppm" => Some("PNM"),
+        _ => None,
+    }
+}

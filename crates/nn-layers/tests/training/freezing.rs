@@ -1,0 +1,141 @@
+//! What is frozen does not change, and costs nothing.
+
+use std::collections::BTreeSet;
+
+use ndarray::ArrayD;
+use nn_layers::{Error, Params, Pass, Plain, PlainTrainer, StepKey, TrainBackend, TrainSpec};
+
+use crate::common::{KEY, LOSS, changed, checkpoint, descend, frozen, image, network, set};
+
+const ALL: [&str; 14] = [
+    "fc.bias",
+    "fc.weight",
+    "stage1.bn.bias",
+    "stage1.bn.num_batches_tracked",
+    "stage1.bn.running_mean",
+    "stage1.bn.running_var",
+    "stage1.bn.weight",
+    "stage1.conv.weight",
+    "stage2.bn.bias",
+    "stage2.bn.num_batches_tracked",
+    "stage2.bn.running_mean",
+    "stage2.bn.running_var",
+    "stage2.bn.weight",
+    "stage2.conv.weight",
+];
+
+#[test]
+fn a_step_changes_all_that_is_not_frozen_and_nothing_else() {
+    let graph = network();
+    let before = checkpoint(&graph);
+    for names in [
+        &[][..],
+        &["stage1"],
+        &["stage2"],
+        &["stage1", "stage2"],
+        &["stage1.bn", "fc"],
+    ] {
+        let mut trainer = PlainTrainer::new(&graph, before.clone(), frozen(names)).unwrap();
+        for step in 0..3 {
+            let key = StepKey { step, ..KEY };
+            trainer.step(&[image().view()], &LOSS, key).unwrap();
+            descend(&mut trainer).unwrap();
+        }
+        let free = |name: &&str| {
+            !names
+                .iter()
+                .any(|frozen| name.starts_with(&format!("{frozen}.")))
+        };
+        let expected: Vec<&str> = ALL.into_iter().filter(free).collect();
+        assert_eq!(
+            changed(&before, &trainer.export()),
+            set(&expected),
+            "{names:?}"
+        );
+    }
+}
+
+#[test]
+fn nothing_runs_backward_below_what_is_frozen() {
+    let graph = network();
+    let runs = |spec: TrainSpec| {
+        let mut trainer = PlainTrainer::new(&graph, checkpoint(&graph), spec).unwrap();
+        let mut backward = BTreeSet::new();
+        let visit = |pass, id, _: &ArrayD<f64>| {
+            if pass == Pass::Backward {
+                backward.insert(graph.node(id).unwrap().name().to_owned());
+            }
+        };
+        trainer.trace(&[image().view()], &LOSS, KEY, visit).unwrap();
+        (backward, trainer.gradients())
+    };
+    let head = ["add", "pool", "flatten", "fc"];
+    let second = ["stage2.conv", "stage2.bn", "stage2.relu", "stage2.dropout"];
+    let (backward, gradients) = runs(frozen(&["stage1"]));
+    assert_eq!(backward, set(&[&head[..], &second].concat()));
+    assert!(
+        gradients
+            .iter()
+            .all(|(name, _)| !name.starts_with("stage1"))
+    );
+
+    assert_eq!(runs(frozen(&["stage1", "stage2"])).0, set(&["fc"]));
+    let (backward, gradients) = runs(frozen(&["stage1", "stage2", "fc"]));
+    assert!(backward.is_empty() && gradients.is_empty());
+
+    // The gradient of the input goes through all that is frozen.
+    let spec = TrainSpec {
+        grad_input: true,
+        ..frozen(&["stage1", "stage2", "fc"])
+    };
+    let (backward, gradients) = runs(spec);
+    assert_eq!(backward.len(), graph.nodes().len());
+    let names: Vec<&str> = gradients.iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["input"]);
+}
+
+/// All frozen, and dropout off with it: evaluation.
+#[test]
+fn a_frozen_network_computes_what_evaluation_does() {
+    let graph = network();
+    let params = checkpoint(&graph);
+    let spec = TrainSpec {
+        grad_input: true,
+        ..frozen(&["stage1", "stage2", "fc"])
+    };
+    let mut trainer = PlainTrainer::new(&graph, params.clone(), spec).unwrap();
+    let mut outputs = Vec::new();
+    let visit = |pass, _, tensor: &ArrayD<f64>| {
+        if pass == Pass::Forward {
+            outputs.push(tensor.clone());
+        }
+    };
+    trainer.trace(&[image().view()], &LOSS, KEY, visit).unwrap();
+    let mut expected = Vec::new();
+    let plain = Plain::new(&graph, params).unwrap();
+    plain
+        .trace(&[image().view()], |_, tensor| expected.push(tensor.clone()))
+        .unwrap();
+    assert_eq!(outputs, expected);
+}
+
+#[test]
+fn specs_that_mean_nothing_are_refused() {
+    let graph = network();
+    let new = |spec| PlainTrainer::new(&graph, checkpoint(&graph), spec).err();
+    for name in ["stage", "stage1.", "layer4", "", ".", "fc.weight"] {
+        let expected = Error::NothingFrozen {
+            name: name.to_owned(),
+        };
+        assert_eq!(new(frozen(&["fc", name])), Some(expected));
+    }
+    for momentum in [-0.1, 1.5, f64::NAN] {
+        let spec = TrainSpec {
+            batch_norm_momentum: momentum,
+            ..TrainSpec::default()
+        };
+        assert!(matches!(new(spec), Some(Error::TrainOption { .. })));
+    }
+    let missing = PlainTrainer::new(&graph, Params::<f64>::new(), TrainSpec::default());
+    assert!(matches!(missing.err(), Some(Error::Params(misfits)) if misfits.len() == 12));
+}
