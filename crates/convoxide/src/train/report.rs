@@ -142,8 +142,12 @@ impl Report<'_> {
         html! {
             p.result {
                 @if let Some(&(epoch, accuracy)) = measured.last() {
-                    strong { (percent(accuracy)) } " of the " (of) " pictures recognised after epoch "
-                    (epoch)
+                    @if accuracy.is_finite() {
+                        strong { (percent(accuracy)) } " of the " (of) " pictures recognised"
+                    } @else {
+                        "The " (of) " accuracy is " (number(accuracy))
+                    }
+                    " after epoch " (epoch)
                     @match best {
                         Some((best, _)) if best == epoch => @if measured.len() > 1 { ", the best" },
                         Some((best, accuracy)) => {
@@ -242,7 +246,7 @@ impl Report<'_> {
                         dt { "Speed" } dd { (short(median)) " pictures a second" }
                     }
                     @if trained.is_finite() && !self.epochs.is_empty() {
-                        dt { "An epoch" } dd { (short(trained / self.epochs.len() as f64)) " s" }
+                        dt { "An epoch" } dd { (short(trained / self.epochs.len() as f64)) "\u{a0}s" }
                     }
                     dt { "Convoxide" } dd { (clean(self.version)) }
                 }
@@ -287,7 +291,7 @@ impl Report<'_> {
             "training accuracy",
             "validation loss",
             "validation accuracy",
-            "top 5",
+            "top\u{a0}5",
             "seconds",
             "pictures a second",
         ];

@@ -95,6 +95,7 @@ impl Chart<'_> {
                         line x1=(LEFT) x2=(RIGHT) y1=(px(y(tick))) y2=(px(y(tick))) {}
                         text.up x=(LEFT - 7.0) y=(px(y(tick) + 3.5)) { (self.tick(tick, up)) }
                     }
+                    text.up x=(LEFT - 7.0) y=(BOTTOM + 17.0) { "epoch" }
                     @for tick in across.ticks() {
                         text.across x=(px(x(tick))) y=(BOTTOM + 17.0) { (tick) }
                     }
@@ -215,13 +216,14 @@ impl Scale {
         let (mut low, mut high) = (low, high);
         if low > 0.0 && (low < high / 3.0 || low == high) {
             low = 0.0;
-        } else if high < 0.0 && low == high {
-            high = 0.0;
+        } else if low == high {
+            // At 0 or below.
+            high = if low < 0.0 { 0.0 } else { 1.0 };
         }
         // Far more than rounding changes, so that ticks differ.
         let least = 1e-9 * low.abs().max(high.abs());
         let span = (high - low).max(least).max(1e-99);
-        let step = round_up(span / 4.5);
+        let step = round_up(span / 5.0);
         let high = (high / step - 1e-6).ceil() * step;
         let low = (low / step + 1e-6).floor() * step;
         Self {
@@ -273,12 +275,12 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_cover_the_values() {
-        assert_eq!(ticks(0.02, 2.3), [0.0, 1.0, 2.0, 3.0]);
+        assert_eq!(ticks(0.02, 2.3), [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]);
         assert_eq!(ticks(0.35, 0.98), [0.2, 0.4, 0.6, 0.8, 1.0]);
-        assert_eq!(ticks(0.0, 0.1), [0.0, 0.05, 0.1]);
+        assert_eq!(ticks(0.0, 0.1), [0.0, 0.02, 0.04, 0.06, 0.08, 0.1]);
         assert_eq!(ticks(0.9, 0.9), [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]);
-        assert_eq!(ticks(-1.0, -1.0), [-1.0, -0.5, 0.0]);
-        assert_eq!(ticks(0.0, 0.0).len(), 2);
+        assert_eq!(ticks(-1.0, -1.0), [-1.0, -0.8, -0.6, -0.4, -0.2, 0.0]);
+        assert_eq!(ticks(0.0, 0.0), [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::clean;
-use super::numbers::{count, counted, percent};
+use super::numbers::{count, counted, percent, rough_percent};
 
 /// Counts of pictures by true class (row) and predicted class (column).
 pub(super) struct Confusion {
@@ -70,9 +70,10 @@ impl Confusion {
                     }
                 } @else {
                     p {
-                        (pictures) ". A row is a true class, a column what the network said. The darker, "
-                        "the larger the share of the row: " span.swatch.right {} "\u{a0}right, "
-                        span.swatch.wrong {} "\u{a0}wrong."
+                        (pictures) ". A row is a true class, a column what the network said. The stronger "
+                        "the colour, the larger the share of the row: "
+                        span.key-to-cells { span.swatch.right {} " right" } ", "
+                        span.key-to-cells { span.swatch.wrong {} " wrong" } "."
                     }
                     (self.matrix())
                 }
@@ -151,7 +152,7 @@ impl Confusion {
                 table.numbers {
                     thead {
                         tr {
-                            th scope="col" { "class" }
+                            th.name scope="col" { "class" }
                             th scope="col" { "pictures" }
                             th scope="col" title="of what was taken for the class, the share that is" {
                                 "precision"
@@ -165,19 +166,17 @@ impl Confusion {
                     tbody {
                         @for class in &classes {
                             tr {
-                                th scope="row" { bdi { (self.names[class.index]) } }
+                                th.name scope="row" { bdi { (self.names[class.index]) } }
                                 td { (count(self.truths[class.index])) }
                                 td { (share(class.precision)) }
                                 td { (share(class.recall)) }
-                                td.bar style={ "--share:" (class.f1.unwrap_or(0.0)) } {
-                                    (share(class.f1))
-                                }
+                                td { (share(class.f1)) }
                             }
                         }
                     }
                     tfoot {
                         tr {
-                            th scope="row" { "mean" }
+                            th.name scope="row" { "mean" }
                             td {}
                             td { (share(mean(|class| class.precision))) }
                             td { (share(mean(|class| class.recall))) }
@@ -219,19 +218,19 @@ impl Confusion {
                     table.numbers {
                         thead {
                             tr {
-                                th scope="col" { "true class" }
+                                th.name scope="col" { "true class" }
                                 th.name scope="col" { "taken for" }
                                 th scope="col" { "pictures" }
-                                th scope="col" { "of its class" }
+                                th scope="col" title="of the true class's pictures" { "share" }
                             }
                         }
                         tbody {
                             @for (truth, predicted, number) in pairs {
                                 tr {
-                                    th scope="row" { bdi { (self.names[truth]) } }
+                                    th.name scope="row" { bdi { (self.names[truth]) } }
                                     td.name { bdi { (self.names[predicted]) } }
                                     td { (count(number.into())) }
-                                    td { (percent(number as f64 / self.truths[truth] as f64)) }
+                                    td { (rough_percent(number as f64 / self.truths[truth] as f64)) }
                                 }
                             }
                         }
@@ -251,7 +250,7 @@ struct Class {
 }
 
 fn share(share: Option<f64>) -> String {
-    share.map_or("–".to_owned(), percent)
+    share.map_or("–".to_owned(), rough_percent)
 }
 
 /// The class's name, or its number where it has none.
@@ -299,7 +298,7 @@ mod tests {
         let rows: Vec<&str> = html.split("<tr>").skip(2).collect();
         assert_eq!(rows.len(), 2, "{html}");
         assert!(rows[0].contains("cat") && rows[0].contains("<td>2</td>"));
-        assert!(rows[0].contains("25.00\u{a0}%"), "{}", rows[0]);
+        assert!(rows[0].contains("25.0\u{a0}%"), "{}", rows[0]);
         assert!(rows[1].contains("dog") && rows[1].contains("<td>1</td>"));
     }
 

@@ -31,9 +31,18 @@ pub(super) fn short(value: f64) -> String {
 
 /// A share as a percentage with two decimals.
 pub(super) fn percent(share: f64) -> String {
+    percentage(share, 2)
+}
+
+/// A share as a percentage with one decimal.
+pub(super) fn rough_percent(share: f64) -> String {
+    percentage(share, 1)
+}
+
+fn percentage(share: f64, decimals: usize) -> String {
     match word(share) {
         Some(word) => word.to_owned(),
-        None => format!("{:.2}\u{a0}%", 100.0 * share),
+        None => format!("{:.decimals$}\u{a0}%", 100.0 * share),
     }
 }
 
@@ -106,6 +115,7 @@ mod tests {
             assert_eq!(short(value), trimmed);
         }
         assert_eq!(percent(0.912_34), "91.23\u{a0}%");
+        assert_eq!(rough_percent(0.912_34), "91.2\u{a0}%");
         assert_eq!(percent(f64::NAN), "not a number");
     }
 
