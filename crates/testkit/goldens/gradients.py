@@ -84,7 +84,7 @@ SMALL = {
 # pixel a picture.
 USUAL = {"resnet18": (2, [224, 224]), "resnet50": (2, [224, 224]), "googlenet": (2, [224, 224]), "inception_v3": (8, [299, 299])}
 # What the program is asked for, and whether its answer is exact.
-WAYS = [(["--dtype", "f64"], True), (["--dtype", "f32", "--plain"], False)]
+WAYS = [(["--dtype", "f64"], True), (["--dtype", "f32", "--plain"], False), (["--dtype", "f32"], False)]
 
 
 def build(name, classes):
