@@ -59,6 +59,14 @@ fn check_default(op: Op, shapes: &[&[usize]]) {
     check(op, shapes, TrainSpec::default());
 }
 
+/// The operation is frozen.
+fn frozen() -> TrainSpec {
+    TrainSpec {
+        frozen: vec!["y".to_owned()],
+        ..TrainSpec::default()
+    }
+}
+
 const MAPS: &[usize] = &[2, 4, 5, 7];
 const VECTORS: &[usize] = &[3, 6];
 
@@ -85,6 +93,8 @@ fn convolutions_and_dense_layers() {
         ..Linear::new(5)
     };
     check_default(Op::Linear(linear), &[VECTORS]);
+    check(Op::Linear(linear), &[VECTORS], frozen());
+    check(Op::Conv2d(Conv2d::new(3, [2, 2])), &[MAPS], frozen());
 }
 
 #[test]
@@ -93,11 +103,7 @@ fn batch_normalisation_in_training_and_frozen() {
         for shape in [MAPS, VECTORS] {
             let op = Op::BatchNorm2d(BatchNorm2d { epsilon });
             check_default(op.clone(), &[shape]);
-            let frozen = TrainSpec {
-                frozen: vec!["y".to_owned()],
-                ..TrainSpec::default()
-            };
-            check(op, &[shape], frozen);
+            check(op, &[shape], frozen());
         }
     }
 }
@@ -106,6 +112,7 @@ fn batch_normalisation_in_training_and_frozen() {
 fn elementwise_operations() {
     for shape in [MAPS, VECTORS] {
         check_default(Op::Affine, &[shape]);
+        check(Op::Affine, &[shape], frozen());
         check_default(Op::Relu, &[shape]);
         for slope in [0.1, 0.0, -0.5] {
             check_default(Op::LeakyRelu { slope }, &[shape]);
@@ -114,7 +121,14 @@ fn elementwise_operations() {
         check_default(Op::Softmax, &[shape]);
         check_default(Op::Add, &[shape, shape]);
         for probability in [0.0, 0.3, 1.0] {
-            check_default(Op::Dropout { probability }, &[shape]);
+            let dropout = Op::Dropout { probability };
+            check_default(dropout.clone(), &[shape]);
+            check(dropout.clone(), &[shape], frozen());
+            let off = TrainSpec {
+                dropout: false,
+                ..TrainSpec::default()
+            };
+            check(dropout, &[shape], off);
         }
     }
 }
