@@ -19,7 +19,7 @@ pub struct Options {
 
 impl Options {
     /// The instruction set that these options come to.
-    pub(crate) fn isa(&self) -> Result<Isa> {
+    pub(crate) fn isa(self) -> Result<Isa> {
         match self.isa {
             Some(isa) => Ok(isa),
             None => Isa::from_env().map_err(Error::InstructionSet),

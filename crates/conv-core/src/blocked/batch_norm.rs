@@ -29,7 +29,7 @@ pub fn batch_norm_scratch(layout: &Layout) -> usize {
 /// ```
 ///
 /// Each plane is gone through twice, for its mean first, and the planes are joined by the formula of
-/// Chan, Golub and LeVeque (1979), so nothing cancels. `mean` and `variance` are as long as the
+/// Chan, Golub and `LeVeque` (1979), so nothing cancels. `mean` and `variance` are as long as the
 /// channels filled up to whole blocks.
 ///
 /// # Errors
