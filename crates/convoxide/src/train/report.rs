@@ -52,6 +52,9 @@ pub(crate) struct Mistake {
     pub(crate) file: String,
 }
 
+/// What a curve shows of an epoch; `None` where it was not measured.
+type Quantity = fn(&Epoch) -> Option<f64>;
+
 /// A report that could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {error}", path.display())]
@@ -148,12 +151,12 @@ impl Report<'_> {
                         "The " (of) " accuracy is " (number(accuracy))
                     }
                     " after epoch " (epoch)
-                    @match best {
-                        Some((best, _)) if best == epoch => @if measured.len() > 1 { ", the best" },
-                        Some((best, accuracy)) => {
+                    @if let Some((best, accuracy)) = best {
+                        @if best != epoch {
                             "; at best " strong { (percent(accuracy)) } ", after epoch " (best)
-                        },
-                        None => {},
+                        } @else if measured.len() > 1 {
+                            ", the best"
+                        }
                     }
                     ". "
                 }
@@ -166,7 +169,7 @@ impl Report<'_> {
 
     /// What the curves do not show.
     fn warnings(&self) -> Vec<String> {
-        let quantities: [(&str, fn(&Epoch) -> Option<f64>); 6] = [
+        let quantities: [(&str, Quantity); 6] = [
             ("training loss", |epoch| Some(epoch.train_loss)),
             ("validation loss", |epoch| epoch.valid_loss),
             ("training accuracy", |epoch| Some(epoch.train_accuracy)),
@@ -199,7 +202,7 @@ impl Report<'_> {
 
     fn charts(&self) -> Markup {
         let epochs: Vec<usize> = self.epochs.iter().map(|epoch| epoch.epoch).collect();
-        let curve = |name, class, value: fn(&Epoch) -> Option<f64>| Curve {
+        let curve = |name, class, value: Quantity| Curve {
             name,
             class,
             values: self.epochs.iter().map(value).collect(),

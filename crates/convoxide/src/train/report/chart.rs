@@ -101,7 +101,7 @@ impl Chart<'_> {
                     }
                 }
                 @for curve in curves {
-                    (self.curve(curve, &x, &y))
+                    (self.curve(curve, x, y))
                 }
             }
         }

@@ -60,7 +60,7 @@ pub(super) fn count(count: u128) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -99,7 +99,7 @@ mod tests {
             (0.0, "0", "0"),
             (-0.0, "0", "0"),
             (0.1, "0.1000", "0.1"),
-            (2.302_585, "2.303", "2.303"),
+            (2.345_678, "2.346", "2.346"),
             (-12.0, "-12.00", "-12"),
             (345_678.4, "345678", "345678"),
             (0.000_975_5, "0.0009755", "0.0009755"),
