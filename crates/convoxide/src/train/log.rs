@@ -100,7 +100,7 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// Those of [`read`].
+    /// What the system says, a line before the last that is no epoch, or a file that is far too long.
     pub(crate) fn resume(path: &Path, epochs: usize) -> Result<(Self, Vec<Epoch>), Error> {
         let run = || {
             let mut options = OpenOptions::new();
