@@ -13,14 +13,14 @@ use crate::output::{self, one_line};
 ///
 /// Pictures that cannot be read, are cut short or are not what their name says;
 /// the same picture twice, in two classes, or in training and validation; classes
-/// that are empty or far smaller than others; odd sizes; files that are no pictures.
+/// that are empty or far smaller than others; odd sizes; files that are none.
 ///
 /// The exit code is 0 if nothing was found, 1 if something was, 2 if the dataset
 /// could not be opened.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
-    /// A folder of classes, a .tar or .tar.gz of one, or a folder of IDX or CIFAR
+    /// A folder of classes, a .tar of one, or a folder of IDX or CIFAR files
     #[arg(value_name = "DATASET")]
     dataset: PathBuf,
 }

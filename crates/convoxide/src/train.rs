@@ -36,8 +36,8 @@ use recipe::Recipe;
 /// Train a classifier by a recipe
 ///
 /// The recipe says everything but where the data is; see the folder `recipes`.
-/// The data is a folder of classes, the same in a .tar or .tar.gz, or a folder with
-/// the files of MNIST, Fashion-MNIST or CIFAR.
+/// The data is a folder of classes, the same in a .tar or .tar.gz, or a folder
+/// with the files of MNIST, Fashion-MNIST or CIFAR.
 ///
 /// The run's folder gets the recipe as it was run, a log, the best and the last
 /// model, checkpoints, and report.html. Ctrl-C saves first; --resume goes on from
@@ -72,7 +72,7 @@ pub(crate) struct Args {
     /// Instead of the recipe's seed
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
-    /// Threads that load pictures beside those that compute
+    /// Threads that load pictures
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = RangedU64ValueParser::<usize>::new().range(1..=64))]
     workers: usize,
     /// Leave pictures of the data out of the report

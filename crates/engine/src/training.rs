@@ -1,5 +1,7 @@
 //! The training session: forward, backward and update compiled on NCHW16c with the direct kernels.
 
+mod backward;
+mod forward;
 mod layer;
 mod pass;
 mod plan;

@@ -1,0 +1,182 @@
+//! The pass forward through the units: every unit's value.
+
+use conv_core::blocked::{self, View, ViewMut};
+use conv_core::{Isa, PaddingValue};
+use ndarray::ArrayViewD;
+use nn_layers::{Params, Plain};
+
+use super::layer::Layer;
+use super::pass::{Memory, Pass, as_pictures, drop_out, overlap, pair};
+use super::plan::{Slot, StepPlan};
+use super::unit::{Kind, Unit};
+use crate::error::{Error, Result};
+
+impl Pass<'_> {
+    /// Computes every unit's value.
+    pub(crate) fn forward(&mut self, inputs: &[ArrayViewD<'_, f32>]) -> Result<()> {
+        (0..self.units.len()).try_for_each(|index| self.unit_forward(index, inputs))
+    }
+
+    fn unit_forward(&mut self, index: usize, inputs: &[ArrayViewD<'_, f32>]) -> Result<()> {
+        let isa = self.isa;
+        let unit = &self.units[index];
+        let Slot { layout, place } = self.plan.values[index].clone();
+        layout.clear_halo(&mut self.memory.arena[place.clone()]);
+        let at = || Error::at(&unit.name);
+        match &unit.kind {
+            Kind::Input(number) => {
+                let input = inputs.get(*number).ok_or(Error::InputCount {
+                    expected: self.plan.inputs.len(),
+                    got: inputs.len(),
+                })?;
+                let input = as_pictures(input, &layout).ok_or_else(|| overlap(unit))?;
+                let target = &mut self.memory.arena[place];
+                layout
+                    .import(input, PaddingValue::Zeros, target)
+                    .map_err(at())
+            }
+            Kind::Conv(layer) => {
+                let Layer::Conv(layer) = &self.layers[*layer] else {
+                    return Err(overlap(unit));
+                };
+                self.plan.pair(self.memory, unit, index, |input, output| {
+                    layer.conv.run(input, output)
+                })
+            }
+            Kind::Norm { .. } => self.norm_forward(index),
+            Kind::Add => {
+                for (part, &input) in unit.inputs.iter().enumerate() {
+                    let slots = [&self.plan.values[input], &self.plan.values[index]];
+                    pair(self.memory, unit, slots, |input, output| match part {
+                        0 => blocked::map(isa, input, output, |x| x),
+                        _ => blocked::add_assign(isa, input, output),
+                    })?;
+                }
+                Ok(())
+            }
+            Kind::Concat => {
+                let mut first = 0;
+                for &input in &unit.inputs {
+                    let slots = [&self.plan.values[input], &self.plan.values[index]];
+                    pair(self.memory, unit, slots, |input, output| {
+                        blocked::concat(input, first, output)
+                    })?;
+                    first += slots[0].layout.channels;
+                }
+                Ok(())
+            }
+            Kind::Dropout(probability) => {
+                let (key, probability) = (self.key, *probability);
+                self.plan.pair(self.memory, unit, index, |input, output| {
+                    drop_out(key, &unit.name, probability, input, output)
+                })
+            }
+            Kind::Plain(graph) => {
+                let inputs = self.read_inputs(unit)?;
+                let views: Vec<_> = inputs.iter().map(|input| input.view()).collect();
+                let outputs = Plain::new(graph, Params::new())?.run(&views)?;
+                let output = outputs.first().ok_or_else(|| overlap(unit))?.view();
+                let output = as_pictures(&output, &layout).ok_or_else(|| overlap(unit))?;
+                layout
+                    .import(output, PaddingValue::Zeros, &mut self.memory.arena[place])
+                    .map_err(at())
+            }
+            kind => self.plan.pair(self.memory, unit, index, |input, output| {
+                forward_one(isa, kind, input, output)
+            }),
+        }
+    }
+
+    fn norm_forward(&mut self, index: usize) -> Result<()> {
+        let unit = &self.units[index];
+        let (Kind::Norm { layer, activation }, &[input, ..]) = (&unit.kind, &unit.inputs[..])
+        else {
+            return Err(overlap(unit));
+        };
+        let Layer::Norm(layer) = &mut self.layers[*layer] else {
+            return Err(overlap(unit));
+        };
+        let at = || Error::at(&unit.name);
+        let source = &self.plan.values[input];
+        if !layer.frozen {
+            let view =
+                View::new(source.layout, &self.memory.arena[source.place.clone()]).map_err(at())?;
+            blocked::batch_statistics(
+                self.isa,
+                view,
+                &mut layer.mean,
+                &mut layer.variance,
+                &mut self.memory.sum_scratch,
+            )
+            .map_err(at())?;
+        }
+        layer.prepare(&self.plan.shapes[input])?;
+        let residual = unit.inputs.get(1).map(|&unit| &self.plan.values[unit]);
+        let target = &self.plan.values[index];
+        let (scale, shift) = (&layer.scale, &layer.shift);
+        let run = |input: View<'_>, residual: Option<View<'_>>, output: ViewMut<'_>| {
+            blocked::scale_shift(self.isa, input, scale, shift, residual, *activation, output)
+        };
+        match residual {
+            Some(residual) if residual.place != source.place => {
+                let places = [source, residual, target].map(|slot| slot.place.clone());
+                let Ok([from, added, to]) = self.memory.arena.get_disjoint_mut(places) else {
+                    return Err(overlap(unit));
+                };
+                let from = View::new(source.layout, from).map_err(at())?;
+                let added = View::new(residual.layout, added).map_err(at())?;
+                let to = ViewMut::new(target.layout, to).map_err(at())?;
+                run(from, Some(added), to).map_err(at())
+            }
+            same => pair(self.memory, unit, [source, target], |input, output| {
+                run(input, same.map(|_| input), output)
+            }),
+        }
+    }
+}
+
+impl StepPlan {
+    /// Calls `run` with the values of a unit's first input and of the unit itself.
+    fn pair(
+        &self,
+        memory: &mut Memory,
+        unit: &Unit,
+        index: usize,
+        run: impl FnOnce(View<'_>, ViewMut<'_>) -> conv_core::Result<()>,
+    ) -> Result<()> {
+        let &[input, ..] = &unit.inputs[..] else {
+            return Err(overlap(unit));
+        };
+        pair(
+            memory,
+            unit,
+            [&self.values[input], &self.values[index]],
+            run,
+        )
+    }
+}
+
+/// Kernels that read one tensor.
+fn forward_one(
+    isa: Isa,
+    kind: &Kind,
+    input: View<'_>,
+    output: ViewMut<'_>,
+) -> conv_core::Result<()> {
+    match kind {
+        Kind::Relayout => blocked::relayout(input, output),
+        Kind::Activation(activation) => {
+            let activation = *activation;
+            blocked::map(isa, input, output, move |x| activation.apply(x))
+        }
+        Kind::MaxPool(options) => blocked::max_pool2d(isa, input, options, output),
+        Kind::AvgPool(options) => blocked::avg_pool2d(isa, input, options, output),
+        Kind::AdaptiveAvgPool => blocked::adaptive_avg_pool2d(isa, input, output),
+        Kind::Slice(start) => blocked::slice(input, *start, output),
+        Kind::PadChannels(before) => blocked::pad_channels(input, *before, output),
+        Kind::Reshape => blocked::reshape(input, output),
+        Kind::Upsample(scale) => blocked::upsample_nearest2d(input, *scale, output),
+        // The rest has inputs of its own, and this is the copy.
+        _ => blocked::map(isa, input, output, |x| x),
+    }
+}
