@@ -307,6 +307,53 @@ pub enum Error {
         name: String,
     },
 
+    /// A step of a training failed.
+    #[error("step {step} (epoch {epoch}, batch {batch}): {error}")]
+    Step {
+        /// How many updates there were before it.
+        step: u64,
+        /// The epoch, counted from 0.
+        epoch: u64,
+        /// The batch of the epoch, counted from 0.
+        batch: u64,
+        /// What went wrong.
+        error: Box<Error>,
+    },
+
+    /// The data of a training could not be loaded.
+    #[error("epoch {epoch}, batch {batch}: {error}")]
+    Batch {
+        /// The epoch, counted from 0.
+        epoch: u64,
+        /// The batch of the epoch, counted from 0.
+        batch: u64,
+        /// What the loader says.
+        error: Box<Error>,
+    },
+
+    /// An epoch of a training could not be evaluated.
+    #[error("the evaluation of epoch {epoch}: {error}")]
+    Evaluation {
+        /// The epoch, counted from 0.
+        epoch: u64,
+        /// What went wrong.
+        error: Box<Error>,
+    },
+
+    /// An evaluation without a score, where early stopping needs one.
+    #[error("the evaluation of epoch {epoch} gave no score, which early stopping needs")]
+    NoScore {
+        /// The epoch, counted from 0.
+        epoch: u64,
+    },
+
+    /// A loader that gave an epoch nothing to learn from.
+    #[error("epoch {epoch} has no pictures")]
+    EmptyEpoch {
+        /// The epoch, counted from 0.
+        epoch: u64,
+    },
+
     /// A checkpoint of another training than the one that should go on from it.
     #[error("cannot resume: {what} is {got}, expected {expected}")]
     Resume {

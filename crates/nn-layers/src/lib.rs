@@ -11,6 +11,9 @@
 //! Parameters come from [`initialise`], which starts a training, or from a [`ModelFile`], the
 //! `.safetensors` that PyTorch reads and writes too; [`LoadReport`] says how they fit the graph.
 //!
+//! A [`Trainer`] trains: it drives a [`TrainBackend`], of which [`PlainTrainer`] is the definition,
+//! with a [`Loss`], an [`Optimiser`] and a [`Schedule`], and saves a [`Checkpoint`].
+//!
 //! ```
 //! use ndarray::ArrayD;
 //! use nn_layers::{Conv2d, GraphBuilder, Linear, Plain, random_params};
@@ -32,12 +35,13 @@
 //!
 //! Axes are `[n, c, h, w]` for feature maps and `[n, f]` for vectors, weights are OIHW, paddings
 //! `[top, left, bottom, right]`. A convolution is a cross-correlation here: the kernel is not
-//! flipped. This crate knows no pictures, and no file but its own model file.
+//! flipped. This crate knows no pictures, and no files but its own model file and checkpoints.
 
 #![forbid(unsafe_code)]
 
 mod backend;
 mod builder;
+mod checkpoint;
 mod error;
 mod executor;
 mod graph;
@@ -59,9 +63,12 @@ mod shape;
 mod summary;
 mod surgery;
 mod train_spec;
+mod trainer;
+mod whole_file;
 
 pub use backend::{StepKey, TrainBackend};
 pub use builder::GraphBuilder;
+pub use checkpoint::{Best, Checkpoint, CheckpointFolder, EpochTotals, Position, Restored};
 pub use conv_core::{
     AvgPool2dOptions, Conv2dOptions, Element, MaxPool2dOptions, Padding, PaddingValue, ndarray,
 };
@@ -71,7 +78,8 @@ pub use graph::{Graph, Node, NodeId};
 pub use init::{Fan, Init, initialise};
 pub use load_report::LoadReport;
 pub use loss::{
-    BceWithLogits, ClassTargets, Classification, CrossEntropy, Loss, Mse, SoftClassification, Terms,
+    BceWithLogits, ClassTargets, Classification, ClassificationObjective, CrossEntropy, Loss, Mse,
+    Objective, SoftClassification, Targets, Terms,
 };
 pub use metrics::{ConfusionMatrix, RunningMean, top_k_correct};
 pub use model_file::{Metadata, ModelFile};
@@ -87,6 +95,10 @@ pub use schedule::{Anneal, OneCycle, Policy, Rates, Schedule, WarmUp};
 pub use shape::Shape;
 pub use summary::{Summary, SummaryRow};
 pub use train_spec::{GradientFlow, TrainSpec};
+pub use trainer::{
+    Batch, BoxedError, EarlyStopping, EpochReport, Evaluation, LastBatch, Observer, Outcome,
+    StepReport, Trainer, TrainerOptions,
+};
 
 /// Compiles the README's example.
 #[cfg(doctest)]

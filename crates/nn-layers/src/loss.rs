@@ -4,6 +4,7 @@ mod bce_with_logits;
 mod classification;
 mod cross_entropy;
 mod mse;
+mod objective;
 
 use conv_core::Element;
 use ndarray::{ArrayD, ArrayViewD};
@@ -14,6 +15,7 @@ pub use self::{
     classification::{Classification, SoftClassification},
     cross_entropy::{ClassTargets, CrossEntropy},
     mse::Mse,
+    objective::{ClassificationObjective, Objective, Targets},
 };
 use crate::{
     error::{Error, Result},

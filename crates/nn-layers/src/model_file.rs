@@ -1,21 +1,21 @@
 //! The model file: parameters by name, and what the model says about itself.
 
+pub(crate) mod container;
 mod header;
 mod kind;
-mod tensor;
+pub(crate) mod tensor;
 
 use std::{
-    fs::File,
-    io::{BufWriter, Read, Write},
+    io::{Read, Write},
     path::Path,
 };
 
 use serde::{Deserialize, Serialize};
 
-use self::header::Header;
 use crate::{
     error::{Error, Result},
     params::Params,
+    whole_file,
 };
 
 /// What a model file says about itself, so that it needs nothing beside it.
@@ -101,17 +101,7 @@ impl ModelFile {
     /// [`Error::File`] around what [`from_bytes`](Self::from_bytes) says, [`Error::Io`] or
     /// [`Error::NotAFile`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let read = || {
-            // A pipe would block when opened, so look first.
-            if !std::fs::metadata(path).map_err(Error::io)?.is_file() {
-                return Err(Error::NotAFile);
-            }
-            let file = File::open(path).map_err(Error::io)?;
-            let length = file.metadata().map_err(Error::io)?.len();
-            Self::read(file, length)
-        };
-        read().map_err(|error| error.in_file(path))
+        container::open(path.as_ref(), Self::read)
     }
 
     /// Reads a whole file's bytes.
@@ -122,7 +112,7 @@ impl ModelFile {
     /// and damaged headers, [`Error::FileLength`] for a file that was cut or padded, the variants
     /// beginning with `Tensor` for what is wrong with one tensor, and [`Error::Metadata`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        Self::read(bytes, bytes.len() as u64)
+        Self::read(&mut &*bytes, bytes.len() as u64)
     }
 
     /// Writes the file whole or not at all: into a new file in the same folder, which then takes
@@ -135,7 +125,7 @@ impl ModelFile {
     /// still there.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        self.replace(path).map_err(|error| error.in_file(path))
+        whole_file::replace(path, |target| self.write(target)).map_err(|error| error.in_file(path))
     }
 
     /// The bytes of the file.
@@ -152,78 +142,27 @@ impl ModelFile {
     }
 
     /// Reads a file of `length` bytes.
-    fn read(mut source: impl Read, length: u64) -> Result<Self> {
-        let mut start = Vec::new();
-        let mut peeked = source.by_ref().take(length.min(kind::PEEKED));
-        peeked.read_to_end(&mut start).map_err(Error::io)?;
-        kind::check(&start)?;
-
-        let header_bytes = header::length(&start, length)?;
-        let body = start.get(header::LENGTH_BYTES..).unwrap_or_default();
-        let mut source = body.chain(source);
-        let mut text = vec![0; header_bytes];
-        source.read_exact(&mut text).map_err(Error::io)?;
-        let header = Header::parse(&text)?;
-        drop(text);
-        header.check(header_bytes, length)?;
-
-        let metadata = header.metadata.as_deref();
-        let metadata = metadata.map(Metadata::from_json).transpose()?;
+    fn read(source: &mut dyn Read, length: u64) -> Result<Self> {
+        let reader = container::Reader::new(source, length)?;
+        let metadata = reader.metadata().map(Metadata::from_json).transpose()?;
         let mut params = Params::new();
-        for (name, info) in header.tensors {
-            let value = tensor::read(&mut source, &name, &info)?;
-            params.insert(&*name, tensor::slot(&name, info.dtype), value);
-        }
-        // The file may have grown since its length was taken.
-        if source.read(&mut [0]).map_err(Error::io)? != 0 {
-            return Err(Error::FileLength {
-                expected: length,
-                got: length.saturating_add(1),
-            });
-        }
+        reader.tensors(|name, dtype, value| {
+            params.insert(name, tensor::slot(name, dtype), value);
+        })?;
         Ok(Self { metadata, params })
     }
 
-    fn write(&self, target: &mut impl Write) -> Result<()> {
+    fn write(&self, target: &mut dyn Write) -> Result<()> {
         let metadata = self.metadata.as_ref();
         let metadata = metadata.map(Metadata::to_json).transpose()?;
-        let mut params: Vec<_> = self.params.iter().collect();
-        // Every tensor is aligned where those of the widest type come first.
-        params.sort_by_key(|(_, param)| std::cmp::Reverse(tensor::dtype(param.slot)));
-        Header::new(metadata, &params)?.write(target)?;
-        for (name, param) in params {
-            tensor::write(target, name, param)?;
-        }
-        Ok(())
-    }
-
-    fn replace(&self, path: &Path) -> Result<()> {
-        if std::fs::metadata(path).is_ok_and(|old| !old.is_file()) {
-            return Err(Error::NotAFile);
-        }
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let mut builder = tempfile::Builder::new();
-        // Temporary files are private by default; a model is for whom the umask lets in.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let file = builder.prefix(".").tempfile_in(folder);
-        let mut file = BufWriter::new(file.map_err(Error::io)?);
-        self.write(&mut file)?;
-        let file = file
-            .into_inner()
-            .map_err(|error| Error::io(error.into_error()))?;
-        // Or the name might reach the disk before the bytes do.
-        file.as_file().sync_all().map_err(Error::io)?;
-        file.persist(path).map_err(|error| Error::io(error.error))?;
-        Ok(())
+        let params = self.params.iter();
+        let params = params.map(|(name, param)| (name.to_owned(), param));
+        container::write(target, metadata, params.collect())
     }
 }
 
 /// An error that quotes a file, as one line of bounded length.
-fn one_line(error: &impl ToString) -> String {
+pub(crate) fn one_line(error: &impl ToString) -> String {
     const LONGEST: usize = 300;
     let text = error.to_string();
     let mut line: String = text

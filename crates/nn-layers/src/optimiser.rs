@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use conv_core::Element;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::clip::first_non_finite;
 pub use self::{
     adam::Adam,
     clip::Clip,

@@ -16,7 +16,7 @@ use std::{
     io::Write,
 };
 
-use conv_core::checked_len;
+use conv_core::{Element, checked_len};
 use safetensors::tensor::{Metadata as Container, TensorInfo};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
@@ -81,15 +81,18 @@ pub(super) fn length(start: &[u8], file: u64) -> Result<usize> {
 
 impl Header {
     /// The header of these parameters, their data in the order given.
-    pub(super) fn new(metadata: Option<String>, params: &[(&str, &Param<f32>)]) -> Result<Self> {
+    pub(super) fn new<T: Element>(
+        metadata: Option<String>,
+        params: &[(String, &Param<T>)],
+    ) -> Result<Self> {
         let mut begin = 0usize;
         let mut tensors = Vec::with_capacity(params.len());
         for (name, param) in params {
-            let (dtype, shape) = (tensor::dtype(param.slot), param.value.shape());
+            let (dtype, shape) = (tensor::dtype::<T>(param.slot), param.value.shape());
             let bytes = param.value.len().checked_mul(dtype.bitsize() / 8);
             let end = bytes.and_then(|bytes| begin.checked_add(bytes));
             let end = end.ok_or_else(|| Error::TensorSize {
-                tensor: (*name).to_owned(),
+                tensor: name.clone(),
                 shape: shape.to_vec(),
                 dtype: dtype.to_string(),
                 expected: None,
@@ -100,7 +103,7 @@ impl Header {
                 shape: shape.to_vec(),
                 data_offsets: (begin, end),
             };
-            tensors.push(((*name).to_owned(), info));
+            tensors.push((name.clone(), info));
             begin = end;
         }
         let header = Self { metadata, tensors };

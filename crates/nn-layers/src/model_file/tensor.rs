@@ -2,8 +2,10 @@
 
 use std::io::{Read, Write};
 
+use conv_core::Element;
 use half::{bf16, f16};
 use ndarray::{ArrayD, IxDyn};
+use num_traits::ToPrimitive;
 use safetensors::{Dtype, tensor::TensorInfo};
 
 use crate::{
@@ -15,7 +17,7 @@ use crate::{
 const CHUNK: usize = 1 << 16;
 
 /// The slot of a tensor, by name and type.
-pub(super) fn slot(name: &str, dtype: Dtype) -> Slot {
+pub(crate) fn slot(name: &str, dtype: Dtype) -> Slot {
     let local = name.rsplit_once('.').map_or(name, |(_, local)| local);
     match local {
         "running_mean" | "running_var" => Slot::Buffer,
@@ -25,11 +27,12 @@ pub(super) fn slot(name: &str, dtype: Dtype) -> Slot {
     }
 }
 
-/// The type that a slot is written in.
-pub(super) fn dtype(slot: Slot) -> Dtype {
+/// The type that a slot is written in: as wide as the numbers are.
+pub(crate) fn dtype<T: Element>(slot: Slot) -> Dtype {
     match slot {
-        Slot::Weight | Slot::Buffer => Dtype::F32,
         Slot::Counter => Dtype::I64,
+        Slot::Weight | Slot::Buffer if size_of::<T>() == size_of::<f64>() => Dtype::F64,
+        Slot::Weight | Slot::Buffer => Dtype::F32,
     }
 }
 
@@ -64,21 +67,25 @@ pub(super) fn check_dtype(name: &str, dtype: Dtype) -> Result<()> {
 }
 
 /// Reads a tensor whose header has been checked.
-pub(super) fn read(source: &mut impl Read, name: &str, info: &TensorInfo) -> Result<ArrayD<f32>> {
+pub(super) fn read<T: Element>(
+    source: &mut impl Read,
+    name: &str,
+    info: &TensorInfo,
+) -> Result<ArrayD<T>> {
     let numbers = Numbers { source, name, info };
     match info.dtype {
-        Dtype::F32 => numbers.read(|bytes| Ok(f32::from_le_bytes(bytes))),
-        Dtype::F16 => numbers.read(|bytes| Ok(f16::from_le_bytes(bytes).to_f32())),
-        Dtype::BF16 => numbers.read(|bytes| Ok(bf16::from_le_bytes(bytes).to_f32())),
+        Dtype::F32 => numbers.read(|bytes| Ok(nearest(f32::from_le_bytes(bytes)))),
+        Dtype::F16 => numbers.read(|bytes| Ok(nearest(f16::from_le_bytes(bytes).to_f32()))),
+        Dtype::BF16 => numbers.read(|bytes| Ok(nearest(bf16::from_le_bytes(bytes).to_f32()))),
         Dtype::F64 => numbers.read(|bytes| narrow(f64::from_le_bytes(bytes))),
-        Dtype::I8 => numbers.read(|bytes| Ok(i8::from_le_bytes(bytes).into())),
-        Dtype::I16 => numbers.read(|bytes| Ok(i16::from_le_bytes(bytes).into())),
-        Dtype::I32 => numbers.read(|bytes| Ok(i32::from_le_bytes(bytes) as f32)),
-        Dtype::I64 => numbers.read(|bytes| Ok(i64::from_le_bytes(bytes) as f32)),
-        Dtype::U8 => numbers.read(|bytes| Ok(u8::from_le_bytes(bytes).into())),
-        Dtype::U16 => numbers.read(|bytes| Ok(u16::from_le_bytes(bytes).into())),
-        Dtype::U32 => numbers.read(|bytes| Ok(u32::from_le_bytes(bytes) as f32)),
-        Dtype::U64 => numbers.read(|bytes| Ok(u64::from_le_bytes(bytes) as f32)),
+        Dtype::I8 => numbers.read(|bytes| Ok(nearest(i8::from_le_bytes(bytes)))),
+        Dtype::I16 => numbers.read(|bytes| Ok(nearest(i16::from_le_bytes(bytes)))),
+        Dtype::I32 => numbers.read(|bytes| Ok(nearest(i32::from_le_bytes(bytes)))),
+        Dtype::I64 => numbers.read(|bytes| Ok(nearest(i64::from_le_bytes(bytes)))),
+        Dtype::U8 => numbers.read(|bytes| Ok(nearest(u8::from_le_bytes(bytes)))),
+        Dtype::U16 => numbers.read(|bytes| Ok(nearest(u16::from_le_bytes(bytes)))),
+        Dtype::U32 => numbers.read(|bytes| Ok(nearest(u32::from_le_bytes(bytes)))),
+        Dtype::U64 => numbers.read(|bytes| Ok(nearest(u64::from_le_bytes(bytes)))),
         other => Err(Error::TensorType {
             tensor: name.to_owned(),
             got: other.to_string(),
@@ -87,9 +94,15 @@ pub(super) fn read(source: &mut impl Read, name: &str, info: &TensorInfo) -> Res
     }
 }
 
-/// The nearest f32, or the number itself where it is beyond all of them.
-fn narrow(number: f64) -> Result<f32, f64> {
-    let narrow = number as f32;
+/// The nearest number of this type, rounded once.
+fn nearest<T: Element>(number: impl ToPrimitive) -> T {
+    // Every number of these types has one.
+    T::from(number).unwrap_or_else(T::nan)
+}
+
+/// The nearest number of this type, or the number itself where it is beyond all of them.
+fn narrow<T: Element>(number: f64) -> Result<T, f64> {
+    let narrow = T::from_f64(number);
     if narrow.is_infinite() && number.is_finite() {
         Err(number)
     } else {
@@ -105,10 +118,10 @@ struct Numbers<'a, R> {
 }
 
 impl<R: Read> Numbers<'_, R> {
-    fn read<const BYTES: usize>(
+    fn read<T, const BYTES: usize>(
         self,
-        decode: impl Fn([u8; BYTES]) -> Result<f32, f64>,
-    ) -> Result<ArrayD<f32>> {
+        decode: impl Fn([u8; BYTES]) -> Result<T, f64>,
+    ) -> Result<ArrayD<T>> {
         let Self { source, name, info } = self;
         let (begin, end) = info.data_offsets;
         let count = (end - begin) / BYTES;
@@ -142,29 +155,36 @@ impl<R: Read> Numbers<'_, R> {
 }
 
 /// Writes a tensor's numbers, in the type of its [slot](dtype).
-pub(super) fn write(target: &mut impl Write, name: &str, param: &Param<f32>) -> Result<()> {
-    let numbers = param.value.iter();
-    match param.slot {
-        Slot::Weight | Slot::Buffer => {
-            write_all(target, numbers.map(|number| Ok(number.to_le_bytes())))
-        }
-        Slot::Counter => {
-            let whole = |(index, &number): (usize, &f32)| {
+pub(super) fn write<T: Element>(
+    target: &mut impl Write,
+    name: &str,
+    param: &Param<T>,
+) -> Result<()> {
+    // Exact for both types, and NaN or infinity stay what they are.
+    let numbers = param.value.iter().map(|x| x.to_f64().unwrap_or(f64::NAN));
+    match dtype::<T>(param.slot) {
+        Dtype::F64 => write_all(target, numbers.map(|number| Ok(number.to_le_bytes()))),
+        Dtype::I64 => {
+            let whole = |(index, number): (usize, f64)| {
                 // 2^63, the first number that is none of i64.
-                const END: f32 = 9_223_372_036_854_775_808.0;
+                const END: f64 = 9_223_372_036_854_775_808.0;
                 if number.fract() == 0.0 && (-END..END).contains(&number) {
                     Ok((number as i64).to_le_bytes())
                 } else {
                     Err(Error::TensorValue {
                         tensor: name.to_owned(),
                         index,
-                        got: number.into(),
+                        got: number,
                         expected: "a whole number of 64 bits, as it is a counter",
                     })
                 }
             };
             write_all(target, numbers.enumerate().map(whole))
         }
+        _ => write_all(
+            target,
+            numbers.map(|number| Ok((number as f32).to_le_bytes())),
+        ),
     }
 }
 

@@ -1,0 +1,72 @@
+//! Losses whose targets come with each batch.
+
+use conv_core::Element;
+use ndarray::{Array2, ArrayD, ArrayViewD};
+use serde::{Deserialize, Serialize};
+
+use super::{Classification, CrossEntropy, Loss, SoftClassification, Terms};
+use crate::error::Result;
+
+/// What a [`Trainer`](crate::Trainer) makes small: a [`Loss`] of which each batch brings the targets.
+pub trait Objective<T> {
+    /// What a batch is to be compared with.
+    type Targets;
+
+    /// As [`Loss::eval`], against these targets.
+    ///
+    /// # Errors
+    ///
+    /// Outputs or targets that the loss is not made for.
+    fn eval(
+        &self,
+        targets: &Self::Targets,
+        outputs: &[ArrayViewD<'_, T>],
+        grads: &mut [ArrayD<T>],
+    ) -> Result<Terms>;
+}
+
+/// What the pictures of a batch show.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Targets<T> {
+    /// The class of each.
+    Labels(Vec<usize>),
+    /// The probability of each class, `[N, C]`.
+    Soft(Array2<T>),
+}
+
+/// [`Classification`], or [`SoftClassification`] where the targets are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClassificationObjective {
+    /// Smoothing and class weights.
+    pub cross_entropy: CrossEntropy,
+    /// What the auxiliary heads' losses are multiplied by.
+    pub aux_weight: f64,
+}
+
+impl<T: Element> Objective<T> for ClassificationObjective {
+    type Targets = Targets<T>;
+
+    fn eval(
+        &self,
+        targets: &Targets<T>,
+        outputs: &[ArrayViewD<'_, T>],
+        grads: &mut [ArrayD<T>],
+    ) -> Result<Terms> {
+        let (options, aux_weight) = (&self.cross_entropy, self.aux_weight);
+        match targets {
+            Targets::Labels(labels) => Classification {
+                labels,
+                options,
+                aux_weight,
+            }
+            .eval(outputs, grads),
+            Targets::Soft(targets) => SoftClassification {
+                targets: targets.view(),
+                options,
+                aux_weight,
+            }
+            .eval(outputs, grads),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What a training says about itself while it runs.
+
+use std::path::Path;
+
+use crate::{checkpoint::Best, loss::Terms, schedule::Rates};
+
+/// Who wants to know how a training gets on. The library prints nothing.
+///
+/// `()` is one that does not care.
+pub trait Observer<T> {
+    /// Parameters have moved.
+    fn step(&mut self, report: &StepReport) {
+        let _ = report;
+    }
+
+    /// An epoch is over, and evaluated. What a checkpoint then saves is not yet on the disk, so after
+    /// a crash the epoch may be reported again.
+    fn epoch(&mut self, report: &EpochReport) {
+        let _ = report;
+    }
+
+    /// An epoch was the best so far; it comes before the epoch's report.
+    fn best(&mut self, best: &Best<T>) {
+        let _ = best;
+    }
+
+    /// A checkpoint is on the disk.
+    fn saved(&mut self, path: &Path) {
+        let _ = path;
+    }
+}
+
+impl<T> Observer<T> for () {}
+
+/// What there is to say about one update.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepReport {
+    /// The epoch, counted from 0.
+    pub epoch: u64,
+    /// How many batches of the epoch there have been.
+    pub batch: u64,
+    /// The update, counted from 0 through all epochs.
+    pub step: u64,
+    /// How many pictures it learnt from.
+    pub pictures: u64,
+    /// The loss, of several batches the mean over their pictures; the parts are their sums.
+    pub terms: Terms,
+    /// The rate that the parameters moved by, and the momentum.
+    pub rates: Rates,
+    /// The Euclidean norm of all gradients together, before they were clipped.
+    pub gradient_norm: f64,
+}
+
+/// What there is to say about one epoch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EpochReport {
+    /// The epoch, counted from 0.
+    pub epoch: u64,
+    /// How many updates there have been, through all epochs.
+    pub step: u64,
+    /// How many pictures were trained on.
+    pub pictures: u64,
+    /// How many were left out with a smaller last batch.
+    pub dropped: u64,
+    /// The mean loss over the pictures, while the parameters were moving.
+    pub loss: f64,
+    /// What else the loss reported, such as `correct`, summed over the batches.
+    pub parts: Vec<(String, f64)>,
+    /// What the evaluation found.
+    pub evaluation: Option<Evaluation>,
+    /// Whether it is the best so far.
+    pub is_best: bool,
+}
+
+/// How good a network is after an epoch.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evaluation {
+    /// What is to be large, such as accuracy on pictures that are not trained on.
+    pub score: f64,
+    /// Whatever else is worth reporting.
+    pub parts: Vec<(String, f64)>,
+}

@@ -1,0 +1,354 @@
+//! What a training refuses, by step, layer and tensor.
+
+use super::*;
+
+/// Runs on these batches and gives the error.
+fn fail(
+    options: TrainerOptions,
+    given: Vec<Result<Batch>>,
+) -> (Error, Trainer<f64>, PlainTrainer<f64>) {
+    let mut backend = backend(&graph());
+    let mut trainer = Trainer::new(options, &backend).unwrap();
+    let skip = |_, first| given.clone().into_iter().skip(first as usize);
+    let stop = AtomicBool::new(false);
+    let objective = ClassificationObjective::default();
+    let error = trainer
+        .run(
+            &mut backend,
+            &objective,
+            skip,
+            |_, _| Ok(None),
+            &mut (),
+            &stop,
+        )
+        .unwrap_err();
+    let line = error.to_string();
+    assert!(line.lines().count() == 1, "{line}");
+    (error, trainer, backend)
+}
+
+/// The inner error of a step.
+fn at_step(error: Error, expected: [u64; 3]) -> Error {
+    match error {
+        Error::Step {
+            step,
+            epoch,
+            batch,
+            error,
+        } => {
+            assert_eq!([step, epoch, batch], expected);
+            *error
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_number_in_the_data_that_is_none() {
+    for (value, place) in [(f64::NAN, [2, 1, 3, 5]), (f64::INFINITY, [0, 0, 0, 1])] {
+        let mut bad = batch(3, 4);
+        bad.inputs[0][&place[..]] = value;
+        let given = vec![Ok(batch(1, 4)), Ok(batch(2, 4)), Ok(bad)];
+        let (error, trainer, _) = fail(options(sgd()), given);
+        let index = place
+            .iter()
+            .zip([48, 24, 6, 1])
+            .map(|(i, stride)| i * stride)
+            .sum::<usize>();
+        match at_step(error, [2, 0, 2]) {
+            Error::NonFinite {
+                tensor,
+                index: at,
+                got,
+                ..
+            } => {
+                assert_eq!((&*tensor, at), ("input 0 of the network", index));
+                assert!(!got.is_finite());
+            }
+            other => panic!("{other}"),
+        }
+        assert_eq!(trainer.position().step, 2);
+    }
+}
+
+#[test]
+fn a_rate_that_explodes_is_an_error_that_names_step_and_layer() {
+    let folder = tempfile::tempdir().unwrap();
+    let graph = graph();
+    let mut backend = backend(&graph);
+    let mut options = options(Sgd::default().into());
+    options.optimiser = OptimiserOptions::default();
+    options.schedule = Schedule {
+        policy: Policy::MultiStep {
+            at: vec![7],
+            factor: 1e200,
+        },
+        ..Schedule::constant(0.05)
+    };
+    let trainer = Trainer::new(options, &backend).unwrap();
+    let mut trainer = trainer.save_to(CheckpointFolder::new(folder.path(), 2));
+    let error = run(&mut trainer, &mut backend).unwrap_err();
+    let line = error.to_string();
+    match at_step(error, [8, 1, 3]) {
+        Error::NonFinite {
+            tensor,
+            node: Some(node),
+            ..
+        } => {
+            assert_eq!(tensor, "output 0 of the network");
+            // All weights are about 1e198. What the convolution makes of them is finite, what the
+            // batch normalisation divides by infinity is 0; the dense layer multiplies two such
+            // numbers.
+            assert_eq!(node, "fc", "{line}");
+        }
+        other => panic!("{other}"),
+    }
+    assert!(
+        line.starts_with("step 8 (epoch 1, batch 3): output 0 of the network is"),
+        "{line}"
+    );
+    // The last good checkpoint is still there.
+    let checkpoint = Checkpoint::<f64>::open(folder.path().join("last.ckpt")).unwrap();
+    assert_eq!(checkpoint.position.step, 5);
+}
+
+#[test]
+fn parameters_that_are_not_finite_are_not_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut backend = backend(&graph());
+    // In its last update, one parameter's rate is beyond all numbers.
+    let mut options = TrainerOptions {
+        schedule: Schedule {
+            policy: Policy::MultiStep {
+                at: vec![9],
+                factor: f64::MAX,
+            },
+            ..Schedule::constant(1e-14)
+        },
+        optimiser: OptimiserOptions::default(),
+        ..options(sgd())
+    };
+    options.optimiser.groups = vec![ParamGroup {
+        rate_factor: 1e15,
+        ..ParamGroup::new(Select::Prefix("fc.bias".into()))
+    }];
+    let trainer = Trainer::new(options, &backend).unwrap();
+    let mut trainer = trainer.save_to(CheckpointFolder::new(folder.path(), 2));
+    let error = run(&mut trainer, &mut backend).unwrap_err();
+    match at_step(error, [10, 1, 4]) {
+        Error::NonFinite { tensor, .. } => assert_eq!(tensor, "parameter \"fc.bias\""),
+        other => panic!("{other}"),
+    }
+    let checkpoint = Checkpoint::<f64>::open(folder.path().join("last.ckpt")).unwrap();
+    assert_eq!(checkpoint.position.step, 5);
+}
+
+#[test]
+fn a_gradient_that_is_not_finite_names_its_parameter() {
+    /// A loss that is finite and whose slope is not.
+    struct Steep;
+
+    impl nn_layers::Objective<f64> for Steep {
+        type Targets = Targets<f64>;
+
+        fn eval(
+            &self,
+            _: &Targets<f64>,
+            outputs: &[ndarray::ArrayViewD<'_, f64>],
+            grads: &mut [ArrayD<f64>],
+        ) -> Result<nn_layers::Terms> {
+            grads[0].fill(f64::INFINITY);
+            Ok(nn_layers::Terms {
+                total: outputs[0].len() as f64,
+                parts: vec![],
+            })
+        }
+    }
+    let mut backend = backend(&graph());
+    let mut trainer = Trainer::new(options(sgd()), &backend).unwrap();
+    let before = backend.export().get("fc.weight").cloned();
+    let stop = AtomicBool::new(false);
+    let error = trainer
+        .run(&mut backend, &Steep, batches, score, &mut (), &stop)
+        .unwrap_err();
+    match at_step(error, [0, 0, 0]) {
+        Error::NonFinite { tensor, .. } => {
+            assert!(tensor.starts_with("the gradient of \""), "{tensor}");
+        }
+        other => panic!("{other}"),
+    }
+    assert_eq!(backend.export().get("fc.weight").cloned(), before);
+}
+
+/// A single pixel: one picture is one value a channel.
+fn single_pixel(last_batch: LastBatch) -> Result<(Outcome, u64)> {
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", [1, 2]).unwrap();
+    let x = b.batch_norm2d("bn", x, BatchNorm2d::default()).unwrap();
+    let x = b.linear("fc", x, Linear::new(CLASSES)).unwrap();
+    let graph = b.finish(&[x]).unwrap();
+    let mut backend = backend(&graph);
+    let options = TrainerOptions {
+        last_batch,
+        ..TrainerOptions::new(1, Schedule::constant(0.1))
+    };
+    let mut trainer = Trainer::new(options, &backend).unwrap();
+    let given = [4usize, 4, 1].map(|n| {
+        let targets = Targets::Labels(vec![0; n]);
+        Ok::<_, Error>(Batch {
+            inputs: vec![random_array(&[n, 2], 1)],
+            targets,
+        })
+    });
+    let mut log = Log::default();
+    let objective = ClassificationObjective::default();
+    let stop = AtomicBool::new(false);
+    let outcome = trainer.run(
+        &mut backend,
+        &objective,
+        |_, _| given.clone(),
+        |_, _| Ok(None),
+        &mut log,
+        &stop,
+    )?;
+    Ok((outcome, log.epochs[0].dropped))
+}
+
+#[test]
+fn a_last_batch_of_one_picture() {
+    assert_eq!(single_pixel(LastBatch::Drop), Ok((Outcome::Finished, 1)));
+    let error = single_pixel(LastBatch::Keep).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("step 2 (epoch 0, batch 2): node \"bn\""),
+        "{error}"
+    );
+    match at_step(error, [2, 0, 2]) {
+        Error::OneValuePerChannel { node, .. } => assert_eq!(node, "bn"),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_loader_that_fails_is_named() {
+    let mut backend = backend(&graph());
+    let mut trainer = Trainer::new(options(sgd()), &backend).unwrap();
+    let given = |_, _| {
+        let broken = io::Error::new(io::ErrorKind::InvalidData, "cats/7.png: not a picture");
+        vec![Ok(batch(1, 4)), Err(broken)]
+    };
+    let objective = ClassificationObjective::default();
+    let stop = AtomicBool::new(false);
+    let error = trainer
+        .run(&mut backend, &objective, given, score, &mut (), &stop)
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "epoch 0, batch 1: cats/7.png: not a picture"
+    );
+    match error {
+        Error::Batch {
+            epoch: 0,
+            batch: 1,
+            error,
+        } => match *error {
+            Error::Other(cause) => assert!(cause.downcast_ref::<io::Error>().is_some()),
+            other => panic!("{other}"),
+        },
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn other_failures_are_named() {
+    let (error, ..) = fail(options(sgd()), vec![]);
+    assert_eq!(error, Error::EmptyEpoch { epoch: 0 });
+    let wrong = Batch {
+        targets: Targets::Labels(vec![0, 7]),
+        ..batch(1, 2)
+    };
+    let (error, ..) = fail(options(sgd()), vec![Ok(wrong)]);
+    let error = at_step(error, [0, 0, 0]);
+    assert!(
+        matches!(
+            error,
+            Error::Label {
+                index: 1,
+                got: 7,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    let early = Some(EarlyStopping {
+        patience: 1,
+        min_gain: 0.0,
+    });
+    let needs_score = TrainerOptions {
+        early_stopping: early,
+        ..options(sgd())
+    };
+    let (error, ..) = fail(needs_score, vec![Ok(batch(1, 4))]);
+    assert_eq!(error, Error::NoScore { epoch: 0 });
+
+    let mut backend = backend(&graph());
+    let mut trainer = Trainer::new(options(sgd()), &backend).unwrap();
+    let objective = ClassificationObjective::default();
+    let stop = AtomicBool::new(false);
+    let broken = |_: &PlainTrainer<f64>, _| Err("no valid pictures".into());
+    let error = trainer
+        .run(&mut backend, &objective, batches, broken, &mut (), &stop)
+        .unwrap_err();
+    assert!(
+        matches!(error, Error::Evaluation { epoch: 0, .. }),
+        "{error}"
+    );
+    let mut trainer = Trainer::new(options(sgd()), &backend).unwrap();
+    let nan = |_: &PlainTrainer<f64>, _| {
+        Ok(Some(Evaluation {
+            score: f64::NAN,
+            parts: vec![],
+        }))
+    };
+    let error = trainer
+        .run(&mut backend, &objective, batches, nan, &mut (), &stop)
+        .unwrap_err();
+    let error = at_step(error, [5, 0, 4]);
+    assert!(matches!(error, Error::NonFinite { .. }), "{error}");
+}
+
+#[test]
+fn options_out_of_range() {
+    let backend = backend(&graph());
+    let refuse = |change: fn(&mut TrainerOptions)| {
+        let mut options = options(sgd());
+        change(&mut options);
+        match Trainer::new(options, &backend) {
+            Err(Error::TrainOption { what, .. }) => what,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(refuse(|options| options.accumulate = 0), "accumulate");
+    assert_eq!(refuse(|options| options.save_every = Some(0)), "save_every");
+    assert_eq!(refuse(|options| options.schedule.rate = -1.0), "the rate");
+    assert_eq!(
+        refuse(|options| options.optimiser.clip = Some(Clip::Norm(0.0))),
+        "the limit of gradients"
+    );
+    let patience = "the patience of early stopping";
+    let zero = |options: &mut TrainerOptions| {
+        options.early_stopping = Some(EarlyStopping {
+            patience: 0,
+            min_gain: 0.0,
+        });
+    };
+    assert_eq!(refuse(zero), patience);
+    let negative = |options: &mut TrainerOptions| {
+        options.early_stopping = Some(EarlyStopping {
+            patience: 1,
+            min_gain: -1.0,
+        });
+    };
+    assert_eq!(refuse(negative), "min_gain");
+}

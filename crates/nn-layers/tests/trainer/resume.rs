@@ -1,0 +1,150 @@
+//! A training that was stopped and goes on is the one that never stopped.
+
+use super::*;
+
+/// Trains in one go, or stopped after so many updates and resumed; gives the last checkpoint's
+/// bytes and all reports.
+fn last_checkpoint(
+    options: &TrainerOptions,
+    stop_after: Option<usize>,
+) -> (Vec<u8>, Vec<StepReport>, Vec<EpochReport>) {
+    let folder = tempfile::tempdir().unwrap();
+    let graph = graph();
+    let mut first = backend(&graph);
+    let mut trainer = Trainer::new(options.clone(), &first).unwrap();
+    trainer = trainer.save_to(CheckpointFolder::new(folder.path(), 2));
+    let stop = AtomicBool::new(false);
+    let mut log = Log {
+        stop: stop_after.map(|after| (after, &stop)),
+        ..Log::default()
+    };
+    let mut outcome = run_until(&mut trainer, &mut first, &mut log, &stop).unwrap();
+    let (mut steps, mut epochs) = (log.steps, log.epochs);
+    if stop_after.is_some() {
+        assert_eq!(outcome, Outcome::Stopped);
+        // Another process would start with other parameters.
+        let params = initialise(&graph, 999, |_, _| None).unwrap();
+        let mut second = PlainTrainer::new(&graph, params.cast(), TrainSpec::default()).unwrap();
+        let mut checkpoints = CheckpointFolder::new(folder.path(), 2);
+        let restored = checkpoints.latest().unwrap().unwrap();
+        assert_eq!(restored.checkpoint.position, trainer.position());
+        let resumed = Trainer::resume(options.clone(), restored.checkpoint, &mut second);
+        let mut resumed = resumed.unwrap().save_to(checkpoints);
+        let mut log = Log::default();
+        let stop = AtomicBool::new(false);
+        outcome = run_until(&mut resumed, &mut second, &mut log, &stop).unwrap();
+        steps.extend(log.steps);
+        epochs.extend(log.epochs);
+    }
+    assert_eq!(outcome, Outcome::Finished);
+    (
+        std::fs::read(folder.path().join("last.ckpt")).unwrap(),
+        steps,
+        epochs,
+    )
+}
+
+#[test]
+fn a_training_goes_on_byte_for_byte() {
+    let adam: Method = Adam::default().into();
+    let rms_prop: Method = RmsProp {
+        momentum: 0.5,
+        ..RmsProp::default()
+    }
+    .into();
+    for method in [sgd(), Sgd::default().into(), adam, rms_prop] {
+        let options = options(method);
+        let whole = last_checkpoint(&options, None);
+        assert_eq!((whole.1.len(), whole.2.len()), (20, 4));
+        // After an epoch, in the middle of one, at its last update, and after the first of all.
+        for stop_after in [10, 7, 5, 1] {
+            assert!(
+                last_checkpoint(&options, Some(stop_after)) == whole,
+                "{method:?} {stop_after}"
+            );
+        }
+    }
+}
+
+#[test]
+fn so_does_one_with_a_schedule_and_accumulation() {
+    let mut options = options(sgd());
+    options.accumulate = 2;
+    options.last_batch = LastBatch::Drop;
+    options.schedule = Schedule {
+        policy: Policy::OneCycle(OneCycle {
+            momentum: Some([0.85, 0.95]),
+            ..OneCycle::new(6)
+        }),
+        warm_up: WarmUp {
+            steps: 2,
+            ..WarmUp::default()
+        },
+        ..Schedule::constant(0.1)
+    };
+    let whole = last_checkpoint(&options, None);
+    assert_eq!(whole.1.len(), 8);
+    for epoch in &whole.2 {
+        assert_eq!((epoch.pictures, epoch.dropped), (16, 3));
+    }
+    let rates: Vec<_> = whole.1.iter().map(|step| step.rates).collect();
+    let expected: Vec<_> = (0..8).map(|step| options.schedule.at(step)).collect();
+    assert_eq!(rates, expected);
+    for stop_after in [1, 4, 5] {
+        assert!(
+            last_checkpoint(&options, Some(stop_after)) == whole,
+            "{stop_after}"
+        );
+    }
+}
+
+#[test]
+fn another_seed_is_another_training() {
+    let mut options = options(sgd());
+    let (one, ..) = last_checkpoint(&options, None);
+    options.seed = 6;
+    let (other, ..) = last_checkpoint(&options, None);
+    let [one, other] = [one, other].map(|bytes| Checkpoint::<f64>::from_bytes(&bytes).unwrap());
+    assert_ne!(one.params, other.params);
+}
+
+#[test]
+fn checkpoints_of_another_training() {
+    let (bytes, ..) = last_checkpoint(&options(sgd()), None);
+    let good = Checkpoint::<f64>::from_bytes(&bytes).unwrap();
+    let graph = graph();
+    let resume = |options: TrainerOptions, checkpoint: &Checkpoint<f64>| {
+        let mut backend = backend(&graph);
+        let before = backend.export();
+        let error = Trainer::resume(options, checkpoint.clone(), &mut backend).unwrap_err();
+        assert_eq!(backend.export(), before);
+        error
+    };
+    let error = resume(
+        TrainerOptions {
+            seed: 6,
+            ..options(sgd())
+        },
+        &good,
+    );
+    assert_eq!(
+        error.to_string(),
+        "cannot resume: the seed is 5, expected 6"
+    );
+    let error = resume(options(Adam::default().into()), &good);
+    assert_eq!(
+        error.to_string(),
+        "cannot resume: the optimiser is sgd, expected adam"
+    );
+    let mut other = good.clone();
+    other
+        .params
+        .insert("fc.bias", Slot::Weight, ArrayD::zeros(vec![4]));
+    let error = resume(options(sgd()), &other);
+    assert!(matches!(error, Error::Params(_)), "{error}");
+    let mut other = good.clone();
+    let slots = other.optimiser.slots.get_mut("momentum_buffer").unwrap();
+    slots.insert("fc.bias", Slot::Weight, ArrayD::zeros(vec![4]));
+    let error = resume(options(sgd()), &other);
+    assert!(matches!(error, Error::Params(_)), "{error}");
+}
