@@ -20,7 +20,7 @@ use crate::output::{self, one_line};
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
-    /// A folder of classes, a .tar of one, or a folder of IDX or CIFAR files
+    /// A folder of classes, a .tar of one, or IDX or CIFAR files
     #[arg(value_name = "DATASET")]
     dataset: PathBuf,
 }

@@ -14,7 +14,7 @@ use nn_layers::{
     MaxPool2dOptions, Op, Padding, PaddingValue, Params, TrainSpec, random_params,
 };
 use proptest::prelude::*;
-use testkit::{Compared, StepCheck, distinct_array, graph_recipes};
+use testkit::{Compared, StepCheck, distinct_array, graph_recipes, random_array};
 
 /// A graph of one operation on inputs of these shapes.
 fn single(op: Op, inputs: &[&[usize]]) -> Graph {
@@ -182,13 +182,17 @@ fn what_moves_numbers() {
 /// Checks a whole random graph. At its own size all operations fit.
 fn check_graph(graph: &Graph, seed: u64, [batch, h, w]: [usize; 3]) -> nn_layers::Result<Compared> {
     let channels = graph.node(graph.inputs()[0]).unwrap().shape()[1];
-    let inputs = [distinct_array(&[batch, channels, h, w], seed)];
+    // Not evenly spaced: the differences of such numbers are equal, and tie in a max pool behind a
+    // softmax. Those of f32 alone are equal now and then.
+    let shape = [batch, channels, h, w];
+    let fine = random_array(&shape, seed.wrapping_add(1)) * f64::from(f32::EPSILON);
+    let inputs = [random_array(&shape, seed) + fine];
     let params = random_params(graph, seed).cast();
     StepCheck::new(graph, &params, &inputs, seed).run()
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn random_graphs(recipe in graph_recipes()) {

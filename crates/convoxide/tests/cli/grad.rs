@@ -167,9 +167,15 @@ fn the_file_has_loss_gradients_and_statistics_to_the_bit() {
 }
 
 #[test]
-fn f32_by_plain_loops_is_near_f64() {
+fn f32_is_near_f64_by_plain_loops_and_by_the_engine() {
+    for arguments in [&["--plain"][..], &[]] {
+        check_f32(arguments);
+    }
+}
+
+fn check_f32(arguments: &[&str]) {
     let (fixture, params) = fixture();
-    grad(&fixture, &["--plain"]);
+    grad(&fixture, arguments);
     let (loss, gradients, _) = expected(&params, None);
     for (name, _, numbers) in read(&fixture.path("g.safetensors")) {
         let Some(gradient) = gradients.get(&name) else {
@@ -197,7 +203,6 @@ fn what_cannot_be_computed_is_named() {
     let with = |from: &str, to: &'static str| GRAD.map(|word| if word == from { to } else { word });
     let plain = |arguments: [&'static str; 10]| [&arguments[..], &["--plain"]].concat();
 
-    refused(&GRAD, "--plain");
     let darknet = [
         "grad", "tiny.cfg", "--input", "x.npy", "--labels", "y.npy", "--output", "g",
     ];
