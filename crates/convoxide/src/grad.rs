@@ -31,13 +31,13 @@ pub(crate) struct Args {
     #[command(flatten)]
     source: Source,
     /// Pictures: a .npy of floats in the order n, c, h, w
-    #[arg(long, value_name = "X.npy")]
+    #[arg(long, value_name = "X")]
     input: PathBuf,
     /// Their classes: a .npy of integers, one a picture
-    #[arg(long, value_name = "Y.npy")]
+    #[arg(long, value_name = "Y")]
     labels: PathBuf,
     /// File to write
-    #[arg(long, value_name = "G.safetensors")]
+    #[arg(long, value_name = "G")]
     output: PathBuf,
     /// What to compute with; f64 means by plain loops
     #[arg(long, value_enum, default_value_t = Dtype::F32)]
