@@ -39,8 +39,8 @@ pub(crate) struct Args {
     /// File to write
     #[arg(long, value_name = "G")]
     output: PathBuf,
-    /// What to compute with; f64 means by plain loops
-    #[arg(long, value_enum, default_value_t = Dtype::F32)]
+    /// Numbers to compute with: f32 or f64
+    #[arg(long, value_enum, hide_possible_values = true, default_value_t = Dtype::F32)]
     dtype: Dtype,
     /// Compute by plain loops, which define the result
     #[arg(long)]
