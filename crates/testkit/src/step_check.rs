@@ -1,9 +1,9 @@
 //! The gradients of a whole graph's training step against finite differences.
 
-use conv_core::Element;
-use ndarray::{ArrayD, ArrayViewD};
+use conv_core::{Element, plain};
+use ndarray::{ArrayD, ArrayViewD, Ix4};
 use nn_layers::{
-    Graph, Loss, Params, PlainTrainer, Result, StepKey, Terms, TrainBackend, TrainSpec,
+    Graph, Loss, Op, Params, Pass, PlainTrainer, Result, StepKey, Terms, TrainBackend, TrainSpec,
 };
 
 use crate::random::random_array;
@@ -59,12 +59,16 @@ pub struct StepCheck<'a> {
     pub key: StepKey,
 }
 
-/// How far the steps of a difference go. Its error is about `STEP²` times the third derivative
-/// and the rounding of the loss over `STEP`: for well-behaved losses 1e-10 and 1e-11.
-const STEP: f64 = 1e-5;
+/// How far the steps of a difference go, the first that reaches over no kink. Its error is about its
+/// square times the third derivative and the rounding of the loss over it: for well-behaved losses
+/// 1e-10 and 1e-11 at the first.
+const STEPS: [f64; 3] = [1e-5, 1e-6, 1e-7];
 
 /// What a difference may be off by besides, in units of what was added up.
 const ROUNDING: f64 = 1e-7;
+
+/// Which side of its kink each number is on.
+type Piece = Vec<usize>;
 
 impl<'a> StepCheck<'a> {
     /// A check of everything, by the seed.
@@ -88,10 +92,10 @@ impl<'a> StepCheck<'a> {
     /// Asserts that the gradients of all that learns, and of the inputs, are the slopes of the loss
     /// along random directions and along the axes of some single numbers.
     ///
-    /// A slope is the central difference over `h`, and compared within a multiple of how much it
-    /// differs from the one over `2h`: that is an estimate of its error where the loss is smooth,
-    /// and large where a kink (ReLU, max pool) lies between. Returns how many slopes were compared
-    /// and how many of those sharply, to one part in 100,000.
+    /// A slope is the central difference over `h`. Where a ReLU or a max pool chooses otherwise at
+    /// one of its ends, a smaller `h` is tried. How much it differs from the slopes over `2h` and
+    /// `4h` tells its error, and a multiple of that is allowed. Returns how many slopes there were,
+    /// and how many were compared sharply, to one part in 100,000.
     ///
     /// # Errors
     ///
@@ -102,58 +106,123 @@ impl<'a> StepCheck<'a> {
     /// Where a gradient is wrong; the message names it.
     #[track_caller]
     pub fn run(&self) -> Result<Compared> {
-        let (loss, gradients) = self.step(self.params, self.inputs)?;
+        let Point {
+            loss,
+            gradients,
+            piece,
+        } = self.point(self.params, self.inputs)?;
         let mut compared = Compared::default();
-        let input_name = |index: usize| {
-            let id = self.graph.inputs()[index];
-            match self.inputs.len() {
-                1 => "input".to_owned(),
-                _ => self.graph.nodes()[id.index()].name().to_owned(),
-            }
-        };
-        let names: Vec<String> = (0..self.inputs.len()).map(input_name).collect();
         for (name, gradient) in gradients.iter() {
             for direction in directions(&gradient.value, self.loss.seed) {
-                let slope = |step: f64| -> Result<f64> {
-                    let at = |step: f64| {
-                        let (mut params, mut inputs) = (self.params.clone(), self.inputs.to_vec());
-                        if let Some(param) = params.get_mut(name) {
-                            param.value.scaled_add(step, &direction);
-                        } else if let Some(index) = names.iter().position(|input| input == name) {
-                            inputs[index].scaled_add(step, &direction);
-                        }
-                        Ok(self.step(&params, &inputs)?.0)
-                    };
-                    Ok((at(step)? - at(-step)?) / (2.0 * step))
+                compared.slopes += 1;
+                let Some(slopes) = self.slopes(name, &direction, &piece)? else {
+                    continue;
                 };
-                let (slope, wider) = (slope(STEP)?, slope(2.0 * STEP)?);
+                let [slope, wider, widest] = slopes;
+                let blur = (slope - wider).abs() + (wider - widest).abs();
                 let products = || gradient.value.iter().zip(&direction).map(|(g, d)| g * d);
                 let claimed: f64 = products().sum();
-                let added_up = products().map(f64::abs).sum::<f64>() + loss.abs();
-                let bound = 20.0 * (slope - wider).abs() + ROUNDING * (added_up + 1.0);
+                let added_up = products().map(f64::abs).sum::<f64>() + loss.abs() + 1.0;
+                let bound = 10.0 * blur + ROUNDING * added_up;
                 assert!(
                     (claimed - slope).abs() <= bound,
                     "{name}: the gradient says {claimed}, differences say {slope} ({wider} over \
-                     twice the step)"
+                     twice the step, {widest} over four times)"
                 );
-                compared.slopes += 1;
-                compared.sharp += usize::from(bound <= 1e-5 * (added_up + 1.0));
+                compared.sharp += usize::from(bound <= 1e-5 * added_up);
             }
         }
         Ok(compared)
     }
 
-    /// The loss and all gradients of one step.
-    fn step(&self, params: &Params<f64>, inputs: &[ArrayD<f64>]) -> Result<(f64, Params<f64>)> {
+    /// The differences over `h`, `2h` and `4h`, if there is an `h` that crosses no kink.
+    fn slopes(
+        &self,
+        name: &str,
+        direction: &ArrayD<f64>,
+        piece: &Piece,
+    ) -> Result<Option<[f64; 3]>> {
+        'steps: for step in STEPS {
+            let mut slopes = [0.0; 3];
+            for (slope, factor) in slopes.iter_mut().zip([1.0, 2.0, 4.0]) {
+                let ahead = self.moved(name, direction, factor * step)?;
+                let behind = self.moved(name, direction, -factor * step)?;
+                if ahead.piece != *piece || behind.piece != *piece {
+                    continue 'steps;
+                }
+                *slope = (ahead.loss - behind.loss) / (2.0 * factor * step);
+            }
+            return Ok(Some(slopes));
+        }
+        Ok(None)
+    }
+
+    /// A step with the parameter or input of this name moved.
+    fn moved(&self, name: &str, direction: &ArrayD<f64>, by: f64) -> Result<Point> {
+        let (mut params, mut inputs) = (self.params.clone(), self.inputs.to_vec());
+        if let Some(param) = params.get_mut(name) {
+            param.value.scaled_add(by, direction);
+        } else {
+            let ids = self.graph.inputs().iter().zip(&mut inputs);
+            for (id, input) in ids {
+                if name == "input" || name == self.graph.nodes()[id.index()].name() {
+                    input.scaled_add(by, direction);
+                }
+            }
+        }
+        self.point(&params, &inputs)
+    }
+
+    /// One step.
+    fn point(&self, params: &Params<f64>, inputs: &[ArrayD<f64>]) -> Result<Point> {
         let spec = TrainSpec {
             grad_input: true,
             ..self.spec.clone()
         };
         let mut trainer = PlainTrainer::new(self.graph, params.clone(), spec)?;
         let views: Vec<_> = inputs.iter().map(|input| input.view()).collect();
-        let terms = trainer.step(&views, &self.loss, self.key)?;
-        Ok((terms.total, trainer.gradients()))
+        let mut tensors = Vec::new();
+        let visit = |pass, _, tensor: &ArrayD<f64>| {
+            if pass == Pass::Forward {
+                tensors.push(tensor.clone());
+            }
+        };
+        let trace = trainer.trace(&views, &self.loss, self.key, visit)?;
+        Ok(Point {
+            loss: trace.terms.total,
+            gradients: trainer.gradients(),
+            piece: piece(self.graph, &tensors),
+        })
     }
+}
+
+/// What a step comes to.
+struct Point {
+    loss: f64,
+    gradients: Params<f64>,
+    piece: Piece,
+}
+
+/// For every ReLU the signs of its input, for every max pool the places of its maxima.
+fn piece(graph: &Graph, tensors: &[ArrayD<f64>]) -> Piece {
+    let mut piece = Vec::new();
+    for node in graph.nodes() {
+        let Some(input) = node.inputs().first().map(|id| &tensors[id.index()]) else {
+            continue;
+        };
+        match node.op() {
+            Op::Relu | Op::LeakyRelu { .. } => {
+                piece.extend(input.iter().map(|&x| usize::from(x > 0.0)));
+            }
+            Op::MaxPool2d(options) => {
+                let argmax = (input.view().into_dimensionality::<Ix4>().ok())
+                    .and_then(|input| plain::max_pool2d_with_argmax(input, options).ok());
+                piece.extend(argmax.iter().flat_map(|(_, argmax)| argmax));
+            }
+            _ => {}
+        }
+    }
+    piece
 }
 
 /// What a [`StepCheck`] has compared.
