@@ -12,7 +12,7 @@ use ndarray::{ArrayD, Axis};
 use nn_layers::{BatchNorm2d, Epsilon, Graph, Node, NodeId, Op, Params};
 
 use crate::error::{Error, Result};
-use crate::step::{Kernel, Step};
+use crate::step::{Kernel, Step, narrow};
 
 /// The steps of a graph, in order, and which of them make its outputs.
 #[derive(Debug)]
@@ -105,11 +105,6 @@ impl Fold {
 
 fn wide(values: &ArrayD<f32>) -> Vec<f64> {
     values.iter().map(|&x| f64::from(x)).collect()
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "this is the one rounding")]
-fn narrow(x: f64) -> f32 {
-    x as f32
 }
 
 struct Drafts {
@@ -332,27 +327,8 @@ impl Lowering {
                         Kernel::Input(number.unwrap_or(0)),
                     ));
                 }
-                Op::Relu => Kernel::Relu,
-                Op::LeakyRelu { slope } => Kernel::LeakyRelu(narrow(*slope)),
-                Op::Sigmoid => Kernel::Sigmoid,
-                Op::Softmax => Kernel::Softmax,
-                Op::MaxPool2d(options) => Kernel::MaxPool(*options),
-                Op::AvgPool2d(options) => Kernel::AvgPool(*options),
-                Op::GlobalAvgPool2d | Op::AdaptiveAvgPool2d(_) => Kernel::AdaptiveAvgPool,
-                Op::Add => Kernel::Add,
-                Op::Concat => Kernel::Concat,
-                Op::Slice { start, .. } => Kernel::Slice(*start),
-                Op::PadChannels { before, .. } => Kernel::PadChannels(*before),
-                Op::Flatten => Kernel::Reshape,
-                Op::Upsample { scale } => Kernel::Upsample(*scale),
-                Op::Reorg { stride } => Kernel::Reorg(*stride),
-                Op::Pad { padding, value } => Kernel::Pad(*padding, *value),
-                // Drafted above, or gone.
-                Op::Conv2d(_)
-                | Op::Linear(_)
-                | Op::BatchNorm2d(_)
-                | Op::Affine
-                | Op::Dropout { .. } => Kernel::Relayout,
+                // What is left out was drafted above, or is gone.
+                op => Kernel::of(op).unwrap_or(Kernel::Relayout),
             },
         };
         let inputs = inputs
@@ -414,7 +390,16 @@ impl Lowering {
             let halo = Kernel::Halo(options.padding_value);
             *input = self.push_named(id, name, vec![*input], block, halo);
         }
-        Ok(self.push(id, node, inputs, BLOCK, Kernel::Conv { layer, conv }))
+        Ok(self.push(
+            id,
+            node,
+            inputs,
+            BLOCK,
+            Kernel::Conv {
+                layer,
+                conv: Box::new(conv),
+            },
+        ))
     }
 
     /// The step that has the result of `step` with so many channels together.

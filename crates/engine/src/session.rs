@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use conv_core::PaddingValue;
-use conv_core::blocked::{self, Buffer, Layout, PackedConv2d, View, ViewMut};
+use conv_core::blocked::{Buffer, Layout, PackedConv2d, View, ViewMut};
 use ndarray::{ArrayViewD, ArrayViewMut4, Ix4};
 use nn_layers::{Infer, Outputs, Shape, Summary};
 
@@ -13,7 +13,7 @@ use crate::arena::{self, Lifetime};
 use crate::error::{Error, Result};
 use crate::plan::Compiled;
 use crate::profile::{Profile, StepProfile, median};
-use crate::step::{Kernel, Step};
+use crate::step::{Kernel, Part, Step};
 
 /// Runs a [`Plan`](crate::Plan) on inputs of the shapes it was made for.
 ///
@@ -195,36 +195,23 @@ impl Session {
                     .import(input, PaddingValue::Zeros, target)
                     .map_err(Error::at(&step.name))
             }
-            Kernel::Add => {
-                for (part, &input) in step.inputs.iter().enumerate() {
-                    self.pair(index, input, step, |input, output| match part {
-                        0 => blocked::map(isa, input, output, |x| x),
-                        _ => blocked::add_assign(isa, input, output),
-                    })?;
-                }
-                Ok(())
-            }
-            Kernel::Concat => {
-                let mut first = 0;
-                for &input in &step.inputs {
-                    self.pair(index, input, step, |input, output| {
-                        blocked::concat(input, first, output)
-                    })?;
-                    first += self.layouts[input].channels;
-                }
-                Ok(())
-            }
             Kernel::Conv { conv, .. } if step.inputs.len() > 1 => {
                 self.residual_convolution(index, step, conv)
             }
-            kernel => match step.inputs[..] {
-                [input] => self.pair(index, input, step, |input, output| {
-                    kernel.run(isa, input, output)
-                }),
-                _ => Err(Error::Overlap {
-                    node: step.name.clone(),
-                }),
-            },
+            kernel => {
+                let mut first_channel = 0;
+                for (number, &input) in step.inputs.iter().enumerate() {
+                    let part = Part {
+                        number,
+                        first_channel,
+                    };
+                    self.pair(index, input, step, |input, output| {
+                        kernel.run(isa, part, input, output)
+                    })?;
+                    first_channel += self.layouts[input].channels;
+                }
+                Ok(())
+            }
         }
     }
 

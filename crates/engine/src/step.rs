@@ -2,7 +2,7 @@
 
 use conv_core::blocked::{self, Buffer, PackedConv2d, View, ViewMut};
 use conv_core::{AvgPool2dOptions, Isa, MaxPool2dOptions, PaddingValue};
-use nn_layers::NodeId;
+use nn_layers::{NodeId, Op};
 
 /// One kernel call.
 #[derive(Debug)]
@@ -18,6 +18,15 @@ pub(crate) struct Step {
     pub(crate) kernel: Kernel,
 }
 
+/// Which of several inputs a kernel runs on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part {
+    /// Its place among the inputs.
+    pub(crate) number: usize,
+    /// The channels of the inputs before it.
+    pub(crate) first_channel: usize,
+}
+
 /// What a step calls.
 #[derive(Debug)]
 pub(crate) enum Kernel {
@@ -28,7 +37,7 @@ pub(crate) enum Kernel {
     Conv {
         /// The layer itself.
         layer: NodeId,
-        conv: PackedConv2d,
+        conv: Box<PackedConv2d>,
     },
     /// The same tensor in the step's layout.
     Relayout,
@@ -79,20 +88,47 @@ impl Kernel {
         }
     }
 
-    /// Runs a kernel that reads one tensor.
-    ///
-    /// `Input`, `Add` and `Concat` read others, which the session hands to them part by part.
+    /// The kernel of an operation that has no parameters and is more than a copy.
+    pub(crate) fn of(op: &Op) -> Option<Self> {
+        Some(match op {
+            Op::Relu => Self::Relu,
+            Op::LeakyRelu { slope } => Self::LeakyRelu(narrow(*slope)),
+            Op::Sigmoid => Self::Sigmoid,
+            Op::Softmax => Self::Softmax,
+            Op::MaxPool2d(options) => Self::MaxPool(*options),
+            Op::AvgPool2d(options) => Self::AvgPool(*options),
+            Op::GlobalAvgPool2d | Op::AdaptiveAvgPool2d(_) => Self::AdaptiveAvgPool,
+            Op::Add => Self::Add,
+            Op::Concat => Self::Concat,
+            Op::Slice { start, .. } => Self::Slice(*start),
+            Op::PadChannels { before, .. } => Self::PadChannels(*before),
+            Op::Flatten => Self::Reshape,
+            Op::Upsample { scale } => Self::Upsample(*scale),
+            Op::Reorg { stride } => Self::Reorg(*stride),
+            Op::Pad { padding, value } => Self::Pad(*padding, *value),
+            Op::Input
+            | Op::Conv2d(_)
+            | Op::Linear(_)
+            | Op::BatchNorm2d(_)
+            | Op::Affine
+            | Op::Dropout { .. } => return None,
+        })
+    }
+
+    /// Runs the part of a kernel that reads this input: all of it, unless it adds or concatenates.
     pub(crate) fn run(
         &self,
         isa: Isa,
+        part: Part,
         input: View<'_>,
         output: ViewMut<'_>,
     ) -> conv_core::Result<()> {
         match self {
             Self::Conv { conv, .. } => conv.run(input, output),
-            Self::Relayout | Self::Input(_) | Self::Add | Self::Concat => {
-                blocked::relayout(input, output)
-            }
+            Self::Relayout | Self::Input(_) => blocked::relayout(input, output),
+            Self::Add if part.number == 0 => blocked::map(isa, input, output, |x| x),
+            Self::Add => blocked::add_assign(isa, input, output),
+            Self::Concat => blocked::concat(input, part.first_channel, output),
             Self::Halo(value) => fill_halo(input, *value, output),
             Self::MaxPool(options) => blocked::max_pool2d(isa, input, options, output),
             Self::AvgPool(options) => blocked::avg_pool2d(isa, input, options, output),
@@ -127,4 +163,9 @@ fn fill_halo(
     layout.size = [0, 1].map(|axis| layout.size[axis] + halo[axis] + halo[axis + 2]);
     layout.halo = [0; 4];
     blocked::pad2d(input, halo, value, ViewMut::new(layout, output.data_mut())?)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "this is the one rounding")]
+pub(crate) fn narrow(x: f64) -> f32 {
+    x as f32
 }

@@ -162,6 +162,18 @@ impl TrainingSession {
         self.memory.fit(&self.plans[0])
     }
 
+    /// A pass by the chosen plan.
+    fn pass(&mut self, key: StepKey) -> Pass<'_> {
+        Pass {
+            isa: self.isa,
+            key,
+            units: &self.lowered.units,
+            layers: &mut self.lowered.layers,
+            plan: &mut self.plans[0],
+            memory: &mut self.memory,
+        }
+    }
+
     /// Makes room for the outputs and zero gradients of the shapes of this step.
     fn open_outputs(&mut self) {
         let shapes = &self.plans[0].shapes;
@@ -250,24 +262,9 @@ impl TrainBackend<f32> for TrainingSession {
     ) -> Result<Terms> {
         self.choose_plan(inputs)?;
         self.open_outputs();
-        let isa = self.isa;
-        let Self {
-            lowered,
-            plans,
-            memory,
-            ..
-        } = &mut *self;
-        let mut pass = Pass {
-            isa,
-            key,
-            units: &lowered.units,
-            layers: &mut lowered.layers,
-            plan: &mut plans[0],
-            memory,
-        };
         // Inside the pool from end to end: entering it for each kernel would cost more than the
         // smaller ones take.
-        rayon::scope(|_| pass.forward(inputs))?;
+        rayon::scope(|_| self.pass(key).forward(inputs))?;
         self.read_outputs()?;
         let views: Vec<_> = self.outputs.iter().map(|output| output.view()).collect();
         let terms = loss.eval(&views, &mut self.output_grads)?;
@@ -282,27 +279,11 @@ impl TrainBackend<f32> for TrainingSession {
             }
         }
         self.write_output_grads()?;
-        let Self {
-            lowered,
-            plans,
-            memory,
-            others,
-            spec,
-            ..
-        } = &mut *self;
-        let mut pass = Pass {
-            isa,
-            key,
-            units: &lowered.units,
-            layers: &mut lowered.layers,
-            plan: &mut plans[0],
-            memory,
-        };
-        rayon::scope(|_| pass.backward())?;
-        for layer in &mut lowered.layers {
-            layer::count_batch(layer, others);
+        rayon::scope(|_| self.pass(key).backward())?;
+        for layer in &mut self.lowered.layers {
+            layer::count_batch(layer, &mut self.others);
             if let Layer::Norm(norm) = layer {
-                norm.track(spec.batch_norm_momentum);
+                norm.track(self.spec.batch_norm_momentum);
             }
         }
         Ok(terms)

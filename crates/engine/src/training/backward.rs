@@ -10,6 +10,7 @@ use super::pass::{Pass, as_pictures, drop_out, overlap, pair, read};
 use super::plan::{Gift, Slot};
 use super::unit::{Kind, Unit};
 use crate::error::{Error, Result};
+use crate::step::Kernel;
 
 impl Pass<'_> {
     /// Computes the gradients of everything that is wanted, from those of the outputs.
@@ -48,7 +49,7 @@ impl Pass<'_> {
                 continue;
             };
             match &unit.kind {
-                Kind::MaxPool(options) => {
+                Kind::Kernel(Kernel::MaxPool(options)) => {
                     let target = self.open(&gift)?;
                     let places = [&grad, &value, &target].map(|slot| slot.place.clone());
                     let Ok([from, value_data, to]) = self.memory.arena.get_disjoint_mut(places)
@@ -70,20 +71,24 @@ impl Pass<'_> {
                 kind => {
                     let key = self.key;
                     self.give(unit, &grad, &gift, |grad, target, store| match kind {
-                        Kind::Concat => blocked::slice(grad, first, target),
-                        Kind::Slice(start) => blocked::pad_channels(grad, *start, target),
-                        Kind::PadChannels(before) => blocked::slice(grad, *before, target),
-                        Kind::Reshape => blocked::reshape(grad, target),
+                        Kind::Kernel(Kernel::Concat) => blocked::slice(grad, first, target),
+                        Kind::Kernel(Kernel::Slice(start)) => {
+                            blocked::pad_channels(grad, *start, target)
+                        }
+                        Kind::Kernel(Kernel::PadChannels(before)) => {
+                            blocked::slice(grad, *before, target)
+                        }
+                        Kind::Kernel(Kernel::Reshape) => blocked::reshape(grad, target),
                         Kind::Dropout(probability) => {
                             drop_out(key, &unit.name, *probability, grad, target)
                         }
-                        Kind::AvgPool(options) => {
+                        Kind::Kernel(Kernel::AvgPool(options)) => {
                             blocked::avg_pool2d_grad(isa, options, grad, target, store)
                         }
-                        Kind::AdaptiveAvgPool => {
+                        Kind::Kernel(Kernel::AdaptiveAvgPool) => {
                             blocked::adaptive_avg_pool2d_grad(isa, grad, target, store)
                         }
-                        Kind::Upsample(scale) => {
+                        Kind::Kernel(Kernel::Upsample(scale)) => {
                             blocked::upsample_nearest2d_grad(isa, *scale, grad, target, store)
                         }
                         _ if store == Store::Add => blocked::add_assign(isa, grad, target),

@@ -1,7 +1,7 @@
 //! The pass forward through the units: every unit's value.
 
+use conv_core::PaddingValue;
 use conv_core::blocked::{self, View, ViewMut};
-use conv_core::{Isa, PaddingValue};
 use ndarray::ArrayViewD;
 use nn_layers::{Params, Plain};
 
@@ -10,6 +10,7 @@ use super::pass::{Memory, Pass, as_pictures, drop_out, overlap, pair};
 use super::plan::{Slot, StepPlan};
 use super::unit::{Kind, Unit};
 use crate::error::{Error, Result};
+use crate::step::Part;
 
 impl Pass<'_> {
     /// Computes every unit's value.
@@ -44,27 +45,29 @@ impl Pass<'_> {
                 })
             }
             Kind::Norm { .. } => self.norm_forward(index),
-            Kind::Add => {
-                for (part, &input) in unit.inputs.iter().enumerate() {
+            Kind::Kernel(kernel) => {
+                let mut first_channel = 0;
+                for (number, &input) in unit.inputs.iter().enumerate() {
                     let slots = [&self.plan.values[input], &self.plan.values[index]];
-                    pair(self.memory, unit, slots, |input, output| match part {
-                        0 => blocked::map(isa, input, output, |x| x),
-                        _ => blocked::add_assign(isa, input, output),
-                    })?;
-                }
-                Ok(())
-            }
-            Kind::Concat => {
-                let mut first = 0;
-                for &input in &unit.inputs {
-                    let slots = [&self.plan.values[input], &self.plan.values[index]];
+                    let part = Part {
+                        number,
+                        first_channel,
+                    };
                     pair(self.memory, unit, slots, |input, output| {
-                        blocked::concat(input, first, output)
+                        kernel.run(isa, part, input, output)
                     })?;
-                    first += slots[0].layout.channels;
+                    first_channel += slots[0].layout.channels;
                 }
                 Ok(())
             }
+            Kind::Activation(activation) => {
+                self.plan.pair(self.memory, unit, index, |input, output| {
+                    blocked::map(isa, input, output, |x| activation.apply(x))
+                })
+            }
+            Kind::Copy => self.plan.pair(self.memory, unit, index, |input, output| {
+                blocked::map(isa, input, output, |x| x)
+            }),
             Kind::Dropout(probability) => {
                 let (key, probability) = (self.key, *probability);
                 self.plan.pair(self.memory, unit, index, |input, output| {
@@ -81,9 +84,6 @@ impl Pass<'_> {
                     .import(output, PaddingValue::Zeros, &mut self.memory.arena[place])
                     .map_err(at())
             }
-            kind => self.plan.pair(self.memory, unit, index, |input, output| {
-                forward_one(isa, kind, input, output)
-            }),
         }
     }
 
@@ -153,30 +153,5 @@ impl StepPlan {
             [&self.values[input], &self.values[index]],
             run,
         )
-    }
-}
-
-/// Kernels that read one tensor.
-fn forward_one(
-    isa: Isa,
-    kind: &Kind,
-    input: View<'_>,
-    output: ViewMut<'_>,
-) -> conv_core::Result<()> {
-    match kind {
-        Kind::Relayout => blocked::relayout(input, output),
-        Kind::Activation(activation) => {
-            let activation = *activation;
-            blocked::map(isa, input, output, move |x| activation.apply(x))
-        }
-        Kind::MaxPool(options) => blocked::max_pool2d(isa, input, options, output),
-        Kind::AvgPool(options) => blocked::avg_pool2d(isa, input, options, output),
-        Kind::AdaptiveAvgPool => blocked::adaptive_avg_pool2d(isa, input, output),
-        Kind::Slice(start) => blocked::slice(input, *start, output),
-        Kind::PadChannels(before) => blocked::pad_channels(input, *before, output),
-        Kind::Reshape => blocked::reshape(input, output),
-        Kind::Upsample(scale) => blocked::upsample_nearest2d(input, *scale, output),
-        // The rest has inputs of its own, and this is the copy.
-        _ => blocked::map(isa, input, output, |x| x),
     }
 }

@@ -14,6 +14,7 @@ use super::layer::Layer;
 use super::unit::{Kind, Lowered};
 use crate::arena::{self, Lifetime};
 use crate::error::{Error, Result};
+use crate::step::Kernel;
 
 /// A tensor's layout and its part of the arena.
 #[derive(Clone, Debug)]
@@ -216,11 +217,9 @@ impl Kind {
     fn can_add(&self) -> bool {
         !matches!(
             self,
-            Self::Concat
-                | Self::Slice(_)
-                | Self::PadChannels(_)
-                | Self::Reshape
-                | Self::Dropout(_)
+            Self::Kernel(
+                Kernel::Concat | Kernel::Slice(_) | Kernel::PadChannels(_) | Kernel::Reshape
+            ) | Self::Dropout(_)
                 | Self::Plain(_)
         )
     }

@@ -5,11 +5,12 @@
 //! the normalisation needs on the way back.
 
 use conv_core::blocked::{BLOCK, PackedConv2d};
-use conv_core::{Activation, AvgPool2dOptions, Isa, MaxPool2dOptions, PaddingValue};
+use conv_core::{Activation, Isa, PaddingValue};
 use nn_layers::{GradientFlow, Graph, Node, NodeId, Op, Params};
 
 use super::layer::{ConvLayer, Layer, NormLayer};
 use crate::error::{Error, Result};
+use crate::step::{Kernel, narrow};
 
 /// What is computed in one go.
 #[derive(Debug)]
@@ -32,8 +33,6 @@ pub(crate) struct Unit {
 pub(crate) enum Kind {
     /// The caller's tensor of this number.
     Input(usize),
-    /// The same tensor in the unit's layout.
-    Relayout,
     /// A convolution or dense layer: the layer of this number.
     Conv(usize),
     /// `activation(batch_norm(first input) + second input, if there is one)`.
@@ -42,15 +41,8 @@ pub(crate) enum Kind {
         activation: Activation,
     },
     Activation(Activation),
-    MaxPool(MaxPool2dOptions),
-    AvgPool(AvgPool2dOptions),
-    AdaptiveAvgPool,
-    Add,
-    Concat,
-    Slice(usize),
-    PadChannels(usize),
-    Reshape,
-    Upsample([usize; 2]),
+    /// What an inference session calls too, where there is a kernel for the way back.
+    Kernel(Kernel),
     /// Drops with this probability.
     Dropout(f64),
     /// Dropout that is off.
@@ -76,7 +68,7 @@ impl Unit {
         match self.kind {
             Kind::Conv(layer) => layers[layer].learns(),
             Kind::Norm { .. } => position == 0,
-            Kind::MaxPool(_) | Kind::Plain(_) => true,
+            Kind::Kernel(Kernel::MaxPool(_)) | Kind::Plain(_) => true,
             _ => false,
         }
     }
@@ -249,20 +241,12 @@ impl Lowering<'_> {
                     what: "an affine layer",
                 });
             }
-            Op::MaxPool2d(options) => Kind::MaxPool(*options),
-            Op::AvgPool2d(options) => Kind::AvgPool(*options),
-            Op::GlobalAvgPool2d | Op::AdaptiveAvgPool2d(_) => Kind::AdaptiveAvgPool,
-            Op::Add => Kind::Add,
-            Op::Concat => Kind::Concat,
-            Op::Slice { start, .. } => Kind::Slice(*start),
-            Op::PadChannels { before, .. } => Kind::PadChannels(*before),
-            Op::Flatten => Kind::Reshape,
-            Op::Upsample { scale } => Kind::Upsample(*scale),
             Op::Dropout { probability } if self.flow.drops(id) => Kind::Dropout(*probability),
             Op::Dropout { .. } => Kind::Copy,
-            op => match activation(op) {
-                Some(activation) => Kind::Activation(activation),
-                None => Kind::Plain(Box::new(self.graph.isolate(id)?)),
+            op => match (activation(op), Kernel::of(op).filter(has_gradient)) {
+                (Some(activation), _) => Kind::Activation(activation),
+                (None, Some(kernel)) => Kind::Kernel(kernel),
+                (None, None) => Kind::Plain(Box::new(self.graph.isolate(id)?)),
             },
         };
         let inputs = sources
@@ -278,7 +262,9 @@ impl Lowering<'_> {
             return source;
         }
         let copy = self.units.iter().position(|unit| {
-            matches!(unit.kind, Kind::Relayout) && unit.inputs == [source] && unit.block == block
+            matches!(unit.kind, Kind::Kernel(Kernel::Relayout))
+                && unit.inputs == [source]
+                && unit.block == block
         });
         copy.unwrap_or_else(|| {
             let Unit {
@@ -290,7 +276,7 @@ impl Lowering<'_> {
                 inputs: vec![source],
                 block,
                 wanted: *wanted,
-                kind: Kind::Relayout,
+                kind: Kind::Kernel(Kernel::Relayout),
             };
             self.units.push(copy);
             self.units.len() - 1
@@ -317,15 +303,27 @@ impl Lowering<'_> {
     }
 }
 
+/// Whether the backward pass knows the kernel.
+fn has_gradient(kernel: &Kernel) -> bool {
+    matches!(
+        kernel,
+        Kernel::MaxPool(_)
+            | Kernel::AvgPool(_)
+            | Kernel::AdaptiveAvgPool
+            | Kernel::Add
+            | Kernel::Concat
+            | Kernel::Slice(_)
+            | Kernel::PadChannels(_)
+            | Kernel::Reshape
+            | Kernel::Upsample(_)
+    )
+}
+
 /// An activation whose gradient its output's sign tells.
 fn activation(op: &Op) -> Option<Activation> {
     match op {
         Op::Relu => Some(Activation::Relu),
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "the engine computes in f32"
-        )]
-        Op::LeakyRelu { slope } if *slope > 0.0 => Some(Activation::LeakyRelu(*slope as f32)),
+        Op::LeakyRelu { slope } if *slope > 0.0 => Some(Activation::LeakyRelu(narrow(*slope))),
         _ => None,
     }
 }
