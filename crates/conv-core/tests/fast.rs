@@ -12,7 +12,7 @@ use ndarray::Array4;
 use proptest::prelude::*;
 use testkit::{
     AvgPool2dProblem, Conv2dProblem, MaxPool2dProblem, assert_close, avg_pool2d_problems, compare,
-    conv2d_problems, max_pool2d_problems, to_f32,
+    conv2d_problems, max_pool2d_problems, on_threads, to_f32,
 };
 
 /// Each instruction set that this machine has; says which it lacks.
@@ -215,24 +215,7 @@ fn check_avg_pool(problem: &AvgPool2dProblem) {
 /// Layers of networks, with the sizes at which tiles, chunks of the reduction, runs of output
 /// blocks and bands of rows all end in a remainder.
 fn layers() -> Vec<Conv2dProblem> {
-    let layer =
-        |batch, [in_channels, out_channels]: [usize; 2], input_size, kernel, stride, groups| {
-            Conv2dProblem {
-                batch,
-                in_channels,
-                out_channels,
-                input_size,
-                kernel_size: [kernel, kernel],
-                options: Conv2dOptions {
-                    stride: [stride, stride],
-                    groups,
-                    padding: Padding::all(kernel / 2),
-                    ..Default::default()
-                },
-                bias: true,
-                seed: 7,
-            }
-        };
+    let layer = Conv2dProblem::layer;
     vec![
         layer(1, [3, 16], [37, 53], 3, 1, 1),
         layer(2, [3, 64], [30, 31], 7, 2, 1),
@@ -264,13 +247,7 @@ fn layers_of_networks_agree_on_every_instruction_set() {
 fn one_two_and_four_threads_give_the_same_bits() {
     for problem in layers() {
         for isa in Isa::available() {
-            let on = |threads| {
-                let pool = rayon::ThreadPoolBuilder::new()
-                    .num_threads(threads)
-                    .build()
-                    .unwrap();
-                pool.install(|| run(isa, &problem)).mapv(f32::to_bits)
-            };
+            let on = |threads| on_threads(threads, || run(isa, &problem)).mapv(f32::to_bits);
             let one = on(1);
             assert_eq!(one, on(2), "{isa} {problem:?}");
             assert_eq!(one, on(4), "{isa} {problem:?}");

@@ -6,12 +6,12 @@
 use conv_core::blocked::{
     self, BatchNormGrad, Buffer, Conv2dGradInput, Layout, PackedConv2d, Store, View, ViewMut,
 };
-use conv_core::{Activation, Conv2dOptions, Isa, Padding, PaddingValue, plain};
-use ndarray::{Array4, ArrayD, Axis, Ix4};
+use conv_core::{Activation, Conv2dOptions, Isa, PaddingValue, plain};
+use ndarray::{Array4, Axis, Ix4};
 use proptest::prelude::*;
 use testkit::{
     Conv2dProblem, assert_close, avg_pool2d_problems, conv2d_problems, dot_bound,
-    max_pool2d_problems, random_array, to_f32,
+    max_pool2d_problems, on_threads, random_array, to_f32,
 };
 
 fn random4(shape: [usize; 4], seed: u64) -> Array4<f64> {
@@ -342,14 +342,12 @@ fn check_batch_norm(shape: [usize; 4], offset: f64) {
             assert!((products[channel] - terms.iter().sum::<f64>()).abs() <= bound(&terms));
         }
 
-        let channels = ArrayD::<f32>::zeros(vec![len]);
         let numbers = |seed| {
             to_f32(random_array(&[len], seed).view())
                 .into_raw_vec_and_offset()
                 .0
         };
         let (scale, mean_grad, slope) = (numbers(7), numbers(8), numbers(9));
-        assert_eq!(channels.len(), scale.len());
         for store in [Store::Replace, Store::Add] {
             let before = random4(shape, 3);
             let mut target = Blocked::walled(&before);
@@ -385,24 +383,7 @@ fn check_batch_norm(shape: [usize; 4], offset: f64) {
 
 /// Layers of networks with strides, groups, several parts of pixels and a planar input.
 fn layers() -> Vec<Conv2dProblem> {
-    let layer =
-        |batch, [in_channels, out_channels]: [usize; 2], input_size, kernel, stride, groups| {
-            Conv2dProblem {
-                batch,
-                in_channels,
-                out_channels,
-                input_size,
-                kernel_size: [kernel, kernel],
-                options: Conv2dOptions {
-                    stride: [stride, stride],
-                    groups,
-                    padding: Padding::all(kernel / 2),
-                    ..Default::default()
-                },
-                bias: false,
-                seed: 7,
-            }
-        };
+    let layer = Conv2dProblem::layer;
     vec![
         layer(4, [3, 16], [32, 32], 3, 1, 1),
         layer(2, [3, 64], [30, 31], 7, 2, 1),
@@ -420,11 +401,7 @@ fn layers_of_networks_agree_and_threads_change_no_bit() {
     for problem in layers() {
         for isa in Isa::available() {
             let on = |threads| {
-                let pool = rayon::ThreadPoolBuilder::new()
-                    .num_threads(threads)
-                    .build()
-                    .unwrap();
-                pool.install(|| {
+                on_threads(threads, || {
                     (
                         check_grad_input(isa, &problem).mapv(f32::to_bits),
                         check_grad_weight(isa, &problem),

@@ -11,7 +11,8 @@ use nn_layers::{
 };
 use proptest::prelude::*;
 use testkit::{
-    Run, assert_executors_agree, assert_layers_agree, graph_recipes, random_array, to_f32,
+    Run, assert_executors_agree, assert_layers_agree, graph_recipes, on_threads, random_array,
+    to_f32,
 };
 
 /// The engine on one instruction set, as testkit's comparisons take it.
@@ -137,11 +138,7 @@ fn one_two_and_four_threads_give_the_same_bits() {
     let input = to_f32(random_array(&[1, 3, 64, 96], 4).view());
     for isa in Isa::available() {
         let on = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
-            pool.install(|| {
+            on_threads(threads, || {
                 let shapes = [Shape::from(input.shape())];
                 let mut run = engine_on(isa)(&graph, params.clone(), &shapes);
                 let outputs = run(std::slice::from_ref(&input));

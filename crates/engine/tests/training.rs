@@ -11,7 +11,7 @@ use nn_layers::{
     TrainSpec, random_params,
 };
 use proptest::prelude::*;
-use testkit::{compare, dot_bound, graph_recipes, random_array, to_f32};
+use testkit::{compare, dot_bound, graph_recipes, on_threads, random_array, to_f32};
 
 const KEY: StepKey = StepKey { seed: 3, step: 5 };
 
@@ -96,7 +96,6 @@ fn session(graph: &Graph, params: &Params<f32>, spec: TrainSpec, isa: Isa) -> Tr
 fn check_node(graph: &Graph, params: &Params<f32>, id: nn_layers::NodeId, [h, w]: [usize; 2]) {
     let node = graph.node(id).unwrap();
     let alone = graph.isolate(id).unwrap();
-    let mut params = params.clone();
     // What training cannot take, and what has no gradient to compare.
     if matches!(node.op(), Op::Input | Op::Affine) {
         return;
@@ -122,13 +121,18 @@ fn check_node(graph: &Graph, params: &Params<f32>, id: nn_layers::NodeId, [h, w]
     if let Op::Conv2d(conv) = node.op()
         && conv.options.padding_value != nn_layers::PaddingValue::Zeros
     {
-        let error = TrainingSession::new(&alone, params, TrainSpec::default(), &Options::default())
-            .unwrap_err();
+        let error = TrainingSession::new(
+            &alone,
+            params.clone(),
+            TrainSpec::default(),
+            &Options::default(),
+        )
+        .unwrap_err();
         assert!(matches!(error, Error::Training { .. }), "{error}");
         return;
     }
     let loss = Projection::new(&output_shapes(&alone, &inputs), 17);
-    let (exact, _) = plain(&alone, &params, &inputs, &loss);
+    let (exact, _) = plain(&alone, params, &inputs, &loss);
     let expected = exact.gradients();
 
     // The same loops on absolute numbers give the magnitudes.
@@ -144,7 +148,7 @@ fn check_node(graph: &Graph, params: &Params<f32>, id: nn_layers::NodeId, [h, w]
     let subtracts = norm || matches!(node.op(), Op::Softmax | Op::Sigmoid | Op::MaxPool2d(_));
     let narrow: Vec<ArrayD<f32>> = inputs.iter().map(|x| to_f32(x.view())).collect();
     for isa in Isa::available() {
-        let mut fast = session(&alone, &params, with_input_gradient(), isa);
+        let mut fast = session(&alone, params, with_input_gradient(), isa);
         fast.step(&views(&narrow), &loss, KEY).unwrap();
         let got = fast.gradients();
         for (name, gradient) in expected.iter() {
@@ -176,8 +180,6 @@ fn check_node(graph: &Graph, params: &Params<f32>, id: nn_layers::NodeId, [h, w]
         }
         assert_eq!(got.len(), expected.len());
     }
-    params = Params::new();
-    drop(params);
 }
 
 fn channels(graph: &Graph) -> usize {
@@ -340,11 +342,7 @@ fn a_whole_network_is_as_near_to_f64_as_the_plain_loops_in_f32_are() {
 fn train(isa: Isa, threads: usize, spec: &TrainSpec) -> Vec<(String, Vec<u32>)> {
     let graph = network();
     let params = random_params(&graph, 1);
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .unwrap();
-    pool.install(|| {
+    on_threads(threads, || {
         let mut session = session(&graph, &params, spec.clone(), isa);
         for step in 0..4 {
             let input = vec![to_f32(picture(if step == 3 { 2 } else { 5 }).view())];

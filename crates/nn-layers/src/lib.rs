@@ -62,6 +62,7 @@ mod schedule;
 mod shape;
 mod summary;
 mod surgery;
+mod train_option;
 mod train_spec;
 mod trainer;
 mod whole_file;

@@ -27,6 +27,7 @@ use crate::{
     error::{Error, Result},
     params::Params,
     schedule::Rates,
+    train_option,
 };
 
 /// What an optimiser does with every parameter. The rate is the [schedule](crate::Schedule)'s.
@@ -341,12 +342,7 @@ impl<T: Element> Optimiser<T> {
 
     fn check(&self, rates: Rates) -> Result<()> {
         let Rates { rate, momentum } = rates;
-        check_option(
-            "the rate",
-            rate,
-            at_least_0(rate),
-            "a finite number of at least 0",
-        )?;
+        train_option::at_least_0("the rate", rate)?;
         match momentum {
             None => Ok(()),
             Some(got) if !self.options.method.has_momentum() => Err(Error::TrainOption {
@@ -354,7 +350,7 @@ impl<T: Element> Optimiser<T> {
                 got,
                 expected: "none, as the optimiser has no momentum",
             }),
-            Some(momentum) => check_share("the schedule's momentum", momentum),
+            Some(momentum) => train_option::below_1("the schedule's momentum", momentum),
         }
     }
 }
@@ -381,30 +377,4 @@ impl<T: Element> Update<T> {
     fn gradient(&self, p: T, g: T) -> T {
         (g * self.factor).max(-self.limit).min(self.limit) + self.l2 * p
     }
-}
-
-fn at_least_0(number: f64) -> bool {
-    number.is_finite() && number >= 0.0
-}
-
-fn check_option(what: &'static str, got: f64, good: bool, expected: &'static str) -> Result<()> {
-    match good {
-        true => Ok(()),
-        false => Err(Error::TrainOption {
-            what,
-            got,
-            expected,
-        }),
-    }
-}
-
-/// Checks what multiplies a running sum.
-fn check_share(what: &'static str, got: f64) -> Result<()> {
-    let good = (0.0..1.0).contains(&got);
-    check_option(what, got, good, "a number from 0 to below 1")
-}
-
-/// Checks what is added to a divisor.
-fn check_epsilon(what: &'static str, got: f64) -> Result<()> {
-    check_option(what, got, at_least_0(got), "a finite number of at least 0")
 }

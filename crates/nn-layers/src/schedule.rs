@@ -5,7 +5,10 @@ mod one_cycle;
 use serde::{Deserialize, Serialize};
 
 pub use self::one_cycle::{Anneal, OneCycle};
-use crate::error::{Error, Result};
+use crate::{
+    error::Result,
+    train_option::{at_least_0, at_least_1, from_0_to_1, positive},
+};
 
 /// The rate of each step: a function of the step's number and nothing else.
 ///
@@ -158,14 +161,7 @@ impl Schedule {
     /// [`Error::TrainOption`] for the first that is out of range.
     pub fn check(&self) -> Result<()> {
         positive("the rate", self.rate)?;
-        let start = self.warm_up.start_factor;
-        let good = (0.0..=1.0).contains(&start);
-        check(
-            "the warm-up's start_factor",
-            start,
-            good,
-            "a number from 0 to 1",
-        )?;
+        from_0_to_1("the warm-up's start_factor", self.warm_up.start_factor)?;
         self.policy.check()
     }
 }
@@ -199,13 +195,7 @@ impl Policy {
             Self::MultiStep { factor, .. } => positive("the rate's factor", *factor),
             Self::Cosine { steps, last } => {
                 at_least_1("the schedule's steps", *steps)?;
-                let good = last.is_finite() && *last >= 0.0;
-                check(
-                    "the last rate",
-                    *last,
-                    good,
-                    "a finite number of at least 0",
-                )
+                at_least_0("the last rate", *last)
             }
             Self::Polynomial { steps, power } => {
                 at_least_1("the schedule's steps", *steps)?;
@@ -218,24 +208,4 @@ impl Policy {
 
 fn power(factor: f64, times: u64) -> f64 {
     factor.powf(times as f64)
-}
-
-fn check(what: &'static str, got: f64, good: bool, expected: &'static str) -> Result<()> {
-    match good {
-        true => Ok(()),
-        false => Err(Error::TrainOption {
-            what,
-            got,
-            expected,
-        }),
-    }
-}
-
-fn positive(what: &'static str, got: f64) -> Result<()> {
-    let good = got.is_finite() && got > 0.0;
-    check(what, got, good, "a finite number above 0")
-}
-
-fn at_least_1(what: &'static str, got: u64) -> Result<()> {
-    check(what, got as f64, got >= 1, "at least 1")
 }

@@ -5,6 +5,7 @@ use crate::{
     graph::{Graph, Node, NodeId},
     op::Op,
     params::Slot,
+    train_option,
 };
 
 /// What to train and what to leave alone.
@@ -56,14 +57,7 @@ impl TrainSpec {
     /// [`Error::NothingFrozen`] for a name that is neither a node's nor a scope's, and
     /// [`Error::TrainOption`] for a momentum that is not in 0 to 1.
     pub fn resolve(&self, graph: &Graph) -> Result<GradientFlow> {
-        let momentum = self.batch_norm_momentum;
-        if !(0.0..=1.0).contains(&momentum) {
-            return Err(Error::TrainOption {
-                what: "batch_norm_momentum",
-                got: momentum,
-                expected: "a number from 0 to 1",
-            });
-        }
+        train_option::from_0_to_1("batch_norm_momentum", self.batch_norm_momentum)?;
         for name in &self.frozen {
             if !graph.nodes().iter().any(|node| is_within(node, name)) {
                 return Err(Error::NothingFrozen { name: name.clone() });

@@ -9,12 +9,8 @@ those results again, and then lets the program run models whose weights torchvis
 whose batch normalisations have seen a batch, from the files that `safetensors` writes.
 """
 
-import argparse
 import json
 import pathlib
-import subprocess
-import sys
-import tempfile
 
 import numpy as np
 import torch
@@ -23,6 +19,7 @@ from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
 import formula
+from program import main, run
 
 CRATES = pathlib.Path(__file__).resolve().parents[2]
 SEED = 1
@@ -208,27 +205,5 @@ def check_program(name, convoxide, folder):
         file.unlink()
 
 
-def run(*command):
-    result = subprocess.run([str(word) for word in command], capture_output=True, text=True)
-    if result.returncode != 0:
-        sys.exit(f"{' '.join(map(str, command))}: {result.stderr}")
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["write", "check"])
-    parser.add_argument("convoxide", nargs="?", type=pathlib.Path, help="the program, for check")
-    parser.add_argument("--model", action="append", choices=sorted(MODELS), help="only these")
-    options = parser.parse_args()
-    names = options.model or list(MODELS)
-    if options.what == "write":
-        return write(names)
-    for name in names:
-        check_golden(name)
-    with tempfile.TemporaryDirectory() as folder:
-        for name in names:
-            check_program(name, options.convoxide, pathlib.Path(folder))
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, MODELS, write, check_golden, check_program)

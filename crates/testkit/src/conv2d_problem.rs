@@ -52,6 +52,34 @@ pub struct Conv2dProblem {
 }
 
 impl Conv2dProblem {
+    /// A layer as networks have them, with a bias: a square kernel of odd size, padded so that only
+    /// the stride makes the picture smaller. `channels` are those of input and output.
+    #[must_use]
+    pub fn layer(
+        batch: usize,
+        [in_channels, out_channels]: [usize; 2],
+        input_size: [usize; 2],
+        kernel: usize,
+        stride: usize,
+        groups: usize,
+    ) -> Self {
+        Self {
+            batch,
+            in_channels,
+            out_channels,
+            input_size,
+            kernel_size: [kernel, kernel],
+            options: Conv2dOptions {
+                stride: [stride, stride],
+                groups,
+                padding: Padding::all(kernel / 2),
+                ..Default::default()
+            },
+            bias: true,
+            seed: 7,
+        }
+    }
+
     /// The input `[N, C, H, W]`.
     #[must_use]
     pub fn input(&self) -> Array4<f64> {

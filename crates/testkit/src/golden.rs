@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use ndarray::{ArrayD, IxDyn};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// A JSON object of a golden file: the file itself or one of its cases.
@@ -23,6 +24,14 @@ use serde_json::Value;
 #[derive(Clone, Debug)]
 pub struct Golden(Value);
 
+/// Reads a golden file, whatever is in it.
+#[track_caller]
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> T {
+    let text = fs::read_to_string(path).map_err(|error| error.to_string());
+    text.and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string()))
+        .unwrap_or_else(|error| fail(&format!("{}: {error}", path.display())))
+}
+
 impl Golden {
     /// Reads a file.
     ///
@@ -32,11 +41,7 @@ impl Golden {
     #[must_use]
     #[track_caller]
     pub fn open(path: impl AsRef<Path>) -> Self {
-        let path = path.as_ref();
-        match fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text),
-            Err(error) => fail(&format!("{}: {error}", path.display())),
-        }
+        Self(read(path.as_ref()))
     }
 
     /// Reads a text.

@@ -11,6 +11,7 @@
 //!   graph's training step.
 //! - [`random_array`] fills tensors with numbers that depend on a seed alone, [`distinct_array`] with
 //!   numbers that keep off ties and 0.
+//! - [`on_threads`] runs work on a number of threads.
 //! - [`Golden`] reads the numbers that another program computed; [`NetworkGolden`] what torchvision
 //!   computes with a whole network, and [`TrainingGolden`] what PyTorch does in training.
 //!
@@ -28,6 +29,7 @@ mod network_golden;
 mod pool_problem;
 mod random;
 mod step_check;
+mod threads;
 mod training_golden;
 
 pub use close::{assert_close, compare, dot_bound};
@@ -44,4 +46,5 @@ pub use pool_problem::{
 };
 pub use random::{distinct_array, pictures, random_array, to_f32};
 pub use step_check::{Compared, Projection, StepCheck};
+pub use threads::on_threads;
 pub use training_golden::TrainingGolden;

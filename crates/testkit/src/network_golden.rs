@@ -1,7 +1,6 @@
 //! What torchvision computes with a known network, and whether ours computes the same.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use ndarray::ArrayD;
@@ -9,6 +8,7 @@ use nn_layers::{Graph, Op, ParamSpec, Params, Shape, Slot, Summary, random_param
 use serde::Deserialize;
 
 use crate::executors::Executor;
+use crate::golden;
 use crate::random::{pictures, to_f32};
 
 /// The seed of the parameters in `formula.py`.
@@ -51,12 +51,8 @@ impl NetworkGolden {
     /// Where it cannot be read or is not such a file.
     #[must_use]
     #[track_caller]
-    #[expect(clippy::panic, reason = "fails the test that calls it")]
     pub fn open(path: impl AsRef<Path>) -> Self {
-        let path = path.as_ref();
-        let text = fs::read_to_string(path).map_err(|error| error.to_string());
-        text.and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string()))
-            .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        golden::read(path.as_ref())
     }
 
     /// Asserts that the graph that `graph` makes for a picture size has the multiply-adds of every

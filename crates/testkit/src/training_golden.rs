@@ -1,7 +1,6 @@
 //! What PyTorch computes in training, and whether ours computes the same.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use ndarray::ArrayD;
@@ -11,6 +10,7 @@ use nn_layers::{
 };
 use serde::Deserialize;
 
+use crate::golden;
 use crate::random::{pictures, random_array};
 
 /// The seed of parameters, pictures and projections in `gradients.py`.
@@ -53,12 +53,8 @@ impl TrainingGolden {
     /// Where it cannot be read or is not such a file.
     #[must_use]
     #[track_caller]
-    #[expect(clippy::panic, reason = "fails the test that calls it")]
     pub fn open(path: impl AsRef<Path>) -> Self {
-        let path = path.as_ref();
-        let text = fs::read_to_string(path).map_err(|error| error.to_string());
-        text.and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string()))
-            .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        golden::read(path.as_ref())
     }
 
     /// Asserts that the plain loops in f64 compute PyTorch's loss within 1e-11, its gradients

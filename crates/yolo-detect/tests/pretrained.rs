@@ -24,7 +24,7 @@ use image_data::{Letterbox, Limits, Picture};
 use ndarray::ArrayD;
 use nn_layers::{Graph, Params, Shape};
 use serde_json::Value;
-use testkit::{Run, assert_executors_agree, assert_layers_agree, run_by};
+use testkit::{Run, assert_executors_agree, assert_layers_agree, on_threads, run_by};
 use yolo_detect::cfg::Cfg;
 use yolo_detect::{Network, Weights};
 
@@ -221,11 +221,7 @@ fn threads_do_not_change_a_bit() {
     };
     let picture = synthetic(301, 500, 3);
     let on = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
-        pool.install(|| {
+        on_threads(threads, || {
             let [channels, height, width] = network.input();
             let letterbox = Letterbox::new(picture.size(), [height, width]).unwrap();
             let input = letterbox.apply(&picture).unwrap();

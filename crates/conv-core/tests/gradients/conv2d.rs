@@ -4,7 +4,8 @@ use conv_core::ndarray::{Array1, Array4, Axis, array, concatenate, s};
 use conv_core::{Conv2dOptions, Padding, PaddingValue, plain};
 use proptest::prelude::*;
 use testkit::{
-    Conv2dProblem, Conv2dSpace, GradientCheck, assert_close, conv2d_problems_in, dot_bound, to_f32,
+    Conv2dProblem, Conv2dSpace, GradientCheck, assert_close, conv2d_problems_in, dot_bound,
+    on_threads, to_f32,
 };
 
 use crate::{F64_OVER_F32, dot, random_like, size};
@@ -289,8 +290,7 @@ proptest! {
         let grads = to_f32(tensors.grad_output.view());
         let options = &tensors.options;
         let on = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| {
+            on_threads(threads, || {
                 let (x, w, grads) = (input.view(), weight.view(), grads.view());
                 let grad_input = plain::conv2d_grad_input(grads, w, size(&input), options);
                 let grad_weight = plain::conv2d_grad_weight(x, grads, size(&weight), options);

@@ -4,8 +4,8 @@ use conv_core::ndarray::{Array4, ArrayView4, Axis, array, concatenate, s};
 use conv_core::{Conv2dOptions, Padding, PaddingValue, plain};
 use proptest::prelude::*;
 use testkit::{
-    Conv2dProblem, Conv2dSpace, assert_close, conv2d_problems, conv2d_problems_in, random_array,
-    to_f32,
+    Conv2dProblem, Conv2dSpace, assert_close, conv2d_problems, conv2d_problems_in, on_threads,
+    random_array, to_f32,
 };
 
 /// The problem's own result in f64.
@@ -244,8 +244,7 @@ proptest! {
     ) {
         let (input, weight) = (to_f32(problem.input().view()), to_f32(problem.weight().view()));
         let on = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| plain::conv2d(input.view(), weight.view(), None, &problem.options))
+            on_threads(threads, || plain::conv2d(input.view(), weight.view(), None, &problem.options))
         };
         let one = on(1)?.mapv(f32::to_bits);
         for threads in [2, 4] {

@@ -8,6 +8,7 @@ use super::{bce_with_logits::check_probabilities, empty, wide};
 use crate::{
     error::{Error, Result},
     shape::join,
+    train_option::{at_least_0, from_0_to_1},
 };
 
 /// The options of a cross-entropy on logits.
@@ -134,17 +135,7 @@ impl CrossEntropy {
 
     /// Checks the options for so many classes.
     fn check(&self, classes: usize) -> Result<()> {
-        let option = |what, got, good: bool, expected| match good {
-            true => Ok(()),
-            false => Err(Error::TrainOption {
-                what,
-                got,
-                expected,
-            }),
-        };
-        let smoothing = self.label_smoothing;
-        let good = (0.0..=1.0).contains(&smoothing);
-        option("label_smoothing", smoothing, good, "a number from 0 to 1")?;
+        from_0_to_1("label_smoothing", self.label_smoothing)?;
         let Some(weights) = &self.class_weights else {
             return Ok(());
         };
@@ -157,9 +148,7 @@ impl CrossEntropy {
             });
         }
         for &weight in weights {
-            let good = weight.is_finite() && weight >= 0.0;
-            let expected = "a finite number of at least 0";
-            option("a class weight", weight, good, expected)?;
+            at_least_0("a class weight", weight)?;
         }
         Ok(())
     }

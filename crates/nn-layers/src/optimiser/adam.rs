@@ -3,8 +3,11 @@
 use conv_core::Element;
 use serde::{Deserialize, Serialize};
 
-use super::{Update, check_epsilon, check_share};
-use crate::error::Result;
+use super::Update;
+use crate::{
+    error::Result,
+    train_option::{at_least_0, below_1},
+};
 
 /// Adam of rate `γ`. In step `t`, counted from 1, for each number `p` with gradient `g`:
 ///
@@ -37,9 +40,9 @@ impl Default for Adam {
 
 impl Adam {
     pub(super) fn check(self) -> Result<()> {
-        check_share("the first beta", self.betas[0])?;
-        check_share("the second beta", self.betas[1])?;
-        check_epsilon("epsilon", self.epsilon)
+        below_1("the first beta", self.betas[0])?;
+        below_1("the second beta", self.betas[1])?;
+        at_least_0("epsilon", self.epsilon)
     }
 
     pub(super) fn apply<T: Element>(

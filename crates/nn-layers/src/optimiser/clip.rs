@@ -3,8 +3,10 @@
 use conv_core::Element;
 use serde::{Deserialize, Serialize};
 
-use super::check_option;
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    train_option,
+};
 
 /// A limit on gradients, which keeps one bad batch from throwing the parameters away (Pascanu et
 /// al., "On the difficulty of training Recurrent Neural Networks", 2012, section 3.2).
@@ -21,13 +23,7 @@ pub enum Clip {
 impl Clip {
     pub(super) fn check(self) -> Result<()> {
         let (Self::Value(limit) | Self::Norm(limit)) = self;
-        let good = limit.is_finite() && limit > 0.0;
-        check_option(
-            "the limit of gradients",
-            limit,
-            good,
-            "a finite number above 0",
-        )
+        train_option::positive("the limit of gradients", limit)
     }
 
     /// What gradients of this norm are multiplied by.

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{OptimiserOptions, WeightDecay, at_least_0, check_option};
+use super::{OptimiserOptions, WeightDecay};
 use crate::{
     error::{Error, Result},
     params::{Params, Slot},
+    train_option::at_least_0,
 };
 
 /// Parameters that are treated differently.
@@ -90,13 +91,7 @@ pub(super) fn resolve<T>(
         learnt.map(|(name, _)| (name.to_owned(), all)).collect();
     for group in &options.groups {
         let factor = group.rate_factor;
-        let expected = "a finite number of at least 0";
-        check_option(
-            "a group's rate_factor",
-            factor,
-            at_least_0(factor),
-            expected,
-        )?;
+        at_least_0("a group's rate_factor", factor)?;
         if let Some(decay) = group.weight_decay {
             check_decay(decay)?;
         }
@@ -120,8 +115,7 @@ fn check_decay(decay: WeightDecay) -> Result<()> {
     match decay {
         WeightDecay::None => Ok(()),
         WeightDecay::L2(decay) | WeightDecay::Decoupled(decay) => {
-            let expected = "a finite number of at least 0";
-            check_option("a weight decay", decay, at_least_0(decay), expected)
+            at_least_0("a weight decay", decay)
         }
     }
 }

@@ -3,8 +3,11 @@
 use conv_core::Element;
 use serde::{Deserialize, Serialize};
 
-use super::{Update, check_epsilon, check_share};
-use crate::error::Result;
+use super::Update;
+use crate::{
+    error::Result,
+    train_option::{at_least_0, below_1},
+};
 
 /// RMSprop of rate `γ`. For each number `p` with gradient `g`:
 ///
@@ -48,9 +51,9 @@ impl RmsProp {
     }
 
     pub(super) fn check(self) -> Result<()> {
-        check_share("alpha", self.alpha)?;
-        check_epsilon("epsilon", self.epsilon)?;
-        check_share("momentum", self.momentum)
+        below_1("alpha", self.alpha)?;
+        at_least_0("epsilon", self.epsilon)?;
+        below_1("momentum", self.momentum)
     }
 
     pub(super) fn apply<T: Element>(

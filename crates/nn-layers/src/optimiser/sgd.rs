@@ -3,8 +3,11 @@
 use conv_core::Element;
 use serde::{Deserialize, Serialize};
 
-use super::{Update, check_option, check_share};
-use crate::error::Result;
+use super::Update;
+use crate::{
+    error::Result,
+    train_option::{below_1, check},
+};
 
 /// Stochastic gradient descent of rate `γ`, with momentum `μ`. For each number `p` with gradient
 /// `g`:
@@ -35,10 +38,10 @@ impl Sgd {
     }
 
     pub(super) fn check(self) -> Result<()> {
-        check_share("momentum", self.momentum)?;
+        below_1("momentum", self.momentum)?;
         let good = !self.nesterov || self.momentum > 0.0;
         let expected = "a number above 0, as Nesterov's needs one";
-        check_option("momentum", self.momentum, good, expected)
+        check("momentum", self.momentum, good, expected)
     }
 
     pub(super) fn apply<T: Element>(

@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Rates, at_least_1, check, positive};
-use crate::error::Result;
+use super::Rates;
+use crate::{
+    error::Result,
+    train_option::{at_least_1, below_1, from_0_to_1, positive},
+};
 
 /// From `γ / div_factor` up to `γ` in the first part of the steps, then down to
 /// `γ / (div_factor · final_div_factor)` in the last step, and that from there on. The momentum, if
@@ -108,19 +111,11 @@ impl OneCycle {
 
     pub(super) fn check(&self) -> Result<()> {
         at_least_1("the schedule's steps", self.steps)?;
-        let share = self.pct_start;
-        let good = (0.0..=1.0).contains(&share);
-        check("pct_start", share, good, "a number from 0 to 1")?;
+        from_0_to_1("pct_start", self.pct_start)?;
         positive("div_factor", self.div_factor)?;
         positive("final_div_factor", self.final_div_factor)?;
         for momentum in self.momentum.into_iter().flatten() {
-            let good = (0.0..1.0).contains(&momentum);
-            check(
-                "a cycled momentum",
-                momentum,
-                good,
-                "a number from 0 to below 1",
-            )?;
+            below_1("a cycled momentum", momentum)?;
         }
         Ok(())
     }

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    error::{Error, Result},
+    error::Result,
     optimiser::OptimiserOptions,
     schedule::Schedule,
+    train_option::{at_least_0, at_least_1},
 };
 
 /// How long and how a network is trained.
@@ -58,14 +59,7 @@ impl TrainerOptions {
             None => Ok(()),
             Some(EarlyStopping { patience, min_gain }) => {
                 at_least_1("the patience of early stopping", patience)?;
-                if min_gain.is_finite() && min_gain >= 0.0 {
-                    return Ok(());
-                }
-                Err(Error::TrainOption {
-                    what: "min_gain",
-                    got: min_gain,
-                    expected: "a finite number of at least 0",
-                })
+                at_least_0("min_gain", min_gain)
             }
         }
     }
@@ -95,15 +89,4 @@ pub struct EarlyStopping {
     /// How much larger than the best a score has to be to be better.
     #[serde(default)]
     pub min_gain: f64,
-}
-
-fn at_least_1(what: &'static str, got: u64) -> Result<()> {
-    match got {
-        0 => Err(Error::TrainOption {
-            what,
-            got: 0.0,
-            expected: "at least 1",
-        }),
-        _ => Ok(()),
-    }
 }
