@@ -16,7 +16,7 @@ use yolo_detect::Timings;
 use crate::context::Context;
 use crate::each_picture::{Pictures, each_picture};
 use crate::error::Error;
-use crate::model::{self, Source};
+use crate::model::{self, ModelFlags, Source};
 use crate::output::one_line;
 use crate::pictures::{self, Failure};
 use crate::report::{Milliseconds, class_number, shorten};
@@ -35,15 +35,8 @@ use crate::report::{Milliseconds, class_number, shorten};
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
-    /// The network: a model file, or an architecture
-    #[arg(long, value_name = "M")]
-    model: PathBuf,
-    /// Weights of an architecture: safetensors
-    #[arg(long, value_name = "FILE")]
-    weights: Option<PathBuf>,
-    /// Classes of an architecture [default: the weights']
-    #[arg(long, value_name = "N", value_parser = model::class_count())]
-    classes: Option<usize>,
+    #[command(flatten)]
+    model: ModelFlags,
     /// The names of its classes, one a line
     #[arg(long, value_name = "FILE")]
     names: Option<PathBuf>,
@@ -64,11 +57,7 @@ pub(crate) struct Args {
 /// Those of the model and of standard output. What is wrong with single pictures is reported, and
 /// only counts for the exit code.
 pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
-    let source = Source {
-        model: args.model,
-        weights: args.weights,
-        classes: args.classes,
-    };
+    let source = Source::from(args.model);
     let mut classifier = Classifier::load(&source, args.names.as_deref(), args.top)?;
     let (inputs, strictness) = args.pictures.open();
     each_picture(inputs, strictness, context, |path| classifier.look(path))

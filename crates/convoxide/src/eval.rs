@@ -8,8 +8,8 @@ use image_data::{DatasetLimits, Splits};
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::evaluation::{self, Evaluation, evaluate};
-use crate::model::{self, Source};
+use crate::evaluation::{Evaluation, evaluate};
+use crate::model::{ModelFlags, Source};
 use crate::output::{self, one_line};
 use crate::progress::Progress;
 
@@ -21,15 +21,8 @@ use crate::progress::Progress;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
-    /// The network: a model file, or an architecture
-    #[arg(long, value_name = "M")]
-    model: PathBuf,
-    /// Weights of an architecture: safetensors
-    #[arg(long, value_name = "FILE")]
-    weights: Option<PathBuf>,
-    /// Classes of an architecture [default: the weights']
-    #[arg(long, value_name = "N", value_parser = model::class_count())]
-    classes: Option<usize>,
+    #[command(flatten)]
+    model: ModelFlags,
     /// The dataset
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
@@ -41,11 +34,7 @@ pub(crate) struct Args {
 ///
 /// Those of the model and of the dataset.
 pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
-    let source = Source {
-        model: args.model,
-        weights: args.weights,
-        classes: args.classes,
-    };
+    let source = Source::from(args.model);
     let model = source.load()?;
     let params = model.params.ok_or_else(|| source.no_weights())?;
     let preprocessing = model.preprocessing.ok_or_else(|| {
@@ -54,14 +43,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     let splits = Splits::open(&args.data, &DatasetLimits::default())?;
     let dataset = splits.valid.unwrap_or(splits.train);
     let progress = Progress::new(context, Some(dataset.len() as u64));
-    let evaluation = evaluate(
-        &model.graph,
-        params,
-        &*dataset,
-        &preprocessing,
-        evaluation::BATCH,
-        |pictures| progress.advance(pictures as u64),
-    )
+    let evaluation = evaluate(&model.graph, params, &dataset, &preprocessing, |pictures| {
+        progress.advance(pictures as u64);
+    })
     .map_err(|error| source.fault(error))?;
     drop(progress);
     if context.json {

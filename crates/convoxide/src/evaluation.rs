@@ -1,13 +1,14 @@
 //! How well a classifier does on a dataset.
 
+use std::sync::Arc;
+
 use engine::{Options, Plan, Session};
-use image_data::{Dataset, Picture, Preprocessing};
-use ndarray::{Array4, ArrayViewD, Axis, Ix2};
+use image_data::{Batch, Dataset, Loader, LoaderOptions, Order, Preprocessing};
+use ndarray::{ArrayViewD, Ix2};
 use nn_layers::{
     ClassTargets, ConfusionMatrix, CrossEntropy, Graph, Infer, Outputs, Params, RunningMean, Shape,
     top_k_correct,
 };
-use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::architectures::Reason;
@@ -42,10 +43,10 @@ pub(crate) struct Mistake {
 /// Mistakes that are kept.
 const MISTAKES: usize = 24;
 
-/// Pictures of a step where nobody says otherwise.
-pub(crate) const BATCH: usize = 50;
+/// Pictures of a step.
+const BATCH: usize = 50;
 
-/// Runs a network over all pictures of a dataset, `batch` at a time.
+/// Runs a network over all pictures of a dataset.
 ///
 /// # Errors
 ///
@@ -53,29 +54,38 @@ pub(crate) const BATCH: usize = 50;
 pub(crate) fn evaluate(
     graph: &Graph,
     params: Params<f32>,
-    dataset: &dyn Dataset,
+    dataset: &Arc<dyn Dataset>,
     preprocessing: &Preprocessing,
-    batch: usize,
     mut progress: impl FnMut(usize),
 ) -> Result<Evaluation, Reason> {
     let classes = dataset.classes().len();
     let plan = Plan::compile(graph, params, &Options::default())?;
+    let options = LoaderOptions {
+        batch_size: BATCH,
+        order: Order::AsStored,
+        workers: rayon::current_num_threads(),
+        ..LoaderOptions::default()
+    };
+    let loader = Loader::new(Arc::clone(dataset), preprocessing.clone(), options)?;
     let mut session: Option<Session> = None;
     let mut outputs = Outputs::new();
     let mut confusion = ConfusionMatrix::new(classes);
-    let (mut loss, mut top1, mut top5) = (RunningMean::default(), 0, 0);
+    let (mut loss, mut top5) = (RunningMean::default(), 0);
     let mut mistakes: Vec<Mistake> = Vec::new();
-    for first in (0..dataset.len()).step_by(batch.max(1)) {
-        let indices: Vec<usize> = (first..dataset.len().min(first + batch)).collect();
-        let input = load(dataset, &indices, preprocessing)?;
-        let labels: Vec<usize> = indices.iter().map(|&index| dataset.label(index)).collect();
-        let shape = Shape::from(input.shape().to_vec());
+    for batch in loader.epoch(0)? {
+        let Batch {
+            inputs,
+            labels,
+            samples,
+            ..
+        } = batch?;
+        let shape = Shape::from(inputs.shape().to_vec());
         let fits = |session: &Session| session.input_shapes() == std::slice::from_ref(&shape);
         let session = match session.take().filter(fits) {
             Some(fitting) => session.insert(fitting),
             None => session.insert(plan.session(std::slice::from_ref(&shape))?),
         };
-        session.run(&[input.view().into_dyn()], &mut outputs)?;
+        session.run(&[inputs.view().into_dyn()], &mut outputs)?;
         let Some(logits) = outputs.tensors.first() else {
             return Err("the network has no output".into());
         };
@@ -85,18 +95,16 @@ pub(crate) fn evaluate(
             return Err(format!("the network has {got} classes, the data has {classes}").into());
         }
         confusion.add_logits(rows, &labels)?;
-        top1 += top_k_correct(rows, &labels, 1)?;
         top5 += top_k_correct(rows, &labels, 5.min(classes))?;
         loss.add(cross_entropy(logits.view(), &labels)?, labels.len() as f64);
-        collect(&mut mistakes, rows.outer_iter(), &indices, &labels);
-        progress(indices.len());
+        collect(&mut mistakes, rows.outer_iter(), &samples, &labels);
+        progress(samples.len());
     }
     let pictures = confusion.total();
-    let share = |count: usize| count as f64 / pictures.max(1) as f64;
     Ok(Evaluation {
         pictures,
-        top1: share(top1),
-        top5: share(top5),
+        top1: confusion.accuracy().unwrap_or_default(),
+        top5: top5 as f64 / pictures.max(1) as f64,
         loss: loss.mean().unwrap_or_default(),
         confusion: confusion.rows().to_vec(),
         mistakes,
@@ -107,43 +115,6 @@ fn cross_entropy(logits: ArrayViewD<'_, f32>, labels: &[usize]) -> Result<f64, R
     let mut grad = ndarray::ArrayD::zeros(logits.raw_dim());
     let targets = ClassTargets::Labels(labels);
     Ok(CrossEntropy::default().eval(logits, targets, 1.0, &mut grad)?)
-}
-
-/// Pictures of a dataset as one tensor.
-///
-/// # Errors
-///
-/// A picture that cannot be read or has another size than the first, by name.
-pub(crate) fn load(
-    dataset: &dyn Dataset,
-    indices: &[usize],
-    preprocessing: &Preprocessing,
-) -> Result<Array4<f32>, Reason> {
-    let prepare = |&index: &usize| {
-        let picture: image_data::Result<Picture> = dataset.picture(index);
-        picture
-            .and_then(|picture| preprocessing.apply(&picture))
-            .map_err(|error| format!("{}: {error}", dataset.name(index)))
-    };
-    let pictures: Vec<_> = indices.par_iter().map(prepare).collect::<Result<_, _>>()?;
-    let Some(first) = pictures.first() else {
-        return Err("the dataset has no pictures".into());
-    };
-    let (channels, height, width) = first.dim();
-    let mut input = Array4::zeros((pictures.len(), channels, height, width));
-    for (number, (picture, &index)) in pictures.iter().zip(indices).enumerate() {
-        if picture.dim() != first.dim() {
-            let (_, h, w) = picture.dim();
-            let name = dataset.name(index);
-            return Err(format!(
-                "{name}: {h}x{w} pixels after the preprocessing, others have {height}x{width}: \
-                 give the preprocessing a size"
-            )
-            .into());
-        }
-        input.index_axis_mut(Axis(0), number).assign(picture);
-    }
-    Ok(input)
 }
 
 /// Keeps the most certain mistakes.

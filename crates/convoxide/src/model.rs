@@ -31,8 +31,37 @@ pub(crate) struct Source {
     pub(crate) classes: Option<usize>,
 }
 
+/// The same where pictures or data are the command's arguments.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ModelFlags {
+    /// The network: a model file, or an architecture
+    #[arg(long, value_name = "M")]
+    model: PathBuf,
+    /// Weights of an architecture: safetensors
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// Classes of an architecture [default: the weights']
+    #[arg(long, value_name = "N", value_parser = class_count())]
+    classes: Option<usize>,
+}
+
+impl From<ModelFlags> for Source {
+    fn from(flags: ModelFlags) -> Self {
+        let ModelFlags {
+            model,
+            weights,
+            classes,
+        } = flags;
+        Self {
+            model,
+            weights,
+            classes,
+        }
+    }
+}
+
 /// Reads a number of classes.
-pub(crate) fn class_count() -> RangedU64ValueParser<usize> {
+fn class_count() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=1 << 24)
 }
 

@@ -27,7 +27,7 @@ use serde::Serialize;
 use crate::architectures::{Architecture, Reason};
 use crate::context::Context;
 use crate::error::Error;
-use crate::evaluation::{self, Evaluation};
+use crate::evaluation::{Evaluation, evaluate};
 use crate::output;
 use folder::RunFolder;
 use live::Live;
@@ -108,9 +108,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     args.change(&mut recipe);
     recipe.check().map_err(in_recipe)?;
     let splits = args.data(&recipe)?;
-    let job = Job::new(recipe, splits).map_err(in_recipe)?;
+    let (job, params) = Job::new(recipe, splits).map_err(in_recipe)?;
     let folder = RunFolder::open(&args.folder(), args.resume, &job.recipe)?;
-    let summary = job.run(args, &folder, context).map_err(in_recipe)?;
+    let summary = job.run(params, args, &folder, context).map_err(in_recipe)?;
     if context.json {
         output::json(&summary)?;
     } else {
@@ -169,12 +169,11 @@ struct Job {
     inference: Graph,
     /// The shape of a full batch.
     input: Shape,
-    /// What the training starts from.
-    params: Params<f32>,
 }
 
 impl Job {
-    fn new(recipe: Recipe, splits: Splits) -> Result<Self, Reason> {
+    /// The training, and the parameters that it starts from.
+    fn new(recipe: Recipe, splits: Splits) -> Result<(Self, Params<f32>), Reason> {
         let classes = splits.train.classes().len();
         let architecture = recipe.architecture(classes)?;
         let preprocessing = recipe.preprocessing(&architecture);
@@ -196,8 +195,7 @@ impl Job {
         let params = architecture.init(recipe.seed)?;
         // What is wrong with the options is said before a folder is made.
         Optimiser::new(recipe.optimiser.clone(), &params)?;
-        Ok(Self {
-            params,
+        let job = Self {
             recipe,
             splits,
             architecture,
@@ -205,7 +203,8 @@ impl Job {
             graph,
             inference,
             input,
-        })
+        };
+        Ok((job, params))
     }
 
     /// What a model file says about itself.
@@ -233,13 +232,18 @@ impl Job {
         })
     }
 
-    fn run(&self, args: &Args, folder: &RunFolder, context: &Context) -> Result<Summary, Reason> {
+    fn run(
+        &self,
+        params: Params<f32>,
+        args: &Args,
+        folder: &RunFolder,
+        context: &Context,
+    ) -> Result<Summary, Reason> {
         let started = Instant::now();
         let spec = TrainSpec {
             frozen: self.recipe.frozen.clone(),
             ..TrainSpec::default()
         };
-        let params = self.params.clone();
         let numbers: usize = params.iter().map(|(_, param)| param.value.len()).sum();
         let mut session = TrainingSession::new(&self.graph, params, spec, &Options::default())?;
         let arena = session.arena_bytes(std::slice::from_ref(&self.input))?;
@@ -247,7 +251,11 @@ impl Job {
 
         let options = self.options()?;
         let mut checkpoints = CheckpointFolder::new(folder.path(), KEPT);
-        let trainer = match checkpoints.latest()?.filter(|_| args.resume) {
+        let restored = match args.resume {
+            true => checkpoints.latest()?,
+            false => None,
+        };
+        let trainer = match restored {
             Some(restored) => {
                 folder.check_recipe(&restored.checkpoint.recipe, &options.recipe)?;
                 Trainer::resume(options, restored.checkpoint, &mut session)?
@@ -275,18 +283,18 @@ impl Job {
         };
         let stop = stop_on_interrupt()?;
         let batches = |epoch, first| batches(&loader, epoch, first);
-        let evaluate = |session: &TrainingSession, epoch| {
+        let judge = |session: &TrainingSession, _epoch| {
             let params = session.export();
             folder.save_last(&self.model_file(params.clone())?)?;
             let evaluation = self.evaluate(params)?;
-            state.borrow_mut().evaluated(epoch, evaluation)
+            state.borrow_mut().evaluated(evaluation)
         };
         let mut observer = live::Watch(&state);
         let outcome = trainer.run(
             &mut session,
             &objective,
             batches,
-            evaluate,
+            judge,
             &mut observer,
             stop,
         )?;
@@ -311,17 +319,8 @@ impl Job {
         let Some(valid) = &self.splits.valid else {
             return Ok(None);
         };
-        let batch = evaluation::BATCH;
         let preprocessing = &self.preprocessing;
-        evaluation::evaluate(
-            &self.inference,
-            params,
-            &**valid,
-            preprocessing,
-            batch,
-            |_| (),
-        )
-        .map(Some)
+        evaluate(&self.inference, params, valid, preprocessing, |_| ()).map(Some)
     }
 
     fn model_file(&self, params: Params<f32>) -> Result<ModelFile, Reason> {

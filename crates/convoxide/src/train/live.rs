@@ -107,7 +107,6 @@ impl<'a> Live<'a> {
     /// Keeps an evaluation, and gives the trainer what it wants to know of it.
     pub(crate) fn evaluated(
         &mut self,
-        _epoch: u64,
         evaluation: Option<Evaluation>,
     ) -> Result<Option<nn_layers::Evaluation>, Reason> {
         if let Some(fault) = self.fault.take() {
@@ -127,12 +126,7 @@ impl<'a> Live<'a> {
         let pictures = report.pictures as f64;
         self.seen += report.pictures;
         self.loss += report.terms.total * pictures;
-        let correct = report
-            .terms
-            .parts
-            .iter()
-            .find(|(name, _)| name == "correct");
-        self.correct += correct.map_or(0.0, |(_, count)| *count);
+        self.correct += correct(&report.terms.parts);
         self.rate = report.rates.rate;
         self.trained = self.begun.elapsed();
         let seen = self.seen as f64;
@@ -158,7 +152,7 @@ impl<'a> Live<'a> {
             steps: report.step,
             rate: self.rate,
             train_loss: report.loss,
-            train_accuracy: self.correct / seen,
+            train_accuracy: correct(&report.parts) / report.pictures as f64,
             valid_loss: evaluation.map(|evaluation| evaluation.loss),
             valid_accuracy: evaluation.map(|evaluation| evaluation.top1),
             valid_top5: evaluation.map(|evaluation| evaluation.top5),
@@ -197,14 +191,13 @@ impl<'a> Live<'a> {
 
     fn write_report(&self) -> Result<(), Reason> {
         let classes = self.job.splits.train.classes();
-        let title = self.job.recipe.model.clone();
         let worst = if self.pictures {
             self.mistakes()?
         } else {
             Vec::new()
         };
         let report = Report {
-            title: &title,
+            title: &self.job.recipe.model,
             recipe: &self.job.recipe.to_text()?,
             epochs: &self.epochs,
             classes,
@@ -245,6 +238,12 @@ impl<'a> Live<'a> {
             None => Ok(()),
         }
     }
+}
+
+/// How many pictures were taken for what they are.
+fn correct(parts: &[(String, f64)]) -> f64 {
+    let part = parts.iter().find(|(name, _)| name == "correct");
+    part.map_or(0.0, |(_, count)| *count)
 }
 
 /// Lets the trainer tell, while the evaluation tells, too.
