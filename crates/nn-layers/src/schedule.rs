@@ -158,7 +158,7 @@ impl Schedule {
     ///
     /// # Errors
     ///
-    /// [`Error::TrainOption`] for the first that is out of range.
+    /// [`Error::TrainOption`](crate::Error::TrainOption) for the first that is out of range.
     pub fn check(&self) -> Result<()> {
         positive("the rate", self.rate)?;
         from_0_to_1("the warm-up's start_factor", self.warm_up.start_factor)?;
