@@ -1,103 +1,15 @@
-//! Batch normalisation in training on blocked tensors: statistics, and the passes forward and back.
-//!
-//! A plane's numbers are summed in f32 row by row and in f64 beyond, planes in the order of the
-//! pictures; so the sums do not depend on the number of threads.
+//! Batch normalisation in training on blocked tensors: the passes forward and back. Its statistics
+//! are in [`statistics`](super::statistics).
 
 use rayon::prelude::*;
 
 use super::grad_input::Store;
 use super::layout::{BLOCK, Layout};
+use super::statistics::{SUMS, lengths, planes, sum_rows};
 use super::view::{View, ViewMut};
 use crate::activation::Activation;
 use crate::error::Result;
 use crate::simd::Isa;
-
-/// Two sums for each lane of a plane.
-const SUMS: usize = 2 * BLOCK;
-
-/// Numbers of scratch memory that the functions here need for a tensor.
-#[must_use]
-pub fn batch_norm_scratch(layout: &Layout) -> usize {
-    layout.batch * layout.blocks() * SUMS
-}
-
-/// Mean and biased variance of each channel over pictures, rows and columns:
-///
-/// ```text
-/// mean[c] = sum of x[n, c, y, x] / (N H W)
-/// variance[c] = sum of (x[n, c, y, x] - mean[c])^2 / (N H W)
-/// ```
-///
-/// Each plane is gone through twice, for its mean first, and the planes are joined by the formula of
-/// Chan, Golub and `LeVeque` (1979), so nothing cancels. `mean` and `variance` are as long as the
-/// channels filled up to whole blocks.
-///
-/// # Errors
-///
-/// [`Error::Mismatch`](crate::Error::Mismatch) where a length does not fit the input.
-pub fn batch_statistics(
-    isa: Isa,
-    input: View<'_>,
-    mean: &mut [f64],
-    variance: &mut [f64],
-    scratch: &mut [f64],
-) -> Result<()> {
-    const OP: &str = "batch_statistics";
-    let layout = input.layout();
-    let planes = check(OP, &layout, &[mean.len(), variance.len()], scratch)?;
-    let pixels = (layout.size[0] * layout.size[1]) as f64;
-    planes.for_each(|(picture, block, sums)| {
-        let near = plane_sums::<BLOCK>(
-            isa,
-            &layout,
-            #[inline(always)]
-            |y, row_sums| {
-                for pixel in input.row(picture, block, y).chunks_exact(BLOCK) {
-                    for lane in 0..BLOCK {
-                        row_sums[lane] += pixel[lane];
-                    }
-                }
-            },
-        )
-        .map(|sum| narrow(sum / pixels));
-        // About a number near the mean; what it is off by comes out of the same pass.
-        let about = plane_sums::<SUMS>(
-            isa,
-            &layout,
-            #[inline(always)]
-            |y, row_sums| {
-                for pixel in input.row(picture, block, y).chunks_exact(BLOCK) {
-                    for lane in 0..BLOCK {
-                        let difference = pixel[lane] - near[lane];
-                        row_sums[lane] += difference;
-                        row_sums[BLOCK + lane] += difference * difference;
-                    }
-                }
-            },
-        );
-        for lane in 0..BLOCK {
-            let off = about[lane] / pixels;
-            sums[lane] = f64::from(near[lane]) + off;
-            sums[BLOCK + lane] = about[BLOCK + lane] - pixels * off * off;
-        }
-    });
-    for block in 0..layout.blocks() {
-        for lane in 0..BLOCK {
-            let (mut count, mut of_all, mut squares) = (0.0, 0.0, 0.0);
-            for picture in 0..layout.batch {
-                let sums = &scratch[(picture * layout.blocks() + block) * SUMS..][..SUMS];
-                let difference = sums[lane] - of_all;
-                let both = count + pixels;
-                of_all += difference * pixels / both;
-                squares += sums[BLOCK + lane] + difference * difference * count * pixels / both;
-                count = both;
-            }
-            mean[block * BLOCK + lane] = of_all;
-            variance[block * BLOCK + lane] = squares / count;
-        }
-    }
-    Ok(())
-}
 
 /// `output = activation(scale[c] * input + shift[c] + residual)`.
 ///
@@ -185,15 +97,15 @@ pub fn batch_norm_grad_sums(
         same(OP, &layout, &output.layout())?;
     }
     lengths(OP, &layout, &[mean.len()])?;
-    let planes = check(OP, &layout, &[sums.len(), products.len()], scratch)?;
+    let planes = planes(OP, &layout, &[sums.len(), products.len()], scratch)?;
     let slope = activation.and_then(|(output, activation)| Some((output, slope(activation)?)));
     grad.planes()
         .zip(planes)
         .for_each(|((picture, block, mut plane), (_, _, target))| {
             let mean = lanes(mean, block);
-            let of_plane = plane_sums::<SUMS>(
+            let of_plane = sum_rows::<SUMS, _>(
                 isa,
-                &layout,
+                0..layout.size[0],
                 #[inline(always)]
                 |y, row_sums| {
                     let (x, g) = (input.row(picture, block, y), plane.row(y));
@@ -356,55 +268,6 @@ fn mask(grads: &mut [f32], signs: &[f32], slope: f32) {
     }
 }
 
-/// Sums over a plane that `add_row` adds up row by row: of a row in f32, of the rows in f64.
-#[inline(always)]
-fn plane_sums<const N: usize>(
-    isa: Isa,
-    layout: &Layout,
-    mut add_row: impl FnMut(usize, &mut [f32; N]),
-) -> [f64; N] {
-    let mut sums = [0.0; N];
-    for y in 0..layout.size[0] {
-        let mut of_row = [0.0f32; N];
-        isa.vectorize(
-            #[inline(always)]
-            || add_row(y, &mut of_row),
-        );
-        for (sum, x) in sums.iter_mut().zip(of_row) {
-            *sum += f64::from(x);
-        }
-    }
-    sums
-}
-
-/// Checks the lengths and gives the planes `(picture, block, two sums a lane)` to work on.
-fn check<'a>(
-    op: &'static str,
-    layout: &Layout,
-    channels: &[usize],
-    scratch: &'a mut [f64],
-) -> Result<impl IndexedParallelIterator<Item = (usize, usize, &'a mut [f64])> + use<'a>> {
-    lengths(op, layout, channels)?;
-    let needed = batch_norm_scratch(layout);
-    if scratch.len() < needed {
-        super::expect(op, "the scratch memory's length", needed, scratch.len())?;
-    }
-    let blocks = layout.blocks();
-    Ok(scratch[..needed]
-        .par_chunks_exact_mut(SUMS)
-        .enumerate()
-        .map(move |(plane, sums)| (plane / blocks, plane % blocks, sums)))
-}
-
-fn lengths(op: &'static str, layout: &Layout, channels: &[usize]) -> Result<()> {
-    super::expect(op, "channels that lie together", BLOCK, layout.block)?;
-    for &got in channels {
-        let expected = layout.blocks() * BLOCK;
-        super::expect(op, "the numbers a channel", expected, got)?;
-    }
-    Ok(())
-}
-
 fn same(op: &'static str, expected: &Layout, got: &Layout) -> Result<()> {
     for (what, expected, got) in [
         ("batch (axis n)", expected.batch, got.batch),
@@ -421,9 +284,4 @@ fn same(op: &'static str, expected: &Layout, got: &Layout) -> Result<()> {
 /// A block's part of numbers by channel.
 fn lanes(numbers: &[f32], block: usize) -> &[f32] {
     &numbers[block * BLOCK..(block + 1) * BLOCK]
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "rounded once")]
-fn narrow(x: f64) -> f32 {
-    x as f32
 }

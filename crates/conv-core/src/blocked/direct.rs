@@ -10,31 +10,13 @@ use rayon::prelude::*;
 
 use super::layout::BLOCK;
 use super::packed_conv2d::PackedConv2d;
+use super::statistics::{self, SUMS, part_statistics};
+use super::tasks::{Grid, Task, Tasks};
 use super::view::{View, ViewMut};
 use crate::activation::Activation;
+use crate::error::Result;
 use crate::geometry::Placement;
 use crate::simd::microkernel::{Kernel, Tile};
-
-/// Packed weights of a layer that stay in a core's second-level cache together: half of the smallest
-/// such cache in use (512 KiB) leaves room for the pixels.
-const WEIGHTS_IN_CACHE: usize = 256 * 1024;
-
-/// Packed weights that a chunk of the reduction walks over a band of pixels with. Small enough that
-/// they and the band's input stay in the second-level cache, from which the kernel can stream them;
-/// large enough that storing the partial sums and loading them again does not count. Measured on
-/// Zen 3: 64 KiB is 6 points of the peak ahead of 20 and of one chunk for all.
-const WEIGHTS_IN_CHUNK: usize = 64 * 1024;
-
-/// Multiply-adds of one task, where the sizes allow: about 50 us on one core, far over what it costs
-/// to hand it out, and small enough that the last task of a layer does not leave the others waiting.
-const TASK_MULTIPLY_ADDS: usize = 2 << 20;
-
-/// Pixels that a task computes at least with the weights it reads, where the picture has so many:
-/// a layer's weights may have to come from memory, and each task reads its part once.
-const PIXELS_FOR_WEIGHTS: usize = 256;
-
-/// Tiles in a row of a dense 1x1 convolution, whose pixels follow each other without an edge.
-const TILES_IN_ROW: usize = 8;
 
 /// How the weight moves over the input, and where its sums go.
 #[derive(Clone, Copy, Debug)]
@@ -93,7 +75,7 @@ pub(super) unsafe fn run(
     output: &mut ViewMut<'_>,
 ) {
     let job = Job::new(conv, walk, input, residual, output);
-    let tasks = job.tasks();
+    let tasks = Tasks::new(conv, job.grid);
     (0..tasks.count())
         .into_par_iter()
         .with_max_len(1)
@@ -101,44 +83,55 @@ pub(super) unsafe fn run(
             // SAFETY: a view's data is as long as its layout says, so with the caller's promise every
             // offset that the job computes lies inside; the tasks partition the output, so no two of
             // them write the same place.
-            unsafe { job.run(&tasks, task) }
+            unsafe { job.run(&tasks, task, None) }
         });
 }
 
-/// How the output is split. Depends on the problem alone.
+/// As [`run`], and gives each channel's mean and biased variance over what it computed: every task
+/// sums up its part while that lies in the cache.
 ///
-/// Neighbouring tasks are the runs of one band, whose input then stays in a core's cache.
-struct Tasks {
-    pictures: usize,
-    groups: usize,
-    /// Bands of neighbouring rows, and how many rows a band has at most.
-    bands: usize,
-    rows_in_band: usize,
-    /// Runs of neighbouring output blocks in a group, and how many blocks a run has at most.
-    runs: usize,
-    blocks_in_run: usize,
-    /// Input blocks whose weights are worked off before the next ones are read.
-    blocks_in_chunk: usize,
-}
-
-impl Tasks {
-    fn count(&self) -> usize {
-        self.pictures * self.groups * self.bands * self.runs
+/// # Errors
+///
+/// [`Error::Mismatch`](crate::Error::Mismatch) for too little scratch memory.
+///
+/// # Safety
+///
+/// As [`run`]; the walk makes neighbouring pixels, and `mean` and `variance` are as long as the
+/// output's channels filled up to whole blocks.
+pub(super) unsafe fn run_with_statistics(
+    conv: &PackedConv2d,
+    walk: &Walk,
+    input: View<'_>,
+    output: &mut ViewMut<'_>,
+    mean: &mut [f64],
+    variance: &mut [f64],
+    scratch: &mut [f64],
+) -> Result<()> {
+    let job = Job::new(conv, walk, input, None, output);
+    let tasks = Tasks::new(conv, job.grid);
+    let len = tasks.sums();
+    statistics::parts("conv2d", tasks.count() * len, len, scratch)?
+        .with_max_len(1)
+        .enumerate()
+        .for_each(|(task, sums)| {
+            // SAFETY: as in `run`.
+            unsafe { job.run(&tasks, task, Some(sums)) }
+        });
+    let lanes = mean
+        .chunks_exact_mut(BLOCK)
+        .zip(variance.chunks_exact_mut(BLOCK));
+    for (out_block, (mean, variance)) in lanes.enumerate() {
+        let parts = tasks.sums_of_block(out_block);
+        let parts = parts.map(|(pixels, place)| (pixels, &scratch[place]));
+        statistics::join(parts, mean, variance);
     }
+    Ok(())
 }
 
 /// One call of [`PackedConv2d::run`] with its steps worked out.
 struct Job<'a> {
     conv: &'a PackedConv2d,
-    /// Channel blocks of one group.
-    in_blocks: usize,
-    out_blocks: usize,
-    batch: usize,
-    /// Output rows and the pixels of one. A dense 1x1 convolution knows no edges: there a row is
-    /// any run of pixels, and the last may be shorter.
-    rows: usize,
-    columns: usize,
-    pixels: usize,
+    grid: Grid,
     input: *const f32,
     /// Null where there is none.
     residual: *const f32,
@@ -180,27 +173,16 @@ impl<'a> Job<'a> {
         let (input_layout, output_layout) = (input.layout(), output.layout());
         let residual_layout = residual.map_or(output_layout, |residual| residual.layout());
         let kernels = conv.isa.kernels();
-        let [mut rows, mut columns] = walk.outputs;
-        let pointwise = conv.window.kernel_size == [1, 1]
-            && walk.start == [0, 0]
-            && walk.stride == [1, 1]
-            && walk.output_stride == [1, 1]
-            && walk.outputs == output_layout.size
-            && input_layout.is_dense()
-            && residual_layout.is_dense()
-            && output_layout.is_dense();
-        let pixels = rows * columns;
+        let outputs = [output_layout, residual_layout];
+        let grid = Grid::new(conv, walk, &input_layout, &outputs);
         let input_column = walk.stride[1] * conv.block;
         let mut input_row = walk.stride[0] * input_layout.row_step();
         let mut residual_row = residual_layout.row_step();
         let mut output_row = walk.output_stride[0] * output_layout.row_step();
-        if pointwise {
-            rows = pixels.div_ceil(kernels.most_pixels * TILES_IN_ROW);
-            columns = pixels.div_ceil(rows);
-            rows = pixels.div_ceil(columns);
-            input_row = columns * input_column;
-            residual_row = columns * BLOCK;
-            output_row = columns * BLOCK;
+        if grid.runs_on {
+            input_row = grid.columns * input_column;
+            residual_row = grid.columns * BLOCK;
+            output_row = grid.columns * BLOCK;
         }
         // Signed until the halo is counted in; then it lies inside the memory.
         let at = |axis: usize| walk.start[axis].saturating_add_unsigned(input_layout.halo[axis]);
@@ -209,12 +191,7 @@ impl<'a> Job<'a> {
             .wrapping_add(at(1).wrapping_mul(input_layout.block.cast_signed()));
         Self {
             conv,
-            in_blocks: (conv.in_channels / conv.groups).div_ceil(conv.block),
-            out_blocks: (conv.out_channels / conv.groups).div_ceil(BLOCK),
-            batch: input_layout.batch,
-            rows,
-            columns,
-            pixels,
+            grid,
             input: input.data().as_ptr().wrapping_offset(start),
             residual: residual.map_or(std::ptr::null(), |residual| {
                 let interior = residual_layout.offset(0, 0, 0, 0);
@@ -263,65 +240,56 @@ impl<'a> Job<'a> {
 
     /// Packed weights of one output block, in numbers.
     fn panel(&self) -> usize {
-        self.in_blocks * self.panel_block()
+        self.grid.in_blocks * self.panel_block()
     }
 
-    fn tasks(&self) -> Tasks {
-        let panel = self.panel();
-        let row_of_panel = (self.columns * panel).max(1);
-        let (rows_in_band, blocks_in_run);
-        if self.out_blocks * panel * size_of::<f32>() <= WEIGHTS_IN_CACHE {
-            // All weights stay in the cache: a task makes all channels of a few rows.
-            blocks_in_run = self.out_blocks;
-            rows_in_band = TASK_MULTIPLY_ADDS / (row_of_panel * self.out_blocks);
-        } else {
-            // Else it makes a few channels of as many rows as make reading their weights pay.
-            rows_in_band = (TASK_MULTIPLY_ADDS / (row_of_panel * self.most_panels))
-                .max(PIXELS_FOR_WEIGHTS.div_ceil(self.columns));
-            let band = row_of_panel.saturating_mul(rows_in_band.min(self.rows));
-            blocks_in_run = TASK_MULTIPLY_ADDS / band / self.most_panels * self.most_panels;
-        }
-        // Bands of nearly one size.
-        let bands = self.rows.div_ceil(rows_in_band.clamp(1, self.rows));
-        let blocks_in_run =
-            blocks_in_run.clamp(self.most_panels, self.out_blocks.max(self.most_panels));
-        let chunk = self.panel_block() * self.most_panels * size_of::<f32>();
-        Tasks {
-            pictures: self.batch,
-            groups: self.conv.groups,
-            bands,
-            rows_in_band: self.rows.div_ceil(bands),
-            runs: self.out_blocks.div_ceil(blocks_in_run),
-            blocks_in_run,
-            blocks_in_chunk: (WEIGHTS_IN_CHUNK / chunk.max(1)).clamp(1, self.in_blocks),
-        }
-    }
-
-    /// Computes one task.
+    /// Computes one task, and the statistics of its output blocks if they are asked for.
     ///
     /// # Safety
     ///
     /// The layouts that the job was made from fit the slices behind its pointers, and no other
     /// thread computes the same task.
-    unsafe fn run(&self, tasks: &Tasks, task: usize) {
-        let (task, run) = (task / tasks.runs, task % tasks.runs);
-        let (task, band) = (task / tasks.bands, task % tasks.bands);
-        let (picture, group) = (task / tasks.groups, task % tasks.groups);
-        let rows = band * tasks.rows_in_band..self.rows.min((band + 1) * tasks.rows_in_band);
-        let last = self.out_blocks.min((run + 1) * tasks.blocks_in_run);
-        let mut block = run * tasks.blocks_in_run;
-        while block < last {
-            let panels = self.most_panels.min(last - block);
-            let out_block = group * self.out_blocks + block;
-            for chunk in (0..self.in_blocks).step_by(tasks.blocks_in_chunk) {
-                let in_blocks = chunk..self.in_blocks.min(chunk + tasks.blocks_in_chunk);
+    unsafe fn run(&self, tasks: &Tasks, task: usize, mut sums: Option<&mut [f64]>) {
+        let Task {
+            picture,
+            group,
+            rows,
+            blocks,
+        } = tasks.task(task);
+        let all = self.grid.in_blocks;
+        for block in blocks.clone().step_by(self.most_panels) {
+            let panels = self.most_panels.min(blocks.end - block);
+            let out_block = group * self.grid.out_blocks + block;
+            for chunk in (0..all).step_by(tasks.blocks_in_chunk) {
+                let in_blocks = chunk..all.min(chunk + tasks.blocks_in_chunk);
                 for row in rows.clone() {
                     // SAFETY: the caller's, passed on; rows and blocks lie within the tensors.
                     unsafe { self.row(picture, group, &in_blocks, out_block, panels, row) };
                 }
             }
-            block += panels;
+            let Some(sums) = &mut sums else { continue };
+            let sums = sums.chunks_exact_mut(SUMS).skip(block - blocks.start);
+            for (panel, sums) in sums.take(panels).enumerate() {
+                let rows = rows.clone();
+                let pixels = self.grid.pixels_in(&rows);
+                // SAFETY: what this task has just written, and no other task does.
+                let rows = rows.map(|row| unsafe { self.written(picture, out_block + panel, row) });
+                part_statistics(self.conv.isa, rows, pixels, sums);
+            }
         }
+    }
+
+    /// The pixels of an output row whose pixels are neighbours.
+    ///
+    /// # Safety
+    ///
+    /// As [`row`](Self::row); nothing writes them meanwhile.
+    unsafe fn written(&self, picture: usize, out_block: usize, row: usize) -> &[f32] {
+        let at =
+            picture * self.output_picture + out_block * self.output_block + row * self.output_row;
+        let pixels = self.grid.pixels_in(&(row..row + 1));
+        // SAFETY: as in `row`.
+        unsafe { std::slice::from_raw_parts(self.output.add(at), pixels * BLOCK) }
     }
 
     /// Adds the products of `in_blocks` to `panels` output blocks of one output row; with the
@@ -341,7 +309,7 @@ impl<'a> Job<'a> {
     ) {
         let kernels = self.kernels[panels - 1];
         let first = in_blocks.start == 0 && self.from == From::Bias;
-        let last = in_blocks.end == self.in_blocks;
+        let last = in_blocks.end == self.grid.in_blocks;
         let weight = out_block * self.panel() + in_blocks.start * self.panel_block();
         // SAFETY: within the input, the output, the weights and the bias: `picture < batch`,
         // `row < rows`, the blocks are within their counts, and `check` has compared the extents.
@@ -349,7 +317,7 @@ impl<'a> Job<'a> {
             (
                 self.input.add(
                     picture * self.input_picture
-                        + (group * self.in_blocks + in_blocks.start) * self.input_block
+                        + (group * self.grid.in_blocks + in_blocks.start) * self.input_block
                         + row * self.input_row,
                 ),
                 self.output.add(
@@ -370,7 +338,7 @@ impl<'a> Job<'a> {
             )
         });
         // Tiles of nearly one size: 13 pixels are 5 + 4 + 4, not 6 + 6 + 1.
-        let columns = self.columns.min(self.pixels - row * self.columns);
+        let columns = self.grid.pixels_in(&(row..row + 1));
         let tiles = columns.div_ceil(self.most_pixels);
         let (pixels, longer) = (columns / tiles, columns % tiles);
         let mut column = 0;

@@ -14,11 +14,12 @@ mod packed_conv2d;
 mod pool;
 mod pool_grad;
 mod reorder;
+mod statistics;
+mod tasks;
 mod view;
 
 pub use batch_norm::{
-    BatchNormGrad, activation_grad, batch_norm_grad, batch_norm_grad_sums, batch_norm_scratch,
-    batch_statistics, scale_shift,
+    BatchNormGrad, activation_grad, batch_norm_grad, batch_norm_grad_sums, scale_shift,
 };
 pub use buffer::Buffer;
 pub use elementwise::{add_assign, affine, map, softmax};
@@ -32,6 +33,7 @@ pub use pool_grad::{
 pub use reorder::{
     concat, pad_channels, pad2d, relayout, reorg, reshape, slice, upsample_nearest2d,
 };
+pub use statistics::{batch_norm_scratch, batch_statistics};
 pub use view::{View, ViewMut};
 
 use crate::error::{Error, Result};

@@ -5,6 +5,8 @@ use ndarray::{Array4, ArrayView1, ArrayView4};
 use super::buffer::Buffer;
 use super::direct::{self, Walk};
 use super::layout::{BLOCK, Layout};
+use super::statistics::lengths;
+use super::tasks::{Grid, Tasks};
 use super::view::{View, ViewMut};
 use crate::activation::Activation;
 use crate::error::{Error, Result};
@@ -322,6 +324,43 @@ impl PackedConv2d {
         output: ViewMut<'_>,
     ) -> Result<()> {
         self.compute(input, Some(residual), output)
+    }
+
+    /// As [`run`](Self::run), and gives each output channel's mean and biased variance over
+    /// pictures, rows and columns, as [`batch_statistics`](super::batch_statistics) would; but what
+    /// has just been computed is summed up while it lies in the cache. `mean` and `variance` are as
+    /// long as the channels filled up to whole blocks, `scratch` as
+    /// [`statistics_scratch`](Self::statistics_scratch) says.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run), and [`Error::Mismatch`] where a length does not fit.
+    pub fn run_with_statistics(
+        &self,
+        input: View<'_>,
+        mut output: ViewMut<'_>,
+        mean: &mut [f64],
+        variance: &mut [f64],
+        scratch: &mut [f64],
+    ) -> Result<()> {
+        let walk = Walk::new(&self.check(&input.layout(), &output.layout())?);
+        lengths(OP, &output.layout(), &[mean.len(), variance.len()])?;
+        // SAFETY: as in `compute`; a window makes neighbouring pixels.
+        unsafe {
+            direct::run_with_statistics(self, &walk, input, &mut output, mean, variance, scratch)
+        }
+    }
+
+    /// Numbers of scratch memory that [`run_with_statistics`](Self::run_with_statistics) needs for
+    /// tensors of these layouts.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub fn statistics_scratch(&self, input: &Layout, output: &Layout) -> Result<usize> {
+        let walk = Walk::new(&self.check(input, output)?);
+        let tasks = Tasks::new(self, Grid::new(self, &walk, input, &[*output]));
+        Ok(tasks.count() * tasks.sums())
     }
 
     fn compute(

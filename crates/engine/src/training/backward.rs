@@ -29,7 +29,7 @@ impl Pass<'_> {
         };
         match &unit.kind {
             Kind::Input(_) => return Ok(()),
-            Kind::Conv(layer) => return self.conv_backward(index, *layer),
+            Kind::Conv { layer, .. } => return self.conv_backward(index, *layer),
             Kind::Norm { layer, .. } => return self.norm_backward(index, *layer),
             Kind::Activation(activation) => {
                 let value = &self.plan.values[index];

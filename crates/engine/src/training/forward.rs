@@ -5,10 +5,10 @@ use conv_core::blocked::{self, View, ViewMut};
 use ndarray::ArrayViewD;
 use nn_layers::{Params, Plain};
 
-use super::layer::Layer;
+use super::layer::{Layer, NormLayer};
 use super::pass::{Memory, Pass, as_pictures, drop_out, overlap, pair};
 use super::plan::{Slot, StepPlan};
-use super::unit::{Kind, Unit};
+use super::unit::{Kind, Statistics, Unit};
 use crate::error::{Error, Result};
 use crate::step::Part;
 
@@ -36,14 +36,7 @@ impl Pass<'_> {
                     .import(input, PaddingValue::Zeros, target)
                     .map_err(at())
             }
-            Kind::Conv(layer) => {
-                let Layer::Conv(layer) = &self.layers[*layer] else {
-                    return Err(overlap(unit));
-                };
-                self.plan.pair(self.memory, unit, index, |input, output| {
-                    layer.conv.run(input, output)
-                })
-            }
+            Kind::Conv { layer, norm } => self.conv_forward(index, *layer, *norm),
             Kind::Norm { .. } => self.norm_forward(index),
             Kind::Kernel(kernel) => {
                 let mut first_channel = 0;
@@ -87,9 +80,38 @@ impl Pass<'_> {
         }
     }
 
+    fn conv_forward(&mut self, index: usize, layer: usize, norm: Option<usize>) -> Result<()> {
+        let unit = &self.units[index];
+        // A layer comes before the normalisation that reads it.
+        let (before, after) = self.layers.split_at_mut(norm.unwrap_or(self.layers.len()));
+        let (Layer::Conv(conv), norm) = (&before[layer], after.first_mut()) else {
+            return Err(overlap(unit));
+        };
+        let mut scratch = std::mem::take(&mut self.memory.sum_scratch);
+        let done = self
+            .plan
+            .pair(self.memory, unit, index, |input, output| match norm {
+                Some(Layer::Norm(norm)) => {
+                    let NormLayer { mean, variance, .. } = norm;
+                    conv.conv
+                        .run_with_statistics(input, output, mean, variance, &mut scratch)
+                }
+                _ => conv.conv.run(input, output),
+            });
+        self.memory.sum_scratch = scratch;
+        done
+    }
+
     fn norm_forward(&mut self, index: usize) -> Result<()> {
         let unit = &self.units[index];
-        let (Kind::Norm { layer, activation }, &[input, ..]) = (&unit.kind, &unit.inputs[..])
+        let (
+            Kind::Norm {
+                layer,
+                activation,
+                statistics,
+            },
+            &[input, ..],
+        ) = (&unit.kind, &unit.inputs[..])
         else {
             return Err(overlap(unit));
         };
@@ -98,7 +120,7 @@ impl Pass<'_> {
         };
         let at = || Error::at(&unit.name);
         let source = &self.plan.values[input];
-        if !layer.frozen {
+        if *statistics == Statistics::Own {
             let view =
                 View::new(source.layout, &self.memory.arena[source.place.clone()]).map_err(at())?;
             blocked::batch_statistics(

@@ -82,7 +82,7 @@ impl StepPlan {
         for (index, unit) in units.iter().enumerate() {
             let mut grad_input = None;
             match (&unit.kind, &unit.inputs[..]) {
-                (Kind::Conv(layer), &[input]) => {
+                (Kind::Conv { layer, .. }, &[input]) => {
                     let Layer::Conv(layer) = &layers[*layer] else {
                         continue;
                     };
@@ -108,6 +108,23 @@ impl StepPlan {
                 _ => {}
             }
             grad_inputs.push(grad_input);
+        }
+        // Once all halos are known: how a convolution is split depends on them.
+        for (index, unit) in units.iter().enumerate() {
+            if let (
+                Kind::Conv {
+                    layer,
+                    norm: Some(_),
+                },
+                &[input],
+            ) = (&unit.kind, &unit.inputs[..])
+                && let Layer::Conv(layer) = &layers[*layer]
+            {
+                let needed = layer
+                    .conv
+                    .statistics_scratch(&values[input], &values[index]);
+                sum_scratch = sum_scratch.max(needed.map_err(Error::at(&unit.name))?);
+            }
         }
 
         let mut lifetimes = Lifetimes::new(units.len());

@@ -2,7 +2,7 @@
 //!
 //! A batch normalisation takes in the addition of a residual and the ReLU or leaky ReLU behind it,
 //! where nothing else reads what lies between. A convolution stands alone, since its output is what
-//! the normalisation needs on the way back.
+//! the normalisation needs on the way back; but it takes the statistics of its output as it makes it.
 
 use conv_core::blocked::{BLOCK, PackedConv2d};
 use conv_core::{Activation, Isa, PaddingValue};
@@ -33,12 +33,18 @@ pub(crate) struct Unit {
 pub(crate) enum Kind {
     /// The caller's tensor of this number.
     Input(usize),
-    /// A convolution or dense layer: the layer of this number.
-    Conv(usize),
-    /// `activation(batch_norm(first input) + second input, if there is one)`.
+    /// A convolution or dense layer: the layer of this number. It gives its output's statistics to
+    /// the normalisation of that number, if one reads it.
+    Conv {
+        layer: usize,
+        norm: Option<usize>,
+    },
+    /// `activation(batch_norm(first input) + second input, if there is one)`, whose statistics the
+    /// convolution before it takes, or the unit itself.
     Norm {
         layer: usize,
         activation: Activation,
+        statistics: Statistics,
     },
     Activation(Activation),
     /// What an inference session calls too, where there is a kernel for the way back.
@@ -50,6 +56,17 @@ pub(crate) enum Kind {
     /// An operation that is too rare for a kernel of its own: the plain loops, on the graph of this
     /// node alone.
     Plain(Box<Graph>),
+}
+
+/// Who takes the statistics of a normalisation's batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Statistics {
+    /// Nobody: it is frozen and uses the running ones.
+    Running,
+    /// The unit that makes its input, as it makes it.
+    Given,
+    /// The unit itself.
+    Own,
 }
 
 impl Unit {
@@ -66,7 +83,7 @@ impl Unit {
     /// Whether the unit's backward pass reads the result of its input of this position.
     pub(crate) fn reads_input(&self, position: usize, layers: &[Layer]) -> bool {
         match self.kind {
-            Kind::Conv(layer) => layers[layer].learns(),
+            Kind::Conv { layer, .. } => layers[layer].learns(),
             Kind::Norm { .. } => position == 0,
             Kind::Kernel(Kernel::MaxPool(_)) | Kind::Plain(_) => true,
             _ => false,
@@ -225,14 +242,19 @@ impl Lowering<'_> {
                     block = 1;
                 }
                 self.layers.push(Layer::Conv(layer));
-                Kind::Conv(self.layers.len() - 1)
+                Kind::Conv {
+                    layer: self.layers.len() - 1,
+                    norm: None,
+                }
             }
             Op::BatchNorm2d(norm) => {
                 let layer = NormLayer::new(node, norm.epsilon, params, frozen)?;
                 self.layers.push(Layer::Norm(layer));
+                let layer = self.layers.len() - 1;
                 Kind::Norm {
-                    layer: self.layers.len() - 1,
+                    layer,
                     activation: Activation::Identity,
+                    statistics: self.statistics(sources, layer, frozen),
                 }
             }
             Op::Affine => {
@@ -254,6 +276,21 @@ impl Lowering<'_> {
             .map(|&source| self.in_layout(source, block))
             .collect();
         Ok(self.push(id, node, inputs, BLOCK, kind))
+    }
+
+    /// Lets the convolution that makes a normalisation's input take its statistics.
+    fn statistics(&mut self, sources: &[usize], layer: usize, frozen: bool) -> Statistics {
+        let source = sources.first().map(|&source| &mut self.units[source].kind);
+        match source {
+            _ if frozen => Statistics::Running,
+            Some(Kind::Conv {
+                norm: norm @ None, ..
+            }) => {
+                *norm = Some(layer);
+                Statistics::Given
+            }
+            _ => Statistics::Own,
+        }
     }
 
     /// The unit that has the result of `source` with so many channels together.

@@ -1,0 +1,198 @@
+//! Each channel's mean and variance over a batch, for batch normalisation in training.
+//!
+//! A tensor is gone through part by part: a plane, or the rows that one task of a convolution made,
+//! which lie in the cache then. A part's numbers are summed in f32 row by row and in f64 beyond, and
+//! the parts are joined in one order; so nothing depends on the number of threads.
+
+use rayon::prelude::*;
+
+use super::layout::{BLOCK, Layout};
+use super::view::View;
+use crate::error::{Error, Result};
+use crate::simd::Isa;
+
+/// Two numbers for each lane of a part.
+pub(super) const SUMS: usize = 2 * BLOCK;
+
+/// Numbers of scratch memory that [`batch_statistics`] and
+/// [`batch_norm_grad_sums`](super::batch_norm_grad_sums) need for a tensor.
+#[must_use]
+pub fn batch_norm_scratch(layout: &Layout) -> usize {
+    layout.batch * layout.blocks() * SUMS
+}
+
+/// Mean and biased variance of each channel over pictures, rows and columns:
+///
+/// ```text
+/// mean[c] = sum of x[n, c, y, x] / (N H W)
+/// variance[c] = sum of (x[n, c, y, x] - mean[c])^2 / (N H W)
+/// ```
+///
+/// Each plane is gone through twice, for its mean first, and the planes are joined by the formula of
+/// Chan, Golub and `LeVeque` (1979), so nothing cancels. `mean` and `variance` are as long as the
+/// channels filled up to whole blocks.
+///
+/// A convolution gives those of its output as it makes it:
+/// [`PackedConv2d::run_with_statistics`](super::PackedConv2d::run_with_statistics).
+///
+/// # Errors
+///
+/// [`Error::Mismatch`] where a length does not fit the input.
+pub fn batch_statistics(
+    isa: Isa,
+    input: View<'_>,
+    mean: &mut [f64],
+    variance: &mut [f64],
+    scratch: &mut [f64],
+) -> Result<()> {
+    const OP: &str = "batch_statistics";
+    let layout = input.layout();
+    let pixels = layout.size[0] * layout.size[1];
+    planes(OP, &layout, &[mean.len(), variance.len()], scratch)?.for_each(
+        |(picture, block, part)| {
+            let rows = (0..layout.size[0]).map(|y| input.row(picture, block, y));
+            part_statistics(isa, rows, pixels, part);
+        },
+    );
+    for block in 0..layout.blocks() {
+        let part = |picture: usize| &scratch[(picture * layout.blocks() + block) * SUMS..][..SUMS];
+        let parts = (0..layout.batch).map(|picture| (pixels, part(picture)));
+        let lanes = block * BLOCK..(block + 1) * BLOCK;
+        join(parts, &mut mean[lanes.clone()], &mut variance[lanes]);
+    }
+    Ok(())
+}
+
+/// For each lane of the rows, `pixels` in all: the mean, then the sum of squares about it.
+pub(super) fn part_statistics<'a>(
+    isa: Isa,
+    rows: impl Iterator<Item = &'a [f32]> + Clone,
+    pixels: usize,
+    part: &mut [f64],
+) {
+    let pixels = pixels as f64;
+    let near = sum_rows::<BLOCK, _>(
+        isa,
+        rows.clone(),
+        #[inline(always)]
+        |row: &[f32], sums| {
+            for pixel in row.chunks_exact(BLOCK) {
+                for lane in 0..BLOCK {
+                    sums[lane] += pixel[lane];
+                }
+            }
+        },
+    )
+    .map(|sum| narrow(sum / pixels));
+    // About a number near the mean; what it is off by comes out of the same pass.
+    let about = sum_rows::<SUMS, _>(
+        isa,
+        rows,
+        #[inline(always)]
+        |row: &[f32], sums| {
+            for pixel in row.chunks_exact(BLOCK) {
+                for lane in 0..BLOCK {
+                    let difference = pixel[lane] - near[lane];
+                    sums[lane] += difference;
+                    sums[BLOCK + lane] += difference * difference;
+                }
+            }
+        },
+    );
+    for lane in 0..BLOCK {
+        let off = about[lane] / pixels;
+        part[lane] = f64::from(near[lane]) + off;
+        part[BLOCK + lane] = about[BLOCK + lane] - pixels * off * off;
+    }
+}
+
+/// Joins the statistics of the parts of one block, `(pixels, part)` each.
+pub(super) fn join<'a>(
+    parts: impl Iterator<Item = (usize, &'a [f64])>,
+    mean: &mut [f64],
+    variance: &mut [f64],
+) {
+    let mut count = 0.0;
+    mean.fill(0.0);
+    variance.fill(0.0);
+    for (pixels, part) in parts {
+        let pixels = pixels as f64;
+        let both = count + pixels;
+        for lane in 0..BLOCK {
+            let difference = part[lane] - mean[lane];
+            mean[lane] += difference * pixels / both;
+            variance[lane] += part[BLOCK + lane] + difference * difference * count * pixels / both;
+        }
+        count = both;
+    }
+    variance.iter_mut().for_each(|squares| *squares /= count);
+}
+
+/// Sums that `add_row` adds up row by row: of a row in f32, of the rows in f64.
+#[inline(always)]
+pub(super) fn sum_rows<const N: usize, Row>(
+    isa: Isa,
+    rows: impl Iterator<Item = Row>,
+    mut add_row: impl FnMut(Row, &mut [f32; N]),
+) -> [f64; N] {
+    let mut sums = [0.0; N];
+    for row in rows {
+        let mut of_row = [0.0f32; N];
+        isa.vectorize(
+            #[inline(always)]
+            || add_row(row, &mut of_row),
+        );
+        for (sum, x) in sums.iter_mut().zip(of_row) {
+            *sum += f64::from(x);
+        }
+    }
+    sums
+}
+
+/// Checks the lengths and gives the planes `(picture, block, two sums a lane)` to work on.
+pub(super) fn planes<'a>(
+    op: &'static str,
+    layout: &Layout,
+    channels: &[usize],
+    scratch: &'a mut [f64],
+) -> Result<impl IndexedParallelIterator<Item = (usize, usize, &'a mut [f64])> + use<'a>> {
+    lengths(op, layout, channels)?;
+    let blocks = layout.blocks();
+    Ok(parts(op, batch_norm_scratch(layout), SUMS, scratch)?
+        .enumerate()
+        .map(move |(plane, sums)| (plane / blocks, plane % blocks, sums)))
+}
+
+/// The first `needed` numbers of the scratch memory in parts of one length.
+pub(super) fn parts<'a>(
+    op: &'static str,
+    needed: usize,
+    part: usize,
+    scratch: &'a mut [f64],
+) -> Result<rayon::slice::ChunksExactMut<'a, f64>> {
+    let got = scratch.len();
+    match scratch.get_mut(..needed) {
+        Some(scratch) => Ok(scratch.par_chunks_exact_mut(part)),
+        None => Err(Error::Mismatch {
+            op,
+            what: "the scratch memory's length",
+            expected: needed,
+            got,
+        }),
+    }
+}
+
+/// Checks numbers by channel: as many as the channels filled up to whole blocks.
+pub(super) fn lengths(op: &'static str, layout: &Layout, channels: &[usize]) -> Result<()> {
+    super::expect(op, "channels that lie together", BLOCK, layout.block)?;
+    for &got in channels {
+        let expected = layout.blocks() * BLOCK;
+        super::expect(op, "the numbers a channel", expected, got)?;
+    }
+    Ok(())
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "rounded once")]
+fn narrow(x: f64) -> f32 {
+    x as f32
+}

@@ -1,0 +1,193 @@
+//! How a direct convolution's output is split into tasks. Depends on the problem alone, so the same
+//! numbers come out whatever the threads.
+
+use std::ops::Range;
+
+use super::direct::Walk;
+use super::layout::{BLOCK, Layout};
+use super::packed_conv2d::PackedConv2d;
+use super::statistics::SUMS;
+
+/// Packed weights of a layer that stay in a core's second-level cache together: half of the smallest
+/// such cache in use (512 KiB) leaves room for the pixels.
+const WEIGHTS_IN_CACHE: usize = 256 * 1024;
+
+/// Packed weights that a chunk of the reduction walks over a band of pixels with. Small enough that
+/// they and the band's input stay in the second-level cache, from which the kernel can stream them;
+/// large enough that storing the partial sums and loading them again does not count. Measured on
+/// Zen 3: 64 KiB is 6 points of the peak ahead of 20 and of one chunk for all.
+const WEIGHTS_IN_CHUNK: usize = 64 * 1024;
+
+/// Multiply-adds of one task, where the sizes allow: about 50 us on one core, far over what it costs
+/// to hand it out, and small enough that the last task of a layer does not leave the others waiting.
+const TASK_MULTIPLY_ADDS: usize = 2 << 20;
+
+/// Pixels that a task computes at least with the weights it reads, where the picture has so many:
+/// a layer's weights may have to come from memory, and each task reads its part once.
+const PIXELS_FOR_WEIGHTS: usize = 256;
+
+/// Tiles in a row of a dense 1x1 convolution, whose pixels follow each other without an edge.
+const TILES_IN_ROW: usize = 8;
+
+/// What is to be computed: the rows of each picture, and the channel blocks of each group.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Grid {
+    pub(super) pictures: usize,
+    pub(super) groups: usize,
+    /// Channel blocks of one group.
+    pub(super) in_blocks: usize,
+    pub(super) out_blocks: usize,
+    /// Output rows and the pixels of one. Where `runs_on`, a row is any run of pixels, and the last
+    /// may be shorter.
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    pub(super) pixels: usize,
+    /// Whether it is a dense 1x1 convolution, which knows no edges.
+    pub(super) runs_on: bool,
+}
+
+impl Grid {
+    /// The grid of a walk; `outputs` are the layouts of what is written or added at the same pixels.
+    pub(super) fn new(
+        conv: &PackedConv2d,
+        walk: &Walk,
+        input: &Layout,
+        outputs: &[Layout],
+    ) -> Self {
+        let runs_on = conv.window.kernel_size == [1, 1]
+            && walk.start == [0, 0]
+            && walk.stride == [1, 1]
+            && walk.output_stride == [1, 1]
+            && input.is_dense()
+            && outputs
+                .iter()
+                .all(|output| output.is_dense() && output.size == walk.outputs);
+        let [mut rows, mut columns] = walk.outputs;
+        let pixels = rows * columns;
+        if runs_on {
+            rows = pixels.div_ceil(conv.isa.kernels().most_pixels * TILES_IN_ROW);
+            columns = pixels.div_ceil(rows);
+            rows = pixels.div_ceil(columns);
+        }
+        Self {
+            pictures: input.batch,
+            groups: conv.groups,
+            in_blocks: conv.in_blocks(),
+            out_blocks: (conv.out_channels / conv.groups).div_ceil(BLOCK),
+            rows,
+            columns,
+            pixels,
+            runs_on,
+        }
+    }
+
+    /// How many pixels these rows have.
+    pub(super) fn pixels_in(&self, rows: &Range<usize>) -> usize {
+        self.pixels.min(rows.end * self.columns) - rows.start * self.columns
+    }
+}
+
+/// The tasks of a grid. Neighbouring tasks are the runs of one band, whose input then stays in a
+/// core's cache.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tasks {
+    grid: Grid,
+    /// Bands of neighbouring rows, and how many rows a band has at most.
+    bands: usize,
+    rows_in_band: usize,
+    /// Runs of neighbouring output blocks in a group, and how many blocks a run has at most.
+    runs: usize,
+    blocks_in_run: usize,
+    /// Input blocks whose weights are worked off before the next ones are read.
+    pub(super) blocks_in_chunk: usize,
+}
+
+/// One task: the rows and the output blocks of one group that it computes.
+#[derive(Clone, Debug)]
+pub(super) struct Task {
+    pub(super) picture: usize,
+    pub(super) group: usize,
+    pub(super) rows: Range<usize>,
+    pub(super) blocks: Range<usize>,
+}
+
+impl Tasks {
+    pub(super) fn new(conv: &PackedConv2d, grid: Grid) -> Self {
+        let most_panels = conv.isa.kernels().most_panels;
+        let [kh, kw] = conv.window.kernel_size;
+        let panel_block = kh * kw * conv.block * BLOCK;
+        let panel = grid.in_blocks * panel_block;
+        let row_of_panel = (grid.columns * panel).max(1);
+        let (rows_in_band, blocks_in_run);
+        if grid.out_blocks * panel * size_of::<f32>() <= WEIGHTS_IN_CACHE {
+            // All weights stay in the cache: a task makes all channels of a few rows.
+            blocks_in_run = grid.out_blocks;
+            rows_in_band = TASK_MULTIPLY_ADDS / (row_of_panel * grid.out_blocks);
+        } else {
+            // Else it makes a few channels of as many rows as make reading their weights pay.
+            rows_in_band = (TASK_MULTIPLY_ADDS / (row_of_panel * most_panels))
+                .max(PIXELS_FOR_WEIGHTS.div_ceil(grid.columns));
+            let band = row_of_panel.saturating_mul(rows_in_band.min(grid.rows));
+            blocks_in_run = TASK_MULTIPLY_ADDS / band / most_panels * most_panels;
+        }
+        // Bands of nearly one size.
+        let bands = grid.rows.div_ceil(rows_in_band.clamp(1, grid.rows));
+        let blocks_in_run = blocks_in_run.clamp(most_panels, grid.out_blocks.max(most_panels));
+        let chunk = panel_block * most_panels * size_of::<f32>();
+        Self {
+            grid,
+            bands,
+            rows_in_band: grid.rows.div_ceil(bands),
+            runs: grid.out_blocks.div_ceil(blocks_in_run),
+            blocks_in_run,
+            blocks_in_chunk: (WEIGHTS_IN_CHUNK / chunk.max(1)).clamp(1, grid.in_blocks),
+        }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.grid.pictures * self.grid.groups * self.bands * self.runs
+    }
+
+    /// The task of this number.
+    pub(super) fn task(&self, number: usize) -> Task {
+        let (rest, run) = (number / self.runs, number % self.runs);
+        let (rest, band) = (rest / self.bands, rest % self.bands);
+        let (picture, group) = (rest / self.grid.groups, rest % self.grid.groups);
+        let block = run * self.blocks_in_run;
+        Task {
+            picture,
+            group,
+            rows: self.rows(band),
+            blocks: block..self.grid.out_blocks.min(block + self.blocks_in_run),
+        }
+    }
+
+    fn rows(&self, band: usize) -> Range<usize> {
+        band * self.rows_in_band..self.grid.rows.min((band + 1) * self.rows_in_band)
+    }
+
+    /// Numbers that hold the sums of one task's output blocks.
+    pub(super) fn sums(&self) -> usize {
+        self.blocks_in_run * SUMS
+    }
+
+    /// Where the sums of an output block are, task by task, when those of all tasks follow each
+    /// other; and how many pixels they are of.
+    pub(super) fn sums_of_block(
+        &self,
+        out_block: usize,
+    ) -> impl Iterator<Item = (usize, Range<usize>)> + use<'_> {
+        let (group, block) = (
+            out_block / self.grid.out_blocks,
+            out_block % self.grid.out_blocks,
+        );
+        let (run, block) = (block / self.blocks_in_run, block % self.blocks_in_run);
+        (0..self.grid.pictures * self.bands).map(move |number| {
+            let (picture, band) = (number / self.bands, number % self.bands);
+            let number =
+                ((picture * self.grid.groups + group) * self.bands + band) * self.runs + run;
+            let start = number * self.sums() + block * SUMS;
+            (self.grid.pixels_in(&self.rows(band)), start..start + SUMS)
+        })
+    }
+}
