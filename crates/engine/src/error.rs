@@ -48,15 +48,6 @@ pub enum Error {
         bytes: u128,
     },
 
-    /// An operation that the training session does not know; the plain loops do.
-    #[error("node {node:?}: the engine does not train {what}; the plain loops do")]
-    Training {
-        /// The node.
-        node: String,
-        /// What it is.
-        what: &'static str,
-    },
-
     /// A step has no place for what it reads: a fault of the planner, not of the caller.
     #[error("node {node:?}: the memory plan lets the step's tensors overlap")]
     Overlap {

@@ -3,6 +3,7 @@
 mod backward;
 mod forward;
 mod layer;
+mod norm_layer;
 mod pass;
 mod plan;
 mod unit;
@@ -91,8 +92,7 @@ impl TrainingSession {
     /// # Errors
     ///
     /// [`Error::Graph`] where parameters are missing or misshapen or `spec` does not fit the graph,
-    /// [`Error::InstructionSet`] as [`Plan::compile`](crate::Plan::compile), [`Error::Training`] for
-    /// an operation that only the plain loops train.
+    /// [`Error::InstructionSet`] as [`Plan::compile`](crate::Plan::compile).
     pub fn new(
         graph: &Graph,
         mut params: Params<f32>,
@@ -281,9 +281,8 @@ impl TrainBackend<f32> for TrainingSession {
         self.write_output_grads()?;
         rayon::scope(|_| self.pass(key).backward())?;
         for layer in &mut self.lowered.layers {
-            layer::count_batch(layer, &mut self.others);
             if let Layer::Norm(norm) = layer {
-                norm.track(self.spec.batch_norm_momentum);
+                norm.track(self.spec.batch_norm_momentum, &mut self.others);
             }
         }
         Ok(terms)
@@ -327,6 +326,12 @@ impl TrainBackend<f32> for TrainingSession {
             visit(name, gradient);
         }
         Ok(())
+    }
+
+    fn first_non_finite(&mut self, inputs: &[ArrayViewD<'_, f32>], key: StepKey) -> Option<String> {
+        self.choose_plan(inputs).ok()?;
+        let index = rayon::scope(|_| self.pass(key).first_non_finite(inputs))?;
+        Some(self.lowered.units[index].name.clone())
     }
 
     fn gradients(&self) -> Params<f32> {

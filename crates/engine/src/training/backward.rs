@@ -1,8 +1,8 @@
 //! The pass back through the units: gradients of everything that is wanted.
 
-use conv_core::PaddingValue;
 use conv_core::blocked::{self, BatchNormGrad, Store, View, ViewMut};
-use ndarray::{ArrayD, ArrayViewD};
+use conv_core::{PaddingValue, plain};
+use ndarray::{ArrayD, ArrayViewD, Ix4};
 use nn_layers::{Graph, Loss, Params, PlainTrainer, Terms, TrainBackend, TrainSpec};
 
 use super::layer::Layer;
@@ -37,6 +37,7 @@ impl Pass<'_> {
                     blocked::activation_grad(isa, output, *activation, grad)
                 })?;
             }
+            Kind::Pad(conv) => return self.pad_backward(index, conv.options.padding_value),
             Kind::Plain(graph) => return self.plain_backward(index, graph),
             _ => {}
         }
@@ -233,6 +234,24 @@ impl Pass<'_> {
         run().map_err(at())
     }
 
+    /// Back through padding with other values than zeros: rare, so by the plain loops.
+    fn pad_backward(&mut self, index: usize, value: PaddingValue) -> Result<()> {
+        let unit = &self.units[index];
+        let (Some(grad), Some(gift)) = (
+            &self.plan.grads[index],
+            self.plan.gifts[index].first().cloned().flatten(),
+        ) else {
+            return Ok(());
+        };
+        let grad = read(&self.memory.arena, grad, &self.plan.shapes[index], unit)?;
+        let grad = grad
+            .into_dimensionality::<Ix4>()
+            .map_err(|_| overlap(unit))?;
+        let padding = self.plan.paddings[index];
+        let part = plain::pad2d_grad(grad.view(), padding, value).map_err(Error::at(&unit.name))?;
+        self.give_array(unit, &gift, part.into_dyn().view())
+    }
+
     /// Back through an operation that has plain loops only.
     fn plain_backward(&mut self, index: usize, graph: &Graph) -> Result<()> {
         let unit = &self.units[index];
@@ -270,20 +289,7 @@ impl Pass<'_> {
                 gift,
                 number.and_then(|number| grads.get(number)),
             ) {
-                let slot = match &gift.alone {
-                    Some(alone) => alone.clone(),
-                    None => self.open(&gift)?,
-                };
-                let part = part.view();
-                let part = as_pictures(&part, &slot.layout).ok_or_else(|| overlap(unit))?;
-                slot.layout
-                    .import(
-                        part,
-                        PaddingValue::Zeros,
-                        &mut self.memory.arena[slot.place.clone()],
-                    )
-                    .map_err(Error::at(&unit.name))?;
-                self.add_alone(unit, &gift)?;
+                self.give_array(unit, &gift, part.view())?;
             }
         }
         Ok(())
@@ -304,6 +310,23 @@ impl Pass<'_> {
         pair(self.memory, unit, [grad, &slot], |grad, target| {
             run(grad, target, store)
         })?;
+        self.add_alone(unit, gift)
+    }
+
+    /// Gives a part of a gradient that the plain loops have computed.
+    fn give_array(&mut self, unit: &Unit, gift: &Gift, part: ArrayViewD<'_, f32>) -> Result<()> {
+        let slot = match &gift.alone {
+            Some(alone) => alone.clone(),
+            None => self.open(gift)?,
+        };
+        let part = as_pictures(&part, &slot.layout).ok_or_else(|| overlap(unit))?;
+        slot.layout
+            .import(
+                part,
+                PaddingValue::Zeros,
+                &mut self.memory.arena[slot.place.clone()],
+            )
+            .map_err(Error::at(&unit.name))?;
         self.add_alone(unit, gift)
     }
 

@@ -5,8 +5,9 @@ use conv_core::blocked::{self, View, ViewMut};
 use ndarray::ArrayViewD;
 use nn_layers::{Params, Plain};
 
-use super::layer::{Layer, NormLayer};
-use super::pass::{Memory, Pass, as_pictures, drop_out, overlap, pair};
+use super::layer::Layer;
+use super::norm_layer::NormLayer;
+use super::pass::{Memory, Pass, as_pictures, drop_out, overlap, pair, read};
 use super::plan::{Slot, StepPlan};
 use super::unit::{Kind, Statistics, Unit};
 use crate::error::{Error, Result};
@@ -16,6 +17,18 @@ impl Pass<'_> {
     /// Computes every unit's value.
     pub(crate) fn forward(&mut self, inputs: &[ArrayViewD<'_, f32>]) -> Result<()> {
         (0..self.units.len()).try_for_each(|index| self.unit_forward(index, inputs))
+    }
+
+    /// The first unit whose value is not finite.
+    pub(crate) fn first_non_finite(&mut self, inputs: &[ArrayViewD<'_, f32>]) -> Option<usize> {
+        (0..self.units.len()).find(|&index| {
+            // At once, before its memory serves another.
+            let done = self.unit_forward(index, inputs);
+            let (slot, shape) = (&self.plan.values[index], &self.plan.shapes[index]);
+            let value =
+                done.and_then(|()| read(&self.memory.arena, slot, shape, &self.units[index]));
+            value.is_ok_and(|value| value.iter().any(|x| !x.is_finite()))
+        })
     }
 
     fn unit_forward(&mut self, index: usize, inputs: &[ArrayViewD<'_, f32>]) -> Result<()> {
@@ -52,6 +65,12 @@ impl Pass<'_> {
                     first_channel += slots[0].layout.channels;
                 }
                 Ok(())
+            }
+            Kind::Pad(conv) => {
+                let padding = self.plan.paddings[index];
+                self.plan.pair(self.memory, unit, index, |input, output| {
+                    blocked::pad2d(input, padding, conv.options.padding_value, output)
+                })
             }
             Kind::Activation(activation) => {
                 self.plan.pair(self.memory, unit, index, |input, output| {

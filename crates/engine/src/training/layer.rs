@@ -1,10 +1,11 @@
 //! A layer that learns: its parameters in the engine's own layout, and their gradients.
 
 use conv_core::blocked::{BLOCK, Buffer, PackedConv2d};
-use conv_core::{Activation, Conv2dOptions, Isa};
+use conv_core::{Activation, Conv2dOptions, Isa, Padding, PaddingValue};
 use ndarray::{Array1, ArrayD, Axis, Ix1, Ix4, IxDyn};
-use nn_layers::{Epsilon, Misfit, Node, Op, Param, ParamSpec, Params, Shape, Slot};
+use nn_layers::{Misfit, Node, Op, Param, ParamSpec, Params};
 
+use super::norm_layer::NormLayer;
 use crate::error::{Error, Result};
 
 /// The parameters of a node, and what becomes of them in a step.
@@ -27,37 +28,6 @@ pub(crate) struct ConvLayer {
     pub(crate) reached: bool,
     pub(crate) grad_weight: Buffer,
     pub(crate) grad_bias: Buffer,
-}
-
-/// A batch normalisation.
-#[derive(Debug)]
-pub(crate) struct NormLayer {
-    pub(crate) node: String,
-    specs: Vec<ParamSpec>,
-    channels: usize,
-    epsilon: Epsilon,
-    pub(crate) frozen: bool,
-    pub(crate) reached: bool,
-    weight: Buffer,
-    bias: Buffer,
-    running_mean: Buffer,
-    running_var: Buffer,
-    grad_weight: Buffer,
-    grad_bias: Buffer,
-    /// The batch's mean and biased variance, and two sums a channel on the way back.
-    pub(crate) mean: Vec<f64>,
-    pub(crate) variance: Vec<f64>,
-    /// What the passes multiply and add, channel by channel: `y = scale * x + shift` forward.
-    pub(crate) scale: Buffer,
-    pub(crate) shift: Buffer,
-    /// The mean in f32; the mean gradient and the slope of [`BatchNormGrad`](conv_core::blocked::BatchNormGrad).
-    pub(crate) center: Buffer,
-    pub(crate) mean_grad: Buffer,
-    pub(crate) slope: Buffer,
-    pub(crate) sums: Vec<f64>,
-    pub(crate) products: Vec<f64>,
-    /// Numbers a channel in the last batch.
-    count: usize,
 }
 
 /// A parameter that learns: its name, its numbers and its gradient.
@@ -106,24 +76,7 @@ impl Layer {
                 }));
                 learnt
             }
-            Self::Norm(NormLayer {
-                specs,
-                reached,
-                weight,
-                bias,
-                grad_weight,
-                grad_bias,
-                ..
-            }) => [(weight, grad_weight), (bias, grad_bias)]
-                .into_iter()
-                .zip(specs)
-                .map(|((numbers, grad), spec)| Learnt {
-                    name: spec.name(),
-                    reached: *reached,
-                    numbers,
-                    grad,
-                })
-                .collect(),
+            Self::Norm(layer) => layer.learnt(),
         }
     }
 
@@ -179,15 +132,7 @@ impl Layer {
     pub(crate) fn export(&self, into: &mut Params<f32>) -> Result<()> {
         let (specs, numbers) = match self {
             Self::Conv(layer) => (layer.specs(), vec![layer.conv.weight(), layer.conv.bias()]),
-            Self::Norm(layer) => (
-                layer.specs.iter().collect(),
-                vec![
-                    &layer.weight[..],
-                    &layer.bias,
-                    &layer.running_mean,
-                    &layer.running_var,
-                ],
-            ),
+            Self::Norm(layer) => (layer.specs.iter().collect(), layer.numbers()),
         };
         for (spec, numbers) in specs.into_iter().zip(numbers) {
             into.insert(spec.name(), spec.slot(), self.canonical(spec, numbers)?);
@@ -268,10 +213,14 @@ impl ConvLayer {
         frozen: bool,
         isa: Isa,
     ) -> Result<Self> {
-        let options = match node.op() {
+        let mut options = match node.op() {
             Op::Conv2d(conv) => conv.options,
             _ => Conv2dOptions::default(),
         };
+        if options.padding_value != PaddingValue::Zeros {
+            // A unit of its own pads.
+            options.padding = Padding::Valid;
+        }
         let (weight_spec, weight) = take(node, "weight", params)?;
         let bias = match node.param("bias") {
             Some(_) => Some(take(node, "bias", params)?),
@@ -329,137 +278,12 @@ impl ConvLayer {
     }
 }
 
-impl NormLayer {
-    pub(crate) fn new(
-        node: &Node,
-        epsilon: Epsilon,
-        params: &mut Params<f32>,
-        frozen: bool,
-    ) -> Result<Self> {
-        let mut specs = Vec::new();
-        let mut channels = 0;
-        let mut number = |local| {
-            let (spec, value) = take(node, local, params)?;
-            channels = value.len();
-            let mut buffer = Buffer::zeroed(value.len().next_multiple_of(BLOCK))
-                .map_err(Error::at(node.name()))?;
-            buffer.iter_mut().zip(&value).for_each(|(to, &x)| *to = x);
-            specs.push(spec);
-            Ok::<_, Error>(buffer)
-        };
-        let (weight, bias) = (number("weight")?, number("bias")?);
-        let (running_mean, running_var) = (number("running_mean")?, number("running_var")?);
-        let len = weight.len();
-        let buffer = || Buffer::zeroed(len).map_err(Error::at(node.name()));
-        Ok(Self {
-            node: node.name().to_owned(),
-            specs,
-            channels,
-            epsilon,
-            frozen,
-            reached: false,
-            weight,
-            bias,
-            running_mean,
-            running_var,
-            grad_weight: buffer()?,
-            grad_bias: buffer()?,
-            mean: vec![0.0; len],
-            variance: vec![0.0; len],
-            scale: buffer()?,
-            shift: buffer()?,
-            center: buffer()?,
-            mean_grad: buffer()?,
-            slope: buffer()?,
-            sums: vec![0.0; len],
-            products: vec![0.0; len],
-            count: 0,
-        })
-    }
-
-    /// What the forward pass multiplies and adds, from the batch's statistics or, where the layer
-    /// is frozen, the running ones.
-    pub(crate) fn prepare(&mut self, shape: &Shape) -> Result<()> {
-        if self.frozen {
-            for (to, &x) in self.mean.iter_mut().zip(&self.running_mean[..]) {
-                *to = f64::from(x);
-            }
-            for (to, &x) in self.variance.iter_mut().zip(&self.running_var[..]) {
-                *to = f64::from(x);
-            }
-        } else {
-            self.count = shape.elements().unwrap_or(0) / self.channels.max(1);
-            if self.count < 2 {
-                return Err(nn_layers::Error::OneValuePerChannel {
-                    node: self.node.clone(),
-                    shape: shape.clone(),
-                }
-                .into());
-            }
-        }
-        for c in 0..self.channels {
-            let scale = f64::from(self.weight[c]) / self.deviation(c);
-            self.scale[c] = narrow(scale);
-            self.shift[c] = narrow(f64::from(self.bias[c]) - self.mean[c] * scale);
-            self.center[c] = narrow(self.mean[c]);
-        }
-        Ok(())
-    }
-
-    fn deviation(&self, c: usize) -> f64 {
-        match self.epsilon {
-            Epsilon::Inside(epsilon) => (self.variance[c] + epsilon).sqrt(),
-            Epsilon::Outside(epsilon) => self.variance[c].sqrt() + epsilon,
-        }
-    }
-
-    /// Adds the parameters' gradients from the sums, and works out what the input's is made of.
-    pub(crate) fn finish_sums(&mut self) {
-        if self.frozen {
-            self.mean_grad.fill(0.0);
-            self.slope.fill(0.0);
-            return;
-        }
-        self.reached = true;
-        let count = self.count as f64;
-        for c in 0..self.channels {
-            let deviation = self.deviation(c);
-            self.grad_weight[c] += narrow(self.products[c] / deviation);
-            self.grad_bias[c] += narrow(self.sums[c]);
-            self.mean_grad[c] = narrow(self.sums[c] / count);
-            // The square of the deviation for an epsilon inside the root.
-            let square = match self.epsilon {
-                Epsilon::Inside(_) => deviation * deviation,
-                Epsilon::Outside(_) => deviation * self.variance[c].sqrt(),
-            };
-            // Numbers that are all the same: what the slope multiplies is 0.
-            let slope = if square > 0.0 {
-                self.products[c] / count / square
-            } else {
-                0.0
-            };
-            self.slope[c] = narrow(slope);
-        }
-    }
-
-    /// Moves the running statistics by the batch's.
-    pub(crate) fn track(&mut self, momentum: f64) {
-        if self.frozen {
-            return;
-        }
-        let unbiased = self.count as f64 / (self.count as f64 - 1.0);
-        for c in 0..self.channels {
-            let moved = |running: f32, batch: f64| {
-                narrow((1.0 - momentum) * f64::from(running) + momentum * batch)
-            };
-            self.running_mean[c] = moved(self.running_mean[c], self.mean[c]);
-            self.running_var[c] = moved(self.running_var[c], self.variance[c] * unbiased);
-        }
-    }
-}
-
 /// A parameter of the node, out of the store: its memory goes as soon as it is packed.
-fn take(node: &Node, local: &str, params: &mut Params<f32>) -> Result<(ParamSpec, ArrayD<f32>)> {
+pub(super) fn take(
+    node: &Node,
+    local: &str,
+    params: &mut Params<f32>,
+) -> Result<(ParamSpec, ArrayD<f32>)> {
     let missing = |expected: &[usize]| {
         nn_layers::Error::Params(vec![Misfit::Missing {
             name: format!("{}.{local}", node.name()),
@@ -489,20 +313,4 @@ fn misfit(spec: &ParamSpec, got: &[usize]) -> Error {
         got: got.to_vec(),
     }])
     .into()
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "rounded once")]
-fn narrow(x: f64) -> f32 {
-    x as f32
-}
-
-/// `num_batches_tracked` beside a batch normalisation that has learnt from another batch.
-pub(crate) fn count_batch(layer: &Layer, others: &mut Params<f32>) {
-    if let Layer::Norm(layer) = layer
-        && !layer.frozen
-        && let Some(counter) = others.get_mut(&format!("{}.num_batches_tracked", layer.node))
-        && counter.slot == Slot::Counter
-    {
-        counter.value.mapv_inplace(|count| count + 1.0);
-    }
 }

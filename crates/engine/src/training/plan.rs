@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use conv_core::blocked::{Conv2dGradInput, Layout, Store, batch_norm_scratch};
-use nn_layers::{Graph, Shape};
+use nn_layers::{Conv2d, Graph, Shape};
 
 use super::layer::Layer;
 use super::unit::{Kind, Lowered};
@@ -42,6 +42,8 @@ pub(crate) struct StepPlan {
     pub(crate) shapes: Vec<Shape>,
     pub(crate) values: Vec<Slot>,
     pub(crate) grads: Vec<Option<Slot>>,
+    /// What each unit that pads puts around its input, `[top, left, bottom, right]`.
+    pub(crate) paddings: Vec<[usize; 4]>,
     /// For each unit, for each of its inputs.
     pub(crate) gifts: Vec<Vec<Option<Gift>>>,
     /// For each convolution whose input's gradient is wanted.
@@ -60,10 +62,16 @@ impl StepPlan {
             outputs,
         } = lowered;
         let of_nodes = graph.infer(inputs)?;
-        let shapes: Vec<Shape> = units
+        let mut shapes: Vec<Shape> = units
             .iter()
             .map(|unit| of_nodes[unit.node.index()].clone())
             .collect();
+        let mut paddings = vec![[0; 4]; units.len()];
+        for (index, unit) in units.iter().enumerate() {
+            if let Kind::Pad(conv) = &unit.kind {
+                (shapes[index], paddings[index]) = padded(&shapes[index], conv, &unit.name)?;
+            }
+        }
         let layout = |unit: usize, block| {
             let size = |axis: usize| shapes[unit].get(axis).copied().unwrap_or(1);
             Layout {
@@ -220,6 +228,7 @@ impl StepPlan {
                 .map(|(at, layout)| layout.map(|layout| slot(layout, count + at)))
                 .collect(),
             shapes,
+            paddings,
             gifts,
             grad_inputs,
             arena_len: arena.len,
@@ -236,7 +245,8 @@ impl Kind {
             self,
             Self::Kernel(
                 Kernel::Concat | Kernel::Slice(_) | Kernel::PadChannels(_) | Kernel::Reshape
-            ) | Self::Dropout(_)
+            ) | Self::Pad(_)
+                | Self::Dropout(_)
                 | Self::Plain(_)
         )
     }
@@ -294,6 +304,23 @@ impl Lifetimes {
         grad.last = grad.last.max(time);
         first
     }
+}
+
+/// The shape of a convolution's padded input, and its padding.
+fn padded(shape: &Shape, conv: &Conv2d, name: &str) -> Result<(Shape, [usize; 4])> {
+    let size = [2, 3].map(|axis| shape.get(axis).copied().unwrap_or(1));
+    let window = conv.options.window(conv.kernel_size);
+    let placement = window.place("conv2d", size).map_err(Error::at(name))?;
+    let [top, left, bottom, right] = placement.padding;
+    let mut shape = shape.to_vec();
+    for (axis, around) in [(2, [top, bottom]), (3, [left, right])] {
+        if let Some(size) = shape.get_mut(axis) {
+            *size = around
+                .iter()
+                .fold(*size, |size, pad| size.saturating_add(*pad));
+        }
+    }
+    Ok((Shape::from(shape), placement.padding))
 }
 
 fn widen(halo: &mut [usize; 4], needed: [usize; 4]) {

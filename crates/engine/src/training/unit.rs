@@ -6,10 +6,11 @@
 
 use conv_core::blocked::{BLOCK, PackedConv2d};
 use conv_core::{Activation, Isa, PaddingValue};
-use nn_layers::{GradientFlow, Graph, Node, NodeId, Op, Params};
+use nn_layers::{Conv2d, GradientFlow, Graph, Node, NodeId, Op, Params};
 
-use super::layer::{ConvLayer, Layer, NormLayer};
-use crate::error::{Error, Result};
+use super::layer::{ConvLayer, Layer};
+use super::norm_layer::NormLayer;
+use crate::error::Result;
 use crate::step::{Kernel, narrow};
 
 /// What is computed in one go.
@@ -49,6 +50,8 @@ pub(crate) enum Kind {
     Activation(Activation),
     /// What an inference session calls too, where there is a kernel for the way back.
     Kernel(Kernel),
+    /// Pads as this convolution says, which then does without: its result is larger than the node's.
+    Pad(Conv2d),
     /// Drops with this probability.
     Dropout(f64),
     /// Dropout that is off.
@@ -61,8 +64,8 @@ pub(crate) enum Kind {
 /// Who takes the statistics of a normalisation's batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Statistics {
-    /// Nobody: it is frozen and uses the running ones.
-    Running,
+    /// Nobody: a frozen layer uses the running ones, an affine layer none.
+    Fixed,
     /// The unit that makes its input, as it makes it.
     Given,
     /// The unit itself.
@@ -229,14 +232,6 @@ impl Lowering<'_> {
                 return Ok(self.push(id, node, Vec::new(), 1, Kind::Input(number.unwrap_or(0))));
             }
             Op::Conv2d(_) | Op::Linear(_) => {
-                if let Op::Conv2d(conv) = node.op()
-                    && conv.options.padding_value != PaddingValue::Zeros
-                {
-                    return Err(Error::Training {
-                        node: node.name().to_owned(),
-                        what: "a convolution whose padding is not zeros",
-                    });
-                }
                 let layer = ConvLayer::new(node, params, frozen, self.isa)?;
                 if PackedConv2d::reads_planar(layer.conv.in_channels(), layer.groups()) {
                     block = 1;
@@ -247,21 +242,19 @@ impl Lowering<'_> {
                     norm: None,
                 }
             }
-            Op::BatchNorm2d(norm) => {
-                let layer = NormLayer::new(node, norm.epsilon, params, frozen)?;
+            Op::BatchNorm2d(_) | Op::Affine => {
+                let layer = NormLayer::new(node, params, frozen)?;
                 self.layers.push(Layer::Norm(layer));
                 let layer = self.layers.len() - 1;
                 Kind::Norm {
                     layer,
                     activation: Activation::Identity,
-                    statistics: self.statistics(sources, layer, frozen),
+                    statistics: if frozen || *node.op() == Op::Affine {
+                        Statistics::Fixed
+                    } else {
+                        self.statistics(sources, layer)
+                    },
                 }
-            }
-            Op::Affine => {
-                return Err(Error::Training {
-                    node: node.name().to_owned(),
-                    what: "an affine layer",
-                });
             }
             Op::Dropout { probability } if self.flow.drops(id) => Kind::Dropout(*probability),
             Op::Dropout { .. } => Kind::Copy,
@@ -271,18 +264,22 @@ impl Lowering<'_> {
                 (None, None) => Kind::Plain(Box::new(self.graph.isolate(id)?)),
             },
         };
-        let inputs = sources
+        let mut inputs: Vec<usize> = sources
             .iter()
             .map(|&source| self.in_layout(source, block))
             .collect();
+        if let (Op::Conv2d(conv), [input]) = (node.op(), &mut inputs[..])
+            && conv.options.padding_value != PaddingValue::Zeros
+        {
+            *input = self.padded(*input, conv);
+        }
         Ok(self.push(id, node, inputs, BLOCK, kind))
     }
 
     /// Lets the convolution that makes a normalisation's input take its statistics.
-    fn statistics(&mut self, sources: &[usize], layer: usize, frozen: bool) -> Statistics {
+    fn statistics(&mut self, sources: &[usize], layer: usize) -> Statistics {
         let source = sources.first().map(|&source| &mut self.units[source].kind);
         match source {
-            _ if frozen => Statistics::Running,
             Some(Kind::Conv {
                 norm: norm @ None, ..
             }) => {
@@ -318,6 +315,27 @@ impl Lowering<'_> {
             self.units.push(copy);
             self.units.len() - 1
         })
+    }
+
+    /// The unit that pads for a convolution with other values than zeros.
+    fn padded(&mut self, source: usize, conv: &Conv2d) -> usize {
+        let Unit {
+            name,
+            node,
+            block,
+            wanted,
+            ..
+        } = &self.units[source];
+        let padded = Unit {
+            name: name.clone(),
+            node: *node,
+            inputs: vec![source],
+            block: *block,
+            wanted: *wanted,
+            kind: Kind::Pad(conv.clone()),
+        };
+        self.units.push(padded);
+        self.units.len() - 1
     }
 
     fn push(
