@@ -186,7 +186,9 @@ impl Job {
             )
             .into());
         }
-        let [h, w] = preprocessing.fixed_size().unwrap_or([h, w]);
+        // Drawn pictures have one size; of others, the network's own is a guess.
+        let drawn = recipe.shapes.as_ref().map(|shapes| shapes.size);
+        let [h, w] = preprocessing.fixed_size().or(drawn).unwrap_or([h, w]);
         let graph = architecture.training_graph([h, w])?;
         let inference = architecture.graph()?;
         let batch = recipe.batch.min(splits.train.len());

@@ -23,9 +23,6 @@ pub(crate) struct Recipe {
     pub(crate) epochs: usize,
     /// Pictures of a step.
     pub(crate) batch: usize,
-    /// The pictures' size `[h, w]`, where it is not the architecture's usual one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) size: Option<[usize; 2]>,
     /// Nodes or scopes that do not learn.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) frozen: Vec<String>,
@@ -239,11 +236,17 @@ impl Recipe {
         })
     }
 
-    /// What is done to every picture.
+    /// What is done to every picture. Drawn ones have the size that they should have.
     pub(crate) fn preprocessing(&self, architecture: &Architecture) -> Preprocessing {
-        self.preprocessing
-            .clone()
-            .unwrap_or_else(|| architecture.preprocessing())
+        let usual = || match &self.shapes {
+            None => architecture.preprocessing(),
+            Some(_) => Preprocessing {
+                resize: None,
+                crop: None,
+                ..architecture.preprocessing()
+            },
+        };
+        self.preprocessing.clone().unwrap_or_else(usual)
     }
 
     /// The recipe as text.
