@@ -6,6 +6,8 @@ use nn_layers::{Graph, ParamSpec, Params};
 use resnet::{ResNet, Stem};
 use serde_json::Value;
 
+use crate::error::Near;
+
 /// What ends a description that is none.
 pub(crate) type Reason = Box<dyn std::error::Error + Send + Sync>;
 
@@ -23,16 +25,16 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     families.into_iter().flatten().copied()
 }
 
-/// The names spelled most like `name`, at most three.
-pub(crate) fn nearest(name: &str) -> Vec<&'static str> {
+/// Those of the `known` names that are spelled most like `name`, at most three.
+pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Near<'a> {
     let far = name.chars().count().div_ceil(2);
-    let mut near: Vec<_> = names()
+    let mut near: Vec<_> = known
         .map(|known| (edit_distance(name, known), known))
         .filter(|&(distance, _)| distance < far)
         .collect();
     // Keeps the table's order among equals.
     near.sort_by_key(|&(distance, _)| distance);
-    near.into_iter().map(|(_, known)| known).take(3).collect()
+    Near(near.into_iter().map(|(_, known)| known).take(3).collect())
 }
 
 /// How many letters must be put in, left out or exchanged to turn one word into the other
@@ -219,6 +221,7 @@ mod tests {
 
     #[test]
     fn names_spelled_much_the_same_are_found() {
+        let nearest = |name| nearest(name, names()).0;
         assert_eq!(nearest("resnet51")[0], "resnet50");
         assert_eq!(nearest("inception"), ["inception_v3"]);
         assert_eq!(nearest("GoogleNet"), ["googlenet"]);

@@ -32,7 +32,7 @@ pub(crate) enum Error {
         /// What was given.
         name: String,
         /// Names much like it.
-        near: Near,
+        near: Near<'static>,
     },
 
     /// A network that is not what it should be, or an input that it does not take.
@@ -52,6 +52,10 @@ pub(crate) enum Error {
         /// What is wrong.
         error: crate::architectures::Reason,
     },
+
+    /// A training run's log.
+    #[error(transparent)]
+    Log(#[from] crate::train::log::Error),
 
     /// A model file, or weights that do not fit.
     #[error(transparent)]
@@ -91,6 +95,15 @@ pub(crate) enum Error {
         error: io::Error,
     },
 
+    /// A file that could not be written.
+    #[error("{}: cannot be written: {error}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+
     /// Results that could not be written.
     #[error("standard output: {0}")]
     Stdout(io::Error),
@@ -109,9 +122,9 @@ pub(crate) enum Error {
 
 /// Names that may have been meant, as part of a sentence.
 #[derive(Debug)]
-pub(crate) struct Near(pub(crate) Vec<&'static str>);
+pub(crate) struct Near<'a>(pub(crate) Vec<&'a str>);
 
-impl std::fmt::Display for Near {
+impl std::fmt::Display for Near<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.0[..] {
             [] => Ok(()),

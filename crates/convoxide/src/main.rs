@@ -8,6 +8,7 @@
 mod architectures;
 mod bench;
 mod cache;
+mod chart;
 mod classify;
 mod context;
 mod demo;
@@ -19,13 +20,16 @@ mod eval;
 mod evaluation;
 mod export;
 mod grad;
+mod kernels;
 mod lint;
 mod list;
 mod memory;
 mod model;
 mod npy;
+mod numbers;
 mod output;
 mod pictures;
+mod plot;
 mod progress;
 mod report;
 mod run;
@@ -60,10 +64,12 @@ enum Command {
     Eval(eval::Args),
     Train(train::Args),
     Lint(lint::Args),
+    Plot(plot::Args),
     Summary(summary::Args),
     Bench(bench::Args),
     Run(run::Args),
     Grad(grad::Args),
+    Kernels(kernels::Args),
     Export(export::Args),
     List(list::Args),
 }
@@ -96,10 +102,12 @@ fn run(command: Command, context: &Context) -> Result<ExitCode, Error> {
         Command::Eval(args) => eval::run(args, context),
         Command::Train(args) => train::run(&args, context),
         Command::Lint(args) => lint::run(&args, context),
+        Command::Plot(args) => plot::run(&args, context),
         Command::Summary(args) => summary::run(&args, context),
         Command::Bench(args) => bench::run(&args, context),
         Command::Run(args) => run::run(&args, context),
         Command::Grad(args) => grad::run(&args, context),
+        Command::Kernels(args) => kernels::run(&args, context),
         Command::Export(args) => export::run(&args, context),
         Command::List(args) => list::run(&args, context),
     })

@@ -11,7 +11,7 @@ use yolo_detect::{ClassNames, Network, Weights, WeightsHeader};
 
 use crate::architectures::{self, Architecture, Reason};
 use crate::context::Context;
-use crate::error::{Error, Near};
+use crate::error::Error;
 use crate::output;
 
 /// What random weights are made from.
@@ -314,7 +314,7 @@ pub(crate) fn check_name(model: &Path) -> Result<(), Error> {
     let is_name = model.components().count() == 1 && model.extension().is_none();
     if is_name && !model.exists() {
         let name = model.display().to_string();
-        let near = Near(architectures::nearest(&name));
+        let near = architectures::nearest(&name, architectures::names());
         return Err(Error::UnknownModel { name, near });
     }
     Ok(())
@@ -328,8 +328,8 @@ mod tests {
     fn only_a_bare_name_is_taken_for_an_architecture() {
         assert!(matches!(
             check_name(Path::new("resnet19")),
-            Err(Error::UnknownModel { name, near: Near(near) })
-                if name == "resnet19" && near.contains(&"resnet18")
+            Err(Error::UnknownModel { name, near })
+                if name == "resnet19" && near.0.contains(&"resnet18")
         ));
         for file in ["missing.cfg", "folder/resnet18", "src"] {
             assert!(check_name(Path::new(file)).is_ok(), "{file}");

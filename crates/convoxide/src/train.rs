@@ -2,7 +2,7 @@
 
 mod folder;
 mod live;
-mod log;
+pub(crate) mod log;
 mod recipe;
 mod report;
 
@@ -30,6 +30,7 @@ use crate::error::Error;
 use crate::evaluation::{Evaluation, evaluate};
 use crate::output;
 use folder::RunFolder;
+pub(crate) use folder::log_of;
 use live::Live;
 use recipe::Recipe;
 

@@ -28,12 +28,16 @@ mod drawings;
 mod grad;
 #[path = "cli/hostile.rs"]
 mod hostile;
+#[path = "cli/kernels.rs"]
+mod kernels;
 #[path = "cli/lint.rs"]
 mod lint;
 #[path = "cli/model_files.rs"]
 mod model_files;
 #[path = "cli/pipes.rs"]
 mod pipes;
+#[path = "cli/plot.rs"]
+mod plot;
 #[path = "cli/summary.rs"]
 mod summary;
 #[path = "cli/train.rs"]

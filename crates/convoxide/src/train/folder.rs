@@ -17,6 +17,11 @@ pub(crate) struct RunFolder {
     path: PathBuf,
 }
 
+/// The log of the run in this folder.
+pub(crate) fn log_of(folder: &Path) -> PathBuf {
+    folder.join("log.jsonl")
+}
+
 impl RunFolder {
     /// Makes the folder and writes the recipe into it. Where a run has been, `resume` has to say
     /// that it is to go on.
@@ -52,7 +57,7 @@ impl RunFolder {
     }
 
     pub(crate) fn log(&self) -> PathBuf {
-        self.path.join("log.jsonl")
+        log_of(&self.path)
     }
 
     pub(crate) fn report(&self) -> PathBuf {

@@ -100,7 +100,7 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// What the system says, a line before the last that is no epoch, or a file that is far too long.
+    /// What the system says, a line that is no epoch and has its end, or a file that is far too long.
     pub(crate) fn resume(path: &Path, epochs: usize) -> Result<(Self, Vec<Epoch>), Error> {
         let run = || {
             let mut options = OpenOptions::new();
@@ -152,9 +152,8 @@ impl Log {
 ///
 /// # Errors
 ///
-/// What the system says, a line before the last that is no epoch, or a file that is far too long.
-#[cfg(test)]
-fn read(path: &Path) -> Result<Vec<Epoch>, Error> {
+/// What the system says, a line that is no epoch and has its end, or a file that is far too long.
+pub(crate) fn read(path: &Path) -> Result<Vec<Epoch>, Error> {
     let run = || lines(&mut File::open(path)?);
     let lines = run().map_err(|reason| at(path, reason))?;
     Ok(lines.into_iter().map(|(epoch, _)| epoch).collect())
@@ -174,7 +173,7 @@ fn lines(file: &mut File) -> Result<Vec<(Epoch, u64)>, Reason> {
         match serde_json::from_slice(line) {
             // Without its line end, the next epoch would be written behind it.
             Ok(epoch) if line.ends_with(b"\n") => epochs.push((epoch, end as u64)),
-            Err(error) if end < bytes.len() => {
+            Err(error) if line.ends_with(b"\n") => {
                 let line = index + 1;
                 return Err(Reason::Line { line, error });
             }
@@ -272,12 +271,17 @@ pub(super) mod tests {
         let (_folder, path) = written(&[epoch(1), epoch(2)]);
         let text = std::fs::read_to_string(&path).unwrap();
         for broken in ["{\"epoch\":-1}", "\u{0}", "", "[1, 2]", &"[".repeat(1000)] {
-            std::fs::write(&path, format!("{broken}\n{text}")).unwrap();
-            let error = read(&path).unwrap_err();
-            assert!(
-                matches!(error.reason, Reason::Line { line: 1, .. }),
-                "{broken:?}: {error}"
-            );
+            for (content, expected) in [
+                (format!("{broken}\n{text}"), 1),
+                (format!("{text}{broken}\n"), 3),
+            ] {
+                std::fs::write(&path, content).unwrap();
+                let error = read(&path).unwrap_err();
+                assert!(
+                    matches!(error.reason, Reason::Line { line, .. } if line == expected),
+                    "{broken:?}: {error}"
+                );
+            }
         }
         assert!(matches!(
             read(Path::new("no such folder/log.jsonl"))

@@ -6,7 +6,7 @@ use image_data::{Augmentation, Preprocessing, ShapesOptions};
 use nn_layers::{CrossEntropy, OneCycle, OptimiserOptions, Policy, Schedule, WarmUp};
 use serde::{Deserialize, Serialize};
 
-use crate::architectures::{Architecture, Reason};
+use crate::architectures::{self, Architecture, Reason};
 
 /// What a `.toml` file says. Times are in epochs.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -163,11 +163,7 @@ impl Recipe {
     /// A name that is unknown, or a configuration that the architecture does not have.
     pub(crate) fn architecture(&self, classes: usize) -> Result<Architecture, Reason> {
         let Some(architecture) = Architecture::named(&self.model) else {
-            let near = crate::architectures::nearest(&self.model).join(" or ");
-            let near = match near.is_empty() {
-                true => String::new(),
-                false => format!(" (did you mean {near}?)"),
-            };
+            let near = architectures::nearest(&self.model, architectures::names());
             return Err(format!("the model {:?} is unknown{near}", self.model).into());
         };
         let mut config = architecture.config()?;

@@ -3,9 +3,7 @@
 //! Templates are `maud`'s, which escapes every text it is given; the page's own security policy
 //! forbids scripts and whatever would be fetched.
 
-mod chart;
 mod confusion;
-mod numbers;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -15,10 +13,10 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::log::Epoch;
+use crate::chart::{self, Chart, Curve, Unit};
+use crate::numbers::{count, counted, duration, number, percent, short};
 use crate::whole_file;
-use chart::{Chart, Curve, Unit};
 use confusion::{Confusion, class_name};
-use numbers::{count, counted, duration, number, percent, short};
 
 /// All that is told of a run.
 pub(crate) struct Report<'a> {
@@ -201,16 +199,15 @@ impl Report<'_> {
     }
 
     fn charts(&self) -> Markup {
-        let epochs: Vec<usize> = self.epochs.iter().map(|epoch| epoch.epoch).collect();
-        let curve = |name, class, value: Quantity| Curve {
-            name,
-            class,
-            values: self.epochs.iter().map(value).collect(),
+        let point = |value: Quantity| move |epoch: &Epoch| (epoch.epoch, value(epoch));
+        let curve = |name: &'static str, class: &'static str, value: Quantity| Curve {
+            name: name.into(),
+            class: class.into(),
+            points: self.epochs.iter().map(point(value)).collect(),
         };
         let chart = |title, unit, curves| Chart {
             title,
             unit,
-            epochs: &epochs,
             curves,
         };
         let loss = vec![

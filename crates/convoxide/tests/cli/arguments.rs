@@ -34,6 +34,12 @@ fn wrong_arguments_exit_with_2() {
         &["summary", "m.cfg", "--size", "0x416"],
         &["bench", "m.cfg", "--batch", "0"],
         &["bench", "m.cfg", "--runs", "0"],
+        &["plot", "--output", "p.svg"],
+        &["plot", "run"],
+        &["plot", "run", "--output", "p.svg", "--value", "speed"],
+        &[&["plot", "--output", "p.svg"][..], &["run"; 9]].concat(),
+        &["kernels", "resnet18"],
+        &["kernels", "resnet18", "--output", "k.png", "--scale", "0"],
         &["demo", "--threads", "0"],
         &["demo", "--quiet", "--verbose"],
     ] {
@@ -49,7 +55,8 @@ fn without_a_command_the_help_is_shown() {
     let output = convoxide().arg("--help").output().unwrap();
     assert!(output.status.success());
     for command in [
-        "demo", "detect", "classify", "summary", "bench", "run", "export", "list",
+        "demo", "detect", "classify", "summary", "bench", "run", "plot", "kernels", "export",
+        "list",
     ] {
         assert!(stdout(&output).contains(command), "{command}");
     }

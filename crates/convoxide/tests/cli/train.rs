@@ -34,7 +34,7 @@ policy = { cosine = {} }
 
 impl Fixture {
     /// `recipe.toml`, and class folders `data/train` and `data/valid` of drawn shapes.
-    fn with_shapes() -> Self {
+    pub(crate) fn with_shapes() -> Self {
         let fixture = Self::new();
         fixture.write("recipe.toml", RECIPE);
         for (part, first, len) in [("train", 0, 80), ("valid", 80, 24)] {
@@ -55,7 +55,8 @@ impl Fixture {
         fixture
     }
 
-    fn train(&self, arguments: &[&str]) -> Value {
+    /// `convoxide train recipe.toml`, which has to succeed, and its JSON.
+    pub(crate) fn train(&self, arguments: &[&str]) -> Value {
         let output = self
             .command_with(&[
                 "train",

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::clean;
-use super::numbers::{count, counted, percent, rough_percent};
+use crate::numbers::{count, counted, percent, rough_percent};
 
 /// Counts of pictures by true class (row) and predicted class (column).
 pub(super) struct Confusion {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Four digits; what is no finite number is said in words.
-pub(super) fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     if let Some(word) = word(value) {
         return word.to_owned();
     }
@@ -19,7 +19,7 @@ pub(super) fn number(value: f64) -> String {
 }
 
 /// As [`number`], without zeros at the end.
-pub(super) fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     let text = number(value);
     match text.split_once('.') {
         Some((_, decimals)) if !decimals.contains('e') => {
@@ -30,12 +30,12 @@ pub(super) fn short(value: f64) -> String {
 }
 
 /// A share as a percentage with two decimals.
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     percentage(share, 2)
 }
 
 /// A share as a percentage with one decimal.
-pub(super) fn rough_percent(share: f64) -> String {
+pub(crate) fn rough_percent(share: f64) -> String {
     percentage(share, 1)
 }
 
@@ -56,7 +56,7 @@ fn word(value: f64) -> Option<&'static str> {
 }
 
 /// A count with its thousands set apart.
-pub(super) fn count(count: u128) -> String {
+pub(crate) fn count(count: u128) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -69,13 +69,13 @@ pub(super) fn count(count: u128) -> String {
 }
 
 /// A count and what is counted.
-pub(super) fn counted(number: u128, one: &str, many: &str) -> String {
+pub(crate) fn counted(number: u128, one: &str, many: &str) -> String {
     let noun = if number == 1 { one } else { many };
     format!("{} {noun}", count(number))
 }
 
 /// The two largest units.
-pub(super) fn duration(duration: Duration) -> String {
+pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     if seconds < 59.95 {
         return format!("{seconds:.1} s");
