@@ -464,11 +464,11 @@ fn the_first_layer_that_overflows_is_named() {
     let mut params = random_params(&graph, 1);
     let inputs = [random_array(&[2, 3, 24, 20], 3).mapv(|x| x as f32)];
     let views = views(&inputs);
-    let convs = graph
+    let mut convs = graph
         .nodes()
         .iter()
         .filter(|node| matches!(node.op(), Op::Conv2d(_)));
-    let conv = convs.last().unwrap().name();
+    let conv = convs.next_back().unwrap().name();
     params
         .get_mut(&format!("{conv}.weight"))
         .unwrap()

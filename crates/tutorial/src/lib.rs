@@ -9,6 +9,8 @@
 //! [seven]: residual_blocks
 //! [eight]: inception_modules
 //! [nine]: back_propagation
+//! [ten]: first_training
+//! [eleven]: depth
 #![cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/README.md"))]
 #![forbid(unsafe_code)]
 #![allow(
@@ -76,6 +78,15 @@ pub mod inception_modules {}
 /// [one]: crate::cross_correlation
 #[cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/9-back-propagation.md"))]
 pub mod back_propagation {}
+
+/// [one]: crate::cross_correlation
+/// [nine]: crate::back_propagation
+#[cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/10-first-training.md"))]
+pub mod first_training {}
+
+/// [seven]: crate::residual_blocks
+#[cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/11-depth.md"))]
+pub mod depth {}
 
 /// The READMEs whose examples no crate of their own compiles.
 #[cfg(doctest)]
