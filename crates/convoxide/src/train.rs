@@ -109,7 +109,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     args.change(&mut recipe);
     recipe.check().map_err(in_recipe)?;
     let splits = args.data(&recipe)?;
-    let (job, params) = Job::new(recipe, splits).map_err(in_recipe)?;
+    let (job, params) = Job::new(recipe, args.data_name(), splits).map_err(in_recipe)?;
     let folder = RunFolder::open(&args.folder(), args.resume, &job.recipe)?;
     let summary = job.run(params, args, &folder, context).map_err(in_recipe)?;
     if context.json {
@@ -139,6 +139,14 @@ impl Args {
         })
     }
 
+    /// What a report calls the data.
+    fn data_name(&self) -> String {
+        match self.data.as_ref().and_then(|data| data.file_name()) {
+            Some(name) => name.to_string_lossy().into_owned(),
+            None => "drawn shapes".to_owned(),
+        }
+    }
+
     /// Opens the data, whose pictures are decoded once where they fit into memory.
     fn data(&self, recipe: &Recipe) -> Result<Splits, Error> {
         let splits = match (&recipe.shapes, &self.data) {
@@ -162,6 +170,7 @@ impl Args {
 /// A training that is ready to run.
 struct Job {
     recipe: Recipe,
+    data_name: String,
     splits: Splits,
     architecture: Architecture,
     preprocessing: Preprocessing,
@@ -174,7 +183,11 @@ struct Job {
 
 impl Job {
     /// The training, and the parameters that it starts from.
-    fn new(recipe: Recipe, splits: Splits) -> Result<(Self, Params<f32>), Reason> {
+    fn new(
+        recipe: Recipe,
+        data_name: String,
+        splits: Splits,
+    ) -> Result<(Self, Params<f32>), Reason> {
         let classes = splits.train.classes().len();
         let architecture = recipe.architecture(classes)?;
         let preprocessing = recipe.preprocessing(&architecture);
@@ -200,6 +213,7 @@ impl Job {
         Optimiser::new(recipe.optimiser.clone(), &params)?;
         let job = Self {
             recipe,
+            data_name,
             splits,
             architecture,
             preprocessing,
@@ -260,6 +274,7 @@ impl Job {
         };
         let trainer = match restored {
             Some(restored) => {
+                Live::say_damaged(context, &restored.damaged);
                 folder.check_recipe(&restored.checkpoint.recipe, &options.recipe)?;
                 Trainer::resume(options, restored.checkpoint, &mut session)?
             }

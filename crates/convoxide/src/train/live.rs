@@ -100,6 +100,15 @@ impl<'a> Live<'a> {
         ));
     }
 
+    /// Says which checkpoints the run does not go on from, though they are newer, and why.
+    pub(crate) fn say_damaged(context: &Context, damaged: &[nn_layers::Error]) {
+        if !context.quiet {
+            for error in damaged {
+                output::complain(&format!("left out a damaged checkpoint: {error}"));
+            }
+        }
+    }
+
     pub(crate) fn last_accuracy(&self) -> Option<f64> {
         self.epochs.last().and_then(|epoch| epoch.valid_accuracy)
     }
@@ -197,7 +206,7 @@ impl<'a> Live<'a> {
             Vec::new()
         };
         let report = Report {
-            title: &self.job.recipe.model,
+            title: &format!("{} on {}", self.job.recipe.model, self.job.data_name),
             recipe: &self.job.recipe.to_text()?,
             epochs: &self.epochs,
             classes,

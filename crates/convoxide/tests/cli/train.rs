@@ -137,6 +137,7 @@ fn a_run_leaves_models_a_log_and_a_report_that_agree() {
     let report = String::from_utf8(fixture.bytes("run/report.html")).unwrap();
     let cells = report.matches("class=\"cell\"").count();
     assert_eq!(cells, confusion.len() * confusion.len());
+    assert!(report.contains("<h1>resnet20 on data</h1>"));
 }
 
 #[test]
@@ -211,6 +212,22 @@ fn an_interrupted_run_goes_on_to_the_same_bytes() {
             .count()
     };
     assert_eq!(epochs("whole"), epochs("cut"));
+
+    // Of a damaged checkpoint it says so, and goes on from the one before.
+    fixture.write("cut/last.ckpt", "not any more");
+    let output = fixture
+        .command_with(&["train", "recipe.toml", "--data", "data", "--out", "cut"])
+        .arg("--resume")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(said.contains("left out a damaged checkpoint: "), "{said}");
+    assert!(said.contains("last.ckpt"), "{said}");
+    assert_eq!(
+        fixture.bytes("whole/last.ckpt"),
+        fixture.bytes("cut/last.ckpt")
+    );
 }
 
 #[test]
