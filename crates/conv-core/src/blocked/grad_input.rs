@@ -14,7 +14,7 @@ use super::layout::{BLOCK, Layout};
 use super::packed_conv2d::PackedConv2d;
 use super::view::{View, ViewMut};
 use crate::activation::Activation;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::geometry::{Placement, Window, checked_len};
 
 const OP: &str = "conv2d_grad_input";
@@ -106,7 +106,8 @@ impl Conv2dGradInput {
     ///
     /// # Errors
     ///
-    /// As [`PackedConv2d::place`], and [`Error::TooLarge`] where the weights do not fit into memory.
+    /// As [`PackedConv2d::place`], and [`Error::TooLarge`](crate::Error::TooLarge)
+    /// where the weights do not fit into memory.
     pub fn new(conv: &PackedConv2d, input: [usize; 2]) -> Result<Self> {
         let placement = conv.place(input)?;
         let mut phases = Vec::new();
@@ -129,7 +130,7 @@ impl Conv2dGradInput {
     ///
     /// # Errors
     ///
-    /// [`Error::Mismatch`] where it is another one.
+    /// [`Error::Mismatch`](crate::Error::Mismatch) where it is another one.
     pub fn pack(&mut self, conv: &PackedConv2d) -> Result<()> {
         for Phase { axes, conv: turned } in &mut self.phases {
             let Some(turned) = turned else { continue };
@@ -182,7 +183,8 @@ impl Conv2dGradInput {
     ///
     /// # Errors
     ///
-    /// [`Error::Mismatch`] where a layout does not fit the convolution or its data.
+    /// [`Error::Mismatch`](crate::Error::Mismatch) where a layout does not fit the convolution or
+    /// its data.
     pub fn run(
         &self,
         grad_output: View<'_>,
@@ -252,22 +254,7 @@ impl Conv2dGradInput {
             BLOCK,
             grad_output.block,
         )?;
-        let sides = [
-            "the halo's top",
-            "the halo's left",
-            "the halo's bottom",
-            "the halo's right",
-        ];
-        for ((what, expected), got) in sides.into_iter().zip(self.halo()).zip(grad_output.halo) {
-            if got < expected {
-                return Err(Error::Mismatch {
-                    op: OP,
-                    what,
-                    expected,
-                    got,
-                });
-            }
-        }
+        super::halo_at_least(OP, self.halo(), grad_output.halo)?;
         let size = self.placement.input;
         let channels = grad_input.layout().channels;
         for conv in self.phases.iter().filter_map(|phase| phase.conv.as_ref()) {

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::layout::{BLOCK, Layout};
 use super::packed_conv2d::PackedConv2d;
 use super::view::View;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::geometry::Placement;
 use crate::simd::outer_product::Outer;
 
@@ -46,12 +46,7 @@ impl PackedConv2d {
     ///
     /// As [`place`](Self::place).
     pub fn grad_weight_scratch(&self, batch: usize, input: [usize; 2]) -> Result<usize> {
-        let split = self.split(batch, &self.place(input)?);
-        Ok(if split.parts == 1 {
-            0
-        } else {
-            split.parts * self.weight.len()
-        })
+        Ok(self.split_scratch(&self.split(batch, &self.place(input)?)))
     }
 
     /// Adds to `grad_weight`, packed as [`weight`](Self::weight) is, and to `grad_bias`, inside the
@@ -66,7 +61,8 @@ impl PackedConv2d {
     ///
     /// # Errors
     ///
-    /// [`Error::Mismatch`] where a layout or length does not fit the convolution.
+    /// [`Error::Mismatch`](crate::Error::Mismatch) where a layout or length does not fit the
+    /// convolution.
     pub fn add_grad_weight(
         &self,
         input: View<'_>,
@@ -83,20 +79,8 @@ impl PackedConv2d {
             grad_weight.len(),
         )?;
         let split = self.split(input.layout().batch, &placement);
-        let needed = if split.parts == 1 {
-            0
-        } else {
-            split.parts * self.weight.len()
-        };
-        if scratch.len() < needed {
-            let what = "the scratch memory's length";
-            return Err(Error::Mismatch {
-                op: OP,
-                what,
-                expected: needed,
-                got: scratch.len(),
-            });
-        }
+        let needed = self.split_scratch(&split);
+        super::at_least(OP, "the scratch memory's length", needed, scratch.len())?;
         let scratch = &mut scratch[..needed];
         let job = Job {
             conv: self,
@@ -140,6 +124,14 @@ impl PackedConv2d {
             add_grad_bias(self, grad_output, grad_bias);
         }
         Ok(())
+    }
+
+    /// One part needs no sum of its own: it adds to the gradient itself.
+    fn split_scratch(&self, split: &Split) -> usize {
+        match split.parts {
+            1 => 0,
+            parts => parts * self.weight.len(),
+        }
     }
 
     fn split(&self, batch: usize, placement: &Placement) -> Split {

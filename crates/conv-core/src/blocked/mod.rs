@@ -51,3 +51,16 @@ fn expect(op: &'static str, what: &'static str, expected: usize, got: usize) -> 
         })
     }
 }
+
+/// Checks a size that may be larger.
+fn at_least(op: &'static str, what: &'static str, expected: usize, got: usize) -> Result<()> {
+    expect(op, what, expected.max(got), got)
+}
+
+/// Checks a halo `[top, left, bottom, right]`, which may be wider.
+fn halo_at_least(op: &'static str, expected: [usize; 4], got: [usize; 4]) -> Result<()> {
+    at_least(op, "the halo's top", expected[0], got[0])?;
+    at_least(op, "the halo's left", expected[1], got[1])?;
+    at_least(op, "the halo's bottom", expected[2], got[2])?;
+    at_least(op, "the halo's right", expected[3], got[3])
+}

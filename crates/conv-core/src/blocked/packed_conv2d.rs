@@ -415,23 +415,7 @@ impl PackedConv2d {
         for (what, expected, got) in pairs {
             super::expect(OP, what, expected, got)?;
         }
-        let sides = [
-            "the halo's top",
-            "the halo's left",
-            "the halo's bottom",
-            "the halo's right",
-        ];
-        for side in 0..4 {
-            let (expected, got) = (needed[side], input.halo[side]);
-            if got < expected {
-                return Err(Error::Mismatch {
-                    op: OP,
-                    what: sides[side],
-                    expected,
-                    got,
-                });
-            }
-        }
+        super::halo_at_least(OP, needed, input.halo)?;
         Ok(placement)
     }
 }

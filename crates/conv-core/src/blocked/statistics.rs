@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::layout::{BLOCK, Layout};
 use super::view::View;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::simd::Isa;
 
 /// Two numbers for each lane of a part.
@@ -37,7 +37,7 @@ pub fn batch_norm_scratch(layout: &Layout) -> usize {
 ///
 /// # Errors
 ///
-/// [`Error::Mismatch`] where a length does not fit the input.
+/// [`Error::Mismatch`](crate::Error::Mismatch) where a length does not fit the input.
 pub fn batch_statistics(
     isa: Isa,
     input: View<'_>,
@@ -170,16 +170,8 @@ pub(super) fn parts<'a>(
     part: usize,
     scratch: &'a mut [f64],
 ) -> Result<rayon::slice::ChunksExactMut<'a, f64>> {
-    let got = scratch.len();
-    match scratch.get_mut(..needed) {
-        Some(scratch) => Ok(scratch.par_chunks_exact_mut(part)),
-        None => Err(Error::Mismatch {
-            op,
-            what: "the scratch memory's length",
-            expected: needed,
-            got,
-        }),
-    }
+    super::at_least(op, "the scratch memory's length", needed, scratch.len())?;
+    Ok(scratch[..needed].par_chunks_exact_mut(part))
 }
 
 /// Checks numbers by channel: as many as the channels filled up to whole blocks.
