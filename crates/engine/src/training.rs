@@ -9,7 +9,6 @@ mod plan;
 mod unit;
 
 use conv_core::Isa;
-use conv_core::PaddingValue;
 use ndarray::{ArrayD, ArrayViewD, IxDyn};
 use nn_layers::{
     Graph, Loss, Params, Shape, Slot as ParamSlot, StepKey, Terms, TrainBackend, TrainSpec,
@@ -18,7 +17,7 @@ use nn_layers::{
 use crate::error::{Error, Result};
 use crate::plan::Options;
 use layer::Layer;
-use pass::{Memory, Pass, as_pictures, overlap};
+use pass::{Memory, Pass};
 use plan::StepPlan;
 use unit::{Kind, Lowered, lower};
 
@@ -222,15 +221,7 @@ impl TrainingSession {
             if !grad.is_standard_layout() {
                 *grad = grad.as_standard_layout().into_owned();
             }
-            let view = grad.view();
-            let pictures = as_pictures(&view, &slot.layout).ok_or_else(|| overlap(unit))?;
-            slot.layout
-                .import(
-                    pictures,
-                    PaddingValue::Zeros,
-                    &mut self.memory.arena[slot.place.clone()],
-                )
-                .map_err(Error::at(&unit.name))?;
+            pass::write(&mut self.memory.arena, slot, &grad.view(), unit)?;
         }
         Ok(())
     }

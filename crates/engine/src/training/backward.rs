@@ -6,7 +6,7 @@ use ndarray::{ArrayD, ArrayViewD, Ix4};
 use nn_layers::{Graph, Loss, Params, PlainTrainer, Terms, TrainBackend, TrainSpec};
 
 use super::layer::Layer;
-use super::pass::{Pass, as_pictures, drop_out, overlap, pair, read};
+use super::pass::{Pass, drop_out, overlap, pair, read, write};
 use super::plan::{Gift, Slot};
 use super::unit::{Kind, Unit};
 use crate::error::{Error, Result};
@@ -319,14 +319,7 @@ impl Pass<'_> {
             Some(alone) => alone.clone(),
             None => self.open(gift)?,
         };
-        let part = as_pictures(&part, &slot.layout).ok_or_else(|| overlap(unit))?;
-        slot.layout
-            .import(
-                part,
-                PaddingValue::Zeros,
-                &mut self.memory.arena[slot.place.clone()],
-            )
-            .map_err(Error::at(&unit.name))?;
+        write(&mut self.memory.arena, &slot, &part, unit)?;
         self.add_alone(unit, gift)
     }
 

@@ -1,15 +1,14 @@
 //! The pass forward through the units: every unit's value.
 
-use conv_core::PaddingValue;
 use conv_core::blocked::{self, View, ViewMut};
 use ndarray::ArrayViewD;
 use nn_layers::{Params, Plain};
 
 use super::layer::Layer;
 use super::norm_layer::NormLayer;
-use super::pass::{Memory, Pass, as_pictures, drop_out, overlap, pair, read};
-use super::plan::{Slot, StepPlan};
-use super::unit::{Kind, Statistics, Unit};
+use super::pass::{Memory, Pass, drop_out, overlap, pair, read, write};
+use super::plan::StepPlan;
+use super::unit::{Kind, Unit};
 use crate::error::{Error, Result};
 use crate::step::Part;
 
@@ -19,35 +18,33 @@ impl Pass<'_> {
         (0..self.units.len()).try_for_each(|index| self.unit_forward(index, inputs))
     }
 
-    /// The first unit whose value is not finite.
+    /// The first unit whose value is not finite, if those before it can be computed.
     pub(crate) fn first_non_finite(&mut self, inputs: &[ArrayViewD<'_, f32>]) -> Option<usize> {
-        (0..self.units.len()).find(|&index| {
+        for (index, unit) in self.units.iter().enumerate() {
             // At once, before its memory serves another.
-            let done = self.unit_forward(index, inputs);
+            self.unit_forward(index, inputs).ok()?;
             let (slot, shape) = (&self.plan.values[index], &self.plan.shapes[index]);
-            let value =
-                done.and_then(|()| read(&self.memory.arena, slot, shape, &self.units[index]));
-            value.is_ok_and(|value| value.iter().any(|x| !x.is_finite()))
-        })
+            let value = read(&self.memory.arena, slot, shape, unit).ok()?;
+            if value.iter().any(|x| !x.is_finite()) {
+                return Some(index);
+            }
+        }
+        None
     }
 
     fn unit_forward(&mut self, index: usize, inputs: &[ArrayViewD<'_, f32>]) -> Result<()> {
         let isa = self.isa;
         let unit = &self.units[index];
-        let Slot { layout, place } = self.plan.values[index].clone();
-        layout.clear_halo(&mut self.memory.arena[place.clone()]);
-        let at = || Error::at(&unit.name);
+        let slot = &self.plan.values[index];
+        slot.layout
+            .clear_halo(&mut self.memory.arena[slot.place.clone()]);
         match &unit.kind {
             Kind::Input(number) => {
                 let input = inputs.get(*number).ok_or(Error::InputCount {
                     expected: self.plan.inputs.len(),
                     got: inputs.len(),
                 })?;
-                let input = as_pictures(input, &layout).ok_or_else(|| overlap(unit))?;
-                let target = &mut self.memory.arena[place];
-                layout
-                    .import(input, PaddingValue::Zeros, target)
-                    .map_err(at())
+                write(&mut self.memory.arena, slot, input, unit)
             }
             Kind::Conv { layer, norm } => self.conv_forward(index, *layer, *norm),
             Kind::Norm { .. } => self.norm_forward(index),
@@ -91,10 +88,7 @@ impl Pass<'_> {
                 let views: Vec<_> = inputs.iter().map(|input| input.view()).collect();
                 let outputs = Plain::new(graph, Params::new())?.run(&views)?;
                 let output = outputs.first().ok_or_else(|| overlap(unit))?.view();
-                let output = as_pictures(&output, &layout).ok_or_else(|| overlap(unit))?;
-                layout
-                    .import(output, PaddingValue::Zeros, &mut self.memory.arena[place])
-                    .map_err(at())
+                write(&mut self.memory.arena, slot, &output, unit)
             }
         }
     }
@@ -127,7 +121,7 @@ impl Pass<'_> {
             Kind::Norm {
                 layer,
                 activation,
-                statistics,
+                takes_statistics,
             },
             &[input, ..],
         ) = (&unit.kind, &unit.inputs[..])
@@ -139,7 +133,7 @@ impl Pass<'_> {
         };
         let at = || Error::at(&unit.name);
         let source = &self.plan.values[input];
-        if *statistics == Statistics::Own {
+        if *takes_statistics {
             let view =
                 View::new(source.layout, &self.memory.arena[source.place.clone()]).map_err(at())?;
             blocked::batch_statistics(

@@ -1,7 +1,7 @@
 //! What the passes of a step work on, and what they share.
 
-use conv_core::Isa;
 use conv_core::blocked::{Buffer, Layout, View, ViewMut};
+use conv_core::{Isa, PaddingValue};
 use ndarray::{ArrayD, ArrayView4, ArrayViewD, ArrayViewMut4, IxDyn};
 use nn_layers::{Shape, StepKey, dropout_mask, dropout_scale};
 
@@ -135,11 +135,22 @@ pub(crate) fn read_into(
         .map_err(Error::at(&unit.name))
 }
 
+/// An array as a tensor, with zeros in the halo.
+pub(crate) fn write(
+    arena: &mut [f32],
+    slot: &Slot,
+    array: &ArrayViewD<'_, f32>,
+    unit: &Unit,
+) -> Result<()> {
+    let pictures = as_pictures(array, &slot.layout).ok_or_else(|| overlap(unit))?;
+    let target = &mut arena[slot.place.clone()];
+    slot.layout
+        .import(pictures, PaddingValue::Zeros, target)
+        .map_err(Error::at(&unit.name))
+}
+
 /// An array of any rank as the pictures that a layout describes.
-pub(crate) fn as_pictures<'a>(
-    array: &'a ArrayViewD<'_, f32>,
-    layout: &Layout,
-) -> Option<ArrayView4<'a, f32>> {
+fn as_pictures<'a>(array: &'a ArrayViewD<'_, f32>, layout: &Layout) -> Option<ArrayView4<'a, f32>> {
     match array.ndim() {
         4 => array.view().into_dimensionality().ok(),
         _ => ArrayView4::from_shape(dim(layout), array.as_slice()?).ok(),

@@ -40,12 +40,12 @@ pub(crate) enum Kind {
         layer: usize,
         norm: Option<usize>,
     },
-    /// `activation(batch_norm(first input) + second input, if there is one)`, whose statistics the
-    /// convolution before it takes, or the unit itself.
+    /// `activation(batch_norm(first input) + second input, if there is one)`. It takes its batch's
+    /// statistics itself where it needs them and no convolution gives them.
     Norm {
         layer: usize,
         activation: Activation,
-        statistics: Statistics,
+        takes_statistics: bool,
     },
     Activation(Activation),
     /// What an inference session calls too, where there is a kernel for the way back.
@@ -59,17 +59,6 @@ pub(crate) enum Kind {
     /// An operation that is too rare for a kernel of its own: the plain loops, on the graph of this
     /// node alone.
     Plain(Box<Graph>),
-}
-
-/// Who takes the statistics of a normalisation's batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Statistics {
-    /// Nobody: a frozen layer uses the running ones, an affine layer none.
-    Fixed,
-    /// The unit that makes its input, as it makes it.
-    Given,
-    /// The unit itself.
-    Own,
 }
 
 impl Unit {
@@ -249,11 +238,9 @@ impl Lowering<'_> {
                 Kind::Norm {
                     layer,
                     activation: Activation::Identity,
-                    statistics: if frozen || *node.op() == Op::Affine {
-                        Statistics::Fixed
-                    } else {
-                        self.statistics(sources, layer)
-                    },
+                    takes_statistics: !frozen
+                        && *node.op() != Op::Affine
+                        && !self.convolution_gives_statistics(sources, layer),
                 }
             }
             Op::Dropout { probability } if self.flow.drops(id) => Kind::Dropout(*probability),
@@ -276,18 +263,17 @@ impl Lowering<'_> {
         Ok(self.push(id, node, inputs, BLOCK, kind))
     }
 
-    /// Lets the convolution that makes a normalisation's input take its statistics.
-    fn statistics(&mut self, sources: &[usize], layer: usize) -> Statistics {
+    /// Lets the convolution that makes a normalisation's input take its statistics, if one does.
+    fn convolution_gives_statistics(&mut self, sources: &[usize], layer: usize) -> bool {
         let source = sources.first().map(|&source| &mut self.units[source].kind);
-        match source {
-            Some(Kind::Conv {
-                norm: norm @ None, ..
-            }) => {
-                *norm = Some(layer);
-                Statistics::Given
-            }
-            _ => Statistics::Own,
-        }
+        let Some(Kind::Conv {
+            norm: norm @ None, ..
+        }) = source
+        else {
+            return false;
+        };
+        *norm = Some(layer);
+        true
     }
 
     /// The unit that has the result of `source` with so many channels together.
