@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::numbers::{number, percent};
 use crate::output::{self, one_line};
 use crate::report::shorten;
-use crate::train::log::{self, Epoch};
+use crate::train::log::{self, Epoch, Quantity};
 use crate::train::log_of;
 use crate::whole_file;
 
@@ -49,9 +49,6 @@ enum Value {
     Loss,
     Rate,
 }
-
-/// What a curve shows of an epoch; `None` where it was not measured.
-type Quantity = fn(&Epoch) -> Option<f64>;
 
 impl Value {
     fn title(self) -> &'static str {

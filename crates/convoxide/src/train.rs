@@ -109,7 +109,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     args.change(&mut recipe);
     recipe.check().map_err(in_recipe)?;
     let splits = args.data(&recipe)?;
-    let (job, params) = Job::new(recipe, args.data_name(), splits).map_err(in_recipe)?;
+    let (job, params) = Job::new(recipe, splits).map_err(in_recipe)?;
     let folder = RunFolder::open(&args.folder(), args.resume, &job.recipe)?;
     let summary = job.run(params, args, &folder, context).map_err(in_recipe)?;
     if context.json {
@@ -170,7 +170,6 @@ impl Args {
 /// A training that is ready to run.
 struct Job {
     recipe: Recipe,
-    data_name: String,
     splits: Splits,
     architecture: Architecture,
     preprocessing: Preprocessing,
@@ -183,11 +182,7 @@ struct Job {
 
 impl Job {
     /// The training, and the parameters that it starts from.
-    fn new(
-        recipe: Recipe,
-        data_name: String,
-        splits: Splits,
-    ) -> Result<(Self, Params<f32>), Reason> {
+    fn new(recipe: Recipe, splits: Splits) -> Result<(Self, Params<f32>), Reason> {
         let classes = splits.train.classes().len();
         let architecture = recipe.architecture(classes)?;
         let preprocessing = recipe.preprocessing(&architecture);
@@ -213,7 +208,6 @@ impl Job {
         Optimiser::new(recipe.optimiser.clone(), &params)?;
         let job = Self {
             recipe,
-            data_name,
             splits,
             architecture,
             preprocessing,

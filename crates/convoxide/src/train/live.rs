@@ -25,6 +25,8 @@ pub(crate) struct Live<'a> {
     context: Context,
     job: &'a Job,
     folder: &'a RunFolder,
+    /// The report's.
+    title: String,
     command: String,
     pictures: bool,
     log: Log,
@@ -68,6 +70,7 @@ impl<'a> Live<'a> {
             context: *context,
             job,
             folder,
+            title: format!("{} on {}", job.recipe.model, args.data_name()),
             command: std::env::args().skip(1).collect::<Vec<_>>().join(" "),
             pictures: !args.no_pictures,
             log,
@@ -206,7 +209,7 @@ impl<'a> Live<'a> {
             Vec::new()
         };
         let report = Report {
-            title: &format!("{} on {}", self.job.recipe.model, self.job.data_name),
+            title: &self.title,
             recipe: &self.job.recipe.to_text()?,
             epochs: &self.epochs,
             classes,

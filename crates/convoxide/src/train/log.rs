@@ -42,6 +42,9 @@ pub(crate) struct Epoch {
     pub(crate) pictures_per_second: f64,
 }
 
+/// What a curve shows of an epoch; `None` where it was not measured.
+pub(crate) type Quantity = fn(&Epoch) -> Option<f64>;
+
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }

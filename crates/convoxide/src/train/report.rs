@@ -12,7 +12,7 @@ use std::time::Duration;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::log::Epoch;
+use super::log::{Epoch, Quantity};
 use crate::chart::{self, Chart, Curve, Unit};
 use crate::numbers::{count, counted, duration, number, percent, short};
 use crate::whole_file;
@@ -49,9 +49,6 @@ pub(crate) struct Mistake {
     pub(crate) score: f64,
     pub(crate) file: String,
 }
-
-/// What a curve shows of an epoch; `None` where it was not measured.
-type Quantity = fn(&Epoch) -> Option<f64>;
 
 /// A report that could not be written.
 #[derive(Debug, thiserror::Error)]
