@@ -1,0 +1,82 @@
+//! The layers that are measured.
+
+use std::fmt;
+
+use conv_core::Conv2dShape;
+use testkit::Conv2dProblem;
+
+use crate::Result;
+
+/// A convolution with a square map and kernel, padded so that only the stride makes the map smaller.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layer {
+    batch: usize,
+    channels: [usize; 2],
+    map: usize,
+    kernel: usize,
+    stride: usize,
+}
+
+/// Those of ResNets: 3x3 on large and on small maps, 1x1, one picture, and a stride.
+pub(crate) const LAYERS: [Layer; 5] = [
+    layer(8, [64, 64], 56, 3, 1),
+    layer(8, [256, 256], 14, 3, 1),
+    layer(8, [256, 64], 56, 1, 1),
+    layer(1, [64, 64], 56, 3, 1),
+    layer(8, [128, 128], 56, 3, 2),
+];
+
+const fn layer(
+    batch: usize,
+    channels: [usize; 2],
+    map: usize,
+    kernel: usize,
+    stride: usize,
+) -> Layer {
+    Layer {
+        batch,
+        channels,
+        map,
+        kernel,
+        stride,
+    }
+}
+
+impl Layer {
+    /// The convolution with its numbers, without a bias.
+    pub(crate) fn problem(&self) -> Conv2dProblem {
+        let map = [self.map; 2];
+        Conv2dProblem {
+            bias: false,
+            ..Conv2dProblem::layer(self.batch, self.channels, map, self.kernel, self.stride, 1)
+        }
+    }
+
+    /// Of output, weight gradient and input gradient: each has as many multiply-adds as the others.
+    pub(crate) fn flops(&self) -> Result<f64> {
+        let Conv2dShape { batch, .. } = self.problem().shape()?;
+        let [_, o, h, w] = self.problem().shape()?.output();
+        let taps = self.channels[0] * self.kernel * self.kernel;
+        Ok((3 * 2 * batch * o * h * w * taps) as f64)
+    }
+}
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            batch,
+            channels: [c, o],
+            map,
+            kernel,
+            stride,
+        } = self;
+        write!(
+            f,
+            "batch {batch}, {c} to {o}, {map}x{map}, {kernel}x{kernel}"
+        )?;
+        if *stride > 1 {
+            write!(f, " stride {stride}")?;
+        }
+        Ok(())
+    }
+}

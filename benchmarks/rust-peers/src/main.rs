@@ -1,0 +1,151 @@
+//! One convolution, forward and backward, against burn's flex backend and candle.
+//!
+//! ```text
+//! cargo run --release --manifest-path benchmarks/rust-peers/Cargo.toml -- --pairs 9
+//! ```
+//!
+//! Every side gets the same random input, weight and gradient of the output, and its output, weight
+//! gradient and input gradient are held against the plain loops in f64 before anything is timed. Then
+//! ours and a peer run in turn; a table gives the median of each one's GFLOP/s and of the pairs'
+//! ratios, which means something on a shared machine where no time does.
+//!
+//! **Counted** is what a step of training repeats.
+//!
+//! - *Ours*: the kernel forward, the gradient of the weight from zero, turning the weight for the
+//!   gradient of the input, and that gradient. As in the engine's training session, tensors are in
+//!   NCHW16c before and after, weights and their gradient stay packed, and memory is reused.
+//! - *Peers*: the convolution and `backward` of `sum(output * gradient)`, by their own automatic
+//!   differentiation, with the graph built anew and memory taken as they take it. Computing that sum
+//!   is not counted, nor is giving memory back; of the loss only its backward pass is in the time,
+//!   about one pass over the output.
+//!
+//! Not counted on any side: making the tensors before the first step.
+
+mod burn;
+mod candle;
+mod layer;
+mod numbers;
+mod ours;
+mod side;
+mod threads;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use conv_core::Isa;
+use rayon::prelude::*;
+
+use layer::{LAYERS, Layer};
+use numbers::Numbers;
+use side::Side;
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Rounds of the loop that measures the peak: a few milliseconds.
+const ROUNDS: u64 = 400_000;
+
+/// Times forward and backward of one convolution against burn (flex) and candle.
+#[derive(Parser)]
+struct Args {
+    /// Threads of every side
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    threads: u16,
+    /// Pairs of measurements of ours and each peer
+    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..))]
+    pairs: u16,
+    /// Only the layers whose name contains this
+    #[arg(long, default_value = "")]
+    layer: String,
+}
+
+fn main() -> Result<ExitCode> {
+    let args = Args::parse();
+    let threads = args.threads.into();
+    if !threads::are(threads) {
+        let status = threads::restart_with(threads)?;
+        return Ok(if status.success() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        });
+    }
+    let isa = Isa::from_env()?;
+    println!("{threads} threads, ours on {isa}; GFLOP/s are medians of forward + backward");
+    println!("| layer | peak | ours | burn-flex | ours faster by | candle | ours faster by |");
+    println!("|---|---|---|---|---|---|---|");
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()?;
+    let chosen = |layer: &&Layer| layer.to_string().contains(&args.layer);
+    for layer in LAYERS.iter().filter(chosen) {
+        pool.install(|| measure(isa, layer, args.pairs))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Checks everybody's answers, times the pairs and prints the layer's row.
+fn measure(isa: Isa, layer: &Layer, pairs: u16) -> Result<()> {
+    let numbers = Numbers::new(layer.problem())?;
+    let mut ours = ours::Ours::new(isa, &numbers)?;
+    let mut burn = burn::Burn::new(&numbers);
+    let mut candle = candle::Candle::new(&numbers)?;
+
+    let expected = numbers.expected()?;
+    let sides: [(&str, &mut dyn Side); 3] = [
+        ("ours", &mut ours),
+        ("burn", &mut burn),
+        ("candle", &mut candle),
+    ];
+    for (name, side) in sides {
+        side.step()?;
+        expected.check(name, &side.answers()?)?;
+    }
+
+    let flops = layer.flops()?;
+    let (mut peaks, mut ours_rates) = (Vec::new(), Vec::new());
+    let mut columns = String::new();
+    for peer in [&mut burn as &mut dyn Side, &mut candle] {
+        let (mut rates, mut ratios) = (Vec::new(), Vec::new());
+        for _ in 0..pairs {
+            peaks.push(peak(isa));
+            let (ours_time, peer_time) = (ours.step()?.as_secs_f64(), peer.step()?.as_secs_f64());
+            ours_rates.push(flops / ours_time);
+            rates.push(flops / peer_time);
+            ratios.push(peer_time / ours_time);
+        }
+        let (rate, ratio) = (sorted(rates), sorted(ratios));
+        columns += &format!(
+            " {:.0} | **{:.2}** ({:.2} to {:.2}) |",
+            median(&rate) / 1e9,
+            median(&ratio),
+            ratio[0],
+            ratio[ratio.len() - 1]
+        );
+    }
+    let (peak, rate) = (median(&sorted(peaks)), median(&sorted(ours_rates)));
+    println!(
+        "| {layer} | {:.0} | {:.0} |{columns}",
+        peak / 1e9,
+        rate / 1e9
+    );
+    Ok(())
+}
+
+/// FLOP/s of all threads on multiply-adds alone.
+fn peak(isa: Isa) -> f64 {
+    let start = Instant::now();
+    let threads = 0..rayon::current_num_threads();
+    let flops: u64 = threads.into_par_iter().map(|_| isa.burn(ROUNDS)).sum();
+    flops as f64 / start.elapsed().as_secs_f64()
+}
+
+fn sorted(mut values: Vec<f64>) -> Vec<f64> {
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+/// Of sorted numbers, the middle one.
+fn median(sorted: &[f64]) -> f64 {
+    sorted[sorted.len() / 2]
+}
