@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{CpuStorage, CustomOp1, Device, Layout, Shape, Tensor, Var};
 use conv_core::ndarray::Array4;
 
 use crate::Result;
@@ -40,19 +40,15 @@ impl Side for Candle {
         let output =
             self.input
                 .conv2d(&self.weight, self.padding, self.stride, dilation, groups)?;
-        let forward = start.elapsed();
-
-        let loss = (&output * &self.grad_output)?.sum_all()?;
-
-        let start = Instant::now();
+        let loss = output.apply_op1(GivenGradient(self.grad_output.clone()))?;
         let mut grads = loss.backward()?;
-        let backward = start.elapsed();
+        let time = start.elapsed();
         let grad_weight = grads.remove(&self.weight);
         let grad_input = grads.remove(&self.input);
         self.last = grad_weight
             .zip(grad_input)
             .map(|(grad_weight, grad_input)| [output, grad_weight, grad_input]);
-        Ok(forward + backward)
+        Ok(time)
     }
 
     fn answers(&self) -> Result<Answers> {
@@ -63,6 +59,24 @@ impl Side for Candle {
             grad_weight: grad_weight?,
             grad_input: grad_input?,
         })
+    }
+}
+
+/// A loss whose gradient is known. candle's own way back through `sum(output * gradient)` takes up to
+/// a seventh of a step, which is not the convolution's fault.
+struct GivenGradient(Tensor);
+
+impl CustomOp1 for GivenGradient {
+    fn name(&self) -> &'static str {
+        "given-gradient"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        Ok((CpuStorage::F32(vec![0.0]), Shape::from(())))
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        Ok(Some(self.0.clone()))
     }
 }
 

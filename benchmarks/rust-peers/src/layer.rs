@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use conv_core::Conv2dShape;
 use testkit::Conv2dProblem;
 
 use crate::Result;
@@ -52,12 +51,12 @@ impl Layer {
         }
     }
 
-    /// Of output, weight gradient and input gradient: each has as many multiply-adds as the others.
+    /// Floating-point operations of output, weight gradient and input gradient: the same number of
+    /// multiply-adds each.
     pub(crate) fn flops(&self) -> Result<f64> {
-        let Conv2dShape { batch, .. } = self.problem().shape()?;
-        let [_, o, h, w] = self.problem().shape()?.output();
+        let outputs: usize = self.problem().shape()?.output().iter().product();
         let taps = self.channels[0] * self.kernel * self.kernel;
-        Ok((3 * 2 * batch * o * h * w * taps) as f64)
+        Ok((3 * 2 * outputs * taps) as f64)
     }
 }
 

@@ -14,12 +14,18 @@
 //! - *Ours*: the kernel forward, the gradient of the weight from zero, turning the weight for the
 //!   gradient of the input, and that gradient. As in the engine's training session, tensors are in
 //!   NCHW16c before and after, weights and their gradient stay packed, and memory is reused.
-//! - *Peers*: the convolution and `backward` of `sum(output * gradient)`, by their own automatic
-//!   differentiation, with the graph built anew and memory taken as they take it. Computing that sum
-//!   is not counted, nor is giving memory back; of the loss only its backward pass is in the time,
-//!   about one pass over the output.
+//! - *Peers*: the convolution, and their automatic differentiation back to input and weight, with the
+//!   graph built anew and memory taken as they take it. Giving memory back is not counted.
 //!
-//! Not counted on any side: making the tensors before the first step.
+//! Making the tensors before the first step is counted nowhere, and the loss next to nowhere: burn's
+//! is `sum(output * gradient)`, candle's an operation that hands the gradient over.
+//!
+//! **Busy** is how many threads a side kept running, as the system counts. Below the number of threads
+//! either others used the machine, or the side has parts that run on one thread; those cost it less on
+//! a machine that is busy anyway.
+//!
+//! The peers are built as their packages come. `--features peers-avx512` turns on kernels of theirs
+//! that need AVX-512.
 
 mod burn;
 mod candle;
@@ -29,6 +35,7 @@ mod ours;
 mod side;
 mod threads;
 
+use std::fmt;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -71,9 +78,11 @@ fn main() -> Result<ExitCode> {
         });
     }
     let isa = Isa::from_env()?;
-    println!("{threads} threads, ours on {isa}; GFLOP/s are medians of forward + backward");
-    println!("| layer | peak | ours | burn-flex | ours faster by | candle | ours faster by |");
-    println!("|---|---|---|---|---|---|---|");
+    println!("{threads} threads, ours on {isa}; GFLOP/s are medians of forward + backward.\n");
+    println!(
+        "| layer | peak | ours | burn-flex | ours faster by | candle | ours faster by | busy |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()?;
@@ -103,33 +112,53 @@ fn measure(isa: Isa, layer: &Layer, pairs: u16) -> Result<()> {
     }
 
     let flops = layer.flops()?;
-    let (mut peaks, mut ours_rates) = (Vec::new(), Vec::new());
-    let mut columns = String::new();
+    let (mut peaks, mut rates, mut busy) = (Vec::new(), Vec::new(), Busy::default());
+    let (mut columns, mut busy_peers) = (String::new(), String::new());
     for peer in [&mut burn as &mut dyn Side, &mut candle] {
-        let (mut rates, mut ratios) = (Vec::new(), Vec::new());
+        let (mut peer_rates, mut ratios, mut busy_peer) = (Vec::new(), Vec::new(), Busy::default());
         for _ in 0..pairs {
             peaks.push(peak(isa));
-            let (ours_time, peer_time) = (ours.step()?.as_secs_f64(), peer.step()?.as_secs_f64());
-            ours_rates.push(flops / ours_time);
-            rates.push(flops / peer_time);
-            ratios.push(peer_time / ours_time);
+            let time = busy.of(&mut ours)?;
+            let peer_time = busy_peer.of(peer)?;
+            rates.push(flops / time);
+            peer_rates.push(flops / peer_time);
+            ratios.push(peer_time / time);
         }
-        let (rate, ratio) = (sorted(rates), sorted(ratios));
-        columns += &format!(
-            " {:.0} | **{:.2}** ({:.2} to {:.2}) |",
-            median(&rate) / 1e9,
-            median(&ratio),
-            ratio[0],
-            ratio[ratio.len() - 1]
-        );
+        let (rate, ratio) = (median(&sorted(peer_rates)) / 1e9, sorted(ratios));
+        let (middle, least, most) = (median(&ratio), ratio[0], ratio[ratio.len() - 1]);
+        columns += &format!(" {rate:.0} | **{middle:.2}** ({least:.2} to {most:.2}) |");
+        busy_peers += &format!(", {busy_peer}");
     }
-    let (peak, rate) = (median(&sorted(peaks)), median(&sorted(ours_rates)));
-    println!(
-        "| {layer} | {:.0} | {:.0} |{columns}",
-        peak / 1e9,
-        rate / 1e9
-    );
+    let [peak, rate] = [peaks, rates].map(|values| median(&sorted(values)) / 1e9);
+    println!("| {layer} | {peak:.0} | {rate:.0} |{columns} {busy}{busy_peers} |");
     Ok(())
+}
+
+/// Processor time and time of a side's steps.
+#[derive(Default)]
+struct Busy {
+    processors: f64,
+    wall: f64,
+}
+
+impl Busy {
+    /// Seconds of one more step.
+    fn of(&mut self, side: &mut dyn Side) -> Result<f64> {
+        let (processors, start) = (threads::processor_time(), Instant::now());
+        let time = side.step()?.as_secs_f64();
+        self.wall += start.elapsed().as_secs_f64();
+        self.processors += match (processors, threads::processor_time()) {
+            (Some(before), Some(after)) => after - before,
+            _ => f64::NAN,
+        };
+        Ok(time)
+    }
+}
+
+impl fmt::Display for Busy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.1}", self.processors / self.wall)
+    }
 }
 
 /// FLOP/s of all threads on multiply-adds alone.

@@ -5,7 +5,7 @@
 //! in the environment from the start: the program starts itself once more with it.
 
 use std::process::{Command, ExitStatus};
-use std::{env, io};
+use std::{env, fs, io};
 
 const VARIABLES: [&str; 2] = ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"];
 
@@ -22,4 +22,15 @@ pub(crate) fn restart_with(threads: usize) -> io::Result<ExitStatus> {
         .args(env::args_os().skip(1))
         .envs(VARIABLES.map(|name| (name, threads.to_string())))
         .status()
+}
+
+/// Seconds of processor time that the process's threads have had; `None` where `/proc` does not tell.
+pub(crate) fn processor_time() -> Option<f64> {
+    let mut nanoseconds = 0.0;
+    for thread in fs::read_dir("/proc/self/task").ok()? {
+        let path = thread.ok()?.path().join("schedstat");
+        let text = fs::read_to_string(path).ok()?;
+        nanoseconds += text.split(' ').next()?.parse::<f64>().ok()?;
+    }
+    Some(nanoseconds / 1e9)
 }
