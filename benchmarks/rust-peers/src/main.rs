@@ -77,6 +77,12 @@ fn main() -> Result<ExitCode> {
             ExitCode::FAILURE
         });
     }
+    let chosen = |layer: &Layer| layer.to_string().contains(&args.layer);
+    let layers: Vec<Layer> = LAYERS.into_iter().filter(chosen).collect();
+    if layers.is_empty() {
+        let names = LAYERS.map(|layer| layer.to_string()).join("; ");
+        return Err(format!("--layer {}: the layers are {names}", args.layer).into());
+    }
     let isa = Isa::from_env()?;
     println!("{threads} threads, ours on {isa}; GFLOP/s are medians of forward + backward.\n");
     println!(
@@ -86,9 +92,8 @@ fn main() -> Result<ExitCode> {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()?;
-    let chosen = |layer: &&Layer| layer.to_string().contains(&args.layer);
-    for layer in LAYERS.iter().filter(chosen) {
-        pool.install(|| measure(isa, layer, args.pairs))?;
+    for layer in layers {
+        pool.install(|| measure(isa, &layer, args.pairs))?;
     }
     Ok(ExitCode::SUCCESS)
 }
