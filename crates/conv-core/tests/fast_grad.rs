@@ -386,7 +386,8 @@ fn check_batch_norm(shape: [usize; 4], offset: f64) {
     }
 }
 
-/// Layers of networks with strides, groups, several parts of pixels and a planar input.
+/// Layers of networks with strides, groups, several parts of pixels and runs of output blocks that end
+/// in a remainder, and a planar input.
 fn layers() -> Vec<Conv2dProblem> {
     let layer = Conv2dProblem::layer;
     vec![
@@ -395,6 +396,7 @@ fn layers() -> Vec<Conv2dProblem> {
         layer(2, [128, 72], [13, 13], 3, 1, 1),
         layer(9, [64, 128], [15, 14], 1, 2, 1),
         layer(3, [40, 56], [19, 17], 5, 2, 1),
+        layer(5, [48, 80], [41, 39], 3, 2, 1),
         layer(2, [64, 64], [14, 15], 3, 1, 16),
         layer(2, [48, 48], [9, 10], 3, 2, 48),
         layer(1, [256, 256], [4, 4], 3, 1, 1),

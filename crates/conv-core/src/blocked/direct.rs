@@ -249,7 +249,7 @@ impl<'a> Job<'a> {
     ///
     /// The layouts that the job was made from fit the slices behind its pointers, and no other
     /// thread computes the same task.
-    unsafe fn run(&self, tasks: &Tasks, task: usize, mut sums: Option<&mut [f64]>) {
+    unsafe fn run(&self, tasks: &Tasks, task: usize, sums: Option<&mut [f64]>) {
         let Task {
             picture,
             group,
@@ -257,25 +257,25 @@ impl<'a> Job<'a> {
             blocks,
         } = tasks.task(task);
         let all = self.grid.in_blocks;
-        for block in blocks.clone().step_by(self.most_panels) {
-            let panels = self.most_panels.min(blocks.end - block);
-            let out_block = group * self.grid.out_blocks + block;
-            for chunk in (0..all).step_by(tasks.blocks_in_chunk) {
-                let in_blocks = chunk..all.min(chunk + tasks.blocks_in_chunk);
+        for chunk in (0..all).step_by(tasks.blocks_in_chunk) {
+            let in_blocks = chunk..all.min(chunk + tasks.blocks_in_chunk);
+            for block in blocks.clone().step_by(self.most_panels) {
+                let panels = self.most_panels.min(blocks.end - block);
+                let out_block = group * self.grid.out_blocks + block;
                 for row in rows.clone() {
                     // SAFETY: the caller's, passed on; rows and blocks lie within the tensors.
                     unsafe { self.row(picture, group, &in_blocks, out_block, panels, row) };
                 }
             }
-            let Some(sums) = &mut sums else { continue };
-            let sums = sums.chunks_exact_mut(SUMS).skip(block - blocks.start);
-            for (panel, sums) in sums.take(panels).enumerate() {
-                let rows = rows.clone();
-                let pixels = self.grid.pixels_in(&rows);
-                // SAFETY: what this task has just written, and no other task does.
-                let rows = rows.map(|row| unsafe { self.written(picture, out_block + panel, row) });
-                part_statistics(self.conv.isa, rows, pixels, sums);
-            }
+        }
+        let Some(sums) = sums else { return };
+        for (block, sums) in blocks.zip(sums.chunks_exact_mut(SUMS)) {
+            let out_block = group * self.grid.out_blocks + block;
+            let rows = rows.clone();
+            let pixels = self.grid.pixels_in(&rows);
+            // SAFETY: what this task has just written, and no other task does.
+            let rows = rows.map(|row| unsafe { self.written(picture, out_block, row) });
+            part_statistics(self.conv.isa, rows, pixels, sums);
         }
     }
 

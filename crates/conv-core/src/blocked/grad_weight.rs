@@ -17,12 +17,13 @@ use crate::simd::outer_product::Outer;
 
 const OP: &str = "conv2d_grad_weight";
 
-/// A weight gradient that stays in a core's second-level cache together with the pixels.
-const WEIGHTS_IN_CACHE: usize = 256 * 1024;
-
 /// Pixels of a run: long enough that loading and storing the tile does not count, short enough that
 /// a block's input and gradient stay in the first-level cache (16 KiB each).
 const PIXELS_IN_RUN: usize = 256;
+
+/// What reading or writing a number costs where no prefetching helps, in numbers where it does. From
+/// 8 to 16 were the fastest on Zen 3.
+const NOT_PREFETCHED: usize = 16;
 
 /// Tasks to deal out, where the sizes allow: enough for any number of cores that this is for.
 const TASKS: usize = 16;
@@ -139,11 +140,29 @@ impl PackedConv2d {
         let out_blocks = self.out_channels.div_ceil(BLOCK);
         let positions = batch * rows * columns;
         let most_parts = positions.div_ceil(PIXELS_IN_RUN).clamp(1, TASKS);
-        let (parts, blocks) = if self.weight.len() * size_of::<f32>() <= WEIGHTS_IN_CACHE {
-            (most_parts, out_blocks)
+        // With the output blocks in `split` tasks, the input is read so many times. If there are parts,
+        // their sums are cleared, added to and added up. Pixels that are skipped end the prefetching.
+        let read = if placement.stride == [1, 1] {
+            1
         } else {
-            (TASKS.div_ceil(out_blocks).min(most_parts), 1)
+            NOT_PREFETCHED
         };
+        let [height, width] = placement.input;
+        let input = [batch, self.in_channels, height, width, read];
+        let input = input.into_iter().fold(1, usize::saturating_mul);
+        let parts = |split: usize| TASKS.div_ceil(split).min(most_parts);
+        let cost = |split: &usize| {
+            let sums = match parts(*split) {
+                1 => 0,
+                parts => 3 * NOT_PREFETCHED * parts * self.weight.len(),
+            };
+            let reads = input.saturating_mul(split.div_ceil(self.groups));
+            reads.saturating_add(sums)
+        };
+        let least = TASKS.div_ceil(most_parts).min(out_blocks);
+        let split = (least..=out_blocks.min(TASKS)).min_by_key(cost);
+        let split = split.unwrap_or(1).max(1);
+        let blocks = out_blocks.div_ceil(split).max(1);
         let pictures = (PIXELS_IN_RUN / (rows * columns).max(1)).max(1);
         let rows_in_run = if pictures > 1 {
             rows
@@ -151,7 +170,7 @@ impl PackedConv2d {
             (PIXELS_IN_RUN / columns.max(1)).clamp(1, rows)
         };
         Split {
-            parts,
+            parts: parts(split),
             blocks,
             pictures,
             rows: rows_in_run,
@@ -193,40 +212,61 @@ struct Job<'a> {
 impl Job<'_> {
     /// Adds the products of one part of the pixels to `sums`.
     fn run(&self, part: usize, sums: &mut [f32]) {
+        let blocks = self.split.blocks;
         let panel = self.conv.weight.len() / self.conv.out_channels.div_ceil(BLOCK);
-        sums.par_chunks_mut((panel * self.split.blocks).max(1))
+        let in_blocks = self.input_blocks();
+        sums.par_chunks_mut((panel * blocks).max(1))
             .enumerate()
-            .for_each(|(run, sums)| {
-                let first = run * self.split.blocks;
-                self.for_each_run(part, |pictures, rows| {
-                    for (block, sums) in sums.chunks_exact_mut(panel).enumerate() {
-                        self.panel(first + block, &pictures, &rows, sums);
+            .for_each(|(task, sums)| {
+                for run in self.runs(part) {
+                    let (pictures, rows) = self.pixels(run);
+                    for in_block in 0..in_blocks {
+                        for (block, sums) in sums.chunks_exact_mut(panel).enumerate() {
+                            let out_block = task * blocks + block;
+                            let sums = &mut sums[in_block * panel / in_blocks..];
+                            self.block(in_block, out_block, &pictures, &rows, sums);
+                        }
                     }
-                });
+                }
             });
     }
 
-    /// Calls `work(pictures, rows)` for every run of a part, in order.
-    fn for_each_run(&self, part: usize, mut work: impl FnMut(Range<usize>, Range<usize>)) {
-        let (batch, rows) = (self.input.layout().batch, self.placement.output[0]);
-        let bands = rows.div_ceil(self.split.rows);
-        let runs = batch.div_ceil(self.split.pictures) * bands;
-        let share = |part: usize| part * runs / self.split.parts;
-        for run in share(part)..share(part + 1) {
-            let (picture, row) = (
-                run / bands * self.split.pictures,
-                run % bands * self.split.rows,
-            );
-            work(
-                picture..batch.min(picture + self.split.pictures),
-                row..rows.min(row + self.split.rows),
-            );
+    /// Blocks of a group's input channels; a planar input's channels are one.
+    fn input_blocks(&self) -> usize {
+        match self.conv.block {
+            1 => 1,
+            _ => self.conv.in_blocks(),
         }
     }
 
-    /// Adds the products of a run to the gradient of one output block, `[in block][kh][kw][block][16]`.
-    fn panel(
+    /// Runs of rows in a picture.
+    fn bands(&self) -> usize {
+        self.placement.output[0].div_ceil(self.split.rows)
+    }
+
+    /// The runs of a part.
+    fn runs(&self, part: usize) -> Range<usize> {
+        let runs = self.input.layout().batch.div_ceil(self.split.pictures) * self.bands();
+        let share = |part: usize| part * runs / self.split.parts;
+        share(part)..share(part + 1)
+    }
+
+    /// Pictures and output rows of a run.
+    fn pixels(&self, run: usize) -> (Range<usize>, Range<usize>) {
+        let (batch, rows) = (self.input.layout().batch, self.placement.output[0]);
+        let picture = run / self.bands() * self.split.pictures;
+        let row = run % self.bands() * self.split.rows;
+        (
+            picture..batch.min(picture + self.split.pictures),
+            row..rows.min(row + self.split.rows),
+        )
+    }
+
+    /// Adds the products of a run to the gradient from one input block to one output block,
+    /// `[kh][kw][block][16]`, or `[channels][kh][kw][16]` for a planar input.
+    fn block(
         &self,
+        in_block: usize,
         out_block: usize,
         pictures: &Range<usize>,
         rows: &Range<usize>,
@@ -242,61 +282,52 @@ impl Job<'_> {
         let [kernel_h, kernel_w] = conv.window.kernel_size;
         let grad_start = grad.offset(pictures.start, out_block, rows.start, 0);
         // A tile's channels are those of a block, or planes of a planar input.
-        let planar = conv.block == 1;
-        let (blocks, lanes) = if planar {
-            (1, in_blocks)
+        let (kernels, lanes, channel, sums_channel) = if conv.block == 1 {
+            let sums_channel = kernel_h * kernel_w * BLOCK;
+            (
+                kernels.outer_planar,
+                in_blocks,
+                input.block_step(),
+                sums_channel,
+            )
         } else {
-            (in_blocks, BLOCK)
-        };
-        let (channel, sums_channel) = if planar {
-            (input.block_step(), kernel_h * kernel_w * BLOCK)
-        } else {
-            (1, BLOCK)
-        };
-        let kernels = if planar {
-            kernels.outer_planar
-        } else {
-            kernels.outer_blocked
+            (kernels.outer_blocked, BLOCK, 1, BLOCK)
         };
         let tiles = lanes.div_ceil(kernels.len());
-        for block in 0..blocks {
-            for y in 0..kernel_h {
-                for x in 0..kernel_w {
-                    let corner = [
-                        rows.start * placement.stride[0]
-                            + y * placement.dilation[0]
-                            + input.halo[0]
-                            - placement.padding[0],
-                        x * placement.dilation[1] + input.halo[1] - placement.padding[1],
-                    ];
-                    let source = pictures.start * input.picture_step()
-                        + (group * in_blocks + block) * input.block_step()
-                        + corner[0] * input.row_step()
-                        + corner[1] * input.block;
-                    let tap = (block * kernel_h + y) * kernel_w + x;
-                    for tile in 0..tiles {
-                        let first = tile * lanes / tiles;
-                        let count = (tile + 1) * lanes / tiles - first;
-                        let operands = Outer {
-                            input: self.input.data()[source + first * channel..].as_ptr(),
-                            input_channel: channel,
-                            input_pixel: placement.stride[1] * input.block,
-                            input_row: placement.stride[0] * input.row_step(),
-                            input_picture: input.picture_step(),
-                            grad: self.grad.data()[grad_start..].as_ptr(),
-                            grad_row: grad.row_step(),
-                            grad_picture: grad.picture_step(),
-                            pictures: pictures.len(),
-                            rows: rows.len(),
-                            pixels: placement.output[1],
-                            output: sums[tap * conv.block * BLOCK + first * sums_channel..]
-                                .as_mut_ptr(),
-                            output_channel: sums_channel,
-                        };
-                        // SAFETY: the pixels lie within the tensors and the input's halo, as `check`
-                        // has compared; the sums have room for all channels of all taps.
-                        unsafe { kernels[count - 1](&operands) };
-                    }
+        for y in 0..kernel_h {
+            for x in 0..kernel_w {
+                let corner = [
+                    rows.start * placement.stride[0] + y * placement.dilation[0] + input.halo[0]
+                        - placement.padding[0],
+                    x * placement.dilation[1] + input.halo[1] - placement.padding[1],
+                ];
+                let source = pictures.start * input.picture_step()
+                    + (group * in_blocks + in_block) * input.block_step()
+                    + corner[0] * input.row_step()
+                    + corner[1] * input.block;
+                let tap = y * kernel_w + x;
+                for tile in 0..tiles {
+                    let first = tile * lanes / tiles;
+                    let count = (tile + 1) * lanes / tiles - first;
+                    let operands = Outer {
+                        input: self.input.data()[source + first * channel..].as_ptr(),
+                        input_channel: channel,
+                        input_pixel: placement.stride[1] * input.block,
+                        input_row: placement.stride[0] * input.row_step(),
+                        input_picture: input.picture_step(),
+                        grad: self.grad.data()[grad_start..].as_ptr(),
+                        grad_row: grad.row_step(),
+                        grad_picture: grad.picture_step(),
+                        pictures: pictures.len(),
+                        rows: rows.len(),
+                        pixels: placement.output[1],
+                        output: sums[tap * conv.block * BLOCK + first * sums_channel..]
+                            .as_mut_ptr(),
+                        output_channel: sums_channel,
+                    };
+                    // SAFETY: the pixels lie within the tensors and the input's halo, as `check`
+                    // has compared; the sums have room for all channels of all taps.
+                    unsafe { kernels[count - 1](&operands) };
                 }
             }
         }

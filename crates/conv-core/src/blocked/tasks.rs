@@ -18,6 +18,13 @@ const WEIGHTS_IN_CACHE: usize = 256 * 1024;
 /// Zen 3: 64 KiB is 6 points of the peak ahead of 20 and of one chunk for all.
 const WEIGHTS_IN_CHUNK: usize = 64 * 1024;
 
+/// Numbers of a band's input that a chunk of the reduction reads: with a stride, the input has more
+/// pixels than the output, and the kernel streams it once for every output block.
+const INPUT_IN_CHUNK: usize = 40 * 1024;
+
+/// Multiply-adds of one output in a chunk, so that storing and loading its partial sum does not count.
+const LEAST_IN_CHUNK: usize = 288;
+
 /// Multiply-adds of one task, where the sizes allow: about 50 us on one core, far over what it costs
 /// to hand it out, and small enough that the last task of a layer does not leave the others waiting.
 const TASK_MULTIPLY_ADDS: usize = 2 << 20;
@@ -42,6 +49,8 @@ pub(super) struct Grid {
     pub(super) rows: usize,
     pub(super) columns: usize,
     pub(super) pixels: usize,
+    /// Input pixels that are read for each output pixel, if those that neighbours share count once.
+    input_pixels: usize,
     /// Whether it is a dense 1x1 convolution, which knows no edges.
     pub(super) runs_on: bool,
 }
@@ -54,7 +63,8 @@ impl Grid {
         input: &Layout,
         outputs: &[Layout],
     ) -> Self {
-        let runs_on = conv.window.kernel_size == [1, 1]
+        let [kernel_h, kernel_w] = conv.window.kernel_size;
+        let runs_on = [kernel_h, kernel_w] == [1, 1]
             && walk.start == [0, 0]
             && walk.stride == [1, 1]
             && walk.output_stride == [1, 1]
@@ -77,6 +87,7 @@ impl Grid {
             rows,
             columns,
             pixels,
+            input_pixels: kernel_h.min(walk.stride[0]) * kernel_w.min(walk.stride[1]),
             runs_on,
         }
     }
@@ -124,23 +135,33 @@ impl Tasks {
             blocks_in_run = grid.out_blocks;
             rows_in_band = TASK_MULTIPLY_ADDS / (row_of_panel * grid.out_blocks);
         } else {
-            // Else it makes a few channels of as many rows as make reading their weights pay.
+            // Else it makes a few channels of as many rows as make reading their weights pay, and so
+            // many more channels as the input has more pixels than the output.
             rows_in_band = (TASK_MULTIPLY_ADDS / (row_of_panel * most_panels))
                 .max(PIXELS_FOR_WEIGHTS.div_ceil(grid.columns));
             let band = row_of_panel.saturating_mul(rows_in_band.min(grid.rows));
-            blocks_in_run = TASK_MULTIPLY_ADDS / band / most_panels * most_panels;
+            let work = TASK_MULTIPLY_ADDS.max(band.saturating_mul(most_panels));
+            blocks_in_run =
+                work.saturating_mul(grid.input_pixels) / band / most_panels * most_panels;
         }
         // Bands of nearly one size.
         let bands = grid.rows.div_ceil(rows_in_band.clamp(1, grid.rows));
         let blocks_in_run = blocks_in_run.clamp(most_panels, grid.out_blocks.max(most_panels));
+        let rows_in_band = grid.rows.div_ceil(bands);
         let chunk = panel_block * most_panels * size_of::<f32>();
+        let band_input = rows_in_band * grid.columns * grid.input_pixels * conv.block;
+        let blocks_in_chunk = (INPUT_IN_CHUNK / band_input.max(1))
+            .max(LEAST_IN_CHUNK / (kh * kw * conv.block))
+            .min(WEIGHTS_IN_CHUNK / chunk.max(1))
+            .clamp(1, grid.in_blocks);
+        let chunks = grid.in_blocks.div_ceil(blocks_in_chunk);
         Self {
             grid,
             bands,
-            rows_in_band: grid.rows.div_ceil(bands),
+            rows_in_band,
             runs: grid.out_blocks.div_ceil(blocks_in_run),
             blocks_in_run,
-            blocks_in_chunk: (WEIGHTS_IN_CHUNK / chunk.max(1)).clamp(1, grid.in_blocks),
+            blocks_in_chunk: grid.in_blocks.div_ceil(chunks),
         }
     }
 
