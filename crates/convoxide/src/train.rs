@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use clap::builder::RangedU64ValueParser;
 use engine::{Options, TrainingSession};
@@ -250,7 +249,6 @@ impl Job {
         folder: &RunFolder,
         context: &Context,
     ) -> Result<Summary, Reason> {
-        let started = Instant::now();
         let spec = TrainSpec {
             frozen: self.recipe.frozen.clone(),
             ..TrainSpec::default()
@@ -321,7 +319,7 @@ impl Job {
             epochs: usize::try_from(trainer.position().epoch).unwrap_or(usize::MAX),
             best_accuracy: trainer.best().map(|best| best.score),
             last_accuracy: state.last_accuracy(),
-            seconds: started.elapsed().as_secs_f64(),
+            seconds: state.seconds(),
             folder: folder.path().to_string_lossy().into_owned(),
         })
     }

@@ -32,8 +32,7 @@ pub(crate) struct Live<'a> {
     log: Log,
     epochs: Vec<Epoch>,
     evaluation: Option<Evaluation>,
-    started: Instant,
-    /// Of the epoch that is running.
+    /// When the epoch that is running began.
     begun: Instant,
     trained: Duration,
     rate: f64,
@@ -65,7 +64,6 @@ impl<'a> Live<'a> {
         if let Ok(style) = ProgressStyle::with_template(STEPS) {
             bar.set_style(style);
         }
-        let now = Instant::now();
         Ok(Self {
             context: *context,
             job,
@@ -76,8 +74,7 @@ impl<'a> Live<'a> {
             log,
             epochs,
             evaluation: None,
-            started: now,
-            begun: now,
+            begun: Instant::now(),
             trained: Duration::ZERO,
             rate: 0.0,
             loss: 0.0,
@@ -114,6 +111,12 @@ impl<'a> Live<'a> {
 
     pub(crate) fn last_accuracy(&self) -> Option<f64> {
         self.epochs.last().and_then(|epoch| epoch.valid_accuracy)
+    }
+
+    /// How long the run has taken, in whatever sittings.
+    pub(crate) fn seconds(&self) -> f64 {
+        let epochs: f64 = self.epochs.iter().map(|epoch| epoch.seconds).sum();
+        epochs + self.begun.elapsed().as_secs_f64()
     }
 
     /// Keeps an evaluation, and gives the trainer what it wants to know of it.
@@ -171,6 +174,7 @@ impl<'a> Live<'a> {
             seconds: self.begun.elapsed().as_secs_f64(),
             pictures_per_second: seen / self.trained.as_secs_f64().max(1e-9),
         };
+        self.begun = Instant::now();
         if let Err(error) = self.log.append(&epoch) {
             self.fault.get_or_insert(error.into());
         }
@@ -183,7 +187,6 @@ impl<'a> Live<'a> {
             self.fault.get_or_insert(error);
         }
         (self.loss, self.correct, self.seen) = (0.0, 0.0, 0);
-        self.begun = Instant::now();
     }
 
     /// An epoch in at most 80 columns.
@@ -219,7 +222,7 @@ impl<'a> Live<'a> {
             seed: self.job.recipe.seed,
             threads: self.context.threads,
             version: env!("CARGO_PKG_VERSION"),
-            duration: self.started.elapsed(),
+            duration: Duration::try_from_secs_f64(self.seconds()).unwrap_or_default(),
         };
         Ok(report.write(&self.folder.report())?)
     }

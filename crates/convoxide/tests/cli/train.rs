@@ -217,10 +217,18 @@ fn an_interrupted_run_goes_on_to_the_same_bytes() {
     fixture.write("cut/last.ckpt", "not any more");
     let output = fixture
         .command_with(&["train", "recipe.toml", "--data", "data", "--out", "cut"])
-        .arg("--resume")
+        .args(["--resume", "--json"])
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    // The time that is told is that of the whole run.
+    let log = String::from_utf8(fixture.bytes("cut/log.jsonl")).unwrap();
+    let seconds = |json: &str| {
+        let json: serde_json::Value = serde_json::from_str(json).unwrap();
+        json["seconds"].as_f64().unwrap()
+    };
+    let told = seconds(&String::from_utf8(output.stdout.clone()).unwrap());
+    assert!(told >= log.lines().map(seconds).sum::<f64>(), "{told}");
     let said = stderr(&output);
     assert!(said.contains("left out a damaged checkpoint: "), "{said}");
     assert!(said.contains("last.ckpt"), "{said}");
