@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::grad_input::Store;
 use super::layout::{BLOCK, Layout};
 use super::statistics::{SUMS, lengths, planes, sum_rows};
-use super::view::{View, ViewMut};
+use super::view::{View, ViewMut, lanes, pixels_of, pixels_of_mut};
 use crate::activation::Activation;
 use crate::error::Result;
 use crate::simd::Isa;
@@ -41,8 +41,9 @@ pub fn scale_shift(
                 isa.vectorize(
                     #[inline(always)]
                     || {
-                        let pixels = row.chunks_exact_mut(BLOCK).zip(source.chunks_exact(BLOCK));
-                        for ((target, x), r) in pixels.zip(residual.chunks_exact(BLOCK)) {
+                        let (scale, shift) = (scale, shift);
+                        let pixels = pixels_of_mut(row).iter_mut().zip(pixels_of(source));
+                        for ((target, x), r) in pixels.zip(pixels_of(residual)) {
                             for lane in 0..BLOCK {
                                 target[lane] =
                                     activation.apply(x[lane] * scale[lane] + shift[lane] + r[lane]);
@@ -54,8 +55,8 @@ pub fn scale_shift(
             None => isa.vectorize(
                 #[inline(always)]
                 || {
-                    let pixels = row.chunks_exact_mut(BLOCK).zip(source.chunks_exact(BLOCK));
-                    for (target, x) in pixels {
+                    let (scale, shift) = (scale, shift);
+                    for (target, x) in pixels_of_mut(row).iter_mut().zip(pixels_of(source)) {
                         for lane in 0..BLOCK {
                             target[lane] = activation.apply(x[lane] * scale[lane] + shift[lane]);
                         }
@@ -103,24 +104,27 @@ pub fn batch_norm_grad_sums(
         .zip(planes)
         .for_each(|((picture, block, mut plane), (_, _, target))| {
             let mean = lanes(mean, block);
-            let of_plane = sum_rows::<SUMS, _>(
+            let of_plane: [_; 2] = sum_rows(
                 isa,
                 0..layout.size[0],
                 #[inline(always)]
-                |y, row_sums| {
-                    let (x, g) = (input.row(picture, block, y), plane.row(y));
+                |y| {
+                    let mean = mean;
+                    let (x, g) = (pixels_of(input.row(picture, block, y)), plane.row(y));
                     if let Some((output, slope)) = slope {
                         mask(g, output.row(picture, block, y), slope);
                     }
-                    for (x, g) in x.chunks_exact(BLOCK).zip(g.chunks_exact(BLOCK)) {
+                    let (mut sums, mut products) = ([0.0; BLOCK], [0.0; BLOCK]);
+                    for (x, g) in x.iter().zip(pixels_of(g)) {
                         for lane in 0..BLOCK {
-                            row_sums[lane] += g[lane];
-                            row_sums[BLOCK + lane] += g[lane] * (x[lane] - mean[lane]);
+                            sums[lane] += g[lane];
+                            products[lane] += g[lane] * (x[lane] - mean[lane]);
                         }
                     }
+                    [sums, products]
                 },
             );
-            target.copy_from_slice(&of_plane);
+            target.copy_from_slice(of_plane.as_flattened());
         });
     let blocks = layout.blocks();
     for block in 0..blocks {
@@ -185,14 +189,17 @@ pub fn batch_norm_grad(
         let (x, g) = (input.row(picture, block, y), grad.row(picture, block, y));
         let (mean, scale) = (lanes(mean, block), lanes(scale, block));
         let (mean_grad, slope) = (lanes(mean_grad, block), lanes(slope, block));
-        let keep = if store == Store::Add { 1.0 } else { 0.0 };
+        let (x, g) = (pixels_of(x), pixels_of(g));
         isa.vectorize(
             #[inline(always)]
             || {
-                let sources = x.chunks_exact(BLOCK).zip(g.chunks_exact(BLOCK));
-                for (target, (x, g)) in row.chunks_exact_mut(BLOCK).zip(sources) {
+                let (mean, scale, mean_grad, slope) = (mean, scale, mean_grad, slope);
+                for (target, (x, g)) in pixels_of_mut(row).iter_mut().zip(x.iter().zip(g)) {
                     for lane in 0..BLOCK {
-                        let before = if keep > 0.0 { target[lane] } else { 0.0 };
+                        let before = match store {
+                            Store::Add => target[lane],
+                            Store::Replace => 0.0,
+                        };
                         target[lane] = before
                             + scale[lane]
                                 * (g[lane]
@@ -252,19 +259,24 @@ fn slope(activation: Activation) -> Option<f32> {
 /// Multiplies by the slope, or puts 0, where the sign is not positive.
 #[inline(always)]
 fn mask(grads: &mut [f32], signs: &[f32], slope: f32) {
-    let pixels = grads.chunks_exact_mut(BLOCK).zip(signs.chunks_exact(BLOCK));
-    for (grads, signs) in pixels {
-        // In an array first: a number that may stay as it is becomes a jump otherwise.
-        let mut masked = [0.0; BLOCK];
+    for (grads, signs) in pixels_of_mut(grads).iter_mut().zip(pixels_of(signs)) {
+        // All are read before one is written, else the compiler makes jumps of the choice.
+        let (before, signs) = (*grads, *signs);
+        let mut after = [0.0; BLOCK];
         for lane in 0..BLOCK {
-            let factor = if signs[lane] <= 0.0 { slope } else { 1.0 };
-            masked[lane] = if factor == 0.0 {
+            // Infinity times a slope of 0 would be NaN.
+            let stopped = if slope == 0.0 {
                 0.0
             } else {
-                grads[lane] * factor
+                before[lane] * slope
+            };
+            after[lane] = if signs[lane] <= 0.0 {
+                stopped
+            } else {
+                before[lane]
             };
         }
-        grads.copy_from_slice(&masked);
+        *grads = after;
     }
 }
 
@@ -279,9 +291,4 @@ fn same(op: &'static str, expected: &Layout, got: &Layout) -> Result<()> {
         super::expect(op, what, expected, got)?;
     }
     Ok(())
-}
-
-/// A block's part of numbers by channel.
-fn lanes(numbers: &[f32], block: usize) -> &[f32] {
-    &numbers[block * BLOCK..(block + 1) * BLOCK]
 }

@@ -2,7 +2,7 @@
 
 use super::layout::BLOCK;
 use super::pool::clear_tail;
-use super::view::{View, ViewMut};
+use super::view::{View, ViewMut, lanes, pixels_of, pixels_of_mut};
 use crate::error::Result;
 use crate::simd::Isa;
 
@@ -92,13 +92,12 @@ pub fn affine(
     }
     output.for_each_row(|picture, block, y, row| {
         let source = input.row(picture, block, y);
-        let lanes = block * BLOCK..(block + 1) * BLOCK;
-        let (scale, shift) = (&scale[lanes.clone()], &shift[lanes]);
+        let (scale, shift) = (lanes(scale, block), lanes(shift, block));
         isa.vectorize(
             #[inline(always)]
             || {
-                let pixels = row.chunks_exact_mut(BLOCK).zip(source.chunks_exact(BLOCK));
-                for (target, source) in pixels {
+                let (scale, shift) = (scale, shift);
+                for (target, source) in pixels_of_mut(row).iter_mut().zip(pixels_of(source)) {
                     for lane in 0..BLOCK {
                         target[lane] = source[lane] * scale[lane] + shift[lane];
                     }

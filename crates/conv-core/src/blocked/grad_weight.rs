@@ -10,7 +10,8 @@ use rayon::prelude::*;
 
 use super::layout::{BLOCK, Layout};
 use super::packed_conv2d::PackedConv2d;
-use super::view::View;
+use super::statistics::sum_rows;
+use super::view::{View, pixels_of};
 use crate::error::Result;
 use crate::geometry::Placement;
 use crate::simd::outer_product::Outer;
@@ -341,26 +342,21 @@ fn add_grad_bias(conv: &PackedConv2d, grad: View<'_>, grad_bias: &mut [f32]) {
         .par_chunks_mut(BLOCK)
         .enumerate()
         .for_each(|(block, target)| {
-            let mut sums = [0.0; BLOCK];
-            for picture in 0..batch {
-                for y in 0..size[0] {
-                    let row = grad.row(picture, block, y);
-                    let mut of_row = [0.0f32; BLOCK];
-                    conv.isa.vectorize(
-                        #[inline(always)]
-                        || {
-                            for pixel in row.chunks_exact(BLOCK) {
-                                for lane in 0..BLOCK {
-                                    of_row[lane] += pixel[lane];
-                                }
-                            }
-                        },
-                    );
-                    for (sum, x) in sums.iter_mut().zip(of_row) {
-                        *sum += f64::from(x);
+            let rows = (0..batch).flat_map(|picture| (0..size[0]).map(move |y| (picture, y)));
+            let [sums] = sum_rows(
+                conv.isa,
+                rows,
+                #[inline(always)]
+                |(picture, y)| {
+                    let mut sums = [0.0; BLOCK];
+                    for pixel in pixels_of(grad.row(picture, block, y)) {
+                        for lane in 0..BLOCK {
+                            sums[lane] += pixel[lane];
+                        }
                     }
-                }
-            }
+                    [sums]
+                },
+            );
             #[expect(
                 clippy::cast_possible_truncation,
                 reason = "rounded once, when it is whole"

@@ -7,7 +7,7 @@
 use rayon::prelude::*;
 
 use super::layout::{BLOCK, Layout};
-use super::view::View;
+use super::view::{View, pixels_of};
 use crate::error::Result;
 use crate::simd::Isa;
 
@@ -70,39 +70,44 @@ pub(super) fn part_statistics<'a>(
     pixels: usize,
     part: &mut [f64],
 ) {
-    let pixels = pixels as f64;
-    let near = sum_rows::<BLOCK, _>(
+    let count = pixels as f64;
+    let [near] = sum_rows(
         isa,
         rows.clone(),
         #[inline(always)]
-        |row: &[f32], sums| {
-            for pixel in row.chunks_exact(BLOCK) {
+        |row: &[f32]| {
+            let mut sums = [0.0; BLOCK];
+            for pixel in pixels_of(row) {
                 for lane in 0..BLOCK {
                     sums[lane] += pixel[lane];
                 }
             }
+            [sums]
         },
-    )
-    .map(|sum| narrow(sum / pixels));
+    );
+    let near = near.map(|sum| narrow(sum / count));
     // About a number near the mean; what it is off by comes out of the same pass.
-    let about = sum_rows::<SUMS, _>(
+    let [off, squares] = sum_rows(
         isa,
         rows,
         #[inline(always)]
-        |row: &[f32], sums| {
-            for pixel in row.chunks_exact(BLOCK) {
+        |row: &[f32]| {
+            let near = near;
+            let (mut sums, mut squares) = ([0.0; BLOCK], [0.0; BLOCK]);
+            for pixel in pixels_of(row) {
                 for lane in 0..BLOCK {
                     let difference = pixel[lane] - near[lane];
                     sums[lane] += difference;
-                    sums[BLOCK + lane] += difference * difference;
+                    squares[lane] += difference * difference;
                 }
             }
+            [sums, squares]
         },
     );
     for lane in 0..BLOCK {
-        let off = about[lane] / pixels;
+        let off = off[lane] / count;
         part[lane] = f64::from(near[lane]) + off;
-        part[BLOCK + lane] = about[BLOCK + lane] - pixels * off * off;
+        part[BLOCK + lane] = squares[lane] - count * off * off;
     }
 }
 
@@ -128,22 +133,25 @@ pub(super) fn join<'a>(
     variance.iter_mut().for_each(|squares| *squares /= count);
 }
 
-/// Sums that `add_row` adds up row by row: of a row in f32, of the rows in f64.
+/// Adds up what `of_row` gives, lane by lane: the sums of a row in f32, those of the rows in f64.
 #[inline(always)]
 pub(super) fn sum_rows<const N: usize, Row>(
     isa: Isa,
     rows: impl Iterator<Item = Row>,
-    mut add_row: impl FnMut(Row, &mut [f32; N]),
-) -> [f64; N] {
-    let mut sums = [0.0; N];
+    mut of_row: impl FnMut(Row) -> [[f32; BLOCK]; N],
+) -> [[f64; BLOCK]; N] {
+    let mut sums = [[0.0; BLOCK]; N];
     for row in rows {
-        let mut of_row = [0.0f32; N];
-        isa.vectorize(
+        let of_row = isa.vectorize(
             #[inline(always)]
-            || add_row(row, &mut of_row),
+            || of_row(row),
         );
-        for (sum, x) in sums.iter_mut().zip(of_row) {
-            *sum += f64::from(x);
+        for (sum, x) in sums
+            .as_flattened_mut()
+            .iter_mut()
+            .zip(of_row.as_flattened())
+        {
+            *sum += f64::from(*x);
         }
     }
     sums

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::layout::Layout;
+use super::layout::{BLOCK, Layout};
 use crate::error::{Error, Result};
 
 /// Numbers of one parallel piece of an elementwise operation: over what it costs to hand it out.
@@ -221,4 +221,21 @@ fn check(layout: &Layout, got: usize) -> Result<()> {
         });
     }
     Ok(())
+}
+
+/// The pixels of a row in blocks. Of arrays the compiler knows the length, and so uses vectors.
+#[inline(always)]
+pub(super) fn pixels_of(row: &[f32]) -> &[[f32; BLOCK]] {
+    row.as_chunks().0
+}
+
+/// As [`pixels_of`].
+#[inline(always)]
+pub(super) fn pixels_of_mut(row: &mut [f32]) -> &mut [[f32; BLOCK]] {
+    row.as_chunks_mut().0
+}
+
+/// A block's part of numbers by channel; as numbers of one's own, they stay in registers.
+pub(super) fn lanes(numbers: &[f32], block: usize) -> [f32; BLOCK] {
+    std::array::from_fn(|lane| numbers[block * BLOCK + lane])
 }
