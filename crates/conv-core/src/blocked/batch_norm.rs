@@ -109,7 +109,6 @@ pub fn batch_norm_grad_sums(
                 0..layout.size[0],
                 #[inline(always)]
                 |y| {
-                    let mean = mean;
                     let (x, g) = (pixels_of(input.row(picture, block, y)), plane.row(y));
                     if let Some((output, slope)) = slope {
                         mask(g, output.row(picture, block, y), slope);

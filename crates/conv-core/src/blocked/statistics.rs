@@ -92,7 +92,6 @@ pub(super) fn part_statistics<'a>(
         rows,
         #[inline(always)]
         |row: &[f32]| {
-            let near = near;
             let (mut sums, mut squares) = ([0.0; BLOCK], [0.0; BLOCK]);
             for pixel in pixels_of(row) {
                 for lane in 0..BLOCK {
