@@ -10,8 +10,8 @@ use rayon::prelude::*;
 
 use super::layout::{BLOCK, Layout};
 use super::packed_conv2d::PackedConv2d;
-use super::statistics::sum_rows;
-use super::view::{View, pixels_of};
+use super::statistics::lane_sums;
+use super::view::View;
 use crate::error::Result;
 use crate::geometry::Placement;
 use crate::simd::outer_product::Outer;
@@ -22,8 +22,8 @@ const OP: &str = "conv2d_grad_weight";
 /// a block's input and gradient stay in the first-level cache (16 KiB each).
 const PIXELS_IN_RUN: usize = 256;
 
-/// What reading or writing a number costs where no prefetching helps, in numbers where it does. From
-/// 8 to 16 were the fastest on Zen 3.
+/// What reading or writing a number costs where no prefetching helps, in numbers where it does. 8
+/// and 16 were tried, on Zen 3.
 const NOT_PREFETCHED: usize = 16;
 
 /// Tasks to deal out, where the sizes allow: enough for any number of cores that this is for.
@@ -342,21 +342,9 @@ fn add_grad_bias(conv: &PackedConv2d, grad: View<'_>, grad_bias: &mut [f32]) {
         .par_chunks_mut(BLOCK)
         .enumerate()
         .for_each(|(block, target)| {
-            let rows = (0..batch).flat_map(|picture| (0..size[0]).map(move |y| (picture, y)));
-            let [sums] = sum_rows(
-                conv.isa,
-                rows,
-                #[inline(always)]
-                |(picture, y)| {
-                    let mut sums = [0.0; BLOCK];
-                    for pixel in pixels_of(grad.row(picture, block, y)) {
-                        for lane in 0..BLOCK {
-                            sums[lane] += pixel[lane];
-                        }
-                    }
-                    [sums]
-                },
-            );
+            let rows = (0..batch)
+                .flat_map(|picture| (0..size[0]).map(move |y| grad.row(picture, block, y)));
+            let sums = lane_sums(conv.isa, rows);
             #[expect(
                 clippy::cast_possible_truncation,
                 reason = "rounded once, when it is whole"

@@ -71,20 +71,7 @@ pub(super) fn part_statistics<'a>(
     part: &mut [f64],
 ) {
     let count = pixels as f64;
-    let [near] = sum_rows(
-        isa,
-        rows.clone(),
-        #[inline(always)]
-        |row: &[f32]| {
-            let mut sums = [0.0; BLOCK];
-            for pixel in pixels_of(row) {
-                for lane in 0..BLOCK {
-                    sums[lane] += pixel[lane];
-                }
-            }
-            [sums]
-        },
-    );
+    let near = lane_sums(isa, rows.clone());
     let near = near.map(|sum| narrow(sum / count));
     // About a number near the mean; what it is off by comes out of the same pass.
     let [off, squares] = sum_rows(
@@ -130,6 +117,25 @@ pub(super) fn join<'a>(
         count = both;
     }
     variance.iter_mut().for_each(|squares| *squares /= count);
+}
+
+/// For each lane of the rows, the sum.
+pub(super) fn lane_sums<'a>(isa: Isa, rows: impl Iterator<Item = &'a [f32]>) -> [f64; BLOCK] {
+    let [sums] = sum_rows(
+        isa,
+        rows,
+        #[inline(always)]
+        |row| {
+            let mut sums = [0.0; BLOCK];
+            for pixel in pixels_of(row) {
+                for lane in 0..BLOCK {
+                    sums[lane] += pixel[lane];
+                }
+            }
+            [sums]
+        },
+    );
+    sums
 }
 
 /// Adds up what `of_row` gives, lane by lane: the sums of a row in f32, those of the rows in f64.
