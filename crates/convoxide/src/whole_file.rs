@@ -17,11 +17,10 @@ pub(crate) fn write<E: From<io::Error>>(
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let mut builder = tempfile::Builder::new();
-    // Temporary files are private by default; a result is for whom the umask lets in.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.prefix(".").tempfile_in(folder)?;
+    // As any file, and not a private one, which `tempfile_in` would make.
+    let mut file = tempfile::Builder::new()
+        .prefix(".")
+        .make_in(folder, |path| File::create_new(path))?;
     let mut buffered = BufWriter::new(file.as_file_mut());
     write(&mut buffered)?;
     buffered.flush()?;
@@ -33,6 +32,15 @@ pub(crate) fn write<E: From<io::Error>>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_error_does_not_name_the_temporary_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("missing").join("a.txt");
+        let error = write::<io::Error>(&path, |_| Ok(())).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert!(!error.to_string().contains("missing"), "{error}");
+    }
 
     #[test]
     fn what_fails_leaves_the_old_file_and_nothing_else() {

@@ -235,17 +235,14 @@ impl Picture {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
-        let mut builder = tempfile::Builder::new();
-        // Temporary files are private by default; a picture is for whom the umask lets in.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = std::io::BufWriter::new(builder.prefix(".").tempfile_in(folder)?);
-
-        self.encode_png(&mut file)?;
-        file.flush()?;
-        let file = file
-            .into_inner()
-            .map_err(std::io::IntoInnerError::into_error)?;
+        // As any file, and not a private one, which `tempfile_in` would make.
+        let mut file = tempfile::Builder::new()
+            .prefix(".")
+            .make_in(folder, |path| std::fs::File::create_new(path))?;
+        let mut buffered = std::io::BufWriter::new(file.as_file_mut());
+        self.encode_png(&mut buffered)?;
+        buffered.flush()?;
+        drop(buffered);
         file.persist(path).map_err(|error| error.error)?;
         Ok(())
     }

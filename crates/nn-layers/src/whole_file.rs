@@ -44,12 +44,11 @@ pub(crate) fn prepare(
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let mut builder = tempfile::Builder::new();
-    // Temporary files are private by default; a model is for whom the umask lets in.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let file = builder.prefix(PREFIX).tempfile_in(folder);
-    let file = file.map_err(Error::io)?;
+    // As any file, and not a private one, which `tempfile_in` would make.
+    let file = tempfile::Builder::new()
+        .prefix(PREFIX)
+        .make_in(folder, |path| File::create_new(path))
+        .map_err(Error::io)?;
     let mut target = BufWriter::new(wrap(file.as_file()));
     write(&mut target)?;
     target.flush().map_err(Error::io)?;

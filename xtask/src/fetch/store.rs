@@ -52,16 +52,10 @@ pub(crate) fn store(home: &Path, known: &KnownFile, content: &mut dyn Read) -> R
     let failed = |error: io::Error| cannot_write(&path, &error);
     create_folder(folder)?;
 
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        // As any new file, within the umask: the cache may be shared.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let mut temporary = builder
+    // As any new file, not a private one, which `tempfile_in` would make: the cache may be shared.
+    let mut temporary = tempfile::Builder::new()
         .prefix(".fetch-")
-        .tempfile_in(folder)
+        .make_in(folder, |path| File::create_new(path))
         .map_err(failed)?;
     // One byte more than expected is enough to know that it is another file.
     let mut content = content.take(known.bytes + 1);
