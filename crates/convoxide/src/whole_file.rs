@@ -34,12 +34,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_error_does_not_name_the_temporary_file() {
-        let folder = tempfile::tempdir().unwrap();
+    fn the_error_does_not_name_the_temporary_file() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
         let path = folder.path().join("missing").join("a.txt");
         let error = write::<io::Error>(&path, |_| Ok(())).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
         assert!(!error.to_string().contains("missing"), "{error}");
+        Ok(())
     }
 
     #[test]
