@@ -6,20 +6,22 @@ use serde::Deserialize;
 
 /// Which crates of the workspace each may depend on, outside its tests. The arrows of
 /// `docs/architecture.md`, in reading order.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
+    ("files", &[]),
     ("conv-core", &[]),
-    ("nn-layers", &["conv-core"]),
+    ("nn-layers", &["conv-core", "files"]),
     ("engine", &["conv-core", "nn-layers"]),
     ("resnet", &["nn-layers"]),
     ("inception", &["nn-layers"]),
-    ("image-data", &[]),
+    ("image-data", &["files"]),
     (
         "yolo-detect",
-        &["conv-core", "nn-layers", "engine", "image-data"],
+        &["conv-core", "nn-layers", "engine", "files", "image-data"],
     ),
     (
         "convoxide",
         &[
+            "files",
             "conv-core",
             "nn-layers",
             "engine",
@@ -33,6 +35,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     (
         "tutorial",
         &[
+            "files",
             "conv-core",
             "nn-layers",
             "engine",
@@ -42,7 +45,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
             "yolo-detect",
         ],
     ),
-    ("xtask", &[]),
+    ("xtask", &["files"]),
 ];
 
 /// The one crate that may have `unsafe`.
