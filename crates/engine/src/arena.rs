@@ -56,7 +56,8 @@ pub(crate) fn place(lifetimes: &[Lifetime]) -> Result<Arena> {
             .checked_add(tensor.len)
             .and_then(|end| end.checked_next_multiple_of(LINE))
             .filter(|&end| end <= isize::MAX as usize / size_of::<f32>())
-            .ok_or(Error::Memory {
+            .ok_or(Error::OutOfMemory {
+                what: "activations",
                 bytes: (start as u128 + tensor.len as u128) * 4,
             })?;
         len = len.max(end);
@@ -140,6 +141,9 @@ mod tests {
             first: 0,
             last: 1,
         };
-        assert!(matches!(place(&[huge, huge]), Err(Error::Memory { .. })));
+        assert!(matches!(
+            place(&[huge, huge]),
+            Err(Error::OutOfMemory { .. })
+        ));
     }
 }

@@ -12,6 +12,7 @@ use ndarray::{ArrayD, Axis};
 use nn_layers::{BatchNorm2d, Epsilon, Graph, Node, NodeId, Op, Params};
 
 use crate::error::{Error, Result};
+use crate::memory::F32;
 use crate::step::{Kernel, Step, narrow};
 
 /// The steps of a graph, in order, and which of them make its outputs.
@@ -19,6 +20,14 @@ use crate::step::{Kernel, Step, narrow};
 pub(crate) struct Program {
     pub(crate) steps: Vec<Step>,
     pub(crate) outputs: Vec<usize>,
+}
+
+impl Program {
+    /// The bytes of the weights, biases, scales and shifts that the steps read.
+    pub(crate) fn packed_bytes(&self) -> u64 {
+        let numbers = self.steps.iter().map(|step| step.kernel.packed_len());
+        numbers.sum::<usize>() as u64 * F32
+    }
 }
 
 /// Compiles; takes the parameters out of `params` as it packs them.

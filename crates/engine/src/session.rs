@@ -11,6 +11,7 @@ use nn_layers::{Infer, Outputs, Shape, Summary};
 
 use crate::arena::{self, Lifetime};
 use crate::error::{Error, Result};
+use crate::memory::{F32, MemoryUse, bytes};
 use crate::plan::Compiled;
 use crate::profile::{Profile, StepProfile, median};
 use crate::step::{Kernel, Part, Step};
@@ -27,13 +28,23 @@ pub struct Session {
     /// Where each step's result lies, and how.
     layouts: Vec<Layout>,
     places: Vec<Range<usize>>,
+    memory: MemoryUse,
     arena: Buffer,
 }
 
-impl Session {
-    pub(crate) fn new(compiled: Arc<Compiled>, inputs: &[Shape]) -> Result<Self> {
+/// Where the activations of a session lie, before there is memory for them.
+pub(crate) struct Placement {
+    outputs: Vec<Shape>,
+    layouts: Vec<Layout>,
+    places: Vec<Range<usize>>,
+    arena_len: usize,
+    pub(crate) memory: MemoryUse,
+}
+
+impl Placement {
+    pub(crate) fn new(compiled: &Compiled, inputs: &[Shape]) -> Result<Self> {
         let shapes = compiled.graph.infer(inputs)?;
-        let outputs = compiled
+        let outputs: Vec<Shape> = compiled
             .graph
             .outputs()
             .iter()
@@ -80,18 +91,51 @@ impl Session {
             .zip(&lifetimes)
             .map(|(&start, l)| start..start + l.len)
             .collect();
-        let memory = Error::Memory {
-            bytes: arena.len as u128 * 4,
+        let memory = MemoryUse {
+            parameters: compiled.program.packed_bytes(),
+            activations: arena.len as u64 * F32,
+            outputs: bytes(&outputs),
+            ..MemoryUse::default()
         };
-        let arena = Buffer::zeroed(arena.len).map_err(|_| memory)?;
+        Ok(Self {
+            outputs,
+            layouts,
+            places,
+            arena_len: arena.len,
+            memory,
+        })
+    }
+}
+
+impl Session {
+    pub(crate) fn new(compiled: Arc<Compiled>, inputs: &[Shape]) -> Result<Self> {
+        let Placement {
+            outputs,
+            layouts,
+            places,
+            arena_len,
+            memory,
+        } = Placement::new(&compiled, inputs)?;
+        memory.check(compiled.memory_limit)?;
+        let arena = Buffer::zeroed(arena_len).map_err(|_| Error::OutOfMemory {
+            what: "activations",
+            bytes: arena_len as u128 * u128::from(F32),
+        })?;
         Ok(Self {
             inputs: inputs.to_vec(),
             outputs,
             layouts,
             places,
+            memory,
             arena,
             compiled,
         })
+    }
+
+    /// The memory that it takes, its plan's parameters included.
+    #[must_use]
+    pub fn memory(&self) -> MemoryUse {
+        self.memory
     }
 
     /// The shapes of the inputs it was made for.

@@ -88,6 +88,32 @@ impl Kernel {
         }
     }
 
+    /// The numbers of its packed parameters.
+    pub(crate) fn packed_len(&self) -> usize {
+        match self {
+            Self::Conv { conv, .. } => conv.weight().len() + conv.bias().len(),
+            Self::Affine { scale, shift } => scale.len() + shift.len(),
+            Self::Input(_)
+            | Self::Relayout
+            | Self::Halo(_)
+            | Self::MaxPool(_)
+            | Self::AvgPool(_)
+            | Self::AdaptiveAvgPool
+            | Self::Relu
+            | Self::LeakyRelu(_)
+            | Self::Sigmoid
+            | Self::Softmax
+            | Self::Add
+            | Self::Concat
+            | Self::Slice(_)
+            | Self::PadChannels(_)
+            | Self::Reshape
+            | Self::Upsample(_)
+            | Self::Reorg(_)
+            | Self::Pad(..) => 0,
+        }
+    }
+
     /// The kernel of an operation that has no parameters and is more than a copy.
     pub(crate) fn of(op: &Op) -> Option<Self> {
         Some(match op {

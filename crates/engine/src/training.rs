@@ -15,8 +15,10 @@ use nn_layers::{
 };
 
 use crate::error::{Error, Result};
+use crate::memory::{F32, MemoryUse, bytes, grow, training_bytes};
 use crate::plan::Options;
 use layer::Layer;
+pub(crate) use norm_layer::NormLayer;
 use pass::{Memory, Pass};
 use plan::StepPlan;
 use unit::{Kind, Lowered, lower};
@@ -80,6 +82,9 @@ pub struct TrainingSession {
     /// The last used first.
     plans: Vec<StepPlan>,
     memory: Memory,
+    memory_limit: u64,
+    /// Of the parameters, their gradients and what stands beside them.
+    layers_use: MemoryUse,
     /// The graph's outputs in the last step and their gradients.
     outputs: Vec<ArrayD<f32>>,
     output_grads: Vec<ArrayD<f32>>,
@@ -91,7 +96,8 @@ impl TrainingSession {
     /// # Errors
     ///
     /// [`Error::Graph`] where parameters are missing or misshapen or `spec` does not fit the graph,
-    /// [`Error::InstructionSet`] as [`Plan::compile`](crate::Plan::compile).
+    /// [`Error::InstructionSet`] as [`Plan::compile`](crate::Plan::compile), [`Error::MemoryLimit`]
+    /// where parameters and gradients alone are over the limit.
     pub fn new(
         graph: &Graph,
         mut params: Params<f32>,
@@ -100,7 +106,15 @@ impl TrainingSession {
     ) -> Result<Self> {
         let isa = options.isa()?;
         let flow = spec.resolve(graph)?;
+        let mut layers_use = MemoryUse::default();
+        for (id, node) in graph.iter() {
+            layers_use = layers_use.and(training_bytes(node, flow.is_frozen(id))?);
+        }
+        layers_use.check(options.memory_limit)?;
         let lowered = lower(graph, &mut params, &flow, isa)?;
+        // What the graph does not read stays as it is.
+        let others: usize = params.iter().map(|(_, param)| param.value.len()).sum();
+        layers_use.parameters = layers_use.parameters.saturating_add(others as u64 * F32);
         Ok(Self {
             graph: graph.clone(),
             spec,
@@ -109,6 +123,8 @@ impl TrainingSession {
             others: params,
             plans: Vec::new(),
             memory: Memory::default(),
+            memory_limit: options.memory_limit,
+            layers_use,
             outputs: Vec::new(),
             output_grads: Vec::new(),
         })
@@ -124,6 +140,19 @@ impl TrainingSession {
     #[must_use]
     pub fn outputs(&self) -> &[ArrayD<f32>] {
         &self.outputs
+    }
+
+    /// What the session takes once it has made a step on inputs of these shapes, without taking it.
+    ///
+    /// After steps of several shapes it keeps the memory of the largest, and the weights that were
+    /// packed for the gradients of the last two. An optimiser's state is the optimiser's.
+    ///
+    /// # Errors
+    ///
+    /// As [`step`](TrainBackend::step) for the shapes, but without a limit.
+    pub fn memory(&self, inputs: &[Shape]) -> Result<MemoryUse> {
+        let plan = StepPlan::new(&self.graph, &self.lowered, inputs)?;
+        Ok(self.layers_use.and(plan.memory(&self.lowered)))
     }
 
     /// Bytes of memory for the values and gradients of a step on inputs of these shapes.
@@ -155,6 +184,12 @@ impl TrainingSession {
                     .collect();
                 let plan = StepPlan::new(&self.graph, &self.lowered, &shapes)?;
                 self.plans.truncate(PLANS - 1);
+                let mut needed = self.layers_use.and(plan.memory(&self.lowered));
+                for kept in &self.plans {
+                    needed.activations = needed.activations.max(kept.arena_len as u64 * F32);
+                    needed.scratch = needed.scratch.saturating_add(kept.packed_bytes());
+                }
+                needed.check(self.memory_limit)?;
                 self.plans.insert(0, plan);
             }
         }
@@ -174,7 +209,7 @@ impl TrainingSession {
     }
 
     /// Makes room for the outputs and zero gradients of the shapes of this step.
-    fn open_outputs(&mut self) {
+    fn open_outputs(&mut self) -> Result<()> {
         let shapes = &self.plans[0].shapes;
         let outputs = &self.lowered.outputs;
         for tensors in [&mut self.outputs, &mut self.output_grads] {
@@ -183,10 +218,11 @@ impl TrainingSession {
                 if *tensor.shape() == *shapes[unit] {
                     tensor.fill(0.0);
                 } else {
-                    *tensor = ArrayD::zeros(IxDyn(&shapes[unit]));
+                    *tensor = zeros(&shapes[unit])?;
                 }
             }
         }
+        Ok(())
     }
 
     /// Copies the outputs out of the arena.
@@ -252,7 +288,7 @@ impl TrainBackend<f32> for TrainingSession {
         key: StepKey,
     ) -> Result<Terms> {
         self.choose_plan(inputs)?;
-        self.open_outputs();
+        self.open_outputs()?;
         // Inside the pool from end to end: entering it for each kernel would cost more than the
         // smaller ones take.
         rayon::scope(|_| self.pass(key).forward(inputs))?;
@@ -381,6 +417,18 @@ impl TrainBackend<f32> for TrainingSession {
         let (layer, spec) = self.layer(name)?;
         layer.packed(spec, numbers)
     }
+}
+
+/// A tensor of zeros, or an error where there is no memory for it.
+fn zeros(shape: &Shape) -> Result<ArrayD<f32>> {
+    let out_of_memory = || Error::OutOfMemory {
+        what: "outputs",
+        bytes: u128::from(bytes(std::slice::from_ref(shape))),
+    };
+    let mut numbers = Vec::new();
+    let len = shape.elements().ok_or_else(out_of_memory)?;
+    grow(&mut numbers, len, 0.0, "outputs")?;
+    ArrayD::from_shape_vec(IxDyn(shape), numbers).map_err(|_| out_of_memory())
 }
 
 /// Parameters of a layer without its layout, for reports.

@@ -87,7 +87,16 @@ fn plain(
 }
 
 fn session(graph: &Graph, params: &Params<f32>, spec: TrainSpec, isa: Isa) -> TrainingSession {
-    TrainingSession::new(graph, params.clone(), spec, &Options { isa: Some(isa) }).unwrap()
+    TrainingSession::new(
+        graph,
+        params.clone(),
+        spec,
+        &Options {
+            isa: Some(isa),
+            ..Options::default()
+        },
+    )
+    .unwrap()
 }
 
 /// One node alone on random inputs: each gradient within 4 sqrt(K) eps of the sum of absolute

@@ -126,11 +126,24 @@ impl Conv2dGradInput {
         Ok(Self { placement, phases })
     }
 
-    /// Takes over the weights of `conv`, the one that this was made for.
+    /// The bytes that the packed weights take, from the first [`pack`](Self::pack) on.
+    #[must_use]
+    pub fn packed_bytes(&self) -> u64 {
+        let convs = self.phases.iter().filter_map(|phase| phase.conv.as_ref());
+        convs.fold(0, |sum: u64, conv| {
+            let numbers =
+                turned_len(conv).map_or(u64::MAX, |[weight, bias]| (weight + bias) as u64);
+            sum.saturating_add(numbers.saturating_mul(size_of::<f32>() as u64))
+        })
+    }
+
+    /// Takes over the weights of `conv`, the one that this was made for. The first call takes
+    /// memory for them.
     ///
     /// # Errors
     ///
-    /// [`Error::Mismatch`](crate::Error::Mismatch) where it is another one.
+    /// [`Error::Mismatch`](crate::Error::Mismatch) where it is another one,
+    /// [`Error::TooLarge`](crate::Error::TooLarge) where there is no memory for the weights.
     pub fn pack(&mut self, conv: &PackedConv2d) -> Result<()> {
         for Phase { axes, conv: turned } in &mut self.phases {
             let Some(turned) = turned else { continue };
@@ -158,6 +171,11 @@ impl Conv2dGradInput {
                 self.placement.kernel_size[1],
                 conv.window.kernel_size[1],
             )?;
+            let [weight, bias] = turned_len(turned)?;
+            if turned.weight.len() != weight {
+                turned.weight = Buffer::zeroed(weight)?;
+                turned.bias = Buffer::zeroed(bias)?;
+            }
             pack_turned(turned, conv, axes);
         }
         Ok(())
@@ -177,14 +195,14 @@ impl Conv2dGradInput {
         halo
     }
 
-    /// Computes the input's gradient from the output's, both NCHW16c, inside the caller's thread
-    /// pool: `grad_input[n, c, y, x] = sum over o and the taps (i, j) that read it of
+    /// Computes the input's gradient from the output's, both NCHW16c, with the weights that were
+    /// [packed](Self::pack), inside the caller's thread pool: `grad_input[n, c, y, x] = sum over o and the taps (i, j) that read it of
     /// grad_output[n, o, v, u] * weight[o, c, i, j]`.
     ///
     /// # Errors
     ///
     /// [`Error::Mismatch`](crate::Error::Mismatch) where a layout does not fit the convolution or
-    /// its data.
+    /// its data, or no weights have been packed.
     pub fn run(
         &self,
         grad_output: View<'_>,
@@ -265,36 +283,40 @@ impl Conv2dGradInput {
                 grad_output.channels,
             )?;
             super::expect(OP, "input channels (axis c)", conv.out_channels, channels)?;
+            let [weight, bias] = turned_len(conv)?;
+            super::expect(OP, "the packed weights", weight, conv.weight.len())?;
+            super::expect(OP, "the packed bias", bias, conv.bias.len())?;
         }
         grad_input.check(OP, grad_output.batch, channels, size, BLOCK)
     }
 }
 
-/// A convolution from the output's channels to the input's with room for the taps of a phase.
+/// A convolution from the output's channels to the input's with the taps of a phase, without
+/// weights yet.
 fn turned(conv: &PackedConv2d, axes: &[AxisPhase; 2]) -> Result<PackedConv2d> {
-    let kernel_size = [axes[0].taps, axes[1].taps];
-    let out_blocks = conv.in_channels.div_ceil(BLOCK);
-    let in_blocks = (conv.out_channels / conv.groups).div_ceil(BLOCK);
-    let sizes = [
-        out_blocks,
-        in_blocks,
-        kernel_size[0],
-        kernel_size[1],
-        BLOCK,
-        BLOCK,
-    ];
-    Ok(PackedConv2d {
-        window: Window::new(kernel_size),
+    let turned = PackedConv2d {
+        window: Window::new([axes[0].taps, axes[1].taps]),
         in_channels: conv.out_channels,
         out_channels: conv.in_channels,
         groups: conv.groups,
         real_groups: conv.groups,
         block: BLOCK,
-        weight: Buffer::zeroed(checked_len(OP, "the packed weights", &sizes)?)?,
-        bias: Buffer::zeroed(out_blocks * BLOCK)?,
+        weight: Buffer::default(),
+        bias: Buffer::default(),
         activation: Activation::Identity,
         isa: conv.isa,
-    })
+    };
+    turned_len(&turned)?;
+    Ok(turned)
+}
+
+/// How many numbers the weight and the bias of a turned convolution hold.
+fn turned_len(turned: &PackedConv2d) -> Result<[usize; 2]> {
+    let out_blocks = turned.out_channels.div_ceil(BLOCK);
+    let [taps_h, taps_w] = turned.window.kernel_size;
+    let sizes = [out_blocks, turned.in_blocks(), taps_h, taps_w, BLOCK, BLOCK];
+    let weight = checked_len(OP, "the packed weights", &sizes)?;
+    Ok([weight, out_blocks * BLOCK])
 }
 
 /// Fills in the weights: output and input channels change places, the taps their order.

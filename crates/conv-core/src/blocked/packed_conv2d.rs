@@ -190,6 +190,28 @@ impl PackedConv2d {
         groups == 1 && in_channels <= MOST_PLANAR_CHANNELS
     }
 
+    /// How many numbers [`weight`](Self::weight) and [`bias`](Self::bias) hold together when a
+    /// weight of this shape `[O, I / groups, kh, kw]` is packed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`] where no memory holds so many.
+    pub fn packed_len(weight: [usize; 4], groups: usize) -> Result<usize> {
+        const WHAT: &str = "the packed weights";
+        let [out_channels, group_in, kh, kw] = weight;
+        let too_large = Error::TooLarge { op: OP, what: WHAT };
+        let in_channels = group_in.checked_mul(groups).ok_or(too_large)?;
+        let planar = Self::reads_planar(in_channels, groups);
+        let block = if planar { 1 } else { BLOCK };
+        let merged = merged_groups(groups, in_channels, out_channels);
+        let in_blocks = (in_channels / merged).div_ceil(block);
+        let out_blocks = out_channels.div_ceil(BLOCK);
+        let sizes = [out_blocks, in_blocks, kh, kw, block, BLOCK];
+        let weights = checked_len(OP, WHAT, &sizes)?;
+        // `checked_len` leaves far more room than this.
+        Ok(weights.saturating_add(out_blocks * BLOCK))
+    }
+
     /// Input channels.
     #[must_use]
     pub fn in_channels(&self) -> usize {

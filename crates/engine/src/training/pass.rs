@@ -9,6 +9,7 @@ use super::layer::Layer;
 use super::plan::{Slot, StepPlan};
 use super::unit::Unit;
 use crate::error::{Error, Result};
+use crate::memory::{F32, grow};
 
 /// What a pass works on.
 pub(crate) struct Pass<'a> {
@@ -31,22 +32,23 @@ pub(crate) struct Memory {
 impl Memory {
     /// Grows to what a plan needs.
     pub(crate) fn fit(&mut self, plan: &StepPlan) -> Result<()> {
-        let error = |bytes: usize| Error::Memory {
-            bytes: bytes as u128 * 4,
-        };
-        for (buffer, len) in [
-            (&mut self.arena, plan.arena_len),
-            (&mut self.weight_scratch, plan.weight_scratch),
+        for (buffer, len, what) in [
+            (&mut self.arena, plan.arena_len, "activations"),
+            (
+                &mut self.weight_scratch,
+                plan.weight_scratch,
+                "weight gradients",
+            ),
         ] {
             if buffer.len() < len {
                 *buffer = Buffer::default();
-                *buffer = Buffer::zeroed(len).map_err(|_| error(len))?;
+                *buffer = Buffer::zeroed(len).map_err(|_| Error::OutOfMemory {
+                    what,
+                    bytes: len as u128 * u128::from(F32),
+                })?;
             }
         }
-        if self.sum_scratch.len() < plan.sum_scratch {
-            self.sum_scratch.resize(plan.sum_scratch, 0.0);
-        }
-        Ok(())
+        grow(&mut self.sum_scratch, plan.sum_scratch, 0.0, "sums")
     }
 }
 

@@ -14,6 +14,7 @@ use super::layer::Layer;
 use super::unit::{Kind, Lowered};
 use crate::arena::{self, Lifetime};
 use crate::error::{Error, Result};
+use crate::memory::{F32, F64, MemoryUse, bytes};
 use crate::step::Kernel;
 
 /// A tensor's layout and its part of the arena.
@@ -238,7 +239,60 @@ impl StepPlan {
     }
 }
 
+impl StepPlan {
+    /// What a step takes beside the layers.
+    pub(crate) fn memory(&self, lowered: &Lowered) -> MemoryUse {
+        let outputs: Vec<Shape> = lowered
+            .outputs
+            .iter()
+            .map(|&unit| self.shapes[unit].clone())
+            .collect();
+        let plain = lowered.units.iter().enumerate().map(|(index, unit)| {
+            let mut tensors: Vec<Shape> = unit
+                .inputs
+                .iter()
+                .map(|&input| self.shapes[input].clone())
+                .collect();
+            tensors.push(self.shapes[index].clone());
+            bytes(&tensors).saturating_mul(unit.kind.plain_copies())
+        });
+        let plain = plain.max().unwrap_or(0);
+        let weights = self.weight_scratch as u64 * F32 + self.sum_scratch as u64 * F64;
+        MemoryUse {
+            activations: self.arena_len as u64 * F32,
+            scratch: weights
+                .saturating_add(self.packed_bytes())
+                .saturating_add(plain),
+            outputs: bytes(&outputs).saturating_mul(2),
+            ..MemoryUse::default()
+        }
+    }
+
+    /// The bytes of the weights that are packed for the inputs' gradients.
+    pub(crate) fn packed_bytes(&self) -> u64 {
+        let packed = self.grad_inputs.iter().flatten();
+        packed.fold(0, |sum, grad| sum.saturating_add(grad.packed_bytes()))
+    }
+}
+
 impl Kind {
+    /// How many copies of its inputs and its result a unit needs that runs by plain loops: on the
+    /// way back its input is read, taken into the loops' own step, and has its gradient there, which
+    /// is handed over as a copy of a copy.
+    fn plain_copies(&self) -> u64 {
+        match self {
+            Self::Plain(_) => 5,
+            Self::Pad(_) => 1,
+            Self::Input(_)
+            | Self::Conv { .. }
+            | Self::Norm { .. }
+            | Self::Activation(_)
+            | Self::Kernel(_)
+            | Self::Dropout(_)
+            | Self::Copy => 0,
+        }
+    }
+
     /// Whether the unit's backward kernels can add to a gradient.
     fn can_add(&self) -> bool {
         !matches!(
