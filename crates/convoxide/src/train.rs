@@ -355,7 +355,7 @@ impl Summary {
             self.seconds,
             percent(self.last_accuracy),
             percent(self.best_accuracy),
-            output::one_line(&self.folder),
+            files::show::one_line(&self.folder),
         )
     }
 }
