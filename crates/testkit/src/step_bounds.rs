@@ -178,7 +178,7 @@ fn of_sums(
     magnitudes: &PlainTrainer<f64>,
 ) -> Bounds {
     let mut bounds = Bounds::new();
-    let shapes: Vec<&[usize]> = inputs.iter().map(|input| input.shape()).collect();
+    let shapes: Vec<&[usize]> = inputs.iter().map(ArrayD::shape).collect();
     if let Some(terms) = terms(node, shapes[0]) {
         bounds.insert("output".to_owned(), output.mapv(|m| dot_bound(terms, m)));
     }
