@@ -150,7 +150,7 @@ impl Axis {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #![proptest_config(testkit::cases(4000))]
 
     #[test]
     fn any_sizes_give_the_exact_answer_or_an_error(window in any_window(), input in any_pair()) {

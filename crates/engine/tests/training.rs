@@ -163,7 +163,7 @@ fn channels(graph: &Graph) -> usize {
 }
 
 proptest! {
-    #![proptest_config(cases(60))]
+    #![proptest_config(testkit::cases(60))]
 
     #[test]
     fn every_operation_of_random_networks_agrees(recipe in graph_recipes()) {

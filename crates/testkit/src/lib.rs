@@ -12,6 +12,8 @@
 //! - [`node_step`] says how far a training step of one node may be off in f32.
 //! - [`random_array`] fills tensors with numbers that depend on a seed alone, [`distinct_array`] with
 //!   numbers that keep off ties and 0.
+//! - [`cases`] says how many problems a property test tries.
+//! - [`Fuzz`] hands a reader mutations of good files: a fuzz target that is an ordinary test.
 //! - [`on_threads`] runs work on a number of threads.
 //! - [`Golden`] reads the numbers that another program computed; [`NetworkGolden`] what torchvision
 //!   computes with a whole network, and [`TrainingGolden`] what PyTorch does in training.
@@ -24,6 +26,7 @@ mod cases;
 mod close;
 mod conv2d_problem;
 mod executors;
+mod fuzz;
 mod golden;
 mod gradient_check;
 mod graph_recipe;
@@ -35,12 +38,13 @@ mod step_check;
 mod threads;
 mod training_golden;
 
-pub use cases::cases;
+pub use cases::{CASES_VARIABLE, cases};
 pub use close::{assert_close, compare, dot_bound};
 pub use conv2d_problem::{
     Conv2dProblem, Conv2dSpace, Reference, conv2d_problems, conv2d_problems_in, conv2d_reference,
 };
 pub use executors::{Executor, Run, assert_executors_agree, assert_layers_agree, run_by};
+pub use fuzz::{FOLDER_VARIABLE, Fuzz, INPUT_VARIABLE, SECONDS_VARIABLE, SEED_VARIABLE};
 pub use golden::Golden;
 pub use gradient_check::GradientCheck;
 pub use graph_recipe::{GraphRecipe, GraphStep, graph_recipes};
