@@ -62,7 +62,11 @@ enum Task {
         open: bool,
     },
     /// Check the rules of the house that no compiler checks
-    Tidy,
+    Tidy {
+        /// Look at the wording of documents and comments alone
+        #[arg(long)]
+        prose: bool,
+    },
     /// Run the fuzz targets for long, in processes of limited memory
     Fuzz(fuzz::Options),
     /// Get the pretrained files and the demo photo (with pip) into the cache
@@ -86,7 +90,8 @@ fn main() -> ExitCode {
         Some(Task::Ci) => ci::run(),
         Some(Task::Bench { args }) => bench::run(&args),
         Some(Task::Docs { open }) => docs::run(open),
-        Some(Task::Tidy) => tidy::run(),
+        Some(Task::Tidy { prose: false }) => tidy::run(),
+        Some(Task::Tidy { prose: true }) => tidy::run_prose(),
         Some(Task::Fuzz(options)) => fuzz::run(&options),
         Some(Task::Fetch) => fetch::run(),
         Some(Task::Goldens { check, models }) => goldens::run(check, &models),

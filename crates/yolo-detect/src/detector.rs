@@ -95,6 +95,29 @@ pub struct Timings {
 ///
 /// A detector keeps the memory it works in, so [`detect`](Self::detect) takes it mutably. A clone
 /// shares the weights and makes its own memory at its first picture: one clone a thread.
+///
+/// ```
+/// use image_data::Picture;
+/// use nn_layers::random_params;
+/// use yolo_detect::cfg::Cfg;
+/// use yolo_detect::{Detector, DetectorOptions, Network};
+///
+/// // A grid of one row and two columns, with one anchor and one class.
+/// let cfg = "[net]\nwidth=64\nheight=32\nchannels=3\n\
+///     [convolutional]\nfilters=6\nsize=32\nstride=32\nactivation=linear\n\
+///     [yolo]\nclasses=1\nnum=1\nanchors=16,16\n";
+/// let network = Network::new(&Cfg::parse(cfg)?)?;
+/// // Weights that were trained come from a file: `Detector::open`.
+/// let params = random_params(network.graph(), 1);
+/// let options = DetectorOptions { threshold: 0.01, ..DetectorOptions::default() };
+/// let mut detector = Detector::new(network, params, None, options)?;
+///
+/// let picture = Picture::from_rgb(100, 50, 300, &[128; 15_000])?;
+/// let found = detector.detect(&picture)?;
+/// assert!(!found.is_empty());
+/// assert!(found.iter().all(|one| one.score >= 0.01 && one.class == 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Detector {
     network: Arc<Network>,
