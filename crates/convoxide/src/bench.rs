@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::builder::RangedU64ValueParser;
 use engine::{Options, Plan, Profile, TrainingSession};
+use files::show::one_line;
 use ndarray::{ArrayD, IxDyn};
 use nn_layers::{
     Classification, CrossEntropy, Infer, Optimiser, OptimiserOptions, Outputs, Rates, Sgd, Shape,
@@ -18,7 +19,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::memory::peak_rss_mib;
 use crate::model::Source;
-use crate::output::{self, one_line};
+use crate::output;
 use crate::summary::MAX_BATCH;
 
 /// Measure how fast a network runs, on random input

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use clap::builder::RangedU64ValueParser;
 use engine::{Options, Plan, Session};
+use files::show::{one_line, shorten};
 use image_data::Preprocessing;
 use ndarray::Axis;
 use nn_layers::{Infer, Outputs, Shape, Summary};
@@ -17,9 +18,8 @@ use crate::context::Context;
 use crate::each_picture::{Pictures, each_picture};
 use crate::error::Error;
 use crate::model::{self, ModelFlags, Source};
-use crate::output::one_line;
 use crate::pictures::{self, Failure};
-use crate::report::{Milliseconds, class_number, shorten};
+use crate::report::{Milliseconds, class_number};
 
 /// Tell what pictures show: a table, or lines of JSON
 ///
@@ -243,7 +243,7 @@ impl fmt::Display for Report {
         write!(f, "{image}: {width} x {height} pixels, {total:.1} ms")?;
         for class in &self.top {
             let name = match &class.class {
-                Some(name) => shorten(one_line(name), NAME_COLUMNS),
+                Some(name) => shorten(&one_line(name), NAME_COLUMNS),
                 None => class_number(class.class_id),
             };
             write!(f, "\n  {:>7.3} %  {name}", 100.0 * class.score)?;

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::cache;
+use files::cache;
+
 use crate::pictures::Failure;
 
 /// What ends a command with exit code 1.
@@ -101,7 +102,7 @@ pub(crate) enum Error {
         /// The file.
         path: PathBuf,
         /// What the system says.
-        error: io::Error,
+        error: files::Error,
     },
 
     /// Results that could not be written.

@@ -4,13 +4,14 @@ use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use files::show::one_line;
 use image_data::{DatasetLimits, Splits};
 
 use crate::context::Context;
 use crate::error::Error;
 use crate::evaluation::{Evaluation, evaluate};
 use crate::model::{ModelFlags, Source};
-use crate::output::{self, one_line};
+use crate::output;
 use crate::progress::Progress;
 
 /// Measure a classifier on a dataset: accuracy and what it confuses

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::RangedU64ValueParser;
+use files::show::one_line;
 use image_data::{ChannelOrder, Picture};
 use ndarray::{ArrayView4, Ix4};
 use nn_layers::{Graph, Node, Op};
@@ -13,7 +14,7 @@ use crate::architectures::{Reason, nearest};
 use crate::context::Context;
 use crate::error::Error;
 use crate::model::Source;
-use crate::output::{self, one_line};
+use crate::output;
 
 /// Draw the filters of a convolution as a picture
 ///

@@ -7,7 +7,6 @@
 
 mod architectures;
 mod bench;
-mod cache;
 mod chart;
 mod classify;
 mod context;
@@ -36,7 +35,6 @@ mod run;
 mod summary;
 mod tensors;
 mod train;
-mod whole_file;
 
 use std::process::ExitCode;
 use std::time::Instant;

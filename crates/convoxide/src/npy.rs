@@ -6,13 +6,13 @@
 mod header;
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use files::whole_file;
 use ndarray::{ArrayD, IxDyn, ShapeBuilder};
 
 use self::header::{Decode, Header};
-use crate::whole_file;
 
 /// Why a file of tensors was refused; each message one line, with the file's name.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +27,8 @@ pub(crate) struct Error {
 pub(crate) enum Reason {
     #[error(transparent)]
     Io(#[from] io::Error),
+    #[error(transparent)]
+    File(#[from] files::Error),
     #[error("not a .npy file: it does not begin with \\x93NUMPY")]
     Magic,
     #[error("version {0} of the .npy format, expected 1 to 3")]
@@ -220,7 +222,7 @@ pub(crate) fn write(path: &Path, tensor: &ArrayD<f32>) -> Result<(), Error> {
 pub(crate) fn write_npz(path: &Path, tensors: &[(&str, &ArrayD<f32>)]) -> Result<(), Error> {
     let archive = |error: zip::result::ZipError| Reason::Archive(error.to_string());
     write_file(path, |file| {
-        let mut zip = zip::ZipWriter::new(file);
+        let mut zip = zip::ZipWriter::new_stream(file);
         let options = zip::write::SimpleFileOptions::default()
             .compression_method(zip::CompressionMethod::Stored)
             // The same tensors, the same bytes.
@@ -239,15 +241,15 @@ pub(crate) fn write_npz(path: &Path, tensors: &[(&str, &ArrayD<f32>)]) -> Result
 /// Writes into a new file in the same folder, which then takes the name.
 pub(crate) fn write_file(
     path: &Path,
-    write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<(), Reason>,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), Reason>,
 ) -> Result<(), Error> {
-    whole_file::write(path, write).map_err(|reason| Error {
+    whole_file::replace(path, write).map_err(|reason| Error {
         path: path.to_owned(),
         reason,
     })
 }
 
-fn write_tensor(file: &mut impl Write, tensor: &ArrayD<f32>) -> io::Result<()> {
+fn write_tensor(mut file: impl Write, tensor: &ArrayD<f32>) -> io::Result<()> {
     let sizes: String = tensor
         .shape()
         .iter()

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::builder::RangedU64ValueParser;
+use files::show::one_line;
 use image_data::Preprocessing;
 use nn_layers::{Shape, Summary, SummaryRow};
 use serde::Serialize;
@@ -11,7 +12,7 @@ use yolo_detect::WeightsHeader;
 use crate::context::Context;
 use crate::error::Error;
 use crate::model::{Model, Source, say_random};
-use crate::output::{self, one_line};
+use crate::output;
 
 /// Show a network's layers, shapes, parameters, multiply-adds, memory
 ///

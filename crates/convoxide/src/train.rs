@@ -354,7 +354,7 @@ impl Summary {
             self.seconds,
             percent(self.last_accuracy),
             percent(self.best_accuracy),
-            output::one_line(&self.folder),
+            files::show::one_line(&self.folder),
         )
     }
 }
