@@ -196,6 +196,7 @@ impl Source {
             config: architecture.config().map_err(json)?,
             classes: metadata.classes,
             preprocessing: serde_json::to_value(&preprocessing).map_err(json)?,
+            input_size: metadata.input_size,
         };
         Ok(Model {
             graph,

@@ -224,6 +224,7 @@ impl Job {
             config: self.architecture.config()?,
             classes: self.splits.train.classes().to_vec(),
             preprocessing: serde_json::to_value(&self.preprocessing)?,
+            input_size: None,
         })
     }
 

@@ -56,8 +56,11 @@ pub struct Checkpoint<T> {
     pub epoch: EpochTotals,
     /// What all randomness is keyed by.
     pub seed: u64,
-    /// What the training was told to do. It is carried without being understood.
+    /// What the training was told to do, as [`TrainerOptions::recipe`](crate::TrainerOptions).
     pub recipe: serde_json::Value,
+    /// What the training learns from, as [`TrainerOptions::data`](crate::TrainerOptions); null in
+    /// files older than this field.
+    pub data: serde_json::Value,
 }
 
 /// Where a training stands. All count from 0, so they are also how much is done.
@@ -88,6 +91,9 @@ pub struct EpochTotals {
     pub dropped: u64,
     /// How many pictures the epoch's first batch has.
     pub batch_size: Option<u64>,
+    /// Whether the epoch has been trained to its end, so that only its evaluation is outstanding.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub trained: bool,
 }
 
 /// The best parameters of a training so far.

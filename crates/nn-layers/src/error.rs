@@ -340,12 +340,25 @@ pub enum Error {
         error: Box<Error>,
     },
 
+    /// The observer of a training failed.
+    #[error("the report of epoch {epoch}: {error}")]
+    Observer {
+        /// The epoch, counted from 0.
+        epoch: u64,
+        /// What the observer says.
+        error: Box<Error>,
+    },
+
     /// An evaluation without a score, where early stopping needs one.
     #[error("the evaluation of epoch {epoch} gave no score, which early stopping needs")]
     NoScore {
         /// The epoch, counted from 0.
         epoch: u64,
     },
+
+    /// A loader that gave a batch without pictures.
+    #[error("the batch has no pictures")]
+    EmptyBatch,
 
     /// A loader that gave an epoch nothing to learn from.
     #[error("epoch {epoch} has no pictures")]
@@ -517,6 +530,13 @@ pub enum Error {
     Metadata {
         /// What is wrong, and where.
         reason: String,
+    },
+
+    /// A state that this crate rules out.
+    #[error("internal error: {what}; this is a bug in nn-layers, please report it")]
+    Internal {
+        /// The invariant that does not hold.
+        what: String,
     },
 
     /// What somebody else's code said: a backend, a loader, a loss of another crate.

@@ -36,13 +36,24 @@ pub struct Metadata {
     /// What is done to a picture before it enters the network.
     #[serde(default)]
     pub preprocessing: serde_json::Value,
+    /// The size `[h, w]` of the inputs that the network was trained on, in pixels, where that is
+    /// known. A network whose preprocessing resizes nothing takes any size but is only right at
+    /// this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_size: Option<[usize; 2]>,
 }
 
 impl Metadata {
     fn from_json(text: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|error| Error::Metadata {
+        let metadata: Self = serde_json::from_str(text).map_err(|error| Error::Metadata {
             reason: one_line(&error),
-        })
+        })?;
+        match metadata.input_size {
+            Some([0, _] | [_, 0]) => Err(Error::Metadata {
+                reason: "the input size is 0, expected at least 1".to_owned(),
+            }),
+            Some(_) | None => Ok(metadata),
+        }
     }
 
     /// The text that the file holds; what cannot be read back is refused.

@@ -36,6 +36,7 @@ fn model() -> ModelFile {
         config: json!({"layers": [2, 2, 2, 2], "width": 64}),
         classes: vec!["tench".into(), "chat \"noir\"\n".into(), "猫".into()],
         preprocessing: json!({"crop": [224, 224], "mean": [0.485, 0.456, 0.406]}),
+        input_size: Some([224, 192]),
     };
     ModelFile {
         metadata: Some(metadata),
@@ -263,6 +264,11 @@ fn metadata_that_is_not_understood_says_so() {
         (r#"{"classes": []}"#, "architecture"),
         (r#"{"architecture": 3}"#, "expected a string"),
         (r#"{"architecture": "a", "architecture": "b"}"#, "duplicate"),
+        (
+            r#"{"architecture": "a", "input_size": [224, 0]}"#,
+            "the input size is 0",
+        ),
+        (r#"{"architecture": "a", "input_size": [224]}"#, "length 1"),
         ("resnet18", "expected value"),
         (&deep, "recursion limit"),
     ] {

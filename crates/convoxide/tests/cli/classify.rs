@@ -30,6 +30,7 @@ fn fixture() -> (Fixture, Params<f32>) {
         config: serde_json::to_value(&model).unwrap(),
         classes: NAMES.map(str::to_owned).to_vec(),
         preprocessing: preprocessing(),
+        input_size: None,
     };
     let params = model.init(3).unwrap();
     let params = save(&fixture.path("m.safetensors"), params, Some(metadata));

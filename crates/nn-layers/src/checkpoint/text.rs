@@ -36,6 +36,8 @@ pub(super) struct Text {
     optimiser: OptimiserText,
     best: Option<BestText>,
     recipe: serde_json::Value,
+    #[serde(default)]
+    data: serde_json::Value,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -84,6 +86,7 @@ impl Text {
                 score: best.score,
             }),
             recipe: checkpoint.recipe.clone(),
+            data: checkpoint.data.clone(),
         }
     }
 
@@ -108,6 +111,7 @@ impl Text {
             epoch: self.epoch.clone(),
             seed: self.seed,
             recipe: self.recipe.clone(),
+            data: self.data.clone(),
         }
     }
 
@@ -160,6 +164,13 @@ impl Text {
             step,
             batches,
         } = self.position;
+        // The end of an epoch divides by its pictures.
+        let has_loss = self.epoch.loss.mean().is_some_and(f64::is_finite);
+        if has_loss != (self.epoch.pictures > 0) || self.epoch.trained && !has_loss {
+            return Err(Error::Metadata {
+                reason: "the epoch's totals contradict each other".to_owned(),
+            });
+        }
         let best = self.best.iter().flat_map(|best| [best.epoch, best.step]);
         let counts = [epoch, batch, step, batches].into_iter().chain(best);
         let totals = [self.epoch.pictures, self.epoch.dropped];

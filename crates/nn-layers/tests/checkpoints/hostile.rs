@@ -120,7 +120,7 @@ fn huge_claims_are_compared_with_the_length() {
 #[test]
 fn texts_that_say_something_else() {
     type Change = fn(&mut Value);
-    let changes: [(Change, &str); 15] = [
+    let changes: [(Change, &str); 17] = [
         (
             |text| text["checkpoint"]["colour"] = json!("red"),
             "unknown field `colour`",
@@ -152,6 +152,14 @@ fn texts_that_say_something_else() {
         (
             |text| text["checkpoint"]["epoch"]["pictures"] = json!(u64::MAX),
             "a count of",
+        ),
+        (
+            |text| text["checkpoint"]["epoch"]["pictures"] = json!(0),
+            "contradict each other",
+        ),
+        (
+            |text| text["checkpoint"]["epoch"]["loss"]["weight"] = json!(0.0),
+            "contradict each other",
         ),
         (
             |text| text["checkpoint"]["best"]["step"] = json!(u64::MAX),

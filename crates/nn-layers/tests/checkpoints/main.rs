@@ -68,9 +68,11 @@ fn checkpoint<T: Element>() -> Checkpoint<T> {
             pictures: 128,
             dropped: 1,
             batch_size: Some(64),
+            trained: true,
         },
         seed: u64::MAX,
         recipe: json!({"text": "epochs = 15\n# \"quoted\"", "rate": 0.1}),
+        data: json!({"classes": ["cat", "zebra"], "names": "c0ffee"}),
     }
 }
 
