@@ -162,6 +162,8 @@ impl Args {
         Ok(Splits {
             train: keep(splits.train),
             valid: splits.valid.map(keep),
+            test: None,
+            contents: splits.contents,
         })
     }
 }
