@@ -15,6 +15,7 @@ mod demo;
 mod docs;
 mod fetch;
 mod goldens;
+mod man;
 mod process;
 mod test;
 mod tidy;
@@ -59,6 +60,8 @@ enum Task {
         #[arg(long)]
         open: bool,
     },
+    /// Write the program's manual pages into target/man
+    Man,
     /// Check the rules of the house that no compiler checks
     Tidy,
     /// Get the pretrained files and the demo photo (with pip) into the cache
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         Some(Task::Ci) => ci::run(),
         Some(Task::Bench { args }) => bench::run(&args),
         Some(Task::Docs { open }) => docs::run(open),
+        Some(Task::Man) => man::run(),
         Some(Task::Tidy) => tidy::run(),
         Some(Task::Fetch) => fetch::run(),
         Some(Task::Goldens { check, models }) => goldens::run(check, &models),
