@@ -1,6 +1,8 @@
 //! `convoxide train`: trains a classifier by a recipe.
 
 mod folder;
+#[cfg(test)]
+mod fuzz;
 mod live;
 pub(crate) mod log;
 mod recipe;
