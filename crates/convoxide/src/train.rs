@@ -335,7 +335,15 @@ impl Job {
             return Ok(None);
         };
         let preprocessing = &self.preprocessing;
-        evaluate(&self.inference, params, valid, preprocessing, |_| ()).map(Some)
+        evaluate(
+            &self.inference,
+            params,
+            valid,
+            preprocessing,
+            &Options::default(),
+            |_| (),
+        )
+        .map(Some)
     }
 
     fn model_file(&self, params: Params<f32>) -> Result<ModelFile, Reason> {
