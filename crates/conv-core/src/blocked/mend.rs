@@ -88,13 +88,12 @@ impl<'a> Mend<'a> {
         let lanes = self.lanes(place.out_block);
         pixel[lanes..].fill(0.0);
         let at = self.output_pixel(place);
-        if !self.groups && !(self.edges && self.reaches_halo(at)) {
-            return;
-        }
-        for lane in 0..lanes {
-            if pixel[lane].is_nan() {
-                let before = before.map(|before| before[lane]);
-                pixel[lane] = self.sum(place, lane, at, before, blocks_in_chunk);
+        if self.groups || self.edges && self.reaches_halo(at) {
+            for lane in 0..lanes {
+                if pixel[lane].is_nan() {
+                    let before = before.map(|before| before[lane]);
+                    pixel[lane] = self.sum(place, lane, at, before, blocks_in_chunk);
+                }
             }
         }
     }
