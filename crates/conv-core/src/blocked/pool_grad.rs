@@ -74,13 +74,40 @@ pub fn max_pool2d_grad(
                 #[inline(always)]
                 || {
                     for (v, rows) in spans.rows.iter().enumerate() {
-                        let grads = pixels_of(grad_output.row(picture, block, v));
+                        let grads = grad_output.row(picture, block, v).chunks_exact(BLOCK);
                         for (columns, grad) in spans.columns.iter().zip(grads) {
-                            let mut largest = Largest::NONE;
+                            let mut most = [f32::NEG_INFINITY; BLOCK];
+                            // Which pixel was the largest so far, counted from 1.
+                            let mut place = [0u32; BLOCK];
+                            let mut number = 0;
                             for y in rows.pixels() {
-                                largest.look_along(input.row(picture, block, y), y, columns);
+                                let row = input.row(picture, block, y);
+                                for x in columns.pixels() {
+                                    number += 1;
+                                    let pixel = &row[x * BLOCK..(x + 1) * BLOCK];
+                                    for lane in 0..BLOCK {
+                                        let larger = pixel[lane] > most[lane]
+                                            || pixel[lane].is_nan()
+                                            || place[lane] == 0;
+                                        most[lane] = if larger { pixel[lane] } else { most[lane] };
+                                        place[lane] = if larger { number } else { place[lane] };
+                                    }
+                                }
                             }
-                            largest.add(grad, &mut plane);
+                            let mut number = 0;
+                            for y in rows.pixels() {
+                                for x in columns.pixels() {
+                                    number += 1;
+                                    let target = plane.pixel(y, x);
+                                    for lane in 0..BLOCK {
+                                        target[lane] += if place[lane] == number {
+                                            grad[lane]
+                                        } else {
+                                            0.0
+                                        };
+                                    }
+                                }
+                            }
                         }
                     }
                 },
@@ -118,10 +145,9 @@ fn rows_first(
                     .chunks_exact_mut(BLOCK)
                     .zip(places.chunks_exact_mut(BLOCK));
                 for ((numbers, places), columns) in targets.zip(&spans.columns) {
-                    let mut largest = Largest::NONE;
-                    largest.look_along(row, y, columns);
-                    numbers.copy_from_slice(&largest.number);
-                    places.copy_from_slice(&largest.x);
+                    let (most, place) = largest_along(row, columns);
+                    numbers.copy_from_slice(&most);
+                    places.copy_from_slice(&place);
                 }
             }
             for (v, rows) in spans.rows.iter().enumerate() {
@@ -151,54 +177,21 @@ fn rows_first(
     Ok(())
 }
 
-/// The largest number of each lane so far, and where it stands.
-#[derive(Clone, Copy)]
-struct Largest {
-    number: [f32; BLOCK],
-    y: [u32; BLOCK],
-    x: [u32; BLOCK],
-}
-
-impl Largest {
-    /// Of nothing: the first number replaces it, as it stands nowhere.
-    const NONE: Self = Self {
-        number: [f32::NEG_INFINITY; BLOCK],
-        y: [u32::MAX; BLOCK],
-        x: [u32::MAX; BLOCK],
-    };
-
-    /// Goes on with the pixels of a row.
-    #[inline(always)]
-    fn look_along(&mut self, row: &[f32], y: usize, columns: &PoolSpan) {
-        let pixels = pixels_of(row);
-        for x in columns.pixels() {
-            self.join(&Self {
-                number: pixels[x],
-                y: [y as u32; BLOCK],
-                x: [x as u32; BLOCK],
-            });
-        }
-    }
-
-    /// Goes on with the largest of pixels further on.
-    #[inline(always)]
-    fn join(&mut self, later: &Self) {
+/// The largest number of each lane in a row's pixels, and which pixel it stands in: of equal ones the
+/// first, of NaN the last.
+#[inline(always)]
+fn largest_along(row: &[f32], columns: &PoolSpan) -> ([f32; BLOCK], [u32; BLOCK]) {
+    let pixels = pixels_of(row);
+    let (mut most, mut place) = (pixels[columns.start], [columns.start as u32; BLOCK]);
+    for x in columns.pixels().skip(1) {
+        let pixel = &pixels[x];
         for lane in 0..BLOCK {
-            let number = later.number[lane];
-            let larger = number > self.number[lane] || number.is_nan() || self.x[lane] == u32::MAX;
-            self.number[lane] = if larger { number } else { self.number[lane] };
-            self.y[lane] = if larger { later.y[lane] } else { self.y[lane] };
-            self.x[lane] = if larger { later.x[lane] } else { self.x[lane] };
+            let larger = pixel[lane] > most[lane] || pixel[lane].is_nan();
+            most[lane] = if larger { pixel[lane] } else { most[lane] };
+            place[lane] = if larger { x as u32 } else { place[lane] };
         }
     }
-
-    /// Adds each lane's gradient where its largest number stands.
-    #[inline(always)]
-    fn add(&self, grad: &[f32; BLOCK], plane: &mut PlaneMut<'_>) {
-        for lane in 0..BLOCK {
-            plane.pixel(self.y[lane] as usize, self.x[lane] as usize)[lane] += grad[lane];
-        }
-    }
+    (most, place)
 }
 
 /// [`plain::avg_pool2d_grad`](crate::plain::avg_pool2d_grad) on blocked tensors: each output's
