@@ -519,6 +519,15 @@ pub enum Error {
         reason: String,
     },
 
+    /// Something that this crate promises itself does not hold: a fault of it, not of the caller.
+    #[error("{at:?}: {broken}; this is a fault of nn-layers, please report it")]
+    Internal {
+        /// The node or parameter.
+        at: String,
+        /// What should not be.
+        broken: &'static str,
+    },
+
     /// What somebody else's code said: a backend, a loader, a loss of another crate.
     #[error(transparent)]
     Other(
@@ -534,6 +543,14 @@ impl Error {
         match error.into().downcast::<Self>() {
             Ok(own) => *own,
             Err(error) => Self::Other(Cause::new(error)),
+        }
+    }
+
+    /// The error of a state that cannot be.
+    pub(crate) fn internal(at: &str, broken: &'static str) -> Self {
+        Self::Internal {
+            at: at.to_owned(),
+            broken,
         }
     }
 
