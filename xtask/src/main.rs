@@ -50,7 +50,7 @@ enum Task {
     },
     /// All that a change must pass, in order
     Ci,
-    /// Run the benchmarks of conv-core and engine
+    /// Run the benchmarks of conv-core
     Bench {
         /// Handed on to the benchmarks: part of a name runs those that contain it
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

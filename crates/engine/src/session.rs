@@ -18,8 +18,9 @@ use crate::step::{Kernel, Part, Step};
 
 /// Runs a [`Plan`](crate::Plan) on inputs of the shapes it was made for.
 ///
-/// Runs inside the caller's rayon pool, takes no memory for tensors while it runs, and gives the same bits for any number
-/// of threads.
+/// Runs inside the caller's rayon pool and gives the same bits for any number of threads. Its
+/// tensors have their memory from the start; a run allocates short lists of rows and columns only,
+/// and a copy of an input that is not in standard layout.
 ///
 /// ```
 /// use engine::{Options, Plan};

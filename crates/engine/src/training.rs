@@ -32,8 +32,9 @@ const PLANS: usize = 2;
 ///
 /// Weights, gradients and whatever an optimiser keeps stay in the kernels' own order from step to
 /// step. Values and gradients of a step share one arena, in which each lies only as long as it is
-/// needed; after the first step of a shape no memory is taken for them. Runs inside the caller's
-/// rayon pool and gives the same bits for any number of threads.
+/// needed; after the first step of a shape no memory is taken for them, except by the operations
+/// that have plain loops only (sigmoid, softmax, reorg and padding). Runs inside the caller's rayon
+/// pool and gives the same bits for any number of threads.
 ///
 /// ```
 /// use engine::{Options, TrainingSession};

@@ -594,6 +594,13 @@ impl Error {
         }
     }
 
+    /// The error of a state that cannot be.
+    pub(crate) fn internal(at: &str, broken: &'static str) -> Self {
+        Self::Internal {
+            what: format!("{at:?}: {broken}"),
+        }
+    }
+
     /// This error with the file's path in front of it.
     #[must_use]
     pub fn in_file(self, path: impl Into<PathBuf>) -> Self {
