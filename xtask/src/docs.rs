@@ -40,6 +40,7 @@ struct Documented {
     description: String,
     /// Of the pages, below the folder of all documentation.
     folder: String,
+    is_library: bool,
 }
 
 /// The task.
@@ -62,8 +63,13 @@ pub(crate) fn run(open: bool) -> Result<()> {
     let index = folder.join("index.html");
     std::fs::write(&index, index_page(&crates))?;
 
-    let names: Vec<&str> = crates.iter().map(|one| one.folder.as_str()).collect();
-    let problems = links::check(&folder, &names)?;
+    let names = |libraries_alone: bool| -> Vec<&str> {
+        let wanted = crates
+            .iter()
+            .filter(|one| one.is_library || !libraries_alone);
+        wanted.map(|one| one.folder.as_str()).collect()
+    };
+    let problems = links::check(&folder, &names(false), &names(true))?;
     for problem in &problems {
         eprintln!("{problem}");
     }
@@ -92,11 +98,13 @@ fn documented(metadata: &Metadata) -> Vec<Documented> {
                 let is = |target: &&Target| target.kind.iter().any(|one| one == kind);
                 package.targets.iter().find(is)
             };
-            let target = of_kind("lib").or_else(|| of_kind("bin"))?;
+            let library = of_kind("lib");
+            let target = library.or_else(|| of_kind("bin"))?;
             Some(Documented {
                 name: package.name.clone(),
                 description: package.description.clone().unwrap_or_default(),
                 folder: target.name.replace('-', "_"),
+                is_library: library.is_some(),
             })
         })
         .collect();
@@ -111,6 +119,7 @@ fn index_page(crates: &[Documented]) -> String {
         name,
         description,
         folder,
+        ..
     } in crates
     {
         // Writing to a text cannot fail.
@@ -181,6 +190,7 @@ mod tests {
         let crates = documented(&metadata);
         let folders: Vec<&str> = crates.iter().map(|one| one.folder.as_str()).collect();
         assert_eq!(folders, ["a_library", "the_program"]);
+        assert!(crates[0].is_library && !crates[1].is_library);
         let page = index_page(&crates);
         assert!(page.contains(
             "<a href=\"the_program/index.html\">the-program</a></dt><dd>&lt;fast&gt; &amp; small</dd>"
