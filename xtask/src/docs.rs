@@ -10,7 +10,7 @@ use std::process::Command;
 use serde::Deserialize;
 
 use crate::Result;
-use crate::process::{cargo, output, run as run_command};
+use crate::process::{cargo, output, run as run_command, workspace_root};
 
 /// What `cargo metadata` tells, as far as it is looked at here.
 #[derive(Debug, Deserialize)]
@@ -60,6 +60,13 @@ pub(crate) fn run(open: bool) -> Result<()> {
             .args(["--workspace", "--no-deps"])
             .env("RUSTDOCFLAGS", format!("{flags} -Dwarnings")),
     )?;
+    // The tutorial's pages lead to them as `../images` and `../../recipes`, here as in the project.
+    let root = workspace_root();
+    copy_files(
+        &root.join("docs").join("images"),
+        &folder.join("tutorial").join("images"),
+    )?;
+    copy_files(&root.join("recipes"), &folder.join("recipes"))?;
     let index = folder.join("index.html");
     std::fs::write(&index, index_page(&crates))?;
 
@@ -84,6 +91,15 @@ pub(crate) fn run(open: bool) -> Result<()> {
     eprintln!("docs: {}", index.display());
     if open {
         run_command(&mut opener(&index))?;
+    }
+    Ok(())
+}
+
+fn copy_files(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for file in std::fs::read_dir(from)? {
+        let file = file?;
+        std::fs::copy(file.path(), to.join(file.file_name()))?;
     }
     Ok(())
 }

@@ -28,7 +28,9 @@ pub(super) fn check(root: &Path, folders: &[&str], libraries: &[&str]) -> Result
     for page in &pages {
         let shown = page.strip_prefix(root).unwrap_or(page).display();
         let text = without_scripts(&std::fs::read_to_string(page)?);
-        let links: HashSet<&str> = attributes(&text)
+        // What follows is other people's text, which leads to pages of theirs.
+        let own = text.split("id=\"blanket-implementations\"").next();
+        let links: HashSet<&str> = attributes(own.unwrap_or_default())
             .filter(|(name, _)| ["href", "src"].contains(name))
             .map(|(_, value)| value)
             .collect();
@@ -103,13 +105,25 @@ impl Site {
             return target.is_file();
         }
         let ids = self.ids.entry(target).or_insert_with_key(|target| {
-            let text = std::fs::read_to_string(target).ok()?;
+            let mut text = std::fs::read_to_string(target).ok()?;
+            // An item's path within the crate may be another than the one that users write.
+            if let Some(other) = redirection(&text) {
+                let other = normal(&target.with_file_name("").join(other));
+                text = std::fs::read_to_string(other).ok()?;
+            }
             let ids = attributes(&text).filter(|(name, _)| *name == "id");
             Some(ids.map(|(_, id)| unescaped(id)).collect())
         });
         ids.as_ref()
             .is_some_and(|ids| ids.contains(fragment) || ids.contains(&decoded(fragment)))
     }
+}
+
+/// The page that another one sends its reader to.
+fn redirection(html: &str) -> Option<&str> {
+    attributes(html)
+        .filter(|(name, _)| *name == "content")
+        .find_map(|(_, value)| value.strip_prefix("0;URL="))
 }
 
 /// A path without `..`.
@@ -257,6 +271,27 @@ mod tests {
                 "a/index.html: [TrainBackend] did not become a link",
                 "a/index.html: [a::b()] did not become a link",
             ]
+        );
+    }
+
+    #[test]
+    fn a_redirection_is_followed() {
+        let a = "<a href=\"../b/index.html#here\"><a href=\"../b/index.html#gone\">";
+        let b = "<meta http-equiv=\"refresh\" content=\"0;URL=../c.html\">";
+        let folder = tempfile::tempdir().unwrap();
+        for (path, text) in [
+            ("index.html", ""),
+            ("a/index.html", a),
+            ("b/index.html", b),
+            ("c.html", "<p id=\"here\">"),
+        ] {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        assert_eq!(
+            check(folder.path(), &["a"], &[]).unwrap(),
+            ["a/index.html: dead link ../b/index.html#gone"]
         );
     }
 
