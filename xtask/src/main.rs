@@ -17,6 +17,7 @@ mod fetch;
 mod fuzz;
 mod goldens;
 mod isa;
+mod man;
 mod memory;
 mod process;
 mod test;
@@ -62,6 +63,8 @@ enum Task {
         #[arg(long)]
         open: bool,
     },
+    /// Write the program's manual pages into target/man
+    Man,
     /// Check the rules of the house that no compiler checks
     Tidy {
         /// Look at the wording of documents and comments alone
@@ -95,6 +98,7 @@ fn main() -> ExitCode {
         Some(Task::Docs { open }) => docs::run(open),
         Some(Task::Tidy { prose: false }) => tidy::run(),
         Some(Task::Tidy { prose: true }) => tidy::run_prose(),
+        Some(Task::Man) => man::run(),
         Some(Task::Fuzz(options)) => fuzz::run(&options),
         Some(Task::Memory) => memory::run(),
         Some(Task::Fetch) => fetch::run(),

@@ -60,14 +60,18 @@ impl Blocked {
 
 fn packed(isa: Isa, problem: &Conv2dProblem) -> PackedConv2d {
     let weight = to_f32(problem.weight().view());
-    PackedConv2d::new(
+    let conv = PackedConv2d::new(
         weight.view(),
         None,
         &problem.options,
         Activation::Identity,
         isa,
     )
-    .unwrap()
+    .unwrap();
+    let (o, i, h, w) = weight.dim();
+    let said = PackedConv2d::packed_len([o, i, h, w], problem.options.groups).unwrap();
+    assert_eq!(said, conv.weight().len() + conv.bias().len());
+    conv
 }
 
 fn grad_output(problem: &Conv2dProblem) -> Array4<f64> {
@@ -79,7 +83,9 @@ fn check_grad_input(isa: Isa, problem: &Conv2dProblem) -> Array4<f32> {
     let conv = packed(isa, problem);
     let grad = grad_output(problem);
     let mut gradient = Conv2dGradInput::new(&conv, problem.input_size).unwrap();
+    let unpacked = gradient.clone();
     gradient.pack(&conv).unwrap();
+    assert_eq!(gradient.packed_bytes(), unpacked.packed_bytes());
     let (n, o, h, w) = grad.dim();
     let layout = Layout::blocked(n, o, [h, w]).with_halo(gradient.halo());
     let output = Blocked::new(&grad, layout, PaddingValue::Zeros);
@@ -94,6 +100,10 @@ fn check_grad_input(isa: Isa, problem: &Conv2dProblem) -> Array4<f32> {
         problem.seed ^ 4,
     );
     let mut input = Blocked::walled(&before);
+    if unpacked.packed_bytes() > 0 {
+        let refused = unpacked.run(output.view(), input.view_mut(), Store::Replace);
+        assert!(matches!(refused, Err(conv_core::Error::Mismatch { .. })));
+    }
     gradient
         .run(output.view(), input.view_mut(), Store::Replace)
         .unwrap();

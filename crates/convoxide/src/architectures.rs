@@ -27,30 +27,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 
 /// Those of the `known` names that are spelled most like `name`, at most three.
 pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Near<'a> {
-    let far = name.chars().count().div_ceil(2);
-    let mut near: Vec<_> = known
-        .map(|known| (edit_distance(name, known), known))
-        .filter(|&(distance, _)| distance < far)
-        .collect();
-    // Keeps the table's order among equals.
-    near.sort_by_key(|&(distance, _)| distance);
-    Near(near.into_iter().map(|(_, known)| known).take(3).collect())
-}
-
-/// How many letters must be put in, left out or exchanged to turn one word into the other
-/// (V. Levenshtein, 1966).
-fn edit_distance(from: &str, to: &str) -> usize {
-    // The distances of the letters so far to each beginning of `to`.
-    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
-    for (i, a) in from.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, b) in to.chars().enumerate() {
-            let exchanged = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = exchanged.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row.last().copied().unwrap_or_default()
+    Near(files::nearest(name, known))
 }
 
 impl Architecture {
@@ -227,8 +204,5 @@ mod tests {
         assert_eq!(nearest("GoogleNet"), ["googlenet"]);
         assert!(nearest("m.safetensors").is_empty());
         assert!(nearest("").is_empty());
-        for (from, to, distance) in [("", "abc", 3), ("abc", "", 3), ("abc", "axcd", 2)] {
-            assert_eq!(edit_distance(from, to), distance);
-        }
     }
 }

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use files::cache;
 use yolo_detect::{DetectorFiles, DetectorOptions};
 
-use crate::cache;
 use crate::context::Context;
 use crate::detect;
 use crate::drawings::draw;

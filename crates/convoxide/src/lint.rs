@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use files::show::one_line;
 use image_data::{DatasetLimits, LintOptions, Severity, Splits, lint};
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::output::{self, one_line};
+use crate::output;
 
 /// Tell what is wrong with a dataset, by file
 ///

@@ -3,22 +3,21 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
+use files::show::{one_line, shorten};
+use files::whole_file;
 use serde::Serialize;
 
 use crate::chart::{self, Chart, Curve, Key, Picture, Unit};
 use crate::context::Context;
 use crate::error::Error;
 use crate::numbers::{number, percent};
-use crate::output::{self, one_line};
-use crate::report::shorten;
+use crate::output;
 use crate::train::log::{self, Epoch, Quantity};
 use crate::train::log_of;
-use crate::whole_file;
 
 /// Draw the curves of training runs into one picture
 ///
@@ -132,8 +131,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
         runs.push(run);
     }
     let svg = draw(&runs, args.value);
-    whole_file::write(&args.output, |file| file.write_all(svg.as_bytes())).map_err(
-        |error: io::Error| Error::Write {
+    whole_file::replace(&args.output, |file| Ok(file.write_all(svg.as_bytes())?)).map_err(
+        |error| Error::Write {
             path: args.output.clone(),
             error,
         },
@@ -277,7 +276,7 @@ fn draw(runs: &[Run<'_>], value: Value) -> String {
 /// A name as it can stand in an XML file.
 fn visible(name: &str) -> String {
     shorten(
-        name.replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}"),
+        &name.replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}"),
         NAME_LETTERS,
     )
 }
@@ -295,7 +294,7 @@ impl fmt::Display for Report {
             write!(f, "{name:>15}")?;
         }
         for row in &self.runs {
-            let name = shorten(row.run.clone(), NAME_COLUMNS);
+            let name = shorten(&row.run, NAME_COLUMNS);
             write!(f, "\n{name:<NAME_COLUMNS$}{:>9}", row.epochs)?;
             for (name, ..) in &curves {
                 let value = row.last.get(name).map(|&value| text(value));

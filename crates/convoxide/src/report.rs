@@ -4,11 +4,11 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use files::show::{one_line, shorten};
 use image_data::BBox;
 use serde::Serialize;
 use yolo_detect::{ClassNames, Detection, Timings};
 
-use crate::output::one_line;
 use crate::pictures::Failure;
 
 /// One picture's objects: one line of JSON, or with [`Display`](fmt::Display) a table of at most
@@ -153,7 +153,7 @@ impl fmt::Display for Report {
             "class", "score", "left", "top", "right", "bottom"
         )?;
         for object in &self.detections {
-            let name = shorten(object.name(), NAME_COLUMNS);
+            let name = shorten(&object.name(), NAME_COLUMNS);
             let percent = object.percent();
             let BBox { x1, y1, x2, y2 } = object.bbox;
             write!(
@@ -163,15 +163,6 @@ impl fmt::Display for Report {
         }
         Ok(())
     }
-}
-
-/// The name, with its end left out where it is too long for its column.
-pub(crate) fn shorten(name: String, columns: usize) -> String {
-    if name.chars().count() <= columns {
-        return name;
-    }
-    let kept = columns.saturating_sub(2);
-    name.chars().take(kept).chain("..".chars()).collect()
 }
 
 #[cfg(test)]

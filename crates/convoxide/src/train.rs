@@ -164,6 +164,8 @@ impl Args {
         Ok(Splits {
             train: keep(splits.train),
             valid: splits.valid.map(keep),
+            test: None,
+            contents: splits.contents,
         })
     }
 }
@@ -226,6 +228,7 @@ impl Job {
             config: self.architecture.config()?,
             classes: self.splits.train.classes().to_vec(),
             preprocessing: serde_json::to_value(&self.preprocessing)?,
+            input_size: None,
         })
     }
 
@@ -332,7 +335,15 @@ impl Job {
             return Ok(None);
         };
         let preprocessing = &self.preprocessing;
-        evaluate(&self.inference, params, valid, preprocessing, |_| ()).map(Some)
+        evaluate(
+            &self.inference,
+            params,
+            valid,
+            preprocessing,
+            &Options::default(),
+            |_| (),
+        )
+        .map(Some)
     }
 
     fn model_file(&self, params: Params<f32>) -> Result<ModelFile, Reason> {
@@ -356,7 +367,7 @@ impl Summary {
             self.seconds,
             percent(self.last_accuracy),
             percent(self.best_accuracy),
-            output::one_line(&self.folder),
+            files::show::one_line(&self.folder),
         )
     }
 }

@@ -1,5 +1,7 @@
 //! What can go wrong when a graph is compiled or run: one enum for the crate.
 
+use crate::memory::{Bytes, MemoryUse};
+
 /// Why a plan could not be made or a session could not run.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -41,22 +43,48 @@ pub enum Error {
         got: nn_layers::Shape,
     },
 
-    /// A session needs more memory than there is.
-    #[error("the activations of this session take {bytes} bytes, which are not to be had")]
-    Memory {
-        /// How much the arena takes.
+    /// A session needs more memory than its options allow.
+    #[error(
+        "the network takes {needed} of memory, over the limit of {}: make the input or the batch \
+         smaller, or raise the memory limit",
+        Bytes(*limit)
+    )]
+    MemoryLimit {
+        /// What it would take.
+        needed: MemoryUse,
+        /// What [`Options::memory_limit`](crate::Options::memory_limit) allows, in bytes.
+        limit: u64,
+    },
+
+    /// The system does not provide the memory that a session needs.
+    #[error("there is no memory for the {bytes} bytes of the network's {what}")]
+    OutOfMemory {
+        /// What they are for.
+        what: &'static str,
+        /// How many were asked for.
         bytes: u128,
     },
 
-    /// A step has no place for what it reads: a fault of the planner, not of the caller.
-    #[error("node {node:?}: the memory plan lets the step's tensors overlap")]
-    Overlap {
+    /// Something that this crate promises itself does not hold: a fault of the engine, not of the
+    /// caller.
+    #[error("node {node:?}: {broken}; this is a fault of the engine, please report it")]
+    Internal {
         /// The node.
         node: String,
+        /// What should not be.
+        broken: &'static str,
     },
 }
 
 impl Error {
+    /// The error of a state that cannot be.
+    pub(crate) fn internal(node: &str, broken: &'static str) -> Self {
+        Self::Internal {
+            node: node.to_owned(),
+            broken,
+        }
+    }
+
     /// Adds the node's name to what a kernel says.
     pub(crate) fn at(node: &str) -> impl FnOnce(conv_core::Error) -> Self + '_ {
         move |source| Self::Kernel {

@@ -13,6 +13,7 @@
 mod arena;
 mod compile;
 mod error;
+mod memory;
 mod plan;
 mod profile;
 mod session;
@@ -21,6 +22,7 @@ mod training;
 
 pub use conv_core::Isa;
 pub use error::{Error, Result};
+pub use memory::MemoryUse;
 pub use plan::{Options, Plan};
 pub use profile::{Profile, StepProfile};
 pub use session::Session;

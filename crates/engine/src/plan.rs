@@ -7,15 +7,32 @@ use nn_layers::{Graph, Params, Shape};
 
 use crate::compile::{Program, compile};
 use crate::error::{Error, Result};
-use crate::session::Session;
+use crate::memory::{MemoryUse, packed_bytes};
+use crate::session::{Session, SessionPlan};
 
 /// How a graph is compiled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// The instruction set, or `None` for the one that
     /// [`CONVOXIDE_ISA`](conv_core::ISA_VARIABLE) names, else the fastest of the machine.
     pub isa: Option<Isa>,
+    /// The most memory that a session may take, in bytes: 8 GiB unless said otherwise. It bounds
+    /// [`MemoryUse::total`], and is compared with it before any of that memory is taken.
+    pub memory_limit: u64,
 }
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            isa: None,
+            memory_limit: DEFAULT_MEMORY_LIMIT,
+        }
+    }
+}
+
+/// Enough for a ResNet-50 on a batch of 32 photos in training; little enough that a file of a few
+/// lines cannot bring a machine down.
+const DEFAULT_MEMORY_LIMIT: u64 = 8 << 30;
 
 impl Options {
     /// The instruction set that these options come to.
@@ -60,6 +77,7 @@ pub(crate) struct Compiled {
     pub(crate) graph: Graph,
     pub(crate) program: Program,
     pub(crate) isa: Isa,
+    pub(crate) memory_limit: u64,
 }
 
 impl Plan {
@@ -68,16 +86,23 @@ impl Plan {
     /// # Errors
     ///
     /// [`Error::Graph`] where parameters are missing or misshapen, [`Error::InstructionSet`] where
-    /// the one asked for is not here, [`Error::Kernel`] where weights cannot be packed.
+    /// the one asked for is not here, [`Error::Kernel`] where weights cannot be packed,
+    /// [`Error::MemoryLimit`] where the packed weights alone are over the limit.
     #[tracing::instrument(level = "info", skip_all, fields(nodes = graph.nodes().len()))]
     pub fn compile(graph: &Graph, params: Params<f32>, options: &Options) -> Result<Self> {
         let isa = options.isa()?;
+        let packed = MemoryUse {
+            parameters: packed_bytes(graph)?,
+            ..MemoryUse::default()
+        };
+        packed.check(options.memory_limit)?;
         let program = compile(graph, params, isa)?;
         Ok(Self {
             compiled: Arc::new(Compiled {
                 graph: graph.clone(),
                 program,
                 isa,
+                memory_limit: options.memory_limit,
             }),
         })
     }
@@ -86,10 +111,21 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// [`Error::Graph`] where the graph does not take these shapes, [`Error::Memory`] where the
-    /// activations do not fit into memory.
+    /// [`Error::Graph`] where the graph does not take these shapes, [`Error::MemoryLimit`] where the
+    /// session would take more than [`Options::memory_limit`], [`Error::OutOfMemory`] where the
+    /// system does not have what it takes.
     pub fn session(&self, shapes: &[Shape]) -> Result<Session> {
         Session::new(Arc::clone(&self.compiled), shapes)
+    }
+
+    /// What a [session](Self::session) for inputs of these shapes takes, without taking it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`] where the graph does not take these shapes, [`Error::Kernel`] and
+    /// [`Error::OutOfMemory`] where tensors are too large for any memory.
+    pub fn memory(&self, shapes: &[Shape]) -> Result<MemoryUse> {
+        Ok(SessionPlan::new(&self.compiled, shapes)?.memory)
     }
 
     /// The graph it was compiled from.

@@ -11,6 +11,7 @@ use nn_layers::{Infer, Outputs, Shape, Summary};
 
 use crate::arena::{self, Lifetime};
 use crate::error::{Error, Result};
+use crate::memory::{F32, MemoryUse, bytes};
 use crate::plan::Compiled;
 use crate::profile::{Profile, StepProfile, median};
 use crate::step::{Kernel, Part, Step};
@@ -49,13 +50,23 @@ pub struct Session {
     /// Where each step's result lies, and how.
     layouts: Vec<Layout>,
     places: Vec<Range<usize>>,
+    memory: MemoryUse,
     arena: Buffer,
 }
 
-impl Session {
-    pub(crate) fn new(compiled: Arc<Compiled>, inputs: &[Shape]) -> Result<Self> {
+/// Where the activations of a session lie, before there is memory for them.
+pub(crate) struct SessionPlan {
+    outputs: Vec<Shape>,
+    layouts: Vec<Layout>,
+    places: Vec<Range<usize>>,
+    arena_len: usize,
+    pub(crate) memory: MemoryUse,
+}
+
+impl SessionPlan {
+    pub(crate) fn new(compiled: &Compiled, inputs: &[Shape]) -> Result<Self> {
         let shapes = compiled.graph.infer(inputs)?;
-        let outputs = compiled
+        let outputs: Vec<Shape> = compiled
             .graph
             .outputs()
             .iter()
@@ -102,18 +113,51 @@ impl Session {
             .zip(&lifetimes)
             .map(|(&start, l)| start..start + l.len)
             .collect();
-        let memory = Error::Memory {
-            bytes: arena.len as u128 * 4,
+        let memory = MemoryUse {
+            parameters: compiled.program.packed_bytes(),
+            activations: arena.len as u64 * F32,
+            outputs: bytes(&outputs),
+            ..MemoryUse::default()
         };
-        let arena = Buffer::zeroed(arena.len).map_err(|_| memory)?;
+        Ok(Self {
+            outputs,
+            layouts,
+            places,
+            arena_len: arena.len,
+            memory,
+        })
+    }
+}
+
+impl Session {
+    pub(crate) fn new(compiled: Arc<Compiled>, inputs: &[Shape]) -> Result<Self> {
+        let SessionPlan {
+            outputs,
+            layouts,
+            places,
+            arena_len,
+            memory,
+        } = SessionPlan::new(&compiled, inputs)?;
+        memory.check(compiled.memory_limit)?;
+        let arena = Buffer::zeroed(arena_len).map_err(|_| Error::OutOfMemory {
+            what: "activations",
+            bytes: arena_len as u128 * u128::from(F32),
+        })?;
         Ok(Self {
             inputs: inputs.to_vec(),
             outputs,
             layouts,
             places,
+            memory,
             arena,
             compiled,
         })
+    }
+
+    /// The memory that it takes, its plan's parameters included.
+    #[must_use]
+    pub fn memory(&self) -> MemoryUse {
+        self.memory
     }
 
     /// The shapes of the inputs it was made for.
@@ -144,7 +188,7 @@ impl Session {
         let summary = Summary::new(&self.compiled.graph, &self.inputs)?;
         let compiled = Arc::clone(&self.compiled);
         let steps = &compiled.program.steps;
-        let mut seconds = vec![Vec::with_capacity(runs); steps.len()];
+        let mut seconds = vec![Vec::new(); steps.len()];
         for _ in 0..runs.max(1) {
             rayon::scope(|_| {
                 for (index, step) in steps.iter().enumerate() {
@@ -157,9 +201,10 @@ impl Session {
         }
         let shapes = compiled.graph.infer(&self.inputs)?;
         let steps = steps.iter().zip(seconds).map(|(step, seconds)| {
-            let multiply_adds = match step.kernel {
-                Kernel::Conv { layer, .. } => summary.rows[layer.index()].multiply_adds,
-                _ => 0,
+            let multiply_adds = if let Kernel::Conv { layer, .. } = step.kernel {
+                summary.rows[layer.index()].multiply_adds
+            } else {
+                0
             };
             StepProfile {
                 name: step.name.clone(),
@@ -244,19 +289,17 @@ impl Session {
         step: &Step,
         conv: &PackedConv2d,
     ) -> Result<()> {
-        let overlap = || Error::Overlap {
-            node: step.name.clone(),
+        let &[input, residual] = &step.inputs[..] else {
+            let broken = "a convolution has more inputs than its own and a residual";
+            return Err(Error::internal(&step.name, broken));
         };
-        let [input, residual] = step.inputs[..].try_into().map_err(|_| overlap())?;
         if input == residual {
             return self.pair(index, input, step, |input, output| {
                 conv.run_with_residual(input, input, output)
             });
         }
         let places = [input, residual, index].map(|step| self.places[step].clone());
-        let Ok([from, added, to]) = self.arena.get_disjoint_mut(places) else {
-            return Err(overlap());
-        };
+        let [from, added, to] = arena::parts(&mut self.arena, places, &step.name)?;
         let mut run = || {
             let from = View::new(self.layouts[input], from)?;
             let added = View::new(self.layouts[residual], added)?;
@@ -274,11 +317,7 @@ impl Session {
         run: impl FnOnce(View<'_>, ViewMut<'_>) -> conv_core::Result<()>,
     ) -> Result<()> {
         let places = [self.places[input].clone(), self.places[index].clone()];
-        let Ok([from, to]) = self.arena.get_disjoint_mut(places) else {
-            return Err(Error::Overlap {
-                node: step.name.clone(),
-            });
-        };
+        let [from, to] = arena::parts(&mut self.arena, places, &step.name)?;
         View::new(self.layouts[input], from)
             .and_then(|input| run(input, ViewMut::new(self.layouts[index], to)?))
             .map_err(Error::at(&step.name))
@@ -315,7 +354,7 @@ impl Infer for Session {
             let target = tensor
                 .as_slice_mut()
                 .and_then(|numbers| ArrayViewMut4::from_shape(dim, numbers).ok())
-                .ok_or_else(|| Error::Overlap { node: name.clone() })?;
+                .ok_or_else(|| Error::internal(name, "an output is not in standard layout"))?;
             layout.export(data, target).map_err(Error::at(name))?;
         }
         Ok(())
@@ -340,11 +379,5 @@ fn rank_4<'a>(input: &'a ArrayViewD<'_, f32>, name: &str) -> Result<ndarray::Arr
         _ => input.view(),
     };
     view.into_dimensionality::<Ix4>()
-        .map_err(|_| conv_core::Error::Mismatch {
-            op: "input",
-            what: "the rank",
-            expected: 4,
-            got: input.ndim(),
-        })
-        .map_err(Error::at(name))
+        .map_err(|_| Error::internal(name, "an input has neither two axes nor four"))
 }

@@ -2,24 +2,28 @@
 
 mod backward;
 mod forward;
+mod grad_kernel;
 mod layer;
 mod norm_layer;
-mod pass;
 mod plan;
+mod step_run;
 mod unit;
 
 use conv_core::Isa;
 use ndarray::{ArrayD, ArrayViewD, IxDyn};
-use nn_layers::{
-    Graph, Loss, Params, Shape, Slot as ParamSlot, StepKey, Terms, TrainBackend, TrainSpec,
-};
+use nn_layers::{Graph, Loss, Params, Shape, Slot, StepKey, Terms, TrainBackend, TrainSpec};
 
 use crate::error::{Error, Result};
+use crate::memory::{F32, MemoryUse, bytes, grow, training_bytes};
 use crate::plan::Options;
 use layer::Layer;
-use pass::{Memory, Pass};
+pub(crate) use norm_layer::NormLayer;
 use plan::StepPlan;
-use unit::{Kind, Lowered, lower};
+use step_run::{StepRun, Workspace};
+use unit::{Lowered, UnitKind, lower};
+
+/// Why reading the session's own buffers cannot fail: a layer made each as long as it says.
+const OWN_LAYOUT: &str = "a buffer in its own layer's layout";
 
 /// Plans that are kept: one for full batches, one for the last of an epoch.
 const PLANS: usize = 2;
@@ -77,7 +81,10 @@ pub struct TrainingSession {
     others: Params<f32>,
     /// The last used first.
     plans: Vec<StepPlan>,
-    memory: Memory,
+    memory: Workspace,
+    memory_limit: u64,
+    /// Of the parameters, their gradients and what stands beside them.
+    layers_use: MemoryUse,
     /// The graph's outputs in the last step and their gradients.
     outputs: Vec<ArrayD<f32>>,
     output_grads: Vec<ArrayD<f32>>,
@@ -89,7 +96,8 @@ impl TrainingSession {
     /// # Errors
     ///
     /// [`Error::Graph`] where parameters are missing or misshapen or `spec` does not fit the graph,
-    /// [`Error::InstructionSet`] as [`Plan::compile`](crate::Plan::compile).
+    /// [`Error::InstructionSet`] as [`Plan::compile`](crate::Plan::compile), [`Error::MemoryLimit`]
+    /// where parameters and gradients alone are over the limit.
     pub fn new(
         graph: &Graph,
         mut params: Params<f32>,
@@ -98,7 +106,15 @@ impl TrainingSession {
     ) -> Result<Self> {
         let isa = options.isa()?;
         let flow = spec.resolve(graph)?;
+        let mut layers_use = MemoryUse::default();
+        for (id, node) in graph.iter() {
+            layers_use = layers_use.and(training_bytes(node, flow.is_frozen(id))?);
+        }
+        layers_use.check(options.memory_limit)?;
         let lowered = lower(graph, &mut params, &flow, isa)?;
+        // What the graph does not read stays as it is.
+        let others: usize = params.iter().map(|(_, param)| param.value.len()).sum();
+        layers_use.parameters = layers_use.parameters.saturating_add(others as u64 * F32);
         Ok(Self {
             graph: graph.clone(),
             spec,
@@ -106,7 +122,9 @@ impl TrainingSession {
             lowered,
             others: params,
             plans: Vec::new(),
-            memory: Memory::default(),
+            memory: Workspace::default(),
+            memory_limit: options.memory_limit,
+            layers_use,
             outputs: Vec::new(),
             output_grads: Vec::new(),
         })
@@ -122,6 +140,19 @@ impl TrainingSession {
     #[must_use]
     pub fn outputs(&self) -> &[ArrayD<f32>] {
         &self.outputs
+    }
+
+    /// What the session takes once it has made a step on inputs of these shapes, without taking it.
+    ///
+    /// After steps of several shapes it keeps the memory of the largest, and the weights that were
+    /// packed for the gradients of the last two. An optimiser's state is the optimiser's.
+    ///
+    /// # Errors
+    ///
+    /// As [`step`](TrainBackend::step) for the shapes, but without a limit.
+    pub fn memory(&self, inputs: &[Shape]) -> Result<MemoryUse> {
+        let plan = StepPlan::new(&self.graph, &self.lowered, inputs)?;
+        Ok(self.layers_use.and(plan.memory(&self.lowered)))
     }
 
     /// Bytes of memory for the values and gradients of a step on inputs of these shapes.
@@ -153,15 +184,21 @@ impl TrainingSession {
                     .collect();
                 let plan = StepPlan::new(&self.graph, &self.lowered, &shapes)?;
                 self.plans.truncate(PLANS - 1);
+                let mut needed = self.layers_use.and(plan.memory(&self.lowered));
+                for kept in &self.plans {
+                    needed.activations = needed.activations.max(kept.arena_len as u64 * F32);
+                    needed.scratch = needed.scratch.saturating_add(kept.packed_bytes());
+                }
+                needed.check(self.memory_limit)?;
                 self.plans.insert(0, plan);
             }
         }
         self.memory.fit(&self.plans[0])
     }
 
-    /// A pass by the chosen plan.
-    fn pass(&mut self, key: StepKey) -> Pass<'_> {
-        Pass {
+    /// A step by the chosen plan.
+    fn step_run(&mut self, key: StepKey) -> StepRun<'_> {
+        StepRun {
             isa: self.isa,
             key,
             units: &self.lowered.units,
@@ -172,7 +209,7 @@ impl TrainingSession {
     }
 
     /// Makes room for the outputs and zero gradients of the shapes of this step.
-    fn open_outputs(&mut self) {
+    fn open_outputs(&mut self) -> Result<()> {
         let shapes = &self.plans[0].shapes;
         let outputs = &self.lowered.outputs;
         for tensors in [&mut self.outputs, &mut self.output_grads] {
@@ -181,10 +218,11 @@ impl TrainingSession {
                 if *tensor.shape() == *shapes[unit] {
                     tensor.fill(0.0);
                 } else {
-                    *tensor = ArrayD::zeros(IxDyn(&shapes[unit]));
+                    *tensor = zeros(&shapes[unit])?;
                 }
             }
         }
+        Ok(())
     }
 
     /// Copies the outputs out of the arena.
@@ -192,7 +230,7 @@ impl TrainingSession {
         let plan = &self.plans[0];
         for (tensor, &index) in self.outputs.iter_mut().zip(&self.lowered.outputs) {
             let unit = &self.lowered.units[index];
-            pass::read_into(tensor, &self.memory.arena, &plan.values[index], unit)?;
+            step_run::read_into(tensor, &self.memory.arena, &plan.values[index], unit)?;
         }
         Ok(())
     }
@@ -202,7 +240,7 @@ impl TrainingSession {
         let plan = &self.plans[0];
         let outputs = &self.lowered.outputs;
         for (position, &index) in outputs.iter().enumerate() {
-            let Some(slot) = &plan.grads[index] else {
+            let Some(place) = &plan.grads[index] else {
                 continue;
             };
             let unit = &self.lowered.units[index];
@@ -219,7 +257,7 @@ impl TrainingSession {
             if !grad.is_standard_layout() {
                 *grad = grad.as_standard_layout().into_owned();
             }
-            pass::write(&mut self.memory.arena, slot, &grad.view(), unit)?;
+            step_run::write(&mut self.memory.arena, place, &grad.view(), unit)?;
         }
         Ok(())
     }
@@ -250,10 +288,10 @@ impl TrainBackend<f32> for TrainingSession {
         key: StepKey,
     ) -> Result<Terms> {
         self.choose_plan(inputs)?;
-        self.open_outputs();
+        self.open_outputs()?;
         // Inside the pool from end to end: entering it for each kernel would cost more than the
         // smaller ones take.
-        rayon::scope(|_| self.pass(key).forward(inputs))?;
+        rayon::scope(|_| self.step_run(key).forward(inputs))?;
         self.read_outputs()?;
         let views: Vec<_> = self.outputs.iter().map(|output| output.view()).collect();
         let terms = loss.eval(&views, &mut self.output_grads)?;
@@ -268,7 +306,7 @@ impl TrainBackend<f32> for TrainingSession {
             }
         }
         self.write_output_grads()?;
-        rayon::scope(|_| self.pass(key).backward())?;
+        rayon::scope(|_| self.step_run(key).backward())?;
         for layer in &mut self.lowered.layers {
             if let Layer::Norm(norm) = layer {
                 norm.track(self.spec.batch_norm_momentum, &mut self.others);
@@ -319,44 +357,44 @@ impl TrainBackend<f32> for TrainingSession {
 
     fn first_non_finite(&mut self, inputs: &[ArrayViewD<'_, f32>], key: StepKey) -> Option<String> {
         self.choose_plan(inputs).ok()?;
-        let index = rayon::scope(|_| self.pass(key).first_non_finite(inputs))?;
+        let index = rayon::scope(|_| self.step_run(key).first_non_finite(inputs))?;
         Some(self.lowered.units[index].name.clone())
     }
 
+    #[expect(clippy::expect_used, reason = "the buffers are the session's own")]
     fn gradients(&self) -> Params<f32> {
         let mut gradients = Params::new();
         for layer in &self.lowered.layers {
-            // The session's own buffers are as long as the layer says.
-            layer.gradients(&mut gradients).unwrap_or_default();
+            layer.gradients(&mut gradients).expect(OWN_LAYOUT);
         }
         let Some(plan) = self.plans.first().filter(|_| self.spec.grad_input) else {
             return gradients;
         };
         let units = self.lowered.units.iter().enumerate();
         let inputs: Vec<_> = units
-            .filter(|(_, unit)| matches!(unit.kind, Kind::Input(_)))
+            .filter(|(_, unit)| matches!(unit.kind, UnitKind::Input(_)))
             .collect();
         for &(index, unit) in &inputs {
-            let slot = plan.grads[index].as_ref();
-            let read =
-                slot.map(|slot| pass::read(&self.memory.arena, slot, &plan.shapes[index], unit));
-            if let Some(Ok(grad)) = read {
-                let name = if inputs.len() == 1 {
-                    "input"
-                } else {
-                    &unit.name
-                };
-                gradients.insert(name, ParamSlot::Buffer, grad);
-            }
+            let Some(place) = &plan.grads[index] else {
+                continue;
+            };
+            let grad = step_run::read(&self.memory.arena, place, &plan.shapes[index], unit)
+                .expect(OWN_LAYOUT);
+            let name = if inputs.len() == 1 {
+                "input"
+            } else {
+                &unit.name
+            };
+            gradients.insert(name, Slot::Buffer, grad);
         }
         gradients
     }
 
+    #[expect(clippy::expect_used, reason = "the buffers are the session's own")]
     fn export(&self) -> Params<f32> {
         let mut params = self.others.clone();
         for layer in &self.lowered.layers {
-            // As above.
-            layer.export(&mut params).unwrap_or_default();
+            layer.export(&mut params).expect(OWN_LAYOUT);
         }
         params
     }
@@ -379,6 +417,18 @@ impl TrainBackend<f32> for TrainingSession {
         let (layer, spec) = self.layer(name)?;
         layer.packed(spec, numbers)
     }
+}
+
+/// A tensor of zeros, or an error where there is no memory for it.
+fn zeros(shape: &Shape) -> Result<ArrayD<f32>> {
+    let out_of_memory = || Error::OutOfMemory {
+        what: "outputs",
+        bytes: u128::from(bytes(std::slice::from_ref(shape))),
+    };
+    let mut numbers = Vec::new();
+    let len = shape.elements().ok_or_else(out_of_memory)?;
+    grow(&mut numbers, len, 0.0, "outputs")?;
+    ArrayD::from_shape_vec(IxDyn(shape), numbers).map_err(|_| out_of_memory())
 }
 
 /// Parameters of a layer without its layout, for reports.

@@ -18,7 +18,15 @@ use testkit::{
 /// The engine on one instruction set, as testkit's comparisons take it.
 fn engine_on(isa: Isa) -> impl Fn(&Graph, Params<f32>, &[Shape]) -> Run {
     move |graph, params, shapes| {
-        let plan = Plan::compile(graph, params, &Options { isa: Some(isa) }).unwrap();
+        let plan = Plan::compile(
+            graph,
+            params,
+            &Options {
+                isa: Some(isa),
+                ..Options::default()
+            },
+        )
+        .unwrap();
         let mut session = plan.session(shapes).unwrap();
         Box::new(move |inputs| {
             let views: Vec<_> = inputs.iter().map(|x| x.view()).collect();
@@ -62,7 +70,7 @@ proptest! {
             // At another size a window may not fit; both then say so in the same words.
             if let Err(expected) = graph.infer(std::slice::from_ref(&shape)) {
                 let plan =
-                    Plan::compile(&graph, params.clone(), &Options { isa: Some(isa) }).unwrap();
+                    Plan::compile(&graph, params.clone(), &Options { isa: Some(isa), ..Options::default() }).unwrap();
                 let error = plan.session(std::slice::from_ref(&shape)).unwrap_err();
                 prop_assert_eq!(error, Error::Graph(expected));
                 continue;

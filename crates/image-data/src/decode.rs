@@ -1,18 +1,22 @@
 //! From a file's bytes to RGB, within limits.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{Cursor, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use files::show;
 use image::metadata::Orientation;
-use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage};
 
-use crate::complete::{png_is_complete, scan_jpeg};
+use crate::complete::{self, End, scan_jpeg, scan_png};
 use crate::error::{Error, Result};
+use crate::format::Format;
 use crate::limits::Limits;
-use crate::picture::Picture;
+use crate::picture::{DecodeWarning, Picture};
+use crate::pixel_layout::Layout;
 
 /// As many bytes as tell a format.
 const HEAD: u64 = 64;
@@ -22,7 +26,7 @@ pub(crate) fn read_file(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
     let mut file = File::open(path)?;
     let mut bytes = Vec::new();
     file.by_ref().take(HEAD).read_to_end(&mut bytes)?;
-    guess_format(&bytes)?;
+    Format::of(&bytes)?;
 
     let what = "a file size in bytes";
     let limit = limits.max_file_bytes;
@@ -47,8 +51,15 @@ pub(crate) fn read_file(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
 
 /// Decodes a whole file's bytes.
 pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<Picture> {
-    let format = guess_format(bytes)?;
-    catch_panic(name(format), || decode_format(bytes, format, limits))
+    let format = Format::of(bytes)?;
+    catch_panic(format, || match format {
+        Format::Jpeg => decode_jpeg(bytes, limits),
+        Format::Png => decode_png(bytes, limits),
+        // Twice the pixels: a frame that is composed with what was there before it, and the planes
+        // or the index that it is made from.
+        Format::Gif | Format::WebP => pixels(bytes, format, limits, |pixels| pixels * 8),
+        Format::Tiff | Format::Bmp | Format::Pnm => pixels(bytes, format, limits, |_| 0),
+    })
 }
 
 /// What a file says of itself before its pixels.
@@ -59,54 +70,162 @@ pub(crate) struct Header {
 
 /// A file's header, where it has one.
 pub(crate) fn header(bytes: &[u8]) -> Option<Header> {
-    let format = guess_format(bytes).ok()?;
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let format = Format::of(bytes).ok()?;
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format.decoder());
     let mut metadata = image::Limits::no_limits();
     metadata.max_alloc = Some(Limits::default().max_bytes / 4);
     reader.limits(metadata);
-    let alpha = catch_unwind(AssertUnwindSafe(|| {
+    let alpha = guarded(|| {
         let decoder = reader.into_decoder().ok()?;
         Some(decoder.color_type().has_alpha())
-    }));
+    });
     Some(Header {
-        format: name(format),
+        format: format.name(),
         alpha: alpha.ok().flatten().unwrap_or(false),
     })
 }
 
+thread_local! {
+    static DECODING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is in a picture's decoder, whose panics become an
+/// [`Error::DecoderPanicked`].
+///
+/// A program's panic hook runs before that, and the standard one prints. To keep a damaged picture
+/// from printing more than its error, leave those panics out:
+///
+/// ```
+/// let report = std::panic::take_hook();
+/// std::panic::set_hook(Box::new(move |panic| {
+///     if !image_data::is_decoding() {
+///         report(panic);
+///     }
+/// }));
+/// ```
+#[must_use]
+pub fn is_decoding() -> bool {
+    DECODING.get()
+}
+
 /// What `decode` gives, or its panic as an error: decoders have panicked on real files.
-fn catch_panic(format: &'static str, decode: impl FnOnce() -> Result<Picture>) -> Result<Picture> {
-    // Nothing outlives the closure but its result, so no broken state can be seen.
-    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|payload| {
+fn catch_panic(format: Format, decode: impl FnOnce() -> Result<Picture>) -> Result<Picture> {
+    guarded(decode).unwrap_or_else(|payload| {
         Err(Error::DecoderPanicked {
-            format,
+            format: format.name(),
             reason: message(&*payload),
         })
     })
 }
 
-fn decode_format(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<Picture> {
-    let failed = |error: image::ImageError| Error::Decode {
-        format: name(format),
-        reason: one_line(&error.to_string()),
-    };
-    let mut coefficient_bytes = 0;
-    let complete = match format {
-        ImageFormat::Jpeg => {
-            let scan = scan_jpeg(bytes);
-            coefficient_bytes = scan.coefficient_bytes;
-            scan.complete
-        }
-        ImageFormat::Png => png_is_complete(bytes),
-        _ => true,
-    };
+/// Runs a decoder and catches its panic.
+fn guarded<T>(decode: impl FnOnce() -> T) -> std::thread::Result<T> {
+    DECODING.set(true);
+    // Nothing outlives the closure but its result, so no broken state can be seen.
+    let result = catch_unwind(AssertUnwindSafe(decode));
+    DECODING.set(false);
+    result
+}
 
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    // This bounds what metadata is inflated to. The pixels are not counted here, but below.
+/// A JPEG, which needs its data but not its end marker: cameras and panorama programs leave it out.
+fn decode_jpeg(bytes: &[u8], limits: &Limits) -> Result<Picture> {
+    let scan = scan_jpeg(bytes);
+    let decode = |bytes: &[u8]| pixels(bytes, Format::Jpeg, limits, |_| scan.coefficient_bytes);
+    match scan.end {
+        End::Marked => decode(bytes),
+        End::Missing => {
+            // A decoder reads what it lacks from behind the data. So if nothing is lacking, what
+            // stands there makes no difference.
+            let [first, others @ ..] = complete::jpeg_endings(bytes);
+            let picture = decode(&first)?;
+            for other in others {
+                if decode(&other)? != picture {
+                    return Err(truncated(Format::Jpeg));
+                }
+            }
+            Ok(picture.with_warning(no_end_mark(Format::Jpeg)))
+        }
+        End::Cut => claims(bytes, Format::Jpeg, limits, |_| scan.coefficient_bytes)
+            .and_then(|_| Err(truncated(Format::Jpeg))),
+    }
+}
+
+/// A PNG, which needs its data but not its last chunk.
+fn decode_png(bytes: &[u8], limits: &Limits) -> Result<Picture> {
+    let scan = scan_png(bytes);
+    if let Some(bytes) = scan.broken_palette {
+        return Err(Error::Decode {
+            format: Format::Png.name(),
+            reason: format!("a palette of {bytes} bytes, expected a multiple of 3"),
+        });
+    }
+    let decode = |bytes: &[u8]| pixels(bytes, Format::Png, limits, |_| 0);
+    match scan.end {
+        End::Marked => decode(bytes),
+        End::Missing => {
+            let whole = [&bytes[..scan.chunks], &complete::PNG_END].concat();
+            Ok(decode(&whole)?.with_warning(no_end_mark(Format::Png)))
+        }
+        End::Cut => {
+            claims(bytes, Format::Png, limits, |_| 0).and_then(|_| Err(truncated(Format::Png)))
+        }
+    }
+}
+
+fn truncated(format: Format) -> Error {
+    Error::Truncated {
+        format: format.name(),
+    }
+}
+
+fn no_end_mark(format: Format) -> DecodeWarning {
+    DecodeWarning::NoEndMark {
+        format: format.name(),
+    }
+}
+
+fn failed(format: Format) -> impl Fn(image::ImageError) -> Error {
+    move |error| Error::Decode {
+        format: format.name(),
+        reason: one_line(&error.to_string()),
+    }
+}
+
+/// A file's pixels, upright.
+fn pixels(
+    bytes: &[u8],
+    format: Format,
+    limits: &Limits,
+    extra_bytes: impl Fn(u64) -> u64,
+) -> Result<Picture> {
+    let (mut decoder, layout) = claims(bytes, format, limits, extra_bytes)?;
+    let (width, height) = decoder.dimensions();
+    // A broken EXIF block does not make a picture unreadable.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut buffer = zeros(decoder.total_bytes())?;
+    decoder.read_image(&mut buffer).map_err(failed(format))?;
+    let rgb = layout.into_rgb(buffer, u64::from(width) * u64::from(height))?;
+    upright(width, height, rgb, orientation)
+}
+
+/// A decoder that has read the header, whose claims are within the limits. `extra_bytes` is what
+/// decoding takes beside the pixels, by their number.
+fn claims<'a>(
+    bytes: &'a [u8],
+    format: Format,
+    limits: &Limits,
+    extra_bytes: impl Fn(u64) -> u64,
+) -> Result<(impl ImageDecoder + 'a, Layout)> {
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format.decoder());
+    // This bounds what metadata is inflated to, and a TIFF's buffers. The pixels of the other
+    // formats are not counted here, but below.
     let mut metadata = image::Limits::no_limits();
-    metadata.max_alloc = Some((limits.max_bytes / 4).max(1 << 20));
+    metadata.max_alloc = Some(match format {
+        Format::Tiff => limits.max_bytes,
+        _ => (limits.max_bytes / 4).max(1 << 20),
+    });
     reader.limits(metadata);
-    let mut decoder = reader.into_decoder().map_err(failed)?;
+    let decoder = reader.into_decoder().map_err(failed(format))?;
 
     let (width, height) = decoder.dimensions();
     if width == 0 || height == 0 {
@@ -116,11 +235,10 @@ fn decode_format(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<P
         });
     }
     let layout = Layout::of(decoder.color_type()).ok_or_else(|| Error::Decode {
-        format: name(format),
+        format: format.name(),
         reason: format!("colours stored as {:?}", decoder.color_type()),
     })?;
     let pixels = u64::from(width) * u64::from(height);
-    let stored = decoder.total_bytes();
     let converted = if layout.in_place() {
         0
     } else {
@@ -130,99 +248,10 @@ fn decode_format(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<P
     limits.check(
         width,
         height,
-        stored.saturating_add(converted),
-        coefficient_bytes,
+        decoder.total_bytes().saturating_add(converted),
+        extra_bytes(pixels),
     )?;
-    // The header is worth reading even then: its limits are the better reason.
-    if !complete {
-        return Err(Error::Truncated {
-            format: name(format),
-        });
-    }
-
-    // A broken EXIF block does not make a picture unreadable.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mut buffer = zeros(stored)?;
-    decoder.read_image(&mut buffer).map_err(failed)?;
-    let rgb = layout.into_rgb(buffer, pixels)?;
-    upright(width, height, rgb, orientation)
-}
-
-/// How a decoder lays out one pixel.
-#[derive(Clone, Copy)]
-struct Layout {
-    channels: usize,
-    sample_bytes: usize,
-}
-
-impl Layout {
-    fn of(color: ColorType) -> Option<Self> {
-        let (channels, sample_bytes) = match color {
-            ColorType::L8 => (1, 1),
-            ColorType::La8 => (2, 1),
-            ColorType::Rgb8 => (3, 1),
-            ColorType::Rgba8 => (4, 1),
-            ColorType::L16 => (1, 2),
-            ColorType::La16 => (2, 2),
-            ColorType::Rgb16 => (3, 2),
-            ColorType::Rgba16 => (4, 2),
-            _ => return None,
-        };
-        Some(Self {
-            channels,
-            sample_bytes,
-        })
-    }
-
-    fn pixel_bytes(self) -> usize {
-        self.channels * self.sample_bytes
-    }
-
-    /// Whether three bytes fit where the pixel was.
-    fn in_place(self) -> bool {
-        self.pixel_bytes() >= 3
-    }
-
-    /// The red, green and blue of one stored pixel.
-    fn rgb(self, pixel: &[u8]) -> [u8; 3] {
-        // Samples are in the machine's own order.
-        let high = if cfg!(target_endian = "little") {
-            self.sample_bytes - 1
-        } else {
-            0
-        };
-        let sample = |channel: usize| pixel[channel * self.sample_bytes + high];
-        if self.channels < 3 {
-            [sample(0); 3]
-        } else {
-            [sample(0), sample(1), sample(2)]
-        }
-    }
-
-    fn into_rgb(self, mut stored: Vec<u8>, pixels: u64) -> Result<Vec<u8>> {
-        if self.pixel_bytes() == 3 {
-            return Ok(stored);
-        }
-        if !self.in_place() {
-            let mut rgb = zeros(pixels.saturating_mul(3))?;
-            for (to, from) in rgb
-                .chunks_exact_mut(3)
-                .zip(stored.chunks_exact(self.pixel_bytes()))
-            {
-                to.copy_from_slice(&self.rgb(from));
-            }
-            return Ok(rgb);
-        }
-        let size = self.pixel_bytes();
-        let count = stored.len() / size;
-        for i in 0..count {
-            let rgb = self.rgb(&stored[i * size..][..size]);
-            stored[i * 3..][..3].copy_from_slice(&rgb);
-        }
-        stored.truncate(count * 3);
-        stored.shrink_to_fit();
-        Ok(stored)
-    }
+    Ok((decoder, layout))
 }
 
 /// Turns the pixels as the file's EXIF orientation says.
@@ -246,48 +275,6 @@ fn upright(width: u32, height: u32, rgb: Vec<u8>, orientation: Orientation) -> R
     )
 }
 
-/// The format by its first bytes; the file's name is not asked.
-fn guess_format(bytes: &[u8]) -> Result<ImageFormat> {
-    if bytes.is_empty() {
-        return Err(Error::Empty);
-    }
-    let found = match image::guess_format(bytes) {
-        Ok(
-            format @ (ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::Bmp | ImageFormat::Pnm),
-        ) => return Ok(format),
-        Ok(ImageFormat::Gif) => "it is a GIF",
-        Ok(ImageFormat::WebP) => "it is a WebP",
-        Ok(ImageFormat::Tiff) => "it is a TIFF",
-        Ok(ImageFormat::Avif) => "it is an AVIF",
-        Ok(_) => "it is another picture format",
-        Err(_) if looks_like_html(bytes) => "it looks like a web page",
-        Err(_) => "its content is of no known picture format",
-    };
-    Err(Error::NotAPicture { found })
-}
-
-fn looks_like_html(bytes: &[u8]) -> bool {
-    let text = bytes
-        .strip_prefix(b"\xef\xbb\xbf")
-        .unwrap_or(bytes)
-        .trim_ascii_start();
-    ["<!doctype", "<html", "<head", "<?xml"]
-        .iter()
-        .any(|start| {
-            text.get(..start.len())
-                .is_some_and(|head| head.eq_ignore_ascii_case(start.as_bytes()))
-        })
-}
-
-fn name(format: ImageFormat) -> &'static str {
-    match format {
-        ImageFormat::Png => "PNG",
-        ImageFormat::Jpeg => "JPEG",
-        ImageFormat::Bmp => "BMP",
-        _ => "PNM",
-    }
-}
-
 /// What a panic said, on one line.
 pub(crate) fn message(payload: &(dyn Any + Send)) -> String {
     let text = payload
@@ -299,10 +286,8 @@ pub(crate) fn message(payload: &(dyn Any + Send)) -> String {
 
 /// The text on one line, however the decoder broke it.
 pub(crate) fn one_line(text: &str) -> String {
-    text.split(|c: char| c.is_whitespace() || c.is_control())
-        .filter(|word| !word.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
+    let words: Vec<&str> = text.split_whitespace().collect();
+    show::message(&words.join(" "))
 }
 
 /// Room for `len` more bytes, or an error where `Vec` would end the process.
@@ -315,7 +300,7 @@ fn reserve(bytes: &mut Vec<u8>, len: u64) -> Result<()> {
 
 /// Memory that the system need not provide before it is written to, so that a file which claims
 /// much and holds little costs little.
-fn zeros(len: u64) -> Result<Vec<u8>> {
+pub(crate) fn zeros(len: u64) -> Result<Vec<u8>> {
     // `vec!` alone would end the process where there is no room.
     reserve(&mut Vec::new(), len)?;
     Ok(vec![0; len as usize])
@@ -328,7 +313,7 @@ mod tests {
     #[test]
     fn a_panic_is_an_error_on_one_line() {
         let caught = |panic: fn()| {
-            let result = catch_panic("PNG", || {
+            let result = catch_panic(Format::Png, || {
                 panic();
                 Err(Error::Empty)
             });
@@ -343,57 +328,5 @@ mod tests {
             "the PNG decoder gave up: side 7"
         );
         assert!(caught(|| std::panic::panic_any(1)).ends_with("a panic without a message"));
-    }
-
-    #[test]
-    fn sixteen_bits_keep_the_high_byte_and_alpha_goes() {
-        let bytes = |samples: &[u16]| samples.iter().flat_map(|v| v.to_ne_bytes()).collect();
-        for (color, stored, expected) in [
-            (ColorType::L8, vec![7, 200], vec![7, 7, 7, 200, 200, 200]),
-            (
-                ColorType::La8,
-                vec![7, 0, 200, 9],
-                vec![7, 7, 7, 200, 200, 200],
-            ),
-            (
-                ColorType::Rgb8,
-                vec![1, 2, 3, 4, 5, 6],
-                vec![1, 2, 3, 4, 5, 6],
-            ),
-            (
-                ColorType::Rgba8,
-                vec![1, 2, 3, 0, 4, 5, 6, 9],
-                vec![1, 2, 3, 4, 5, 6],
-            ),
-            (
-                ColorType::L16,
-                bytes(&[0x12ff, 0xff00]),
-                vec![0x12, 0x12, 0x12, 0xff, 0xff, 0xff],
-            ),
-            (
-                ColorType::La16,
-                bytes(&[0x12ff, 0, 0x80, 1]),
-                vec![0x12, 0x12, 0x12, 0, 0, 0],
-            ),
-            (
-                ColorType::Rgb16,
-                bytes(&[0x1ff, 0x200, 0x3aa]),
-                vec![1, 2, 3],
-            ),
-            (
-                ColorType::Rgba16,
-                bytes(&[0x1ff, 0x200, 0x3aa, 0, 0x400, 0x5ff, 0x600, 7]),
-                vec![1, 2, 3, 4, 5, 6],
-            ),
-        ] {
-            let layout = Layout::of(color).unwrap();
-            let pixels = expected.len() as u64 / 3;
-            assert_eq!(
-                layout.into_rgb(stored, pixels).unwrap(),
-                expected,
-                "{color:?}"
-            );
-        }
-        assert!(Layout::of(ColorType::Rgb32F).is_none());
     }
 }

@@ -27,11 +27,18 @@ pub enum Error {
     #[error("the file is empty")]
     Empty,
 
+    /// A place where no file can be written.
+    #[error(transparent)]
+    Output(files::Error),
+
     /// Content that is none of the formats that are read.
-    #[error("not a PNG, JPEG, BMP or PNM picture: {found}")]
+    #[error("not a PNG, JPEG, GIF, WebP, TIFF, BMP or PNM picture: {}", match kind {
+        Some(kind) => format!("it is {kind}"),
+        None => "its content is of no known picture format".to_owned(),
+    })]
     NotAPicture {
-        /// What the content looks like.
-        found: &'static str,
+        /// What the content is, where that is known.
+        kind: Option<files::Kind>,
     },
 
     /// A quantity of the file or picture that is over its [limit](crate::Limits).
@@ -164,6 +171,10 @@ pub enum Error {
         reason: String,
     },
 
+    /// A dataset whose folders do not say what they are.
+    #[error(transparent)]
+    Layout(#[from] crate::dataset::Fault),
+
     /// A dataset without a picture in it.
     #[error("the dataset has no pictures")]
     NoPictures,
@@ -235,6 +246,15 @@ pub enum Error {
         /// The encoder's own words.
         reason: String,
     },
+}
+
+impl From<files::Error> for Error {
+    fn from(error: files::Error) -> Self {
+        match error {
+            files::Error::Io(error) => Self::Io(error),
+            error => Self::Output(error),
+        }
+    }
 }
 
 impl Error {

@@ -10,14 +10,17 @@ mod dataset;
 mod decode;
 mod draw;
 mod error;
+mod format;
 mod letterbox;
 mod limits;
 mod lint;
 mod loader;
 mod picture;
+mod pixel_layout;
 mod preprocessing;
 mod random;
 mod resize;
+mod suffix;
 mod text;
 
 pub use augmentation::{
@@ -26,15 +29,18 @@ pub use augmentation::{
 };
 pub use bbox::BBox;
 pub use dataset::{
-    Cached, Cifar, CifarLabels, ClassFolders, Dataset, DatasetLimits, FASHION_MNIST_CLASSES, Idx,
-    ObjectBox, Shapes, ShapesOptions, Skipped, Splits, Subset, class_counts,
+    Cached, Cifar, CifarLabels, ClassFolders, Contents, Dataset, DatasetLimits,
+    FASHION_MNIST_CLASSES, Fault, Idx, LeftOut, LeftOutFor, ObjectBox, Part, Reason, Role, Shapes,
+    ShapesOptions, Skipped, Splits, Subset, class_counts,
 };
+pub use decode::is_decoding;
 pub use draw::{Label, draw_boxes};
 pub use error::{Error, Result};
 pub use letterbox::Letterbox;
 pub use limits::Limits;
 pub use lint::{Finding, LintOptions, LintReport, PartSummary, Place, Same, Severity, lint};
 pub use loader::{Batch, Epoch, LastBatch, Loader, LoaderOptions, Order};
-pub use picture::Picture;
+pub use picture::{DecodeWarning, Picture};
 pub use preprocessing::{ChannelOrder, Preprocessing, Resize, ResizeTo};
 pub use resize::Filter;
+pub use suffix::{picture_format, picture_suffixes};

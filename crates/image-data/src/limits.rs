@@ -24,8 +24,9 @@ pub struct Limits {
     /// The most bytes of memory for pixels while decoding: as the file stores them (up to 8 bytes
     /// each), and three bytes each beside those where grey becomes RGB. Default 192 MiB.
     ///
-    /// The coefficients of a progressive JPEG are held to the same number by themselves. A picture
-    /// that was good and that its EXIF orientation turns by 90 degrees is copied once more.
+    /// What decoding takes beside them is held to the same number by itself: the coefficients of a
+    /// progressive JPEG, the frame of a GIF or WebP. A picture that its EXIF orientation turns by 90
+    /// degrees is copied once more.
     pub max_bytes: u64,
     /// The largest file in bytes. Default 128 MiB.
     pub max_file_bytes: u64,
@@ -50,7 +51,7 @@ impl Limits {
         width: u32,
         height: u32,
         pixel_bytes: u64,
-        coefficient_bytes: u64,
+        extra_bytes: u64,
     ) -> Result<()> {
         let pixels = u64::from(width) * u64::from(height);
         for (what, got, limit) in [
@@ -63,8 +64,8 @@ impl Limits {
             ("a number of pixels", pixels, self.max_pixels),
             ("a need of bytes for pixels", pixel_bytes, self.max_bytes),
             (
-                "a need of bytes for coefficients",
-                coefficient_bytes,
+                "a need of bytes beside the pixels",
+                extra_bytes,
                 self.max_bytes,
             ),
         ] {

@@ -1,8 +1,10 @@
 //! A picture in memory: RGB, eight bits a channel, rows one after another.
 
+use std::fmt;
 use std::io::Write;
 use std::path::Path;
 
+use files::whole_file;
 use image::ImageEncoder;
 use image::codecs::png::PngEncoder;
 
@@ -12,16 +14,49 @@ use crate::limits::Limits;
 
 /// A picture: `height` rows of `width` pixels of red, green and blue, one byte each, without gaps.
 ///
-/// Both sides are at least 1.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Both sides are at least 1. Pictures are equal when their pixels are.
+#[derive(Clone, Debug)]
 pub struct Picture {
     width: usize,
     height: usize,
     rgb: Vec<u8>,
+    warning: Option<DecodeWarning>,
+}
+
+impl PartialEq for Picture {
+    fn eq(&self, other: &Self) -> bool {
+        self.size() == other.size() && self.rgb == other.rgb
+    }
+}
+
+impl Eq for Picture {}
+
+/// What is wrong with a file whose pixels are all there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DecodeWarning {
+    /// The mark is missing that ends every file of this format. Some cameras and panorama programs
+    /// leave it out; otherwise the file was cut, at a lucky place.
+    NoEndMark {
+        /// The format.
+        format: &'static str,
+    },
+}
+
+impl fmt::Display for DecodeWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoEndMark { format } => write!(
+                f,
+                "the {format} has no end mark; all of its pixels are there"
+            ),
+        }
+    }
 }
 
 impl Picture {
-    /// Reads a PNG, JPEG, BMP or PNM file; its content tells the format, not its name.
+    /// Reads a PNG, JPEG, GIF, WebP, TIFF, BMP or PNM file; its content tells the format, not its
+    /// name.
     ///
     /// Whatever the file holds becomes RGB by these rules:
     ///
@@ -31,10 +66,13 @@ impl Picture {
     /// - fewer than 8 bits, and PNM with an odd maximum, are stretched to 0..=255; palettes are
     ///   looked up; CMYK is converted;
     /// - the EXIF orientation is applied, so that the picture stands as a viewer shows it;
-    /// - colour profiles and gamma are ignored.
+    /// - colour profiles and gamma are ignored;
+    /// - of an animation and of several pages, the first is read.
+    ///
+    /// A file that lacks only its format's end mark is read, with a [`warning`](Self::warning).
     ///
     /// A decoder that panics is caught where the program unwinds; the panic hook runs first, so
-    /// the default one prints its message.
+    /// the default one prints its message: see [`is_decoding`](crate::is_decoding).
     ///
     /// # Errors
     ///
@@ -142,7 +180,12 @@ impl Picture {
             .checked_mul(height)
             .and_then(|pixels| pixels.checked_mul(3));
         match expected {
-            Some(expected) if rgb.len() == expected => Ok(Self { width, height, rgb }),
+            Some(expected) if rgb.len() == expected => Ok(Self {
+                width,
+                height,
+                rgb,
+                warning: None,
+            }),
             Some(expected) => Err(Error::Length {
                 what: "the pixels",
                 got: rgb.len(),
@@ -153,6 +196,19 @@ impl Picture {
                 size: [height, width],
             }),
         }
+    }
+
+    pub(crate) fn with_warning(self, warning: DecodeWarning) -> Self {
+        Self {
+            warning: Some(warning),
+            ..self
+        }
+    }
+
+    /// What was wrong with the file that the picture was read from, though its pixels are all there.
+    #[must_use]
+    pub fn warning(&self) -> Option<DecodeWarning> {
+        self.warning
     }
 
     /// Width in pixels.
@@ -190,15 +246,16 @@ impl Picture {
     }
 
     /// Writes the picture as PNG, whole or not at all: into a new file in the same folder, which
-    /// then takes the name. A file that had the name is replaced.
+    /// then takes the name. A regular file that had the name is replaced.
     ///
     /// # Errors
     ///
-    /// [`Error::File`] with the path and [`Error::Io`] or [`Error::Encode`]. What was there
-    /// before is then still there.
+    /// [`Error::File`] with the path and [`Error::Io`], [`Error::Output`] or [`Error::Encode`]. What
+    /// was there before is then still there.
     pub fn save_png(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        self.write_png(path).map_err(|reason| reason.in_file(path))
+        whole_file::replace(path, |file| self.encode_png(file))
+            .map_err(|reason: Error| reason.in_file(path))
     }
 
     /// The picture as the bytes of a PNG file.
@@ -212,7 +269,7 @@ impl Picture {
         Ok(bytes)
     }
 
-    fn encode_png(&self, to: &mut impl Write) -> Result<()> {
+    fn encode_png(&self, to: impl Write) -> Result<()> {
         let side = |length: usize| {
             u32::try_from(length).map_err(|_| Error::TooLarge {
                 what: "a PNG",
@@ -228,22 +285,5 @@ impl Picture {
                     reason: error.to_string(),
                 },
             })
-    }
-
-    fn write_png(&self, path: &Path) -> Result<()> {
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        // As any file, and not a private one, which `tempfile_in` would make.
-        let mut file = tempfile::Builder::new()
-            .prefix(".")
-            .make_in(folder, |path| std::fs::File::create_new(path))?;
-        let mut buffered = std::io::BufWriter::new(file.as_file_mut());
-        self.encode_png(&mut buffered)?;
-        buffered.flush()?;
-        drop(buffered);
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
     }
 }

@@ -1,12 +1,18 @@
 //! One line of text in the embedded font.
 
-use ab_glyph::{
-    Font, FontRef, Glyph, GlyphId, OutlinedGlyph, PxScale, PxScaleFont, ScaleFont, point,
-};
+use skrifa::instance::{LocationRef, Size};
+use skrifa::metrics::GlyphMetrics;
+use skrifa::outline::{DrawSettings, OutlineGlyphCollection, OutlinePen};
+use skrifa::{FontRef, GlyphId, MetadataProvider};
+use tiny_skia::{FillRule, Mask, Path, PathBuilder, Transform};
 
 /// The font at one height.
 pub(crate) struct Typeface {
-    font: PxScaleFont<FontRef<'static>>,
+    font: FontRef<'static>,
+    /// Pixels of an em.
+    size: Size,
+    /// From the top of a line to its baseline, in pixels.
+    ascent: f32,
 }
 
 impl Typeface {
@@ -16,17 +22,22 @@ impl Typeface {
         reason = "the embedded font is a constant, and every test reads it"
     )]
     pub(crate) fn new(height: f32) -> Self {
-        let font = FontRef::try_from_slice(epaint_default_fonts::HACK_REGULAR)
+        let font = FontRef::new(epaint_default_fonts::HACK_REGULAR)
             .expect("the embedded font is well-formed");
+        let units = font.metrics(Size::unscaled(), LocationRef::default());
+        let line = units.ascent - units.descent;
         Self {
-            font: font.into_scaled(PxScale::from(height)),
+            font,
+            size: Size::new(height * f32::from(units.units_per_em) / line),
+            ascent: height * units.ascent / line,
         }
     }
 
     /// Width of the text in pixels.
     pub(crate) fn width(&self, text: &str) -> f32 {
+        let metrics = self.metrics();
         text.chars()
-            .map(|c| self.font.h_advance(self.glyph(c)))
+            .map(|c| metrics.advance_width(self.glyph(c)).unwrap_or(0.0))
             .sum()
     }
 
@@ -40,33 +51,105 @@ impl Typeface {
         end: f32,
         mut paint: impl FnMut(i64, i64, f32),
     ) {
-        let baseline = top + self.font.ascent();
+        let (metrics, outlines) = (self.metrics(), self.font.outline_glyphs());
+        let baseline = top + self.ascent;
         let mut at = left;
         for id in text.chars().map(|c| self.glyph(c)) {
             if at >= end {
                 break;
             }
-            let glyph: Glyph = id.with_scale_and_position(self.font.scale(), point(at, baseline));
-            if let Some(outline) = self.font.outline_glyph(glyph) {
-                paint_glyph(&outline, &mut paint);
+            if let Some(path) = self.outline(&outlines, id, [at, baseline]) {
+                fill(&path, &mut paint);
             }
-            at += self.font.h_advance(id);
+            at += metrics.advance_width(id).unwrap_or(0.0);
         }
     }
 
-    /// A line has no line breaks in it: what controls the text is shown as a space.
+    fn metrics(&self) -> GlyphMetrics<'static> {
+        self.font.glyph_metrics(self.size, LocationRef::default())
+    }
+
+    /// A line has no line breaks in it: what controls the text is shown as a space. A letter that
+    /// the font lacks is its glyph 0, the sign for a missing one.
     fn glyph(&self, c: char) -> GlyphId {
-        self.font.glyph_id(if c.is_control() { ' ' } else { c })
+        let c = if c.is_control() { ' ' } else { c };
+        self.font.charmap().map(c).unwrap_or_default()
+    }
+
+    /// The outline of a letter whose origin is at `[x, y]` in the picture, unless it is blank.
+    fn outline(
+        &self,
+        outlines: &OutlineGlyphCollection<'static>,
+        id: GlyphId,
+        origin: [f32; 2],
+    ) -> Option<Path> {
+        let settings = DrawSettings::unhinted(self.size, LocationRef::default());
+        let mut pen = Pen {
+            path: PathBuilder::new(),
+            origin,
+        };
+        outlines.get(id)?.draw(settings, &mut pen).ok()?;
+        pen.path.finish()
     }
 }
 
-fn paint_glyph(outline: &OutlinedGlyph, paint: &mut impl FnMut(i64, i64, f32)) {
-    let corner = outline.px_bounds().min;
-    outline.draw(|x, y, coverage| {
-        paint(
-            corner.x as i64 + i64::from(x),
-            corner.y as i64 + i64::from(y),
-            coverage,
-        );
-    });
+/// Draws an outline into a path of the picture, whose y axis points down, unlike the font's.
+struct Pen {
+    path: PathBuilder,
+    origin: [f32; 2],
+}
+
+impl Pen {
+    fn at(&self, x: f32, y: f32) -> (f32, f32) {
+        (self.origin[0] + x, self.origin[1] - y)
+    }
+}
+
+impl OutlinePen for Pen {
+    fn move_to(&mut self, x: f32, y: f32) {
+        let (x, y) = self.at(x, y);
+        self.path.move_to(x, y);
+    }
+
+    fn line_to(&mut self, x: f32, y: f32) {
+        let (x, y) = self.at(x, y);
+        self.path.line_to(x, y);
+    }
+
+    fn quad_to(&mut self, cx0: f32, cy0: f32, x: f32, y: f32) {
+        let ((cx0, cy0), (x, y)) = (self.at(cx0, cy0), self.at(x, y));
+        self.path.quad_to(cx0, cy0, x, y);
+    }
+
+    fn curve_to(&mut self, cx0: f32, cy0: f32, cx1: f32, cy1: f32, x: f32, y: f32) {
+        let ((cx0, cy0), (cx1, cy1)) = (self.at(cx0, cy0), self.at(cx1, cy1));
+        let (x, y) = self.at(x, y);
+        self.path.cubic_to(cx0, cy0, cx1, cy1, x, y);
+    }
+
+    fn close(&mut self) {
+        self.path.close();
+    }
+}
+
+/// Calls `paint` with the pixels that a path covers.
+fn fill(path: &Path, paint: &mut impl FnMut(i64, i64, f32)) {
+    let bounds = path.bounds();
+    let (left, top) = (bounds.left().floor(), bounds.top().floor());
+    let width = (bounds.right().ceil() - left) as u32;
+    let height = (bounds.bottom().ceil() - top) as u32;
+    // A letter without an area, or one that is too large to draw, leaves no mark.
+    let Some(mut mask) = Mask::new(width, height) else {
+        return;
+    };
+    let to_mask = Transform::from_translate(-left, -top);
+    mask.fill_path(path, FillRule::Winding, true, to_mask);
+    let rows = mask.data().chunks_exact(width as usize);
+    for (y, row) in (top as i64..).zip(rows) {
+        for (x, &coverage) in (left as i64..).zip(row) {
+            if coverage > 0 {
+                paint(x, y, f32::from(coverage) / 255.0);
+            }
+        }
+    }
 }

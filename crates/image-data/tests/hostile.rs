@@ -6,12 +6,17 @@
     reason = "a test's helpers may fail the test"
 )]
 
+use std::io::Cursor;
+
 use image::codecs::bmp::BmpEncoder;
+use image::codecs::gif::GifEncoder;
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::codecs::pnm::{PnmEncoder, PnmSubtype, SampleEncoding};
+use image::codecs::tiff::TiffEncoder;
+use image::codecs::webp::WebPEncoder;
 use image::{ExtendedColorType, ImageEncoder};
-use image_data::{Error, Limits, Picture};
+use image_data::{DecodeWarning, Error, Limits, Picture};
 use proptest::prelude::*;
 
 fn error(file: &[u8]) -> Error {
@@ -84,7 +89,50 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
                     .unwrap();
             }),
         ),
+        (
+            "gif",
+            write(&|file| {
+                GifEncoder::new(file)
+                    .encode(&rgb, width, height, color)
+                    .unwrap();
+            }),
+        ),
+        (
+            "lossless webp",
+            write(&|file| {
+                WebPEncoder::new_lossless(file)
+                    .write_image(&rgb, width, height, color)
+                    .unwrap();
+            }),
+        ),
+        (
+            "tiff",
+            write(&|file| {
+                TiffEncoder::new(Cursor::new(file))
+                    .write_image(&rgb, width, height, color)
+                    .unwrap();
+            }),
+        ),
+        // From Pillow, by `picture_seeds.py`: what the encoder above does not write.
+        ("lossy webp", include_bytes!("goldens/lossy.webp").to_vec()),
+        (
+            "webp animation",
+            include_bytes!("goldens/animation.webp").to_vec(),
+        ),
+        (
+            "deflated tiff",
+            include_bytes!("goldens/deflated.tiff").to_vec(),
+        ),
     ]
+}
+
+/// The file of this name.
+fn named(name: &str) -> Vec<u8> {
+    let (_, file) = files()
+        .into_iter()
+        .find(|(known, _)| *known == name)
+        .unwrap();
+    file
 }
 
 /// Checksum of a PNG chunk (PNG specification, annex D).
@@ -119,7 +167,7 @@ fn mend_png(file: &mut [u8]) {
 
 /// The PNG with another size in its header.
 fn png_claiming(width: u32, height: u32) -> Vec<u8> {
-    let mut file = files().swap_remove(0).1;
+    let mut file = named("png");
     file[16..20].copy_from_slice(&width.to_be_bytes());
     file[20..24].copy_from_slice(&height.to_be_bytes());
     mend_png(&mut file);
@@ -159,7 +207,7 @@ fn a_small_file_that_claims_a_large_picture() {
         Error::Decode { format: "PNG", .. }
     ));
 
-    let mut jpeg = files().swap_remove(2).1;
+    let mut jpeg = named("jpeg");
     let frame = jpeg
         .windows(2)
         .position(|pair| pair == [0xff, 0xc0])
@@ -169,7 +217,7 @@ fn a_small_file_that_claims_a_large_picture() {
     jpeg[frame + 5..frame + 9].copy_from_slice(&[0x1f, 0x40, 0x1f, 0x40]);
     assert!(matches!(error(&jpeg), Error::Truncated { format: "JPEG" }));
 
-    let mut bmp = files().swap_remove(3).1;
+    let mut bmp = named("bmp");
     bmp[18..22].copy_from_slice(&60_000u32.to_le_bytes());
     bmp[22..26].copy_from_slice(&60_000u32.to_le_bytes());
     assert!(matches!(
@@ -193,7 +241,7 @@ fn a_small_file_that_claims_a_large_picture() {
 
 #[test]
 fn each_limit_is_kept() {
-    let file = files().swap_remove(0).1;
+    let file = named("png");
     let usual = Limits::default();
     for (limits, quantity) in [
         (
@@ -238,7 +286,7 @@ fn each_limit_is_kept() {
     };
     assert!(Picture::decode(&file, &exact).is_ok());
     // Grey needs its own byte and the three that it becomes.
-    let grey = files().swap_remove(1).1;
+    let grey = named("grey png");
     assert!(
         Picture::decode(
             &grey,
@@ -271,7 +319,7 @@ fn no_pixels() {
         error(&png_claiming(0, 5)),
         Error::NoPixels { .. } | Error::Decode { .. }
     ));
-    let mut bmp = files().swap_remove(3).1;
+    let mut bmp = named("bmp");
     bmp[18..22].copy_from_slice(&[0; 4]);
     assert!(matches!(
         error(&bmp),
@@ -296,15 +344,15 @@ fn files_with_their_path_and_reason() {
     for (path, reason) in [
         (
             file("page.jpg", b"\n<!DOCTYPE html>\n<html>"),
-            "not a PNG, JPEG, BMP or PNM picture: it looks like a web page",
+            "not a PNG, JPEG, GIF, WebP, TIFF, BMP or PNM picture: it is an HTML page",
         ),
         (
-            file("moving.png", b"GIF89a\x01\0\x01\0"),
-            "not a PNG, JPEG, BMP or PNM picture: it is a GIF",
+            file("phone.jpg", b"\0\0\0\x18ftypheic"),
+            "not a PNG, JPEG, GIF, WebP, TIFF, BMP or PNM picture: it is a HEIF or AVIF picture",
         ),
         (
             file("zeros.png", &[0; 500]),
-            "not a PNG, JPEG, BMP or PNM picture: its content is of no known picture format",
+            "not a PNG, JPEG, GIF, WebP, TIFF, BMP or PNM picture: its content is of no known picture format",
         ),
         (file("empty.png", b""), "the file is empty"),
         (
@@ -329,19 +377,169 @@ fn files_with_their_path_and_reason() {
     }
 }
 
+/// Cutting a file short is an error, but for these bytes at its end, without which every pixel is
+/// there.
 #[test]
 fn every_truncation_is_an_error() {
     for (name, file) in files() {
-        // Of a text, the last number may be cut (255 to 2) and nobody can tell.
-        let spare = if name == "pgm" { 4 } else { 0 };
-        for len in 0..file.len() - spare {
-            let result = Picture::decode(&file[..len], &Limits::default());
-            let Err(error) = result else {
-                panic!("{name}: {len} of {} bytes", file.len())
-            };
-            assert_eq!(error.to_string().lines().count(), 1, "{error}");
+        let whole = Picture::decode(&file, &Limits::default()).unwrap();
+        let spare = match name {
+            // The end mark: a chunk, a marker.
+            "png" | "grey png" => 12,
+            "jpeg" => 2,
+            // The end's code, an empty block, the end mark.
+            "gif" => 3,
+            // What fills the last bits up, and a chunk to an even length.
+            "lossless webp" => 1,
+            "lossy webp" => 4,
+            // The second frame.
+            "webp animation" => 100,
+            // Of a text, the last number may be cut (255 to 2) and nobody can tell.
+            "pgm" => 4,
+            _ => 0,
+        };
+        for len in 0..file.len() {
+            match Picture::decode(&file[..len], &Limits::default()) {
+                Err(error) => {
+                    assert_eq!(error.to_string().lines().count(), 1, "{error}");
+                }
+                Ok(picture) => {
+                    let missing = file.len() - len;
+                    assert!(missing <= spare, "{name}: {missing} bytes are missing");
+                    assert!(picture == whole || name == "pgm", "{name}: {missing}");
+                }
+            }
         }
     }
+}
+
+/// A picture of `side` x `side` that no decoder can guess the end of, as a JPEG.
+fn noise_jpeg(side: u32, quality: u8) -> Vec<u8> {
+    let mut state = 7_u32;
+    let rgb: Vec<u8> = (0..side * side * 3)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        })
+        .collect();
+    let mut file = Vec::new();
+    JpegEncoder::new_with_quality(&mut file, quality)
+        .write_image(&rgb, side, side, ExtendedColorType::Rgb8)
+        .unwrap();
+    file
+}
+
+#[test]
+fn a_jpeg_without_its_end_marker_is_read_with_a_warning() {
+    for (whole, name) in [
+        (noise_jpeg(40, 90), "noise"),
+        (noise_jpeg(64, 20), "coarse noise"),
+        (
+            include_bytes!("goldens/progressive.jpg").to_vec(),
+            "progressive",
+        ),
+        (include_bytes!("goldens/restarts.jpg").to_vec(), "restarts"),
+    ] {
+        let expected = Picture::decode(&whole, &Limits::default()).unwrap();
+        assert_eq!(expected.warning(), None);
+        assert!(whole.ends_with(&[0xff, 0xd9]));
+        let data = &whole[..whole.len() - 2];
+        let trailer = [data, b"\0\0SEFT trailer", &[0; 5000]].concat();
+        for cut in [data, &whole[..whole.len() - 1], &trailer] {
+            let picture = Picture::decode(cut, &Limits::default()).unwrap();
+            assert_eq!(picture, expected, "{name}");
+            let warning = picture.warning();
+            assert_eq!(warning, Some(DecodeWarning::NoEndMark { format: "JPEG" }));
+        }
+        // A byte less, and a pixel depends on what is not there; the last byte may hold nothing but
+        // filling.
+        for missing in [4, 5, 9, 60, 300] {
+            let cut = &whole[..whole.len() - missing];
+            assert!(
+                matches!(error(cut), Error::Truncated { format: "JPEG" }),
+                "{name}: {missing}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_png_without_its_last_chunk_is_read_with_a_warning() {
+    let whole = named("png");
+    let expected = Picture::decode(&whole, &Limits::default()).unwrap();
+    for missing in 1..=12 {
+        let picture = Picture::decode(&whole[..whole.len() - missing], &Limits::default()).unwrap();
+        assert_eq!(picture, expected);
+        assert_eq!(
+            picture.warning(),
+            Some(DecodeWarning::NoEndMark { format: "PNG" })
+        );
+    }
+    assert!(matches!(
+        error(&whole[..whole.len() - 13]),
+        Error::Truncated { format: "PNG" }
+    ));
+
+    // Data in several chunks, of which the last is missing.
+    let data = whole.windows(4).position(|kind| kind == b"IDAT").unwrap() - 4;
+    let len = u32::from_be_bytes(whole[data..data + 4].try_into().unwrap()) as usize;
+    let chunk = |content: &[u8]| {
+        let body = [b"IDAT", content].concat();
+        let len = u32::try_from(content.len()).unwrap();
+        [&len.to_be_bytes()[..], &body, &crc(&body).to_be_bytes()].concat()
+    };
+    let (first, last) = whole[data + 8..data + 8 + len].split_at(len / 2);
+    let header = &whole[..data];
+    let both = [header, &chunk(first), &chunk(last)].concat();
+    assert_eq!(
+        Picture::decode(&both, &Limits::default()).unwrap(),
+        expected
+    );
+    let one = [header, &chunk(first)].concat();
+    assert!(matches!(
+        error(&one),
+        Error::Decode { format: "PNG", .. } | Error::Truncated { .. }
+    ));
+}
+
+/// The decoder expects whole colours, and panics otherwise.
+#[test]
+fn a_palette_that_is_no_list_of_colours() {
+    let palette = include_bytes!("goldens/palette.png");
+    assert!(Picture::decode(palette, &Limits::default()).is_ok());
+    let at = palette.windows(4).position(|kind| kind == b"PLTE").unwrap();
+    let len = u32::from_be_bytes(palette[at - 4..at].try_into().unwrap()) as usize;
+    for cut in [1, 2] {
+        let mut file = palette.to_vec();
+        file.drain(at + 4 + len - cut..at + 4 + len);
+        let claimed = u32::try_from(len - cut).unwrap();
+        file[at - 4..at].copy_from_slice(&claimed.to_be_bytes());
+        mend_png(&mut file);
+        let error = error(&file);
+        assert!(
+            matches!(error, Error::Decode { format: "PNG", .. }),
+            "{error}"
+        );
+    }
+}
+
+/// Whatever a decoder does, the thread is not taken for decoding afterwards.
+#[test]
+fn decoding_is_over_when_it_is_over() {
+    for (_, file) in files() {
+        let _ = Picture::decode(&file[..file.len() / 2], &Limits::default());
+        assert!(!image_data::is_decoding());
+    }
+}
+
+#[test]
+fn an_animation_gives_its_first_frame() {
+    let first = Picture::decode(include_bytes!("goldens/animation.webp"), &Limits::default());
+    let picture = first.unwrap();
+    assert_eq!(picture.size(), [11, 19]);
+    // Red, then blue.
+    let [r, g, b] = [0, 1, 2].map(|channel| picture.rgb()[channel]);
+    assert!(r > 200 && g < 60 && b < 60, "{r} {g} {b}");
 }
 
 /// Some edits: overwrite bytes, cut the end, or repeat a part.
@@ -370,11 +568,12 @@ proptest! {
 
     #[test]
     fn damaged_files_never_panic(
-        which in 0usize..6,
+        which in any::<prop::sample::Index>(),
         edits in edits(),
         mend in any::<bool>(),
     ) {
-        let mut file = files().swap_remove(which).1;
+        let mut files = files();
+        let mut file = files.swap_remove(which.index(files.len())).1;
         for edit in edits {
             let len = file.len();
             if len == 0 {

@@ -148,7 +148,7 @@ fn each_kind_of_trouble_is_found_by_its_file() {
         ),
         (
             Severity::Error,
-            "train/cat/page.jpg: not a PNG, JPEG, BMP or PNM picture: it looks like a web page",
+            "train/cat/page.jpg: not a PNG, JPEG, GIF, WebP, TIFF, BMP or PNM picture: it is an HTML page",
         ),
         (
             Severity::Error,

@@ -236,12 +236,12 @@ fn saving_is_whole_or_not_at_all() {
     assert_eq!(Picture::open(&path, &Limits::default()).unwrap(), other);
     assert_eq!(names(), 1);
 
-    // Over a folder, which fails at the last step and leaves nothing behind.
+    // Over a folder, which is refused and leaves nothing behind.
     let occupied = folder.path().join("folder");
     std::fs::create_dir(&occupied).unwrap();
     std::fs::write(occupied.join("file"), "").unwrap();
     let error = other.save_png(&occupied).unwrap_err();
-    assert!(matches!(&error, Error::File { reason, .. } if matches!(**reason, Error::Io(_))));
+    assert!(matches!(&error, Error::File { reason, .. } if matches!(**reason, Error::Output(_))));
     assert_eq!(names(), 2);
 
     let nowhere = folder.path().join("no").join("picture.png");

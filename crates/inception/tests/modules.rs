@@ -25,7 +25,10 @@ fn plain<T: Element>(graph: &Graph, params: &Params<T>, input: &ArrayD<T>) -> Ar
 
 fn engine(isa: Isa) -> impl Fn(&Graph, &Params<f32>, &ArrayD<f32>) -> ArrayD<f32> {
     move |graph, params, input| {
-        let options = Options { isa: Some(isa) };
+        let options = Options {
+            isa: Some(isa),
+            ..Options::default()
+        };
         let plan = Plan::compile(graph, params.clone(), &options).unwrap();
         let session = plan.session(&[Shape::from(input.shape())]).unwrap();
         run_by(session)(std::slice::from_ref(input)).remove(0)

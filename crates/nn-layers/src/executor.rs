@@ -83,6 +83,7 @@ impl Outputs {
             let len = shape.elements().ok_or_else(too_large)?;
             let (mut values, _) = std::mem::replace(tensor, empty()).into_raw_vec_and_offset();
             values.clear();
+            values.try_reserve_exact(len).map_err(|_| too_large())?;
             values.resize(len, 0.0);
             *tensor = ArrayD::from_shape_vec(IxDyn(shape), values).map_err(|_| too_large())?;
         }

@@ -151,7 +151,7 @@ impl<T: Element> Trainer<T> {
         Ok(trainer)
     }
 
-    /// This trainer, saving checkpoints into a folder: after each epoch, after each
+    /// This trainer, saving checkpoints into a folder: before and after each evaluation, after each
     /// [`save_every`](TrainerOptions::save_every) updates, and when it is stopped.
     #[must_use]
     pub fn save_to(mut self, folder: CheckpointFolder) -> Self {
@@ -165,7 +165,18 @@ impl<T: Element> Trainer<T> {
         self.position
     }
 
-    /// The best parameters so far, where evaluations gave scores.
+    /// Whether [`run`](Self::run) begins with an evaluation: the epoch has been trained to its end,
+    /// and then the training was stopped or its evaluation failed.
+    ///
+    /// An epoch that was stopped at its last update is not known to be over: its loader has to say
+    /// that there are no more batches.
+    #[must_use]
+    pub fn is_evaluation_due(&self) -> bool {
+        self.totals.trained
+    }
+
+    /// The best parameters so far, where evaluations gave scores. A resumed trainer has them from
+    /// its checkpoint, so a model file of the best can be written again.
     #[must_use]
     pub fn best(&self) -> Option<&Best<T>> {
         self.best.as_ref()
@@ -175,8 +186,12 @@ impl<T: Element> Trainer<T> {
     ///
     /// `batches(epoch, first)` gives an epoch's batches from number `first` on, which is not 0
     /// where a training goes on in the middle of an epoch, and may be their number; what it gives
-    /// may depend on nothing else. `evaluate(backend, epoch)` says how good the network is after an epoch. `stop` is
-    /// looked at before each update's batches, and the training is saved then.
+    /// may depend on nothing else. `evaluate(backend, epoch)` says how good the network is after an
+    /// epoch. `stop` is read before each update's batches and before each evaluation, and the
+    /// training is saved then.
+    ///
+    /// A checkpoint is saved before each evaluation and another one after it. Where an evaluation or
+    /// an observer fails, nothing trained is lost: a resumed training goes on with the evaluation.
     ///
     /// With [`EarlyStopping`], the backend has the best parameters at the end; a checkpoint has the
     /// last.
@@ -184,9 +199,9 @@ impl<T: Element> Trainer<T> {
     /// # Errors
     ///
     /// [`Error::Batch`], [`Error::Step`] and [`Error::Evaluation`] say where a loader, a step (with
-    /// [`Error::NonFinite`] in it where a number is not finite) and an evaluation failed;
-    /// [`Error::EmptyEpoch`], [`Error::NoScore`]; and what [`CheckpointFolder::save`] says. The
-    /// checkpoints that were there are still there.
+    /// [`Error::NonFinite`] in it where a number is not finite) and an evaluation failed, and
+    /// [`Error::Observer`] where an observer did; [`Error::EmptyEpoch`], [`Error::NoScore`]; and what
+    /// [`CheckpointFolder::save`] says. The checkpoints that were there are still there.
     pub fn run<B, O, I, E>(
         &mut self,
         backend: &mut B,
@@ -204,23 +219,24 @@ impl<T: Element> Trainer<T> {
     {
         while self.position.epoch < self.options.epochs && !self.has_stalled() {
             let epoch = self.position.epoch;
-            let given = batches(epoch, self.position.batch).into_iter();
-            let given = given.map(|batch| batch.map_err(Error::other));
-            if !self.train_epoch(backend, objective, given, observer, stop)? {
+            if !self.totals.trained {
+                let given = batches(epoch, self.position.batch).into_iter();
+                let given = given.map(|batch| batch.map_err(Error::other));
+                self.totals.trained =
+                    self.train_epoch(backend, objective, given, observer, stop)?;
+                // Before the evaluation, which may fail.
                 self.save(backend, observer)?;
+            }
+            if !self.totals.trained || stop.load(Ordering::Relaxed) {
                 return Ok(Outcome::Stopped);
             }
-            let params = backend.export();
-            check_params(&params).map_err(|error| self.at_step(error))?;
+            let params = self.export(backend)?;
             let evaluation = evaluate(backend, epoch).map_err(|error| Error::Evaluation {
                 epoch,
                 error: Box::new(Error::other(error)),
             })?;
             let report = self.end_epoch(params, evaluation)?;
-            if let (true, Some(best)) = (report.is_best, &self.best) {
-                observer.best(best);
-            }
-            observer.epoch(&report);
+            self.tell(&report, observer)?;
             self.save(backend, observer)?;
         }
         let outcome = match self.has_stalled() {
@@ -255,6 +271,13 @@ impl<T: Element> Trainer<T> {
             })?;
             let shape = batch.inputs.first().map(ArrayBase::shape);
             let pictures = shape.and_then(<[usize]>::first).map_or(0, |&n| n as u64);
+            if pictures == 0 {
+                return Err(Error::Batch {
+                    epoch: self.position.epoch,
+                    batch: self.position.batch,
+                    error: Box::new(Error::EmptyBatch),
+                });
+            }
             if self.drops(pictures) {
                 self.totals.dropped += pictures;
                 self.position.batch += 1;
@@ -336,7 +359,7 @@ impl<T: Element> Trainer<T> {
             step,
             pictures: pending.pictures,
             terms: Terms {
-                total: pending.loss.mean().unwrap_or(0.0),
+                total: mean(pending.loss)?,
                 parts: pending.parts,
             },
             rates,
@@ -347,6 +370,17 @@ impl<T: Element> Trainer<T> {
             self.save(backend, observer)?;
         }
         Ok(())
+    }
+
+    /// Reports an epoch.
+    fn tell(&self, report: &EpochReport, observer: &mut dyn Observer<T>) -> Result<()> {
+        let best = self.best.as_ref().filter(|_| report.is_best);
+        let told = best.map_or(Ok(()), |best| observer.best(best));
+        told.and_then(|()| observer.epoch(report))
+            .map_err(|error| Error::Observer {
+                epoch: report.epoch,
+                error: Box::new(Error::other(error)),
+            })
     }
 
     /// Judges an epoch, and goes on to the next.
@@ -391,7 +425,8 @@ impl<T: Element> Trainer<T> {
             step,
             pictures: totals.pictures,
             dropped: totals.dropped,
-            loss: totals.loss.mean().unwrap_or(0.0),
+            rates: self.options.schedule.at(step.saturating_sub(1)),
+            loss: mean(totals.loss)?,
             parts: totals.parts,
             evaluation,
             is_best,
@@ -406,7 +441,7 @@ impl<T: Element> Trainer<T> {
                 let since = self.position.epoch.saturating_sub(best.epoch + 1);
                 since >= early.patience
             }
-            _ => false,
+            (None, _) | (Some(_), None) => false,
         }
     }
 
@@ -418,16 +453,15 @@ impl<T: Element> Trainer<T> {
         if self.folder.is_none() {
             return Ok(());
         }
-        let params = backend.export();
-        check_params(&params).map_err(|error| self.at_step(error))?;
         let checkpoint = Checkpoint {
-            params,
+            params: self.export(backend)?,
             optimiser: self.optimiser.export(backend)?,
             best: self.best.take(),
             position: self.position,
             epoch: self.totals.clone(),
             seed: self.options.seed,
             recipe: self.options.recipe.clone(),
+            data: self.options.data.clone(),
         };
         let saved = self.folder.as_mut().map(|folder| folder.save(&checkpoint));
         self.best = checkpoint.best;
@@ -435,6 +469,13 @@ impl<T: Element> Trainer<T> {
             observer.saved(&path);
         }
         Ok(())
+    }
+
+    /// The parameters, all of them finite.
+    fn export<B: TrainBackend<T>>(&self, backend: &B) -> Result<Params<T>> {
+        let params = backend.export();
+        check_params(&params).map_err(|error| self.at_step(error))?;
+        Ok(params)
     }
 
     /// An error behind the last batch.
@@ -455,6 +496,13 @@ impl<T: Element> Trainer<T> {
 
 /// An error of any type, as `?` makes it.
 pub type BoxedError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The mean of losses, of which there is at least one.
+fn mean(losses: RunningMean) -> Result<f64> {
+    losses.mean().ok_or_else(|| Error::Internal {
+        what: "a mean over no pictures".to_owned(),
+    })
+}
 
 /// Adds numbers to those of the same names.
 fn add_parts(sums: &mut Vec<(String, f64)>, parts: &[(String, f64)]) {

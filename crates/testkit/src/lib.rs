@@ -9,6 +9,7 @@
 //!   an executor against the plain loops in f64, layer by layer and as a whole.
 //! - [`GradientCheck`] holds a gradient against difference quotients, [`StepCheck`] those of a whole
 //!   graph's training step.
+//! - [`node_step`] says how far a training step of one node may be off in f32.
 //! - [`random_array`] fills tensors with numbers that depend on a seed alone, [`distinct_array`] with
 //!   numbers that keep off ties and 0.
 //! - [`cases`] says how many problems a property test tries.
@@ -32,6 +33,7 @@ mod graph_recipe;
 mod network_golden;
 mod pool_problem;
 mod random;
+mod step_bounds;
 mod step_check;
 mod threads;
 mod training_golden;
@@ -51,6 +53,7 @@ pub use pool_problem::{
     AvgPool2dProblem, MaxPool2dProblem, PoolProblem, avg_pool2d_problems, max_pool2d_problems,
 };
 pub use random::{distinct_array, pictures, random_array, to_f32};
+pub use step_bounds::{NodeStep, node_step};
 pub use step_check::{Compared, Projection, StepCheck};
 pub use threads::on_threads;
 pub use training_golden::TrainingGolden;

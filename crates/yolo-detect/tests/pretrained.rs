@@ -189,7 +189,15 @@ fn heads_are_within_1e_4_of_the_f64_run() {
 
 fn engine_on(isa: Isa) -> impl Fn(&Graph, Params<f32>, &[Shape]) -> Run {
     move |graph, params, shapes| {
-        let plan = Plan::compile(graph, params, &Options { isa: Some(isa) }).unwrap();
+        let plan = Plan::compile(
+            graph,
+            params,
+            &Options {
+                isa: Some(isa),
+                ..Options::default()
+            },
+        )
+        .unwrap();
         run_by(plan.session(shapes).unwrap())
     }
 }

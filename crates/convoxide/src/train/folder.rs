@@ -1,15 +1,14 @@
 //! The folder of a run: the recipe as it was run, the log, models, checkpoints, the report.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use files::whole_file;
 use nn_layers::ModelFile;
 use serde_json::Value;
 
 use super::recipe::Recipe;
 use crate::architectures::Reason;
 use crate::error::Error;
-use crate::whole_file;
 
 /// The folder of a run.
 #[derive(Debug)]
@@ -43,8 +42,11 @@ impl RunFolder {
         }
         std::fs::create_dir_all(path).map_err(|error| fault(error.into()))?;
         let text = recipe.to_text().map_err(fault)?;
-        whole_file::write(&folder.recipe(), |file| file.write_all(text.as_bytes()))
-            .map_err(|error: std::io::Error| fault(error.into()))?;
+        whole_file::replace(
+            &folder.recipe(),
+            |file| Ok(file.write_all(text.as_bytes())?),
+        )
+        .map_err(|error: files::Error| fault(error.into()))?;
         Ok(folder)
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use image_data::Picture;
 use indicatif::{ProgressBar, ProgressStyle};
-use nn_layers::{Best, EpochReport, Observer, StepReport};
+use nn_layers::{Best, BoxedError, EpochReport, Observer, StepReport};
 
 use super::folder::RunFolder;
 use super::log::{Epoch, Log};
@@ -165,12 +165,12 @@ impl<'a> Live<'a> {
                 .unwrap_or(usize::MAX)
                 .saturating_add(1),
             steps: report.step,
-            rate: self.rate,
+            rate: report.rates.rate,
             train_loss: report.loss,
             train_accuracy: correct(&report.parts) / report.pictures as f64,
             valid_loss: evaluation.map(|evaluation| evaluation.loss),
             valid_accuracy: evaluation.map(|evaluation| evaluation.top1),
-            valid_top5: evaluation.map(|evaluation| evaluation.top5),
+            valid_top5: evaluation.and_then(|evaluation| evaluation.top5),
             seconds: self.begun.elapsed().as_secs_f64(),
             pictures_per_second: seen / self.trained.as_secs_f64().max(1e-9),
         };
@@ -269,11 +269,12 @@ impl Observer<f32> for Watch<'_, '_> {
         self.0.borrow_mut().step(report);
     }
 
-    fn epoch(&mut self, report: &EpochReport) {
+    fn epoch(&mut self, report: &EpochReport) -> Result<(), BoxedError> {
         self.0.borrow_mut().epoch(report);
+        Ok(())
     }
 
-    fn best(&mut self, best: &Best<f32>) {
+    fn best(&mut self, best: &Best<f32>) -> Result<(), BoxedError> {
         let mut live = self.0.borrow_mut();
         let saved = live
             .job
@@ -282,5 +283,6 @@ impl Observer<f32> for Watch<'_, '_> {
         if let Err(error) = saved {
             live.fault.get_or_insert(error);
         }
+        Ok(())
     }
 }

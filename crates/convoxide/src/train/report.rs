@@ -5,17 +5,16 @@
 
 mod confusion;
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
+use files::whole_file;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::log::{Epoch, Quantity};
 use crate::chart::{self, Chart, Curve, Unit};
 use crate::numbers::{count, counted, duration, number, percent, short};
-use crate::whole_file;
 use confusion::{Confusion, class_name};
 
 /// All that is told of a run.
@@ -55,7 +54,7 @@ pub(crate) struct Mistake {
 #[error("{}: {error}", path.display())]
 pub(crate) struct Error {
     path: PathBuf,
-    error: io::Error,
+    error: files::Error,
 }
 
 impl Report<'_> {
@@ -66,9 +65,11 @@ impl Report<'_> {
     /// What the system says; a report that was there is still there then.
     pub(crate) fn write(&self, path: &Path) -> Result<(), Error> {
         let html = self.html();
-        whole_file::write(path, |file| file.write_all(html.as_bytes())).map_err(|error| Error {
-            path: path.to_owned(),
-            error,
+        whole_file::replace(path, |file| Ok(file.write_all(html.as_bytes())?)).map_err(|error| {
+            Error {
+                path: path.to_owned(),
+                error,
+            }
         })
     }
 

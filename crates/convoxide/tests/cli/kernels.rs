@@ -51,6 +51,7 @@ fn save_model(fixture: &Fixture, first: &Array4<f32>, order: ChannelOrder) -> Pa
         config: serde_json::to_value(model).unwrap(),
         classes: Vec::new(),
         preprocessing: serde_json::to_value(preprocessing).unwrap(),
+        input_size: None,
     };
     save(&fixture.path("m.safetensors"), params, Some(metadata))
 }

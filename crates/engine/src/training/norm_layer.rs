@@ -8,6 +8,7 @@ use nn_layers::{Epsilon, Node, Op, ParamSpec, Params, Shape, Slot};
 
 use super::layer::{Learnt, take};
 use crate::error::{Error, Result};
+use crate::memory::{F32, F64, grow};
 use crate::step::narrow;
 
 /// A batch normalisation or affine layer.
@@ -42,6 +43,10 @@ pub(crate) struct NormLayer {
 }
 
 impl NormLayer {
+    /// What it keeps for each channel beside parameters and gradients: five numbers in f32, four in
+    /// f64.
+    pub(crate) const SCRATCH_BYTES: u64 = 5 * F32 + 4 * F64;
+
     /// Takes the node's parameters out of `params`.
     pub(crate) fn new(node: &Node, params: &mut Params<f32>, frozen: bool) -> Result<Self> {
         let mut specs = Vec::new();
@@ -65,6 +70,11 @@ impl NormLayer {
         };
         let len = weight.len();
         let buffer = || Buffer::zeroed(len).map_err(Error::at(node.name()));
+        let sums = |value| {
+            let mut sums = Vec::new();
+            grow(&mut sums, len, value, "statistics")?;
+            Ok::<_, Error>(sums)
+        };
         Ok(Self {
             node: node.name().to_owned(),
             specs,
@@ -77,15 +87,15 @@ impl NormLayer {
             running,
             grad_weight: buffer()?,
             grad_bias: buffer()?,
-            mean: vec![0.0; len],
-            variance: vec![1.0; len],
+            mean: sums(0.0)?,
+            variance: sums(1.0)?,
             scale: buffer()?,
             shift: buffer()?,
             center: buffer()?,
             mean_grad: buffer()?,
             slope: buffer()?,
-            sums: vec![0.0; len],
-            products: vec![0.0; len],
+            sums: sums(0.0)?,
+            products: sums(0.0)?,
             count: 0,
         })
     }

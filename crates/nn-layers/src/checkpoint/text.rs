@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use super::{Best, Checkpoint, EpochTotals, Position};
 use crate::{
     error::{Error, Result},
-    model_file::one_line,
     optimiser::OptimiserState,
     params::Params,
 };
@@ -25,6 +24,25 @@ struct Envelope {
     checkpoint: Text,
 }
 
+/// What tells a checkpoint's text, damaged or not.
+#[derive(Deserialize)]
+struct OfCheckpoint {
+    #[serde(rename = "checkpoint")]
+    _checkpoint: IgnoredAny,
+}
+
+/// What tells a model's.
+#[derive(Deserialize)]
+struct OfModel {
+    #[serde(rename = "architecture")]
+    _architecture: IgnoredAny,
+}
+
+/// Whether a file's metadata are those of a checkpoint.
+pub(crate) fn is_text_of_one(text: &str) -> bool {
+    serde_json::from_str::<OfCheckpoint>(text).is_ok()
+}
+
 /// What stands in the metadata.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,6 +54,8 @@ pub(super) struct Text {
     optimiser: OptimiserText,
     best: Option<BestText>,
     recipe: serde_json::Value,
+    #[serde(default)]
+    data: serde_json::Value,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -84,6 +104,7 @@ impl Text {
                 score: best.score,
             }),
             recipe: checkpoint.recipe.clone(),
+            data: checkpoint.data.clone(),
         }
     }
 
@@ -108,6 +129,7 @@ impl Text {
             epoch: self.epoch.clone(),
             seed: self.seed,
             recipe: self.recipe.clone(),
+            data: self.data.clone(),
         }
     }
 
@@ -129,21 +151,24 @@ impl Text {
     }
 
     pub(super) fn from_json(text: Option<&str>) -> Result<Self> {
-        let damaged = |reason| Error::Metadata { reason };
-        let text =
-            text.ok_or_else(|| damaged("there is none, so the file is no checkpoint".to_owned()))?;
-        let envelope: Result<Envelope, _> = serde_json::from_str(text);
-        let Envelope { checkpoint } = envelope.map_err(|error| damaged(one_line(&error)))?;
+        let other = |got| Error::OtherFile {
+            got,
+            expected: "a checkpoint of a training",
+            advice: "a checkpoint's name ends in .ckpt",
+        };
+        let text = text.ok_or_else(|| other("a file of weights"))?;
+        if serde_json::from_str::<OfModel>(text).is_ok() {
+            return Err(other("a model file"));
+        }
+        let Envelope { checkpoint } = serde_json::from_str(text).map_err(Error::metadata)?;
         checkpoint.check()?;
         Ok(checkpoint)
     }
 
     /// The text that the file holds; what cannot be read back is refused.
     pub(super) fn into_json(self) -> Result<String> {
-        let damaged = |error| Error::Metadata {
-            reason: one_line(&error),
-        };
-        let text = serde_json::to_string(&Envelope { checkpoint: self }).map_err(damaged)?;
+        let text = serde_json::to_string(&Envelope { checkpoint: self });
+        let text = text.map_err(Error::metadata)?;
         Self::from_json(Some(&text))?;
         Ok(text)
     }
@@ -160,6 +185,13 @@ impl Text {
             step,
             batches,
         } = self.position;
+        // The end of an epoch divides by its pictures.
+        let has_loss = self.epoch.loss.mean().is_some_and(f64::is_finite);
+        if has_loss != (self.epoch.pictures > 0) || self.epoch.trained && !has_loss {
+            return Err(Error::Metadata {
+                reason: "the epoch's totals contradict each other".to_owned(),
+            });
+        }
         let best = self.best.iter().flat_map(|best| [best.epoch, best.step]);
         let counts = [epoch, batch, step, batches].into_iter().chain(best);
         let totals = [self.epoch.pictures, self.epoch.dropped];

@@ -29,8 +29,12 @@ pub struct TrainerOptions {
     pub early_stopping: Option<EarlyStopping>,
     /// After how many updates to save, besides the ends of epochs; at least 1.
     pub save_every: Option<u64>,
-    /// What the training was told to do, for its checkpoints. It is not understood here.
+    /// What the training was told to do. Checkpoints carry it without interpreting it.
     pub recipe: serde_json::Value,
+    /// What the training learns from, such as a fingerprint of classes and names. Checkpoints
+    /// carry it without interpreting it: compare it with [`Checkpoint::data`](crate::Checkpoint)
+    /// before resuming, since a training cannot go on with other data.
+    pub data: serde_json::Value,
 }
 
 impl TrainerOptions {
@@ -48,6 +52,7 @@ impl TrainerOptions {
             early_stopping: None,
             save_every: None,
             recipe: serde_json::Value::Null,
+            data: serde_json::Value::Null,
         }
     }
 

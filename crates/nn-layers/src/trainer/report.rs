@@ -2,29 +2,43 @@
 
 use std::path::Path;
 
+use super::BoxedError;
 use crate::{checkpoint::Best, loss::Terms, schedule::Rates};
 
-/// Who wants to know how a training gets on. The library prints nothing.
+/// Receives the progress of a training. The library itself prints nothing.
 ///
-/// `()` is one that does not care.
+/// `()` ignores everything.
 pub trait Observer<T> {
     /// Parameters have moved.
     fn step(&mut self, report: &StepReport) {
         let _ = report;
     }
 
-    /// An epoch is over, and evaluated. What a checkpoint then saves is not yet on the disk, so after
-    /// a crash the epoch may be reported again.
-    fn epoch(&mut self, report: &EpochReport) {
+    /// An epoch has been trained and evaluated.
+    ///
+    /// The checkpoint on the disk is then still that of the epoch before its evaluation, so after a
+    /// crash, or an error from here, a resumed training evaluates and reports the epoch again.
+    ///
+    /// # Errors
+    ///
+    /// Whatever ends the training, such as a log that cannot be written.
+    fn epoch(&mut self, report: &EpochReport) -> Result<(), BoxedError> {
         let _ = report;
+        Ok(())
     }
 
-    /// An epoch was the best so far; it comes before the epoch's report.
-    fn best(&mut self, best: &Best<T>) {
+    /// An epoch was the best so far. This call precedes the epoch's report, and is repeated with it.
+    ///
+    /// # Errors
+    ///
+    /// Whatever ends the training, such as a model file that cannot be written.
+    fn best(&mut self, best: &Best<T>) -> Result<(), BoxedError> {
         let _ = best;
+        Ok(())
     }
 
-    /// A checkpoint is on the disk.
+    /// A checkpoint is on the disk: one before each evaluation, one after it, and those that
+    /// [`TrainerOptions::save_every`](super::TrainerOptions::save_every) asks for.
     fn saved(&mut self, path: &Path) {
         let _ = path;
     }
@@ -62,6 +76,8 @@ pub struct EpochReport {
     pub pictures: u64,
     /// How many were left out with a smaller last batch.
     pub dropped: u64,
+    /// The rates of the epoch's last update.
+    pub rates: Rates,
     /// The mean loss over the pictures, while the parameters were moving.
     pub loss: f64,
     /// What else the loss reported, such as `correct`, summed over the batches.

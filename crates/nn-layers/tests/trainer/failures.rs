@@ -264,6 +264,14 @@ fn a_loader_that_fails_is_named() {
 fn other_failures_are_named() {
     let (error, ..) = fail(options(sgd()), vec![]);
     assert_eq!(error, Error::EmptyEpoch { epoch: 0 });
+    let (error, ..) = fail(options(sgd()), vec![Ok(batch(1, 4)), Ok(batch(2, 0))]);
+    let inside = Box::new(Error::EmptyBatch);
+    let expected = Error::Batch {
+        epoch: 0,
+        batch: 1,
+        error: inside,
+    };
+    assert_eq!(error, expected);
     let wrong = Batch {
         targets: Targets::Labels(vec![0, 7]),
         ..batch(1, 2)

@@ -18,7 +18,7 @@ use std::{
 
 use ndarray::ArrayD;
 use nn_layers::{
-    Adam, AvgPool2dOptions, BatchNorm2d, Best, Checkpoint, CheckpointFolder,
+    Adam, AvgPool2dOptions, BatchNorm2d, Best, BoxedError, Checkpoint, CheckpointFolder,
     ClassificationObjective, Clip, Conv2d, EarlyStopping, EpochReport, Error, Evaluation, Graph,
     GraphBuilder, LastBatch, Linear, Method, Observer, OneCycle, OptimiserOptions, Outcome,
     ParamGroup, PlainTrainer, Policy, Result, RmsProp, Schedule, Select, Sgd, Slot, StepReport,
@@ -75,6 +75,7 @@ fn options(method: Method) -> TrainerOptions {
             ..OptimiserOptions::default()
         },
         recipe: "a recipe".into(),
+        data: serde_json::json!({"classes": ["cat", "dog"]}),
         ..TrainerOptions::new(4, Schedule::constant(0.05))
     }
 }
@@ -88,7 +89,7 @@ fn sgd() -> Method {
 }
 
 /// Evaluates by what is there: the sum of the biases.
-fn score(backend: &PlainTrainer<f64>, _: u64) -> Result<Option<Evaluation>, nn_layers::BoxedError> {
+fn score(backend: &PlainTrainer<f64>, _: u64) -> Result<Option<Evaluation>, BoxedError> {
     let bias = backend.params().get("fc.bias").unwrap();
     Ok(Some(Evaluation {
         score: bias.value.sum(),
@@ -136,12 +137,14 @@ impl Observer<f64> for Log<'_> {
         }
     }
 
-    fn epoch(&mut self, report: &EpochReport) {
+    fn epoch(&mut self, report: &EpochReport) -> Result<(), BoxedError> {
         self.epochs.push(report.clone());
+        Ok(())
     }
 
-    fn best(&mut self, best: &Best<f64>) {
+    fn best(&mut self, best: &Best<f64>) -> Result<(), BoxedError> {
         self.best.push(best.epoch);
+        Ok(())
     }
 
     fn saved(&mut self, path: &Path) {
@@ -265,13 +268,14 @@ fn checkpoints_come_as_often_as_they_should() {
     let mut log = Log::default();
     let stop = AtomicBool::new(false);
     run_until(&mut trainer, &mut backend, &mut log, &stop).unwrap();
-    // After updates 3, 6 and 9, and after epochs at 5 and 10.
-    assert_eq!(log.saved, vec![folder.path().join("last.ckpt"); 5]);
+    // After updates 3, 6 and 9, and before and after the evaluations at 5 and 10.
+    assert_eq!(log.saved, vec![folder.path().join("last.ckpt"); 7]);
     for step in [3, 5, 6, 9] {
         let path = folder.path().join(format!("step-00000{step}.ckpt"));
         let checkpoint = Checkpoint::<f64>::open(path).unwrap();
         assert_eq!((checkpoint.position.step, checkpoint.seed), (step, 5));
         assert_eq!(checkpoint.recipe, "a recipe");
+        assert_eq!(checkpoint.data["classes"][1], "dog");
     }
     // A training that was asked to stop before it began is saved as it is.
     stop.store(true, Ordering::Relaxed);

@@ -98,6 +98,172 @@ fn so_does_one_with_a_schedule_and_accumulation() {
     }
 }
 
+/// What fails at the end of an epoch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Failing {
+    Nothing,
+    Evaluation,
+    Best,
+    Report,
+}
+
+/// A log that fails once, at the end of an epoch.
+struct FailingLog {
+    log: Log<'static>,
+    fails: Option<(Failing, u64)>,
+}
+
+impl FailingLog {
+    fn fail(&mut self, now: Failing, epoch: u64) -> Result<(), BoxedError> {
+        match self.fails.take_if(|fails| *fails == (now, epoch)) {
+            Some(_) => Err("the disk is full".into()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Observer<f64> for FailingLog {
+    fn step(&mut self, report: &StepReport) {
+        self.log.step(report);
+    }
+
+    fn best(&mut self, best: &Best<f64>) -> Result<(), BoxedError> {
+        self.fail(Failing::Best, best.epoch)?;
+        self.log.best(best)
+    }
+
+    fn epoch(&mut self, report: &EpochReport) -> Result<(), BoxedError> {
+        let failed = self.fail(Failing::Report, report.epoch);
+        if failed.is_err() {
+            // It comes again.
+            self.log.best.retain(|&best| best != report.epoch);
+        }
+        failed?;
+        self.log.epoch(report)
+    }
+}
+
+/// Trains while something fails at the end of an epoch, and resumes; gives the last checkpoint's
+/// bytes and what the observer saw.
+fn last_checkpoint_where(
+    failing: Failing,
+    at: u64,
+    options: &TrainerOptions,
+) -> (Vec<u8>, Log<'static>) {
+    let folder = tempfile::tempdir().unwrap();
+    let never = AtomicBool::new(false);
+    let objective = ClassificationObjective::default();
+    let mut log = FailingLog {
+        log: Log::default(),
+        fails: Some((failing, at)),
+    };
+    let mut first = backend(&graph());
+    let trainer = Trainer::new(options.clone(), &first).unwrap();
+    let mut trainer = trainer.save_to(CheckpointFolder::new(folder.path(), 2));
+    let evaluate = |backend: &PlainTrainer<f64>, epoch| match failing {
+        Failing::Evaluation if epoch == at => Err("a picture is damaged".into()),
+        _ => score(backend, epoch),
+    };
+    let outcome = trainer.run(&mut first, &objective, batches, evaluate, &mut log, &never);
+    match (failing, outcome) {
+        (Failing::Nothing, Ok(Outcome::Finished | Outcome::EarlyStopped)) => {}
+        (Failing::Evaluation, Err(Error::Evaluation { epoch, .. }))
+        | (Failing::Best | Failing::Report, Err(Error::Observer { epoch, .. })) => {
+            assert_eq!(epoch, at);
+            let params = initialise(&graph(), 999, |_, _| None).unwrap();
+            let mut second =
+                PlainTrainer::new(&graph(), params.cast(), TrainSpec::default()).unwrap();
+            let mut checkpoints = CheckpointFolder::new(folder.path(), 2);
+            let checkpoint = checkpoints.latest().unwrap().unwrap().checkpoint;
+            let resumed = Trainer::resume(options.clone(), checkpoint, &mut second);
+            let mut resumed = resumed.unwrap().save_to(checkpoints);
+            assert!(resumed.is_evaluation_due());
+            // What was trained is not trained again.
+            let given = |epoch, first| {
+                assert!(epoch > at, "epoch {epoch} is trained again");
+                batches(epoch, first)
+            };
+            resumed
+                .run(&mut second, &objective, given, score, &mut log, &never)
+                .unwrap();
+            assert!(!resumed.is_evaluation_due());
+        }
+        (_, outcome) => panic!("{failing:?}: {outcome:?}"),
+    }
+    let bytes = std::fs::read(folder.path().join("last.ckpt")).unwrap();
+    (bytes, log.log)
+}
+
+#[test]
+fn an_epoch_whose_evaluation_or_report_fails_is_not_lost() {
+    let patient = TrainerOptions {
+        early_stopping: Some(EarlyStopping {
+            patience: 3,
+            min_gain: 0.0,
+        }),
+        ..options(sgd())
+    };
+    for options in [options(Adam::default().into()), patient] {
+        let (bytes, whole) = last_checkpoint_where(Failing::Nothing, 0, &options);
+        assert!(!whole.best.is_empty());
+        for at in 0..whole.epochs.len() as u64 {
+            for failing in [Failing::Evaluation, Failing::Best, Failing::Report] {
+                if failing == Failing::Best && !whole.best.contains(&at) {
+                    continue;
+                }
+                let (resumed, log) = last_checkpoint_where(failing, at, &options);
+                assert!(resumed == bytes, "{failing:?} at {at}");
+                assert_eq!(log.steps, whole.steps, "{failing:?} at {at}");
+                assert_eq!(log.epochs, whole.epochs, "{failing:?} at {at}");
+                assert_eq!(log.best, whole.best, "{failing:?} at {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stop_before_an_evaluation_leaves_it_outstanding() {
+    /// Stops as soon as the epoch's checkpoint is on the disk.
+    struct Stopping<'a>(&'a AtomicBool);
+
+    impl Observer<f64> for Stopping<'_> {
+        fn saved(&mut self, _: &Path) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut backend = backend(&graph());
+    let stop = AtomicBool::new(false);
+    let trainer = Trainer::new(options(sgd()), &backend).unwrap();
+    let mut trainer = trainer.save_to(CheckpointFolder::new(folder.path(), 2));
+    let outcome = trainer.run(
+        &mut backend,
+        &ClassificationObjective::default(),
+        batches,
+        |_, _| panic!("evaluated"),
+        &mut Stopping(&stop),
+        &stop,
+    );
+    assert_eq!(outcome, Ok(Outcome::Stopped));
+    assert!(trainer.is_evaluation_due());
+    let checkpoint = Checkpoint::<f64>::open(folder.path().join("last.ckpt")).unwrap();
+    assert_eq!(
+        (checkpoint.epoch.trained, checkpoint.position.epoch),
+        (true, 0)
+    );
+}
+
+#[test]
+fn a_resumed_trainer_has_the_best_parameters() {
+    let (bytes, ..) = last_checkpoint(&options(sgd()), None);
+    let checkpoint = Checkpoint::<f64>::from_bytes(&bytes).unwrap();
+    let best = checkpoint.best.clone().unwrap();
+    let mut backend = backend(&graph());
+    let trainer = Trainer::resume(options(sgd()), checkpoint, &mut backend).unwrap();
+    assert_eq!(trainer.best(), Some(&best));
+    assert_eq!(best.params.len(), backend.export().len());
+}
+
 #[test]
 fn another_seed_is_another_training() {
     let mut options = options(sgd());

@@ -187,7 +187,10 @@ pub fn heads_are_those_of_the_f64_run(
     let [channels, height, width] = network.input();
     let shape = Shape::from([1, channels, height, width]);
     for &isa in instruction_sets {
-        let options = Options { isa: Some(isa) };
+        let options = Options {
+            isa: Some(isa),
+            ..Options::default()
+        };
         let plan = Plan::compile(graph, params.clone(), &options).unwrap();
         let mut session = plan.session(std::slice::from_ref(&shape)).unwrap();
         let mut outputs = Outputs::new();

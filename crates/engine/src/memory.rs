@@ -1,0 +1,295 @@
+//! What a session takes from memory, counted before any of it is taken.
+
+use std::fmt;
+
+use conv_core::blocked::{BLOCK, PackedConv2d};
+use nn_layers::{Graph, Node, Op, Shape};
+
+use crate::error::{Error, Result};
+use crate::training::NormLayer;
+
+/// The bytes of a tensor's number.
+pub(crate) const F32: u64 = size_of::<f32>() as u64;
+/// The bytes of a number that a sum is kept in.
+pub(crate) const F64: u64 = size_of::<f64>() as u64;
+
+/// The memory of a session in bytes, as it is laid out: channels are padded to whole blocks of 16,
+/// and a convolution's input has its padding around it.
+///
+/// It counts what the session owns while it runs and the outputs that it hands out. It does not
+/// count what the caller owns: the inputs, the parameters that a network is compiled from, and an
+/// optimiser's state.
+///
+/// ```
+/// use engine::{Options, Plan};
+/// use nn_layers::{Conv2d, GraphBuilder, Padding, Shape, random_params};
+///
+/// let mut b = GraphBuilder::new();
+/// let image = b.input("image", [1, 1, 100, 100])?;
+/// let conv = b.conv2d("conv", image, Conv2d::new(1, [3, 3]).padding(Padding::all(1)))?;
+/// let graph = b.finish(&[conv])?;
+///
+/// let plan = Plan::compile(&graph, random_params(&graph, 1), &Options::default())?;
+/// let memory = plan.memory(&[Shape::from([1, 1, 100, 100])])?;
+/// // The image with its padding, and the one output channel as a whole block.
+/// assert_eq!(memory.activations, (102 * 102 + 12 + 16 * 100 * 100) * 4);
+/// assert_eq!(memory.outputs, 100 * 100 * 4);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// The parameters as the kernels read them. All sessions of a plan share them; each counts them.
+    pub parameters: u64,
+    /// The gradients of the parameters, in training.
+    pub gradients: u64,
+    /// The activations, and in training their gradients, each only as long as it is needed.
+    pub activations: u64,
+    /// What the kernels need beside them.
+    pub scratch: u64,
+    /// The outputs, in training with their gradients.
+    pub outputs: u64,
+}
+
+impl MemoryUse {
+    /// All of it.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.parts()
+            .iter()
+            .fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes))
+    }
+
+    /// Two uses at the same time.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            parameters: self.parameters.saturating_add(other.parameters),
+            gradients: self.gradients.saturating_add(other.gradients),
+            activations: self.activations.saturating_add(other.activations),
+            scratch: self.scratch.saturating_add(other.scratch),
+            outputs: self.outputs.saturating_add(other.outputs),
+        }
+    }
+
+    /// An error where it is over the limit.
+    pub(crate) fn check(self, limit: u64) -> Result<()> {
+        if self.total() > limit {
+            return Err(Error::MemoryLimit {
+                needed: self,
+                limit,
+            });
+        }
+        Ok(())
+    }
+
+    fn parts(&self) -> [(&'static str, u64); 5] {
+        [
+            ("parameters", self.parameters),
+            ("gradients", self.gradients),
+            ("activations", self.activations),
+            ("scratch", self.scratch),
+            ("outputs", self.outputs),
+        ]
+    }
+}
+
+/// `1.5 GiB (activations 1.2 GiB, parameters 0.3 GiB)`: the total, and its parts where they are not
+/// negligible.
+impl fmt::Display for MemoryUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let total = self.total();
+        write!(f, "{}", Bytes(total))?;
+        let mut parts = self.parts();
+        parts.sort_by_key(|&(_, bytes)| std::cmp::Reverse(bytes));
+        let large = parts.iter().filter(|(_, bytes)| *bytes > total / 50);
+        for (number, (name, bytes)) in large.enumerate() {
+            let start = if number == 0 { " (" } else { ", " };
+            write!(f, "{start}{name} {}", Bytes(*bytes))?;
+        }
+        f.write_str(if total == 0 { "" } else { ")" })
+    }
+}
+
+/// A size for people: `12.5 GiB`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bytes(pub(crate) u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+        if self.0 < 1024 {
+            return write!(f, "{} bytes", self.0);
+        }
+        let mut value = self.0 as f64 / 1024.0;
+        let mut units = UNITS.iter();
+        let mut unit = units.next();
+        // What rounds to 1024.0 is one of the next unit.
+        while value >= 1023.95
+            && let Some(next) = units.next()
+        {
+            value /= 1024.0;
+            unit = Some(next);
+        }
+        write!(f, "{value:.1} {}", unit.unwrap_or(&"KiB"))
+    }
+}
+
+/// Makes a vector at least so long, or says that there is no memory for it.
+pub(crate) fn grow<T: Clone>(
+    vec: &mut Vec<T>,
+    len: usize,
+    value: T,
+    what: &'static str,
+) -> Result<()> {
+    if vec.len() < len {
+        vec.try_reserve_exact(len - vec.len())
+            .map_err(|_| Error::OutOfMemory {
+                what,
+                bytes: len as u128 * size_of::<T>() as u128,
+            })?;
+        vec.resize(len, value);
+    }
+    Ok(())
+}
+
+/// The bytes of tensors of these shapes; `u64::MAX` where no memory holds them.
+pub(crate) fn bytes(shapes: &[Shape]) -> u64 {
+    shapes.iter().fold(0, |sum: u64, shape| {
+        let elements = shape
+            .elements()
+            .map_or(u64::MAX, |elements| elements as u64);
+        sum.saturating_add(elements.saturating_mul(F32))
+    })
+}
+
+/// The bytes of all parameters of a graph as they are packed; those of a normalisation that
+/// compilation folds away are counted, too.
+pub(crate) fn packed_bytes(graph: &Graph) -> Result<u64> {
+    graph
+        .nodes()
+        .iter()
+        .try_fold(0u64, |sum, node| Ok(sum.saturating_add(node_bytes(node)?)))
+}
+
+/// The bytes of a node's parameters as they are packed.
+pub(crate) fn node_bytes(node: &Node) -> Result<u64> {
+    match node.op() {
+        Op::Conv2d(conv) => convolution_bytes(node, conv.options.groups),
+        Op::Linear(_) => convolution_bytes(node, 1),
+        // One number a channel and parameter.
+        Op::BatchNorm2d(_) | Op::Affine => {
+            let padded = |spec: &nn_layers::ParamSpec| spec.elements().next_multiple_of(BLOCK);
+            let numbers = node.params().iter().map(padded).sum::<usize>();
+            Ok(numbers as u64 * F32)
+        }
+        Op::Input
+        | Op::Relu
+        | Op::LeakyRelu { .. }
+        | Op::Sigmoid
+        | Op::Softmax
+        | Op::MaxPool2d(_)
+        | Op::AvgPool2d(_)
+        | Op::GlobalAvgPool2d
+        | Op::AdaptiveAvgPool2d(_)
+        | Op::Add
+        | Op::Concat
+        | Op::Slice { .. }
+        | Op::PadChannels { .. }
+        | Op::Flatten
+        | Op::Dropout { .. }
+        | Op::Upsample { .. }
+        | Op::Reorg { .. }
+        | Op::Pad { .. } => Ok(0),
+    }
+}
+
+/// The bytes of a node in training: its parameters, their gradients unless it is frozen, and what a
+/// normalisation keeps for each channel.
+pub(crate) fn training_bytes(node: &Node, frozen: bool) -> Result<MemoryUse> {
+    let parameters = node_bytes(node)?;
+    let mut memory = MemoryUse {
+        parameters,
+        ..MemoryUse::default()
+    };
+    match node.op() {
+        Op::Conv2d(_) | Op::Linear(_) => memory.gradients = if frozen { 0 } else { parameters },
+        Op::BatchNorm2d(_) | Op::Affine => {
+            let channels = node
+                .param("weight")
+                .map_or(0, nn_layers::ParamSpec::elements);
+            let channels = channels.next_multiple_of(BLOCK) as u64;
+            memory.gradients = channels * 2 * F32;
+            memory.scratch = channels * NormLayer::SCRATCH_BYTES;
+        }
+        Op::Input
+        | Op::Relu
+        | Op::LeakyRelu { .. }
+        | Op::Sigmoid
+        | Op::Softmax
+        | Op::MaxPool2d(_)
+        | Op::AvgPool2d(_)
+        | Op::GlobalAvgPool2d
+        | Op::AdaptiveAvgPool2d(_)
+        | Op::Add
+        | Op::Concat
+        | Op::Slice { .. }
+        | Op::PadChannels { .. }
+        | Op::Flatten
+        | Op::Dropout { .. }
+        | Op::Upsample { .. }
+        | Op::Reorg { .. }
+        | Op::Pad { .. } => {}
+    }
+    Ok(memory)
+}
+
+/// The bytes of a convolution's weight and bias, or those of a dense layer as a convolution's.
+fn convolution_bytes(node: &Node, groups: usize) -> Result<u64> {
+    let shape = node.param("weight").map_or(&[][..], |spec| spec.shape());
+    let size = |axis: usize| shape.get(axis).copied().unwrap_or(1);
+    let numbers =
+        PackedConv2d::packed_len([0, 1, 2, 3].map(size), groups).map_err(Error::at(node.name()))?;
+    Ok(numbers as u64 * F32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_written_for_people() {
+        let cases = [
+            (0, "0 bytes"),
+            (1023, "1023 bytes"),
+            (1024, "1.0 KiB"),
+            ((1 << 20) - 1, "1.0 MiB"),
+            (8 << 30, "8.0 GiB"),
+            (u64::MAX, "16.0 EiB"),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(Bytes(bytes).to_string(), expected);
+        }
+        let memory = MemoryUse {
+            parameters: 1 << 20,
+            activations: 2 << 20,
+            scratch: 1,
+            ..MemoryUse::default()
+        };
+        assert_eq!(
+            memory.to_string(),
+            "3.0 MiB (activations 2.0 MiB, parameters 1.0 MiB)"
+        );
+        assert_eq!(MemoryUse::default().to_string(), "0 bytes");
+    }
+
+    #[test]
+    fn a_sum_that_does_not_fit_64_bits_is_over_every_limit_but_the_largest() {
+        let memory = MemoryUse {
+            activations: u64::MAX,
+            scratch: u64::MAX,
+            ..MemoryUse::default()
+        };
+        assert_eq!(memory.total(), u64::MAX);
+        let error = memory.check(u64::MAX - 1).unwrap_err();
+        assert!(matches!(error, Error::MemoryLimit { .. }));
+    }
+}

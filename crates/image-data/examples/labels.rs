@@ -1,0 +1,31 @@
+//! Draws labelled boxes on a made-up picture and saves it as `labels.png`.
+
+use image_data::{BBox, Label, Picture, draw_boxes};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let (width, height) = (480, 320);
+    let pixels: Vec<u8> = (0..width * height)
+        .flat_map(|at| {
+            let (x, y) = (at % width, at / width);
+            [x * 255 / width, y * 255 / height, 128].map(|channel| channel as u8)
+        })
+        .collect();
+    let picture = Picture::from_rgb(width, height, 3 * width, &pixels)?;
+
+    let label = |text: &str, [x1, y1, x2, y2]: [f32; 4], color_index| Label {
+        bbox: BBox::from_xyxy(x1, y1, x2, y2),
+        text: text.to_owned(),
+        color_index,
+    };
+    let drawn = draw_boxes(
+        &picture,
+        &[
+            label("dog 0.87", [40.0, 60.0, 200.0, 250.0], 0),
+            label("Ёж, żółw & σκύλος 0.50", [220.0, 120.0, 440.0, 300.0], 3),
+        ],
+    )?;
+    let path = std::env::args().nth(1).unwrap_or("labels.png".to_owned());
+    drawn.save_png(&path)?;
+    println!("{path}: two boxes with their labels");
+    Ok(())
+}
