@@ -10,7 +10,7 @@ use std::process::Command;
 use serde::Deserialize;
 
 use crate::Result;
-use crate::process::{cargo, output, run as run_command};
+use crate::process::{cargo, output, run as run_command, workspace_root};
 
 /// What `cargo metadata` tells, as far as it is looked at here.
 #[derive(Debug, Deserialize)]
@@ -40,6 +40,7 @@ struct Documented {
     description: String,
     /// Of the pages, below the folder of all documentation.
     folder: String,
+    is_library: bool,
 }
 
 /// The task.
@@ -59,11 +60,23 @@ pub(crate) fn run(open: bool) -> Result<()> {
             .args(["--workspace", "--no-deps"])
             .env("RUSTDOCFLAGS", format!("{flags} -Dwarnings")),
     )?;
+    // The tutorial's pages lead to them as `../images` and `../../recipes`, here as in the project.
+    let root = workspace_root();
+    copy_files(
+        &root.join("docs").join("images"),
+        &folder.join("tutorial").join("images"),
+    )?;
+    copy_files(&root.join("recipes"), &folder.join("recipes"))?;
     let index = folder.join("index.html");
     std::fs::write(&index, index_page(&crates))?;
 
-    let names: Vec<&str> = crates.iter().map(|one| one.folder.as_str()).collect();
-    let problems = links::check(&folder, &names)?;
+    let names = |libraries_alone: bool| -> Vec<&str> {
+        let wanted = crates
+            .iter()
+            .filter(|one| one.is_library || !libraries_alone);
+        wanted.map(|one| one.folder.as_str()).collect()
+    };
+    let problems = links::check(&folder, &names(false), &names(true))?;
     for problem in &problems {
         eprintln!("{problem}");
     }
@@ -82,6 +95,15 @@ pub(crate) fn run(open: bool) -> Result<()> {
     Ok(())
 }
 
+fn copy_files(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for file in std::fs::read_dir(from)? {
+        let file = file?;
+        std::fs::copy(file.path(), to.join(file.file_name()))?;
+    }
+    Ok(())
+}
+
 /// The workspace's crates with pages, by name.
 fn documented(metadata: &Metadata) -> Vec<Documented> {
     let mut crates: Vec<Documented> = metadata
@@ -92,11 +114,13 @@ fn documented(metadata: &Metadata) -> Vec<Documented> {
                 let is = |target: &&Target| target.kind.iter().any(|one| one == kind);
                 package.targets.iter().find(is)
             };
-            let target = of_kind("lib").or_else(|| of_kind("bin"))?;
+            let library = of_kind("lib");
+            let target = library.or_else(|| of_kind("bin"))?;
             Some(Documented {
                 name: package.name.clone(),
                 description: package.description.clone().unwrap_or_default(),
                 folder: target.name.replace('-', "_"),
+                is_library: library.is_some(),
             })
         })
         .collect();
@@ -111,6 +135,7 @@ fn index_page(crates: &[Documented]) -> String {
         name,
         description,
         folder,
+        ..
     } in crates
     {
         // Writing to a text cannot fail.
@@ -181,6 +206,7 @@ mod tests {
         let crates = documented(&metadata);
         let folders: Vec<&str> = crates.iter().map(|one| one.folder.as_str()).collect();
         assert_eq!(folders, ["a_library", "the_program"]);
+        assert!(crates[0].is_library && !crates[1].is_library);
         let page = index_page(&crates);
         assert!(page.contains(
             "<a href=\"the_program/index.html\">the-program</a></dt><dd>&lt;fast&gt; &amp; small</dd>"

@@ -63,7 +63,7 @@ pub(crate) fn ensure() -> Result<PathBuf> {
 }
 
 /// The files of a package that have to be fetched: those missing, and those that are not what they
-/// should be. The latter are removed, so that nobody takes them for good when fetching fails.
+/// should be. The latter are removed, so that they are not taken for good when fetching fails.
 fn wanted<'a>(home: &Path, package: &'a Package) -> Result<Vec<&'a KnownFile>> {
     let mut wanted = Vec::new();
     for file in package.files {

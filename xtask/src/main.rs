@@ -18,6 +18,7 @@ mod fuzz;
 mod goldens;
 mod isa;
 mod man;
+mod memory;
 mod process;
 mod test;
 mod tidy;
@@ -72,6 +73,8 @@ enum Task {
     },
     /// Run the fuzz targets for long, in processes of limited memory
     Fuzz(fuzz::Options),
+    /// Run unsafe code under Miri and a sanitizer (takes nightly)
+    Memory,
     /// Get the pretrained files and the demo photo (with pip) into the cache
     Fetch,
     /// Make the golden files of torchvision and Pillow again (takes Python)
@@ -97,6 +100,7 @@ fn main() -> ExitCode {
         Some(Task::Tidy { prose: true }) => tidy::run_prose(),
         Some(Task::Man) => man::run(),
         Some(Task::Fuzz(options)) => fuzz::run(&options),
+        Some(Task::Memory) => memory::run(),
         Some(Task::Fetch) => fetch::run(),
         Some(Task::Goldens { check, models }) => goldens::run(check, &models),
     };

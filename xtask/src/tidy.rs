@@ -12,6 +12,7 @@ use crate::process::{cargo, output, workspace_root};
 
 mod crates;
 mod documents;
+mod licences;
 mod machine;
 mod prose;
 mod rust;

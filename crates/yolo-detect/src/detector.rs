@@ -133,7 +133,7 @@ pub struct Detector {
 impl Detector {
     /// Reads a model from its files.
     ///
-    /// Warnings about the cfg go to [`tracing`]; use [`Cfg::open`] and [`new`](Self::new) to see
+    /// Warnings about the cfg go to `tracing`; use [`Cfg::open`] and [`new`](Self::new) to see
     /// them as values.
     ///
     /// # Errors

@@ -5,23 +5,32 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::Result;
 
-/// All dead links of the pages in these folders of the documentation, one line each.
+/// All dead links of the pages in these folders of the documentation, one line each, and the names of
+/// the libraries' items that stand in brackets where a link should be.
 ///
 /// # Errors
 ///
 /// A page or a folder cannot be read.
-pub(super) fn check(root: &Path, folders: &[&str]) -> Result<Vec<String>> {
+pub(super) fn check(root: &Path, folders: &[&str], libraries: &[&str]) -> Result<Vec<String>> {
     let mut pages = vec![root.join("index.html")];
     for folder in folders {
         collect(&root.join(folder), &mut pages)?;
     }
     pages.sort();
+    let is_of_a_library = |page: &&PathBuf| {
+        let mut folders = libraries.iter().map(|name| root.join(name));
+        folders.any(|folder| page.starts_with(folder))
+    };
+    let items = pages.iter().filter(is_of_a_library);
+    let items: HashSet<&str> = items.filter_map(|page| item(page)).collect();
     let mut site = Site::default();
     let mut problems = Vec::new();
     for page in &pages {
         let shown = page.strip_prefix(root).unwrap_or(page).display();
-        let text = std::fs::read_to_string(page)?;
-        let links: HashSet<&str> = attributes(&text)
+        let text = without_scripts(&std::fs::read_to_string(page)?);
+        // What follows is other people's text, which leads to pages of theirs.
+        let own = text.split("id=\"blanket-implementations\"").next();
+        let links: HashSet<&str> = attributes(own.unwrap_or_default())
             .filter(|(name, _)| ["href", "src"].contains(name))
             .map(|(_, value)| value)
             .collect();
@@ -31,9 +40,9 @@ pub(super) fn check(root: &Path, folders: &[&str]) -> Result<Vec<String>> {
             .collect();
         dead.sort_unstable();
         problems.extend(dead.iter().map(|link| format!("{shown}: dead link {link}")));
-        problems.extend(
-            unresolved(&text).map(|name| format!("{shown}: [{name}] did not become a link")),
-        );
+        // Other people's traits bring their documentation along, with links to what has no page here.
+        let ours = unresolved(&text).filter(|name| items.contains(last_part(name)));
+        problems.extend(ours.map(|name| format!("{shown}: [{name}] did not become a link")));
     }
     Ok(problems)
 }
@@ -49,6 +58,17 @@ fn collect(folder: &Path, pages: &mut Vec<PathBuf>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The item that a page is about: `Session` of `struct.Session.html`.
+fn item(page: &Path) -> Option<&str> {
+    let (_, name) = page.file_stem()?.to_str()?.split_once('.')?;
+    Some(name)
+}
+
+fn last_part(name: &str) -> &str {
+    let path = name.trim_end_matches(['(', ')', '!']);
+    path.rsplit("::").next().unwrap_or(path)
 }
 
 /// What has been read of the pages that links lead to.
@@ -85,13 +105,25 @@ impl Site {
             return target.is_file();
         }
         let ids = self.ids.entry(target).or_insert_with_key(|target| {
-            let text = std::fs::read_to_string(target).ok()?;
+            let mut text = std::fs::read_to_string(target).ok()?;
+            // An item's path within the crate may be another than the one that users write.
+            if let Some(other) = redirection(&text) {
+                let other = normal(&target.with_file_name("").join(other));
+                text = std::fs::read_to_string(other).ok()?;
+            }
             let ids = attributes(&text).filter(|(name, _)| *name == "id");
             Some(ids.map(|(_, id)| unescaped(id)).collect())
         });
         ids.as_ref()
             .is_some_and(|ids| ids.contains(fragment) || ids.contains(&decoded(fragment)))
     }
+}
+
+/// The page that another one sends its reader to.
+fn redirection(html: &str) -> Option<&str> {
+    attributes(html)
+        .filter(|(name, _)| *name == "content")
+        .find_map(|(_, value)| value.strip_prefix("0;URL="))
 }
 
 /// A path without `..`.
@@ -120,6 +152,20 @@ fn attributes(html: &str) -> impl Iterator<Item = (&str, &str)> {
             Some((name.rsplit(char::is_whitespace).next()?, value))
         })
     })
+}
+
+/// The page without the insides of its scripts, which make tags of their own.
+fn without_scripts(html: &str) -> String {
+    let mut parts = html.split("<script");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (tag, rest) = part.split_once('>').unwrap_or((part, ""));
+        let (_, behind) = rest.split_once("</script>").unwrap_or_default();
+        for piece in ["<script", tag, ">", behind] {
+            text.push_str(piece);
+        }
+    }
+    text
 }
 
 /// The insides of the tags. In a text, `<` is escaped.
@@ -174,7 +220,7 @@ fn decoded(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// The problems of two pages, `a/index.html` and `b/index.html`.
+    /// The problems of two pages, `a/index.html` and `b/index.html`, beside a trait and a function.
     fn problems(a: &str, b: &str) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("index.html"), "").unwrap();
@@ -182,7 +228,10 @@ mod tests {
             std::fs::create_dir(folder.path().join(name)).unwrap();
             std::fs::write(folder.path().join(name).join("index.html"), text).unwrap();
         }
-        check(folder.path(), &["a", "b"]).unwrap()
+        for item in ["trait.TrainBackend.html", "fn.b.html"] {
+            std::fs::write(folder.path().join("b").join(item), "").unwrap();
+        }
+        check(folder.path(), &["a", "b"], &["b"]).unwrap()
     }
 
     #[test]
@@ -212,14 +261,37 @@ mod tests {
 
     #[test]
     fn texts_are_no_links_and_links_no_texts() {
-        let a = "<p>write href=\"gone\" or [x], [<code>n, c</code>], [<code>0</code>]</p>\
+        let a = "<script src=\"../a/index.html\">x = `<a href=\"${f}\">`</script>\
+                 <p>write href=\"gone\" or [x], [<code>n, c</code>], [<code>0</code>]; clap has [<code>Arg</code>]</p>\
                  <p>see [<code>TrainBackend</code>] and [<code>a::b()</code>]</p>";
+
         assert_eq!(
             problems(a, ""),
             [
                 "a/index.html: [TrainBackend] did not become a link",
                 "a/index.html: [a::b()] did not become a link",
             ]
+        );
+    }
+
+    #[test]
+    fn a_redirection_is_followed() {
+        let a = "<a href=\"../b/index.html#here\"><a href=\"../b/index.html#gone\">";
+        let b = "<meta http-equiv=\"refresh\" content=\"0;URL=../c.html\">";
+        let folder = tempfile::tempdir().unwrap();
+        for (path, text) in [
+            ("index.html", ""),
+            ("a/index.html", a),
+            ("b/index.html", b),
+            ("c.html", "<p id=\"here\">"),
+        ] {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        assert_eq!(
+            check(folder.path(), &["a"], &[]).unwrap(),
+            ["a/index.html: dead link ../b/index.html#gone"]
         );
     }
 
@@ -238,7 +310,7 @@ mod tests {
             "<a href=\"../src/a/lib.rs.html#3-7\"><a href=\"../src/a/x.rs.html#3\">",
         );
         assert_eq!(
-            check(folder.path(), &["a"]).unwrap(),
+            check(folder.path(), &["a"], &[]).unwrap(),
             ["a/index.html: dead link ../src/a/x.rs.html#3"]
         );
     }

@@ -42,7 +42,7 @@ pub(crate) fn state(home: &Path, known: &KnownFile) -> Result<State> {
 }
 
 /// Writes a known file into the cache: to a temporary file in the same folder, checked and brought
-/// to the disk, and only then given its name. Whoever looks sees the whole file or none.
+/// to the disk, and only then given its name. A reader sees the whole file or none.
 ///
 /// # Errors
 /// The content is not what is known of it, or cannot be written.
