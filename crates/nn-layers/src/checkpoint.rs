@@ -55,9 +55,9 @@ pub struct Checkpoint<T> {
     pub best: Option<Best<T>>,
     /// Where the training stands.
     pub position: Position,
-    /// What there is to say about the epoch that is not over yet.
+    /// The sums of the epoch that is not over yet.
     pub epoch: EpochTotals,
-    /// What all randomness is keyed by.
+    /// The seed of all randomness.
     pub seed: u64,
     /// What the training was told to do, as [`TrainerOptions::recipe`](crate::TrainerOptions).
     pub recipe: serde_json::Value,

@@ -164,7 +164,7 @@ pub enum Error {
     /// An id that is not of this graph.
     #[error("{by} refers to node number {id}, but there are {nodes} nodes")]
     UnknownNode {
-        /// Who refers to it: `node "NAME"`, `the outputs`, ...
+        /// What refers to it: `node "NAME"`, `the outputs`, ...
         by: String,
         /// The id's number.
         id: usize,
@@ -240,7 +240,7 @@ pub enum Error {
         got: Shape,
     },
 
-    /// Something else than a loss is made for: outputs, or targets, of another shape.
+    /// Outputs or targets of a shape that the loss does not take.
     #[error("{loss}: {what} {got}, expected {expected}")]
     LossInput {
         /// The loss.
@@ -264,7 +264,7 @@ pub enum Error {
         classes: usize,
     },
 
-    /// A target that is no probability, or no number at all.
+    /// A target that is not a probability, or not a number.
     #[error("{loss}: target {index} of the batch is {got}, expected {expected}")]
     Target {
         /// The loss.
@@ -289,7 +289,7 @@ pub enum Error {
         more: usize,
     },
 
-    /// A number that no training can go on from: not in the data, the loss or a gradient.
+    /// A number that is not finite, in the data, an output, the loss, a gradient or a parameter.
     #[error("{tensor} is {got} at number {index}{}", at_node(node.as_deref()))]
     NonFinite {
         /// Which tensor: an input, an output, the gradient of a parameter by its name, ...
@@ -380,7 +380,7 @@ pub enum Error {
         expected: String,
     },
 
-    /// Numbers that are not as many as a parameter has.
+    /// A parameter's state with another number of elements than the parameter.
     #[error("{name:?} has {got} numbers, expected {expected}")]
     ParamLength {
         /// The parameter.
@@ -423,7 +423,7 @@ pub enum Error {
         what: &'static str,
     },
 
-    /// Another file in the place of a `.safetensors` file.
+    /// A file of another kind where a `.safetensors` file was expected.
     #[error("is {kind}, not a .safetensors file{}", advice(*kind))]
     NotSafetensors {
         /// What it is, by its content.
@@ -576,7 +576,7 @@ pub enum Error {
         what: String,
     },
 
-    /// What somebody else's code said: a backend, a loader, a loss of another crate.
+    /// An error of another crate's code: a backend, a loader, a loss.
     #[error(transparent)]
     Other(
         /// The error itself.

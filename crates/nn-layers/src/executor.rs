@@ -1,4 +1,4 @@
-//! What every executor of a network offers to those who only want its outputs.
+//! The interface of every executor of a network: from inputs to outputs.
 
 use ndarray::{ArrayD, ArrayViewD, IxDyn};
 
@@ -66,7 +66,8 @@ impl Outputs {
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`] for a shape that no memory holds.
+    /// [`Error::TooLarge`] for a shape whose elements cannot be counted, [`Error::OutOfMemory`] where
+    /// the system does not give the memory. The tensors may then have any shape.
     pub fn prepare<'a>(
         &mut self,
         shapes: impl ExactSizeIterator<Item = &'a Shape>,
@@ -76,16 +77,23 @@ impl Outputs {
             if *tensor.shape() == **shape && tensor.is_standard_layout() {
                 continue;
             }
-            let too_large = || Error::TooLarge {
+            let len = shape.elements().ok_or_else(|| Error::TooLarge {
                 node: "an output".to_owned(),
                 what: "the tensor",
-            };
-            let len = shape.elements().ok_or_else(too_large)?;
+            })?;
             let (mut values, _) = std::mem::replace(tensor, empty()).into_raw_vec_and_offset();
             values.clear();
-            values.try_reserve_exact(len).map_err(|_| too_large())?;
+            if values.try_reserve_exact(len).is_err() {
+                return Err(Error::OutOfMemory {
+                    what: format!("an output of shape {shape}"),
+                    bytes: len.saturating_mul(size_of::<f32>()),
+                });
+            }
             values.resize(len, 0.0);
-            *tensor = ArrayD::from_shape_vec(IxDyn(shape), values).map_err(|_| too_large())?;
+            let made = ArrayD::from_shape_vec(IxDyn(shape), values);
+            *tensor = made.map_err(|error| Error::Internal {
+                what: format!("an output of shape {shape} does not have its elements: {error}"),
+            })?;
         }
         Ok(&mut self.tensors)
     }

@@ -69,7 +69,7 @@ pub struct ConfusionMatrix {
 }
 
 impl ConfusionMatrix {
-    /// Nothing counted yet, for so many classes.
+    /// An empty matrix for `classes` classes.
     #[must_use]
     pub fn new(classes: usize) -> Self {
         Self {
@@ -196,7 +196,7 @@ fn check<T: Element>(logits: ArrayView2<'_, T>, labels: &[usize]) -> Result<()> 
             classes,
         });
     }
-    match first_non_finite(&logits) {
+    match first_non_finite(logits) {
         None => Ok(()),
         Some((index, got)) => Err(Error::NonFinite {
             tensor: "the tensor of logits".to_owned(),

@@ -111,7 +111,7 @@ impl CheckpointFolder {
     }
 
     /// Removes what is older than those to keep, and not the best. What is newer than the last,
-    /// which somebody else may have put there, stays.
+    /// which something else may have written, stays.
     fn prune(&self, last: u64, best: Option<u64>) -> Result<()> {
         let older = self.steps()?.into_iter().filter(|&(step, _)| step < last);
         for (step, path) in older.skip(self.keep - 1) {

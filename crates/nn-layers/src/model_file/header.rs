@@ -135,7 +135,7 @@ impl Header {
         Ok(header)
     }
 
-    /// Checks that the header of so many bytes describes a file of `length` bytes.
+    /// Checks that this header of `header_bytes` bytes describes a file of `length` bytes.
     pub(super) fn check(&self, header_bytes: usize, length: u64) -> Result<()> {
         let data = self.check_tensors()?;
         let expected = (LENGTH_BYTES as u64)
@@ -279,9 +279,10 @@ impl<'de> Visitor<'de> for HeaderVisitor {
         while let Some(name) = map.next_key::<String>()? {
             if name == TEXTS {
                 let texts: Option<HashMap<String, String>> = map.next_value()?;
-                let mut texts = texts.unwrap_or_else(HashMap::new);
-                header.metadata = texts.remove(KEY);
-                header.digest = texts.remove(digest::KEY);
+                if let Some(mut texts) = texts {
+                    header.metadata = texts.remove(KEY);
+                    header.digest = texts.remove(digest::KEY);
+                }
             } else {
                 let info = map.next_value().map_err(|error| {
                     serde::de::Error::custom(format_args!("tensor {name:?}: {error}"))
