@@ -5,12 +5,17 @@ mod cached;
 mod cifar;
 mod class_folders;
 mod contents;
+mod disk;
 mod fault;
+mod hidden;
 mod idx;
+mod layout;
 mod shapes;
 mod splits;
 mod subset;
+mod tar_file;
 mod tree;
+mod zip_file;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -21,7 +26,6 @@ pub use class_folders::ClassFolders;
 pub use contents::{Contents, LeftOut, LeftOutFor, Part, Reason, Role};
 pub use fault::Fault;
 pub use idx::{FASHION_MNIST_CLASSES, Idx};
-use serde::{Deserialize, Serialize};
 pub use shapes::{ObjectBox, Shapes, ShapesOptions};
 pub use splits::Splits;
 pub use subset::Subset;
@@ -103,11 +107,6 @@ pub trait Dataset: Send + Sync {
         let _ = index;
         Ok(None)
     }
-
-    /// What lay between the pictures and was left out.
-    fn skipped(&self) -> &[Skipped] {
-        &[]
-    }
 }
 
 impl<D: Dataset + ?Sized> Dataset for Arc<D> {
@@ -134,19 +133,6 @@ impl<D: Dataset + ?Sized> Dataset for Arc<D> {
     fn file(&self, index: usize) -> Result<Option<Cow<'_, [u8]>>> {
         (**self).file(index)
     }
-
-    fn skipped(&self) -> &[Skipped] {
-        (**self).skipped()
-    }
-}
-
-/// A file or a part of an archive that a dataset does not use.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Skipped {
-    /// Its name, as samples are named.
-    pub name: String,
-    /// Why it was left out.
-    pub reason: String,
 }
 
 /// Bounds on what a dataset's files may make the reader do.
@@ -161,10 +147,12 @@ pub struct Skipped {
 pub struct DatasetLimits {
     /// What a single picture may be.
     pub pictures: Limits,
-    /// The most bytes that come out of one `.tar`, `.gz` or binary file, unpacked. What is used of
-    /// them stays in memory, so this bounds the memory, too. Default 4 GiB; larger archives are to
-    /// be unpacked into a folder.
+    /// The most bytes that come out of one `.tar`, `.gz`, `.zip` or binary file, unpacked. What is
+    /// used of them stays in memory, so this bounds the memory, too. Default 4 GiB; larger archives
+    /// are to be unpacked into a folder.
     pub max_archive_bytes: u64,
+    /// How many folders may lie in one another. Default 32.
+    pub max_depth: usize,
 }
 
 impl Default for DatasetLimits {
@@ -172,6 +160,7 @@ impl Default for DatasetLimits {
         Self {
             pictures: Limits::default(),
             max_archive_bytes: 4 << 30,
+            max_depth: 32,
         }
     }
 }
@@ -193,14 +182,4 @@ pub fn class_counts(dataset: &(impl Dataset + ?Sized)) -> Result<Vec<usize>> {
         })? += 1;
     }
     Ok(counts)
-}
-
-/// Whether a name ends like a picture's that is read here.
-fn is_picture_name(name: &str) -> bool {
-    const EXTENSIONS: [&str; 8] = ["bmp", "jpeg", "jpg", "pbm", "pgm", "png", "pnm", "ppm"];
-    name.rsplit_once('.').is_some_and(|(_, extension)| {
-        EXTENSIONS
-            .iter()
-            .any(|known| extension.eq_ignore_ascii_case(known))
-    })
 }
