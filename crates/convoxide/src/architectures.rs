@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::error::Near;
 
-/// What ends a description that is none.
+/// Why a description of a network is refused.
 pub(crate) type Reason = Box<dyn std::error::Error + Send + Sync>;
 
 /// A network that a model crate describes.
@@ -94,7 +94,7 @@ impl Architecture {
         [channels, h, w]
     }
 
-    /// What is done to pictures where nobody says otherwise: what torchvision's weights of this
+    /// What is done to pictures by default: what torchvision's weights of this
     /// family expect, and for CIFAR that dataset's own.
     pub(crate) fn preprocessing(&self) -> Preprocessing {
         match self {

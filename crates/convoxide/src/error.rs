@@ -192,7 +192,7 @@ impl std::fmt::Display for Near<'_> {
 }
 
 impl Error {
-    /// Whether standard output is a pipe that nobody reads any more.
+    /// Whether standard output is a pipe whose reader has gone.
     pub(crate) fn is_closed_pipe(&self) -> bool {
         matches!(self, Self::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }

@@ -61,8 +61,8 @@ struct Report {
 ///
 /// # Errors
 ///
-/// Those of the files; an architecture without weights, a layer that is no convolution, a weight
-/// that is no number, a picture that would be too large.
+/// Those of the files; an architecture without weights, a layer that is not a convolution, a weight
+/// that is not finite, a picture that would be too large.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     suffix::check(&args.output, "a PNG picture", &["png"])?;
     let source = &args.source;
@@ -276,7 +276,7 @@ fn gap(scale: usize) -> usize {
     (scale / 8).clamp(1, 4)
 }
 
-/// How many columns a grid of so many tiles has: about as many as rows, and such that no place is
+/// How many columns a grid of this many tiles has: about as many as rows, and such that no place is
 /// left over, if there is such a number.
 fn columns(tiles: usize) -> usize {
     let side = tiles.isqrt() + usize::from(tiles.isqrt().pow(2) < tiles);

@@ -1,4 +1,4 @@
-//! `convoxide man`: the manual's pages, for those who package the program.
+//! `convoxide man`: the manual pages, for packages of the program.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -53,7 +53,7 @@ impl Dataset for Measured {
 
     fn label(&self, index: usize) -> usize {
         let label = self.dataset.label(index);
-        // What is no label stays none.
+        // An index past the classes stays one.
         self.labels
             .get(label)
             .map_or(self.classes.len(), |&label| label)

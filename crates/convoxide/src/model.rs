@@ -198,7 +198,7 @@ impl Source {
     pub(crate) fn classifier(&self) -> Result<Classifier, Error> {
         let model = self.load()?;
         let (Some(metadata), Some(preprocessing)) = (model.metadata, model.preprocessing) else {
-            let reason = "a darknet cfg is no classifier: `convoxide detect` finds objects with it";
+            let reason = "a darknet cfg is not a classifier: `convoxide detect` finds objects with it";
             return Err(self.fault(reason));
         };
         let params = model.params.ok_or_else(|| self.no_weights())?;
@@ -265,13 +265,13 @@ impl Source {
     /// A model file, which says itself what it is.
     fn model_file(&self) -> Result<Model, Error> {
         if self.classes.is_some() {
-            return Err(self.fault("a model file has its classes; --classes is for architectures"));
+            return Err(self.fault("a model file has its own classes: --classes is for architectures"));
         }
         let ModelFile { metadata, params } = ModelFile::open(&self.model)?;
         let metadata = metadata.ok_or_else(|| {
             self.fault(
-                "the file does not say which network it is of: name the architecture, and give \
-                 the file as --weights",
+                "the file does not say which network its weights are for: name the architecture, \
+                 and give the file as --weights",
             )
         })?;
         let name = metadata.architecture.clone();
@@ -353,7 +353,7 @@ impl Source {
     fn darknet(&self) -> Result<Model, Error> {
         let network = network(&self.model)?;
         if self.classes.is_some() {
-            return Err(self.fault("a cfg has its classes; --classes is for architectures"));
+            return Err(self.fault("a cfg has its own classes: --classes is for architectures"));
         }
         let weights = match &self.weights {
             Some(path) => Some(weights(path, &network)?),
@@ -508,7 +508,7 @@ pub(crate) fn check_order(
 ///
 /// # Errors
 ///
-/// [`Error::UnknownModel`] for a name that is no file, else [`Error::Model`] with the file's name.
+/// [`Error::UnknownModel`] for a name that is not a file, else [`Error::Model`] with the file's name.
 pub(crate) fn network(model: &Path) -> Result<Network, Error> {
     check_name(model)?;
     let network = Network::new(&Cfg::open(model)?).map_err(|error| error.in_file(model))?;
@@ -524,7 +524,7 @@ pub(crate) fn weights(path: &Path, network: &Network) -> Result<Weights, Error> 
     Ok(Weights::open(path, network)?)
 }
 
-/// Refuses what looks like the name of an architecture and is no file.
+/// Refuses what looks like the name of an architecture and is not a file.
 ///
 /// # Errors
 ///

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Four digits; what is no finite number is said in words.
+/// Four digits; a number that is not finite is said in words.
 pub(crate) fn number(value: f64) -> String {
     if let Some(word) = word(value) {
         return word.to_owned();

@@ -35,7 +35,7 @@ impl Header {
         let mut parser = Parser { text, at: 0 };
         let mut header = Self::default();
         let mut keys = [false; 3];
-        parser.expect("{", "is no dictionary")?;
+        parser.expect("{", "is not a dictionary")?;
         while !parser.accept("}") {
             let key = parser.string()?;
             parser.expect(":", "has no colon behind a key")?;
@@ -129,7 +129,7 @@ impl<'a> Parser<'a> {
             let digits = &rest[..digits.unwrap_or(rest.len())];
             let size = digits
                 .parse()
-                .map_err(|_| self.fault("has a size that is none"))?;
+                .map_err(|_| self.fault("has a size that is not a number"))?;
             self.at += digits.len();
             sizes.push(size);
             if !self.accept(",") {
