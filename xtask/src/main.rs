@@ -14,7 +14,10 @@ mod ci;
 mod demo;
 mod docs;
 mod fetch;
+mod fuzz;
 mod goldens;
+mod isa;
+mod man;
 mod process;
 mod test;
 mod tidy;
@@ -59,8 +62,16 @@ enum Task {
         #[arg(long)]
         open: bool,
     },
+    /// Write the program's manual pages into target/man
+    Man,
     /// Check the rules of the house that no compiler checks
-    Tidy,
+    Tidy {
+        /// Look at the wording of documents and comments alone
+        #[arg(long)]
+        prose: bool,
+    },
+    /// Run the fuzz targets for long, in processes of limited memory
+    Fuzz(fuzz::Options),
     /// Get the pretrained files and the demo photo (with pip) into the cache
     Fetch,
     /// Make the golden files of torchvision and Pillow again (takes Python)
@@ -82,7 +93,10 @@ fn main() -> ExitCode {
         Some(Task::Ci) => ci::run(),
         Some(Task::Bench { args }) => bench::run(&args),
         Some(Task::Docs { open }) => docs::run(open),
-        Some(Task::Tidy) => tidy::run(),
+        Some(Task::Tidy { prose: false }) => tidy::run(),
+        Some(Task::Tidy { prose: true }) => tidy::run_prose(),
+        Some(Task::Man) => man::run(),
+        Some(Task::Fuzz(options)) => fuzz::run(&options),
         Some(Task::Fetch) => fetch::run(),
         Some(Task::Goldens { check, models }) => goldens::run(check, &models),
     };

@@ -108,6 +108,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
             Scope::All => NmsScope::AllClasses,
         },
         classes: args.class,
+        memory_limit: context.memory_limit,
         ..DetectorOptions::default()
     };
     let mut detector = open(&files, options)?;

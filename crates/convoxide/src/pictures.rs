@@ -4,24 +4,17 @@
 //! never more than one picture.
 
 use std::collections::VecDeque;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 
 use files::Kind;
 use files::show::{count, name};
-use image_data::{Limits, Picture};
+use image_data::{Limits, Picture, picture_format, picture_suffixes};
 
 /// The argument that stands for standard input.
 const STANDARD_INPUT: &str = "-";
-
-/// What the names of pictures end with, in lower case. Only these are read from a folder; a file
-/// that is an argument is always read.
-const SUFFIXES: [&str; 14] = [
-    "bmp", "gif", "jfif", "jpe", "jpeg", "jpg", "pbm", "pgm", "png", "pnm", "ppm", "tif", "tiff",
-    "webp",
-];
 
 /// Folders that systems and programs fill with copies, and that `--recursive` leaves out, as it does
 /// those that begin with a dot.
@@ -164,7 +157,7 @@ impl Inputs {
                 files: found.files.into_iter(),
             });
         } else if sources.is_empty() {
-            let suffixes = SUFFIXES.join(" .");
+            let suffixes = suffixes();
             let hint = match found.folders {
                 0 => String::new(),
                 folders => format!(
@@ -172,7 +165,7 @@ impl Inputs {
                     count(folders, "folder in it", "folders in it")
                 ),
             };
-            let reason = format!("no pictures in this folder (.{suffixes}){hint}");
+            let reason = format!("no pictures in this folder (names end in{suffixes}){hint}");
             sources.push(Source::Failed(Failure::new(&path, &reason)));
         }
         sources
@@ -227,10 +220,10 @@ impl std::fmt::Display for LeftOut {
         };
         let first = self.first.as_deref().unwrap_or(Path::new(""));
         let first = name(first.as_os_str());
-        let suffixes = SUFFIXES.join(" .");
+        let suffixes = suffixes();
         write!(
             f,
-            "{pictures} (first: {first}): in a folder, names have to end in .{suffixes}"
+            "{pictures} (first: {first}): in a folder, names have to end in{suffixes}"
         )
     }
 }
@@ -295,7 +288,7 @@ impl Found {
                         folders.push(path);
                     }
                 } else if target.is_none_or(|target| target.is_file()) {
-                    if has_picture_name(&path) {
+                    if has_picture_name(&name) {
                         found.files.push(path);
                     } else if target.is_some() && is_picture(&entry.path()) {
                         found.left_out.add(entry.path());
@@ -308,16 +301,23 @@ impl Found {
     }
 }
 
-fn is_system_folder(name: &std::ffi::OsStr) -> bool {
+fn is_system_folder(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".") || SYSTEM_FOLDERS.iter().any(|known| name == *known)
 }
 
-fn has_picture_name(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| {
-        SUFFIXES
-            .iter()
-            .any(|known| extension.eq_ignore_ascii_case(known))
-    })
+/// What the names of pictures end with. Only these are read from a folder; a file that is an argument
+/// is always read.
+fn suffixes() -> String {
+    picture_suffixes()
+        .map(|suffix| format!(" .{suffix}"))
+        .collect()
+}
+
+/// Whether a name ends like that of a picture. One that begins with a dot is hidden; macOS puts such
+/// files beside pictures.
+fn has_picture_name(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    !name.starts_with(b".") && picture_format(name).is_some()
 }
 
 /// Whether a file is a picture by its first bytes.

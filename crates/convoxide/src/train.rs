@@ -1,6 +1,8 @@
 //! `convoxide train`: trains a classifier by a recipe.
 
 mod folder;
+#[cfg(test)]
+mod fuzz;
 mod live;
 pub(crate) mod log;
 mod recipe;
@@ -162,6 +164,8 @@ impl Args {
         Ok(Splits {
             train: keep(splits.train),
             valid: splits.valid.map(keep),
+            test: None,
+            contents: splits.contents,
         })
     }
 }
@@ -331,7 +335,15 @@ impl Job {
             return Ok(None);
         };
         let preprocessing = &self.preprocessing;
-        evaluate(&self.inference, params, valid, preprocessing, |_| ()).map(Some)
+        evaluate(
+            &self.inference,
+            params,
+            valid,
+            preprocessing,
+            &Options::default(),
+            |_| (),
+        )
+        .map(Some)
     }
 
     fn model_file(&self, params: Params<f32>) -> Result<ModelFile, Reason> {

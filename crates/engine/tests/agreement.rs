@@ -46,7 +46,7 @@ fn engine_on(isa: Isa) -> impl Fn(&Graph, Params<f32>, &[Shape]) -> Run {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(testkit::cases(256))]
 
     #[test]
     fn every_layer_of_random_networks_agrees(recipe in graph_recipes()) {

@@ -4,6 +4,8 @@ mod archive;
 mod cached;
 mod cifar;
 mod class_folders;
+mod contents;
+mod fault;
 mod idx;
 mod shapes;
 mod splits;
@@ -16,6 +18,8 @@ use std::sync::Arc;
 pub use cached::Cached;
 pub use cifar::{Cifar, CifarLabels};
 pub use class_folders::ClassFolders;
+pub use contents::{Contents, LeftOut, LeftOutFor, Part, Reason, Role};
+pub use fault::Fault;
 pub use idx::{FASHION_MNIST_CLASSES, Idx};
 use serde::{Deserialize, Serialize};
 pub use shapes::{ObjectBox, Shapes, ShapesOptions};
@@ -30,6 +34,41 @@ use crate::picture::Picture;
 ///
 /// Samples have a fixed order and are counted from 0. A dataset is shared between threads, and what
 /// it says of a sample depends on the sample alone.
+///
+/// ```
+/// use image_data::{Dataset, Picture, Result, class_counts};
+///
+/// /// Ten grey pictures, a dark one and a bright one in turn.
+/// struct Greys([String; 2]);
+///
+/// impl Dataset for Greys {
+///     fn len(&self) -> usize {
+///         10
+///     }
+///
+///     fn classes(&self) -> &[String] {
+///         &self.0
+///     }
+///
+///     fn label(&self, index: usize) -> usize {
+///         if index < self.len() { index % 2 } else { 2 }
+///     }
+///
+///     fn picture(&self, index: usize) -> Result<Picture> {
+///         let grey = if self.label(index) == 0 { 40 } else { 200 };
+///         Picture::from_rgb(6, 4, 18, &[grey; 72])
+///     }
+///
+///     fn name(&self, index: usize) -> String {
+///         format!("grey #{index}")
+///     }
+/// }
+///
+/// let greys = Greys(["dark", "bright"].map(String::from));
+/// assert_eq!(class_counts(&greys)?, [5, 5]);
+/// assert_eq!(greys.picture(1)?.size(), [4, 6]);
+/// # Ok::<(), image_data::Error>(())
+/// ```
 pub trait Dataset: Send + Sync {
     /// How many samples there are.
     fn len(&self) -> usize;

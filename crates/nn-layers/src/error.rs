@@ -5,8 +5,10 @@ mod words;
 
 use std::{io, path::PathBuf};
 
+use files::show;
+
 pub use self::cause::Cause;
-use self::words::{MisfitList, ReportLine, and_more, at_node, cut_or_padded};
+use self::words::{MisfitList, ReportLine, advice, and_more, at_node, cut_or_padded};
 use crate::{
     load_report::LoadReport,
     params::Misfit,
@@ -414,15 +416,50 @@ pub enum Error {
         reason: String,
     },
 
-    /// The path is a folder, a pipe or a device.
-    #[error("not a regular file")]
-    NotAFile,
+    /// The path is a folder, a pipe or a device, or a link that a file would replace.
+    #[error("is {what}, not a regular file")]
+    NotAFile {
+        /// What it is, with its article: `a folder`, ...
+        what: &'static str,
+    },
 
     /// Another file in the place of a `.safetensors` file.
-    #[error("not a .safetensors file but {what}")]
+    #[error("is {kind}, not a .safetensors file{}", advice(*kind))]
     NotSafetensors {
-        /// What it is, and what to do.
-        what: &'static str,
+        /// What it is, by its content.
+        kind: files::Kind,
+    },
+
+    /// A `.safetensors` file of this crate with another purpose.
+    #[error("is {got}, not {expected}: {advice}")]
+    OtherFile {
+        /// What it is, by its content.
+        got: &'static str,
+        /// What was to be read.
+        expected: &'static str,
+        /// What to do.
+        advice: &'static str,
+    },
+
+    /// A file whose bytes are not those that were written.
+    #[error(
+        "the SHA-256 of the file is {got}, expected {expected}: the file is damaged, or another \
+         program has changed it and kept its digest"
+    )]
+    Digest {
+        /// What the file says, in base 16.
+        expected: String,
+        /// What it is.
+        got: String,
+    },
+
+    /// Memory that the system does not give for what a file claims to hold.
+    #[error("not enough memory for the {bytes} bytes of {what}")]
+    OutOfMemory {
+        /// The header, or which tensor.
+        what: String,
+        /// How many bytes it takes.
+        bytes: usize,
     },
 
     /// A header larger than any model's. Most likely the file is of another kind: a
@@ -566,6 +603,20 @@ impl Error {
         }
     }
 
+    /// What JSON says about metadata, of which it may quote any part.
+    pub(crate) fn metadata(error: serde_json::Error) -> Self {
+        Self::Metadata {
+            reason: of_json(&error),
+        }
+    }
+
+    /// What JSON says about a header.
+    pub(crate) fn header(error: serde_json::Error) -> Self {
+        Self::Header {
+            reason: of_json(&error),
+        }
+    }
+
     /// No `From`: with a second one, `?` in a closure would need its error type written out.
     pub(crate) fn io(error: io::Error) -> Self {
         Self::Io {
@@ -573,6 +624,20 @@ impl Error {
             reason: error.to_string(),
         }
     }
+
+    pub(crate) fn file(error: files::Error) -> Self {
+        match error {
+            files::Error::NotAFile { what } => Self::NotAFile { what },
+            files::Error::Io(error) => Self::io(error),
+            other => Self::other(other),
+        }
+    }
+}
+
+/// An error of JSON in one line: it may quote any part of a file, and as much of it.
+fn of_json(error: &serde_json::Error) -> String {
+    const LONGEST: usize = 300;
+    show::beginning(&error.to_string(), LONGEST)
 }
 
 /// A result with this crate's [`Error`].

@@ -10,6 +10,26 @@ use crate::{
 /// Something that computes a network's outputs from its inputs, in f32.
 ///
 /// [`Plain<f32>`](crate::Plain) is one by definition; faster ones agree with it.
+///
+/// ```
+/// use ndarray::ArrayD;
+/// use nn_layers::{Conv2d, GraphBuilder, Infer, Outputs, Plain, random_params};
+///
+/// /// The mean of a network's first output, by whatever computes it.
+/// fn mean<E: Infer>(network: &mut E, picture: &ArrayD<f32>) -> Result<Option<f32>, E::Error> {
+///     let mut outputs = Outputs::new();
+///     network.run(&[picture.view()], &mut outputs)?;
+///     Ok(outputs.tensors.first().and_then(|output| output.mean()))
+/// }
+///
+/// let mut b = GraphBuilder::new();
+/// let image = b.input("image", [1, 3, 8, 8])?;
+/// let conv = b.conv2d("conv", image, Conv2d::new(4, [3, 3]).without_bias())?;
+/// let graph = b.finish(&[conv])?;
+/// let mut plain = Plain::<f32>::new(&graph, random_params(&graph, 1))?;
+/// assert_eq!(mean(&mut plain, &ArrayD::zeros(vec![2, 3, 8, 8]))?, Some(0.0));
+/// # Ok::<(), nn_layers::Error>(())
+/// ```
 pub trait Infer {
     /// Why a run can fail.
     type Error: std::error::Error + Send + Sync + 'static;

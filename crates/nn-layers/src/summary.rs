@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use files::show::shorten;
 use serde::Serialize;
 
 use crate::{
@@ -335,18 +336,4 @@ fn scaled(count: u64, unit: &str) -> String {
         prefix = next;
     }
     format!("{value:.2} {prefix}{unit}")
-}
-
-/// The text, with its middle left out where it is longer than `width`: names differ in their ends.
-pub(crate) fn shorten(text: &str, width: usize) -> String {
-    const GAP: &str = "..";
-    let len = text.chars().count();
-    if len <= width {
-        return text.to_owned();
-    }
-    let kept = width.saturating_sub(GAP.len());
-    let tail = kept.div_ceil(2);
-    let head: String = text.chars().take(kept - tail).collect();
-    let tail: String = text.chars().skip(len - tail).collect();
-    format!("{head}{GAP}{tail}")
 }

@@ -441,7 +441,7 @@ impl<T: Element> Trainer<T> {
                 let since = self.position.epoch.saturating_sub(best.epoch + 1);
                 since >= early.patience
             }
-            _ => false,
+            (None, _) | (Some(_), None) => false,
         }
     }
 

@@ -117,31 +117,26 @@ pub struct Timings {
 /// the weights and allocates memory of its own for its first picture: use one clone per thread.
 ///
 /// ```
-/// use image_data::{Limits, Picture};
-/// use yolo_detect::{Detector, DetectorFiles, DetectorOptions, Error};
+/// use image_data::Picture;
+/// use nn_layers::random_params;
+/// use yolo_detect::cfg::Cfg;
+/// use yolo_detect::{Detector, DetectorOptions, Network};
 ///
-/// fn print_dogs(picture: &str) -> Result<(), Error> {
-///     let files = DetectorFiles {
-///         cfg: "yolov3-tiny.cfg".into(),
-///         weights: "yolov3-tiny.weights".into(),
-///         names: Some("coco.names".into()),
-///     };
-///     let options = DetectorOptions {
-///         threshold: 0.5,
-///         classes: vec!["dog".to_owned()],
-///         ..Default::default()
-///     };
-///     let mut detector = Detector::open(&files, options)?;
-///     for warning in detector.warnings() {
-///         eprintln!("{warning}");
-///     }
-///     let picture = Picture::open(picture, &Limits::default()).map_err(Box::new)?;
-///     for dog in detector.detect(&picture)? {
-///         println!("{:.2} {:?}", dog.score, dog.bbox);
-///     }
-///     Ok(())
-/// }
-/// # assert!(matches!(print_dogs("dog.jpg"), Err(Error::File { .. })));
+/// // A grid of one row and two columns, with one anchor and one class.
+/// let cfg = "[net]\nwidth=64\nheight=32\nchannels=3\n\
+///     [convolutional]\nfilters=6\nsize=32\nstride=32\nactivation=linear\n\
+///     [yolo]\nclasses=1\nnum=1\nanchors=16,16\n";
+/// let network = Network::new(&Cfg::parse(cfg)?)?;
+/// // Weights that were trained come from a file: `Detector::open`.
+/// let params = random_params(network.graph(), 1);
+/// let options = DetectorOptions { threshold: 0.01, ..DetectorOptions::default() };
+/// let mut detector = Detector::new(network, params, None, options)?;
+///
+/// let picture = Picture::from_rgb(100, 50, 300, &[128; 15_000])?;
+/// let found = detector.detect(&picture)?;
+/// assert!(!found.is_empty());
+/// assert!(found.iter().all(|one| one.score >= 0.01 && one.class == 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Detector {

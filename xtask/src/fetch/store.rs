@@ -91,7 +91,7 @@ pub(crate) fn create_folder(folder: &Path) -> Result<()> {
 
 /// The error for a place in the cache that cannot be written.
 pub(crate) fn cannot_write(path: &Path, error: &io::Error) -> String {
-    let variable = super::cache::VARIABLE;
+    let variable = files::cache::VARIABLE;
     format!(
         "cannot write {}: {error}; set {variable} to use another folder",
         path.display()

@@ -58,6 +58,20 @@ const NATIVE_BUILD_TOOLS: [&str; 6] =
 /// Crates whose `links` key stands for no library: it only makes sure that there is one copy.
 const LINKS_NOTHING: [&str; 2] = ["rayon-core", "wasm-bindgen-shared"];
 
+/// Licences under which everything may be used that a user builds. `deny.toml` has the same list.
+const PERMITTED: [&str; 6] = [
+    "MIT",
+    "Apache-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "Unicode-3.0",
+    "Zlib",
+];
+
+/// Licences of single packages: those of fonts.
+const PERMITTED_OF: [(&str, &[&str]); 1] =
+    [("epaint_default_fonts", &["OFL-1.1", "Ubuntu-font-1.0"])];
+
 /// What `cargo metadata` tells, as far as it is looked at here.
 #[derive(Debug, Deserialize)]
 pub(super) struct Metadata {
@@ -71,6 +85,7 @@ struct Package {
     id: String,
     name: String,
     links: Option<String>,
+    license: Option<String>,
     dependencies: Vec<Dependency>,
     targets: Vec<Target>,
 }
@@ -135,7 +150,57 @@ pub(super) fn check(metadata: &Metadata, read: impl Fn(&str) -> Option<String>) 
     let mut problems = wrong_arrows(metadata);
     problems.extend(lacks_forbid(metadata, read));
     problems.extend(native_dependencies(metadata));
+    problems.extend(metadata.packages.iter().filter_map(licence_not_permitted));
     problems
+}
+
+/// A licence that nobody has agreed to, of whatever is in the lock file.
+fn licence_not_permitted(package: &Package) -> Option<String> {
+    let name = &package.name;
+    let Some(licence) = &package.license else {
+        return Some(format!("{name}: states no licence"));
+    };
+    let own = PERMITTED_OF.iter().find(|(package, _)| package == name);
+    let is_permitted = |licence: &str| {
+        PERMITTED.contains(&licence) || own.is_some_and(|(_, own)| own.contains(&licence))
+    };
+    (!satisfied(licence, &is_permitted))
+        .then(|| format!("{name}: its licence, {licence}, is not in tidy's list (PERMITTED)"))
+}
+
+/// Whether a choice that an SPDX expression leaves is permitted altogether. `AND` binds closer than
+/// `OR`; the old `/` is an `OR`.
+fn satisfied(expression: &str, is_permitted: &impl Fn(&str) -> bool) -> bool {
+    let expression = expression.replace('/', " OR ");
+    parts(&expression, " OR ").into_iter().any(|choice| {
+        parts(choice, " AND ").into_iter().all(|licence| {
+            let licence = licence.trim();
+            let inside = licence
+                .strip_prefix('(')
+                .and_then(|rest| rest.strip_suffix(')'));
+            match inside {
+                Some(inside) => satisfied(inside, is_permitted),
+                None => is_permitted(licence),
+            }
+        })
+    })
+}
+
+/// The parts of an expression between a word that stands outside parentheses.
+fn parts<'a>(expression: &'a str, word: &str) -> Vec<&'a str> {
+    let is_outside = |at: usize| {
+        let before = &expression[..at];
+        before.matches('(').count() == before.matches(')').count()
+    };
+    let mut parts = Vec::new();
+    let mut start = 0;
+    let words = expression.match_indices(word);
+    for (at, _) in words.filter(|&(at, _)| is_outside(at)) {
+        parts.push(&expression[start..at]);
+        start = at + word.len();
+    }
+    parts.push(&expression[start..]);
+    parts
 }
 
 /// Dependencies between crates of the workspace that do not point along an arrow.
@@ -270,6 +335,7 @@ mod tests {
                     id: (*name).to_owned(),
                     name: (*name).to_owned(),
                     links: name.strip_suffix("-sys").map(str::to_owned),
+                    license: Some("MIT".to_owned()),
                     dependencies: of(name)
                         .iter()
                         .map(|(_, to, k)| Dependency {
@@ -384,6 +450,49 @@ mod tests {
                 "engine > zip > z-sys: links the library z; a build in pure Rust does without it",
             ]
         );
+    }
+
+    #[test]
+    fn licences_are_expressions() {
+        let permitted = |licence: &str| ["MIT", "Apache-2.0", "Zlib"].contains(&licence);
+        for good in [
+            "MIT",
+            "MIT OR GPL-3.0",
+            "GPL-3.0 OR MIT",
+            "MIT/Apache-2.0",
+            "MIT AND Zlib",
+            "(MIT OR GPL-3.0) AND Zlib",
+            "GPL-3.0 OR (MIT AND (Zlib OR GPL-2.0))",
+        ] {
+            assert!(satisfied(good, &permitted), "{good}");
+        }
+        for bad in [
+            "GPL-3.0",
+            "MIT AND GPL-3.0",
+            "GPL-3.0 OR GPL-2.0",
+            "(MIT OR Zlib) AND GPL-3.0",
+            "MIT AND (GPL-3.0 OR GPL-2.0)",
+            "",
+        ] {
+            assert!(!satisfied(bad, &permitted), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_package_without_a_permitted_licence_is_named() {
+        let mut metadata = metadata(&["engine"], &[("engine", "other", None)]);
+        let problems = |metadata: &Metadata| -> Vec<String> {
+            let packages = metadata.packages.iter();
+            packages.filter_map(licence_not_permitted).collect()
+        };
+        assert_eq!(problems(&metadata), Vec::<String>::new());
+        metadata.packages[1].license = Some("GPL-3.0-only".to_owned());
+        assert_eq!(
+            problems(&metadata),
+            ["other: its licence, GPL-3.0-only, is not in tidy's list (PERMITTED)"]
+        );
+        metadata.packages[1].license = None;
+        assert_eq!(problems(&metadata), ["other: states no licence"]);
     }
 
     #[test]

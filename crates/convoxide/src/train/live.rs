@@ -170,7 +170,7 @@ impl<'a> Live<'a> {
             train_accuracy: correct(&report.parts) / report.pictures as f64,
             valid_loss: evaluation.map(|evaluation| evaluation.loss),
             valid_accuracy: evaluation.map(|evaluation| evaluation.top1),
-            valid_top5: evaluation.map(|evaluation| evaluation.top5),
+            valid_top5: evaluation.and_then(|evaluation| evaluation.top5),
             seconds: self.begun.elapsed().as_secs_f64(),
             pictures_per_second: seen / self.trained.as_secs_f64().max(1e-9),
         };
