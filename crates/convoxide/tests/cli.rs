@@ -24,6 +24,9 @@ mod demo;
 mod detect;
 #[path = "cli/drawings.rs"]
 mod drawings;
+#[cfg(target_os = "linux")]
+#[path = "cli/faults.rs"]
+mod faults;
 #[path = "cli/grad.rs"]
 mod grad;
 #[path = "cli/hostile.rs"]
@@ -38,7 +41,11 @@ mod model_files;
 mod pipes;
 #[path = "cli/plot.rs"]
 mod plot;
+#[path = "cli/run_folder.rs"]
+mod run_folder;
 #[path = "cli/summary.rs"]
 mod summary;
 #[path = "cli/train.rs"]
 mod train;
+#[path = "cli/training_data.rs"]
+mod training_data;

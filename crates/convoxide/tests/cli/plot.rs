@@ -61,7 +61,7 @@ fn height_of(svg: &str, tick: &str) -> f64 {
 #[test]
 fn a_training_is_drawn_as_its_log_says() {
     let fixture = Fixture::with_shapes();
-    let trained = fixture.train(&["--out", "runs/shapes", "--epochs", "2"]);
+    let trained = fixture.train(&["--output", "runs/shapes", "--epochs", "2"]);
     let (report, svg) = fixture.plot(&["runs/shapes"]);
     assert_eq!(keys(&report), ["output", "runs", "value"]);
     assert_eq!(report["value"], "error");
