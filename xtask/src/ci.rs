@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::process::{cargo, run as run_command};
-use crate::{Result, demo, docs, fetch, tidy};
+use crate::{Result, demo, docs, fetch, isa, tidy};
 
 type Step = (&'static str, fn() -> Result<()>);
 
@@ -18,6 +18,7 @@ const STEPS: &[Step] = &[
     ("tidy", tidy::run),
     // The very command that the README gives.
     ("test", || run_command(cargo("xtask").arg("test"))),
+    ("isa", isa::run),
     ("demo", demo_in_an_empty_folder),
 ];
 

@@ -14,7 +14,9 @@ mod ci;
 mod demo;
 mod docs;
 mod fetch;
+mod fuzz;
 mod goldens;
+mod isa;
 mod process;
 mod test;
 mod tidy;
@@ -61,6 +63,8 @@ enum Task {
     },
     /// Check the rules of the house that no compiler checks
     Tidy,
+    /// Run the fuzz targets for long, in processes of limited memory
+    Fuzz(fuzz::Options),
     /// Get the pretrained files and the demo photo (with pip) into the cache
     Fetch,
     /// Make the golden files of torchvision and Pillow again (takes Python)
@@ -83,6 +87,7 @@ fn main() -> ExitCode {
         Some(Task::Bench { args }) => bench::run(&args),
         Some(Task::Docs { open }) => docs::run(open),
         Some(Task::Tidy) => tidy::run(),
+        Some(Task::Fuzz(options)) => fuzz::run(&options),
         Some(Task::Fetch) => fetch::run(),
         Some(Task::Goldens { check, models }) => goldens::run(check, &models),
     };

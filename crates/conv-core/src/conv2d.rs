@@ -3,6 +3,7 @@
 use ndarray::{Array4, ArrayView1, ArrayView4};
 
 use crate::activation::Activation;
+use crate::arrays::{into_array, zeros};
 use crate::blocked::{Buffer, Layout, PackedConv2d, View, ViewMut};
 use crate::conv2d_shape::Conv2dShape;
 use crate::error::Result;
@@ -98,7 +99,7 @@ pub fn conv2d_on(
         ViewMut::new(output_layout, &mut blocked_output)?,
     )?;
 
-    let mut output = Array4::zeros(shape.output());
+    let mut output: Array4<f32> = into_array(OP, shape.output(), zeros(OP, &shape.output())?)?;
     output_layout.export(&blocked_output, output.view_mut())?;
     Ok(output)
 }

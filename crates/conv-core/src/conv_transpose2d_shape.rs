@@ -2,7 +2,7 @@
 
 use crate::conv2d_shape::Conv2dShape;
 use crate::error::{Error, Result};
-use crate::geometry::{AXES, Placement, checked_len, unpadded};
+use crate::geometry::{AXES, Placement, Window, checked_len, unpadded};
 use crate::options::ConvTranspose2dOptions;
 
 impl ConvTranspose2dOptions {
@@ -19,7 +19,7 @@ impl ConvTranspose2dOptions {
     ///
     /// # Errors
     ///
-    /// [`Error::Zero`] for a kernel size, stride, dilation or input of 0,
+    /// Those of [`Window::check`], [`Error::Zero`] for an input of 0,
     /// [`Error::OutputPaddingTooLarge`], [`Error::PaddingTooLarge`] where the padding leaves
     /// nothing of the output, [`Error::TooLarge`] on overflow.
     pub fn output_size(
@@ -38,15 +38,10 @@ impl ConvTranspose2dOptions {
         input: [usize; 2],
         kernel_size: [usize; 2],
     ) -> Result<Placement> {
-        for (what, sizes) in [
-            ("kernel size", kernel_size),
-            ("stride", self.stride),
-            ("dilation", self.dilation),
-            ("input size", input),
-        ] {
-            if sizes.contains(&0) {
-                return Err(Error::Zero { op, what });
-            }
+        self.check(op, kernel_size)?;
+        if input.contains(&0) {
+            let what = "input size";
+            return Err(Error::Zero { op, what });
         }
         let mut full = [0; 2];
         for axis in 0..2 {
@@ -63,7 +58,9 @@ impl ConvTranspose2dOptions {
                 });
             }
             let last = (input[axis] - 1).checked_mul(self.stride[axis]);
-            let size = last.and_then(|last| last.checked_add(self.smallest(axis, kernel_size)?));
+            let size = last
+                .zip(self.smallest(axis, kernel_size))
+                .and_then(|(last, smallest)| last.checked_add(smallest));
             full[axis] =
                 size.filter(|&size| isize::try_from(size).is_ok())
                     .ok_or(Error::TooLarge {
@@ -82,25 +79,44 @@ impl ConvTranspose2dOptions {
         })
     }
 
-    /// What one input pixel spreads over: the window's reach and the output padding.
+    /// Checks kernel size, stride and dilation by themselves.
+    fn check(&self, op: &'static str, kernel_size: [usize; 2]) -> Result<()> {
+        let window = Window {
+            stride: self.stride,
+            dilation: self.dilation,
+            ..Window::new(kernel_size)
+        };
+        window.check(op)
+    }
+
+    /// What one input pixel spreads over: the window's reach and the output padding, if that fits
+    /// the machine. The kernel size has at least one tap.
     fn smallest(&self, axis: usize, kernel_size: [usize; 2]) -> Option<usize> {
-        let taps = kernel_size[axis]
-            .checked_sub(1)?
-            .checked_mul(self.dilation[axis])?;
+        let taps = (kernel_size[axis] - 1).checked_mul(self.dilation[axis])?;
         taps.checked_add(1)?.checked_add(self.output_padding[axis])
     }
 
     /// The largest input size whose output is at most `output`; 1 where there is none.
-    pub(crate) fn input_size(&self, output: [usize; 2], kernel_size: [usize; 2]) -> [usize; 2] {
-        [0, 1].map(|axis| {
+    pub(crate) fn input_size(
+        &self,
+        op: &'static str,
+        output: [usize; 2],
+        kernel_size: [usize; 2],
+    ) -> Result<[usize; 2]> {
+        self.check(op, kernel_size)?;
+        let mut input = [1; 2];
+        for axis in 0..2 {
             let padding = self.padding[axis].saturating_add(self.padding[axis + 2]);
-            let smallest = self.smallest(axis, kernel_size).unwrap_or(usize::MAX);
+            let smallest = self.smallest(axis, kernel_size).ok_or(Error::TooLarge {
+                op,
+                what: "the output",
+            })?;
             let room = output[axis]
                 .saturating_add(padding)
                 .saturating_sub(smallest);
-            // A stride of 0 is an error of the shape.
-            room.checked_div(self.stride[axis]).unwrap_or(0) + 1
-        })
+            input[axis] = room / self.stride[axis] + 1;
+        }
+        Ok(input)
     }
 
     /// The convolution that goes the other way, once the shapes `input` `[N, C, H, W]`, `weight`

@@ -107,6 +107,22 @@ pub enum Error {
         most: usize,
     },
 
+    /// An option over its limit. The limits lie far beyond what networks use; they keep sizes within
+    /// the machine's arithmetic and the work of a call within reason.
+    #[error("{op}: {what} {got} along {axis}, expected at most {limit}")]
+    OverLimit {
+        /// The operation.
+        op: &'static str,
+        /// The option.
+        what: &'static str,
+        /// `h` or `w`.
+        axis: &'static str,
+        /// The largest value allowed.
+        limit: usize,
+        /// The value that was given.
+        got: usize,
+    },
+
     /// A size that does not fit the machine's arithmetic.
     #[error("{op}: {what} is too large to compute with")]
     TooLarge {
@@ -114,6 +130,26 @@ pub enum Error {
         op: &'static str,
         /// What overflowed.
         what: &'static str,
+    },
+
+    /// Memory that the system does not give.
+    #[error("{op}: cannot allocate {bytes} bytes for {what}")]
+    OutOfMemory {
+        /// The operation.
+        op: &'static str,
+        /// What the memory was for.
+        what: &'static str,
+        /// How much was asked for.
+        bytes: usize,
+    },
+
+    /// A state that this crate's own checks rule out.
+    #[error("{op}: {broken}; this is a bug in conv-core: please report it")]
+    Internal {
+        /// The operation.
+        op: &'static str,
+        /// The invariant that does not hold.
+        broken: &'static str,
     },
 
     /// An instruction set that this machine, or this build, does not have.

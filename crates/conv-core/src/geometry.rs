@@ -97,7 +97,7 @@ impl PaddingValue {
     pub fn constant(self) -> f64 {
         match self {
             Self::Constant(value) => value,
-            _ => 0.0,
+            Self::Zeros | Self::Reflect | Self::Replicate | Self::Circular => 0.0,
         }
     }
 
@@ -159,6 +159,10 @@ pub struct Window {
 }
 
 impl Window {
+    /// The largest kernel size, stride and dilation along an axis, 16,777,216: more than the side of
+    /// any picture, and so small that no product with a tensor's sizes overflows.
+    pub const LIMIT: usize = 1 << 24;
+
     /// A window of this size with stride 1, dilation 1 and no padding.
     #[must_use]
     pub fn new(kernel_size: [usize; 2]) -> Self {
@@ -169,6 +173,28 @@ impl Window {
             padding: Padding::Valid,
             ceil_mode: false,
         }
+    }
+
+    /// Checks kernel size, stride and dilation by themselves.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Zero`] for one that is 0, [`Error::OverLimit`] for one over [`LIMIT`](Self::LIMIT).
+    pub fn check(&self, op: &'static str) -> Result<()> {
+        let options = [
+            ("kernel size", self.kernel_size),
+            ("stride", self.stride),
+            ("dilation", self.dilation),
+        ];
+        for (what, sizes) in options {
+            if sizes.contains(&0) {
+                return Err(Error::Zero { op, what });
+            }
+        }
+        for (what, sizes) in options {
+            check_limit(op, what, sizes, Self::LIMIT)?;
+        }
+        Ok(())
     }
 
     /// Places the window on an input of size `[h, w]`.
@@ -192,18 +218,13 @@ impl Window {
     ///
     /// # Errors
     ///
-    /// [`Error::Zero`] for a kernel size, stride, dilation or input of 0,
+    /// Those of [`check`](Self::check), [`Error::Zero`] for an input of 0,
     /// [`Error::WindowTooLarge`] where the window does not fit, [`Error::TooLarge`] on overflow.
     pub fn place(&self, op: &'static str, input: [usize; 2]) -> Result<Placement> {
-        for (what, sizes) in [
-            ("kernel size", self.kernel_size),
-            ("stride", self.stride),
-            ("dilation", self.dilation),
-            ("input size", input),
-        ] {
-            if sizes.contains(&0) {
-                return Err(Error::Zero { op, what });
-            }
+        self.check(op)?;
+        if input.contains(&0) {
+            let what = "input size";
+            return Err(Error::Zero { op, what });
         }
         let mut placement = Placement {
             input,
@@ -299,7 +320,8 @@ impl Placement {
     /// the last window may hang over and the sum saturates.
     #[must_use]
     pub fn position(&self, axis: usize, output: usize, tap: usize) -> isize {
-        let from_padding = (output * self.stride[axis]).saturating_add(tap * self.dilation[axis]);
+        let start = output.saturating_mul(self.stride[axis]);
+        let from_padding = start.saturating_add(tap.saturating_mul(self.dilation[axis]));
         let signed = isize::try_from(from_padding).unwrap_or(isize::MAX);
         signed.saturating_sub_unsigned(self.padding[axis])
     }
@@ -328,7 +350,9 @@ impl Placement {
     pub fn check_sees_input(&self, op: &'static str) -> Result<()> {
         for (side, name) in SIDES.into_iter().enumerate() {
             let axis = side % 2;
-            let most = (self.kernel_size[axis] - 1) * self.dilation[axis];
+            let most = self.kernel_size[axis]
+                .saturating_sub(1)
+                .saturating_mul(self.dilation[axis]);
             let got = self.padding[side];
             if got > most {
                 let why = "a window could lie in the padding alone";
@@ -355,6 +379,21 @@ impl Placement {
         Ok(())
     }
 
+    /// The same with a stride of 1 where there is but one output, and a dilation of 1 where there is
+    /// but one tap. Such a step is never taken, and may be larger than all of the input; every other
+    /// one lies within the padded input.
+    pub(crate) fn with_steps_taken(mut self) -> Self {
+        for axis in 0..2 {
+            if self.output[axis] == 1 {
+                self.stride[axis] = 1;
+            }
+            if self.kernel_size[axis] == 1 {
+                self.dilation[axis] = 1;
+            }
+        }
+        self
+    }
+
     /// The input index that the tap reads, or `None` inside zero padding.
     #[must_use]
     pub fn index(&self, axis: usize, output: usize, tap: usize) -> Option<usize> {
@@ -362,6 +401,27 @@ impl Placement {
             .ok()
             .filter(|&i| i < self.input[axis])
     }
+}
+
+/// Checks an option `[h, w]` against the most that it may be.
+pub(crate) fn check_limit(
+    op: &'static str,
+    what: &'static str,
+    option: [usize; 2],
+    limit: usize,
+) -> Result<()> {
+    for (axis, got) in AXES.into_iter().zip(option) {
+        if got > limit {
+            return Err(Error::OverLimit {
+                op,
+                what,
+                axis,
+                limit,
+                got,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// What is left of `size` `[h, w]`, at least 1 each, without `padding`: at least 1 again.

@@ -37,6 +37,7 @@
 )]
 
 mod activation;
+mod arrays;
 #[expect(
     unsafe_code,
     reason = "the direct convolution drives the micro-kernels by pointers"
@@ -51,6 +52,7 @@ mod error;
 mod geometry;
 mod options;
 pub mod plain;
+mod pool_span;
 #[expect(unsafe_code, reason = "vector instructions and the micro-kernels")]
 mod simd;
 
@@ -64,5 +66,6 @@ pub use geometry::{Padding, PaddingValue, Placement, Window, checked_len};
 pub use ndarray;
 pub use options::{
     AvgPool2dOptions, Conv2dOptions, ConvTranspose2dOptions, CorrelateOptions, MaxPool2dOptions,
+    POOL_KERNEL_LIMIT,
 };
 pub use simd::{ISA_VARIABLE, Isa};

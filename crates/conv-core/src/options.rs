@@ -1,7 +1,14 @@
 //! What a convolution, a correlation and a pool can be told beside their tensors.
 
 use crate::error::Result;
-use crate::geometry::{Padding, PaddingValue, Placement, Window};
+use crate::geometry::{Padding, PaddingValue, Placement, Window, check_limit};
+
+/// The largest kernel size of a pool along an axis: larger than any picture in use, so a pool over all
+/// of one is still possible; and a pool's work, which grows with the sum of the two sizes, is bounded.
+///
+/// A sum has to be taken term by term, in one order, if all implementations are to agree bit for bit;
+/// so an average over any window cannot be had for a fixed price.
+pub const POOL_KERNEL_LIMIT: usize = 4096;
 
 /// How [`conv2d`](crate::plain::conv2d) moves its weight over the input.
 ///
@@ -154,8 +161,10 @@ impl MaxPool2dOptions {
     ///
     /// # Errors
     ///
-    /// Those of [`Window::place`] and of [`Placement::check_sees_input`].
+    /// [`OverLimit`](crate::Error::OverLimit) for a kernel size over [`POOL_KERNEL_LIMIT`], those of
+    /// [`Window::place`] and of [`Placement::check_sees_input`].
     pub fn place(&self, op: &'static str, input: [usize; 2]) -> Result<Placement> {
+        check_limit(op, "kernel size", self.kernel_size, POOL_KERNEL_LIMIT)?;
         let placement = Window {
             kernel_size: self.kernel_size,
             stride: self.stride,
@@ -202,8 +211,10 @@ impl AvgPool2dOptions {
     ///
     /// # Errors
     ///
-    /// Those of [`Window::place`] and of [`Placement::check_sees_input`].
+    /// [`OverLimit`](crate::Error::OverLimit) for a kernel size over [`POOL_KERNEL_LIMIT`], those of
+    /// [`Window::place`] and of [`Placement::check_sees_input`].
     pub fn place(&self, op: &'static str, input: [usize; 2]) -> Result<Placement> {
+        check_limit(op, "kernel size", self.kernel_size, POOL_KERNEL_LIMIT)?;
         let placement = Window {
             kernel_size: self.kernel_size,
             stride: self.stride,

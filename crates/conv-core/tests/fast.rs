@@ -36,7 +36,7 @@ fn run(isa: Isa, problem: &Conv2dProblem) -> Array4<f32> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(testkit::cases(400))]
 
     /// Within 4 sqrt(K) eps sum|x||w| of the f64 loops.
     #[test]

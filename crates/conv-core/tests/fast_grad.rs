@@ -203,7 +203,7 @@ fn check_grad_weight(isa: Isa, problem: &Conv2dProblem) -> Vec<u32> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(testkit::cases(300))]
 
     #[test]
     fn gradients_of_convolutions_agree_on_every_instruction_set(problem in conv2d_problems()) {

@@ -150,13 +150,26 @@ impl Axis {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #![proptest_config(testkit::cases(4000))]
 
     #[test]
     fn any_sizes_give_the_exact_answer_or_an_error(window in any_window(), input in any_pair()) {
         let Window { kernel_size, stride, dilation, .. } = window;
         let placed = window.place("test", input);
-        if [kernel_size, stride, dilation, input].iter().any(|sizes| sizes.contains(&0)) {
+        let options = [kernel_size, stride, dilation];
+        if options.as_flattened().contains(&0) {
+            prop_assert!(matches!(placed, Err(Error::Zero { op: "test", .. })), "{placed:?}");
+            return Ok(());
+        }
+        if options.as_flattened().iter().any(|&size| size > Window::LIMIT) {
+            let over = matches!(
+                placed,
+                Err(Error::OverLimit { got, limit: Window::LIMIT, .. }) if got > Window::LIMIT
+            );
+            prop_assert!(over, "{placed:?}");
+            return Ok(());
+        }
+        if input.contains(&0) {
             prop_assert!(matches!(placed, Err(Error::Zero { op: "test", .. })), "{placed:?}");
             return Ok(());
         }
@@ -420,6 +433,26 @@ fn errors_say_what_does_not_fit() {
     assert_eq!(
         error.to_string(),
         "pad2d: padding 4 on the left, expected at most 3 (reflect takes it from inside the input)"
+    );
+
+    let window = Window {
+        stride: [1, 1 << 60],
+        ..Window::new([3, 3])
+    };
+    let error = window.place("conv2d", [9, 5]).unwrap_err();
+    assert_eq!(
+        error,
+        Error::OverLimit {
+            op: "conv2d",
+            what: "stride",
+            axis: "w",
+            limit: Window::LIMIT,
+            got: 1 << 60
+        }
+    );
+    assert_eq!(
+        error.to_string(),
+        "conv2d: stride 1152921504606846976 along w, expected at most 16777216"
     );
 
     // Taps at -1 and 1 of a single pixel.

@@ -3,6 +3,8 @@
 //! The format is that of NumPy's `numpy.lib.format`, versions 1 to 3. The crate that reads it for
 //! ndarray needs a C compiler (through a parser of Python's literals), and plain numbers need little.
 
+#[cfg(test)]
+mod fuzz;
 mod header;
 
 use std::fs::File;

@@ -1,5 +1,7 @@
 //! Where activations lie: one piece of memory, each part used again as soon as nothing reads it.
 
+use std::ops::Range;
+
 use conv_core::blocked::Layout;
 
 use crate::error::{Error, Result};
@@ -64,6 +66,18 @@ pub(crate) fn place(lifetimes: &[Lifetime]) -> Result<Arena> {
         placed.push(i);
     }
     Ok(Arena { starts, len })
+}
+
+/// The parts of the arena at these ranges, which [`place`] keeps apart for tensors that are needed at
+/// the same time.
+pub(crate) fn parts<'a, const N: usize>(
+    arena: &'a mut [f32],
+    ranges: [Range<usize>; N],
+    node: &str,
+) -> Result<[&'a mut [f32]; N]> {
+    arena
+        .get_disjoint_mut(ranges)
+        .map_err(|_| Error::internal(node, "the memory plan lets tensors overlap"))
 }
 
 /// The bytes that tensors of these layouts take when nothing is used again.
@@ -132,6 +146,15 @@ mod tests {
         }
         let total: usize = lifetimes.iter().map(|t| t.len).sum();
         assert!(arena.len < total / 2, "memory is used again");
+    }
+
+    #[test]
+    fn parts_that_overlap_are_an_internal_error() {
+        let mut arena = [0.0; 4];
+        assert!(parts(&mut arena, [0..2, 2..4], "a").is_ok());
+        let error = parts(&mut arena, [0..2, 1..4], "a").unwrap_err();
+        assert!(matches!(&error, Error::Internal { node, .. } if node == "a"));
+        assert!(error.to_string().contains("please report it"), "{error}");
     }
 
     #[test]

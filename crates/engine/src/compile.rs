@@ -13,7 +13,7 @@ use nn_layers::{BatchNorm2d, Epsilon, Graph, Node, NodeId, Op, Params};
 
 use crate::error::{Error, Result};
 use crate::memory::F32;
-use crate::step::{Kernel, Step, narrow};
+use crate::step::{Kernel, Step, input_number, narrow};
 
 /// The steps of a graph, in order, and which of them make its outputs.
 #[derive(Debug)]
@@ -74,8 +74,10 @@ enum DraftKind {
     Conv(Box<ConvDraft>),
     /// A per-channel `scale * x + shift` that nothing took in.
     Affine(Fold),
-    /// Any other node, as the graph has it.
-    Node,
+    /// The caller's tensor of this number.
+    Input(usize),
+    /// Anything else: one call of a kernel.
+    Kernel(Kernel),
 }
 
 struct ConvDraft {
@@ -165,7 +167,7 @@ fn fuse(graph: &Graph, params: &mut Params<f32>) -> Result<Drafts> {
             }
             (None, Op::Dropout { .. }, &[source]) => source,
             _ => {
-                let kind = draft(id, node, params)?;
+                let kind = draft(graph, id, node, params)?;
                 drafts.list.push(Draft {
                     node: id,
                     inputs: sources,
@@ -208,15 +210,32 @@ fn merge(source: &mut Draft, node: &Node, params: &mut Params<f32>) -> Result<bo
         Op::Affine => conv.fold.then(&affine(node, params)?),
         Op::Relu => conv.activation = Activation::Relu,
         Op::LeakyRelu { slope } => conv.activation = Activation::LeakyRelu(narrow(*slope)),
-        _ => return Ok(false),
+        Op::Input
+        | Op::Conv2d(_)
+        | Op::Linear(_)
+        | Op::Sigmoid
+        | Op::Softmax
+        | Op::MaxPool2d(_)
+        | Op::AvgPool2d(_)
+        | Op::GlobalAvgPool2d
+        | Op::AdaptiveAvgPool2d(_)
+        | Op::Add
+        | Op::Concat
+        | Op::Slice { .. }
+        | Op::PadChannels { .. }
+        | Op::Flatten
+        | Op::Dropout { .. }
+        | Op::Upsample { .. }
+        | Op::Reorg { .. }
+        | Op::Pad { .. } => return Ok(false),
     }
     Ok(true)
 }
 
 /// A draft of the node alone.
-fn draft(layer: NodeId, node: &Node, params: &mut Params<f32>) -> Result<DraftKind> {
+fn draft(graph: &Graph, layer: NodeId, node: &Node, params: &mut Params<f32>) -> Result<DraftKind> {
     let conv = |weight: ArrayD<f32>, bias: Option<ArrayD<f32>>, options| {
-        let fold = Fold::bias(bias.as_ref(), weight.shape().first().copied().unwrap_or(0));
+        let fold = Fold::bias(bias.as_ref(), weight.len_of(Axis(0)));
         let activation = Activation::Identity;
         DraftKind::Conv(Box::new(ConvDraft {
             layer,
@@ -240,7 +259,9 @@ fn draft(layer: NodeId, node: &Node, params: &mut Params<f32>) -> Result<DraftKi
         }
         Op::BatchNorm2d(batch_norm) => DraftKind::Affine(statistics(node, batch_norm, params)?),
         Op::Affine => DraftKind::Affine(affine(node, params)?),
-        Op::Input
+        Op::Input => DraftKind::Input(input_number(graph, layer, node)?),
+        // Dropout has become its input before it comes here; a kernel it has not.
+        Op::Dropout { .. }
         | Op::Relu
         | Op::LeakyRelu { .. }
         | Op::Sigmoid
@@ -254,10 +275,9 @@ fn draft(layer: NodeId, node: &Node, params: &mut Params<f32>) -> Result<DraftKi
         | Op::Slice { .. }
         | Op::PadChannels { .. }
         | Op::Flatten
-        | Op::Dropout { .. }
         | Op::Upsample { .. }
         | Op::Reorg { .. }
-        | Op::Pad { .. } => DraftKind::Node,
+        | Op::Pad { .. } => DraftKind::Kernel(Kernel::of(node)?),
     })
 }
 
@@ -324,21 +344,11 @@ impl Lowering {
                 scale: padded(node, &fold.scale)?,
                 shift: padded(node, &fold.shift)?,
             },
-            DraftKind::Node => match node.op() {
-                Op::Input => {
-                    let number = graph.inputs().iter().position(|&input| input == id);
-                    // Planar, as it comes; who wants blocks of channels gets a copy.
-                    return Ok(self.push(
-                        id,
-                        node,
-                        Vec::new(),
-                        1,
-                        Kernel::Input(number.unwrap_or(0)),
-                    ));
-                }
-                // What is left out was drafted above, or is gone.
-                op => Kernel::of(op).unwrap_or(Kernel::Relayout),
-            },
+            // Planar, as it comes; whatever reads channel blocks gets a copy.
+            DraftKind::Input(number) => {
+                return Ok(self.push(id, node, Vec::new(), 1, Kernel::Input(number)));
+            }
+            DraftKind::Kernel(kernel) => kernel,
         };
         let inputs = inputs
             .iter()
@@ -369,13 +379,7 @@ impl Lowering {
         let shift: Vec<f32> = fold.shift.iter().map(|&x| narrow(x)).collect();
         let weight = weight
             .into_dimensionality::<ndarray::Ix4>()
-            .map_err(|_| conv_core::Error::Mismatch {
-                op: "conv2d",
-                what: "the weight's rank",
-                expected: 4,
-                got: node.param("weight").map_or(0, |spec| spec.shape().len()),
-            })
-            .map_err(Error::at(node.name()))?;
+            .map_err(|_| Error::internal(node.name(), "a convolution's weight is not OIHW"))?;
         let bias = ndarray::ArrayView1::from(&shift[..]);
         let conv = PackedConv2d::new(weight.view(), Some(bias), &options, activation, self.isa)
             .map_err(Error::at(node.name()))?;

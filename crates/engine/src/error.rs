@@ -65,15 +65,26 @@ pub enum Error {
         bytes: u128,
     },
 
-    /// A step has no place for what it reads: a fault of the planner, not of the caller.
-    #[error("node {node:?}: the memory plan lets the step's tensors overlap")]
-    Overlap {
+    /// Something that this crate promises itself does not hold: a fault of the engine, not of the
+    /// caller.
+    #[error("node {node:?}: {broken}; this is a fault of the engine, please report it")]
+    Internal {
         /// The node.
         node: String,
+        /// What should not be.
+        broken: &'static str,
     },
 }
 
 impl Error {
+    /// The error of a state that cannot be.
+    pub(crate) fn internal(node: &str, broken: &'static str) -> Self {
+        Self::Internal {
+            node: node.to_owned(),
+            broken,
+        }
+    }
+
     /// Adds the node's name to what a kernel says.
     pub(crate) fn at(node: &str) -> impl FnOnce(conv_core::Error) -> Self + '_ {
         move |source| Self::Kernel {

@@ -8,7 +8,7 @@ use nn_layers::{Graph, Params, Shape};
 use crate::compile::{Program, compile};
 use crate::error::{Error, Result};
 use crate::memory::{MemoryUse, packed_bytes};
-use crate::session::{Placement, Session};
+use crate::session::{Session, SessionPlan};
 
 /// How a graph is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +125,7 @@ impl Plan {
     /// [`Error::Graph`] where the graph does not take these shapes, [`Error::Kernel`] and
     /// [`Error::OutOfMemory`] where tensors are too large for any memory.
     pub fn memory(&self, shapes: &[Shape]) -> Result<MemoryUse> {
-        Ok(Placement::new(&self.compiled, shapes)?.memory)
+        Ok(SessionPlan::new(&self.compiled, shapes)?.memory)
     }
 
     /// The graph it was compiled from.

@@ -33,7 +33,7 @@ pub struct Session {
 }
 
 /// Where the activations of a session lie, before there is memory for them.
-pub(crate) struct Placement {
+pub(crate) struct SessionPlan {
     outputs: Vec<Shape>,
     layouts: Vec<Layout>,
     places: Vec<Range<usize>>,
@@ -41,7 +41,7 @@ pub(crate) struct Placement {
     pub(crate) memory: MemoryUse,
 }
 
-impl Placement {
+impl SessionPlan {
     pub(crate) fn new(compiled: &Compiled, inputs: &[Shape]) -> Result<Self> {
         let shapes = compiled.graph.infer(inputs)?;
         let outputs: Vec<Shape> = compiled
@@ -109,13 +109,13 @@ impl Placement {
 
 impl Session {
     pub(crate) fn new(compiled: Arc<Compiled>, inputs: &[Shape]) -> Result<Self> {
-        let Placement {
+        let SessionPlan {
             outputs,
             layouts,
             places,
             arena_len,
             memory,
-        } = Placement::new(&compiled, inputs)?;
+        } = SessionPlan::new(&compiled, inputs)?;
         memory.check(compiled.memory_limit)?;
         let arena = Buffer::zeroed(arena_len).map_err(|_| Error::OutOfMemory {
             what: "activations",
@@ -166,7 +166,7 @@ impl Session {
         let summary = Summary::new(&self.compiled.graph, &self.inputs)?;
         let compiled = Arc::clone(&self.compiled);
         let steps = &compiled.program.steps;
-        let mut seconds = vec![Vec::with_capacity(runs); steps.len()];
+        let mut seconds = vec![Vec::new(); steps.len()];
         for _ in 0..runs.max(1) {
             rayon::scope(|_| {
                 for (index, step) in steps.iter().enumerate() {
@@ -179,9 +179,10 @@ impl Session {
         }
         let shapes = compiled.graph.infer(&self.inputs)?;
         let steps = steps.iter().zip(seconds).map(|(step, seconds)| {
-            let multiply_adds = match step.kernel {
-                Kernel::Conv { layer, .. } => summary.rows[layer.index()].multiply_adds,
-                _ => 0,
+            let multiply_adds = if let Kernel::Conv { layer, .. } = step.kernel {
+                summary.rows[layer.index()].multiply_adds
+            } else {
+                0
             };
             StepProfile {
                 name: step.name.clone(),
@@ -266,19 +267,17 @@ impl Session {
         step: &Step,
         conv: &PackedConv2d,
     ) -> Result<()> {
-        let overlap = || Error::Overlap {
-            node: step.name.clone(),
+        let &[input, residual] = &step.inputs[..] else {
+            let broken = "a convolution has more inputs than its own and a residual";
+            return Err(Error::internal(&step.name, broken));
         };
-        let [input, residual] = step.inputs[..].try_into().map_err(|_| overlap())?;
         if input == residual {
             return self.pair(index, input, step, |input, output| {
                 conv.run_with_residual(input, input, output)
             });
         }
         let places = [input, residual, index].map(|step| self.places[step].clone());
-        let Ok([from, added, to]) = self.arena.get_disjoint_mut(places) else {
-            return Err(overlap());
-        };
+        let [from, added, to] = arena::parts(&mut self.arena, places, &step.name)?;
         let mut run = || {
             let from = View::new(self.layouts[input], from)?;
             let added = View::new(self.layouts[residual], added)?;
@@ -296,11 +295,7 @@ impl Session {
         run: impl FnOnce(View<'_>, ViewMut<'_>) -> conv_core::Result<()>,
     ) -> Result<()> {
         let places = [self.places[input].clone(), self.places[index].clone()];
-        let Ok([from, to]) = self.arena.get_disjoint_mut(places) else {
-            return Err(Error::Overlap {
-                node: step.name.clone(),
-            });
-        };
+        let [from, to] = arena::parts(&mut self.arena, places, &step.name)?;
         View::new(self.layouts[input], from)
             .and_then(|input| run(input, ViewMut::new(self.layouts[index], to)?))
             .map_err(Error::at(&step.name))
@@ -337,7 +332,7 @@ impl Infer for Session {
             let target = tensor
                 .as_slice_mut()
                 .and_then(|numbers| ArrayViewMut4::from_shape(dim, numbers).ok())
-                .ok_or_else(|| Error::Overlap { node: name.clone() })?;
+                .ok_or_else(|| Error::internal(name, "an output is not in standard layout"))?;
             layout.export(data, target).map_err(Error::at(name))?;
         }
         Ok(())
@@ -362,11 +357,5 @@ fn rank_4<'a>(input: &'a ArrayViewD<'_, f32>, name: &str) -> Result<ndarray::Arr
         _ => input.view(),
     };
     view.into_dimensionality::<Ix4>()
-        .map_err(|_| conv_core::Error::Mismatch {
-            op: "input",
-            what: "the rank",
-            expected: 4,
-            got: input.ndim(),
-        })
-        .map_err(Error::at(name))
+        .map_err(|_| Error::internal(name, "an input has neither two axes nor four"))
 }

@@ -2,7 +2,9 @@
 
 use conv_core::blocked::{self, Buffer, PackedConv2d, View, ViewMut};
 use conv_core::{AvgPool2dOptions, Isa, MaxPool2dOptions, PaddingValue};
-use nn_layers::{NodeId, Op};
+use nn_layers::{Graph, Node, NodeId, Op};
+
+use crate::error::{Error, Result};
 
 /// One kernel call.
 #[derive(Debug)]
@@ -115,8 +117,8 @@ impl Kernel {
     }
 
     /// The kernel of an operation that has no parameters and is more than a copy.
-    pub(crate) fn of(op: &Op) -> Option<Self> {
-        Some(match op {
+    pub(crate) fn of(node: &Node) -> Result<Self> {
+        Ok(match node.op() {
             Op::Relu => Self::Relu,
             Op::LeakyRelu { slope } => Self::LeakyRelu(narrow(*slope)),
             Op::Sigmoid => Self::Sigmoid,
@@ -137,7 +139,11 @@ impl Kernel {
             | Op::Linear(_)
             | Op::BatchNorm2d(_)
             | Op::Affine
-            | Op::Dropout { .. } => return None,
+            | Op::Dropout { .. } => {
+                let broken =
+                    "an operation that is compiled in another way was asked for its kernel";
+                return Err(Error::internal(node.name(), broken));
+            }
         })
     }
 
@@ -189,6 +195,12 @@ fn fill_halo(
     layout.size = [0, 1].map(|axis| layout.size[axis] + halo[axis] + halo[axis + 2]);
     layout.halo = [0; 4];
     blocked::pad2d(input, halo, value, ViewMut::new(layout, output.data_mut())?)
+}
+
+/// Which of the graph's inputs a node is.
+pub(crate) fn input_number(graph: &Graph, id: NodeId, node: &Node) -> Result<usize> {
+    let number = graph.inputs().iter().position(|&input| input == id);
+    number.ok_or_else(|| Error::internal(node.name(), "an input that the graph does not list"))
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "this is the one rounding")]

@@ -2,26 +2,28 @@
 
 mod backward;
 mod forward;
+mod grad_kernel;
 mod layer;
 mod norm_layer;
-mod pass;
 mod plan;
+mod step_run;
 mod unit;
 
 use conv_core::Isa;
 use ndarray::{ArrayD, ArrayViewD, IxDyn};
-use nn_layers::{
-    Graph, Loss, Params, Shape, Slot as ParamSlot, StepKey, Terms, TrainBackend, TrainSpec,
-};
+use nn_layers::{Graph, Loss, Params, Shape, Slot, StepKey, Terms, TrainBackend, TrainSpec};
 
 use crate::error::{Error, Result};
 use crate::memory::{F32, MemoryUse, bytes, grow, training_bytes};
 use crate::plan::Options;
 use layer::Layer;
 pub(crate) use norm_layer::NormLayer;
-use pass::{Memory, Pass};
 use plan::StepPlan;
-use unit::{Kind, Lowered, lower};
+use step_run::{StepRun, Workspace};
+use unit::{Lowered, UnitKind, lower};
+
+/// Why reading the session's own buffers cannot fail: a layer made each as long as it says.
+const OWN_LAYOUT: &str = "a buffer in its own layer's layout";
 
 /// Plans that are kept: one for full batches, one for the last of an epoch.
 const PLANS: usize = 2;
@@ -81,7 +83,7 @@ pub struct TrainingSession {
     others: Params<f32>,
     /// The last used first.
     plans: Vec<StepPlan>,
-    memory: Memory,
+    memory: Workspace,
     memory_limit: u64,
     /// Of the parameters, their gradients and what stands beside them.
     layers_use: MemoryUse,
@@ -122,7 +124,7 @@ impl TrainingSession {
             lowered,
             others: params,
             plans: Vec::new(),
-            memory: Memory::default(),
+            memory: Workspace::default(),
             memory_limit: options.memory_limit,
             layers_use,
             outputs: Vec::new(),
@@ -196,9 +198,9 @@ impl TrainingSession {
         self.memory.fit(&self.plans[0])
     }
 
-    /// A pass by the chosen plan.
-    fn pass(&mut self, key: StepKey) -> Pass<'_> {
-        Pass {
+    /// A step by the chosen plan.
+    fn step_run(&mut self, key: StepKey) -> StepRun<'_> {
+        StepRun {
             isa: self.isa,
             key,
             units: &self.lowered.units,
@@ -230,7 +232,7 @@ impl TrainingSession {
         let plan = &self.plans[0];
         for (tensor, &index) in self.outputs.iter_mut().zip(&self.lowered.outputs) {
             let unit = &self.lowered.units[index];
-            pass::read_into(tensor, &self.memory.arena, &plan.values[index], unit)?;
+            step_run::read_into(tensor, &self.memory.arena, &plan.values[index], unit)?;
         }
         Ok(())
     }
@@ -240,7 +242,7 @@ impl TrainingSession {
         let plan = &self.plans[0];
         let outputs = &self.lowered.outputs;
         for (position, &index) in outputs.iter().enumerate() {
-            let Some(slot) = &plan.grads[index] else {
+            let Some(place) = &plan.grads[index] else {
                 continue;
             };
             let unit = &self.lowered.units[index];
@@ -257,7 +259,7 @@ impl TrainingSession {
             if !grad.is_standard_layout() {
                 *grad = grad.as_standard_layout().into_owned();
             }
-            pass::write(&mut self.memory.arena, slot, &grad.view(), unit)?;
+            step_run::write(&mut self.memory.arena, place, &grad.view(), unit)?;
         }
         Ok(())
     }
@@ -291,7 +293,7 @@ impl TrainBackend<f32> for TrainingSession {
         self.open_outputs()?;
         // Inside the pool from end to end: entering it for each kernel would cost more than the
         // smaller ones take.
-        rayon::scope(|_| self.pass(key).forward(inputs))?;
+        rayon::scope(|_| self.step_run(key).forward(inputs))?;
         self.read_outputs()?;
         let views: Vec<_> = self.outputs.iter().map(|output| output.view()).collect();
         let terms = loss.eval(&views, &mut self.output_grads)?;
@@ -306,7 +308,7 @@ impl TrainBackend<f32> for TrainingSession {
             }
         }
         self.write_output_grads()?;
-        rayon::scope(|_| self.pass(key).backward())?;
+        rayon::scope(|_| self.step_run(key).backward())?;
         for layer in &mut self.lowered.layers {
             if let Layer::Norm(norm) = layer {
                 norm.track(self.spec.batch_norm_momentum, &mut self.others);
@@ -357,44 +359,44 @@ impl TrainBackend<f32> for TrainingSession {
 
     fn first_non_finite(&mut self, inputs: &[ArrayViewD<'_, f32>], key: StepKey) -> Option<String> {
         self.choose_plan(inputs).ok()?;
-        let index = rayon::scope(|_| self.pass(key).first_non_finite(inputs))?;
+        let index = rayon::scope(|_| self.step_run(key).first_non_finite(inputs))?;
         Some(self.lowered.units[index].name.clone())
     }
 
+    #[expect(clippy::expect_used, reason = "the buffers are the session's own")]
     fn gradients(&self) -> Params<f32> {
         let mut gradients = Params::new();
         for layer in &self.lowered.layers {
-            // The session's own buffers are as long as the layer says.
-            layer.gradients(&mut gradients).unwrap_or_default();
+            layer.gradients(&mut gradients).expect(OWN_LAYOUT);
         }
         let Some(plan) = self.plans.first().filter(|_| self.spec.grad_input) else {
             return gradients;
         };
         let units = self.lowered.units.iter().enumerate();
         let inputs: Vec<_> = units
-            .filter(|(_, unit)| matches!(unit.kind, Kind::Input(_)))
+            .filter(|(_, unit)| matches!(unit.kind, UnitKind::Input(_)))
             .collect();
         for &(index, unit) in &inputs {
-            let slot = plan.grads[index].as_ref();
-            let read =
-                slot.map(|slot| pass::read(&self.memory.arena, slot, &plan.shapes[index], unit));
-            if let Some(Ok(grad)) = read {
-                let name = if inputs.len() == 1 {
-                    "input"
-                } else {
-                    &unit.name
-                };
-                gradients.insert(name, ParamSlot::Buffer, grad);
-            }
+            let Some(place) = &plan.grads[index] else {
+                continue;
+            };
+            let grad = step_run::read(&self.memory.arena, place, &plan.shapes[index], unit)
+                .expect(OWN_LAYOUT);
+            let name = if inputs.len() == 1 {
+                "input"
+            } else {
+                &unit.name
+            };
+            gradients.insert(name, Slot::Buffer, grad);
         }
         gradients
     }
 
+    #[expect(clippy::expect_used, reason = "the buffers are the session's own")]
     fn export(&self) -> Params<f32> {
         let mut params = self.others.clone();
         for layer in &self.lowered.layers {
-            // As above.
-            layer.export(&mut params).unwrap_or_default();
+            layer.export(&mut params).expect(OWN_LAYOUT);
         }
         params
     }

@@ -11,8 +11,8 @@ use nn_layers::{
 };
 use proptest::prelude::*;
 use testkit::{
-    Run, assert_executors_agree, assert_layers_agree, graph_recipes, on_threads, random_array,
-    to_f32,
+    Run, assert_executors_agree, assert_layers_agree, cases, graph_recipes, on_threads,
+    random_array, to_f32,
 };
 
 /// The engine on one instruction set, as testkit's comparisons take it.
@@ -46,7 +46,7 @@ fn engine_on(isa: Isa) -> impl Fn(&Graph, Params<f32>, &[Shape]) -> Run {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(testkit::cases(256))]
 
     #[test]
     fn every_layer_of_random_networks_agrees(recipe in graph_recipes()) {

@@ -171,6 +171,10 @@ pub enum Error {
         reason: String,
     },
 
+    /// A dataset whose folders do not say what they are.
+    #[error(transparent)]
+    Layout(#[from] crate::dataset::Fault),
+
     /// A dataset without a picture in it.
     #[error("the dataset has no pictures")]
     NoPictures,

@@ -20,6 +20,7 @@ mod pixel_layout;
 mod preprocessing;
 mod random;
 mod resize;
+mod suffix;
 mod text;
 
 pub use augmentation::{
@@ -28,8 +29,9 @@ pub use augmentation::{
 };
 pub use bbox::BBox;
 pub use dataset::{
-    Cached, Cifar, CifarLabels, ClassFolders, Dataset, DatasetLimits, FASHION_MNIST_CLASSES, Idx,
-    ObjectBox, Shapes, ShapesOptions, Skipped, Splits, Subset, class_counts,
+    Cached, Cifar, CifarLabels, ClassFolders, Contents, Dataset, DatasetLimits,
+    FASHION_MNIST_CLASSES, Fault, Idx, LeftOut, LeftOutFor, ObjectBox, Part, Reason, Role, Shapes,
+    ShapesOptions, Skipped, Splits, Subset, class_counts,
 };
 pub use decode::is_decoding;
 pub use draw::{Label, draw_boxes};
@@ -41,3 +43,4 @@ pub use loader::{Batch, Epoch, LastBatch, Loader, LoaderOptions, Order};
 pub use picture::{DecodeWarning, Picture};
 pub use preprocessing::{ChannelOrder, Preprocessing, Resize, ResizeTo};
 pub use resize::Filter;
+pub use suffix::{picture_format, picture_suffixes};

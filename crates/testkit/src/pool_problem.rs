@@ -153,6 +153,8 @@ fn pools() -> impl Strategy<Value = Pool> {
             seed,
         },
     );
+    // Windows of every size, up to all of the picture and over it.
+    let kernel_lens = || prop_oneof![7 => kernel_lens(), 1 => 8_usize..=60].boxed();
     (
         problem,
         pair_of(kernel_lens),

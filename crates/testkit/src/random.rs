@@ -81,7 +81,7 @@ pub fn to_f32<D: Dimension>(array: ArrayView<'_, f64, D>) -> Array<f32, D> {
 
 /// The output function of `SplitMix64` (Steele, Lea and Flood 2014, "Fast splittable pseudorandom
 /// number generators", figure 17) after one step: a bijection that spreads every input bit.
-fn mix(seed: u64) -> u64 {
+pub(crate) fn mix(seed: u64) -> u64 {
     let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

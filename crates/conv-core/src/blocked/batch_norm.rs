@@ -1,72 +1,16 @@
-//! Batch normalisation in training on blocked tensors: the passes forward and back. Its statistics
-//! are in [`statistics`](super::statistics).
+//! The gradient of batch normalisation on blocked tensors. Its statistics are in
+//! [`statistics`](super::statistics), and forward it is a
+//! [`scale_shift`](super::elementwise::scale_shift).
 
 use rayon::prelude::*;
 
-use super::grad_input::Store;
-use super::layout::{BLOCK, Layout};
+use super::layout::BLOCK;
 use super::statistics::{SUMS, lengths, planes, sum_rows};
-use super::view::{View, ViewMut, lanes, pixels_of, pixels_of_mut};
+use super::store::Store;
+use super::view::{View, ViewMut, lanes, pixels_of, pixels_of_mut, same};
 use crate::activation::Activation;
 use crate::error::Result;
 use crate::simd::Isa;
-
-/// `output = activation(scale[c] * input + shift[c] + residual)`.
-///
-/// # Errors
-///
-/// [`Error::Mismatch`](crate::Error::Mismatch) where extents or lengths differ.
-pub fn scale_shift(
-    isa: Isa,
-    input: View<'_>,
-    scale: &[f32],
-    shift: &[f32],
-    residual: Option<View<'_>>,
-    activation: Activation,
-    mut output: ViewMut<'_>,
-) -> Result<()> {
-    const OP: &str = "scale_shift";
-    let layout = input.layout();
-    output.check(OP, layout.batch, layout.channels, layout.size, BLOCK)?;
-    if let Some(residual) = residual {
-        same(OP, &layout, &residual.layout())?;
-    }
-    lengths(OP, &layout, &[scale.len(), shift.len()])?;
-    output.for_each_row(|picture, block, y, row| {
-        let source = input.row(picture, block, y);
-        let (scale, shift) = (lanes(scale, block), lanes(shift, block));
-        match residual {
-            Some(residual) => {
-                let residual = residual.row(picture, block, y);
-                isa.vectorize(
-                    #[inline(always)]
-                    || {
-                        let (scale, shift) = (scale, shift);
-                        let pixels = pixels_of_mut(row).iter_mut().zip(pixels_of(source));
-                        for ((target, x), r) in pixels.zip(pixels_of(residual)) {
-                            for lane in 0..BLOCK {
-                                target[lane] =
-                                    activation.apply(x[lane] * scale[lane] + shift[lane] + r[lane]);
-                            }
-                        }
-                    },
-                );
-            }
-            None => isa.vectorize(
-                #[inline(always)]
-                || {
-                    let (scale, shift) = (scale, shift);
-                    for (target, x) in pixels_of_mut(row).iter_mut().zip(pixels_of(source)) {
-                        for lane in 0..BLOCK {
-                            target[lane] = activation.apply(x[lane] * scale[lane] + shift[lane]);
-                        }
-                    }
-                },
-            ),
-        }
-    });
-    Ok(())
-}
 
 /// The two sums of each channel that the gradient of a batch normalisation needs, `sums[c] = sum of
 /// grad` and `products[c] = sum of grad * (input - mean[c])`.
@@ -277,17 +221,4 @@ fn mask(grads: &mut [f32], signs: &[f32], slope: f32) {
         }
         *grads = after;
     }
-}
-
-fn same(op: &'static str, expected: &Layout, got: &Layout) -> Result<()> {
-    for (what, expected, got) in [
-        ("batch (axis n)", expected.batch, got.batch),
-        ("channels (axis c)", expected.channels, got.channels),
-        ("height (axis h)", expected.size[0], got.size[0]),
-        ("width (axis w)", expected.size[1], got.size[1]),
-        ("channels that lie together", expected.block, got.block),
-    ] {
-        super::expect(op, what, expected, got)?;
-    }
-    Ok(())
 }

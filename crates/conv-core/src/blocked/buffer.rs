@@ -2,7 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::error::{Error, Result};
+use crate::arrays::reserve;
+use crate::error::Result;
 
 /// One cache line, one AVX-512 register, one channel block of a pixel.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -21,16 +22,11 @@ impl Buffer {
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`] where the memory is not to be had.
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
     pub fn zeroed(len: usize) -> Result<Self> {
         let mut lines = Vec::new();
         let count = len.div_ceil(16);
-        lines
-            .try_reserve_exact(count)
-            .map_err(|_| Error::TooLarge {
-                op: "buffer",
-                what: "the memory it takes",
-            })?;
+        reserve(&mut lines, "buffer", "a tensor or packed weights", count)?;
         lines.resize(count, Line([0.0; 16]));
         Ok(Self { lines, len })
     }
@@ -73,6 +69,6 @@ mod tests {
     #[test]
     fn memory_that_is_not_there_is_an_error() {
         let error = Buffer::zeroed(usize::MAX / 8).unwrap_err();
-        assert!(matches!(error, Error::TooLarge { .. }));
+        assert!(matches!(error, crate::Error::OutOfMemory { .. }));
     }
 }

@@ -9,57 +9,15 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::layout::BLOCK;
+use super::mend::{Lookout, Mend, Place};
 use super::packed_conv2d::PackedConv2d;
 use super::statistics::{self, SUMS, part_statistics};
 use super::tasks::{Grid, Task, Tasks};
 use super::view::{View, ViewMut};
+use super::walk::{Begin, Walk};
 use crate::activation::Activation;
 use crate::error::Result;
-use crate::geometry::Placement;
 use crate::simd::microkernel::{Kernel, Tile};
-
-/// How the weight moves over the input, and where its sums go.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Walk {
-    /// The input pixel `[y, x]` of the first tap of the first output; negative in the halo.
-    pub(super) start: [isize; 2],
-    /// Input pixels from one output to the next.
-    pub(super) stride: [usize; 2],
-    /// Input pixels from one tap to the next.
-    pub(super) dilation: [usize; 2],
-    /// How many outputs.
-    pub(super) outputs: [usize; 2],
-    /// The output pixel of the first sum, and pixels from one to the next.
-    pub(super) output_start: [usize; 2],
-    pub(super) output_stride: [usize; 2],
-    /// What the sum begins from.
-    pub(super) from: From,
-}
-
-/// What a sum begins from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum From {
-    /// The bias.
-    Bias,
-    /// What the output holds.
-    Output,
-}
-
-impl Walk {
-    /// A window that makes every pixel of the output.
-    pub(super) fn new(placement: &Placement) -> Self {
-        let before = |axis: usize| 0isize.saturating_sub_unsigned(placement.padding[axis]);
-        Self {
-            start: [before(0), before(1)],
-            stride: placement.stride,
-            dilation: placement.dilation,
-            outputs: placement.output,
-            output_start: [0, 0],
-            output_stride: [1, 1],
-            from: From::Bias,
-        }
-    }
-}
 
 /// Computes the output pixels that the walk reaches, inside the caller's thread pool.
 ///
@@ -74,16 +32,16 @@ pub(super) unsafe fn run(
     residual: Option<View<'_>>,
     output: &mut ViewMut<'_>,
 ) {
-    let job = Job::new(conv, walk, input, residual, output);
-    let tasks = Tasks::new(conv, job.grid);
+    let sweep = Sweep::new(conv, walk, input, residual, output);
+    let tasks = Tasks::new(conv, sweep.grid);
     (0..tasks.count())
         .into_par_iter()
         .with_max_len(1)
         .for_each(|task| {
             // SAFETY: a view's data is as long as its layout says, so with the caller's promise every
-            // offset that the job computes lies inside; the tasks partition the output, so no two of
+            // offset that the sweep computes lies inside; the tasks partition the output, so no two of
             // them write the same place.
-            unsafe { job.run(&tasks, task, None) }
+            unsafe { sweep.run(&tasks, task, None) }
         });
 }
 
@@ -107,15 +65,15 @@ pub(super) unsafe fn run_with_statistics(
     variance: &mut [f64],
     scratch: &mut [f64],
 ) -> Result<()> {
-    let job = Job::new(conv, walk, input, None, output);
-    let tasks = Tasks::new(conv, job.grid);
+    let sweep = Sweep::new(conv, walk, input, None, output);
+    let tasks = Tasks::new(conv, sweep.grid);
     let len = tasks.sums();
     statistics::parts("conv2d", tasks.count() * len, len, scratch)?
         .with_max_len(1)
         .enumerate()
         .for_each(|(task, sums)| {
             // SAFETY: as in `run`.
-            unsafe { job.run(&tasks, task, Some(sums)) }
+            unsafe { sweep.run(&tasks, task, Some(sums)) }
         });
     let lanes = mean
         .chunks_exact_mut(BLOCK)
@@ -128,8 +86,8 @@ pub(super) unsafe fn run_with_statistics(
     Ok(())
 }
 
-/// One call of [`PackedConv2d::run`] with its steps worked out.
-struct Job<'a> {
+/// One computation of an output with its steps worked out.
+struct Sweep<'a> {
     conv: &'a PackedConv2d,
     grid: Grid,
     input: *const f32,
@@ -152,17 +110,18 @@ struct Job<'a> {
     output_column: usize,
     /// From one tap to the next.
     tap: [usize; 2],
-    from: From,
+    begin: Begin,
+    mend: Mend<'a>,
     kernels: &'static [&'static [Kernel]],
     most_pixels: usize,
     most_panels: usize,
 }
 
-// SAFETY: the pointers come from a shared and an exclusive borrow that outlive the job, and tasks
+// SAFETY: the pointers come from a shared and an exclusive borrow that outlive the sweep, and tasks
 // write disjoint parts of the output.
-unsafe impl Sync for Job<'_> {}
+unsafe impl Sync for Sweep<'_> {}
 
-impl<'a> Job<'a> {
+impl<'a> Sweep<'a> {
     fn new(
         conv: &'a PackedConv2d,
         walk: &Walk,
@@ -221,7 +180,8 @@ impl<'a> Job<'a> {
                 walk.dilation[0] * input_layout.row_step(),
                 walk.dilation[1] * input_layout.block,
             ],
-            from: walk.from,
+            begin: walk.begin,
+            mend: Mend::new(conv, walk, &grid, input, residual),
             kernels: match (conv.block, input_column) {
                 (1, _) => kernels.planar,
                 (_, BLOCK) => kernels.blocked,
@@ -247,16 +207,19 @@ impl<'a> Job<'a> {
     ///
     /// # Safety
     ///
-    /// The layouts that the job was made from fit the slices behind its pointers, and no other
+    /// The layouts that the sweep was made from fit the slices behind its pointers, and no other
     /// thread computes the same task.
     unsafe fn run(&self, tasks: &Tasks, task: usize, sums: Option<&mut [f64]>) {
+        let mine = tasks.task(task);
         let Task {
             picture,
             group,
             rows,
             blocks,
-        } = tasks.task(task);
+        } = mine.clone();
         let all = self.grid.in_blocks;
+        // SAFETY: the caller's, passed on.
+        let before = unsafe { self.before(&mine) };
         for chunk in (0..all).step_by(tasks.blocks_in_chunk) {
             let in_blocks = chunk..all.min(chunk + tasks.blocks_in_chunk);
             for block in blocks.clone().step_by(self.most_panels) {
@@ -268,6 +231,8 @@ impl<'a> Job<'a> {
                 }
             }
         }
+        // SAFETY: the caller's, passed on.
+        unsafe { self.mend(&mine, tasks.blocks_in_chunk, &before) };
         let Some(sums) = sums else { return };
         for (block, sums) in blocks.zip(sums.chunks_exact_mut(SUMS)) {
             let out_block = group * self.grid.out_blocks + block;
@@ -279,17 +244,105 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// The pixels of an output row whose pixels are neighbours.
+    /// What the task's sums begin from, row by row, where some may have to be made again and the
+    /// output itself is what they begin from.
+    ///
+    /// # Safety
+    ///
+    /// As [`run`](Self::run).
+    unsafe fn before(&self, task: &Task) -> Vec<f32> {
+        let mut before = Vec::new();
+        if self.begin == Begin::Output && self.mend.makes_sums_again() {
+            for out_block in self.out_blocks(task) {
+                for row in task.rows.clone() {
+                    // SAFETY: the caller's, passed on; nothing is written yet.
+                    before.extend_from_slice(unsafe { self.written(task.picture, out_block, row) });
+                }
+            }
+        }
+        before
+    }
+
+    /// Makes the task's sums again that a product of nothing has spoilt: see [`Mend`].
+    ///
+    /// # Safety
+    ///
+    /// As [`run`](Self::run).
+    unsafe fn mend(&self, task: &Task, blocks_in_chunk: usize, before: &[f32]) {
+        let isa = self.conv.isa;
+        let mut begun = 0;
+        for out_block in self.out_blocks(task) {
+            let rows = task.rows.clone();
+            if !self.mend.looks_at(out_block) {
+                continue;
+            }
+            let calm = isa.vectorize(
+                #[inline(always)]
+                || {
+                    let mut lookout = Lookout::new();
+                    for row in rows.clone() {
+                        // SAFETY: the caller's, passed on; nothing writes them meanwhile.
+                        lookout.look(unsafe { self.written(task.picture, out_block, row) });
+                    }
+                    lookout.is_calm()
+                },
+            );
+            for row in rows {
+                let (numbers, len) = self.row_of_output(task.picture, out_block, row);
+                let begin = before.get(begun..begun + len);
+                begun += len;
+                if calm {
+                    continue;
+                }
+                // SAFETY: within the output, as `row_of_output` says, and no other task reads or
+                // writes this row; no other reference to it lives.
+                let numbers = unsafe { std::slice::from_raw_parts_mut(numbers, len) };
+                isa.vectorize(
+                    #[inline(always)]
+                    || {
+                        for (column, pixel) in numbers.chunks_mut(self.output_column).enumerate() {
+                            let place = Place {
+                                picture: task.picture,
+                                out_block,
+                                row,
+                                column,
+                            };
+                            let begin = begin.map(|begin| &begin[column * self.output_column..]);
+                            self.mend
+                                .pixel(place, begin, blocks_in_chunk, &mut pixel[..BLOCK]);
+                        }
+                    },
+                );
+            }
+        }
+    }
+
+    /// The task's output blocks among all.
+    fn out_blocks(&self, task: &Task) -> Range<usize> {
+        let first = task.group * self.grid.out_blocks;
+        first + task.blocks.start..first + task.blocks.end
+    }
+
+    /// An output row from its first pixel to its last, and how long that is: with what lies between,
+    /// where pixels are not neighbours. No other task writes any of it.
+    fn row_of_output(&self, picture: usize, out_block: usize, row: usize) -> (*mut f32, usize) {
+        let at =
+            picture * self.output_picture + out_block * self.output_block + row * self.output_row;
+        let pixels = self.grid.pixels_in(&(row..row + 1));
+        let len = (pixels - 1) * self.output_column + BLOCK;
+        (self.output.wrapping_add(at), len)
+    }
+
+    /// The numbers of [`row_of_output`](Self::row_of_output).
     ///
     /// # Safety
     ///
     /// As [`row`](Self::row); nothing writes them meanwhile.
+    #[inline(always)]
     unsafe fn written(&self, picture: usize, out_block: usize, row: usize) -> &[f32] {
-        let at =
-            picture * self.output_picture + out_block * self.output_block + row * self.output_row;
-        let pixels = self.grid.pixels_in(&(row..row + 1));
+        let (numbers, len) = self.row_of_output(picture, out_block, row);
         // SAFETY: as in `row`.
-        unsafe { std::slice::from_raw_parts(self.output.add(at), pixels * BLOCK) }
+        unsafe { std::slice::from_raw_parts(numbers, len) }
     }
 
     /// Adds the products of `in_blocks` to `panels` output blocks of one output row; with the
@@ -308,7 +361,7 @@ impl<'a> Job<'a> {
         row: usize,
     ) {
         let kernels = self.kernels[panels - 1];
-        let first = in_blocks.start == 0 && self.from == From::Bias;
+        let first = in_blocks.start == 0 && self.begin == Begin::Bias;
         let last = in_blocks.end == self.grid.in_blocks;
         let weight = out_block * self.panel() + in_blocks.start * self.panel_block();
         // SAFETY: within the input, the output, the weights and the bias: `picture < batch`,

@@ -1,8 +1,9 @@
 //! Operations number by number on blocked tensors.
 
 use super::layout::BLOCK;
-use super::pool::clear_tail;
-use super::view::{View, ViewMut, lanes, pixels_of, pixels_of_mut};
+use super::statistics::lengths;
+use super::view::{View, ViewMut, clear_tail, lanes, pixels_of, pixels_of_mut, same};
+use crate::activation::Activation;
 use crate::error::Result;
 use crate::simd::Isa;
 
@@ -68,42 +69,75 @@ pub fn add_assign(isa: Isa, input: View<'_>, mut output: ViewMut<'_>) -> Result<
     Ok(())
 }
 
-/// `output[c] = scale[c] * input[c] + shift[c]`, channel by channel. `scale` and `shift` are as
-/// long as the channels filled up to whole blocks, with zeros past the last channel.
+/// `output[c] = scale[c] * input[c] + shift[c]`: a [`scale_shift`] and nothing more.
 ///
 /// # Errors
 ///
-/// As [`map`]; also where `scale` or `shift` has another length.
+/// As [`scale_shift`].
 pub fn affine(
     isa: Isa,
     input: View<'_>,
     scale: &[f32],
     shift: &[f32],
+    output: ViewMut<'_>,
+) -> Result<()> {
+    scale_shift(isa, input, scale, shift, None, Activation::Identity, output)
+}
+
+/// `output = activation(scale[c] * input + shift[c] + residual)`, channel by channel. `scale` and
+/// `shift` are as long as the channels filled up to whole blocks, with zeros past the last channel.
+///
+/// # Errors
+///
+/// As [`map`]; also where `scale` or `shift` has another length.
+pub fn scale_shift(
+    isa: Isa,
+    input: View<'_>,
+    scale: &[f32],
+    shift: &[f32],
+    residual: Option<View<'_>>,
+    activation: Activation,
     mut output: ViewMut<'_>,
 ) -> Result<()> {
-    const OP: &str = "affine";
+    const OP: &str = "scale_shift";
     let layout = input.layout();
     output.check(OP, layout.batch, layout.channels, layout.size, BLOCK)?;
-    for (what, got) in [
-        ("the scale's length", scale.len()),
-        ("the shift's length", shift.len()),
-    ] {
-        super::expect(OP, what, layout.blocks() * BLOCK, got)?;
+    if let Some(residual) = residual {
+        same(OP, &layout, &residual.layout())?;
     }
+    lengths(OP, &layout, &[scale.len(), shift.len()])?;
     output.for_each_row(|picture, block, y, row| {
         let source = input.row(picture, block, y);
         let (scale, shift) = (lanes(scale, block), lanes(shift, block));
-        isa.vectorize(
-            #[inline(always)]
-            || {
-                let (scale, shift) = (scale, shift);
-                for (target, source) in pixels_of_mut(row).iter_mut().zip(pixels_of(source)) {
-                    for lane in 0..BLOCK {
-                        target[lane] = source[lane] * scale[lane] + shift[lane];
+        match residual {
+            Some(residual) => {
+                let residual = residual.row(picture, block, y);
+                isa.vectorize(
+                    #[inline(always)]
+                    || {
+                        let (scale, shift) = (scale, shift);
+                        let pixels = pixels_of_mut(row).iter_mut().zip(pixels_of(source));
+                        for ((target, x), r) in pixels.zip(pixels_of(residual)) {
+                            for lane in 0..BLOCK {
+                                target[lane] =
+                                    activation.apply(x[lane] * scale[lane] + shift[lane] + r[lane]);
+                            }
+                        }
+                    },
+                );
+            }
+            None => isa.vectorize(
+                #[inline(always)]
+                || {
+                    let (scale, shift) = (scale, shift);
+                    for (target, x) in pixels_of_mut(row).iter_mut().zip(pixels_of(source)) {
+                        for lane in 0..BLOCK {
+                            target[lane] = activation.apply(x[lane] * scale[lane] + shift[lane]);
+                        }
                     }
-                }
-            },
-        );
+                },
+            ),
+        }
     });
     Ok(())
 }
@@ -124,6 +158,9 @@ pub fn softmax(input: View<'_>, mut output: ViewMut<'_>) -> Result<()> {
         layout.size,
         layout.block,
     )?;
+    if layout.is_empty() {
+        return Ok(());
+    }
     let target = output.layout();
     let numbers = output.data_mut();
     for picture in 0..layout.batch {

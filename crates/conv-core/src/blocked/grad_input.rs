@@ -9,39 +9,38 @@
 use rayon::prelude::*;
 
 use super::buffer::Buffer;
-use super::direct::{self, From, Walk};
+use super::direct;
 use super::layout::{BLOCK, Layout};
+use super::mend::Lookout;
 use super::packed_conv2d::PackedConv2d;
+use super::store::Store;
 use super::view::{View, ViewMut};
+use super::walk::{Begin, Halo, Walk};
 use crate::activation::Activation;
 use crate::error::Result;
 use crate::geometry::{Placement, Window, checked_len};
 
 const OP: &str = "conv2d_grad_input";
 
-/// Where a gradient goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Store {
-    /// It replaces what is there.
-    Replace,
-    /// It is added to what is there.
-    Add,
-}
-
 /// The gradient of a [`PackedConv2d`]'s input for pictures of one size, with the weights packed for
 /// it.
 #[derive(Clone, Debug)]
 pub struct Conv2dGradInput {
     placement: Placement,
+    in_channels: usize,
+    out_channels: usize,
+    /// Those that some tap reads.
     phases: Vec<Phase>,
+    /// Whether no weight is infinite or NaN, as far as their sum tells.
+    finite: bool,
 }
 
 /// The pixels of one phase along both axes.
 #[derive(Clone, Debug)]
 struct Phase {
     axes: [AxisPhase; 2],
-    /// The output's gradient convolved with the taps of this phase; none where no tap reads it.
-    conv: Option<PackedConv2d>,
+    /// The output's gradient convolved with the taps of this phase.
+    conv: PackedConv2d,
 }
 
 /// Along one axis: the pixels `first, first + stride, ..`, and the taps that read them.
@@ -59,46 +58,54 @@ struct AxisPhase {
 }
 
 impl AxisPhase {
-    fn new(placement: &Placement, axis: usize, first: usize) -> Self {
+    /// The phases along one axis that some tap reads.
+    ///
+    /// Taps `t` and `t + stride / gcd(stride, dilation)` read pixels of the same phase, and no taps
+    /// between them do.
+    fn along(placement: &Placement, axis: usize) -> Vec<Self> {
         let (stride, dilation) = (placement.stride[axis], placement.dilation[axis]);
-        // The output that a tap of the first pixel belongs to, where it is a whole number.
-        let output = |tap: usize| {
-            let times_stride =
-                (first + placement.padding[axis]).cast_signed() - (tap * dilation).cast_signed();
-            (times_stride.rem_euclid(stride.cast_signed()) == 0)
-                .then(|| times_stride.div_euclid(stride.cast_signed()))
+        let kernel_size = placement.kernel_size[axis];
+        let padding = placement.padding[axis].cast_signed();
+        let tap_step = stride / gcd(stride, dilation);
+        let phase = |first_tap: usize| {
+            let read = (first_tap * dilation).cast_signed() - padding;
+            let first = read.rem_euclid(stride.cast_signed()).cast_unsigned();
+            let pixels = placement.input[axis].checked_sub(first)?.div_ceil(stride);
+            let taps = (kernel_size - first_tap).div_ceil(tap_step);
+            let last_tap = first_tap + (taps - 1) * tap_step;
+            let last_read = (last_tap * dilation).cast_signed() - padding;
+            // A single tap takes no step, which could be larger than everything.
+            let (tap_step, step) = match taps {
+                1 => (0, 0),
+                _ => (tap_step, tap_step * dilation / stride),
+            };
+            (pixels > 0).then_some(Self {
+                first,
+                pixels,
+                last_tap,
+                tap_step,
+                taps,
+                start: (first.cast_signed() - last_read) / stride.cast_signed(),
+                step,
+            })
         };
-        let taps: Vec<(usize, isize)> = (0..placement.kernel_size[axis])
-            .rev()
-            .filter_map(|tap| Some((tap, output(tap)?)))
-            .collect();
-        let (last_tap, start) = taps.first().copied().unwrap_or((0, 0));
-        let second = taps.get(1).copied().unwrap_or((last_tap, start));
-        Self {
-            first,
-            pixels: placement.input[axis].saturating_sub(first).div_ceil(stride),
-            last_tap,
-            tap_step: last_tap - second.0,
-            taps: taps.len(),
-            start,
-            step: (second.1 - start).unsigned_abs(),
-        }
+        (0..tap_step.min(kernel_size)).filter_map(phase).collect()
     }
 
     /// How far the phase reads before and behind `outputs` numbers.
     fn halo(&self, outputs: usize) -> (usize, usize) {
-        if self.taps == 0 || self.pixels == 0 {
-            return (0, 0);
-        }
         let last = self
             .start
             .saturating_add_unsigned(self.pixels - 1 + (self.taps - 1) * self.step);
-        let over = last.saturating_sub_unsigned(outputs.saturating_sub(1));
-        (
-            usize::try_from(-self.start).unwrap_or(0),
-            usize::try_from(over).unwrap_or(0),
-        )
+        let over = last.saturating_sub_unsigned(outputs - 1);
+        let positive = |pixels: isize| pixels.max(0).cast_unsigned();
+        (positive(-self.start), positive(over))
     }
+}
+
+/// The greatest common divisor of two numbers from 1.
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 impl Conv2dGradInput {
@@ -106,33 +113,34 @@ impl Conv2dGradInput {
     ///
     /// # Errors
     ///
-    /// As [`PackedConv2d::place`], and [`Error::TooLarge`](crate::Error::TooLarge)
-    /// where the weights do not fit into memory.
+    /// As [`PackedConv2d::place`], and [`Error::TooLarge`](crate::Error::TooLarge) or
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) for the weights.
     pub fn new(conv: &PackedConv2d, input: [usize; 2]) -> Result<Self> {
         let placement = conv.place(input)?;
+        let [rows, columns] = [0, 1].map(|axis| AxisPhase::along(&placement, axis));
         let mut phases = Vec::new();
-        for y in 0..placement.stride[0].min(input[0]) {
-            for x in 0..placement.stride[1].min(input[1]) {
-                let axes = [
-                    AxisPhase::new(&placement, 0, y),
-                    AxisPhase::new(&placement, 1, x),
-                ];
-                let conv = (axes[0].taps * axes[1].taps > 0)
-                    .then(|| turned(conv, &axes))
-                    .transpose()?;
+        for &y in &rows {
+            for &x in &columns {
+                let axes = [y, x];
+                let conv = turned(conv, &axes)?;
                 phases.push(Phase { axes, conv });
             }
         }
-        Ok(Self { placement, phases })
+        Ok(Self {
+            placement,
+            in_channels: conv.in_channels,
+            out_channels: conv.out_channels,
+            phases,
+            finite: true,
+        })
     }
 
     /// The bytes that the packed weights take, from the first [`pack`](Self::pack) on.
     #[must_use]
     pub fn packed_bytes(&self) -> u64 {
-        let convs = self.phases.iter().filter_map(|phase| phase.conv.as_ref());
-        convs.fold(0, |sum: u64, conv| {
+        self.phases.iter().fold(0, |sum: u64, phase| {
             let numbers =
-                turned_len(conv).map_or(u64::MAX, |[weight, bias]| (weight + bias) as u64);
+                turned_len(&phase.conv).map_or(u64::MAX, |[weight, bias]| (weight + bias) as u64);
             sum.saturating_add(numbers.saturating_mul(size_of::<f32>() as u64))
         })
     }
@@ -145,38 +153,39 @@ impl Conv2dGradInput {
     /// [`Error::Mismatch`](crate::Error::Mismatch) where it is another one,
     /// [`Error::TooLarge`](crate::Error::TooLarge) where there is no memory for the weights.
     pub fn pack(&mut self, conv: &PackedConv2d) -> Result<()> {
-        for Phase { axes, conv: turned } in &mut self.phases {
-            let Some(turned) = turned else { continue };
-            super::expect(
-                OP,
+        let [kernel_h, kernel_w] = self.placement.kernel_size;
+        for (what, expected, got) in [
+            (
                 "output channels (axis c)",
-                turned.in_channels,
+                self.out_channels,
                 conv.out_channels,
-            )?;
-            super::expect(
-                OP,
+            ),
+            (
                 "input channels (axis c)",
-                turned.out_channels,
+                self.in_channels,
                 conv.in_channels,
-            )?;
-            super::expect(
-                OP,
+            ),
+            (
                 "kernel height (axis h)",
-                self.placement.kernel_size[0],
+                kernel_h,
                 conv.window.kernel_size[0],
-            )?;
-            super::expect(
-                OP,
+            ),
+            (
                 "kernel width (axis w)",
-                self.placement.kernel_size[1],
+                kernel_w,
                 conv.window.kernel_size[1],
-            )?;
+            ),
+        ] {
+            super::expect(OP, what, expected, got)?;
+        }
+        self.finite = true;
+        for Phase { axes, conv: turned } in &mut self.phases {
             let [weight, bias] = turned_len(turned)?;
             if turned.weight.len() != weight {
                 turned.weight = Buffer::zeroed(weight)?;
                 turned.bias = Buffer::zeroed(bias)?;
             }
-            pack_turned(turned, conv, axes);
+            self.finite &= pack_turned(turned, conv, axes);
         }
         Ok(())
     }
@@ -185,7 +194,7 @@ impl Conv2dGradInput {
     #[must_use]
     pub fn halo(&self) -> [usize; 4] {
         let mut halo = [0; 4];
-        for phase in self.phases.iter().filter(|phase| phase.conv.is_some()) {
+        for phase in &self.phases {
             for (axis, along) in phase.axes.iter().enumerate() {
                 let (before, after) = along.halo(self.placement.output[axis]);
                 halo[axis] = halo[axis].max(before);
@@ -210,25 +219,33 @@ impl Conv2dGradInput {
         store: Store,
     ) -> Result<()> {
         self.check(&grad_output.layout(), &grad_input)?;
-        for phase in &self.phases {
-            let [y, x] = phase.axes;
-            let Some(conv) = &phase.conv else {
-                if store == Store::Replace {
-                    self.clear(phase, &mut grad_input);
-                }
-                continue;
-            };
+        if grad_input.layout().is_empty() {
+            return Ok(());
+        }
+        if store == Store::Replace {
+            self.clear(&mut grad_input);
+        }
+        for Phase { axes, conv } in &self.phases {
+            let [y, x] = axes;
+            let step = |axis: &AxisPhase, stride| if axis.pixels == 1 { 1 } else { stride };
             let walk = Walk {
                 start: [y.start, x.start],
                 stride: [1, 1],
                 dilation: [y.step, x.step],
                 outputs: [y.pixels, x.pixels],
                 output_start: [y.first, x.first],
-                output_stride: self.placement.stride,
-                from: if store == Store::Replace {
-                    From::Bias
+                output_stride: [
+                    step(y, self.placement.stride[0]),
+                    step(x, self.placement.stride[1]),
+                ],
+                begin: match store {
+                    Store::Replace => Begin::Bias,
+                    Store::Add => Begin::Output,
+                },
+                halo: if self.finite {
+                    Halo::Counts
                 } else {
-                    From::Output
+                    Halo::IsNothing
                 },
             };
             // SAFETY: `check` has compared the extents and the halo with what the phases read; the
@@ -239,15 +256,28 @@ impl Conv2dGradInput {
     }
 
     /// Zeroes the pixels that no tap reads.
-    fn clear(&self, phase: &Phase, grad_input: &mut ViewMut<'_>) {
-        let [y, x] = phase.axes;
+    fn clear(&self, grad_input: &mut ViewMut<'_>) {
         let stride = self.placement.stride;
-        grad_input.for_each_row(|_, _, at, row| {
-            if at % stride[0] == y.first {
-                row.chunks_exact_mut(BLOCK)
-                    .skip(x.first)
-                    .step_by(stride[1])
-                    .for_each(|pixel| pixel.fill(0.0));
+        let is_read = |axis: usize, at: usize| {
+            let mut phases = self.phases.iter();
+            phases.any(|phase| phase.axes[axis].first == at % stride[axis])
+        };
+        let [rows, columns] = [0, 1].map(|axis| -> Vec<bool> {
+            (0..self.placement.input[axis])
+                .map(|at| is_read(axis, at))
+                .collect()
+        });
+        if [&rows, &columns]
+            .iter()
+            .all(|axis| axis.iter().all(|&read| read))
+        {
+            return;
+        }
+        grad_input.for_each_row(|_, _, y, row| {
+            for (pixel, &read) in row.chunks_exact_mut(BLOCK).zip(&columns) {
+                if !(rows[y] && read) {
+                    pixel.fill(0.0);
+                }
             }
         });
     }
@@ -266,28 +296,21 @@ impl Conv2dGradInput {
             width,
             grad_output.size[1],
         )?;
+        super::expect(OP, "the gradient's channel block", BLOCK, grad_output.block)?;
+        super::halo_at_least(OP, self.halo(), grad_output.halo)?;
         super::expect(
             OP,
-            "the gradient's channels that lie together",
-            BLOCK,
-            grad_output.block,
+            "the gradient's channels (axis c)",
+            self.out_channels,
+            grad_output.channels,
         )?;
-        super::halo_at_least(OP, self.halo(), grad_output.halo)?;
-        let size = self.placement.input;
-        let channels = grad_input.layout().channels;
-        for conv in self.phases.iter().filter_map(|phase| phase.conv.as_ref()) {
-            super::expect(
-                OP,
-                "the gradient's channels (axis c)",
-                conv.in_channels,
-                grad_output.channels,
-            )?;
-            super::expect(OP, "input channels (axis c)", conv.out_channels, channels)?;
+        for Phase { conv, .. } in &self.phases {
             let [weight, bias] = turned_len(conv)?;
             super::expect(OP, "the packed weights", weight, conv.weight.len())?;
             super::expect(OP, "the packed bias", bias, conv.bias.len())?;
         }
-        grad_input.check(OP, grad_output.batch, channels, size, BLOCK)
+        let (batch, size) = (grad_output.batch, self.placement.input);
+        grad_input.check(OP, batch, self.in_channels, size, BLOCK)
     }
 }
 
@@ -299,7 +322,7 @@ fn turned(conv: &PackedConv2d, axes: &[AxisPhase; 2]) -> Result<PackedConv2d> {
         in_channels: conv.out_channels,
         out_channels: conv.in_channels,
         groups: conv.groups,
-        real_groups: conv.groups,
+        real_groups: conv.real_groups,
         block: BLOCK,
         weight: Buffer::default(),
         bias: Buffer::default(),
@@ -319,43 +342,48 @@ fn turned_len(turned: &PackedConv2d) -> Result<[usize; 2]> {
     Ok([weight, out_blocks * BLOCK])
 }
 
-/// Fills in the weights: output and input channels change places, the taps their order.
-fn pack_turned(turned: &mut PackedConv2d, conv: &PackedConv2d, axes: &[AxisPhase; 2]) {
+/// Fills in the weights: output and input channels change places, the taps their order. Gives whether
+/// all of them are finite.
+fn pack_turned(turned: &mut PackedConv2d, conv: &PackedConv2d, axes: &[AxisPhase; 2]) -> bool {
     let [kernel_h, kernel_w] = conv.window.kernel_size;
     let (block, in_blocks) = (conv.block, conv.in_blocks());
     let out_blocks = turned.in_blocks();
     let group_channels = conv.in_channels / conv.groups;
     let weight = &conv.weight;
+    let [taps_y, taps_x] = axes.map(|axis| axis.taps);
     turned
         .weight
-        .par_chunks_mut((out_blocks * axes[0].taps * axes[1].taps * BLOCK * BLOCK).max(1))
+        .par_chunks_mut(out_blocks * taps_y * taps_x * BLOCK * BLOCK)
         .enumerate()
-        .for_each(|(in_block, panel)| {
+        .map(|(in_block, panel)| {
             // The channels of this block within their group, and the group's first output block.
-            let first = in_block * BLOCK % group_channels.max(1);
-            let first_out = in_block * BLOCK / group_channels.max(1) * out_blocks;
+            let first = in_block * BLOCK % group_channels;
+            let first_out = in_block * BLOCK / group_channels * out_blocks;
             let lanes = BLOCK.min(group_channels - first);
-            let mut tiles = panel.chunks_exact_mut(BLOCK * BLOCK);
-            for out_block in first_out..first_out + out_blocks {
-                for y in 0..axes[0].taps {
-                    for x in 0..axes[1].taps {
-                        let Some(tile) = tiles.next() else { return };
-                        let tap = [
-                            axes[0].last_tap - y * axes[0].tap_step,
-                            axes[1].last_tap - x * axes[1].tap_step,
-                        ];
-                        for lane in 0..lanes {
-                            let c = first + lane;
-                            let row = ((out_block * in_blocks + c / block) * kernel_h + tap[0])
-                                * kernel_w
-                                + tap[1];
-                            let from = (row * block + c % block) * BLOCK;
-                            for (o, &w) in weight[from..from + BLOCK].iter().enumerate() {
-                                tile[o * BLOCK + lane] = w;
-                            }
-                        }
+            let (tiles, _) = panel.as_chunks_mut::<{ BLOCK * BLOCK }>();
+            for (number, tile) in tiles.iter_mut().enumerate() {
+                let (out_block, y, x) = (
+                    first_out + number / (taps_y * taps_x),
+                    number / taps_x % taps_y,
+                    number % taps_x,
+                );
+                let tap = [
+                    axes[0].last_tap - y * axes[0].tap_step,
+                    axes[1].last_tap - x * axes[1].tap_step,
+                ];
+                for lane in 0..lanes {
+                    let c = first + lane;
+                    let row = ((out_block * in_blocks + c / block) * kernel_h + tap[0]) * kernel_w
+                        + tap[1];
+                    let from = (row * block + c % block) * BLOCK;
+                    for (o, &w) in weight[from..from + BLOCK].iter().enumerate() {
+                        tile[o * BLOCK + lane] = w;
                     }
                 }
             }
-        });
+            let mut lookout = Lookout::new();
+            lookout.look(panel);
+            lookout.is_calm()
+        })
+        .reduce(|| true, |all, finite| all && finite)
 }

@@ -48,7 +48,11 @@ impl PackedConv2d {
     ///
     /// As [`place`](Self::place).
     pub fn grad_weight_scratch(&self, batch: usize, input: [usize; 2]) -> Result<usize> {
-        Ok(self.split_scratch(&self.split(batch, &self.place(input)?)))
+        let placement = self.place(input)?.with_steps_taken();
+        if batch == 0 {
+            return Ok(0);
+        }
+        Ok(self.split_scratch(&self.split(batch, &placement)))
     }
 
     /// Adds to `grad_weight`, packed as [`weight`](Self::weight) is, and to `grad_bias`, inside the
@@ -80,11 +84,23 @@ impl PackedConv2d {
             self.weight.len(),
             grad_weight.len(),
         )?;
+        if let Some(grad_bias) = &grad_bias {
+            super::expect(
+                OP,
+                "the bias gradient's length",
+                self.bias.len(),
+                grad_bias.len(),
+            )?;
+        }
+        if grad_output.layout().is_empty() {
+            return Ok(());
+        }
+        let placement = placement.with_steps_taken();
         let split = self.split(input.layout().batch, &placement);
         let needed = self.split_scratch(&split);
         super::at_least(OP, "the scratch memory's length", needed, scratch.len())?;
         let scratch = &mut scratch[..needed];
-        let job = Job {
+        let products = Products {
             conv: self,
             placement: &placement,
             split: &split,
@@ -92,14 +108,14 @@ impl PackedConv2d {
             grad: grad_output,
         };
         if split.parts == 1 {
-            job.run(0, grad_weight);
+            products.run(0, grad_weight);
         } else {
             scratch
                 .par_chunks_exact_mut(self.weight.len())
                 .enumerate()
                 .for_each(|(part, sums)| {
                     sums.fill(0.0);
-                    job.run(part, sums);
+                    products.run(part, sums);
                 });
             let len = self.weight.len();
             grad_weight
@@ -115,14 +131,8 @@ impl PackedConv2d {
                     }
                 });
         }
-        self.clear_between_groups(grad_weight);
+        self.clear_what_is_no_weight(grad_weight);
         if let Some(grad_bias) = grad_bias {
-            super::expect(
-                OP,
-                "the bias gradient's length",
-                self.bias.len(),
-                grad_bias.len(),
-            )?;
             add_grad_bias(self, grad_output, grad_bias);
         }
         Ok(())
@@ -132,14 +142,14 @@ impl PackedConv2d {
     fn split_scratch(&self, split: &Split) -> usize {
         match split.parts {
             1 => 0,
-            parts => parts * self.weight.len(),
+            parts => parts.saturating_mul(self.weight.len()),
         }
     }
 
     fn split(&self, batch: usize, placement: &Placement) -> Split {
         let [rows, columns] = placement.output;
         let out_blocks = self.out_channels.div_ceil(BLOCK);
-        let positions = batch * rows * columns;
+        let positions = batch.saturating_mul(rows).saturating_mul(columns);
         let most_parts = positions.div_ceil(PIXELS_IN_RUN).clamp(1, TASKS);
         // With the output blocks in `split` tasks, the input is read so many times. If there are parts,
         // their sums are cleared, added to and added up. Pixels that are skipped end the prefetching.
@@ -155,20 +165,24 @@ impl PackedConv2d {
         let cost = |split: &usize| {
             let sums = match parts(*split) {
                 1 => 0,
-                parts => 3 * NOT_PREFETCHED * parts * self.weight.len(),
+                parts => self.weight.len().saturating_mul(3 * NOT_PREFETCHED * parts),
             };
             let reads = input.saturating_mul(split.div_ceil(self.groups));
             reads.saturating_add(sums)
         };
         let least = TASKS.div_ceil(most_parts).min(out_blocks);
-        let split = (least..=out_blocks.min(TASKS)).min_by_key(cost);
-        let split = split.unwrap_or(1).max(1);
-        let blocks = out_blocks.div_ceil(split).max(1);
-        let pictures = (PIXELS_IN_RUN / (rows * columns).max(1)).max(1);
+        let mut split = least;
+        for more in least + 1..=out_blocks.min(TASKS) {
+            if cost(&more) < cost(&split) {
+                split = more;
+            }
+        }
+        let blocks = out_blocks.div_ceil(split);
+        let pictures = (PIXELS_IN_RUN / rows.saturating_mul(columns)).max(1);
         let rows_in_run = if pictures > 1 {
             rows
         } else {
-            (PIXELS_IN_RUN / columns.max(1)).clamp(1, rows)
+            (PIXELS_IN_RUN / columns).clamp(1, rows)
         };
         Split {
             parts: parts(split),
@@ -178,11 +192,9 @@ impl PackedConv2d {
         }
     }
 
-    /// Merged groups have weights between them that are zero and stay so.
-    fn clear_between_groups(&self, grad_weight: &mut [f32]) {
-        if self.groups == self.real_groups {
-            return;
-        }
+    /// Numbers that stand for no weight are zero and stay so: those between merged groups, and those
+    /// of lanes past the last channel, where a gradient that is not finite times 0 is NaN.
+    fn clear_what_is_no_weight(&self, grad_weight: &mut [f32]) {
         let [kernel_h, kernel_w] = self.window.kernel_size;
         let (group_in, group_out) = (
             self.in_channels / self.real_groups,
@@ -190,9 +202,15 @@ impl PackedConv2d {
         );
         let merged_in = self.in_channels / self.groups;
         let in_blocks = self.in_blocks();
-        for o in 0..self.out_channels {
-            let first = (o / group_out) * group_in % merged_in;
-            for c in (0..merged_in).filter(|c| !(first..first + group_in).contains(c)) {
+        let lanes = in_blocks * self.block;
+        for o in 0..self.bias.len() {
+            let own = if o < self.out_channels {
+                let first = (o / group_out) * group_in % merged_in;
+                first..first + group_in
+            } else {
+                0..0
+            };
+            for c in (0..own.start).chain(own.end..lanes) {
                 for tap in 0..kernel_h * kernel_w {
                     let at = (o / BLOCK * in_blocks + c / self.block) * kernel_h * kernel_w + tap;
                     grad_weight[(at * self.block + c % self.block) * BLOCK + o % BLOCK] = 0.0;
@@ -202,7 +220,8 @@ impl PackedConv2d {
     }
 }
 
-struct Job<'a> {
+/// The products of input and gradient.
+struct Products<'a> {
     conv: &'a PackedConv2d,
     placement: &'a Placement,
     split: &'a Split,
@@ -210,7 +229,7 @@ struct Job<'a> {
     grad: View<'a>,
 }
 
-impl Job<'_> {
+impl Products<'_> {
     /// Adds the products of one part of the pixels to `sums`.
     fn run(&self, part: usize, sums: &mut [f32]) {
         let blocks = self.split.blocks;

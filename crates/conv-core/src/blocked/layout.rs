@@ -2,10 +2,11 @@
 
 use ndarray::{ArrayView4, ArrayViewMut4};
 
+use crate::arrays::contiguous;
 use crate::error::{Error, Result};
 use crate::geometry::{PaddingValue, checked_len};
 
-/// Channels that lie together in NCHW16c: one AVX-512 register, two of AVX2, four of NEON.
+/// Channels of a block in NCHW16c: one AVX-512 register, two of AVX2, four of NEON.
 pub const BLOCK: usize = 16;
 
 /// A tensor's extents and where each number lies.
@@ -26,7 +27,7 @@ pub struct Layout {
     pub size: [usize; 2],
     /// Border `[top, left, bottom, right]`.
     pub halo: [usize; 4],
-    /// Channels that lie together: 16 or 1.
+    /// Channels of a block, whose numbers are neighbours at each pixel: 16 or 1.
     pub block: usize,
 }
 
@@ -62,11 +63,11 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// [`Error::Zero`] where no channels lie together, [`Error::TooLarge`] as [`checked_len`]. Once this has succeeded, none of the other methods
-    /// overflows.
+    /// [`Error::Zero`] for a block of 0, [`Error::TooLarge`] where the sizes other than 0 give too many
+    /// numbers, as in [`checked_len`]. Once this has succeeded, none of the other methods overflows.
     pub fn checked_len(&self, op: &'static str) -> Result<usize> {
         if self.block == 0 {
-            let what = "channels that lie together";
+            let what = "the channel block";
             return Err(Error::Zero { op, what });
         }
         let too_large = Error::TooLarge {
@@ -83,6 +84,8 @@ impl Layout {
             .ok_or(too_large)?;
         let channels = self.channels.div_ceil(self.block);
         let sizes = [self.batch, channels, rows, columns, self.block];
+        // An axis without elements makes the tensor empty, but the steps along the others remain.
+        checked_len(op, "a tensor with its halo", &sizes.map(|size| size.max(1)))?;
         checked_len(op, "a tensor with its halo", &sizes)
     }
 
@@ -144,12 +147,8 @@ impl Layout {
         self.halo == [0; 4]
     }
 
-    /// Fills the halo with zeros. The interior is untouched.
-    ///
-    /// # Panics
-    ///
-    /// Where `data` is shorter than [`len`](Self::len).
-    pub fn clear_halo(&self, data: &mut [f32]) {
+    /// Fills the halo with zeros. The interior is untouched. `data` is as long as a view's.
+    pub(crate) fn clear_halo(&self, data: &mut [f32]) {
         if self.is_dense() || self.is_empty() {
             return;
         }
@@ -184,6 +183,9 @@ impl Layout {
     ) -> Result<()> {
         const OP: &str = "import";
         self.check(OP, input.dim(), data.len())?;
+        if data.is_empty() {
+            return Ok(());
+        }
         padding_value.check(OP, self.size, self.halo)?;
         #[expect(
             clippy::cast_possible_truncation,
@@ -203,13 +205,7 @@ impl Layout {
         };
         let (rows, columns) = (sources(0), sources(1));
 
-        let input = input.as_standard_layout();
-        let Some(source) = input.as_slice() else {
-            return Err(Error::TooLarge {
-                op: OP,
-                what: "the input",
-            });
-        };
+        let source = contiguous(input);
         let [height, width] = self.size;
         for picture in 0..self.batch {
             for block in 0..self.blocks() {
@@ -246,6 +242,9 @@ impl Layout {
     /// [`Error::Mismatch`] where the extents or the length of `data` differ.
     pub fn export(&self, data: &[f32], mut output: ArrayViewMut4<'_, f32>) -> Result<()> {
         self.check("export", output.dim(), data.len())?;
+        if output.is_empty() {
+            return Ok(());
+        }
         for (picture, mut planes) in output.outer_iter_mut().enumerate() {
             for (channel, mut plane) in planes.outer_iter_mut().enumerate() {
                 for (y, mut row) in plane.outer_iter_mut().enumerate() {

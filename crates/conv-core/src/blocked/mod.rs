@@ -7,23 +7,25 @@ mod batch_norm;
 mod buffer;
 mod direct;
 mod elementwise;
+mod forward;
 mod grad_input;
 mod grad_weight;
 mod layout;
+mod mend;
 mod packed_conv2d;
 mod pool;
 mod pool_grad;
 mod reorder;
 mod statistics;
+mod store;
 mod tasks;
 mod view;
+mod walk;
 
-pub use batch_norm::{
-    BatchNormGrad, activation_grad, batch_norm_grad, batch_norm_grad_sums, scale_shift,
-};
+pub use batch_norm::{BatchNormGrad, activation_grad, batch_norm_grad, batch_norm_grad_sums};
 pub use buffer::Buffer;
-pub use elementwise::{add_assign, affine, map, softmax};
-pub use grad_input::{Conv2dGradInput, Store};
+pub use elementwise::{add_assign, affine, map, scale_shift, softmax};
+pub use grad_input::Conv2dGradInput;
 pub use layout::{BLOCK, Layout};
 pub use packed_conv2d::PackedConv2d;
 pub use pool::{adaptive_avg_pool2d, avg_pool2d, max_pool2d};
@@ -34,6 +36,7 @@ pub use reorder::{
     concat, pad_channels, pad2d, relayout, reorg, reshape, slice, upsample_nearest2d,
 };
 pub use statistics::{batch_norm_scratch, batch_statistics};
+pub use store::Store;
 pub use view::{View, ViewMut};
 
 use crate::error::{Error, Result};

@@ -3,18 +3,14 @@
 use ndarray::{Array4, ArrayView1, ArrayView4};
 
 use super::buffer::Buffer;
-use super::direct::{self, Walk};
 use super::layout::{BLOCK, Layout};
-use super::statistics::lengths;
-use super::tasks::{Grid, Tasks};
-use super::view::{View, ViewMut};
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::geometry::{Placement, Window, checked_len};
 use crate::options::Conv2dOptions;
 use crate::simd::Isa;
 
-const OP: &str = "conv2d";
+pub(super) const OP: &str = "conv2d";
 
 /// Input channels up to which planar NCHW beats NCHW16c: filling up 3 channels to 16 would cost
 /// five times the arithmetic, while the planar loop reads its weights at the same speed.
@@ -23,6 +19,12 @@ const MOST_PLANAR_CHANNELS: usize = 8;
 /// A convolution with its weights packed for the micro-kernel, its bias and its activation.
 ///
 /// Made once per layer, run many times, from many threads.
+///
+/// Numbers that are infinite or NaN go the way of the definition, [`plain::conv2d`]: to the outputs
+/// whose sums have them as a factor and to no others. One thing differs: a denormal weight counts as
+/// 0, so that times an infinity it is NaN.
+///
+/// [`plain::conv2d`]: crate::plain::conv2d
 #[derive(Clone, Debug)]
 pub struct PackedConv2d {
     pub(super) window: Window,
@@ -32,7 +34,7 @@ pub struct PackedConv2d {
     pub(super) groups: usize,
     /// Groups as the weight has them.
     pub(super) real_groups: usize,
-    /// Channels that lie together in the input: 16, or 1 for planar input.
+    /// Channels of a block of the input: 16, or 1 for planar input.
     pub(super) block: usize,
     /// `[out block][in block][kh][kw][block][16]`.
     pub(super) weight: Buffer,
@@ -51,7 +53,10 @@ fn merged_groups(groups: usize, in_channels: usize, out_channels: usize) -> usiz
             && (in_channels / merged).is_multiple_of(BLOCK)
             && (out_channels / merged).is_multiple_of(BLOCK)
     };
-    (2..=groups).rev().find(fits).unwrap_or(1)
+    match (2..=groups).rev().find(fits) {
+        Some(merged) => merged,
+        None => 1,
+    }
 }
 
 impl PackedConv2d {
@@ -62,8 +67,8 @@ impl PackedConv2d {
     ///
     /// # Errors
     ///
-    /// [`Error::Zero`], [`Error::Groups`] or [`Error::Mismatch`] where sizes do not fit together,
-    /// [`Error::TooLarge`] where the packed weights do not fit into memory.
+    /// [`Error::Zero`], [`Error::Groups`] or [`Error::Mismatch`] where sizes do not fit together, those
+    /// of [`Window::check`], [`Error::TooLarge`] or [`Error::OutOfMemory`] for the packed weights.
     pub fn new(
         weight: ArrayView4<'_, f32>,
         bias: Option<ArrayView1<'_, f32>>,
@@ -83,6 +88,8 @@ impl PackedConv2d {
                 return Err(Error::Zero { op: OP, what });
             }
         }
+        let window = options.window([kh, kw]);
+        window.check(OP)?;
         if !out_channels.is_multiple_of(options.groups) {
             return Err(Error::Groups {
                 op: OP,
@@ -124,7 +131,7 @@ impl PackedConv2d {
                 .for_each(|(target, &b)| *target = b);
         }
         let mut conv = Self {
-            window: options.window([kh, kw]),
+            window,
             in_channels,
             out_channels,
             groups,
@@ -184,7 +191,7 @@ impl PackedConv2d {
         }
     }
 
-    /// Whether a convolution of so many input channels and groups reads planar input.
+    /// Whether a convolution with these numbers of input channels and groups reads planar input.
     #[must_use]
     pub fn reads_planar(in_channels: usize, groups: usize) -> bool {
         groups == 1 && in_channels <= MOST_PLANAR_CHANNELS
@@ -312,110 +319,19 @@ impl PackedConv2d {
                 placement.output[axis] - 1,
                 placement.kernel_size[axis] - 1,
             );
-            let over = usize::try_from(last + 1)
-                .unwrap_or(0)
-                .saturating_sub(input[axis]);
-            halo[axis + 2] = over;
+            let end = (last + 1).max(0).cast_unsigned();
+            halo[axis + 2] = end.saturating_sub(input[axis]);
         }
         Ok(halo)
     }
 
-    /// Computes the output's interior from the input and its halo, inside the caller's thread
-    /// pool. The output's halo is untouched.
-    ///
-    /// The same bits come out for any number of threads: each sum has one order.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Mismatch`] where a layout does not fit the convolution or its data.
-    pub fn run(&self, input: View<'_>, output: ViewMut<'_>) -> Result<()> {
-        self.compute(input, None, output)
-    }
-
-    /// As [`run`](Self::run), but adds `residual`, a tensor of the output's extents, to the sum
-    /// before the activation: `output = activation(conv(input) + residual)`, the end of a residual
-    /// block in one go.
-    ///
-    /// # Errors
-    ///
-    /// As [`run`](Self::run), and [`Error::Mismatch`] for a residual of other extents.
-    pub fn run_with_residual(
-        &self,
-        input: View<'_>,
-        residual: View<'_>,
-        output: ViewMut<'_>,
-    ) -> Result<()> {
-        self.compute(input, Some(residual), output)
-    }
-
-    /// As [`run`](Self::run), and gives each output channel's mean and biased variance over
-    /// pictures, rows and columns, as [`batch_statistics`](super::batch_statistics) would; but what
-    /// has just been computed is summed up while it lies in the cache. `mean` and `variance` are as
-    /// long as the channels filled up to whole blocks, `scratch` as
-    /// [`statistics_scratch`](Self::statistics_scratch) says.
-    ///
-    /// # Errors
-    ///
-    /// As [`run`](Self::run), and [`Error::Mismatch`] where a length does not fit.
-    pub fn run_with_statistics(
-        &self,
-        input: View<'_>,
-        mut output: ViewMut<'_>,
-        mean: &mut [f64],
-        variance: &mut [f64],
-        scratch: &mut [f64],
-    ) -> Result<()> {
-        let walk = Walk::new(&self.check(&input.layout(), &output.layout())?);
-        lengths(OP, &output.layout(), &[mean.len(), variance.len()])?;
-        // SAFETY: as in `compute`; a window makes neighbouring pixels.
-        unsafe {
-            direct::run_with_statistics(self, &walk, input, &mut output, mean, variance, scratch)
-        }
-    }
-
-    /// Numbers of scratch memory that [`run_with_statistics`](Self::run_with_statistics) needs for
-    /// tensors of these layouts.
-    ///
-    /// # Errors
-    ///
-    /// As [`run`](Self::run).
-    pub fn statistics_scratch(&self, input: &Layout, output: &Layout) -> Result<usize> {
-        let walk = Walk::new(&self.check(input, output)?);
-        let tasks = Tasks::new(self, Grid::new(self, &walk, input, &[*output]));
-        Ok(tasks.count() * tasks.sums())
-    }
-
-    fn compute(
-        &self,
-        input: View<'_>,
-        residual: Option<View<'_>>,
-        mut output: ViewMut<'_>,
-    ) -> Result<()> {
-        let placement = self.check(&input.layout(), &output.layout())?;
-        if let Some(residual) = residual {
-            let layout = residual.layout();
-            let Layout {
-                batch, channels, ..
-            } = layout;
-            output.check(OP, batch, channels, layout.size, layout.block)?;
-        }
-        // SAFETY: `check` has compared the layouts with each other and with this convolution, and
-        // the input's halo with what the window reaches; a residual has the output's extents.
-        unsafe { direct::run(self, &Walk::new(&placement), input, residual, &mut output) };
-        Ok(())
-    }
-
-    /// Everything that the pointers of [`direct::run`] rely on.
+    /// Whether input and output fit: everything that the pointers of the loops rely on.
     pub(super) fn check(&self, input: &Layout, output: &Layout) -> Result<Placement> {
         let placement = self.place(input.size)?;
         let needed = self.halo(input.size)?;
         let pairs = [
             ("input channels (axis c)", self.in_channels, input.channels),
-            (
-                "the input's channels that lie together",
-                self.block,
-                input.block,
-            ),
+            ("the input's channel block", self.block, input.block),
             ("output batch (axis n)", input.batch, output.batch),
             (
                 "output channels (axis c)",
@@ -428,11 +344,7 @@ impl PackedConv2d {
                 output.size[0],
             ),
             ("output width (axis w)", placement.output[1], output.size[1]),
-            (
-                "the output's channels that lie together",
-                BLOCK,
-                output.block,
-            ),
+            ("the output's channel block", BLOCK, output.block),
         ];
         for (what, expected, got) in pairs {
             super::expect(OP, what, expected, got)?;

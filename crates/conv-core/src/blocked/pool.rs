@@ -1,10 +1,13 @@
 //! Pools on blocked tensors: the sixteen channels of a block at a time.
 
+use rayon::prelude::*;
+
 use super::layout::BLOCK;
-use super::view::{View, ViewMut};
-use crate::error::{Error, Result};
+use super::view::{View, ViewMut, clear_tail, pixels_of, pixels_of_mut};
+use crate::arrays::filled;
+use crate::error::Result;
 use crate::options::{AvgPool2dOptions, MaxPool2dOptions};
-use crate::plain::{Extent, bin};
+use crate::pool_span::{PoolSpan, PoolSpans, check_bins};
 use crate::simd::Isa;
 
 /// [`plain::max_pool2d`](crate::plain::max_pool2d) on blocked tensors, bit for bit.
@@ -19,19 +22,23 @@ pub fn max_pool2d(
     mut output: ViewMut<'_>,
 ) -> Result<()> {
     const OP: &str = "max_pool2d";
-    let (rows, columns) = max_spans(OP, options, input.layout().size)?;
-    check(OP, &input, [rows.len(), columns.len()], &output)?;
-    pool(
+    let placement = options.place(OP, input.layout().size)?;
+    check(OP, &input, placement.output, &output)?;
+    if output.layout().is_empty() {
+        return Ok(());
+    }
+    let spans = PoolSpans::of_max(OP, &placement)?;
+    // The same number wins whether or not the rows are compared one by one.
+    pool::<false>(
+        OP,
         isa,
         input,
-        &rows,
-        &columns,
+        &spans,
         &mut output,
         f32::NEG_INFINITY,
         larger,
         |max, _| max,
-    );
-    Ok(())
+    )
 }
 
 /// [`plain::avg_pool2d`](crate::plain::avg_pool2d) on blocked tensors, bit for bit.
@@ -46,10 +53,13 @@ pub fn avg_pool2d(
     mut output: ViewMut<'_>,
 ) -> Result<()> {
     const OP: &str = "avg_pool2d";
-    let (rows, columns) = avg_spans(OP, options, input.layout().size)?;
-    check(OP, &input, [rows.len(), columns.len()], &output)?;
-    pool(isa, input, &rows, &columns, &mut output, 0.0, sum, mean);
-    Ok(())
+    let placement = options.place(OP, input.layout().size)?;
+    check(OP, &input, placement.output, &output)?;
+    if output.layout().is_empty() {
+        return Ok(());
+    }
+    let spans = PoolSpans::of_avg(OP, &placement, options.count_include_pad)?;
+    pool::<true>(OP, isa, input, &spans, &mut output, 0.0, sum, mean)
 }
 
 /// [`plain::adaptive_avg_pool2d`](crate::plain::adaptive_avg_pool2d) on blocked tensors, bit for
@@ -60,145 +70,136 @@ pub fn avg_pool2d(
 /// As [`max_pool2d`].
 pub fn adaptive_avg_pool2d(isa: Isa, input: View<'_>, mut output: ViewMut<'_>) -> Result<()> {
     const OP: &str = "adaptive_avg_pool2d";
-    let bins = output.layout().size;
+    let (size, bins) = (input.layout().size, output.layout().size);
     check(OP, &input, bins, &output)?;
-    let (rows, columns) = adaptive_spans(OP, bins, input.layout().size)?;
-    pool(isa, input, &rows, &columns, &mut output, 0.0, sum, mean);
-    Ok(())
-}
-
-/// The input pixels `start, start + step, ..` before `end` that one output sees along one axis,
-/// and how many taps a mean divides by.
-pub(super) struct Span {
-    start: usize,
-    end: usize,
-    step: usize,
-    pub(super) divisor: usize,
-}
-
-impl Span {
-    pub(super) fn pixels(&self) -> impl Iterator<Item = usize> {
-        (self.start..self.end).step_by(self.step)
+    check_bins(OP, size, bins)?;
+    if output.layout().is_empty() {
+        return Ok(());
     }
+    let spans = PoolSpans::of_bins(OP, size, bins)?;
+    pool::<true>(OP, isa, input, &spans, &mut output, 0.0, sum, mean)
 }
 
-/// The spans `(of rows, of columns)` of a max pool on an input of this size.
-pub(super) fn max_spans(
-    op: &'static str,
-    options: &MaxPool2dOptions,
-    input: [usize; 2],
-) -> Result<(Vec<Span>, Vec<Span>)> {
-    let placement = options.place(op, input)?;
-    let spans = |axis: usize| -> Vec<Span> {
-        (0..placement.output[axis])
-            .map(|at| {
-                let inside = |&tap: &usize| placement.index(axis, at, tap);
-                let taps = 0..placement.kernel_size[axis];
-                let first = taps.clone().find_map(|tap| inside(&tap));
-                let last = taps.rev().find_map(|tap| inside(&tap));
-                Span {
-                    start: first.unwrap_or(0),
-                    end: last.map_or(0, |last| last + 1),
-                    step: placement.dilation[axis],
-                    divisor: 1,
-                }
-            })
-            .collect()
-    };
-    Ok((spans(0), spans(1)))
-}
-
-/// Those of an average pool.
-pub(super) fn avg_spans(
-    op: &'static str,
-    options: &AvgPool2dOptions,
-    input: [usize; 2],
-) -> Result<(Vec<Span>, Vec<Span>)> {
-    let placement = options.place(op, input)?;
-    let spans = |axis: usize| -> Vec<Span> {
-        (0..placement.output[axis])
-            .map(|at| {
-                let extent = Extent::new(&placement, axis, at, options.count_include_pad);
-                Span {
-                    start: extent.inside.start,
-                    end: extent.inside.end,
-                    step: 1,
-                    divisor: extent.taps,
-                }
-            })
-            .collect()
-    };
-    Ok((spans(0), spans(1)))
-}
-
-/// Those of an adaptive average pool to this many bins.
-pub(super) fn adaptive_spans(
-    op: &'static str,
-    bins: [usize; 2],
-    input: [usize; 2],
-) -> Result<(Vec<Span>, Vec<Span>)> {
-    for (what, sizes) in [("input size", input), ("output size", bins)] {
-        if sizes.contains(&0) {
-            return Err(Error::Zero { op, what });
-        }
-    }
-    let spans = |axis: usize| -> Vec<Span> {
-        (0..bins[axis])
-            .map(|at| {
-                let bin = bin(at, bins[axis], input[axis]);
-                Span {
-                    divisor: bin.len(),
-                    start: bin.start,
-                    end: bin.end,
-                    step: 1,
-                }
-            })
-            .collect()
-    };
-    Ok((spans(0), spans(1)))
-}
-
-/// The one loop of all pools: from `empty`, `join`s what a window sees, then `finish`es.
+/// All pools: from `empty`, `join`s what a window sees, then `finish`es. With `BY_ROWS`, each row of a
+/// window is joined by itself first, so that sums have the order of the plain loops.
 #[expect(
     clippy::too_many_arguments,
     reason = "the three functions are what a pool is"
 )]
-fn pool(
+fn pool<const BY_ROWS: bool>(
+    op: &'static str,
     isa: Isa,
     input: View<'_>,
-    rows: &[Span],
-    columns: &[Span],
+    spans: &PoolSpans,
     output: &mut ViewMut<'_>,
     empty: f32,
     join: impl Fn(f32, f32) -> f32 + Copy + Sync,
     finish: impl Fn(f32, usize) -> f32 + Copy + Sync,
-) {
+) -> Result<()> {
     let channels = input.layout().channels;
+    if spans.are_large(input.layout().size[0]) {
+        return pool_rows_first(op, isa, input, spans, output, empty, join, finish);
+    }
     output.for_each_row(|picture, block, y, output_row| {
-        let rows = &rows[y];
+        let rows = &spans.rows[y];
         isa.vectorize(
             #[inline(always)]
             || {
-                for (pixel, columns) in output_row.chunks_exact_mut(BLOCK).zip(columns) {
+                for (pixel, columns) in pixels_of_mut(output_row).iter_mut().zip(&spans.columns) {
                     let mut result = [empty; BLOCK];
-                    for y in (rows.start..rows.end).step_by(rows.step) {
+                    for y in rows.pixels() {
                         let row = input.row(picture, block, y);
-                        for x in (columns.start..columns.end).step_by(columns.step) {
-                            let numbers = &row[x * BLOCK..(x + 1) * BLOCK];
-                            for (result, &number) in result.iter_mut().zip(numbers) {
-                                *result = join(*result, number);
-                            }
+                        if BY_ROWS {
+                            let of_row = join_span([empty; BLOCK], row, columns, join);
+                            join_pixel(&mut result, &of_row, join);
+                        } else {
+                            result = join_span(result, row, columns, join);
                         }
                     }
                     let divisor = rows.divisor * columns.divisor;
-                    for (target, result) in pixel.iter_mut().zip(result) {
-                        *target = finish(result, divisor);
+                    for lane in 0..BLOCK {
+                        pixel[lane] = finish(result[lane], divisor);
                     }
                 }
             },
         );
         clear_tail(output_row, BLOCK, channels - block * BLOCK);
     });
+    Ok(())
+}
+
+/// [`pool`] for large windows: each input row is joined under every output column first, and those
+/// results down the columns, so that a window costs the sum of its sizes and not their product.
+#[expect(clippy::too_many_arguments, reason = "as in `pool`")]
+fn pool_rows_first(
+    op: &'static str,
+    isa: Isa,
+    input: View<'_>,
+    spans: &PoolSpans,
+    output: &mut ViewMut<'_>,
+    empty: f32,
+    join: impl Fn(f32, f32) -> f32 + Copy + Sync,
+    finish: impl Fn(f32, usize) -> f32 + Copy + Sync,
+) -> Result<()> {
+    let (channels, height) = (input.layout().channels, input.layout().size[0]);
+    let columns = &spans.columns;
+    output.planes().try_for_each(|(picture, block, mut plane)| {
+        let what = "the rows of a pool";
+        let mut of_rows = filled(op, what, height * columns.len(), [empty; BLOCK])?;
+        isa.vectorize(
+            #[inline(always)]
+            || {
+                for (y, of_row) in of_rows.chunks_exact_mut(columns.len()).enumerate() {
+                    let row = input.row(picture, block, y);
+                    for (result, columns) in of_row.iter_mut().zip(columns) {
+                        *result = join_span(*result, row, columns, join);
+                    }
+                }
+                for (y, rows) in spans.rows.iter().enumerate() {
+                    let pixels = pixels_of_mut(plane.row(y));
+                    pixels.fill([empty; BLOCK]);
+                    for from in rows.pixels() {
+                        let of_row = &of_rows[from * columns.len()..];
+                        for (result, of_row) in pixels.iter_mut().zip(of_row) {
+                            join_pixel(result, of_row, join);
+                        }
+                    }
+                    for (pixel, columns) in pixels.iter_mut().zip(columns) {
+                        let divisor = rows.divisor * columns.divisor;
+                        for number in pixel {
+                            *number = finish(*number, divisor);
+                        }
+                    }
+                }
+            },
+        );
+        for y in 0..spans.rows.len() {
+            clear_tail(plane.row(y), BLOCK, channels - block * BLOCK);
+        }
+        Ok(())
+    })
+}
+
+/// Joins a row's pixels under one output column.
+#[inline(always)]
+fn join_span(
+    mut result: [f32; BLOCK],
+    row: &[f32],
+    columns: &PoolSpan,
+    join: impl Fn(f32, f32) -> f32,
+) -> [f32; BLOCK] {
+    let pixels = &pixels_of(row)[columns.start..columns.end];
+    for pixel in pixels.iter().step_by(columns.step) {
+        join_pixel(&mut result, pixel, &join);
+    }
+    result
+}
+
+#[inline(always)]
+fn join_pixel(result: &mut [f32; BLOCK], pixel: &[f32; BLOCK], join: impl Fn(f32, f32) -> f32) {
+    for lane in 0..BLOCK {
+        result[lane] = join(result[lane], pixel[lane]);
+    }
 }
 
 /// The larger number; `NaN` is larger than all.
@@ -221,22 +222,9 @@ fn mean(sum: f32, count: usize) -> f32 {
     sum / count as f32
 }
 
-/// Zeroes the lanes past the last channel: `channels` of them are left in this block.
-pub(super) fn clear_tail(row: &mut [f32], block: usize, channels: usize) {
-    if channels < block {
-        row.chunks_exact_mut(block)
-            .for_each(|pixel| pixel[channels..].fill(0.0));
-    }
-}
-
 /// Whether `output` is what comes of `input` with pictures of `size`.
 fn check(op: &'static str, input: &View<'_>, size: [usize; 2], output: &ViewMut<'_>) -> Result<()> {
     let input = input.layout();
-    super::expect(
-        op,
-        "the input's channels that lie together",
-        BLOCK,
-        input.block,
-    )?;
+    super::expect(op, "the input's channel block", BLOCK, input.block)?;
     output.check(op, input.batch, input.channels, size, BLOCK)
 }

@@ -1,8 +1,7 @@
 //! Operations that only move numbers: concatenation, enlargement, padding, changes of layout.
 
 use super::layout::Layout;
-use super::pool::clear_tail;
-use super::view::{View, ViewMut};
+use super::view::{View, ViewMut, clear_tail};
 use crate::error::{Error, Result};
 use crate::geometry::PaddingValue;
 
@@ -13,10 +12,8 @@ use crate::geometry::PaddingValue;
 ///
 /// [`Error::Mismatch`] where the extents do not fit.
 pub fn concat(input: View<'_>, first: usize, mut output: ViewMut<'_>) -> Result<()> {
-    const OP: &str = "concat";
+    let end = check_part("concat", &input, first, &output)?;
     let (from, to) = (input.layout(), output.layout());
-    let end = first.saturating_add(from.channels);
-    output.check(OP, from.batch, to.channels.max(end), from.size, from.block)?;
     if first.is_multiple_of(from.block) {
         // Whole blocks. The last may be filled up with zeros where more channels follow, which
         // the part that brings those overwrites.
@@ -51,8 +48,22 @@ pub fn concat(input: View<'_>, first: usize, mut output: ViewMut<'_>) -> Result<
 ///
 /// [`Error::Mismatch`] where the extents do not fit.
 pub fn pad_channels(input: View<'_>, first: usize, mut output: ViewMut<'_>) -> Result<()> {
+    check_part("pad_channels", &input, first, &output)?;
     output.for_each_row(|_, _, _, row| row.fill(0.0));
     concat(input, first, output)
+}
+
+/// Whether the output has room for the input's channels from `first` on: where they end.
+fn check_part(
+    op: &'static str,
+    input: &View<'_>,
+    first: usize,
+    output: &ViewMut<'_>,
+) -> Result<usize> {
+    let (from, to) = (input.layout(), output.layout());
+    let end = first.saturating_add(from.channels);
+    output.check(op, from.batch, to.channels.max(end), from.size, from.block)?;
+    Ok(end)
 }
 
 /// Takes channels `first..` of `input`, as many as `output` has.
@@ -137,6 +148,9 @@ pub fn pad2d(
     });
     output.check(OP, from.batch, from.channels, size, to.block)?;
     value.check(OP, from.size, padding)?;
+    if to.is_empty() {
+        return Ok(());
+    }
     let sources = |axis: usize| -> Vec<Option<usize>> {
         (0..size[axis])
             .map(|at| {
@@ -160,7 +174,7 @@ pub fn pad2d(
                 *target = match (rows[y], columns[x]) {
                     _ if channel >= from.channels => 0.0,
                     (Some(y), Some(x)) => input.data()[from.at(picture, channel, y, x)],
-                    _ => constant,
+                    (None, _) | (_, None) => constant,
                 };
             }
         }

@@ -18,7 +18,8 @@ pub(super) const SUMS: usize = 2 * BLOCK;
 /// [`batch_norm_grad_sums`](super::batch_norm_grad_sums) need for a tensor.
 #[must_use]
 pub fn batch_norm_scratch(layout: &Layout) -> usize {
-    layout.batch * layout.blocks() * SUMS
+    let parts = layout.batch.saturating_mul(layout.channels.div_ceil(BLOCK));
+    parts.saturating_mul(SUMS)
 }
 
 /// Mean and biased variance of each channel over pictures, rows and columns:
@@ -189,10 +190,15 @@ pub(super) fn parts<'a>(
 
 /// Checks numbers by channel: as many as the channels filled up to whole blocks.
 pub(super) fn lengths(op: &'static str, layout: &Layout, channels: &[usize]) -> Result<()> {
-    super::expect(op, "channels that lie together", BLOCK, layout.block)?;
+    super::expect(op, "the channel block", BLOCK, layout.block)?;
     for &got in channels {
         let expected = layout.blocks() * BLOCK;
-        super::expect(op, "the numbers a channel", expected, got)?;
+        super::expect(
+            op,
+            "the number of values, one for each channel of the blocks",
+            expected,
+            got,
+        )?;
     }
     Ok(())
 }

@@ -3,10 +3,10 @@
 
 use std::ops::Range;
 
-use super::direct::Walk;
 use super::layout::{BLOCK, Layout};
 use super::packed_conv2d::PackedConv2d;
 use super::statistics::SUMS;
+use super::walk::Walk;
 
 /// Packed weights of a layer that stay in a core's second-level cache together: half of the smallest
 /// such cache in use (512 KiB) leaves room for the pixels.
@@ -128,16 +128,16 @@ impl Tasks {
         let [kh, kw] = conv.window.kernel_size;
         let panel_block = kh * kw * conv.block * BLOCK;
         let panel = grid.in_blocks * panel_block;
-        let row_of_panel = (grid.columns * panel).max(1);
+        let row_of_panel = grid.columns.saturating_mul(panel).max(1);
         let (rows_in_band, blocks_in_run);
-        if grid.out_blocks * panel * size_of::<f32>() <= WEIGHTS_IN_CACHE {
+        if grid.out_blocks.saturating_mul(panel) <= WEIGHTS_IN_CACHE / size_of::<f32>() {
             // All weights stay in the cache: a task makes all channels of a few rows.
             blocks_in_run = grid.out_blocks;
-            rows_in_band = TASK_MULTIPLY_ADDS / (row_of_panel * grid.out_blocks);
+            rows_in_band = TASK_MULTIPLY_ADDS / row_of_panel.saturating_mul(grid.out_blocks);
         } else {
             // Else it makes a few channels of as many rows as make reading their weights pay, and so
             // many more channels as the input has more pixels than the output.
-            rows_in_band = (TASK_MULTIPLY_ADDS / (row_of_panel * most_panels))
+            rows_in_band = (TASK_MULTIPLY_ADDS / row_of_panel.saturating_mul(most_panels))
                 .max(PIXELS_FOR_WEIGHTS.div_ceil(grid.columns));
             let band = row_of_panel.saturating_mul(rows_in_band.min(grid.rows));
             let work = TASK_MULTIPLY_ADDS.max(band.saturating_mul(most_panels));
@@ -148,8 +148,10 @@ impl Tasks {
         let bands = grid.rows.div_ceil(rows_in_band.clamp(1, grid.rows));
         let blocks_in_run = blocks_in_run.clamp(most_panels, grid.out_blocks.max(most_panels));
         let rows_in_band = grid.rows.div_ceil(bands);
-        let chunk = panel_block * most_panels * size_of::<f32>();
-        let band_input = rows_in_band * grid.columns * grid.input_pixels * conv.block;
+        let chunk = panel_block.saturating_mul(most_panels * size_of::<f32>());
+        let band_input = [rows_in_band, grid.columns, grid.input_pixels, conv.block]
+            .into_iter()
+            .fold(1, usize::saturating_mul);
         let blocks_in_chunk = (INPUT_IN_CHUNK / band_input.max(1))
             .max(LEAST_IN_CHUNK / (kh * kw * conv.block))
             .min(WEIGHTS_IN_CHUNK / chunk.max(1))

@@ -81,6 +81,15 @@ impl<'a> ViewMut<'a> {
         self.data
     }
 
+    /// The same to read.
+    #[must_use]
+    pub fn as_view(&self) -> View<'_> {
+        View {
+            layout: self.layout,
+            data: self.data,
+        }
+    }
+
     /// Fills the halo with zeros.
     pub fn clear_halo(&mut self) {
         self.layout.clear_halo(self.data);
@@ -100,12 +109,7 @@ impl<'a> ViewMut<'a> {
         super::expect(op, "output channels (axis c)", channels, layout.channels)?;
         super::expect(op, "output height (axis h)", size[0], layout.size[0])?;
         super::expect(op, "output width (axis w)", size[1], layout.size[1])?;
-        super::expect(
-            op,
-            "the output's channels that lie together",
-            block,
-            layout.block,
-        )
+        super::expect(op, "the output's channel block", block, layout.block)
     }
 
     /// Every number of the interior is the input's number at `source(picture, channel, y, x)`;
@@ -126,16 +130,6 @@ impl<'a> ViewMut<'a> {
                 pixel[channels..].fill(0.0);
             }
         });
-    }
-
-    /// Calls `write(picture, block, plane)` for every channel block of every picture, in the
-    /// caller's thread pool.
-    pub(crate) fn for_each_plane(
-        &mut self,
-        write: impl Fn(usize, usize, &mut PlaneMut<'_>) + Sync,
-    ) {
-        self.planes()
-            .for_each(|(picture, block, mut plane)| write(picture, block, &mut plane));
     }
 
     /// Every channel block of every picture: `(picture, block, plane)`.
@@ -238,4 +232,26 @@ pub(super) fn pixels_of_mut(row: &mut [f32]) -> &mut [[f32; BLOCK]] {
 /// A block's part of numbers by channel; as numbers of one's own, they stay in registers.
 pub(super) fn lanes(numbers: &[f32], block: usize) -> [f32; BLOCK] {
     std::array::from_fn(|lane| numbers[block * BLOCK + lane])
+}
+
+/// Zeroes the lanes past the last channel: `channels` of them are left in this block.
+pub(super) fn clear_tail(row: &mut [f32], block: usize, channels: usize) {
+    if channels < block {
+        row.chunks_exact_mut(block)
+            .for_each(|pixel| pixel[channels..].fill(0.0));
+    }
+}
+
+/// Checks that two tensors have the same extents.
+pub(super) fn same(op: &'static str, expected: &Layout, got: &Layout) -> Result<()> {
+    for (what, expected, got) in [
+        ("batch (axis n)", expected.batch, got.batch),
+        ("channels (axis c)", expected.channels, got.channels),
+        ("height (axis h)", expected.size[0], got.size[0]),
+        ("width (axis w)", expected.size[1], got.size[1]),
+        ("the channel block", expected.block, got.block),
+    ] {
+        super::expect(op, what, expected, got)?;
+    }
+    Ok(())
 }

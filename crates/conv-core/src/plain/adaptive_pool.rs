@@ -1,15 +1,14 @@
 //! Pools that are told the size of their output, adaptive and global, and their gradients.
 
-use std::ops::Range;
-
 use ndarray::{Array4, ArrayView4};
-use rayon::prelude::*;
 
-use super::avg_pool::{Extent, share_out, sum_window};
-use super::max_pool::exceeds;
-use super::{check_grad_output, contiguous, count, into_array, zeros};
+use super::avg_pool::{means, share_out};
+use super::check_grad_output;
+use super::max_pool::{maxima, to_places};
+use crate::arrays::{into_array, zeros};
 use crate::element::Element;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::pool_span::{PoolSpans, check_bins};
 
 /// The mean of each channel: `[N, C, H, W]` to `[N, C, 1, 1]`.
 ///
@@ -34,7 +33,7 @@ use crate::error::{Error, Result};
 ///
 /// [`Error::Zero`] where the input has no pixel.
 pub fn global_avg_pool2d<T: Element>(input: ArrayView4<'_, T>) -> Result<Array4<T>> {
-    adaptive_pool2d("global_avg_pool2d", input, [1, 1], mean)
+    adaptive_means("global_avg_pool2d", input, [1, 1])
 }
 
 /// The mean of each bin, with the input divided into `output` `[H', W']` bins: `[N, C, H, W]` to
@@ -65,7 +64,7 @@ pub fn adaptive_avg_pool2d<T: Element>(
     input: ArrayView4<'_, T>,
     output: [usize; 2],
 ) -> Result<Array4<T>> {
-    adaptive_pool2d("adaptive_avg_pool2d", input, output, mean)
+    adaptive_means("adaptive_avg_pool2d", input, output)
 }
 
 /// The maximum of each bin; bins as in [`adaptive_avg_pool2d`], NaN as in
@@ -91,7 +90,17 @@ pub fn adaptive_max_pool2d<T: Element>(
     input: ArrayView4<'_, T>,
     output: [usize; 2],
 ) -> Result<Array4<T>> {
-    adaptive_pool2d("adaptive_max_pool2d", input, output, maximum)
+    let op = "adaptive_max_pool2d";
+    let (batch, channels, height, width) = input.dim();
+    check_bins(op, [height, width], output)?;
+    let shape = [batch, channels, output[0], output[1]];
+    let spans = || PoolSpans::of_bins(op, [height, width], output);
+    let maxima = maxima(op, input, shape, spans)?;
+    into_array(
+        op,
+        shape,
+        maxima.into_iter().map(|(maximum, _)| maximum).collect(),
+    )
 }
 
 /// The gradient of [`global_avg_pool2d`]: each pixel of an input of size `[H, W]` takes the same
@@ -120,9 +129,9 @@ pub fn global_avg_pool2d_grad<T: Element>(
     input_size: [usize; 2],
 ) -> Result<Array4<T>> {
     let op = "global_avg_pool2d_grad";
-    check_sizes(op, input_size, [1, 1])?;
-    share_out(op, grad_output, input_size, [1, 1], |axis| {
-        bins(input_size[axis], 1)
+    check_bins(op, input_size, [1, 1])?;
+    share_out(op, grad_output, input_size, [1, 1], || {
+        PoolSpans::of_bins(op, input_size, [1, 1])
     })
 }
 
@@ -134,8 +143,8 @@ pub fn global_avg_pool2d_grad<T: Element>(
 ///     grad_output[n, c, v, u] / (pixels of the bin)
 /// ```
 ///
-/// Bins overlap where the output's size does not divide the input's; the sum goes over outputs in
-/// row-major order.
+/// Bins overlap where the output's size does not divide the input's; the sum is that of the sums over
+/// each output row, each from left to right.
 ///
 /// ```
 /// use conv_core::plain;
@@ -159,9 +168,9 @@ pub fn adaptive_avg_pool2d_grad<T: Element>(
     let op = "adaptive_avg_pool2d_grad";
     let (_, _, output_h, output_w) = grad_output.dim();
     let output_size = [output_h, output_w];
-    check_sizes(op, input_size, output_size)?;
-    share_out(op, grad_output, input_size, output_size, |axis| {
-        bins(input_size[axis], output_size[axis])
+    check_bins(op, input_size, output_size)?;
+    share_out(op, grad_output, input_size, output_size, || {
+        PoolSpans::of_bins(op, input_size, output_size)
     })
 }
 
@@ -191,113 +200,29 @@ pub fn adaptive_max_pool2d_grad<T: Element>(
     let (batch, channels, height, width) = input.dim();
     let (_, _, output_h, output_w) = grad_output.dim();
     let output_size = [output_h, output_w];
-    check_sizes(op, [height, width], output_size)?;
+    check_bins(op, [height, width], output_size)?;
     let output = [batch, channels, output_h, output_w];
     check_grad_output(op, grad_output.dim().into(), output)?;
     let shape = [batch, channels, height, width];
-    let mut grad_input: Vec<T> = zeros(op, &shape)?;
-
-    let (rows, columns) = (bins(height, output_h), bins(width, output_w));
-    let input = contiguous(input);
-    let grad_output = contiguous(grad_output);
-    grad_input
-        .par_chunks_mut(height * width)
-        .zip(input.par_chunks(height * width))
-        .zip(grad_output.par_chunks(output_h * output_w))
-        .for_each(|((grad_plane, plane), grads)| {
-            for (index, &grad) in grads.iter().enumerate() {
-                let (row, column) = (&rows[index / output_w], &columns[index % output_w]);
-                let place = argmax(plane, width, row.inside.clone(), column.inside.clone());
-                grad_plane[place] += grad;
-            }
-        });
-    into_array(op, shape, grad_input)
+    let grad_input: Vec<T> = zeros(op, &shape)?;
+    let spans = || PoolSpans::of_bins(op, [height, width], output_size);
+    let places = maxima(op, input, output, spans)?;
+    into_array(
+        op,
+        shape,
+        to_places(grad_input, shape, &places, grad_output),
+    )
 }
 
-/// Reduces each bin with `reduce(plane, width, rows, columns)`.
-fn adaptive_pool2d<T: Element>(
+fn adaptive_means<T: Element>(
     op: &'static str,
     input: ArrayView4<'_, T>,
-    output_size: [usize; 2],
-    reduce: impl Fn(&[T], usize, Range<usize>, Range<usize>) -> T + Sync,
+    output: [usize; 2],
 ) -> Result<Array4<T>> {
     let (batch, channels, height, width) = input.dim();
-    check_sizes(op, [height, width], output_size)?;
-    let [output_h, output_w] = output_size;
-    let shape = [batch, channels, output_h, output_w];
-    let mut output: Vec<T> = zeros(op, &shape)?;
-
-    let input = contiguous(input);
-    output
-        .par_chunks_mut(output_w)
-        .enumerate()
-        .for_each(|(index, output_row)| {
-            let (plane, y) = (index / output_h, index % output_h);
-            let plane = &input[plane * height * width..][..height * width];
-            for (x, value) in output_row.iter_mut().enumerate() {
-                *value = reduce(
-                    plane,
-                    width,
-                    bin(y, output_h, height),
-                    bin(x, output_w, width),
-                );
-            }
-        });
-    into_array(op, shape, output)
-}
-
-fn check_sizes(op: &'static str, input: [usize; 2], output: [usize; 2]) -> Result<()> {
-    for (what, sizes) in [("input size", input), ("output size", output)] {
-        if sizes.contains(&0) {
-            return Err(Error::Zero { op, what });
-        }
-    }
-    Ok(())
-}
-
-/// All bins over `len` pixels, as windows.
-fn bins(len: usize, bins: usize) -> Vec<Extent> {
-    let inside = (0..bins).map(|k| bin(k, bins, len));
-    inside
-        .map(|inside| Extent {
-            taps: inside.len(),
-            inside,
-        })
-        .collect()
-}
-
-/// The pixels of bin `k` of `bins` over `len` pixels.
-pub(crate) fn bin(k: usize, bins: usize, len: usize) -> Range<usize> {
-    // In u128, where the products of two sizes fit.
-    let [k, bins, len] = [k, bins, len].map(|size| size as u128);
-    let start = k * len / bins;
-    let end = ((k + 1) * len).div_ceil(bins);
-    start as usize..end as usize
-}
-
-fn mean<T: Element>(plane: &[T], width: usize, rows: Range<usize>, columns: Range<usize>) -> T {
-    let pixels = rows.len() * columns.len();
-    sum_window(plane, width, rows, columns) / count(pixels)
-}
-
-fn maximum<T: Element>(plane: &[T], width: usize, rows: Range<usize>, columns: Range<usize>) -> T {
-    plane[argmax(plane, width, rows, columns)]
-}
-
-/// Where the first maximum of these rows and columns stands in the plane.
-fn argmax<T: Element>(
-    plane: &[T],
-    width: usize,
-    rows: Range<usize>,
-    columns: Range<usize>,
-) -> usize {
-    let first = rows.start * width + columns.start;
-    let places = rows.flat_map(|row| columns.clone().map(move |column| row * width + column));
-    places.fold(first, |best, place| {
-        if exceeds(plane[place], plane[best]) {
-            place
-        } else {
-            best
-        }
+    check_bins(op, [height, width], output)?;
+    let shape = [batch, channels, output[0], output[1]];
+    means(op, input, shape, || {
+        PoolSpans::of_bins(op, [height, width], output)
     })
 }

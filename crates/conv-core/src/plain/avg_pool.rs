@@ -1,15 +1,14 @@
 //! Average pooling and its gradient.
 
-use std::ops::Range;
-
 use ndarray::{Array4, ArrayView4};
 use rayon::prelude::*;
 
-use super::{check_grad_output, contiguous, count, into_array, zeros};
+use super::{check_grad_output, count};
+use crate::arrays::{contiguous, into_array, zeros};
 use crate::element::Element;
 use crate::error::Result;
-use crate::geometry::Placement;
 use crate::options::AvgPool2dOptions;
+use crate::pool_span::{PoolSpan, PoolSpans};
 
 /// The mean under each window, channel by channel: `[N, C, H, W]` to `[N, C, H', W']`.
 ///
@@ -22,6 +21,8 @@ use crate::options::AvgPool2dOptions;
 /// *padded* input where [`count_include_pad`](AvgPool2dOptions::count_include_pad) is set, else
 /// those inside the input; taps that hang over the padding in `ceil_mode` count in neither case.
 /// `H'` and `W'` are those of [`AvgPool2dOptions::place`].
+///
+/// The sum is that of the sums of each row, each from left to right.
 ///
 /// ```
 /// use conv_core::{AvgPool2dOptions, Padding, plain};
@@ -55,23 +56,53 @@ pub fn avg_pool2d<T: Element>(
     let (batch, channels, height, width) = input.dim();
     let placement = options.place(op, [height, width])?;
     let [output_h, output_w] = placement.output;
-    let shape = [batch, channels, output_h, output_w];
+    let spans = || PoolSpans::of_avg(op, &placement, options.count_include_pad);
+    means(op, input, [batch, channels, output_h, output_w], spans)
+}
+
+/// The mean over each output's pixels.
+pub(super) fn means<T: Element>(
+    op: &'static str,
+    input: ArrayView4<'_, T>,
+    shape: [usize; 4],
+    spans: impl Fn() -> Result<PoolSpans>,
+) -> Result<Array4<T>> {
+    let (batch, channels, height, width) = input.dim();
+    let [_, _, output_h, output_w] = shape;
     let mut output: Vec<T> = zeros(op, &shape)?;
+    if output.is_empty() {
+        return into_array(op, shape, output);
+    }
+    let PoolSpans { rows, columns } = spans()?;
 
-    let [rows, columns] =
-        [0, 1].map(|axis| Extent::of_outputs(&placement, axis, options.count_include_pad));
-
+    // Each input row's sums under the columns, then their sums under the rows: so a window costs
+    // the sum of its sizes and not their product.
     let input = contiguous(input);
+    let mut row_sums: Vec<T> = zeros(op, &[batch, channels, height, output_w])?;
+    row_sums
+        .par_chunks_mut(output_w)
+        .zip(input.par_chunks(width))
+        .for_each(|(sums, row)| {
+            for (sum, span) in sums.iter_mut().zip(&columns) {
+                row[span.start..span.end]
+                    .iter()
+                    .for_each(|&value| *sum += value);
+            }
+        });
     output
         .par_chunks_mut(output_w)
         .enumerate()
-        .for_each(|(index, output_row)| {
+        .for_each(|(index, means)| {
             let (plane, y) = (index / output_h, index % output_h);
-            let plane = &input[plane * height * width..][..height * width];
-            let row = &rows[y];
-            for (mean, column) in output_row.iter_mut().zip(&columns) {
-                let sum = sum_window(plane, width, row.inside.clone(), column.inside.clone());
-                *mean = sum / count(row.taps * column.taps);
+            for row in rows[y].pixels() {
+                let sums = &row_sums[(plane * height + row) * output_w..];
+                means
+                    .iter_mut()
+                    .zip(sums)
+                    .for_each(|(mean, &sum)| *mean += sum);
+            }
+            for (mean, column) in means.iter_mut().zip(&columns) {
+                *mean /= count(rows[y].divisor * column.divisor);
             }
         });
     into_array(op, shape, output)
@@ -87,8 +118,8 @@ pub fn avg_pool2d<T: Element>(
 ///     grad_output[n, c, v, u] / divisor
 /// ```
 ///
-/// with the divisor of [`avg_pool2d`], that of each output. The sum goes over outputs in row-major
-/// order.
+/// with the divisor of [`avg_pool2d`], that of each output. The sum is that of the sums over each
+/// output row, each from left to right.
 ///
 /// ```
 /// use conv_core::{AvgPool2dOptions, plain};
@@ -113,18 +144,18 @@ pub fn avg_pool2d_grad<T: Element>(
 ) -> Result<Array4<T>> {
     let op = "avg_pool2d_grad";
     let placement = options.place(op, input_size)?;
-    share_out(op, grad_output, input_size, placement.output, |axis| {
-        Extent::of_outputs(&placement, axis, options.count_include_pad)
+    share_out(op, grad_output, input_size, placement.output, || {
+        PoolSpans::of_avg(op, &placement, options.count_include_pad)
     })
 }
 
-/// The gradient of a mean over windows: `extents(axis)` has those of the output's rows or columns.
+/// The gradient of [`means`].
 pub(super) fn share_out<T: Element>(
     op: &'static str,
     grad_output: ArrayView4<'_, T>,
     input_size: [usize; 2],
     output_size: [usize; 2],
-    extents: impl Fn(usize) -> Vec<Extent>,
+    spans: impl Fn() -> Result<PoolSpans>,
 ) -> Result<Array4<T>> {
     let (batch, channels, _, _) = grad_output.dim();
     let [output_h, output_w] = output_size;
@@ -133,77 +164,38 @@ pub(super) fn share_out<T: Element>(
     let [height, width] = input_size;
     let shape = [batch, channels, height, width];
     let mut grad_input: Vec<T> = zeros(op, &shape)?;
+    if grad_input.is_empty() {
+        return into_array(op, shape, grad_input);
+    }
 
-    // Only now, when there is a gradient of this size.
-    let [rows, columns] = [0, 1].map(extents);
+    let PoolSpans { rows, columns } = spans()?;
     let grad_output = contiguous(grad_output);
+    // Each output row's shares along its columns, ...
+    let mut row_shares: Vec<T> = zeros(op, &[batch, channels, output_h, width])?;
+    row_shares
+        .par_chunks_mut(width)
+        .zip(grad_output.par_chunks(output_w))
+        .enumerate()
+        .for_each(|(index, (shares, grads))| {
+            let row: &PoolSpan = &rows[index % output_h];
+            for (column, &grad) in columns.iter().zip(grads) {
+                let share = grad / count(row.divisor * column.divisor);
+                shares[column.start..column.end]
+                    .iter_mut()
+                    .for_each(|sum| *sum += share);
+            }
+        });
+    // ... and then down the rows.
     grad_input
         .par_chunks_mut(height * width)
-        .zip(grad_output.par_chunks(output_h * output_w))
-        .for_each(|(plane, grads)| {
-            for (row, grads) in rows.iter().zip(grads.chunks_exact(output_w)) {
-                for (column, &grad) in columns.iter().zip(grads) {
-                    let share = grad / count(row.taps * column.taps);
-                    for y in row.inside.clone() {
-                        for pixel in &mut plane[y * width..][column.inside.clone()] {
-                            *pixel += share;
-                        }
-                    }
+        .zip(row_shares.par_chunks(output_h * width))
+        .for_each(|(plane, row_shares)| {
+            for (row, shares) in rows.iter().zip(row_shares.chunks_exact(width)) {
+                for y in row.pixels() {
+                    let pixels = plane[y * width..][..width].iter_mut();
+                    pixels.zip(shares).for_each(|(sum, &share)| *sum += share);
                 }
             }
         });
     into_array(op, shape, grad_input)
-}
-
-/// What one output's window covers along one axis.
-pub(crate) struct Extent {
-    /// The input pixels.
-    pub(crate) inside: Range<usize>,
-    /// How many taps the divisor counts.
-    pub(crate) taps: usize,
-}
-
-impl Extent {
-    fn of_outputs(placement: &Placement, axis: usize, count_include_pad: bool) -> Vec<Self> {
-        (0..placement.output[axis])
-            .map(|at| Self::new(placement, axis, at, count_include_pad))
-            .collect()
-    }
-
-    pub(crate) fn new(
-        placement: &Placement,
-        axis: usize,
-        at: usize,
-        count_include_pad: bool,
-    ) -> Self {
-        let (before, after) = (placement.padding[axis], placement.padding[axis + 2]);
-        let len = placement.input[axis];
-        // In the padded input, where the window begins and, cut off at the edge, ends.
-        let start = at * placement.stride[axis];
-        let end = (start + placement.kernel_size[axis]).min(before + len + after);
-        let unpadded = |at: usize| at.saturating_sub(before).min(len);
-        let inside = unpadded(start)..unpadded(end);
-        let taps = if count_include_pad {
-            end - start
-        } else {
-            inside.len()
-        };
-        Self { inside, taps }
-    }
-}
-
-/// The sum of the plane's elements in these rows and columns, row by row.
-pub(super) fn sum_window<T: Element>(
-    plane: &[T],
-    width: usize,
-    rows: Range<usize>,
-    columns: Range<usize>,
-) -> T {
-    let mut sum = T::zero();
-    for row in rows {
-        for &value in &plane[row * width..][columns.clone()] {
-            sum += value;
-        }
-    }
-    sum
 }

@@ -4,7 +4,7 @@ use ndarray::{Array4, ArrayView1, ArrayView4};
 use rayon::prelude::*;
 
 use super::tap::Tap;
-use super::{contiguous, into_array, zeros};
+use crate::arrays::{contiguous, into_array, zeros};
 use crate::conv2d_shape::Conv2dShape;
 use crate::element::Element;
 use crate::error::Result;
@@ -99,6 +99,10 @@ pub(super) fn correlate<T: Element>(
     padding_value: PaddingValue,
 ) -> Result<Array4<T>> {
     let mut output = zeros(op, &shape.output())?;
+    // An empty batch may come with sizes that no loop over them would ever end with.
+    if output.is_empty() {
+        return into_array(op, shape.output(), output);
+    }
 
     let Conv2dShape {
         in_channels,

@@ -3,9 +3,10 @@
 use ndarray::{Array1, Array4, ArrayView1, ArrayView4};
 use rayon::prelude::*;
 
+use super::check_grad_output;
 use super::partial_sums::PartialSums;
 use super::tap::Tap;
-use super::{check_grad_output, contiguous, into_array, zeros};
+use crate::arrays::{contiguous, into_array, zeros};
 use crate::conv2d_shape::Conv2dShape;
 use crate::element::Element;
 use crate::error::{Error, Result};
@@ -123,9 +124,11 @@ pub fn conv2d_grad_weight<T: Element>(
     let (_, channels, _, _) = input.dim();
     let (_, out_channels, _, _) = grad_output.dim();
     let [kernel_h, kernel_w] = kernel_size;
-    // Groups of 0 are an error of the shape.
-    let group_channels = channels.checked_div(options.groups).unwrap_or(0);
-    let weight = [out_channels, group_channels, kernel_h, kernel_w];
+    if options.groups == 0 {
+        let what = "groups";
+        return Err(Error::Zero { op, what });
+    }
+    let weight = [out_channels, channels / options.groups, kernel_h, kernel_w];
     let shape = Conv2dShape::new(op, input.dim().into(), weight, None, options)?;
     check_grad_output(op, grad_output.dim().into(), shape.output())?;
     weight_gradient(op, input, grad_output, &shape, options.padding_value)
@@ -182,6 +185,9 @@ pub(super) fn scatter<T: Element>(
         ..
     } = *shape;
     let mut grad_input = zeros(op, &shape.input())?;
+    if grad_input.is_empty() {
+        return into_array(op, shape.input(), grad_input);
+    }
     let [height, width] = placement.input;
     let [kernel_h, kernel_w] = placement.kernel_size;
     let [output_h, output_w] = placement.output;
@@ -242,6 +248,9 @@ pub(super) fn weight_gradient<T: Element>(
     let group_outputs = out_channels / groups;
     let weight = [out_channels, group_inputs, kernel_h, kernel_w];
     let mut grad_weight = zeros(op, &weight)?;
+    if batch == 0 {
+        return into_array(op, weight, grad_weight);
+    }
 
     let constant = T::from_f64(padding_value.constant());
     let [rows, columns] = [0, 1].map(|axis| Tap::along(&placement, axis, padding_value));

@@ -106,7 +106,7 @@ pub fn conv_transpose2d_grad_input<T: Element>(
     let op = "conv_transpose2d_grad_input";
     let (batch, _, output_h, output_w) = grad_output.dim();
     let (in_channels, _, kernel_h, kernel_w) = weight.dim();
-    let [height, width] = options.input_size([output_h, output_w], [kernel_h, kernel_w]);
+    let [height, width] = options.input_size(op, [output_h, output_w], [kernel_h, kernel_w])?;
     let input = [batch, in_channels, height, width];
     let shape = options.transposed_shape(op, input, weight.dim().into(), None)?;
     check_grad_output(op, grad_output.dim().into(), shape.input())?;
@@ -155,7 +155,11 @@ pub fn conv_transpose2d_grad_weight<T: Element>(
     let (_, in_channels, _, _) = input.dim();
     let (_, out_channels, _, _) = grad_output.dim();
     let groups = options.groups;
-    if groups > 0 && !out_channels.is_multiple_of(groups) {
+    if groups == 0 {
+        let what = "groups";
+        return Err(Error::Zero { op, what });
+    }
+    if !out_channels.is_multiple_of(groups) {
         return Err(Error::Groups {
             op,
             what: "output channels (grad_output axis 1)",
@@ -164,9 +168,7 @@ pub fn conv_transpose2d_grad_weight<T: Element>(
         });
     }
     let [kernel_h, kernel_w] = kernel_size;
-    // Groups of 0 are an error of the shape.
-    let group_outputs = out_channels.checked_div(groups).unwrap_or(0);
-    let weight = [in_channels, group_outputs, kernel_h, kernel_w];
+    let weight = [in_channels, out_channels / groups, kernel_h, kernel_w];
     let shape = options.transposed_shape(op, input.dim().into(), weight, None)?;
     check_grad_output(op, grad_output.dim().into(), shape.input())?;
     weight_gradient(op, grad_output, input, &shape, PaddingValue::Zeros)

@@ -3,7 +3,7 @@
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 use rayon::prelude::*;
 
-use super::{contiguous, into_array, zeros};
+use crate::arrays::{contiguous, into_array, zeros};
 use crate::element::Element;
 use crate::error::{Error, Result};
 
@@ -226,7 +226,8 @@ pub fn linear_grad_weight<T: Element>(
 #[must_use]
 pub fn linear_grad_bias<T: Element>(grad_output: ArrayView2<'_, T>) -> Array1<T> {
     let mut grad_bias = Array1::zeros(grad_output.ncols());
-    for grads in grad_output.rows() {
+    // Not `rows`, of which there may be any number without a column.
+    for grads in grad_output.rows().into_iter().take(grad_output.len()) {
         grad_bias.zip_mut_with(&grads, |sum, &grad| *sum += grad);
     }
     grad_bias

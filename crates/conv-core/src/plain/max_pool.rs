@@ -3,11 +3,13 @@
 use ndarray::{Array4, ArrayView4};
 use rayon::prelude::*;
 
-use super::{check_grad_output, contiguous, into_array, zeros};
+use super::check_grad_output;
+use crate::arrays::{contiguous, filled, into_array, zeros};
 use crate::element::Element;
 use crate::error::Result;
-use crate::geometry::Placement;
+use crate::geometry::checked_len;
 use crate::options::MaxPool2dOptions;
+use crate::pool_span::PoolSpans;
 
 /// The largest input under each window, channel by channel: `[N, C, H, W]` to `[N, C, H', W']`.
 ///
@@ -77,24 +79,73 @@ pub fn max_pool2d_with_argmax<T: Element>(
     let placement = options.place(op, [height, width])?;
     let [output_h, output_w] = placement.output;
     let shape = [batch, channels, output_h, output_w];
-    let mut maxima: Vec<T> = zeros(op, &shape)?;
-    let mut places: Vec<usize> = zeros(op, &shape)?;
-
-    let input = contiguous(input);
-    let rows = maxima
-        .par_chunks_mut(output_w)
-        .zip(places.par_chunks_mut(output_w));
-    rows.enumerate().for_each(|(index, (maxima, places))| {
-        let (plane, y) = (index / output_h, index % output_h);
-        let plane = &input[plane * height * width..][..height * width];
-        for (x, (maximum, place)) in maxima.iter_mut().zip(places).enumerate() {
-            (*maximum, *place) = window_maximum(plane, &placement, y, x);
-        }
-    });
+    let spans = || PoolSpans::of_max(op, &placement);
+    let (maxima, places) = maxima(op, input, shape, spans)?.into_iter().unzip();
     Ok((
         into_array(op, shape, maxima)?,
         into_array(op, shape, places)?,
     ))
+}
+
+/// The maximum of each output's pixels and its index in the plane.
+pub(super) fn maxima<T: Element>(
+    op: &'static str,
+    input: ArrayView4<'_, T>,
+    shape: [usize; 4],
+    spans: impl Fn() -> Result<PoolSpans>,
+) -> Result<Vec<(T, usize)>> {
+    let (batch, channels, height, width) = input.dim();
+    let [_, _, output_h, output_w] = shape;
+    let nothing = |shape: [usize; 4]| {
+        let what = "the output";
+        let len = checked_len(op, what, &shape)?;
+        filled(op, what, len, (T::neg_infinity(), 0))
+    };
+    let mut maxima = nothing(shape)?;
+    if maxima.is_empty() {
+        return Ok(maxima);
+    }
+    let PoolSpans { rows, columns } = spans()?;
+
+    // Each input row's maxima under the columns, then theirs under the rows: so a window costs the
+    // sum of its sizes and not their product. The first row comes first either way.
+    let input = contiguous(input);
+    let mut row_maxima = nothing([batch, channels, height, output_w])?;
+    row_maxima
+        .par_chunks_mut(output_w)
+        .zip(input.par_chunks(width))
+        .enumerate()
+        .for_each(|(index, (maxima, row))| {
+            let first_of_row = index % height * width;
+            for (maximum, span) in maxima.iter_mut().zip(&columns) {
+                let pixels = span.pixels().map(|x| (row[x], first_of_row + x));
+                *maximum = first_maximum(pixels);
+            }
+        });
+    maxima
+        .par_chunks_mut(output_w)
+        .enumerate()
+        .for_each(|(index, maxima)| {
+            let (plane, y) = (index / output_h, index % output_h);
+            for (x, maximum) in maxima.iter_mut().enumerate() {
+                let of_row = |row: usize| row_maxima[(plane * height + row) * output_w + x];
+                *maximum = first_maximum(rows[y].pixels().map(of_row));
+            }
+        });
+    Ok(maxima)
+}
+
+/// The first maximum of at least one value, with its place: NaN beats numbers and is beaten by NaN
+/// alone.
+fn first_maximum<T: Element>(values: impl Iterator<Item = (T, usize)>) -> (T, usize) {
+    // The very first value replaces this one, which stands nowhere.
+    let mut best = (T::neg_infinity(), usize::MAX);
+    for value in values {
+        if value.0 > best.0 || value.0.is_nan() || best.1 == usize::MAX {
+            best = value;
+        }
+    }
+    best
 }
 
 /// The gradient of [`max_pool2d`]: each output's gradient goes to the pixel that was its maximum.
@@ -137,52 +188,36 @@ pub fn max_pool2d_grad<T: Element>(
     let output = [batch, channels, output_h, output_w];
     check_grad_output(op, grad_output.dim().into(), output)?;
     let shape = [batch, channels, height, width];
-    let mut grad_input: Vec<T> = zeros(op, &shape)?;
+    let grad_input: Vec<T> = zeros(op, &shape)?;
+    let spans = || PoolSpans::of_max(op, &placement);
+    let places = maxima(op, input, output, spans)?;
+    into_array(
+        op,
+        shape,
+        to_places(grad_input, shape, &places, grad_output),
+    )
+}
 
-    let input = contiguous(input);
+/// Adds each output's gradient to the pixel of its maximum.
+pub(super) fn to_places<T: Element>(
+    mut grad_input: Vec<T>,
+    [_, _, height, width]: [usize; 4],
+    places: &[(T, usize)],
+    grad_output: ArrayView4<'_, T>,
+) -> Vec<T> {
+    if places.is_empty() {
+        return grad_input;
+    }
+    let (_, _, output_h, output_w) = grad_output.dim();
     let grad_output = contiguous(grad_output);
     grad_input
         .par_chunks_mut(height * width)
-        .zip(input.par_chunks(height * width))
+        .zip(places.par_chunks(output_h * output_w))
         .zip(grad_output.par_chunks(output_h * output_w))
-        .for_each(|((grad_plane, plane), grads)| {
-            for (index, &grad) in grads.iter().enumerate() {
-                let (y, x) = (index / output_w, index % output_w);
-                let (_, place) = window_maximum(plane, &placement, y, x);
-                grad_plane[place] += grad;
+        .for_each(|((plane, places), grads)| {
+            for (&(_, place), &grad) in places.iter().zip(grads) {
+                plane[place] += grad;
             }
         });
-    into_array(op, shape, grad_input)
-}
-
-/// The first maximum under the window of output `[y, x]`, and its index in the plane.
-fn window_maximum<T: Element>(
-    plane: &[T],
-    placement: &Placement,
-    y: usize,
-    x: usize,
-) -> (T, usize) {
-    let mut best: Option<(T, usize)> = None;
-    for i in 0..placement.kernel_size[0] {
-        let Some(row) = placement.index(0, y, i) else {
-            continue;
-        };
-        for j in 0..placement.kernel_size[1] {
-            let Some(column) = placement.index(1, x, j) else {
-                continue;
-            };
-            let place = row * placement.input[1] + column;
-            let value = plane[place];
-            if best.is_none_or(|(maximum, _)| exceeds(value, maximum)) {
-                best = Some((value, place));
-            }
-        }
-    }
-    // The placement is such that every window sees a pixel.
-    best.unwrap_or((T::neg_infinity(), 0))
-}
-
-/// Whether `value` replaces the maximum so far: NaN beats numbers and is beaten by NaN alone.
-pub(super) fn exceeds<T: Element>(value: T, maximum: T) -> bool {
-    value > maximum || value.is_nan()
+    grad_input
 }

@@ -25,16 +25,10 @@ mod partial_sums;
 mod tap;
 mod upsample;
 
-use std::borrow::Cow;
-
-use ndarray::{Array, ArrayView, Dimension};
-
-pub(crate) use adaptive_pool::bin;
 pub use adaptive_pool::{
     adaptive_avg_pool2d, adaptive_avg_pool2d_grad, adaptive_max_pool2d, adaptive_max_pool2d_grad,
     global_avg_pool2d, global_avg_pool2d_grad,
 };
-pub(crate) use avg_pool::Extent;
 pub use avg_pool::{avg_pool2d, avg_pool2d_grad};
 pub use conv_transpose2d::{
     conv_transpose2d, conv_transpose2d_grad_bias, conv_transpose2d_grad_input,
@@ -50,46 +44,6 @@ pub use upsample::{upsample_nearest2d, upsample_nearest2d_grad};
 
 use crate::element::Element;
 use crate::error::{Error, Result};
-use crate::geometry::checked_len;
-
-/// The elements in row-major order: borrowed where the view lies so in memory, else copied.
-fn contiguous<T: Copy, D: Dimension>(view: ArrayView<'_, T, D>) -> Cow<'_, [T]> {
-    match view.to_slice() {
-        Some(slice) => Cow::Borrowed(slice),
-        None => Cow::Owned(view.iter().copied().collect()),
-    }
-}
-
-/// Room for an output of this shape, filled with zeros.
-///
-/// A size that no memory holds is an error here and not an abort.
-fn zeros<T: num_traits::Zero + Clone>(op: &'static str, shape: &[usize]) -> Result<Vec<T>> {
-    let too_large = Error::TooLarge {
-        op,
-        what: "the output",
-    };
-    let len = checked_len(op, "the output", shape)?;
-    let mut values = Vec::new();
-    values.try_reserve_exact(len).map_err(|_| too_large)?;
-    values.resize(len, T::zero());
-    Ok(values)
-}
-
-/// Gives `values` their shape, whose product is their number.
-fn into_array<T, const R: usize, D: Dimension>(
-    op: &'static str,
-    shape: [usize; R],
-    values: Vec<T>,
-) -> Result<Array<T, D>>
-where
-    [usize; R]: ndarray::IntoDimension<Dim = D>,
-{
-    // Fails only where the shape does not fit the machine's arithmetic.
-    Array::from_shape_vec(shape, values).map_err(|_| Error::TooLarge {
-        op,
-        what: "the output",
-    })
-}
 
 /// Checks that the gradient of an output `[N, C, H, W]` has the output's shape.
 fn check_grad_output(op: &'static str, got: [usize; 4], expected: [usize; 4]) -> Result<()> {

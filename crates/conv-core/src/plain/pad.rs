@@ -3,7 +3,7 @@
 use ndarray::{Array4, ArrayView4};
 use rayon::prelude::*;
 
-use super::{contiguous, into_array, zeros};
+use crate::arrays::{contiguous, into_array, zeros};
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::geometry::{PaddingValue, unpadded};

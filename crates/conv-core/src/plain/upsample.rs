@@ -3,7 +3,8 @@
 use ndarray::{Array4, ArrayView4};
 use rayon::prelude::*;
 
-use super::{check_grad_output, contiguous, into_array, zeros};
+use super::check_grad_output;
+use crate::arrays::{contiguous, into_array, zeros};
 use crate::element::Element;
 use crate::error::{Error, Result};
 

@@ -6,7 +6,7 @@ use std::arch::x86_64::{
 };
 
 use super::Simd;
-use super::microkernel::{Kernels, Tile, burn, tile};
+use super::microkernel::{Kernels, Tile, multiply_adds, tile};
 use super::outer_product::{Outer, outer};
 
 /// Must name what the `#[target_feature]` lines below name.
@@ -85,9 +85,9 @@ unsafe fn outer_shell<const MR: usize, const CHANNEL: usize>(operands: &Outer) {
 }
 
 #[target_feature(enable = "avx2,fma")]
-unsafe fn burn_avx2(iterations: u64) -> u64 {
+unsafe fn multiply_adds_avx2(iterations: u64) -> u64 {
     // SAFETY: AVX2 and FMA are there, as this function's caller has checked.
-    unsafe { burn::<Avx2, 12>(iterations) }
+    unsafe { multiply_adds::<Avx2, 12>(iterations) }
 }
 
 /// See [`Isa::vectorize`](super::Isa::vectorize).
@@ -143,5 +143,5 @@ pub(crate) static KERNELS: Kernels = Kernels {
         outer_shell::<5, 0>,
         outer_shell::<6, 0>,
     ],
-    burn: burn_avx2,
+    multiply_adds: multiply_adds_avx2,
 };

@@ -6,7 +6,7 @@ use std::arch::x86_64::{
 };
 
 use super::Simd;
-use super::microkernel::{Kernels, Tile, burn, tile};
+use super::microkernel::{Kernels, Tile, multiply_adds, tile};
 use super::outer_product::{Outer, outer};
 
 /// Must name what the `#[target_feature]` lines below name.
@@ -90,9 +90,9 @@ unsafe fn outer_shell<const MR: usize, const CHANNEL: usize>(operands: &Outer) {
 }
 
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-unsafe fn burn_avx512(iterations: u64) -> u64 {
+unsafe fn multiply_adds_avx512(iterations: u64) -> u64 {
     // SAFETY: AVX-512 is there, as this function's caller has checked.
-    unsafe { burn::<Avx512, 24>(iterations) }
+    unsafe { multiply_adds::<Avx512, 24>(iterations) }
 }
 
 /// See [`Isa::vectorize`](super::Isa::vectorize).
@@ -246,5 +246,5 @@ pub(crate) static KERNELS: Kernels = Kernels {
         outer_shell::<15, 0>,
         outer_shell::<16, 0>,
     ],
-    burn: burn_avx512,
+    multiply_adds: multiply_adds_avx512,
 };

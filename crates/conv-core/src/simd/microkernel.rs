@@ -75,8 +75,8 @@ pub(crate) struct Kernels {
     pub(crate) outer_blocked: &'static [OuterKernel],
     /// The same for planar NCHW input.
     pub(crate) outer_planar: &'static [OuterKernel],
-    /// The peak calibrator: see [`burn`].
-    pub(crate) burn: unsafe fn(u64) -> u64,
+    /// The peak calibrator: see [`multiply_adds`].
+    pub(crate) multiply_adds: unsafe fn(u64) -> u64,
 }
 
 /// Computes one tile.
@@ -217,7 +217,7 @@ pub(crate) unsafe fn tile<
 ///
 /// The instruction set is there.
 #[inline(always)]
-pub(crate) unsafe fn burn<S: Simd, const CHAINS: usize>(iterations: u64) -> u64 {
+pub(crate) unsafe fn multiply_adds<S: Simd, const CHAINS: usize>(iterations: u64) -> u64 {
     // SAFETY: the caller's: the instruction set is there.
     unsafe {
         let (a, b) = (

@@ -35,10 +35,10 @@ pub const ISA_VARIABLE: &str = "CONVOXIDE_ISA";
 /// # Ok::<(), conv_core::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Isa(Kind);
+pub struct Isa(Set);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Kind {
+enum Set {
     #[cfg(target_arch = "x86_64")]
     Avx512,
     #[cfg(target_arch = "x86_64")]
@@ -55,12 +55,12 @@ impl Isa {
     pub fn available() -> Vec<Self> {
         let kinds = [
             #[cfg(target_arch = "x86_64")]
-            (Kind::Avx512, avx512::detected()),
+            (Set::Avx512, avx512::detected()),
             #[cfg(target_arch = "x86_64")]
-            (Kind::Avx2, avx2::detected()),
+            (Set::Avx2, avx2::detected()),
             #[cfg(target_arch = "aarch64")]
-            (Kind::Neon, neon::detected()),
-            (Kind::Scalar, true),
+            (Set::Neon, neon::detected()),
+            (Set::Scalar, true),
         ];
         kinds
             .into_iter()
@@ -75,7 +75,7 @@ impl Isa {
         Self::available()
             .first()
             .copied()
-            .unwrap_or(Self(Kind::Scalar))
+            .unwrap_or(Self(Set::Scalar))
     }
 
     /// The instruction set of this name.
@@ -103,7 +103,7 @@ impl Isa {
     pub fn from_env() -> Result<Self> {
         match std::env::var_os(ISA_VARIABLE) {
             Some(name) if !name.is_empty() => Self::named(&name.to_string_lossy()),
-            _ => Ok(Self::best()),
+            Some(_) | None => Ok(Self::best()),
         }
     }
 
@@ -112,12 +112,12 @@ impl Isa {
     pub fn name(self) -> &'static str {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 => "avx512",
+            Set::Avx512 => "avx512",
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx2 => "avx2",
+            Set::Avx2 => "avx2",
             #[cfg(target_arch = "aarch64")]
-            Kind::Neon => "neon",
-            Kind::Scalar => "scalar",
+            Set::Neon => "neon",
+            Set::Scalar => "scalar",
         }
     }
 
@@ -125,12 +125,12 @@ impl Isa {
     pub(crate) fn kernels(self) -> &'static Kernels {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 => &avx512::KERNELS,
+            Set::Avx512 => &avx512::KERNELS,
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx2 => &avx2::KERNELS,
+            Set::Avx2 => &avx2::KERNELS,
             #[cfg(target_arch = "aarch64")]
-            Kind::Neon => &neon::KERNELS,
-            Kind::Scalar => &scalar::KERNELS,
+            Set::Neon => &neon::KERNELS,
+            Set::Scalar => &scalar::KERNELS,
         }
     }
 
@@ -142,14 +142,26 @@ impl Isa {
         match self.0 {
             // SAFETY: the value exists only after detection.
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 => unsafe { avx512::vectorize(body) },
+            Set::Avx512 => unsafe { avx512::vectorize(body) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx2 => unsafe { avx2::vectorize(body) },
+            Set::Avx2 => unsafe { avx2::vectorize(body) },
             // NEON is part of every aarch64 target, so the compiler uses it already.
             #[cfg(target_arch = "aarch64")]
-            Kind::Neon => body(),
-            Kind::Scalar => body(),
+            Set::Neon => body(),
+            Set::Scalar => body(),
+        }
+    }
+
+    /// `a * b + c`, rounded as the micro-kernels round it.
+    #[inline(always)]
+    pub(crate) fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 | Set::Avx2 => a.mul_add(b, c),
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => a.mul_add(b, c),
+            Set::Scalar => a * b + c,
         }
     }
 
@@ -159,10 +171,10 @@ impl Isa {
     /// A benchmark times this call to learn the peak of the machine in the same minute as it times
     /// a kernel: an absolute time means nothing on a shared machine.
     #[must_use]
-    pub fn burn(self, iterations: u64) -> u64 {
+    pub fn run_multiply_adds(self, iterations: u64) -> u64 {
         let kernels = self.kernels();
-        // SAFETY: `self` exists only after detection of the instruction set that `burn` needs.
-        let lanes = unsafe { (kernels.burn)(iterations) };
+        // SAFETY: `self` exists only after detection of the instruction set that the loop needs.
+        let lanes = unsafe { (kernels.multiply_adds)(iterations) };
         iterations * lanes * 2
     }
 }

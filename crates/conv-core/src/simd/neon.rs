@@ -6,7 +6,7 @@ use std::arch::aarch64::{
 };
 
 use super::Simd;
-use super::microkernel::{Kernels, Tile, burn, tile};
+use super::microkernel::{Kernels, Tile, multiply_adds, tile};
 use super::outer_product::{Outer, outer};
 
 /// Must name what the `#[target_feature]` lines below name.
@@ -91,9 +91,9 @@ unsafe fn outer_shell<const MR: usize, const CHANNEL: usize>(operands: &Outer) {
 }
 
 #[target_feature(enable = "neon")]
-unsafe fn burn_neon(iterations: u64) -> u64 {
+unsafe fn multiply_adds_neon(iterations: u64) -> u64 {
     // SAFETY: NEON is there, as this function's caller has checked.
-    unsafe { burn::<Neon, 24>(iterations) }
+    unsafe { multiply_adds::<Neon, 24>(iterations) }
 }
 
 pub(crate) static KERNELS: Kernels = Kernels {
@@ -139,5 +139,5 @@ pub(crate) static KERNELS: Kernels = Kernels {
         outer_shell::<5, 0>,
         outer_shell::<6, 0>,
     ],
-    burn: burn_neon,
+    multiply_adds: multiply_adds_neon,
 };

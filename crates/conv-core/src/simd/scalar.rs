@@ -1,7 +1,7 @@
 //! Portable code: sixteen lanes as an array, which the compiler turns into what the target has.
 
 use super::Simd;
-use super::microkernel::{Kernels, Tile, burn, tile};
+use super::microkernel::{Kernels, Tile, multiply_adds, tile};
 use super::outer_product::{Outer, outer};
 
 #[derive(Clone, Copy)]
@@ -69,9 +69,9 @@ unsafe fn outer_shell<const MR: usize, const CHANNEL: usize>(operands: &Outer) {
     unsafe { outer::<Scalar, MR, 1, CHANNEL>(operands) }
 }
 
-unsafe fn burn_scalar(iterations: u64) -> u64 {
+unsafe fn multiply_adds_scalar(iterations: u64) -> u64 {
     // SAFETY: portable code needs no instruction set.
-    unsafe { burn::<Scalar, 2>(iterations) }
+    unsafe { multiply_adds::<Scalar, 2>(iterations) }
 }
 
 pub(crate) static KERNELS: Kernels = Kernels {
@@ -82,5 +82,5 @@ pub(crate) static KERNELS: Kernels = Kernels {
     planar: &[&[shell::<1, 1, 1, 0>, shell::<2, 1, 1, 0>]],
     outer_blocked: &[outer_shell::<1, 1>, outer_shell::<2, 1>],
     outer_planar: &[outer_shell::<1, 0>, outer_shell::<2, 0>],
-    burn: burn_scalar,
+    multiply_adds: multiply_adds_scalar,
 };

@@ -281,7 +281,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(testkit::cases(32))]
 
     #[test]
     fn threads_do_not_change_a_bit(problem in problems()) {

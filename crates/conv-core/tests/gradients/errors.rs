@@ -3,7 +3,7 @@
 use conv_core::ndarray::{Array2, Array4};
 use conv_core::{
     AvgPool2dOptions, Conv2dOptions, ConvTranspose2dOptions, Error, MaxPool2dOptions, Padding,
-    PaddingValue, Result, plain,
+    PaddingValue, Result, Window, plain,
 };
 
 const AXES: [&str; 4] = [
@@ -297,48 +297,45 @@ fn sizes_of_zero_and_padding_without_a_picture() {
 #[test]
 fn gradients_that_no_memory_holds_are_an_error() {
     let pixel = zeros([1, 1, 1, 1]);
+    let (what, limit) = ("the output", Window::LIMIT);
     let options = ConvTranspose2dOptions {
-        stride: [usize::MAX / 2; 2],
+        stride: [limit; 2],
         ..Default::default()
     };
     let (input, weight) = (zeros([1, 1, 4, 4]), zeros([1, 1, 1, 1]));
     let output = plain::conv_transpose2d(input.view(), weight.view(), None, &options);
-    let too_large = |op| {
-        Err(Error::TooLarge {
-            op,
-            what: "the output",
-        })
+    let (op, side) = ("conv_transpose2d", 3 * limit + 1);
+    let bytes = side * side * 4;
+    assert_eq!(output, Err(Error::OutOfMemory { op, what, bytes }));
+    // The stride takes all but one pixel away, so the gradient is one number of many.
+    let options = Conv2dOptions {
+        stride: [limit; 2],
+        ..Default::default()
     };
-    assert_eq!(output, too_large("conv_transpose2d"));
+    let grad = plain::conv2d_grad_input(pixel.view(), weight.view(), [limit; 2], &options);
+    let (op, bytes) = ("conv2d_grad_input", limit * limit * 4);
+    assert_eq!(grad, Err(Error::OutOfMemory { op, what, bytes }));
     for size in [usize::MAX, isize::MAX as usize, 1 << 28] {
         let op = "global_avg_pool2d_grad";
         let grad = plain::global_avg_pool2d_grad(pixel.view(), [size; 2]);
-        assert_eq!(grad, too_large(op));
+        let expected = match size.checked_mul(size) {
+            None => Error::TooLarge { op, what },
+            Some(len) => Error::OutOfMemory {
+                op,
+                what,
+                bytes: len * 4,
+            },
+        };
+        assert_eq!(grad, Err(expected));
         // What `grad_output` should have been is told before memory is taken for it.
         let (op, half) = ("avg_pool2d_grad", size / 2);
         let grad = plain::avg_pool2d_grad(pixel.view(), [half, 1], &AvgPool2dOptions::new([1, 1]));
         assert_eq!(grad, mismatch(op, AXES[2], half, 1));
-        // The stride takes all but one pixel away, so the gradient is one number of many.
-        let options = Conv2dOptions {
-            stride: [size; 2],
-            ..Default::default()
-        };
-        let grad = plain::conv2d_grad_input(pixel.view(), weight.view(), [size; 2], &options);
-        assert!(
-            matches!(
-                grad,
-                Err(Error::TooLarge {
-                    op: "conv2d_grad_input",
-                    ..
-                })
-            ),
-            "{grad:?}"
-        );
         // An output that would be padding alone.
         let options = ConvTranspose2dOptions {
             padding: [size; 4],
-            output_padding: [size - 1; 2],
-            stride: [size; 2],
+            output_padding: [limit - 1; 2],
+            stride: [limit; 2],
             ..Default::default()
         };
         let grad = plain::conv_transpose2d_grad_input(pixel.view(), weight.view(), &options);

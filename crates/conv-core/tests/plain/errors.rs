@@ -318,31 +318,40 @@ fn correlations_go_by_their_own_names() {
 #[test]
 fn outputs_that_no_memory_holds_are_an_error() {
     let pixel = input(1, 1, 1);
-    let too_large = |op| Error::TooLarge {
-        op,
-        what: "the output",
-    };
     // Over the machine's arithmetic, and within it but over any memory.
     for size in [usize::MAX, isize::MAX as usize, 1 << 28] {
-        let op = "upsample_nearest2d";
+        let refused = |op, side: usize| {
+            let what = "the output";
+            Err(if size == 1 << 28 {
+                let bytes = side * side * 4;
+                Error::OutOfMemory { op, what, bytes }
+            } else {
+                Error::TooLarge { op, what }
+            })
+        };
         assert_eq!(
             plain::upsample_nearest2d(pixel.view(), [size; 2]),
-            Err(too_large(op))
+            refused("upsample_nearest2d", size)
         );
-        let op = "adaptive_avg_pool2d";
         assert_eq!(
             plain::adaptive_avg_pool2d(pixel.view(), [size; 2]),
-            Err(too_large(op))
+            refused("adaptive_avg_pool2d", size)
         );
         let padded = plain::pad2d(pixel.view(), [size; 4], PaddingValue::Zeros);
-        assert_eq!(padded, Err(too_large("pad2d")));
+        assert_eq!(
+            padded,
+            refused("pad2d", size.wrapping_mul(2).wrapping_add(1))
+        );
         let options = Conv2dOptions {
             padding: Padding::all(size),
             ..Default::default()
         };
         let output = plain::conv2d(pixel.view(), pixel.view(), None, &options);
         assert!(
-            matches!(output, Err(Error::TooLarge { op: "conv2d", .. })),
+            matches!(
+                output,
+                Err(Error::TooLarge { op: "conv2d", .. } | Error::OutOfMemory { op: "conv2d", .. })
+            ),
             "{output:?}"
         );
     }

@@ -71,16 +71,19 @@ proptest! {
         let expected = Array4::from_shape_fn(got.dim(), |(n, c, y, x)| {
             let (mut sum, mut taps) = (0.0, 0.0);
             for row in -top..height + bottom {
+                // The sum of a window is that of its rows' sums.
+                let mut of_row = 0.0;
                 for column in -left..width + right {
                     if is_under(row, y, axis(0)) && is_under(column, x, axis(1)) {
                         if is_inside(row, column) {
-                            sum += input[[n, c, row as usize, column as usize]];
+                            of_row += input[[n, c, row as usize, column as usize]];
                         }
                         if count_include_pad || is_inside(row, column) {
                             taps += 1.0;
                         }
                     }
                 }
+                sum += of_row;
             }
             sum / taps
         });
@@ -104,11 +107,11 @@ proptest! {
             (pixel + 1) * output[axis] > bin * size[axis]
                 && pixel * output[axis] < (bin + 1) * size[axis]
         };
-        let bin = |n: usize, c: usize, y: usize, x: usize| -> Vec<f64> {
+        let bin = |n: usize, c: usize, y: usize, x: usize| -> Vec<(usize, f64)> {
             let pixels = input.indexed_iter().filter(|((pn, pc, row, column), _)| {
                 (*pn, *pc) == (n, c) && touches(*row, y, 0) && touches(*column, x, 1)
             });
-            pixels.map(|(_, &value)| value).collect()
+            pixels.map(|((_, _, row, _), &value)| (row, value)).collect()
         };
         let mean = plain::adaptive_avg_pool2d(input.view(), output)?;
         let maximum = plain::adaptive_max_pool2d(input.view(), output)?;
@@ -116,8 +119,13 @@ proptest! {
         prop_assert_eq!(maximum.dim(), mean.dim());
         for ((n, c, y, x), &mean) in mean.indexed_iter() {
             let values = bin(n, c, y, x);
-            prop_assert_eq!(mean, values.iter().sum::<f64>() / values.len() as f64);
-            let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            // The sum of a bin is that of its rows' sums.
+            let rows = values.chunk_by(|a, b| a.0 == b.0);
+            let rows = rows.map(|row| row.iter().fold(0.0, |sum, (_, value)| sum + value));
+            let sum = rows.fold(0.0, |sum, row| sum + row);
+            prop_assert_eq!(mean, sum / values.len() as f64);
+            let largest = values.iter().map(|&(_, value)| value);
+            let largest = largest.fold(f64::NEG_INFINITY, f64::max);
             prop_assert_eq!(maximum[[n, c, y, x]], largest);
         }
     }

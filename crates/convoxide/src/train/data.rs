@@ -46,7 +46,7 @@ impl Data {
                 output::note(&line);
             }
         };
-        say(&contents(&splits));
+        say(&show_lines(&splits.contents.to_string()));
         let mut data = Self {
             train: cached(splits.train),
             valid: splits.valid.map(cached),
@@ -168,16 +168,8 @@ fn cached(dataset: Arc<dyn Dataset>) -> Arc<dyn Dataset> {
     Arc::new(Cached::new(dataset))
 }
 
-/// What the data have, a line a part, and what of them is left out.
-fn contents(splits: &Splits) -> String {
-    let part = |name: &str, part: &Arc<dyn Dataset>| {
-        let pictures = count(part.len(), "picture", "pictures");
-        let classes = count(part.classes().len(), "class", "classes");
-        format!("{name}: {pictures} of {classes}")
-    };
-    let mut text = part("train", &splits.train);
-    if let Some(valid) = &splits.valid {
-        text = format!("{text}\n{}", part("valid", valid));
-    }
-    text
+/// Lines of names from outside, made fit to print.
+fn show_lines(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(show::one_line).collect();
+    lines.join("\n")
 }

@@ -1,18 +1,20 @@
 //! The pass back through the units: gradients of everything that is wanted.
 
 use conv_core::blocked::{self, BatchNormGrad, Store, View, ViewMut};
-use conv_core::{PaddingValue, plain};
+use conv_core::{Activation, MaxPool2dOptions, PaddingValue, plain};
 use ndarray::{ArrayD, ArrayViewD, Ix4};
 use nn_layers::{Graph, Loss, Params, PlainTrainer, Terms, TrainBackend, TrainSpec};
 
+use super::grad_kernel::pass_on;
 use super::layer::Layer;
-use super::pass::{Pass, drop_out, overlap, pair, read, write};
-use super::plan::{Gift, Slot};
-use super::unit::{Kind, Unit};
+use super::plan::{Contribution, Place};
+use super::step_run::{StepRun, drop_out, pair, read, write};
+use super::unit::{Unit, UnitKind};
+use crate::arena;
 use crate::error::{Error, Result};
-use crate::step::Kernel;
+use crate::step::Part;
 
-impl Pass<'_> {
+impl StepRun<'_> {
     /// Computes the gradients of everything that is wanted, from those of the outputs.
     pub(crate) fn backward(&mut self) -> Result<()> {
         (0..self.units.len())
@@ -22,165 +24,168 @@ impl Pass<'_> {
     }
 
     fn unit_backward(&mut self, index: usize) -> Result<()> {
-        let isa = self.isa;
+        let (isa, key) = (self.isa, self.key);
         let unit = &self.units[index];
-        let Some(grad) = self.plan.grads[index].clone() else {
-            return Ok(());
-        };
         match &unit.kind {
-            Kind::Input(_) => return Ok(()),
-            Kind::Conv { layer, .. } => return self.conv_backward(index, *layer),
-            Kind::Norm { layer, .. } => return self.norm_backward(index, *layer),
-            Kind::Activation(activation) => {
-                let value = &self.plan.values[index];
+            UnitKind::Input(_) => Ok(()),
+            UnitKind::Conv { layer, .. } => self.conv_backward(index, *layer),
+            UnitKind::Norm {
+                layer, activation, ..
+            } => self.norm_backward(index, *layer, *activation),
+            UnitKind::Activation(activation) => {
+                let (value, grad) = (&self.plan.values[index], self.grad(index)?);
                 pair(self.memory, unit, [value, &grad], |output, grad| {
                     blocked::activation_grad(isa, output, *activation, grad)
                 })?;
+                self.each_input(index, |_, grad, target, store| {
+                    pass_on(isa, grad, target, store)
+                })
             }
-            Kind::Pad(conv) => return self.pad_backward(index, conv.options.padding_value),
-            Kind::Plain(graph) => return self.plain_backward(index, graph),
-            _ => {}
+            UnitKind::MaxPool(options) => self.max_pool_backward(index, options),
+            UnitKind::Kernel { backward, .. } => self
+                .each_input(index, |part, grad, target, store| {
+                    backward.run(isa, part, grad, target, store)
+                }),
+            UnitKind::Pad(conv) => self.pad_backward(index, conv.options.padding_value),
+            UnitKind::Dropout(probability) => self.each_input(index, |_, grad, target, _| {
+                drop_out(key, &unit.name, *probability, grad, target)
+            }),
+            UnitKind::Copy => self.each_input(index, |_, grad, target, store| {
+                pass_on(isa, grad, target, store)
+            }),
+            UnitKind::Plain(graph) => self.plain_backward(index, graph),
         }
-        let mut first = 0;
-        for (position, &input) in unit.inputs.iter().enumerate() {
-            let channels = self.plan.values[input].layout.channels;
-            let value = self.plan.values[input].clone();
-            let Some(gift) = self.plan.gifts[index].get(position).cloned().flatten() else {
-                first += channels;
-                continue;
+    }
+
+    /// The gradient of a unit's result; it is there for every unit whose gradient is wanted.
+    fn grad(&self, index: usize) -> Result<Place> {
+        let missing = || self.units[index].broken("a gradient that is wanted has no place");
+        self.plan.grads[index].clone().ok_or_else(missing)
+    }
+
+    /// What a unit contributes to the gradient of its input of this position, if that is wanted.
+    fn contribution(&self, index: usize, position: usize) -> Result<Option<Contribution>> {
+        let missing = || self.units[index].broken("an input has no entry in the plan");
+        let of_inputs = &self.plan.contributions[index];
+        of_inputs.get(position).cloned().ok_or_else(missing)
+    }
+
+    /// Lets `run` compute what a unit contributes to each gradient that is wanted.
+    fn each_input(
+        &mut self,
+        index: usize,
+        run: impl Fn(Part, View<'_>, ViewMut<'_>, Store) -> conv_core::Result<()>,
+    ) -> Result<()> {
+        let (unit, grad) = (&self.units[index], self.grad(index)?);
+        let mut first_channel = 0;
+        for (number, &input) in unit.inputs.iter().enumerate() {
+            let part = Part {
+                number,
+                first_channel,
             };
-            match &unit.kind {
-                Kind::Kernel(Kernel::MaxPool(options)) => {
-                    let target = self.open(&gift)?;
-                    let places = [&grad, &value, &target].map(|slot| slot.place.clone());
-                    let Ok([from, value_data, to]) = self.memory.arena.get_disjoint_mut(places)
-                    else {
-                        return Err(overlap(unit));
-                    };
-                    let mut run = || {
-                        blocked::max_pool2d_grad(
-                            isa,
-                            View::new(value.layout, value_data)?,
-                            options,
-                            View::new(grad.layout, from)?,
-                            ViewMut::new(target.layout, to)?,
-                            gift.store,
-                        )
-                    };
-                    run().map_err(Error::at(&unit.name))?;
-                }
-                kind => {
-                    let key = self.key;
-                    self.give(unit, &grad, &gift, |grad, target, store| match kind {
-                        Kind::Kernel(Kernel::Concat) => blocked::slice(grad, first, target),
-                        Kind::Kernel(Kernel::Slice(start)) => {
-                            blocked::pad_channels(grad, *start, target)
-                        }
-                        Kind::Kernel(Kernel::PadChannels(before)) => {
-                            blocked::slice(grad, *before, target)
-                        }
-                        Kind::Kernel(Kernel::Reshape) => blocked::reshape(grad, target),
-                        Kind::Dropout(probability) => {
-                            drop_out(key, &unit.name, *probability, grad, target)
-                        }
-                        Kind::Kernel(Kernel::AvgPool(options)) => {
-                            blocked::avg_pool2d_grad(isa, options, grad, target, store)
-                        }
-                        Kind::Kernel(Kernel::AdaptiveAvgPool) => {
-                            blocked::adaptive_avg_pool2d_grad(isa, grad, target, store)
-                        }
-                        Kind::Kernel(Kernel::Upsample(scale)) => {
-                            blocked::upsample_nearest2d_grad(isa, *scale, grad, target, store)
-                        }
-                        _ if store == Store::Add => blocked::add_assign(isa, grad, target),
-                        _ => blocked::map(isa, grad, target, |x| x),
-                    })?;
-                }
+            first_channel += self.plan.values[input].layout.channels;
+            if let Some(contribution) = self.contribution(index, number)? {
+                self.contribute(unit, &grad, &contribution, |grad, target, store| {
+                    run(part, grad, target, store)
+                })?;
             }
-            first += channels;
         }
         Ok(())
     }
 
+    fn max_pool_backward(&mut self, index: usize, options: &MaxPool2dOptions) -> Result<()> {
+        let isa = self.isa;
+        let (unit, grad) = (&self.units[index], self.grad(index)?);
+        let Some(contribution) = self.contribution(index, 0)? else {
+            return Ok(());
+        };
+        let value = self.plan.values[unit.first_input()?].clone();
+        let target = self.open(&contribution)?;
+        let ranges = [&grad, &value, &target].map(|place| place.range.clone());
+        let [from, value_data, to] = arena::parts(&mut self.memory.arena, ranges, &unit.name)?;
+        let mut run = || {
+            blocked::max_pool2d_grad(
+                isa,
+                View::new(value.layout, value_data)?,
+                options,
+                View::new(grad.layout, from)?,
+                ViewMut::new(target.layout, to)?,
+                contribution.store,
+            )
+        };
+        run().map_err(Error::at(&unit.name))
+    }
+
     fn conv_backward(&mut self, index: usize, layer: usize) -> Result<()> {
         let unit = &self.units[index];
-        let (Layer::Conv(layer), Some(grad), &[input]) = (
-            &mut self.layers[layer],
-            &self.plan.grads[index],
-            &unit.inputs[..],
-        ) else {
-            return Err(overlap(unit));
-        };
+        let (input, grad) = (unit.first_input()?, self.grad(index)?);
+        let contribution = self.contribution(index, 0)?;
+        let layer = Layer::conv(self.layers, layer, unit)?;
         let at = || Error::at(&unit.name);
         if layer.learns {
             let value = &self.plan.values[input];
             let arena = &self.memory.arena;
-            let view = |slot: &Slot| View::new(slot.layout, &arena[slot.place.clone()]);
+            let view = |place: &Place| View::new(place.layout, &arena[place.range.clone()]);
             let has_bias = layer.has_bias();
             layer.reached = true;
             layer
                 .conv
                 .add_grad_weight(
                     view(value).map_err(at())?,
-                    view(grad).map_err(at())?,
+                    view(&grad).map_err(at())?,
                     &mut layer.grad_weight,
                     has_bias.then_some(&mut layer.grad_bias[..]),
                     &mut self.memory.weight_scratch,
                 )
                 .map_err(at())?;
         }
-        let (Some(gift), Some(mut grad_input)) = (
-            self.plan.gifts[index].first().cloned().flatten(),
-            self.plan.grad_inputs[index].take(),
-        ) else {
+        let Some(contribution) = contribution else {
             return Ok(());
         };
+        let missing = || unit.broken("the gradient of its input was not prepared");
+        let mut grad_input = self.plan.grad_inputs[index].take().ok_or_else(missing)?;
         grad_input.pack(&layer.conv).map_err(at())?;
-        let grad = grad.clone();
-        let done = self.give(unit, &grad, &gift, |grad, target, store| {
+        let done = self.contribute(unit, &grad, &contribution, |grad, target, store| {
             grad_input.run(grad, target, store)
         });
         self.plan.grad_inputs[index] = Some(grad_input);
         done
     }
 
-    fn norm_backward(&mut self, index: usize, layer: usize) -> Result<()> {
+    fn norm_backward(&mut self, index: usize, layer: usize, activation: Activation) -> Result<()> {
         let isa = self.isa;
         let unit = &self.units[index];
-        let (Kind::Norm { activation, .. }, Some(grad), &[input, ..]) =
-            (&unit.kind, self.plan.grads[index].clone(), &unit.inputs[..])
-        else {
-            return Err(overlap(unit));
+        let (input, grad) = (unit.first_input()?, self.grad(index)?);
+        let residual = match unit.inputs.len() {
+            1 => None,
+            _ => self.contribution(index, 1)?,
         };
+        let contribution = self.contribution(index, 0)?;
+        let reads_output = unit.way_back(self.layers).reads_output;
         let at = || Error::at(&unit.name);
         let value = self.plan.values[input].clone();
         let output = &self.plan.values[index];
-        let Layer::Norm(norm) = &mut self.layers[layer] else {
-            return Err(overlap(unit));
-        };
+        let norm = Layer::norm(self.layers, layer, unit)?;
         if norm.frozen {
-            if unit.reads_output() {
+            if reads_output {
                 pair(self.memory, unit, [output, &grad], |output, grad| {
-                    blocked::activation_grad(isa, output, *activation, grad)
+                    blocked::activation_grad(isa, output, activation, grad)
                 })?;
             }
         } else {
-            let places = [&value, output, &grad].map(|slot| slot.place.clone());
+            let places = [&value, output, &grad].map(|place| place.range.clone());
             // The output's memory is only promised to be there where there is an activation.
-            let places = if unit.reads_output() {
+            let places = if reads_output {
                 places
             } else {
                 let [value, _, grad] = places;
                 [value, 0..0, grad]
             };
-            let Ok([value_data, output_data, grad_data]) =
-                self.memory.arena.get_disjoint_mut(places)
-            else {
-                return Err(overlap(unit));
-            };
+            let [value_data, output_data, grad_data] =
+                arena::parts(&mut self.memory.arena, places, &unit.name)?;
             let mut run = || {
-                let output = if unit.reads_output() {
-                    Some((View::new(output.layout, output_data)?, *activation))
+                let output = if reads_output {
+                    Some((View::new(output.layout, output_data)?, activation))
                 } else {
                     None
                 };
@@ -198,23 +203,18 @@ impl Pass<'_> {
             run().map_err(at())?;
         }
         norm.finish_sums();
-        if let Some(gift) = self.plan.gifts[index].get(1).cloned().flatten() {
-            self.give(unit, &grad, &gift, |grad, target, store| match store {
-                Store::Add => blocked::add_assign(isa, grad, target),
-                Store::Replace => blocked::map(isa, grad, target, |x| x),
+        if let Some(contribution) = residual {
+            self.contribute(unit, &grad, &contribution, |grad, target, store| {
+                pass_on(isa, grad, target, store)
             })?;
         }
-        let Some(gift) = self.plan.gifts[index].first().cloned().flatten() else {
+        let Some(contribution) = contribution else {
             return Ok(());
         };
-        let target = self.open(&gift)?;
-        let Layer::Norm(norm) = &self.layers[layer] else {
-            return Err(overlap(unit));
-        };
-        let places = [&value, &grad, &target].map(|slot| slot.place.clone());
-        let Ok([value_data, from, to]) = self.memory.arena.get_disjoint_mut(places) else {
-            return Err(overlap(unit));
-        };
+        let target = self.open(&contribution)?;
+        let norm = Layer::norm(self.layers, layer, unit)?;
+        let places = [&value, &grad, &target].map(|place| place.range.clone());
+        let [value_data, from, to] = arena::parts(&mut self.memory.arena, places, &unit.name)?;
         let mut run = || {
             let channels = BatchNormGrad {
                 mean: &norm.center,
@@ -228,7 +228,7 @@ impl Pass<'_> {
                 View::new(grad.layout, from)?,
                 channels,
                 ViewMut::new(target.layout, to)?,
-                gift.store,
+                contribution.store,
             )
         };
         run().map_err(at())
@@ -237,27 +237,23 @@ impl Pass<'_> {
     /// Back through padding with other values than zeros: rare, so by the plain loops.
     fn pad_backward(&mut self, index: usize, value: PaddingValue) -> Result<()> {
         let unit = &self.units[index];
-        let (Some(grad), Some(gift)) = (
-            &self.plan.grads[index],
-            self.plan.gifts[index].first().cloned().flatten(),
-        ) else {
+        let grad = &self.grad(index)?;
+        let Some(contribution) = self.contribution(index, 0)? else {
             return Ok(());
         };
         let grad = read(&self.memory.arena, grad, &self.plan.shapes[index], unit)?;
         let grad = grad
             .into_dimensionality::<Ix4>()
-            .map_err(|_| overlap(unit))?;
+            .map_err(|_| unit.broken("what a convolution pads has not four axes"))?;
         let padding = self.plan.paddings[index];
         let part = plain::pad2d_grad(grad.view(), padding, value).map_err(Error::at(&unit.name))?;
-        self.give_array(unit, &gift, part.into_dyn().view())
+        self.contribute_array(unit, &contribution, part.into_dyn().view())
     }
 
     /// Back through an operation that has plain loops only.
     fn plain_backward(&mut self, index: usize, graph: &Graph) -> Result<()> {
         let unit = &self.units[index];
-        let Some(grad) = self.plan.grads[index].clone() else {
-            return Ok(());
-        };
+        let grad = self.grad(index)?;
         let grad = read(&self.memory.arena, &grad, &self.plan.shapes[index], unit)?;
         let inputs = self.read_inputs(unit)?;
         let views: Vec<_> = inputs.iter().map(|input| input.view()).collect();
@@ -268,84 +264,82 @@ impl Pass<'_> {
         let mut trainer = PlainTrainer::new(graph, Params::new(), spec)?;
         trainer.step(&views, &Given(grad), self.key)?;
         let gradients = trainer.gradients();
-        let nodes = graph.inputs().iter().filter_map(|&id| graph.node(id));
-        let names_of_inputs = nodes.map(nn_layers::Node::name);
-        let grads: Vec<ArrayD<f32>> = names_of_inputs
-            .filter_map(|name| gradients.get("input").or_else(|| gradients.get(name)))
-            .map(|gradient| gradient.value.clone())
-            .collect();
-        let mut names: Vec<usize> = Vec::new();
-        for &input in &unit.inputs {
-            if !names.contains(&input) {
-                names.push(input);
+        // The graph of the node alone has one input for each tensor, in the order of the first uses.
+        let only = graph.inputs().len() == 1;
+        let mut seen = Vec::new();
+        for (position, &input) in unit.inputs.iter().enumerate() {
+            if seen.contains(&input) {
+                continue;
             }
-        }
-        for (position, input) in unit.inputs.iter().enumerate() {
-            let first_time = unit.inputs[..position].iter().all(|before| before != input);
-            let gift = self.plan.gifts[index].get(position).cloned().flatten();
-            let number = names.iter().position(|name| name == input);
-            if let (true, Some(gift), Some(part)) = (
-                first_time,
-                gift,
-                number.and_then(|number| grads.get(number)),
-            ) {
-                self.give_array(unit, &gift, part.view())?;
-            }
+            let id = graph.inputs().get(seen.len());
+            seen.push(input);
+            let Some(contribution) = self.contribution(index, position)? else {
+                continue;
+            };
+            let name = id.and_then(|&id| graph.node(id)).map(nn_layers::Node::name);
+            let name = if only { Some("input") } else { name };
+            let part = name
+                .and_then(|name| gradients.get(name))
+                .ok_or_else(|| unit.broken("the plain loops give no gradient of an input"))?;
+            self.contribute_array(unit, &contribution, part.value.view())?;
         }
         Ok(())
     }
 
     /// Lets `run` write or add a part of a gradient.
-    fn give(
+    fn contribute(
         &mut self,
         unit: &Unit,
-        grad: &Slot,
-        gift: &Gift,
+        grad: &Place,
+        contribution: &Contribution,
         run: impl FnOnce(View<'_>, ViewMut<'_>, Store) -> conv_core::Result<()>,
     ) -> Result<()> {
-        let (slot, store) = match &gift.alone {
+        let (place, store) = match &contribution.alone {
             Some(alone) => (alone.clone(), Store::Replace),
-            None => (self.open(gift)?, gift.store),
+            None => (self.open(contribution)?, contribution.store),
         };
-        pair(self.memory, unit, [grad, &slot], |grad, target| {
+        pair(self.memory, unit, [grad, &place], |grad, target| {
             run(grad, target, store)
         })?;
-        self.add_alone(unit, gift)
+        self.add_alone(unit, contribution)
     }
 
     /// Gives a part of a gradient that the plain loops have computed.
-    fn give_array(&mut self, unit: &Unit, gift: &Gift, part: ArrayViewD<'_, f32>) -> Result<()> {
-        let slot = match &gift.alone {
+    fn contribute_array(
+        &mut self,
+        unit: &Unit,
+        contribution: &Contribution,
+        part: ArrayViewD<'_, f32>,
+    ) -> Result<()> {
+        let place = match &contribution.alone {
             Some(alone) => alone.clone(),
-            None => self.open(gift)?,
+            None => self.open(contribution)?,
         };
-        write(&mut self.memory.arena, &slot, &part, unit)?;
-        self.add_alone(unit, gift)
+        write(&mut self.memory.arena, &place, &part, unit)?;
+        self.add_alone(unit, contribution)
     }
 
     /// Adds a part that was computed alone.
-    fn add_alone(&mut self, unit: &Unit, gift: &Gift) -> Result<()> {
+    fn add_alone(&mut self, unit: &Unit, contribution: &Contribution) -> Result<()> {
         let isa = self.isa;
-        match (&gift.alone, &self.plan.grads[gift.to]) {
-            (Some(alone), Some(target)) => {
-                pair(self.memory, unit, [alone, target], |part, target| {
-                    blocked::add_assign(isa, part, target)
-                })
-            }
-            _ => Ok(()),
-        }
+        let Some(alone) = &contribution.alone else {
+            return Ok(());
+        };
+        let target = self.grad(contribution.to)?;
+        pair(self.memory, unit, [alone, &target], |part, target| {
+            blocked::add_assign(isa, part, target)
+        })
     }
 
     /// The gradient that a part goes to; with the first part its halo becomes zeros.
-    fn open(&mut self, gift: &Gift) -> Result<Slot> {
-        let slot = self.plan.grads[gift.to]
-            .clone()
-            .ok_or_else(|| overlap(&self.units[gift.to]))?;
-        if gift.store == Store::Replace {
-            slot.layout
-                .clear_halo(&mut self.memory.arena[slot.place.clone()]);
+    fn open(&mut self, contribution: &Contribution) -> Result<Place> {
+        let place = self.grad(contribution.to)?;
+        if contribution.store == Store::Replace {
+            place
+                .layout
+                .clear_halo(&mut self.memory.arena[place.range.clone()]);
         }
-        Ok(slot)
+        Ok(place)
     }
 }
 

@@ -1,18 +1,20 @@
 //! The pass forward through the units: every unit's value.
 
+use conv_core::Activation;
 use conv_core::blocked::{self, View, ViewMut};
 use ndarray::ArrayViewD;
 use nn_layers::{Params, Plain};
 
 use super::layer::Layer;
 use super::norm_layer::NormLayer;
-use super::pass::{Memory, Pass, drop_out, overlap, pair, read, write};
 use super::plan::StepPlan;
-use super::unit::{Kind, Unit};
+use super::step_run::{StepRun, Workspace, drop_out, pair, read, write};
+use super::unit::{Unit, UnitKind};
+use crate::arena;
 use crate::error::{Error, Result};
 use crate::step::Part;
 
-impl Pass<'_> {
+impl StepRun<'_> {
     /// Computes every unit's value.
     pub(crate) fn forward(&mut self, inputs: &[ArrayViewD<'_, f32>]) -> Result<()> {
         (0..self.units.len()).try_for_each(|index| self.unit_forward(index, inputs))
@@ -23,8 +25,8 @@ impl Pass<'_> {
         for (index, unit) in self.units.iter().enumerate() {
             // At once, before its memory serves another.
             self.unit_forward(index, inputs).ok()?;
-            let (slot, shape) = (&self.plan.values[index], &self.plan.shapes[index]);
-            let value = read(&self.memory.arena, slot, shape, unit).ok()?;
+            let (place, shape) = (&self.plan.values[index], &self.plan.shapes[index]);
+            let value = read(&self.memory.arena, place, shape, unit).ok()?;
             if value.iter().any(|x| !x.is_finite()) {
                 return Some(index);
             }
@@ -35,107 +37,111 @@ impl Pass<'_> {
     fn unit_forward(&mut self, index: usize, inputs: &[ArrayViewD<'_, f32>]) -> Result<()> {
         let isa = self.isa;
         let unit = &self.units[index];
-        let slot = &self.plan.values[index];
-        slot.layout
-            .clear_halo(&mut self.memory.arena[slot.place.clone()]);
+        let place = &self.plan.values[index];
+        place
+            .layout
+            .clear_halo(&mut self.memory.arena[place.range.clone()]);
         match &unit.kind {
-            Kind::Input(number) => {
+            UnitKind::Input(number) => {
                 let input = inputs.get(*number).ok_or(Error::InputCount {
                     expected: self.plan.inputs.len(),
                     got: inputs.len(),
                 })?;
-                write(&mut self.memory.arena, slot, input, unit)
+                write(&mut self.memory.arena, place, input, unit)
             }
-            Kind::Conv { layer, norm } => self.conv_forward(index, *layer, *norm),
-            Kind::Norm { .. } => self.norm_forward(index),
-            Kind::Kernel(kernel) => {
+            UnitKind::Conv { layer, norm } => self.conv_forward(index, *layer, *norm),
+            UnitKind::Norm {
+                layer,
+                activation,
+                takes_statistics,
+            } => self.norm_forward(index, *layer, *activation, *takes_statistics),
+            UnitKind::MaxPool(options) => {
+                self.plan.pair(self.memory, unit, index, |input, output| {
+                    blocked::max_pool2d(isa, input, options, output)
+                })
+            }
+            UnitKind::Kernel {
+                forward: kernel, ..
+            } => {
                 let mut first_channel = 0;
                 for (number, &input) in unit.inputs.iter().enumerate() {
-                    let slots = [&self.plan.values[input], &self.plan.values[index]];
+                    let places = [&self.plan.values[input], &self.plan.values[index]];
                     let part = Part {
                         number,
                         first_channel,
                     };
-                    pair(self.memory, unit, slots, |input, output| {
+                    pair(self.memory, unit, places, |input, output| {
                         kernel.run(isa, part, input, output)
                     })?;
-                    first_channel += slots[0].layout.channels;
+                    first_channel += places[0].layout.channels;
                 }
                 Ok(())
             }
-            Kind::Pad(conv) => {
+            UnitKind::Pad(conv) => {
                 let padding = self.plan.paddings[index];
                 self.plan.pair(self.memory, unit, index, |input, output| {
                     blocked::pad2d(input, padding, conv.options.padding_value, output)
                 })
             }
-            Kind::Activation(activation) => {
+            UnitKind::Activation(activation) => {
                 self.plan.pair(self.memory, unit, index, |input, output| {
                     blocked::map(isa, input, output, |x| activation.apply(x))
                 })
             }
-            Kind::Copy => self.plan.pair(self.memory, unit, index, |input, output| {
+            UnitKind::Copy => self.plan.pair(self.memory, unit, index, |input, output| {
                 blocked::map(isa, input, output, |x| x)
             }),
-            Kind::Dropout(probability) => {
+            UnitKind::Dropout(probability) => {
                 let (key, probability) = (self.key, *probability);
                 self.plan.pair(self.memory, unit, index, |input, output| {
                     drop_out(key, &unit.name, probability, input, output)
                 })
             }
-            Kind::Plain(graph) => {
+            UnitKind::Plain(graph) => {
                 let inputs = self.read_inputs(unit)?;
                 let views: Vec<_> = inputs.iter().map(|input| input.view()).collect();
                 let outputs = Plain::new(graph, Params::new())?.run(&views)?;
-                let output = outputs.first().ok_or_else(|| overlap(unit))?.view();
-                write(&mut self.memory.arena, slot, &output, unit)
+                let missing = || unit.broken("the plain loops give no output");
+                let output = outputs.first().ok_or_else(missing)?.view();
+                write(&mut self.memory.arena, place, &output, unit)
             }
         }
     }
 
     fn conv_forward(&mut self, index: usize, layer: usize, norm: Option<usize>) -> Result<()> {
         let unit = &self.units[index];
-        // A layer comes before the normalisation that reads it.
+        // A convolution comes before the normalisation that reads it.
         let (before, after) = self.layers.split_at_mut(norm.unwrap_or(self.layers.len()));
-        let (Layer::Conv(conv), norm) = (&before[layer], after.first_mut()) else {
-            return Err(overlap(unit));
-        };
+        let conv = &Layer::conv(before, layer, unit)?.conv;
+        let norm = norm.map(|_| Layer::norm(after, 0, unit)).transpose()?;
         let mut scratch = std::mem::take(&mut self.memory.sum_scratch);
         let done = self
             .plan
             .pair(self.memory, unit, index, |input, output| match norm {
-                Some(Layer::Norm(norm)) => {
-                    let NormLayer { mean, variance, .. } = norm;
-                    conv.conv
-                        .run_with_statistics(input, output, mean, variance, &mut scratch)
+                Some(NormLayer { mean, variance, .. }) => {
+                    conv.run_with_statistics(input, output, mean, variance, &mut scratch)
                 }
-                _ => conv.conv.run(input, output),
+                None => conv.run(input, output),
             });
         self.memory.sum_scratch = scratch;
         done
     }
 
-    fn norm_forward(&mut self, index: usize) -> Result<()> {
+    fn norm_forward(
+        &mut self,
+        index: usize,
+        layer: usize,
+        activation: Activation,
+        takes_statistics: bool,
+    ) -> Result<()> {
         let unit = &self.units[index];
-        let (
-            Kind::Norm {
-                layer,
-                activation,
-                takes_statistics,
-            },
-            &[input, ..],
-        ) = (&unit.kind, &unit.inputs[..])
-        else {
-            return Err(overlap(unit));
-        };
-        let Layer::Norm(layer) = &mut self.layers[*layer] else {
-            return Err(overlap(unit));
-        };
+        let input = unit.first_input()?;
+        let layer = Layer::norm(self.layers, layer, unit)?;
         let at = || Error::at(&unit.name);
         let source = &self.plan.values[input];
-        if *takes_statistics {
+        if takes_statistics {
             let view =
-                View::new(source.layout, &self.memory.arena[source.place.clone()]).map_err(at())?;
+                View::new(source.layout, &self.memory.arena[source.range.clone()]).map_err(at())?;
             blocked::batch_statistics(
                 self.isa,
                 view,
@@ -150,14 +156,12 @@ impl Pass<'_> {
         let target = &self.plan.values[index];
         let (scale, shift) = (&layer.scale, &layer.shift);
         let run = |input: View<'_>, residual: Option<View<'_>>, output: ViewMut<'_>| {
-            blocked::scale_shift(self.isa, input, scale, shift, residual, *activation, output)
+            blocked::scale_shift(self.isa, input, scale, shift, residual, activation, output)
         };
         match residual {
-            Some(residual) if residual.place != source.place => {
-                let places = [source, residual, target].map(|slot| slot.place.clone());
-                let Ok([from, added, to]) = self.memory.arena.get_disjoint_mut(places) else {
-                    return Err(overlap(unit));
-                };
+            Some(residual) if residual.range != source.range => {
+                let places = [source, residual, target].map(|place| place.range.clone());
+                let [from, added, to] = arena::parts(&mut self.memory.arena, places, &unit.name)?;
                 let from = View::new(source.layout, from).map_err(at())?;
                 let added = View::new(residual.layout, added).map_err(at())?;
                 let to = ViewMut::new(target.layout, to).map_err(at())?;
@@ -174,14 +178,12 @@ impl StepPlan {
     /// Calls `run` with the values of a unit's first input and of the unit itself.
     fn pair(
         &self,
-        memory: &mut Memory,
+        memory: &mut Workspace,
         unit: &Unit,
         index: usize,
         run: impl FnOnce(View<'_>, ViewMut<'_>) -> conv_core::Result<()>,
     ) -> Result<()> {
-        let &[input, ..] = &unit.inputs[..] else {
-            return Err(overlap(unit));
-        };
+        let input = unit.first_input()?;
         pair(
             memory,
             unit,

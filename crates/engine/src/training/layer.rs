@@ -6,6 +6,7 @@ use ndarray::{Array1, ArrayD, Axis, Ix1, Ix4, IxDyn};
 use nn_layers::{Misfit, Node, Op, Param, ParamSpec, Params};
 
 use super::norm_layer::NormLayer;
+use super::unit::Unit;
 use crate::error::{Error, Result};
 
 /// The parameters of a node, and what becomes of them in a step.
@@ -39,6 +40,30 @@ pub(crate) struct Learnt<'a> {
 }
 
 impl Layer {
+    /// The convolution of this number among the layers, which `unit` computes.
+    pub(crate) fn conv<'a>(
+        layers: &'a mut [Self],
+        at: usize,
+        unit: &Unit,
+    ) -> Result<&'a mut ConvLayer> {
+        match layers.get_mut(at) {
+            Some(Self::Conv(layer)) => Ok(layer),
+            Some(Self::Norm(_)) | None => Err(unit.broken("its layer is no convolution")),
+        }
+    }
+
+    /// The normalisation of this number among the layers, which `unit` computes.
+    pub(crate) fn norm<'a>(
+        layers: &'a mut [Self],
+        at: usize,
+        unit: &Unit,
+    ) -> Result<&'a mut NormLayer> {
+        match layers.get_mut(at) {
+            Some(Self::Norm(layer)) => Ok(layer),
+            Some(Self::Conv(_)) | None => Err(unit.broken("its layer is no normalisation")),
+        }
+    }
+
     pub(crate) fn learns(&self) -> bool {
         match self {
             Self::Conv(layer) => layer.learns,

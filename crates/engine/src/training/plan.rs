@@ -10,29 +10,28 @@ use std::ops::Range;
 use conv_core::blocked::{Conv2dGradInput, Layout, Store, batch_norm_scratch};
 use nn_layers::{Conv2d, Graph, Shape};
 
-use super::layer::Layer;
-use super::unit::{Kind, Lowered};
+use super::layer::{ConvLayer, Layer};
+use super::unit::{Lowered, Unit, UnitKind};
 use crate::arena::{self, Lifetime};
 use crate::error::{Error, Result};
 use crate::memory::{F32, F64, MemoryUse, bytes};
-use crate::step::Kernel;
 
 /// A tensor's layout and its part of the arena.
 #[derive(Clone, Debug)]
-pub(crate) struct Slot {
+pub(crate) struct Place {
     pub(crate) layout: Layout,
-    pub(crate) place: Range<usize>,
+    pub(crate) range: Range<usize>,
 }
 
 /// What a unit gives to the gradient of one of its inputs.
 #[derive(Clone, Debug)]
-pub(crate) struct Gift {
+pub(crate) struct Contribution {
     /// The unit whose gradient it is.
     pub(crate) to: usize,
     /// Whether it is the first part.
     pub(crate) store: Store,
-    /// Memory for the part alone, where the kernel cannot add.
-    pub(crate) alone: Option<Slot>,
+    /// Workspace for the part alone, where the kernel cannot add.
+    pub(crate) alone: Option<Place>,
 }
 
 /// The plan of a step.
@@ -41,12 +40,12 @@ pub(crate) struct StepPlan {
     pub(crate) inputs: Vec<Shape>,
     /// The shape of each unit's result.
     pub(crate) shapes: Vec<Shape>,
-    pub(crate) values: Vec<Slot>,
-    pub(crate) grads: Vec<Option<Slot>>,
+    pub(crate) values: Vec<Place>,
+    pub(crate) grads: Vec<Option<Place>>,
     /// What each unit that pads puts around its input, `[top, left, bottom, right]`.
     pub(crate) paddings: Vec<[usize; 4]>,
     /// For each unit, for each of its inputs.
-    pub(crate) gifts: Vec<Vec<Option<Gift>>>,
+    pub(crate) contributions: Vec<Vec<Option<Contribution>>>,
     /// For each convolution whose input's gradient is wanted.
     pub(crate) grad_inputs: Vec<Option<Conv2dGradInput>>,
     pub(crate) arena_len: usize,
@@ -69,7 +68,7 @@ impl StepPlan {
             .collect();
         let mut paddings = vec![[0; 4]; units.len()];
         for (index, unit) in units.iter().enumerate() {
-            if let Kind::Pad(conv) = &unit.kind {
+            if let UnitKind::Pad(conv) = &unit.kind {
                 (shapes[index], paddings[index]) = padded(&shapes[index], conv, &unit.name)?;
             }
         }
@@ -91,10 +90,8 @@ impl StepPlan {
         for (index, unit) in units.iter().enumerate() {
             let mut grad_input = None;
             match (&unit.kind, &unit.inputs[..]) {
-                (Kind::Conv { layer, .. }, &[input]) => {
-                    let Layer::Conv(layer) = &layers[*layer] else {
-                        continue;
-                    };
+                (UnitKind::Conv { layer, .. }, &[input]) => {
+                    let layer = conv(layers, *layer, unit)?;
                     let at = || Error::at(&unit.name);
                     let size = values[input].size;
                     let halo = layer.conv.halo(size).map_err(at())?;
@@ -111,25 +108,37 @@ impl StepPlan {
                         grad_input = Some(made);
                     }
                 }
-                (Kind::Norm { .. }, _) => {
+                (UnitKind::Norm { .. }, _) => {
                     sum_scratch = sum_scratch.max(batch_norm_scratch(&values[index]));
                 }
-                _ => {}
+                (UnitKind::Conv { .. }, _) => {
+                    return Err(unit.broken("a convolution has one input"));
+                }
+                (
+                    UnitKind::Input(_)
+                    | UnitKind::Activation(_)
+                    | UnitKind::MaxPool(_)
+                    | UnitKind::Kernel { .. }
+                    | UnitKind::Pad(_)
+                    | UnitKind::Dropout(_)
+                    | UnitKind::Copy
+                    | UnitKind::Plain(_),
+                    _,
+                ) => {}
             }
             grad_inputs.push(grad_input);
         }
         // Once all halos are known: how a convolution is split depends on them.
         for (index, unit) in units.iter().enumerate() {
             if let (
-                Kind::Conv {
+                UnitKind::Conv {
                     layer,
                     norm: Some(_),
                 },
                 &[input],
             ) = (&unit.kind, &unit.inputs[..])
-                && let Layer::Conv(layer) = &layers[*layer]
             {
-                let needed = layer
+                let needed = conv(layers, *layer, unit)?
                     .conv
                     .statistics_scratch(&values[input], &values[index]);
                 sum_scratch = sum_scratch.max(needed.map_err(Error::at(&unit.name))?);
@@ -138,11 +147,12 @@ impl StepPlan {
 
         let mut lifetimes = Lifetimes::new(units.len());
         for (index, unit) in units.iter().enumerate() {
+            let way_back = unit.way_back(layers);
             for (position, &input) in unit.inputs.iter().enumerate() {
-                let back = unit.wanted && unit.reads_input(position, layers);
+                let back = unit.wanted && position < way_back.inputs_read;
                 lifetimes.read(input, index, back);
             }
-            if unit.wanted && unit.reads_output() {
+            if unit.wanted && way_back.reads_output {
                 lifetimes.values[index].last = lifetimes.back(index);
             }
         }
@@ -153,7 +163,7 @@ impl StepPlan {
             lifetimes.first_gradient(output, at_loss);
         }
         // Back through the units: who gives the first part of each gradient, and who adds to it.
-        let mut gifts: Vec<Vec<Option<Gift>>> = vec![Vec::new(); units.len()];
+        let mut contributions: Vec<Vec<Option<Contribution>>> = vec![Vec::new(); units.len()];
         let mut alone: Vec<(usize, usize, Lifetime)> = Vec::new();
         for (index, unit) in units.iter().enumerate().rev() {
             if !unit.wanted {
@@ -162,12 +172,12 @@ impl StepPlan {
             let time = lifetimes.back(index);
             for (position, &to) in unit.inputs.iter().enumerate() {
                 if !units[to].wanted {
-                    gifts[index].push(None);
+                    contributions[index].push(None);
                     continue;
                 }
                 let first = lifetimes.first_gradient(to, time);
                 let store = if first { Store::Replace } else { Store::Add };
-                if store == Store::Add && !unit.kind.can_add() {
+                if store == Store::Add && !unit.way_back(layers).can_add {
                     let len = len(&layout(to, 16), &unit.name)?;
                     alone.push((
                         index,
@@ -179,13 +189,13 @@ impl StepPlan {
                         },
                     ));
                 }
-                gifts[index].push(Some(Gift {
+                contributions[index].push(Some(Contribution {
                     to,
                     store,
                     alone: None,
                 }));
             }
-            lifetimes.grads[index].last = if matches!(unit.kind, Kind::Input(_)) {
+            lifetimes.grads[index].last = if matches!(unit.kind, UnitKind::Input(_)) {
                 lifetimes.end()
             } else {
                 time
@@ -206,14 +216,14 @@ impl StepPlan {
             .chain(alone.iter().map(|(_, _, lifetime)| *lifetime))
             .collect();
         let arena = arena::place(&all)?;
-        let slot = |layout: Layout, at: usize| Slot {
+        let place = |layout: Layout, at: usize| Place {
             layout,
-            place: arena.starts[at]..arena.starts[at] + all[at].len,
+            range: arena.starts[at]..arena.starts[at] + all[at].len,
         };
         let count = units.len();
         for (at, (index, position, _)) in alone.iter().enumerate() {
-            if let Some(Some(gift)) = gifts[*index].get_mut(*position) {
-                gift.alone = Some(slot(layout(gift.to, 16), 2 * count + at));
+            if let Some(Some(contribution)) = contributions[*index].get_mut(*position) {
+                contribution.alone = Some(place(layout(contribution.to, 16), 2 * count + at));
             }
         }
         Ok(Self {
@@ -221,16 +231,16 @@ impl StepPlan {
             values: values
                 .iter()
                 .enumerate()
-                .map(|(at, &layout)| slot(layout, at))
+                .map(|(at, &layout)| place(layout, at))
                 .collect(),
             grads: grads
                 .iter()
                 .enumerate()
-                .map(|(at, layout)| layout.map(|layout| slot(layout, count + at)))
+                .map(|(at, layout)| layout.map(|layout| place(layout, count + at)))
                 .collect(),
             shapes,
             paddings,
-            gifts,
+            contributions,
             grad_inputs,
             arena_len: arena.len,
             weight_scratch,
@@ -275,7 +285,7 @@ impl StepPlan {
     }
 }
 
-impl Kind {
+impl UnitKind {
     /// How many copies of its inputs and its result a unit needs that runs by plain loops: on the
     /// way back its input is read, taken into the loops' own step, and has its gradient there, which
     /// is handed over as a copy of a copy.
@@ -287,22 +297,19 @@ impl Kind {
             | Self::Conv { .. }
             | Self::Norm { .. }
             | Self::Activation(_)
-            | Self::Kernel(_)
+            | Self::MaxPool(_)
+            | Self::Kernel { .. }
             | Self::Dropout(_)
             | Self::Copy => 0,
         }
     }
+}
 
-    /// Whether the unit's backward kernels can add to a gradient.
-    fn can_add(&self) -> bool {
-        !matches!(
-            self,
-            Self::Kernel(
-                Kernel::Concat | Kernel::Slice(_) | Kernel::PadChannels(_) | Kernel::Reshape
-            ) | Self::Pad(_)
-                | Self::Dropout(_)
-                | Self::Plain(_)
-        )
+/// The convolution of this number, which `unit` computes.
+fn conv<'a>(layers: &'a [Layer], at: usize, unit: &Unit) -> Result<&'a ConvLayer> {
+    match layers.get(at) {
+        Some(Layer::Conv(layer)) => Ok(layer),
+        Some(Layer::Norm(_)) | None => Err(unit.broken("its layer is no convolution")),
     }
 }
 

@@ -5,13 +5,14 @@
 //! the normalisation needs on the way back; but it takes the statistics of its output as it makes it.
 
 use conv_core::blocked::{BLOCK, PackedConv2d};
-use conv_core::{Activation, Isa, PaddingValue};
+use conv_core::{Activation, Isa, MaxPool2dOptions, PaddingValue};
 use nn_layers::{Conv2d, GradientFlow, Graph, Node, NodeId, Op, Params};
 
+use super::grad_kernel::GradKernel;
 use super::layer::{ConvLayer, Layer};
 use super::norm_layer::NormLayer;
-use crate::error::Result;
-use crate::step::{Kernel, narrow};
+use crate::error::{Error, Result};
+use crate::step::{Kernel, input_number, narrow};
 
 /// What is computed in one go.
 #[derive(Debug)]
@@ -26,12 +27,12 @@ pub(crate) struct Unit {
     pub(crate) block: usize,
     /// Whether the gradient of its result is computed.
     pub(crate) wanted: bool,
-    pub(crate) kind: Kind,
+    pub(crate) kind: UnitKind,
 }
 
 /// What a unit computes.
 #[derive(Debug)]
-pub(crate) enum Kind {
+pub(crate) enum UnitKind {
     /// The caller's tensor of this number.
     Input(usize),
     /// A convolution or dense layer: the layer of this number. It gives its output's statistics to
@@ -48,8 +49,12 @@ pub(crate) enum Kind {
         takes_statistics: bool,
     },
     Activation(Activation),
-    /// What an inference session calls too, where there is a kernel for the way back.
-    Kernel(Kernel),
+    MaxPool(MaxPool2dOptions),
+    /// What an inference session calls too, and its kernel for the way back.
+    Kernel {
+        forward: Kernel,
+        backward: GradKernel,
+    },
     /// Pads as this convolution says, which then does without: its result is larger than the node's.
     Pad(Conv2d),
     /// Drops with this probability.
@@ -61,25 +66,47 @@ pub(crate) enum Kind {
     Plain(Box<Graph>),
 }
 
+/// What planning has to know of a unit's way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WayBack {
+    /// How many of its inputs' results it reads, the first ones.
+    pub(crate) inputs_read: usize,
+    /// Whether it reads its own result.
+    pub(crate) reads_output: bool,
+    /// Whether it can add to a gradient, or only write one.
+    pub(crate) can_add: bool,
+}
+
 impl Unit {
-    /// Whether the unit's backward pass reads its result.
-    pub(crate) fn reads_output(&self) -> bool {
-        match self.kind {
-            Kind::Norm { activation, .. } | Kind::Activation(activation) => {
-                activation != Activation::Identity
-            }
-            _ => false,
+    /// The way back, which `backward.rs` goes.
+    pub(crate) fn way_back(&self, layers: &[Layer]) -> WayBack {
+        let all = self.inputs.len();
+        let (inputs_read, reads_output, can_add) = match &self.kind {
+            UnitKind::Input(_) | UnitKind::Copy => (0, false, true),
+            UnitKind::Conv { layer, .. } => (usize::from(layers[*layer].learns()), false, true),
+            UnitKind::Norm { activation, .. } => (1, *activation != Activation::Identity, true),
+            UnitKind::Activation(activation) => (0, *activation != Activation::Identity, true),
+            UnitKind::MaxPool(_) => (1, false, true),
+            UnitKind::Kernel { backward, .. } => (0, false, backward.can_add()),
+            UnitKind::Pad(_) | UnitKind::Dropout(_) => (0, false, false),
+            UnitKind::Plain(_) => (all, false, false),
+        };
+        WayBack {
+            inputs_read,
+            reads_output,
+            can_add,
         }
     }
 
-    /// Whether the unit's backward pass reads the result of its input of this position.
-    pub(crate) fn reads_input(&self, position: usize, layers: &[Layer]) -> bool {
-        match self.kind {
-            Kind::Conv { layer, .. } => layers[layer].learns(),
-            Kind::Norm { .. } => position == 0,
-            Kind::Kernel(Kernel::MaxPool(_)) | Kind::Plain(_) => true,
-            _ => false,
-        }
+    /// The unit whose result it reads first.
+    pub(crate) fn first_input(&self) -> Result<usize> {
+        let first = self.inputs.first().copied();
+        first.ok_or_else(|| self.broken("a unit without inputs reads one"))
+    }
+
+    /// The error of a state that cannot be.
+    pub(crate) fn broken(&self, broken: &'static str) -> Error {
+        Error::internal(&self.name, broken)
     }
 }
 
@@ -172,7 +199,7 @@ impl Lowering<'_> {
     /// Makes an activation part of a normalisation.
     fn activate(&mut self, source: usize, node: &Node) -> bool {
         let (
-            Kind::Norm {
+            UnitKind::Norm {
                 activation: before @ Activation::Identity,
                 ..
             },
@@ -191,7 +218,7 @@ impl Lowering<'_> {
         let can = unit.inputs.len() == 1
             && matches!(
                 unit.kind,
-                Kind::Norm {
+                UnitKind::Norm {
                     activation: Activation::Identity,
                     ..
                 }
@@ -216,9 +243,9 @@ impl Lowering<'_> {
         let mut block = BLOCK;
         let kind = match node.op() {
             Op::Input => {
-                let number = self.graph.inputs().iter().position(|&input| input == id);
-                // Planar, as it comes; who wants blocks of channels gets a copy.
-                return Ok(self.push(id, node, Vec::new(), 1, Kind::Input(number.unwrap_or(0))));
+                let number = input_number(self.graph, id, node)?;
+                // Planar, as it comes; whatever reads channel blocks gets a copy.
+                return Ok(self.push(id, node, Vec::new(), 1, UnitKind::Input(number)));
             }
             Op::Conv2d(_) | Op::Linear(_) => {
                 let layer = ConvLayer::new(node, params, frozen, self.isa)?;
@@ -226,7 +253,7 @@ impl Lowering<'_> {
                     block = 1;
                 }
                 self.layers.push(Layer::Conv(layer));
-                Kind::Conv {
+                UnitKind::Conv {
                     layer: self.layers.len() - 1,
                     norm: None,
                 }
@@ -235,7 +262,7 @@ impl Lowering<'_> {
                 let layer = NormLayer::new(node, params, frozen)?;
                 self.layers.push(Layer::Norm(layer));
                 let layer = self.layers.len() - 1;
-                Kind::Norm {
+                UnitKind::Norm {
                     layer,
                     activation: Activation::Identity,
                     takes_statistics: !frozen
@@ -243,13 +270,31 @@ impl Lowering<'_> {
                         && !self.convolution_gives_statistics(sources, layer),
                 }
             }
-            Op::Dropout { probability } if self.flow.drops(id) => Kind::Dropout(*probability),
-            Op::Dropout { .. } => Kind::Copy,
-            op => match (activation(op), Kernel::of(op).filter(has_gradient)) {
-                (Some(activation), _) => Kind::Activation(activation),
-                (None, Some(kernel)) => Kind::Kernel(kernel),
-                (None, None) => Kind::Plain(Box::new(self.graph.isolate(id)?)),
-            },
+            Op::Dropout { probability } if self.flow.drops(id) => UnitKind::Dropout(*probability),
+            Op::Dropout { .. } => UnitKind::Copy,
+            Op::MaxPool2d(options) => UnitKind::MaxPool(*options),
+            op @ (Op::Relu
+            | Op::LeakyRelu { .. }
+            | Op::Sigmoid
+            | Op::Softmax
+            | Op::AvgPool2d(_)
+            | Op::GlobalAvgPool2d
+            | Op::AdaptiveAvgPool2d(_)
+            | Op::Add
+            | Op::Concat
+            | Op::Slice { .. }
+            | Op::PadChannels { .. }
+            | Op::Flatten
+            | Op::Upsample { .. }
+            | Op::Reorg { .. }
+            | Op::Pad { .. }) => {
+                let forward = Kernel::of(node)?;
+                match (activation(op), GradKernel::of(&forward)) {
+                    (Some(activation), _) => UnitKind::Activation(activation),
+                    (None, Some(backward)) => UnitKind::Kernel { forward, backward },
+                    (None, None) => UnitKind::Plain(Box::new(self.graph.isolate(id)?)),
+                }
+            }
         };
         let mut inputs: Vec<usize> = sources
             .iter()
@@ -266,7 +311,7 @@ impl Lowering<'_> {
     /// Lets the convolution that makes a normalisation's input take its statistics, if one does.
     fn convolution_gives_statistics(&mut self, sources: &[usize], layer: usize) -> bool {
         let source = sources.first().map(|&source| &mut self.units[source].kind);
-        let Some(Kind::Conv {
+        let Some(UnitKind::Conv {
             norm: norm @ None, ..
         }) = source
         else {
@@ -282,9 +327,14 @@ impl Lowering<'_> {
             return source;
         }
         let copy = self.units.iter().position(|unit| {
-            matches!(unit.kind, Kind::Kernel(Kernel::Relayout))
-                && unit.inputs == [source]
-                && unit.block == block
+            let is_copy = matches!(
+                unit.kind,
+                UnitKind::Kernel {
+                    forward: Kernel::Relayout,
+                    ..
+                }
+            );
+            is_copy && unit.inputs == [source] && unit.block == block
         });
         copy.unwrap_or_else(|| {
             let Unit {
@@ -296,7 +346,10 @@ impl Lowering<'_> {
                 inputs: vec![source],
                 block,
                 wanted: *wanted,
-                kind: Kind::Kernel(Kernel::Relayout),
+                kind: UnitKind::Kernel {
+                    forward: Kernel::Relayout,
+                    backward: GradKernel::Same,
+                },
             };
             self.units.push(copy);
             self.units.len() - 1
@@ -318,7 +371,7 @@ impl Lowering<'_> {
             inputs: vec![source],
             block: *block,
             wanted: *wanted,
-            kind: Kind::Pad(conv.clone()),
+            kind: UnitKind::Pad(conv.clone()),
         };
         self.units.push(padded);
         self.units.len() - 1
@@ -330,7 +383,7 @@ impl Lowering<'_> {
         node: &Node,
         inputs: Vec<usize>,
         block: usize,
-        kind: Kind,
+        kind: UnitKind,
     ) -> usize {
         self.units.push(Unit {
             name: node.name().to_owned(),
@@ -344,27 +397,31 @@ impl Lowering<'_> {
     }
 }
 
-/// Whether the backward pass knows the kernel.
-fn has_gradient(kernel: &Kernel) -> bool {
-    matches!(
-        kernel,
-        Kernel::MaxPool(_)
-            | Kernel::AvgPool(_)
-            | Kernel::AdaptiveAvgPool
-            | Kernel::Add
-            | Kernel::Concat
-            | Kernel::Slice(_)
-            | Kernel::PadChannels(_)
-            | Kernel::Reshape
-            | Kernel::Upsample(_)
-    )
-}
-
-/// An activation whose gradient its output's sign tells.
+/// An activation whose gradient its output's sign tells, if the operation is one.
 fn activation(op: &Op) -> Option<Activation> {
     match op {
         Op::Relu => Some(Activation::Relu),
         Op::LeakyRelu { slope } if *slope > 0.0 => Some(Activation::LeakyRelu(narrow(*slope))),
-        _ => None,
+        Op::LeakyRelu { .. }
+        | Op::Input
+        | Op::Conv2d(_)
+        | Op::Linear(_)
+        | Op::BatchNorm2d(_)
+        | Op::Affine
+        | Op::Sigmoid
+        | Op::Softmax
+        | Op::MaxPool2d(_)
+        | Op::AvgPool2d(_)
+        | Op::GlobalAvgPool2d
+        | Op::AdaptiveAvgPool2d(_)
+        | Op::Add
+        | Op::Concat
+        | Op::Slice { .. }
+        | Op::PadChannels { .. }
+        | Op::Flatten
+        | Op::Dropout { .. }
+        | Op::Upsample { .. }
+        | Op::Reorg { .. }
+        | Op::Pad { .. } => None,
     }
 }

@@ -134,10 +134,8 @@ impl Cifar {
             }
             None => None,
         };
-        Ok(Some(Splits {
-            train: Arc::new(train),
-            valid: valid.map(|valid| Arc::new(valid) as Arc<dyn Dataset>),
-        }))
+        let valid = valid.map(|valid| Arc::new(valid) as Arc<dyn Dataset>);
+        Ok(Some(Splits::new(Arc::new(train), valid)))
     }
 
     fn new(labels: CifarLabels) -> Self {

@@ -139,10 +139,8 @@ impl Shapes {
             len: valid,
             ..options.clone()
         };
-        Ok(Splits {
-            train: Arc::new(Self::new(options)?),
-            valid: Some(Arc::new(Self::new(after)?)),
-        })
+        let valid = Arc::new(Self::new(after)?);
+        Ok(Splits::new(Arc::new(Self::new(options)?), Some(valid)))
     }
 
     /// Every shape in a picture with its box, the one that gives the class first.

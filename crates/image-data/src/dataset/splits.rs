@@ -4,16 +4,22 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::class_folders::{is_hidden, only_folder};
+use super::contents::{Contents, Part, Role};
 use super::tree::{Tree, join};
 use super::{Cifar, CifarLabels, ClassFolders, Dataset, DatasetLimits, Idx};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
-/// A dataset's two parts.
+/// A dataset's parts.
 pub struct Splits {
     /// What a network learns from.
     pub train: Arc<dyn Dataset>,
-    /// What it is measured on; with the classes of [`train`](Self::train).
+    /// What it is measured on; with the classes of [`train`](Self::train). Where a dataset has a part
+    /// for tests only, it is that one.
     pub valid: Option<Arc<dyn Dataset>>,
+    /// A part for tests beside [`valid`](Self::valid).
+    pub test: Option<Arc<dyn Dataset>>,
+    /// What was found, and what of it is not used.
+    pub contents: Contents,
 }
 
 /// Names of the folder to train on, and of the one to validate on, the first found of each.
@@ -21,6 +27,39 @@ const TRAIN: [&str; 2] = ["train", "training"];
 const VALID: [&str; 4] = ["valid", "val", "validation", "test"];
 
 impl Splits {
+    /// Parts that were not found in a folder, but made.
+    #[must_use]
+    pub fn new(train: Arc<dyn Dataset>, valid: Option<Arc<dyn Dataset>>) -> Self {
+        let parts = [(Role::Train, Some(&train)), (Role::Valid, valid.as_ref())];
+        let parts = parts
+            .into_iter()
+            .filter_map(|(role, part)| Some((role, &**part?)));
+        let contents = Contents::of(parts);
+        Self {
+            train,
+            valid,
+            test: None,
+            contents,
+        }
+    }
+
+    /// What a network is measured on: [`valid`](Self::valid), or, where there is none, all.
+    #[must_use]
+    pub fn measured(&self) -> &Arc<dyn Dataset> {
+        self.valid.as_ref().unwrap_or(&self.train)
+    }
+
+    /// What messages call the part that a network is [measured](Self::measured) on, such as
+    /// `valid (Test)`.
+    #[must_use]
+    pub fn measured_title(&self) -> String {
+        let part = usize::from(self.valid.is_some());
+        self.contents
+            .parts
+            .get(part)
+            .map_or_else(String::new, Part::title)
+    }
+
     /// Opens whatever dataset lies in a folder or in a `.tar` or `.tar.gz`:
     ///
     /// - [`Idx`], where there is a `train-images-idx3-ubyte`, with or without `.gz`; its test
@@ -34,8 +73,24 @@ impl Splits {
     ///
     /// # Errors
     ///
-    /// Those of the three, with the path.
+    /// Those of the three, with the path, and [`Error::Layout`] for the first of the
+    /// [faults](Contents::faults).
     pub fn open(path: impl AsRef<Path>, limits: &DatasetLimits) -> Result<Self> {
+        let path = path.as_ref();
+        let splits = Self::survey(path, limits)?;
+        match splits.contents.faults.first() {
+            None => Ok(splits),
+            Some(fault) => Err(Error::Layout(fault.clone()).in_file(path)),
+        }
+    }
+
+    /// As [`open`](Self::open), but with the [faults](Contents::faults) of the layout in the
+    /// contents, to name them all. Such a dataset is good to be looked at, but not to train on.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open) but for [`Error::Layout`].
+    pub fn survey(path: impl AsRef<Path>, limits: &DatasetLimits) -> Result<Self> {
         let path = path.as_ref();
         let tree = Arc::new(Tree::open(path, limits)?);
         if let Some(splits) = Idx::in_tree(&tree)? {
@@ -60,10 +115,7 @@ impl Splits {
             .filter(|train| tree.folders_in(train).any(|name| !is_hidden(name)));
         let Some(train) = train else {
             let train = ClassFolders::in_tree(tree, &root, None)?;
-            return Ok(Self {
-                train: Arc::new(train),
-                valid: None,
-            });
+            return Ok(Self::new(Arc::new(train), None));
         };
         let valid = folder_called(&VALID);
         let train = ClassFolders::in_tree(Arc::clone(&tree), &train, None)?;
@@ -71,9 +123,7 @@ impl Splits {
             Some(valid) => Some(ClassFolders::in_tree(tree, &valid, Some(train.classes()))?),
             None => None,
         };
-        Ok(Self {
-            train: Arc::new(train),
-            valid: valid.map(|valid| Arc::new(valid) as Arc<dyn Dataset>),
-        })
+        let valid = valid.map(|valid| Arc::new(valid) as Arc<dyn Dataset>);
+        Ok(Self::new(Arc::new(train), valid))
     }
 }

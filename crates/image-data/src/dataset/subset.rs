@@ -90,10 +90,9 @@ impl Splits {
         }
         train.sort_unstable();
         valid.sort_unstable();
-        Ok(Self {
-            train: Arc::new(Subset::new(Arc::clone(&dataset), train)?),
-            valid: Some(Arc::new(Subset::new(dataset, valid)?)),
-        })
+        let train = Subset::new(Arc::clone(&dataset), train)?;
+        let valid = Subset::new(dataset, valid)?;
+        Ok(Self::new(Arc::new(train), Some(Arc::new(valid))))
     }
 }
 

@@ -7,6 +7,7 @@
 )]
 
 mod folder;
+mod fuzz;
 mod hostile;
 #[cfg(unix)]
 mod kill;

@@ -1,4 +1,4 @@
-//! What the passes of a step work on, and what they share.
+//! One step as it runs: what the passes forward and backward work on, and what they share.
 
 use conv_core::blocked::{Buffer, Layout, View, ViewMut};
 use conv_core::{Isa, PaddingValue};
@@ -6,30 +6,31 @@ use ndarray::{ArrayD, ArrayView4, ArrayViewD, ArrayViewMut4, IxDyn};
 use nn_layers::{Shape, StepKey, dropout_mask, dropout_scale};
 
 use super::layer::Layer;
-use super::plan::{Slot, StepPlan};
+use super::plan::{Place, StepPlan};
 use super::unit::Unit;
+use crate::arena;
 use crate::error::{Error, Result};
 use crate::memory::{F32, grow};
 
-/// What a pass works on.
-pub(crate) struct Pass<'a> {
+/// A step as it runs.
+pub(crate) struct StepRun<'a> {
     pub(crate) isa: Isa,
     pub(crate) key: StepKey,
     pub(crate) units: &'a [Unit],
     pub(crate) layers: &'a mut [Layer],
     pub(crate) plan: &'a mut StepPlan,
-    pub(crate) memory: &'a mut Memory,
+    pub(crate) memory: &'a mut Workspace,
 }
 
-/// Memory that stays from step to step.
+/// Workspace that stays from step to step.
 #[derive(Debug, Default)]
-pub(crate) struct Memory {
+pub(crate) struct Workspace {
     pub(crate) arena: Buffer,
     pub(crate) weight_scratch: Buffer,
     pub(crate) sum_scratch: Vec<f64>,
 }
 
-impl Memory {
+impl Workspace {
     /// Grows to what a plan needs.
     pub(crate) fn fit(&mut self, plan: &StepPlan) -> Result<()> {
         for (buffer, len, what) in [
@@ -52,7 +53,7 @@ impl Memory {
     }
 }
 
-impl Pass<'_> {
+impl StepRun<'_> {
     /// A unit's inputs as NCHW arrays, without repetitions.
     pub(crate) fn read_inputs(&self, unit: &Unit) -> Result<Vec<ArrayD<f32>>> {
         let mut inputs: Vec<usize> = Vec::new();
@@ -64,8 +65,8 @@ impl Pass<'_> {
         inputs
             .into_iter()
             .map(|input| {
-                let slot = &self.plan.values[input];
-                read(&self.memory.arena, slot, &self.plan.shapes[input], unit)
+                let place = &self.plan.values[input];
+                read(&self.memory.arena, place, &self.plan.shapes[input], unit)
             })
             .collect()
     }
@@ -73,15 +74,13 @@ impl Pass<'_> {
 
 /// Calls `run` with two tensors, of which it writes the second.
 pub(crate) fn pair(
-    memory: &mut Memory,
+    memory: &mut Workspace,
     unit: &Unit,
-    [input, output]: [&Slot; 2],
+    [input, output]: [&Place; 2],
     run: impl FnOnce(View<'_>, ViewMut<'_>) -> conv_core::Result<()>,
 ) -> Result<()> {
-    let places = [input.place.clone(), output.place.clone()];
-    let Ok([from, to]) = memory.arena.get_disjoint_mut(places) else {
-        return Err(overlap(unit));
-    };
+    let places = [input.range.clone(), output.range.clone()];
+    let [from, to] = arena::parts(&mut memory.arena, places, &unit.name)?;
     View::new(input.layout, from)
         .and_then(|input| run(input, ViewMut::new(output.layout, to)?))
         .map_err(Error::at(&unit.name))
@@ -104,7 +103,8 @@ pub(crate) fn drop_out(
         for c in 0..from.channels {
             for y in 0..from.size[0] {
                 for x in 0..from.size[1] {
-                    if mask.next().unwrap_or(false) {
+                    // The mask never ends.
+                    if mask.next() == Some(true) {
                         output.data_mut()[to.at(n, c, y, x)] =
                             input.data()[from.at(n, c, y, x)] * scale;
                     }
@@ -116,9 +116,14 @@ pub(crate) fn drop_out(
 }
 
 /// A tensor as an array of this shape.
-pub(crate) fn read(arena: &[f32], slot: &Slot, shape: &Shape, unit: &Unit) -> Result<ArrayD<f32>> {
+pub(crate) fn read(
+    arena: &[f32],
+    place: &Place,
+    shape: &Shape,
+    unit: &Unit,
+) -> Result<ArrayD<f32>> {
     let mut array = ArrayD::zeros(IxDyn(shape));
-    read_into(&mut array, arena, slot, unit)?;
+    read_into(&mut array, arena, place, unit)?;
     Ok(array)
 }
 
@@ -126,27 +131,30 @@ pub(crate) fn read(arena: &[f32], slot: &Slot, shape: &Shape, unit: &Unit) -> Re
 pub(crate) fn read_into(
     array: &mut ArrayD<f32>,
     arena: &[f32],
-    slot: &Slot,
+    place: &Place,
     unit: &Unit,
 ) -> Result<()> {
-    let numbers = array.as_slice_mut().ok_or_else(|| overlap(unit))?;
-    let target =
-        ArrayViewMut4::from_shape(dim(&slot.layout), numbers).map_err(|_| overlap(unit))?;
-    slot.layout
-        .export(&arena[slot.place.clone()], target)
+    let misfit = || unit.broken("an array has another shape than its tensor");
+    let numbers = array.as_slice_mut().ok_or_else(misfit)?;
+    let target = ArrayViewMut4::from_shape(dim(&place.layout), numbers).map_err(|_| misfit())?;
+    place
+        .layout
+        .export(&arena[place.range.clone()], target)
         .map_err(Error::at(&unit.name))
 }
 
 /// An array as a tensor, with zeros in the halo.
 pub(crate) fn write(
     arena: &mut [f32],
-    slot: &Slot,
+    place: &Place,
     array: &ArrayViewD<'_, f32>,
     unit: &Unit,
 ) -> Result<()> {
-    let pictures = as_pictures(array, &slot.layout).ok_or_else(|| overlap(unit))?;
-    let target = &mut arena[slot.place.clone()];
-    slot.layout
+    let misfit = || unit.broken("an array has another shape than its tensor");
+    let pictures = as_pictures(array, &place.layout).ok_or_else(misfit)?;
+    let target = &mut arena[place.range.clone()];
+    place
+        .layout
         .import(pictures, PaddingValue::Zeros, target)
         .map_err(Error::at(&unit.name))
 }
@@ -166,11 +174,4 @@ fn dim(layout: &Layout) -> (usize, usize, usize, usize) {
         layout.size[0],
         layout.size[1],
     )
-}
-
-/// A fault of the planner, not of the caller.
-pub(crate) fn overlap(unit: &Unit) -> Error {
-    Error::Overlap {
-        node: unit.name.clone(),
-    }
 }

@@ -1,0 +1,255 @@
+//! Sums that a product of nothing has spoilt, made again without it.
+//!
+//! The micro-kernel multiplies whole blocks of channels, and where a block has no weight it holds a
+//! zero: between merged groups, and past the last output channel. In the gradient of an input, zeros
+//! stand for the outputs beyond the edge. A product with such a zero adds nothing, unless its other
+//! factor is infinite or NaN: then it is NaN, where the definition has no product at all.
+//!
+//! So a task looks once over what it has written. Where it meets a NaN that may have come about in
+//! this way, it makes that one sum again from its own products, in the kernel's order; and the lanes
+//! past the last channel become zeros again.
+
+use std::ops::Range;
+
+use super::layout::BLOCK;
+use super::packed_conv2d::PackedConv2d;
+use super::tasks::Grid;
+use super::view::View;
+use super::walk::{Halo, Walk};
+
+/// What the sums of one output are made of.
+#[derive(Clone, Copy)]
+pub(super) struct Mend<'a> {
+    conv: &'a PackedConv2d,
+    walk: Walk,
+    grid: Grid,
+    input: View<'a>,
+    residual: Option<View<'a>>,
+    /// Whether there are zeros between merged groups.
+    groups: bool,
+    /// Whether zeros beyond the edge may meet a weight that is not finite.
+    edges: bool,
+}
+
+/// The pixel of an output block.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) picture: usize,
+    pub(super) out_block: usize,
+    /// Row and column of the grid.
+    pub(super) row: usize,
+    pub(super) column: usize,
+}
+
+impl<'a> Mend<'a> {
+    pub(super) fn new(
+        conv: &'a PackedConv2d,
+        walk: &Walk,
+        grid: &Grid,
+        input: View<'a>,
+        residual: Option<View<'a>>,
+    ) -> Self {
+        Self {
+            conv,
+            walk: *walk,
+            grid: *grid,
+            input,
+            residual,
+            groups: conv.groups != conv.real_groups,
+            edges: walk.halo == Halo::IsNothing,
+        }
+    }
+
+    /// Whether any sum may have to be made again.
+    pub(super) fn makes_sums_again(&self) -> bool {
+        self.groups || self.edges
+    }
+
+    /// Whether this output block may hold something to mend.
+    pub(super) fn looks_at(&self, out_block: usize) -> bool {
+        self.makes_sums_again() || self.lanes(out_block) < BLOCK
+    }
+
+    /// The lanes of a block that are channels.
+    fn lanes(&self, out_block: usize) -> usize {
+        BLOCK.min(self.conv.out_channels - out_block * BLOCK)
+    }
+
+    /// Mends the numbers of one pixel. `before` is what its sums began from, if not the bias, and
+    /// `blocks_in_chunk` how many input blocks the kernel summed up at a time.
+    #[inline(always)]
+    pub(super) fn pixel(
+        &self,
+        place: Place,
+        before: Option<&[f32]>,
+        blocks_in_chunk: usize,
+        pixel: &mut [f32],
+    ) {
+        let lanes = self.lanes(place.out_block);
+        pixel[lanes..].fill(0.0);
+        let at = self.output_pixel(place);
+        if !self.groups && !(self.edges && self.reaches_halo(at)) {
+            return;
+        }
+        for lane in 0..lanes {
+            if pixel[lane].is_nan() {
+                let before = before.map(|before| before[lane]);
+                pixel[lane] = self.sum(place, lane, at, before, blocks_in_chunk);
+            }
+        }
+    }
+
+    /// The output pixel `[y, x]`, counted in steps of the walk.
+    #[inline(always)]
+    fn output_pixel(&self, place: Place) -> [usize; 2] {
+        if self.grid.runs_on {
+            let pixel = place.row * self.grid.columns + place.column;
+            [pixel / self.walk.outputs[1], pixel % self.walk.outputs[1]]
+        } else {
+            [place.row, place.column]
+        }
+    }
+
+    /// Where a tap reads along one axis, counted from the input's first pixel.
+    #[inline(always)]
+    fn position(&self, axis: usize, output: usize, tap: usize) -> isize {
+        let steps = output * self.walk.stride[axis] + tap * self.walk.dilation[axis];
+        self.walk.start[axis].saturating_add_unsigned(steps)
+    }
+
+    #[inline(always)]
+    fn is_inside(&self, axis: usize, position: isize) -> bool {
+        usize::try_from(position).is_ok_and(|at| at < self.input.layout().size[axis])
+    }
+
+    #[inline(always)]
+    fn reaches_halo(&self, at: [usize; 2]) -> bool {
+        let taps = self.conv.window.kernel_size;
+        (0..2).any(|axis| {
+            !self.is_inside(axis, self.position(axis, at[axis], 0))
+                || !self.is_inside(axis, self.position(axis, at[axis], taps[axis] - 1))
+        })
+    }
+
+    /// The number of one lane, from its own products alone.
+    #[inline(always)]
+    fn sum(
+        &self,
+        place: Place,
+        lane: usize,
+        at: [usize; 2],
+        before: Option<f32>,
+        blocks_in_chunk: usize,
+    ) -> f32 {
+        let conv = self.conv;
+        let o = place.out_block * BLOCK + lane;
+        let (group_in, group_out) = (
+            conv.in_channels / conv.real_groups,
+            conv.out_channels / conv.real_groups,
+        );
+        // The channels of this output's group, counted within the merged group.
+        let first = (o / group_out) * group_in % (conv.in_channels / conv.groups);
+        let mut value = before;
+        for chunk in (0..self.grid.in_blocks).step_by(blocks_in_chunk) {
+            let mut sum = value.map_or(conv.bias[o], |_| 0.0);
+            for block in chunk..self.grid.in_blocks.min(chunk + blocks_in_chunk) {
+                let start = first.max(block * conv.block);
+                let end = (first + group_in).min((block + 1) * conv.block);
+                sum = self.add_block(sum, place, lane, at, block, start..end);
+                if sum.is_nan() {
+                    return sum;
+                }
+            }
+            value = Some(value.map_or(sum, |value| sum + value));
+        }
+        let mut sum = value.unwrap_or(conv.bias[o]);
+        if let Some(residual) = &self.residual {
+            let layout = residual.layout();
+            let [y, x] = at;
+            sum += residual.data()[layout.offset(place.picture, place.out_block, y, x) + lane];
+        }
+        conv.activation.apply(sum)
+    }
+
+    /// Adds the products of these channels of one input block, tap by tap.
+    #[inline(always)]
+    fn add_block(
+        &self,
+        mut sum: f32,
+        place: Place,
+        lane: usize,
+        at: [usize; 2],
+        block: usize,
+        channels: Range<usize>,
+    ) -> f32 {
+        let (conv, layout) = (self.conv, self.input.layout());
+        let [kh, kw] = conv.window.kernel_size;
+        let group = place.out_block / self.grid.out_blocks;
+        let plane = place.picture * layout.picture_step()
+            + (group * self.grid.in_blocks + block) * layout.block_step();
+        // A tap that takes part lies on the input or in its halo.
+        let halo = |axis: usize, position: isize| {
+            position
+                .wrapping_add_unsigned(layout.halo[axis])
+                .cast_unsigned()
+        };
+        for i in 0..kh {
+            let y = self.position(0, at[0], i);
+            for j in 0..kw {
+                let x = self.position(1, at[1], j);
+                if self.edges && !(self.is_inside(0, y) && self.is_inside(1, x)) {
+                    continue;
+                }
+                let pixel = plane + halo(0, y) * layout.row_step() + halo(1, x) * layout.block;
+                let tap = ((place.out_block * self.grid.in_blocks + block) * kh + i) * kw + j;
+                for c in channels.clone() {
+                    let c = c % conv.block;
+                    let input = self.input.data()[pixel + c];
+                    let weight = conv.weight[(tap * conv.block + c) * BLOCK + lane];
+                    sum = conv.isa.mul_add(input, weight, sum);
+                }
+            }
+        }
+        sum
+    }
+}
+
+/// Looks over numbers for one that is infinite or NaN.
+pub(super) struct Lookout([[f32; BLOCK]; Lookout::AT_ONCE]);
+
+impl Lookout {
+    /// Sums side by side, so that none has to wait for another.
+    const AT_ONCE: usize = 4;
+
+    pub(super) fn new() -> Self {
+        Self([[0.0; BLOCK]; Self::AT_ONCE])
+    }
+
+    /// Looks over whole pixels.
+    #[inline(always)]
+    pub(super) fn look(&mut self, numbers: &[f32]) {
+        // A copy, so that the sums stay in registers.
+        let mut sums = self.0;
+        let (pixels, _) = numbers.as_chunks::<BLOCK>();
+        let (runs, rest) = pixels.as_chunks::<{ Lookout::AT_ONCE }>();
+        for run in runs {
+            for (sums, pixel) in sums.iter_mut().zip(run) {
+                for lane in 0..BLOCK {
+                    sums[lane] += pixel[lane];
+                }
+            }
+        }
+        for (sums, pixel) in sums.iter_mut().zip(rest) {
+            for lane in 0..BLOCK {
+                sums[lane] += pixel[lane];
+            }
+        }
+        self.0 = sums;
+    }
+
+    /// Whether all numbers are finite, as their sum is; one of large numbers may not be, and then
+    /// they are looked at one by one for nothing.
+    pub(super) fn is_calm(&self) -> bool {
+        self.0.as_flattened().iter().all(|sum| sum.is_finite())
+    }
+}

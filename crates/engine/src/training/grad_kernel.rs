@@ -1,0 +1,97 @@
+//! The kernels of the way back: for each kernel of the way forward what gives its inputs' gradients.
+
+use conv_core::blocked::{self, Store, View, ViewMut};
+use conv_core::{AvgPool2dOptions, Isa};
+
+use crate::step::{Kernel, Part};
+
+/// What gives the gradient of an input, from the gradient of the result alone. Without one an
+/// operation runs by the plain loops.
+#[derive(Clone, Debug)]
+pub(crate) enum GradKernel {
+    /// The gradient as it is, in the input's layout.
+    Same,
+    /// The input's own channels.
+    Concat,
+    /// Zeros around the channels, which begin at this one.
+    Slice(usize),
+    /// The channels from this one on.
+    PadChannels(usize),
+    Reshape,
+    AvgPool(AvgPool2dOptions),
+    AdaptiveAvgPool,
+    Upsample([usize; 2]),
+}
+
+impl GradKernel {
+    /// The kernel back for one of the way forward, if there is one. Those that are units of their
+    /// own kind have none here.
+    pub(crate) fn of(kernel: &Kernel) -> Option<Self> {
+        match kernel {
+            Kernel::Relayout | Kernel::Add => Some(Self::Same),
+            Kernel::Concat => Some(Self::Concat),
+            Kernel::Slice(first) => Some(Self::Slice(*first)),
+            Kernel::PadChannels(before) => Some(Self::PadChannels(*before)),
+            Kernel::Reshape => Some(Self::Reshape),
+            Kernel::AvgPool(options) => Some(Self::AvgPool(*options)),
+            Kernel::AdaptiveAvgPool => Some(Self::AdaptiveAvgPool),
+            Kernel::Upsample(scale) => Some(Self::Upsample(*scale)),
+            Kernel::Input(_)
+            | Kernel::Conv { .. }
+            | Kernel::Affine { .. }
+            | Kernel::MaxPool(_)
+            | Kernel::Relu
+            | Kernel::LeakyRelu(_)
+            | Kernel::Halo(_)
+            | Kernel::Sigmoid
+            | Kernel::Softmax
+            | Kernel::Reorg(_)
+            | Kernel::Pad(..) => None,
+        }
+    }
+
+    /// Whether it can add to a gradient, or only write one.
+    pub(crate) fn can_add(&self) -> bool {
+        match self {
+            Self::Same | Self::AvgPool(_) | Self::AdaptiveAvgPool | Self::Upsample(_) => true,
+            Self::Concat | Self::Slice(_) | Self::PadChannels(_) | Self::Reshape => false,
+        }
+    }
+
+    /// Computes the gradient of the input that `part` names. `store` is [`Store::Replace`] for what
+    /// cannot add.
+    pub(crate) fn run(
+        &self,
+        isa: Isa,
+        part: Part,
+        grad: View<'_>,
+        target: ViewMut<'_>,
+        store: Store,
+    ) -> conv_core::Result<()> {
+        match self {
+            Self::Same => pass_on(isa, grad, target, store),
+            Self::Concat => blocked::slice(grad, part.first_channel, target),
+            Self::Slice(first) => blocked::pad_channels(grad, *first, target),
+            Self::PadChannels(before) => blocked::slice(grad, *before, target),
+            Self::Reshape => blocked::reshape(grad, target),
+            Self::AvgPool(options) => blocked::avg_pool2d_grad(isa, options, grad, target, store),
+            Self::AdaptiveAvgPool => blocked::adaptive_avg_pool2d_grad(isa, grad, target, store),
+            Self::Upsample(scale) => {
+                blocked::upsample_nearest2d_grad(isa, *scale, grad, target, store)
+            }
+        }
+    }
+}
+
+/// The gradient of what is passed on as it is.
+pub(crate) fn pass_on(
+    isa: Isa,
+    grad: View<'_>,
+    target: ViewMut<'_>,
+    store: Store,
+) -> conv_core::Result<()> {
+    match store {
+        Store::Add => blocked::add_assign(isa, grad, target),
+        Store::Replace => blocked::map(isa, grad, target, |x| x),
+    }
+}

@@ -1,0 +1,319 @@
+//! What was found where a dataset was looked for, and what of it is not used.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use files::show::count;
+use serde::{Deserialize, Serialize};
+
+use super::Dataset;
+use super::fault::Fault;
+
+/// What a dataset holds: its parts, what was left out and why, and what is wrong with its layout.
+///
+/// Its [`Display`](fmt::Display) is what a command says before it begins, in a few lines:
+///
+/// ```
+/// use image_data::{Shapes, ShapesOptions};
+///
+/// let shapes = Shapes::splits(ShapesOptions { len: 40, ..ShapesOptions::default() }, 8)?;
+/// assert_eq!(
+///     shapes.contents.to_string(),
+///     "train: 40 pictures of 8 classes\nvalid: 8 pictures of 8 classes"
+/// );
+/// # Ok::<(), image_data::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contents {
+    /// The parts, in the order of [`Role`].
+    pub parts: Vec<Part>,
+    /// What was found and is not used, sorted by name.
+    pub left_out: Vec<LeftOut>,
+    /// What was decided where there was a choice, each a sentence.
+    pub notes: Vec<String>,
+    /// What keeps the data from being used. [`Splits::open`](super::Splits::open) makes an error of
+    /// the first one, [`Splits::survey`](super::Splits::survey) leaves them to its caller.
+    pub faults: Vec<Fault>,
+}
+
+/// A part of a dataset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// What it is for.
+    pub role: Role,
+    /// Where it was found, below the dataset's own path: a folder, or a file without its ending;
+    /// empty where that is the whole of it.
+    pub name: String,
+    /// How many pictures it has.
+    pub pictures: usize,
+    /// The classes, and how many pictures each has.
+    pub classes: Vec<(String, usize)>,
+}
+
+/// What a part of a dataset is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The dataset has no parts: this is all of it.
+    All,
+    /// A network learns from it.
+    Train,
+    /// It is what a network is measured on while it learns.
+    Valid,
+    /// It is what a network is measured on at the end.
+    Test,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::All => "all",
+            Self::Train => "train",
+            Self::Valid => "valid",
+            Self::Test => "test",
+        })
+    }
+}
+
+/// A file or folder that a dataset does not use.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Its name, as samples are named.
+    pub name: String,
+    /// Why it is not used.
+    pub reason: Reason,
+}
+
+/// Why a file or folder is not used.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// A picture by its name's ending, in a format that is not read here.
+    Format(String),
+    /// A picture that lies beside the folders of the classes.
+    NoClass,
+    /// Pictures of a part that has no labels, such as `pred`.
+    NoLabels,
+    /// A symbolic link to nothing.
+    DeadLink,
+    /// A link to a folder that it lies in, or a link to a folder behind another one.
+    Circle,
+    /// A symbolic link in an archive.
+    SymbolicLink,
+    /// A hard link in an archive to a file that is not in it.
+    LostLink,
+    /// A path in an archive that leads out of it.
+    Outside,
+    /// A path in an archive that no file can have.
+    Name,
+    /// A sparse file in an archive, or one whose size only an extension of the format tells.
+    Sparse,
+    /// An entry of an archive of a type that is not known.
+    UnknownEntry,
+    /// A file that a later one of the same path in the archive replaces.
+    Replaced,
+    /// Neither file nor folder.
+    Device,
+    /// A file that is hidden, or that an operating system or archiver has left behind.
+    Hidden,
+    /// A folder of the same kind, with all that is in it.
+    HiddenFolder,
+    /// A folder called `runs` without pictures, as training writes.
+    Runs,
+    /// A folder without pictures beside the parts of the dataset.
+    NoPart,
+    /// A file whose name does not end as a picture's does, by the ending.
+    Other(String),
+}
+
+impl Reason {
+    /// Whether pictures may be missing from the dataset: not so for files that nobody would take for
+    /// pictures.
+    #[must_use]
+    pub fn may_hide_pictures(&self) -> bool {
+        match self {
+            Self::Format(_)
+            | Self::NoClass
+            | Self::NoLabels
+            | Self::DeadLink
+            | Self::Circle
+            | Self::SymbolicLink
+            | Self::LostLink
+            | Self::Outside
+            | Self::Name
+            | Self::Sparse
+            | Self::UnknownEntry
+            | Self::Replaced => true,
+            Self::Device
+            | Self::Hidden
+            | Self::HiddenFolder
+            | Self::Runs
+            | Self::NoPart
+            | Self::Other(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Format(suffix) => write!(f, "pictures in .{suffix} are not read"),
+            Self::NoClass => f.write_str("not in the folder of a class"),
+            Self::NoLabels => f.write_str("pictures without labels"),
+            Self::DeadLink => f.write_str("a link to nothing"),
+            Self::Circle => f.write_str("a link that could lead round in a circle"),
+            Self::SymbolicLink => f.write_str("a symbolic link in an archive"),
+            Self::LostLink => f.write_str("a link to a file that is not in the archive"),
+            Self::Outside => f.write_str("a path that leads out of the archive"),
+            Self::Name => f.write_str("a name that no file can have"),
+            Self::Sparse => f.write_str("a sparse or very large file"),
+            Self::UnknownEntry => f.write_str("an entry of unknown type"),
+            Self::Replaced => f.write_str("replaced by a later file of the same path"),
+            Self::Device => f.write_str("a device"),
+            Self::Hidden => f.write_str("hidden, or a system's own"),
+            Self::HiddenFolder => f.write_str("a folder that is hidden, or a system's own"),
+            Self::Runs => f.write_str("the folder of training runs"),
+            Self::NoPart => f.write_str("a folder without pictures beside the parts"),
+            Self::Other(suffix) if suffix.is_empty() => f.write_str("not called like a picture"),
+            Self::Other(suffix) => write!(f, "not called like a picture (.{suffix})"),
+        }
+    }
+}
+
+/// What was left out for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOutFor {
+    /// The reason.
+    pub reason: Reason,
+    /// How many files or folders.
+    pub count: usize,
+    /// The first names of them, [at most three](Self::EXAMPLES).
+    pub examples: Vec<String>,
+}
+
+impl LeftOutFor {
+    /// How many names there are at most.
+    pub const EXAMPLES: usize = 3;
+}
+
+impl fmt::Display for LeftOutFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let more = if self.count > self.examples.len() {
+            ", ..."
+        } else {
+            ""
+        };
+        let (count, examples) = (self.count, self.examples.join(", "));
+        write!(f, "left out: {count}, {}: {examples}{more}", self.reason)
+    }
+}
+
+impl Contents {
+    /// What a dataset's parts hold, where nothing is left out.
+    pub(super) fn of<'a>(parts: impl IntoIterator<Item = (Role, &'a dyn Dataset)>) -> Self {
+        let parts = parts
+            .into_iter()
+            .map(|(role, dataset)| Part::of(role, dataset));
+        Self {
+            parts: parts.collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The part of a role.
+    #[must_use]
+    pub fn part(&self, role: Role) -> Option<&Part> {
+        self.parts.iter().find(|part| part.role == role)
+    }
+
+    /// What was left out, counted by reason.
+    #[must_use]
+    pub fn by_reason(&self) -> Vec<LeftOutFor> {
+        let mut groups: BTreeMap<&Reason, (usize, Vec<String>)> = BTreeMap::new();
+        for left_out in &self.left_out {
+            let (count, examples) = groups.entry(&left_out.reason).or_default();
+            *count += 1;
+            if examples.len() < LeftOutFor::EXAMPLES {
+                examples.push(left_out.name.clone());
+            }
+        }
+        groups
+            .into_iter()
+            .map(|(reason, (count, examples))| LeftOutFor {
+                reason: reason.clone(),
+                count,
+                examples,
+            })
+            .collect()
+    }
+
+    /// How many files and folders were left out that [may be pictures](Reason::may_hide_pictures):
+    /// what a strict command fails on.
+    #[must_use]
+    pub fn missed(&self) -> usize {
+        let missed = |left_out: &&LeftOut| left_out.reason.may_hide_pictures();
+        self.left_out.iter().filter(missed).count()
+    }
+}
+
+/// The parts, the notes, and what was left out by its reason, each a line.
+impl fmt::Display for Contents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = self.parts.iter().map(ToString::to_string);
+        let notes = self.notes.iter().cloned();
+        let left_out = self.by_reason();
+        let left_out = left_out.iter().map(ToString::to_string);
+        for (line, text) in parts.chain(notes).chain(left_out).enumerate() {
+            if line > 0 {
+                writeln!(f)?;
+            }
+            f.write_str(&text)?;
+        }
+        Ok(())
+    }
+}
+
+impl Part {
+    pub(super) fn of(role: Role, dataset: &dyn Dataset) -> Self {
+        let mut counts = vec![0; dataset.classes().len()];
+        for index in 0..dataset.len() {
+            // A label that is no class is an error of whatever reads the sample.
+            if let Some(count) = counts.get_mut(dataset.label(index)) {
+                *count += 1;
+            }
+        }
+        Self {
+            role,
+            name: String::new(),
+            pictures: dataset.len(),
+            classes: dataset.classes().iter().cloned().zip(counts).collect(),
+        }
+    }
+
+    /// What messages call it: its role and, where that differs, its name.
+    #[must_use]
+    pub fn title(&self) -> String {
+        let role = self.role.to_string();
+        if self.name.is_empty() || self.name == role {
+            role
+        } else {
+            format!("{role} ({})", self.name)
+        }
+    }
+}
+
+/// As in `valid (Test): 20 pictures of 2 classes`.
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pictures = count(self.pictures, "picture", "pictures");
+        let all = self.classes.len();
+        let classes = count(all, "class", "classes");
+        let used = self.classes.iter().filter(|(_, count)| *count > 0).count();
+        let title = self.title();
+        if used == all {
+            write!(f, "{title}: {pictures} of {classes}")
+        } else {
+            write!(f, "{title}: {pictures} of {used} of {classes}")
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The step `isa` of `cargo xtask ci`: the tests of the kernels and the engine on every instruction
+//! set that this machine has or can emulate.
+
+use std::process::Command;
+
+use crate::Result;
+use crate::process::{cargo, output, run as run_command};
+
+/// The tests that compute, for each of which `CONVOXIDE_ISA` says on what.
+const SUITES: [&[&str]; 2] = [
+    &["-p", "conv-core", "--lib", "--tests"],
+    &["-p", "engine", "--lib", "--tests"],
+];
+
+/// The target of NEON.
+const AARCH64: &str = "aarch64-unknown-linux-gnu";
+
+/// Every instruction set that the kernels know.
+const ALL: [&str; 4] = ["avx512", "avx2", "neon", "scalar"];
+
+/// How an instruction set is tested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// The machine's fastest: the ordinary run of the tests is on it.
+    ByDefault,
+    /// The machine has it, but takes it only when it is told to.
+    Forced,
+    Emulated,
+    /// Not at all, and why.
+    Skipped(&'static str),
+}
+
+/// The task, which comes after the ordinary tests: runs the suites of the kernels and the engine on
+/// every other instruction set, and says which ran and which did not.
+pub(crate) fn run() -> Result<()> {
+    let available = output(cargo("run").args([
+        "--quiet",
+        "--package",
+        "conv-core",
+        "--example",
+        "instruction_sets",
+    ]))?;
+    let available: Vec<&str> = available.lines().collect();
+    let ways = ways(&available, can_emulate_neon());
+    for (isa, way) in ways {
+        match way {
+            Way::Forced => {
+                for suite in SUITES {
+                    run_command(cargo("test").args(suite).env("CONVOXIDE_ISA", isa))?;
+                }
+            }
+            Way::Emulated => emulate_neon()?,
+            Way::ByDefault | Way::Skipped(_) => {}
+        }
+    }
+    println!("instruction sets: {}", summary(&ways));
+    Ok(())
+}
+
+/// Each instruction set, and how it is tested on a machine that has these, the fastest first.
+fn ways(available: &[&str], can_emulate_neon: bool) -> [(&'static str, Way); 4] {
+    ALL.map(|isa| {
+        let way = if available.first() == Some(&isa) {
+            Way::ByDefault
+        } else if available.contains(&isa) {
+            Way::Forced
+        } else if isa == "neon" && can_emulate_neon {
+            Way::Emulated
+        } else if isa == "neon" {
+            Way::Skipped(
+                "takes qemu-user, gcc-aarch64-linux-gnu and the rustup target \
+                 aarch64-unknown-linux-gnu",
+            )
+        } else {
+            Way::Skipped("this machine does not have it")
+        };
+        (isa, way)
+    })
+}
+
+/// What a reader of the log wants to know.
+fn summary(ways: &[(&str, Way)]) -> String {
+    let words = ways.iter().map(|(isa, way)| match way {
+        Way::ByDefault => format!("{isa} ran (the default here)"),
+        Way::Forced => format!("{isa} ran (forced)"),
+        Way::Emulated => format!("{isa} ran (kernels only, emulated)"),
+        Way::Skipped(why) => format!("{isa} SKIPPED: {why}"),
+    });
+    words.collect::<Vec<_>>().join("; ")
+}
+
+/// Whether everything is there that NEON takes on another processor.
+fn can_emulate_neon() -> bool {
+    let starts = |program: &str| {
+        let version = Command::new(program).arg("--version").output();
+        version.is_ok_and(|output| output.status.success())
+    };
+    let has_std = || {
+        let folder = Command::new("rustc")
+            .args(["--print", "target-libdir", "--target", AARCH64])
+            .output();
+        folder.is_ok_and(|output| {
+            let folder = String::from_utf8_lossy(&output.stdout);
+            output.status.success() && std::path::Path::new(folder.trim()).is_dir()
+        })
+    };
+    cfg!(target_os = "linux")
+        && starts("qemu-aarch64")
+        && starts("aarch64-linux-gnu-gcc")
+        && has_std()
+}
+
+/// The kernels' suite on NEON under qemu, with a tenth of the problems: an emulator is slow.
+fn emulate_neon() -> Result<()> {
+    let variable = |name: &str| {
+        let target = AARCH64.to_uppercase().replace('-', "_");
+        format!("CARGO_TARGET_{target}_{name}")
+    };
+    run_command(
+        cargo("test")
+            .args(SUITES[0])
+            .args(["--target", AARCH64])
+            .env(variable("LINKER"), "aarch64-linux-gnu-gcc")
+            .env(variable("RUNNER"), "qemu-aarch64 -L /usr/aarch64-linux-gnu")
+            .env("CONVOXIDE_CASES", "0.1")
+            .env("CONVOXIDE_ISA", "neon"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_says_what_ran_and_what_did_not() {
+        let ways = ways(&["avx2", "scalar"], true);
+        assert_eq!(
+            summary(&ways),
+            "avx512 SKIPPED: this machine does not have it; avx2 ran (the default here); \
+             neon ran (kernels only, emulated); scalar ran (forced)"
+        );
+    }
+
+    #[test]
+    fn without_an_emulator_neon_is_skipped_by_name() {
+        let [_, _, (isa, way), _] = ways(&["avx512", "avx2", "scalar"], false);
+        assert_eq!(isa, "neon");
+        assert!(matches!(way, Way::Skipped(why) if why.contains("qemu")));
+        let [.., (_, way), _] = ways(&["neon", "scalar"], false);
+        assert_eq!(way, Way::ByDefault);
+    }
+}
