@@ -11,8 +11,8 @@ use nn_layers::{
 };
 use proptest::prelude::*;
 use testkit::{
-    Run, assert_executors_agree, assert_layers_agree, cases, graph_recipes, on_threads,
-    random_array, to_f32,
+    Run, assert_executors_agree, assert_layers_agree, graph_recipes, on_threads, random_array,
+    to_f32,
 };
 
 /// The engine on one instruction set, as testkit's comparisons take it.

@@ -11,7 +11,7 @@ use nn_layers::{
     TrainSpec, random_params,
 };
 use proptest::prelude::*;
-use testkit::{cases, compare, graph_recipes, node_step, on_threads, random_array, to_f32};
+use testkit::{compare, graph_recipes, node_step, on_threads, random_array, to_f32};
 
 const KEY: StepKey = StepKey { seed: 3, step: 5 };
 

@@ -2,8 +2,9 @@
 
 /// What the names of pictures that are read here end in, in lower case, and the format that each
 /// ending promises.
-const READ: [(&str, &str); 10] = [
+const READ: [(&str, &str); 14] = [
     ("bmp", "BMP"),
+    ("gif", "GIF"),
     ("jfif", "JPEG"),
     ("jpe", "JPEG"),
     ("jpeg", "JPEG"),
@@ -13,12 +14,15 @@ const READ: [(&str, &str); 10] = [
     ("png", "PNG"),
     ("pnm", "PNM"),
     ("ppm", "PNM"),
+    ("tif", "TIFF"),
+    ("tiff", "TIFF"),
+    ("webp", "WebP"),
 ];
 
 /// What the names of pictures end in that are not read here, in lower case.
-const NOT_READ: [&str; 24] = [
-    "avif", "cr2", "dds", "dib", "dng", "exr", "gif", "hdr", "heic", "heif", "ico", "j2k", "jp2",
-    "jxl", "nef", "pam", "pcx", "psd", "svg", "tga", "tif", "tiff", "webp", "xbm",
+const NOT_READ: [&str; 20] = [
+    "avif", "cr2", "dds", "dib", "dng", "exr", "hdr", "heic", "heif", "ico", "j2k", "jp2", "jxl",
+    "nef", "pam", "pcx", "psd", "svg", "tga", "xbm",
 ];
 
 /// What the names of pictures that are read here end in, in lower case and sorted.
@@ -37,7 +41,7 @@ pub fn picture_suffixes() -> impl Iterator<Item = &'static str> {
 /// use image_data::picture_format;
 ///
 /// assert_eq!(picture_format(b"cat/1.JPE"), Some("JPEG"));
-/// assert_eq!(picture_format(b"cat/1.webp"), None);
+/// assert_eq!(picture_format(b"cat/1.heic"), None);
 /// ```
 #[must_use]
 pub fn picture_format(name: &[u8]) -> Option<&'static str> {
@@ -80,6 +84,6 @@ mod tests {
         assert_eq!(picture_format(b"a.b.png"), Some("PNG"));
         assert_eq!(picture_format(b"png"), None);
         assert_eq!(picture_format(b"\xff.PnG"), Some("PNG"));
-        assert!(is_unread_picture(b"x.WEBP") && !is_unread_picture(b"x.txt"));
+        assert!(is_unread_picture(b"x.HEIC") && !is_unread_picture(b"x.txt"));
     }
 }

@@ -38,7 +38,7 @@ fn shapes_depend_on_seed_and_index_alone() {
     let other = Shapes::new(ShapesOptions { seed: 1, ..options }).unwrap();
     assert_ne!(shapes.picture(1).unwrap(), other.picture(1).unwrap());
 
-    let Splits { train, valid } = Shapes::splits(ShapesOptions::default(), 8).unwrap();
+    let Splits { train, valid, .. } = Shapes::splits(ShapesOptions::default(), 8).unwrap();
     assert_eq!(
         (train.len(), valid.unwrap().name(0)),
         (1000, "shapes #1000".to_owned())

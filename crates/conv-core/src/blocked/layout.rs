@@ -147,14 +147,15 @@ impl Layout {
         self.halo == [0; 4]
     }
 
-    /// Fills the halo with zeros. The interior is untouched. `data` is as long as a view's.
-    pub(crate) fn clear_halo(&self, data: &mut [f32]) {
+    /// Fills the halo with zeros, in as many planes as `data` holds. The interior is untouched.
+    pub fn clear_halo(&self, data: &mut [f32]) {
         if self.is_dense() || self.is_empty() {
             return;
         }
         let row = self.row_step();
         let (left, right) = (self.halo[1] * self.block, self.halo[3] * self.block);
-        for plane in data[..self.len()].chunks_exact_mut(self.block_step()) {
+        let planes = self.batch * self.blocks();
+        for plane in data.chunks_exact_mut(self.block_step()).take(planes) {
             let (top, rest) = plane.split_at_mut(self.halo[0] * row);
             let (rows, bottom) = rest.split_at_mut(self.size[0] * row);
             top.fill(0.0);
