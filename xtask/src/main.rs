@@ -17,6 +17,7 @@ mod fetch;
 mod fuzz;
 mod goldens;
 mod isa;
+mod man;
 mod process;
 mod test;
 mod tidy;
@@ -61,6 +62,8 @@ enum Task {
         #[arg(long)]
         open: bool,
     },
+    /// Write the program's manual pages into target/man
+    Man,
     /// Check the rules of the house that no compiler checks
     Tidy,
     /// Run the fuzz targets for long, in processes of limited memory
@@ -86,6 +89,7 @@ fn main() -> ExitCode {
         Some(Task::Ci) => ci::run(),
         Some(Task::Bench { args }) => bench::run(&args),
         Some(Task::Docs { open }) => docs::run(open),
+        Some(Task::Man) => man::run(),
         Some(Task::Tidy) => tidy::run(),
         Some(Task::Fuzz(options)) => fuzz::run(&options),
         Some(Task::Fetch) => fetch::run(),

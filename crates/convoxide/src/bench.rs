@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::builder::RangedU64ValueParser;
-use engine::{Options, Plan, Profile, TrainingSession};
-use files::show::one_line;
+use engine::{Plan, Profile, TrainingSession};
+use files::show::{count, one_line};
 use ndarray::{ArrayD, IxDyn};
 use nn_layers::{
     Classification, CrossEntropy, Infer, Optimiser, OptimiserOptions, Outputs, Rates, Sgd, Shape,
@@ -25,14 +25,14 @@ use crate::summary::MAX_BATCH;
 /// Measure how fast a network runs, on random input
 ///
 /// The first run warms up. Then the network runs for a second, or as often as
-/// --runs says. Times are those of the network alone, from its input tensor to
-/// its output tensors. The time to the first output counts from the beginning of
-/// the program's main function: everything is in it but the loading of the
-/// program itself, about a millisecond.
+/// --runs says. Times are those of the network alone, from its input tensor to its
+/// output tensors. The time to the first output starts with the program's main
+/// function: it includes everything but loading the program itself, which takes
+/// about a millisecond.
 ///
-/// With --train a run is a step of training on random pictures and classes:
-/// forward, backward, and an update by gradient descent with momentum. It counts
-/// as three times the operations of the network.
+/// With --train a run is a training step on random pictures and classes: forward,
+/// backward, and an update by gradient descent with momentum. It counts as three
+/// times the operations of the network.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -50,7 +50,7 @@ pub(crate) struct Args {
         value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_RUNS as u64)
     )]
     runs: Option<usize>,
-    /// Tell how long each step of the network takes
+    /// Show how long each step of the network takes
     #[arg(long, conflicts_with = "train")]
     profile: bool,
     /// Measure training
@@ -61,7 +61,7 @@ pub(crate) struct Args {
 /// The most runs.
 const MAX_RUNS: usize = 1_000_000;
 
-/// How long runs go on for where nobody says how often, and how many there are at least.
+/// How long runs go on without --runs, and how many there are at least.
 const LONG_ENOUGH: (Duration, usize) = (Duration::from_secs(1), 3);
 
 /// What the random numbers are made from.
@@ -102,7 +102,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     let shape = Shape::from([args.batch, channels, height, width]);
     let summary = Summary::new(&model.graph, std::slice::from_ref(&shape))
         .map_err(|error| in_file(error.into()))?;
-    let plan = Plan::compile(&model.graph, params, &Options::default()).map_err(in_file)?;
+    let plan = Plan::compile(&model.graph, params, &context.options()).map_err(in_file)?;
     let mut session = plan
         .session(std::slice::from_ref(&shape))
         .map_err(in_file)?;
@@ -113,6 +113,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
         .run(&[input.view()], &mut outputs)
         .map_err(in_file)?;
     let first = context.started.elapsed();
+    let mut numbers = outputs.tensors.iter().flatten();
+    if let Some(got) = numbers.find(|number| !number.is_finite()) {
+        let reason =
+            format!("the network's output is not finite ({got}), so its times mean nothing");
+        return Err(args.source.fault(reason));
+    }
     let times = measure(args.runs, || session.run(&[input.view()], &mut outputs));
     let times = times.map_err(in_file)?;
     let profile = if args.profile {
@@ -158,7 +164,7 @@ fn train(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     };
     let mut optimiser = Optimiser::new(options, &params).map_err(in_graph)?;
     let mut session =
-        TrainingSession::new(&graph, params, TrainSpec::default(), &Options::default())
+        TrainingSession::new(&graph, params, TrainSpec::default(), &context.options())
             .map_err(in_file)?;
     let input = random_input(&shape)?;
     let labels: Vec<usize> = (0..args.batch)
@@ -234,8 +240,9 @@ impl Report {
         if context.json {
             output::json(self)?;
         } else {
-            let (model, threads) = (one_line(&self.model), self.threads);
-            output::text(format!("{model}: input {shape}, {threads} threads, {isa}"))?;
+            let model = one_line(&self.model);
+            let threads = count(self.threads, "thread", "threads");
+            output::text(format!("{model}: input {shape}, {threads}, {isa}"))?;
             output::text(self)?;
         }
         Ok(ExitCode::SUCCESS)
@@ -289,10 +296,10 @@ impl fmt::Display for Report {
             ..
         } = self;
         let pictures = self.batch as f64 * 1e3 / median_ms.max(1e-6);
-        let s = if *runs == 1 { "" } else { "s" };
+        let runs = count(*runs, "run", "runs");
         writeln!(
             f,
-            "  median  {median_ms:>10.3} ms   {runs} run{s}, {gflops:.1} GFLOP/s, {pictures:.1} pictures/s"
+            "  median  {median_ms:>10.3} ms   {runs}, {gflops:.1} GFLOP/s, {pictures:.1} pictures/s"
         )?;
         writeln!(f, "  fastest {min_ms:>10.3} ms")?;
         write!(

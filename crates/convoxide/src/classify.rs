@@ -6,41 +6,45 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::builder::RangedU64ValueParser;
-use engine::{Options, Plan, Session};
-use files::show::{one_line, shorten};
-use image_data::Preprocessing;
+use engine::{Plan, Session};
+use files::show::{self, one_line, shorten};
 use ndarray::Axis;
-use nn_layers::{Infer, Outputs, Shape, Summary};
+use nn_layers::{Infer, Outputs, Shape};
 use serde::Serialize;
 use yolo_detect::Timings;
 
 use crate::context::Context;
 use crate::each_picture::{Pictures, each_picture};
 use crate::error::Error;
+use crate::fit::Fit;
 use crate::model::{self, ModelFlags, Source};
+use crate::output;
 use crate::pictures::{self, Failure};
 use crate::report::{Milliseconds, class_number};
 
 /// Tell what pictures show: a table, or lines of JSON
 ///
 /// Pictures are prepared as the model file says, or else as is usual for the
-/// architecture. Class names are the model file's, or those of --names. Scores are
+/// architecture. Where that resizes nothing, pictures of another size than the
+/// network was trained on are resized to that size, with a warning. Class names
+/// are the model file's, or those of --names for weights without names. Scores are
 /// probabilities: the softmax of the network's output.
 ///
-/// A picture that cannot be read is reported, and the rest goes on. The exit code
-/// is 0 if any picture could be read (with --strict: if all could), else 1.
+/// A picture that cannot be read is reported, and the other pictures follow. The
+/// exit code is 0 if any picture could be read (with --strict: if all could),
+/// else 1.
 ///
-/// Of a folder, files are taken whose names end as those of JPEG, PNG, BMP and
-/// PNM pictures do. Standard input has one path a line.
+/// In a folder, the files whose names end like those of pictures are taken.
+/// Standard input has one path per line.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelFlags,
-    /// The names of its classes, one a line
+    /// The names of its classes, one per line
     #[arg(long, value_name = "FILE")]
     names: Option<PathBuf>,
-    /// Classes to tell, the likeliest first
+    /// How many classes to show, the likeliest first
     #[arg(
         long, value_name = "K", default_value_t = 5,
         value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000)
@@ -58,7 +62,7 @@ pub(crate) struct Args {
 /// only counts for the exit code.
 pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     let source = Source::from(args.model);
-    let mut classifier = Classifier::load(&source, args.names.as_deref(), args.top)?;
+    let mut classifier = Classifier::load(&source, args.names.as_deref(), args.top, context)?;
     let (inputs, strictness) = args.pictures.open();
     each_picture(inputs, strictness, context, |path| classifier.look(path))
 }
@@ -68,41 +72,42 @@ struct Classifier {
     plan: Plan,
     /// Of the last picture's size: most have the same.
     session: Option<Session>,
-    preprocessing: Preprocessing,
+    fit: Fit,
+    /// Whether pictures of an unexpected size go unmentioned: one warning is enough.
+    is_silent: bool,
     /// Empty where the classes have none.
     names: Vec<String>,
     top: usize,
 }
 
-/// The most memory for activations: a network that takes pictures as they are, as those for CIFAR
-/// do, could ask for a hundred times what a photo takes.
-const MOST_ACTIVATION_BYTES: u64 = 4 << 30;
-
 impl Classifier {
-    fn load(source: &Source, names: Option<&Path>, top: usize) -> Result<Self, Error> {
-        let model = source.load()?;
-        let (Some(metadata), Some(preprocessing)) = (model.metadata, model.preprocessing) else {
-            let reason = "a darknet cfg is no classifier: `convoxide detect` finds objects with it";
-            return Err(source.fault(reason));
-        };
-        let params = model.params.ok_or_else(|| source.no_weights())?;
-        let (channels, made) = (model.input[0], preprocessing.channels);
-        if made.count() != channels {
-            let count = made.count();
-            return Err(source.fault(format!(
-                "the network takes {channels} channels, its preprocessing makes {count} ({made})"
-            )));
-        }
+    fn load(
+        source: &Source,
+        names: Option<&Path>,
+        top: usize,
+        context: &Context,
+    ) -> Result<Self, Error> {
+        let model = source.classifier()?;
         let names = match names {
-            Some(names) => model::names(names, model.classes)?,
-            None => metadata.classes,
+            Some(path) => {
+                let names = model::names(path, Some(model.classes))?;
+                model::check_order(&model.names, "the names file", &names).map_err(|error| {
+                    Error::Network {
+                        path: path.to_owned(),
+                        error,
+                    }
+                })?;
+                names
+            }
+            None => model.names,
         };
-        let plan = Plan::compile(&model.graph, params, &Options::default())
+        let plan = Plan::compile(&model.graph, model.params, &context.options())
             .map_err(|error| source.fault(error))?;
         Ok(Self {
             plan,
             session: None,
-            preprocessing,
+            fit: model.fit,
+            is_silent: context.quiet,
             names,
             top,
         })
@@ -110,22 +115,25 @@ impl Classifier {
 
     /// Reads a picture and tells what it shows.
     fn look(&mut self, path: &Path) -> Result<Report, Failure> {
-        let _span = tracing::debug_span!("look", path = %path.display()).entered();
+        let _span = tracing::debug_span!("look", path = %show::name(path.as_os_str())).entered();
         let failed = |error: &dyn fmt::Display| Failure::new(path, &error);
         let start = Instant::now();
         let picture = pictures::open(path)?;
         let decode = start.elapsed();
 
+        self.warn_of_size(path, picture.size());
         // A session is made for the first picture of a size, and counts for no step.
         let size = self
-            .preprocessing
+            .fit
+            .preprocessing()
             .output_size(picture.size())
             .map_err(|error| failed(&error))?;
         let mut session = self.session(size).map_err(|reason| failed(&reason))?;
 
         let start = Instant::now();
         let input = self
-            .preprocessing
+            .fit
+            .preprocessing()
             .apply(&picture)
             .map_err(|error| failed(&error))?;
         let preprocess = start.elapsed();
@@ -154,34 +162,37 @@ impl Classifier {
         let [height, width] = picture.size();
         Ok(Report {
             image: path.to_string_lossy().into_owned(),
+            shown: show::name(path.as_os_str()),
             size: [width, height],
             top,
             ms: Milliseconds::new(decode, timings),
         })
     }
 
-    /// A session for inputs of this size: the last one, where that fits.
-    fn session(&mut self, [height, width]: [usize; 2]) -> Result<Session, String> {
-        let channels = self.preprocessing.channels.count();
-        let shapes = [Shape::from([1, channels, height, width])];
-        if let Some(session) = self.session.take()
-            && session.input_shapes() == shapes
+    /// Warns of the first picture of another size than the network was made for.
+    fn warn_of_size(&mut self, path: &Path, size: [usize; 2]) {
+        if self.is_silent || !self.fit.is_unexpected(size) {
+            return;
+        }
+        self.is_silent = true;
+        let [height, width] = size;
+        let path = show::name(path.as_os_str());
+        if let Some(warning) = self
+            .fit
+            .warning(&format!("{path} has {width} x {height} pixels"))
         {
-            return Ok(session);
+            output::complain(&warning);
         }
-        let summary =
-            Summary::new(self.plan.graph(), &shapes).map_err(|error| error.to_string())?;
-        let bytes = summary.peak_activation_bytes;
-        if bytes > MOST_ACTIVATION_BYTES {
-            let [got, limit] = [bytes, MOST_ACTIVATION_BYTES].map(|bytes| bytes >> 20);
-            return Err(format!(
-                "an input of {} takes {got} MiB of activations, over the limit of {limit}",
-                shapes[0]
-            ));
+    }
+
+    /// A session for inputs of this size: the last one, where that fits.
+    fn session(&mut self, [height, width]: [usize; 2]) -> Result<Session, engine::Error> {
+        let channels = self.fit.preprocessing().channels.count();
+        let shapes = [Shape::from([1, channels, height, width])];
+        match self.session.take() {
+            Some(session) if session.input_shapes() == shapes => Ok(session),
+            _ => self.plan.session(&shapes),
         }
-        self.plan
-            .session(&shapes)
-            .map_err(|error| error.to_string())
     }
 
     /// The likeliest classes; of equal ones, those that come first.
@@ -213,8 +224,11 @@ fn softmax(logits: impl Iterator<Item = f32> + Clone) -> Option<Vec<f32>> {
 /// 80 columns.
 #[derive(Debug, Serialize)]
 struct Report {
-    /// The path, with a sign in place of what is no Unicode.
+    /// The path, with a sign in place of what is not Unicode.
     image: String,
+    /// The path for people.
+    #[serde(skip)]
+    shown: String,
     /// Width and height.
     #[serde(skip)]
     size: [usize; 2],
@@ -238,7 +252,7 @@ const NAME_COLUMNS: usize = 60;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (image, [width, height]) = (one_line(&self.image), self.size);
+        let (image, [width, height]) = (&self.shown, self.size);
         let total = self.ms.total();
         write!(f, "{image}: {width} x {height} pixels, {total:.1} ms")?;
         for class in &self.top {

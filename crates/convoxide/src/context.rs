@@ -6,7 +6,8 @@ use std::time::Instant;
 use clap::ArgAction;
 use clap::builder::RangedU64ValueParser;
 use tracing::Level;
-use tracing_subscriber::fmt::format::FmtSpan;
+
+use crate::logging;
 
 /// Options of every command; they may stand before or after its name.
 #[derive(Debug, clap::Args)]
@@ -15,18 +16,46 @@ pub(crate) struct Common {
     /// Write results as JSON instead of text
     #[arg(long, global = true)]
     json: bool,
-    /// Threads to compute with [default: one a processor]
+    /// Threads to compute with [default: one per processor]
     #[arg(
         long, global = true, value_name = "N",
         value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024)
     )]
     threads: Option<usize>,
-    /// Neither progress nor warnings; errors are still shown
+    /// Most memory of a network: 500MB, 16GiB [default: 8GiB]
+    #[arg(long, global = true, value_name = "SIZE", value_parser = bytes)]
+    memory_limit: Option<u64>,
+    /// Show errors only: no progress, no warnings
     #[arg(short, long, global = true)]
     quiet: bool,
-    /// Tell what takes time; -vv for each picture
+    /// Show what takes time; -vv for each picture
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     verbose: u8,
+}
+
+/// Reads a size in bytes: `500MB`, `1.5GiB`, or a number alone.
+fn bytes(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 9] = [
+        ("", 1),
+        ("b", 1),
+        ("kb", 1000),
+        ("mb", 1000 * 1000),
+        ("gb", 1000 * 1000 * 1000),
+        ("kib", 1 << 10),
+        ("mib", 1 << 20),
+        ("gib", 1 << 30),
+        ("tib", 1 << 40),
+    ];
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.');
+    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
+    let unit = unit.trim_start().to_ascii_lowercase();
+    let unit = UNITS.iter().find(|(name, _)| *name == unit);
+    let number: Option<f64> = number.parse().ok();
+    unit.zip(number)
+        .map(|((_, unit), number)| number * *unit as f64)
+        .filter(|bytes| (1.0..=(1u64 << 60) as f64).contains(bytes))
+        .map(|bytes| bytes as u64)
+        .ok_or_else(|| "expected a size such as 500MB or 8GiB".to_owned())
 }
 
 /// How a command is to run.
@@ -36,6 +65,8 @@ pub(crate) struct Context {
     pub(crate) started: Instant,
     pub(crate) json: bool,
     pub(crate) threads: usize,
+    /// The most memory that a network may take, in bytes.
+    pub(crate) memory_limit: u64,
     pub(crate) quiet: bool,
     /// Whether lines of the log may appear at any time.
     pub(crate) logs: bool,
@@ -44,31 +75,69 @@ pub(crate) struct Context {
 impl Common {
     /// Starts the log and fills in defaults.
     pub(crate) fn into_context(self, started: Instant) -> Context {
-        let level = match (self.quiet, self.verbose) {
+        logging::start(match (self.quiet, self.verbose) {
             (true, _) => Level::ERROR,
             (false, 0) => Level::WARN,
             (false, 1) => Level::INFO,
             (false, 2..) => Level::DEBUG,
-        };
-        let subscriber = tracing_subscriber::fmt()
-            .with_writer(std::io::stderr)
-            .with_max_level(level)
-            // A span says how long it took when it ends.
-            .with_span_events(FmtSpan::CLOSE)
-            .with_target(false)
-            // No time of day.
-            .with_timer(())
-            .finish();
-        // Fails where there is a subscriber already, and nobody has set one.
-        let _ = tracing::subscriber::set_global_default(subscriber);
+        });
         // Asks the operating system, which knows of processor sets and quotas.
         let processors = || std::thread::available_parallelism().map_or(1, NonZero::get);
+        let usual = engine::Options::default().memory_limit;
         Context {
             started,
             json: self.json,
             threads: self.threads.unwrap_or_else(processors),
+            memory_limit: self.memory_limit.unwrap_or(usual),
             quiet: self.quiet,
             logs: self.verbose > 0,
         }
+    }
+}
+
+impl Context {
+    /// How networks are compiled.
+    pub(crate) fn options(&self) -> engine::Options {
+        engine::Options {
+            memory_limit: self.memory_limit,
+            ..engine::Options::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_decimal_and_binary_units() {
+        for (text, expected) in [
+            ("123", 123),
+            ("500MB", 500_000_000),
+            ("8GiB", 8 << 30),
+            ("1.5 kib", 1536),
+            ("2TiB", 2 << 40),
+        ] {
+            assert_eq!(bytes(text), Ok(expected), "{text}");
+        }
+        for bad in [
+            "",
+            "0",
+            "GiB",
+            "-1",
+            "1.2.3",
+            "1e9",
+            "9999999TiB",
+            "8 apples",
+            "NaN",
+            "inf",
+        ] {
+            assert!(bytes(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_default_is_what_the_help_says() {
+        assert_eq!(engine::Options::default().memory_limit, 8 << 30);
     }
 }

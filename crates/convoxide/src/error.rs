@@ -1,9 +1,9 @@
 //! Why the program gave up: one enum, each message one line.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use files::cache;
+use files::{cache, show};
 
 use crate::pictures::Failure;
 
@@ -17,7 +17,7 @@ pub(crate) enum Error {
     Model(#[from] yolo_detect::Error),
 
     /// The demo's photo.
-    #[error("{}: {}", .0.path.display(), .0.reason)]
+    #[error("{}: {}", shown(&.0.path), .0.reason)]
     Photo(Failure),
 
     /// A picture that could not be drawn or saved.
@@ -37,7 +37,7 @@ pub(crate) enum Error {
     },
 
     /// A network that is not what it should be, or an input that it does not take.
-    #[error("{}: {error}", path.display())]
+    #[error("{}: {error}", shown(path))]
     Network {
         /// The model as it was given.
         path: PathBuf,
@@ -46,7 +46,7 @@ pub(crate) enum Error {
     },
 
     /// A recipe, or a run by it.
-    #[error("{}: {error}", path.display())]
+    #[error("{}: {error}", shown(path))]
     Training {
         /// The recipe or the run's folder.
         path: PathBuf,
@@ -66,15 +66,55 @@ pub(crate) enum Error {
     #[error(transparent)]
     Tensor(#[from] crate::npy::Error),
 
-    /// PyTorch's own format.
-    #[error("{}: PyTorch's own format is not read yet; save with safetensors", path.display())]
-    Pickle {
+    /// A file that could not be opened or read.
+    #[error("{}: {error}", shown(path))]
+    Read {
         /// The file.
         path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+
+    /// A folder in a model's place.
+    #[error("{}: {}", shown(path), folder_hint(*.is_run, .model.as_deref()))]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Whether a training left it.
+        is_run: bool,
+        /// The model in it that may have been meant.
+        model: Option<PathBuf>,
+    },
+
+    /// A name of an output that promises another format than is written.
+    #[error(
+        "{}: its ending asks for another format, but what is written is {what}: let it end in .{}",
+        shown(path),
+        .endings.join(" or .")
+    )]
+    Suffix {
+        /// The file.
+        path: PathBuf,
+        /// What is written, with its article.
+        what: &'static str,
+        /// The endings that fit.
+        endings: &'static [&'static str],
+    },
+
+    /// Classes that are not the model's.
+    #[error("{}: {error}", shown(path))]
+    Classes {
+        /// The dataset or the names file.
+        path: PathBuf,
+        /// How they differ.
+        error: crate::classes::Mismatch,
     },
 
     /// A file that the demo needs.
-    #[error("{}: not found; run `cargo xtask fetch`, which gets the demo's files", path.display())]
+    #[error(
+        "{}: not found; run `cargo xtask fetch`, which gets the demo's files",
+        shown(path)
+    )]
     NotFetched {
         /// Where it should be.
         path: PathBuf,
@@ -87,8 +127,8 @@ pub(crate) enum Error {
     )]
     NoCache,
 
-    /// A folder for drawn pictures that is not to be had.
-    #[error("{}: cannot write pictures there: {error}", path.display())]
+    /// A folder that cannot be made or used.
+    #[error("{}: cannot write into this folder: {error}", shown(path))]
     OutFolder {
         /// The folder.
         path: PathBuf,
@@ -97,7 +137,7 @@ pub(crate) enum Error {
     },
 
     /// A file that could not be written.
-    #[error("{}: cannot be written: {error}", path.display())]
+    #[error("{}: cannot be written: {error}", shown(path))]
     Write {
         /// The file.
         path: PathBuf,
@@ -109,16 +149,33 @@ pub(crate) enum Error {
     #[error("standard output: {0}")]
     Stdout(io::Error),
 
-    /// Threads that the system would not give.
+    /// Threads that the system refuses.
     #[error("cannot start the threads: {0}")]
     Threads(rayon::ThreadPoolBuildError),
 
     /// More memory than there is.
-    #[error("no memory for {numbers} numbers of input")]
+    #[error("there is no memory for an input of {numbers} numbers")]
     Memory {
         /// How many numbers of four bytes.
         numbers: u128,
     },
+}
+
+/// A path as messages show it.
+fn shown(path: &Path) -> String {
+    show::name(path.as_os_str())
+}
+
+/// What to do about a folder in a model's place.
+fn folder_hint(is_run: bool, model: Option<&Path>) -> String {
+    match (is_run, model) {
+        (_, Some(model)) => format!(
+            "it is a training run's folder, not a model: give the model in it, {}",
+            shown(model)
+        ),
+        (true, None) => "it is a training run's folder without a model yet".to_owned(),
+        (false, None) => "it is a folder, expected a model file or a darknet cfg".to_owned(),
+    }
 }
 
 /// Names that may have been meant, as part of a sentence.

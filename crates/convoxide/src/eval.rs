@@ -3,22 +3,35 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use files::show::one_line;
-use image_data::{DatasetLimits, Splits};
+use clap::ValueEnum;
+use files::show;
+use image_data::{Dataset, DatasetLimits, LeftOutFor, Part, Role, Splits};
+use serde::Serialize;
 
+use crate::architectures::Reason;
+use crate::classes::{self, List};
 use crate::context::Context;
 use crate::error::Error;
 use crate::evaluation::{Evaluation, evaluate};
-use crate::model::{ModelFlags, Source};
+use crate::measured::Measured;
+use crate::model::{Classifier, ModelFlags, Source};
 use crate::output;
 use crate::progress::Progress;
 
 /// Measure a classifier on a dataset: accuracy and what it confuses
 ///
-/// The dataset is a folder of classes, the same in a .tar or .tar.gz, or a folder
-/// with the files of MNIST, Fashion-MNIST or CIFAR. Of a dataset with parts, the
-/// part for validation is taken. A picture that cannot be read ends the command.
+/// The dataset is a folder of classes, the same in an archive, or a folder with
+/// the files of MNIST, Fashion-MNIST or CIFAR. Of a dataset with parts, the part
+/// for validation is measured, or the one that --part names.
+///
+/// The classes of the dataset must be those of the model file, in any order: they
+/// are matched by name, or by number where the model file has no names.
+///
+/// A picture that cannot be read ends the command. Where a preprocessing resizes
+/// nothing, pictures of another size than the network was trained on are resized
+/// to that size.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -27,49 +40,201 @@ pub(crate) struct Args {
     /// The dataset
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
+    /// The part to measure: train, valid or test
+    #[arg(long, value_name = "PART", value_enum, hide_possible_values = true)]
+    part: Option<PartName>,
+    /// Fail if files were left out that may be pictures
+    #[arg(long)]
+    strict: bool,
+}
+
+/// A part of a dataset that can be asked for.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum PartName {
+    Train,
+    Valid,
+    Test,
+}
+
+impl PartName {
+    fn role(self) -> Role {
+        match self {
+            Self::Train => Role::Train,
+            Self::Valid => Role::Valid,
+            Self::Test => Role::Test,
+        }
+    }
 }
 
 /// Runs the command.
 ///
 /// # Errors
 ///
-/// Those of the model and of the dataset.
+/// Those of the model and of the dataset, and classes that are not the same.
 pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     let source = Source::from(args.model);
-    let model = source.load()?;
-    let params = model.params.ok_or_else(|| source.no_weights())?;
-    let preprocessing = model.preprocessing.ok_or_else(|| {
-        source.fault("a darknet cfg is no classifier: `convoxide detect` finds objects with it")
-    })?;
+    let model = source.classifier()?;
     let splits = Splits::open(&args.data, &DatasetLimits::default())?;
-    let dataset = splits.valid.unwrap_or(splits.train);
+    let in_data = |error: Reason| Error::Network {
+        path: args.data.clone(),
+        error,
+    };
+    let (dataset, part) = part(&splits, args.part).map_err(in_data)?;
+    let only_training = part.role == Role::Train && args.part.is_none();
+    if only_training && !context.quiet {
+        output::complain(&format!(
+            "{}: there is only the part to train on, which says little of other pictures",
+            show::name(args.data.as_os_str())
+        ));
+    }
+    let (names, labels, matched) = labels(&model, &**dataset).map_err(|error| Error::Classes {
+        path: args.data.clone(),
+        error,
+    })?;
+    if matched == Matched::ByNumber && !context.quiet {
+        output::complain(&format!(
+            "{}: the model file names no classes: class 0 is taken for {}, and so on",
+            show::name(args.data.as_os_str()),
+            names
+                .first()
+                .map_or_else(String::new, |name| show::one_line(name)),
+        ));
+    }
+
+    let Classifier {
+        graph, params, fit, ..
+    } = model;
+    let measured = Arc::new(Measured::new(
+        Arc::clone(dataset),
+        names,
+        labels,
+        fit.clone(),
+    ));
+    let dataset: Arc<dyn Dataset> = Arc::clone(&measured) as _;
     let progress = Progress::new(context, Some(dataset.len() as u64));
-    let evaluation = evaluate(&model.graph, params, &dataset, &preprocessing, |pictures| {
-        progress.advance(pictures as u64);
-    })
+    let evaluation = evaluate(
+        &graph,
+        params,
+        &dataset,
+        fit.preprocessing(),
+        &context.options(),
+        |pictures| progress.advance(pictures as u64),
+    )
     .map_err(|error| source.fault(error))?;
     drop(progress);
+
+    let unexpected = measured.unexpected();
+    if unexpected > 0 && !context.quiet {
+        let all = show::count(dataset.len(), "picture is", "pictures are");
+        if let Some(warning) = fit.warning(&format!("{unexpected} of {all} of another size")) {
+            output::complain(&warning);
+        }
+    }
+    let report = Report {
+        part: part.title(),
+        classes: measured.classes(),
+        classes_matched_by: matched,
+        resized: if fit.resizes() { unexpected } else { 0 },
+        left_out: splits.contents.by_reason(),
+        notes: &splits.contents.notes,
+        evaluation,
+    };
     if context.json {
-        output::json(&evaluation)?;
+        output::json(&report)?;
     } else {
-        output::text(Table {
-            evaluation: &evaluation,
-            classes: dataset.classes(),
-        })?;
+        output::text(&report)?;
+    }
+    let missed = splits.contents.missed();
+    if args.strict && missed > 0 {
+        let files = show::count(missed, "file was", "files were");
+        output::complain(&format!("{files} left out that may be pictures (--strict)"));
+        return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// An evaluation in at most 80 columns.
-struct Table<'a> {
-    evaluation: &'a Evaluation,
+/// The part that was asked for, or else the one for validation, or else all there is.
+fn part(splits: &Splits, name: Option<PartName>) -> Result<(&Arc<dyn Dataset>, &Part), Reason> {
+    let parts = &splits.contents.parts;
+    let datasets = [
+        Some(&splits.train),
+        splits.valid.as_ref(),
+        splits.test.as_ref(),
+    ];
+    let mut found = datasets.into_iter().flatten().zip(parts);
+    let found = match name {
+        None => found.nth(usize::from(splits.valid.is_some())),
+        Some(name) => found.find(|(_, part)| part.role == name.role()),
+    };
+    found.ok_or_else(|| {
+        let titles: Vec<String> = parts.iter().map(Part::title).collect();
+        format!("there is no such part; there is {}", titles.join(", ")).into()
+    })
+}
+
+/// How the dataset's classes were matched with the model's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Matched {
+    #[serde(rename = "name")]
+    ByName,
+    #[serde(rename = "number")]
+    ByNumber,
+}
+
+/// The classes' names in the model's order, and the model's class for each of the dataset's.
+fn labels(
+    model: &Classifier,
+    dataset: &dyn Dataset,
+) -> Result<(Vec<String>, Vec<usize>, Matched), classes::Mismatch> {
+    let data = List {
+        owner: "the data",
+        names: dataset.classes().to_vec(),
+    };
+    if model.names.is_empty() {
+        return if data.names.len() == model.classes {
+            let labels = (0..model.classes).collect();
+            Ok((data.names, labels, Matched::ByNumber))
+        } else {
+            Err(classes::Mismatch::Count {
+                expected: model.classes,
+                other: data,
+            })
+        };
+    }
+    let known = List {
+        owner: "the model",
+        names: model.names.clone(),
+    };
+    let labels = classes::by_name(&known, &data)?;
+    Ok((known.names, labels, Matched::ByName))
+}
+
+/// The command's JSON, or with [`Display`](fmt::Display) a table of at most 80 columns.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    /// Which part of the dataset was measured.
+    part: String,
+    /// In the model's order, as the confusion matrix has them.
     classes: &'a [String],
+    classes_matched_by: Matched,
+    /// Pictures that were resized to the size of the training.
+    resized: usize,
+    /// What of the whole dataset is not used.
+    left_out: Vec<LeftOutFor>,
+    /// What was decided where the dataset left a choice.
+    notes: &'a [String],
+    #[serde(flatten)]
+    evaluation: Evaluation,
 }
 
 /// Pairs of classes that are shown.
 const PAIRS: usize = 10;
 
-impl fmt::Display for Table<'_> {
+/// Columns of a class's name.
+const NAME_COLUMNS: usize = 24;
+
+impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Evaluation {
             pictures,
@@ -77,11 +242,16 @@ impl fmt::Display for Table<'_> {
             top5,
             loss,
             confusion,
-            ..
-        } = self.evaluation;
-        writeln!(f, "{pictures} pictures of {} classes", self.classes.len())?;
+            mistakes: _,
+        } = &self.evaluation;
+        let classes = show::count(self.classes.len(), "class", "classes");
+        let s = if *pictures == 1 { "" } else { "s" };
+        let part = show::one_line(&self.part);
+        writeln!(f, "{part}: {pictures} picture{s} of {classes}")?;
         writeln!(f, "  top 1  {:6.2} %", 100.0 * top1)?;
-        writeln!(f, "  top 5  {:6.2} %", 100.0 * top5)?;
+        if let Some(top5) = top5 {
+            writeln!(f, "  top 5  {:6.2} %", 100.0 * top5)?;
+        }
         write!(f, "  loss   {loss:8.4}")?;
         let mut pairs: Vec<(u64, usize, usize)> = Vec::new();
         for (label, row) in confusion.iter().enumerate() {
@@ -92,17 +262,23 @@ impl fmt::Display for Table<'_> {
             }
         }
         pairs.sort_by_key(|&(count, label, predicted)| (u64::MAX - count, label, predicted));
-        if pairs.is_empty() {
-            return Ok(());
+        if !pairs.is_empty() {
+            write!(f, "\n\nmost confused")?;
         }
-        write!(f, "\n\nmost confused")?;
-        let name = |class: usize| {
-            let name = self.classes.get(class).map_or("?", String::as_str);
-            one_line(name).chars().take(24).collect::<String>()
-        };
+        let name =
+            |class: usize| show::shorten(&show::one_line(&self.classes[class]), NAME_COLUMNS);
         for &(count, label, predicted) in pairs.iter().take(PAIRS) {
             let (label, predicted) = (name(label), name(predicted));
-            write!(f, "\n  {count:6}  {label:<24} taken for {predicted}")?;
+            write!(
+                f,
+                "\n  {count:6}  {label:<NAME_COLUMNS$} taken for {predicted}"
+            )?;
+        }
+        let left_out = self.left_out.iter().map(ToString::to_string);
+        for (number, line) in self.notes.iter().cloned().chain(left_out).enumerate() {
+            let line = show::one_line(&line);
+            f.write_str(if number == 0 { "\n\n" } else { "\n" })?;
+            f.write_str(&line)?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use engine::{Options, Plan, Session};
 use image_data::{Batch, Dataset, Loader, LoaderOptions, Order, Preprocessing};
-use ndarray::{ArrayViewD, Ix2};
+use ndarray::{ArrayView2, ArrayViewD, Ix2};
 use nn_layers::{
     ClassTargets, ConfusionMatrix, CrossEntropy, Graph, Infer, Outputs, Params, RunningMean, Shape,
     top_k_correct,
@@ -19,8 +19,9 @@ pub(crate) struct Evaluation {
     pub(crate) pictures: u64,
     /// The share of pictures whose likeliest class is theirs.
     pub(crate) top1: f64,
-    /// The share whose class is among the five likeliest.
-    pub(crate) top5: f64,
+    /// The share whose class is among the five likeliest; `None` with five classes or fewer, which
+    /// say nothing of a network.
+    pub(crate) top5: Option<f64>,
     /// The mean cross-entropy.
     pub(crate) loss: f64,
     /// A row for each true class, a column for each predicted one.
@@ -40,38 +41,55 @@ pub(crate) struct Mistake {
     pub(crate) score: f64,
 }
 
+/// Why there is no evaluation.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("there are no pictures")]
+    NoPictures,
+    #[error("the network has no output")]
+    NoOutput,
+    #[error("the network has {got} classes, the data has {expected}")]
+    Classes { got: usize, expected: usize },
+    #[error("{picture}: the network's output is not finite (class {class}: {got})")]
+    NotFinite {
+        picture: String,
+        class: usize,
+        got: f32,
+    },
+}
+
 /// Mistakes that are kept.
 const MISTAKES: usize = 24;
 
 /// Pictures of a step.
 const BATCH: usize = 50;
 
-/// Runs a network over all pictures of a dataset.
+/// Runs a network over all pictures of a dataset whose labels are the network's.
 ///
 /// # Errors
 ///
-/// A picture that cannot be read or has another size than the first, by name; the network's errors.
+/// A picture that cannot be read or has another size than the first, by name; an output that is not
+/// finite; the network's errors.
 pub(crate) fn evaluate(
     graph: &Graph,
     params: Params<f32>,
     dataset: &Arc<dyn Dataset>,
     preprocessing: &Preprocessing,
+    options: &Options,
     mut progress: impl FnMut(usize),
 ) -> Result<Evaluation, Reason> {
     let classes = dataset.classes().len();
-    let plan = Plan::compile(graph, params, &Options::default())?;
-    let options = LoaderOptions {
+    let plan = Plan::compile(graph, params, options)?;
+    let loader = LoaderOptions {
         batch_size: BATCH,
         order: Order::AsStored,
         workers: rayon::current_num_threads(),
         ..LoaderOptions::default()
     };
-    let loader = Loader::new(Arc::clone(dataset), preprocessing.clone(), options)?;
+    let loader = Loader::new(Arc::clone(dataset), preprocessing.clone(), loader)?;
     let mut session: Option<Session> = None;
     let mut outputs = Outputs::new();
-    let mut confusion = ConfusionMatrix::new(classes);
-    let (mut loss, mut top5) = (RunningMean::default(), 0);
-    let mut mistakes: Vec<Mistake> = Vec::new();
+    let mut tally: Option<Tally> = None;
     for batch in loader.epoch(0)? {
         let Batch {
             inputs,
@@ -86,29 +104,90 @@ pub(crate) fn evaluate(
             None => session.insert(plan.session(std::slice::from_ref(&shape))?),
         };
         session.run(&[inputs.view().into_dyn()], &mut outputs)?;
-        let Some(logits) = outputs.tensors.first() else {
-            return Err("the network has no output".into());
-        };
+        let logits = outputs.tensors.first().ok_or(Fault::NoOutput)?;
         let rows = logits.view().into_dimensionality::<Ix2>()?;
-        if rows.ncols() != classes {
-            let got = rows.ncols();
-            return Err(format!("the network has {got} classes, the data has {classes}").into());
+        let got = rows.ncols();
+        if got != classes {
+            let expected = classes;
+            return Err(Fault::Classes { got, expected }.into());
         }
-        confusion.add_logits(rows, &labels)?;
-        top5 += top_k_correct(rows, &labels, 5.min(classes))?;
-        loss.add(cross_entropy(logits.view(), &labels)?, labels.len() as f64);
-        collect(&mut mistakes, rows.outer_iter(), &samples, &labels);
+        check_finite(rows, &samples, dataset)?;
+        // Only now: its square of memory is the network's to decide, not the data's.
+        let tally = tally.get_or_insert_with(|| Tally::new(classes));
+        tally.add(rows, &samples, &labels)?;
         progress(samples.len());
     }
-    let pictures = confusion.total();
-    Ok(Evaluation {
-        pictures,
-        top1: confusion.accuracy().unwrap_or_default(),
-        top5: top5 as f64 / pictures.max(1) as f64,
-        loss: loss.mean().unwrap_or_default(),
-        confusion: confusion.rows().to_vec(),
-        mistakes,
-    })
+    let evaluation = tally.and_then(Tally::finish);
+    Ok(evaluation.ok_or(Fault::NoPictures)?)
+}
+
+/// Refuses a picture of whose output nothing can be said.
+fn check_finite(
+    rows: ArrayView2<'_, f32>,
+    samples: &[usize],
+    dataset: &Arc<dyn Dataset>,
+) -> Result<(), Fault> {
+    for (row, &sample) in rows.outer_iter().zip(samples) {
+        if let Some((class, &got)) = row.indexed_iter().find(|(_, logit)| !logit.is_finite()) {
+            let picture = dataset.name(sample);
+            return Err(Fault::NotFinite {
+                picture,
+                class,
+                got,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// What has been counted so far.
+struct Tally {
+    confusion: ConfusionMatrix,
+    loss: RunningMean,
+    /// Pictures whose class is among the likeliest; none where there are too few classes for that.
+    top5: Option<usize>,
+    mistakes: Vec<Mistake>,
+}
+
+impl Tally {
+    fn new(classes: usize) -> Self {
+        Self {
+            confusion: ConfusionMatrix::new(classes),
+            loss: RunningMean::default(),
+            top5: (classes > 5).then_some(0),
+            mistakes: Vec::new(),
+        }
+    }
+
+    /// Counts a batch of finite logits.
+    fn add(
+        &mut self,
+        rows: ArrayView2<'_, f32>,
+        samples: &[usize],
+        labels: &[usize],
+    ) -> Result<(), Reason> {
+        self.confusion.add_logits(rows, labels)?;
+        if let Some(top5) = &mut self.top5 {
+            *top5 += top_k_correct(rows, labels, 5)?;
+        }
+        let loss = cross_entropy(rows.into_dyn(), labels)?;
+        self.loss.add(loss, labels.len() as f64);
+        collect(&mut self.mistakes, rows.outer_iter(), samples, labels);
+        Ok(())
+    }
+
+    /// The result, unless nothing was counted.
+    fn finish(self) -> Option<Evaluation> {
+        let pictures = self.confusion.total();
+        Some(Evaluation {
+            pictures,
+            top1: self.confusion.accuracy()?,
+            top5: self.top5.map(|correct| correct as f64 / pictures as f64),
+            loss: self.loss.mean()?,
+            confusion: self.confusion.rows().to_vec(),
+            mistakes: self.mistakes,
+        })
+    }
 }
 
 fn cross_entropy(logits: ArrayViewD<'_, f32>, labels: &[usize]) -> Result<f64, Reason> {
@@ -125,10 +204,11 @@ fn collect<'a>(
     labels: &[usize],
 ) {
     for ((row, &index), &label) in rows.zip(indices).zip(labels) {
-        let Some((predicted, &most)) = row
+        // Of equal logits the first, as the confusion matrix has it.
+        let likeliest = row
             .indexed_iter()
-            .max_by(|a, b| a.1.total_cmp(b.1))
-            .filter(|&(predicted, _)| predicted != label)
+            .reduce(|best, next| if next.1 > best.1 { next } else { best });
+        let Some((predicted, &most)) = likeliest.filter(|&(predicted, _)| predicted != label)
         else {
             continue;
         };
@@ -142,4 +222,30 @@ fn collect<'a>(
     }
     mistakes.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.index.cmp(&b.index)));
     mistakes.truncate(MISTAKES);
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::arr2;
+
+    use super::*;
+
+    #[test]
+    fn a_mistake_is_what_the_confusion_matrix_calls_one() {
+        let mut tally = Tally::new(3);
+        let rows = arr2(&[[0.5f32, 0.5, 0.1], [0.1, 0.7, 0.7], [0.0, 0.0, 0.0]]);
+        tally.add(rows.view(), &[10, 11, 12], &[0, 2, 1]).unwrap();
+        let evaluation = tally.finish().unwrap();
+        assert_eq!(evaluation.confusion, [[1, 0, 0], [1, 0, 0], [0, 1, 0]]);
+        let mistakes = evaluation.mistakes.iter();
+        let mistakes: Vec<_> = mistakes.map(|m| (m.index, m.label, m.predicted)).collect();
+        assert_eq!(mistakes, [(11, 2, 1), (12, 1, 0)]);
+        assert_eq!(evaluation.top1, 1.0 / 3.0);
+        assert_eq!(evaluation.top5, None);
+    }
+
+    #[test]
+    fn nothing_counted_is_no_evaluation() {
+        assert_eq!(Tally::new(3).finish(), None);
+    }
 }

@@ -8,18 +8,19 @@ use nn_layers::ModelFile;
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::model::{self, Source};
+use crate::model::{self, ClassifierSource, Source};
+use crate::suffix;
 
 /// Write a network and its weights as a model file
 ///
-/// The file is safetensors under torchvision's names, and says itself which
-/// network it is of, what is done to pictures and, with --names, what its classes
-/// are called. Weights that only training reads stay in it.
+/// The file is safetensors with torchvision's names for the tensors. It also says
+/// which network it is, how pictures are prepared and, with --names, what the
+/// classes are called. Weights that only training reads stay in it.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     #[command(flatten)]
-    source: Source,
+    source: ClassifierSource,
     /// The names of its classes, one a line
     #[arg(long, value_name = "FILE")]
     names: Option<PathBuf>,
@@ -27,8 +28,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "KIND", value_enum, hide_possible_values = true, default_value_t = Format::Safetensors)]
     format: Format,
     /// File to write
-    #[arg(long, value_name = "FILE")]
-    out: PathBuf,
+    #[arg(long, alias = "out", value_name = "FILE")]
+    output: PathBuf,
 }
 
 /// What is written.
@@ -42,18 +43,20 @@ enum Format {
 /// # Errors
 ///
 /// Those of the files; a bare architecture and a darknet cfg are refused.
-pub(crate) fn run(args: &Args, _: &Context) -> Result<ExitCode, Error> {
+pub(crate) fn run(args: Args, _: &Context) -> Result<ExitCode, Error> {
     let Format::Safetensors = args.format;
-    let model = args.source.load()?;
+    suffix::check(&args.output, "a .safetensors file", &["safetensors"])?;
+    let source = Source::from(args.source);
+    let model = source.load()?;
     let Some(mut metadata) = model.metadata else {
-        let reason = "a darknet cfg has no model file's form yet";
-        return Err(args.source.fault(reason));
+        let reason = "a darknet cfg cannot be exported as a model file";
+        return Err(source.fault(reason));
     };
-    let params = model.params.ok_or_else(|| args.source.no_weights())?;
+    let params = model.params.ok_or_else(|| source.no_weights())?;
     if let Some(names) = &args.names {
         metadata.classes = model::names(names, model.classes)?;
     }
     let metadata = Some(metadata);
-    ModelFile { metadata, params }.save(&args.out)?;
+    ModelFile { metadata, params }.save(&args.output)?;
     Ok(ExitCode::SUCCESS)
 }

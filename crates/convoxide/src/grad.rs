@@ -1,10 +1,10 @@
 //! `convoxide grad`: the gradients of one training step, so that people can check a port.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use engine::{Options, TrainingSession};
+use engine::TrainingSession;
 use ndarray::{ArrayD, IxDyn};
 use nn_layers::{
     Classification, CrossEntropy, Graph, Params, PlainTrainer, Slot, StepKey, TrainBackend,
@@ -14,22 +14,22 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::model::{self, Source};
+use crate::model::{self, ClassifierSource, Source};
 use crate::tensors::{self, Number};
-use crate::{npy, output};
+use crate::{npy, output, suffix};
 
 /// Write the loss and every gradient of one training step
 ///
-/// The step is one of a classifier in training mode, with cross-entropy:
-/// GoogLeNet's auxiliary heads weigh 0.3, Inception-v3's 0.4. No preprocessing,
-/// and no dropout unless it is asked for. The safetensors file that is written has
-/// the loss as `loss`, each parameter's gradient under the parameter's name, the
-/// input's as `input`, and the new running statistics under theirs.
+/// A classifier makes one step in training mode, with cross-entropy as its loss;
+/// GoogLeNet's auxiliary heads have weight 0.3, Inception-v3's 0.4. There is no
+/// preprocessing, and no dropout without --dropout. The safetensors file has the
+/// loss as `loss`, the gradient of each parameter under the parameter's name, that
+/// of the input as `input`, and the new running statistics under their names.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     #[command(flatten)]
-    source: Source,
+    source: ClassifierSource,
     /// Pictures: a .npy of floats in the order n, c, h, w
     #[arg(long, value_name = "X")]
     input: PathBuf,
@@ -45,7 +45,7 @@ pub(crate) struct Args {
     /// Compute by plain loops, which define the result
     #[arg(long)]
     plain: bool,
-    /// Let dropout drop, by this seed
+    /// Use dropout, with this seed
     #[arg(long, value_name = "SEED")]
     dropout: Option<u64>,
 }
@@ -61,18 +61,23 @@ enum Dtype {
 /// # Errors
 ///
 /// Those of the files, and a model, input or labels that do not fit each other.
-pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
-    let mut model = args.source.load()?;
+pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
+    suffix::check(&args.output, "a .safetensors file", &["safetensors"])?;
+    let source = Source::from(args.source);
+    let mut model = source.load()?;
     let Some(architecture) = model.architecture.take() else {
-        return Err(args.source.fault("a darknet cfg is no classifier's"));
+        return Err(source.fault("a darknet cfg is not a classifier"));
     };
-    let fault = |error| args.source.fault(error);
+    let fault = |error| source.fault(error);
     let graph = architecture
         .training_graph([model.input[1], model.input[2]])
         .map_err(fault)?;
     let params = model.params.take();
     let step = Step {
-        args,
+        source: &source,
+        output: &args.output,
+        dropout: args.dropout,
+        options: context.options(),
         params: params.unwrap_or_else(|| model::random(&graph, context)),
         graph,
         labels: npy::read_labels(&args.labels)?,
@@ -100,7 +105,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
 
 /// The step as it was asked for.
 struct Step<'a> {
-    args: &'a Args,
+    source: &'a Source,
+    output: &'a Path,
+    dropout: Option<u64>,
+    options: engine::Options,
     graph: Graph,
     params: Params<f32>,
     labels: Vec<usize>,
@@ -118,7 +126,7 @@ struct Report {
 impl Step<'_> {
     fn spec(&self) -> TrainSpec {
         TrainSpec {
-            dropout: self.args.dropout.is_some(),
+            dropout: self.dropout.is_some(),
             grad_input: true,
             ..TrainSpec::default()
         }
@@ -126,19 +134,13 @@ impl Step<'_> {
 
     fn plain<T: Number>(&self, input: ArrayD<T>) -> Result<Report, Error> {
         let trainer = PlainTrainer::new(&self.graph, self.params.cast(), self.spec());
-        self.run(
-            trainer.map_err(|error| self.args.source.fault(error))?,
-            &input,
-        )
+        self.run(trainer.map_err(|error| self.source.fault(error))?, &input)
     }
 
     fn fast(&self, input: ArrayD<f32>) -> Result<Report, Error> {
         let params = self.params.clone();
-        let session = TrainingSession::new(&self.graph, params, self.spec(), &Options::default());
-        self.run(
-            session.map_err(|error| self.args.source.fault(error))?,
-            &input,
-        )
+        let session = TrainingSession::new(&self.graph, params, self.spec(), &self.options);
+        self.run(session.map_err(|error| self.source.fault(error))?, &input)
     }
 
     /// The step by this backend; its result goes into the file.
@@ -147,23 +149,15 @@ impl Step<'_> {
         mut backend: B,
         input: &ArrayD<T>,
     ) -> Result<Report, Error> {
-        let source = &self.args.source;
-        let mut numbers = input.iter().enumerate();
-        if let Some((index, got)) = numbers.find(|(_, x)| !x.is_finite()) {
-            return Err(source.fault(nn_layers::Error::NonFinite {
-                tensor: "the input".to_owned(),
-                index,
-                got: got.wide(),
-                node: None,
-            }));
-        }
+        let source = self.source;
+        self.check_finite("the input", input)?;
         let loss = Classification {
             labels: &self.labels,
             options: &CrossEntropy::default(),
             aux_weight: self.aux_weight,
         };
         let key = StepKey {
-            seed: self.args.dropout.unwrap_or(0),
+            seed: self.dropout.unwrap_or(0),
             step: 0,
         };
         let terms = backend.step(&[input.view()], &loss, key);
@@ -178,6 +172,7 @@ impl Step<'_> {
         )];
         let mut squares = 0.0;
         for (name, gradient) in backend.gradients().iter() {
+            self.check_finite(name, &gradient.value)?;
             if gradient.slot == Slot::Weight {
                 squares += gradient.value.iter().map(|x| x.wide().powi(2)).sum::<f64>();
             }
@@ -189,10 +184,24 @@ impl Step<'_> {
             let value = params.get(spec.name()).map(|param| param.value.clone());
             named.extend(value.map(|value| (spec.name().to_owned(), value)));
         }
-        tensors::write(&self.args.output, &named)?;
+        tensors::write(self.output, &named)?;
         Ok(Report {
             loss,
             gradient_norm: squares.sqrt(),
         })
+    }
+
+    /// Refuses an infinity or NaN.
+    fn check_finite<T: Number>(&self, name: &str, tensor: &ArrayD<T>) -> Result<(), Error> {
+        let mut numbers = tensor.iter().enumerate();
+        match numbers.find(|(_, number)| !number.is_finite()) {
+            None => Ok(()),
+            Some((index, got)) => Err(self.source.fault(nn_layers::Error::NonFinite {
+                tensor: name.to_owned(),
+                index,
+                got: got.wide(),
+                node: None,
+            })),
+        }
     }
 }

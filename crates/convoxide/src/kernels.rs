@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::RangedU64ValueParser;
-use files::show::one_line;
+use files::show::{count, one_line};
+use files::whole_file;
 use image_data::{ChannelOrder, Picture};
 use ndarray::{ArrayView4, Ix4};
 use nn_layers::{Graph, Node, Op};
@@ -14,15 +15,15 @@ use crate::architectures::{Reason, nearest};
 use crate::context::Context;
 use crate::error::Error;
 use crate::model::Source;
-use crate::output;
+use crate::{output, suffix};
 
 /// Draw the filters of a convolution as a picture
 ///
 /// The weights are drawn as they were learnt; batch normalisation is not folded
-/// in. Each filter has its own scale: 0 is mid-grey, and its number of largest
+/// in. Each filter has its own scale: 0 is mid-grey, and the weight of largest
 /// magnitude is white if it is positive, black if it is negative. Filters of three
-/// channels are drawn in colour, filters of one in grey; with any other number,
-/// each filter is a row with a grey tile for each of its channels.
+/// channels are drawn in colour, filters of one channel in grey; any other filter
+/// is a row of grey tiles, one for each channel.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -31,7 +32,7 @@ pub(crate) struct Args {
     /// The convolution, by its name [default: the first]
     #[arg(long, value_name = "NAME")]
     layer: Option<String>,
-    /// Pixels of a number's side [default: 600 across]
+    /// Pixels along each side of a weight [default: 600 across]
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1000))]
     scale: Option<usize>,
     /// File to write
@@ -63,6 +64,7 @@ struct Report {
 /// Those of the files; an architecture without weights, a layer that is no convolution, a weight
 /// that is no number, a picture that would be too large.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
+    suffix::check(&args.output, "a PNG picture", &["png"])?;
     let source = &args.source;
     let model = source.load()?;
     let node =
@@ -89,7 +91,14 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
         .map(|preprocessing| preprocessing.channels);
     let grid = Grid::new(weight, order, args.scale);
     let picture = grid.draw().map_err(|reason| source.fault(reason))?;
-    picture.save_png(&args.output)?;
+    let png = picture.to_png()?;
+    whole_file::replace(&args.output, |file| {
+        Ok::<_, files::Error>(file.write_all(&png)?)
+    })
+    .map_err(|error| Error::Write {
+        path: args.output.clone(),
+        error,
+    })?;
 
     let (filters, channels, kernel_h, kernel_w) = weight.dim();
     let [height, width] = picture.size();
@@ -114,8 +123,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
             Colours::Rgb | Colours::Bgr => "colour",
         };
         output::text(format_args!(
-            "{layer}: {filters} filters of {channels}x{kernel_h}x{kernel_w} in {colours}, \
-             {width} x {height} pixels"
+            "{layer}: {} of {channels}x{kernel_h}x{kernel_w} in {colours}, \
+             {width} x {height} pixels",
+            count(filters, "filter", "filters")
         ))?;
     }
     Ok(ExitCode::SUCCESS)
@@ -162,7 +172,7 @@ struct Grid<'a> {
     scale: usize,
 }
 
-/// How high and how wide a picture is to be, at most, that nobody gave a scale for.
+/// The largest height and width of a picture that is drawn without a given scale.
 const USUAL: [u128; 2] = [1200, 600];
 /// The most pixels.
 const MOST_PIXELS: u128 = 1 << 25;

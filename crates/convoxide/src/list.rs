@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::output;
 
-/// List the networks that have names
+/// List the built-in networks by name
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
@@ -40,13 +40,15 @@ pub(crate) fn run(Args {}: &Args, context: &Context) -> Result<ExitCode, Error> 
         ))?;
     }
     for name in names() {
-        let Some(model) = Architecture::named(name) else {
-            continue;
-        };
         let fault = |error: Reason| Error::Network {
             path: name.into(),
             error,
         };
+        let model = Architecture::named(name).ok_or_else(|| {
+            fault(
+                "it is listed but cannot be built, a fault of the program: please report it".into(),
+            )
+        })?;
         let input @ [channels, height, width] = model.input();
         let shape = Shape::from([1, channels, height, width]);
         let summary = Summary::new(&model.graph().map_err(fault)?, &[shape])

@@ -8,7 +8,9 @@
 mod architectures;
 mod bench;
 mod chart;
+mod classes;
 mod classify;
+mod completions;
 mod context;
 mod demo;
 mod detect;
@@ -17,11 +19,16 @@ mod each_picture;
 mod error;
 mod eval;
 mod evaluation;
+mod examples;
 mod export;
+mod fit;
 mod grad;
 mod kernels;
 mod lint;
 mod list;
+mod logging;
+mod man;
+mod measured;
 mod memory;
 mod model;
 mod npy;
@@ -32,6 +39,7 @@ mod plot;
 mod progress;
 mod report;
 mod run;
+mod suffix;
 mod summary;
 mod tensors;
 mod train;
@@ -44,9 +52,9 @@ use clap::{Parser, Subcommand};
 use context::{Common, Context};
 use error::Error;
 
-/// Convolutional networks on the CPU: find and name what pictures show, measure networks.
+/// Convolutional networks on the CPU: train them, run them, find objects in pictures
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(version, arg_required_else_help = true, after_help = examples::PROGRAM)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -56,35 +64,65 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(after_help = examples::DEMO)]
     Demo(demo::Args),
+    #[command(after_help = examples::DETECT)]
     Detect(detect::Args),
+    #[command(after_help = examples::CLASSIFY)]
     Classify(classify::Args),
+    #[command(after_help = examples::EVAL)]
     Eval(eval::Args),
+    #[command(after_help = examples::TRAIN)]
     Train(train::Args),
+    #[command(after_help = examples::LINT)]
     Lint(lint::Args),
+    #[command(after_help = examples::PLOT)]
     Plot(plot::Args),
+    #[command(after_help = examples::SUMMARY)]
     Summary(summary::Args),
+    #[command(after_help = examples::BENCH)]
     Bench(bench::Args),
+    #[command(after_help = examples::RUN)]
     Run(run::Args),
+    #[command(after_help = examples::GRAD)]
     Grad(grad::Args),
+    #[command(after_help = examples::KERNELS)]
     Kernels(kernels::Args),
+    #[command(after_help = examples::EXPORT)]
     Export(export::Args),
+    #[command(after_help = examples::LIST)]
     List(list::Args),
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions(completions::Args),
+    #[command(after_help = examples::MAN, hide = true)]
+    Man(man::Args),
 }
 
 /// Exits with 0, with 1 where something failed, or with 2 where the arguments are wrong.
 fn main() -> ExitCode {
     let started = Instant::now();
+    keep_quiet_while_decoding();
     let Cli { command, common } = Cli::parse();
     match run(command, &common.into_context(started)) {
         Ok(code) => code,
-        // Whoever read our output has seen enough, as in `convoxide ... | head`.
+        // The reader of our output has seen enough, as in `convoxide ... | head`.
         Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,
         Err(error) => {
             output::complain(&error);
             ExitCode::FAILURE
         }
     }
+}
+
+/// Leaves reports of panics out that a picture's decoder recovers from: such a picture is an error of
+/// one line.
+fn keep_quiet_while_decoding() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !image_data::is_decoding() {
+            report(panic);
+        }
+    }));
 }
 
 /// Runs the command inside a pool of the threads that were asked for.
@@ -104,10 +142,12 @@ fn run(command: Command, context: &Context) -> Result<ExitCode, Error> {
         Command::Summary(args) => summary::run(&args, context),
         Command::Bench(args) => bench::run(&args, context),
         Command::Run(args) => run::run(&args, context),
-        Command::Grad(args) => grad::run(&args, context),
+        Command::Grad(args) => grad::run(args, context),
         Command::Kernels(args) => kernels::run(&args, context),
-        Command::Export(args) => export::run(&args, context),
+        Command::Export(args) => export::run(args, context),
         Command::List(args) => list::run(&args, context),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     })
 }
 

@@ -1,8 +1,11 @@
 //! The model that a command is about: a built-in architecture, a model file, or a darknet cfg.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::builder::RangedU64ValueParser;
+use files::{Kind, show};
 use image_data::Preprocessing;
 use nn_layers::{Graph, LoadReport, Metadata, ModelFile, Params, random_params};
 use serde::Deserialize;
@@ -10,8 +13,10 @@ use yolo_detect::cfg::Cfg;
 use yolo_detect::{ClassNames, Network, Weights, WeightsHeader};
 
 use crate::architectures::{self, Architecture, Reason};
+use crate::classes::{self, List};
 use crate::context::Context;
 use crate::error::Error;
+use crate::fit::Fit;
 use crate::output;
 
 /// What random weights are made from.
@@ -21,28 +26,57 @@ const SEED: u64 = 1;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Source {
     /// The network: an architecture (resnet50), a model file, a darknet cfg
-    #[arg(value_name = "M")]
+    #[arg(value_name = "MODEL")]
     pub(crate) model: PathBuf,
     /// Its weights: safetensors, or darknet's for a cfg
     #[arg(long, value_name = "FILE")]
     pub(crate) weights: Option<PathBuf>,
-    /// Classes of an architecture [default: the weights']
+    /// Classes of an architecture [default: those of the weights]
     #[arg(long, value_name = "N", value_parser = class_count())]
     pub(crate) classes: Option<usize>,
+}
+
+/// The same for a command that takes no darknet cfg.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ClassifierSource {
+    /// The network: an architecture (resnet50) or a model file
+    #[arg(value_name = "MODEL")]
+    model: PathBuf,
+    /// Weights of an architecture: safetensors
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// Classes of an architecture [default: those of the weights]
+    #[arg(long, value_name = "N", value_parser = class_count())]
+    classes: Option<usize>,
 }
 
 /// The same where pictures or data are the command's arguments.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ModelFlags {
     /// The network: a model file, or an architecture
-    #[arg(long, value_name = "M")]
+    #[arg(long, value_name = "MODEL")]
     model: PathBuf,
     /// Weights of an architecture: safetensors
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
-    /// Classes of an architecture [default: the weights']
+    /// Classes of an architecture [default: those of the weights]
     #[arg(long, value_name = "N", value_parser = class_count())]
     classes: Option<usize>,
+}
+
+impl From<ClassifierSource> for Source {
+    fn from(source: ClassifierSource) -> Self {
+        let ClassifierSource {
+            model,
+            weights,
+            classes,
+        } = source;
+        Self {
+            model,
+            weights,
+            classes,
+        }
+    }
 }
 
 impl From<ModelFlags> for Source {
@@ -85,6 +119,41 @@ pub(crate) struct Model {
     pub(crate) header: Option<WeightsHeader>,
 }
 
+/// A network that tells what a picture shows, with all that it takes.
+#[derive(Debug)]
+pub(crate) struct Classifier {
+    pub(crate) graph: Graph,
+    pub(crate) params: Params<f32>,
+    pub(crate) classes: usize,
+    /// Of the classes; empty where they have none.
+    pub(crate) names: Vec<String>,
+    pub(crate) fit: Fit,
+}
+
+/// What a weights file may say of itself.
+struct OtherWeights {
+    path: PathBuf,
+    metadata: Option<Metadata>,
+    params: Params<f32>,
+}
+
+impl OtherWeights {
+    fn open(path: &Path) -> Result<Self, Error> {
+        check_readable(path)?;
+        let ModelFile { metadata, params } = ModelFile::open(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            metadata,
+            params,
+        })
+    }
+
+    fn fault(&self, error: impl Into<Reason>) -> Error {
+        let (path, error) = (self.path.clone(), error.into());
+        Error::Network { path, error }
+    }
+}
+
 impl Source {
     /// Reads the network and its weights, all of which have to fit.
     ///
@@ -94,44 +163,103 @@ impl Source {
     /// architecture's.
     pub(crate) fn load(&self) -> Result<Model, Error> {
         let name = self.model.to_string_lossy();
-        let extension = |path: &Path| {
-            let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-            extension.to_string_lossy().into_owned()
-        };
-        for path in [Some(&self.model), self.weights.as_ref()]
-            .into_iter()
-            .flatten()
-        {
-            if matches!(extension(path).as_str(), "pth" | "pt" | "ckpt") {
-                return Err(Error::Pickle { path: path.clone() });
-            }
-        }
         if let Some(architecture) = Architecture::named(&name) {
-            let file = self.weights.as_ref().map(ModelFile::open).transpose()?;
-            return self.built_in(&name, architecture, file);
+            let weights = self
+                .weights
+                .as_deref()
+                .map(OtherWeights::open)
+                .transpose()?;
+            return self.built_in(&name, architecture, weights);
         }
-        match extension(&self.model).as_str() {
-            "safetensors" => self.model_file(),
-            _ => self.darknet(),
+        check_name(&self.model)?;
+        let kind = check_readable(&self.model)?;
+        let named_so = (self.model.extension())
+            .is_some_and(|ending| ending.eq_ignore_ascii_case("safetensors"));
+        match kind {
+            Some(Kind::Safetensors) => self.model_file(),
+            // Its reader says best what is wrong with it.
+            _ if named_so => self.model_file(),
+            Some(kind @ (Kind::Zip | Kind::Pickle)) => Err(self.fault(format!(
+                "it is {kind}, as PyTorch's own files are: save the weights as .safetensors, and \
+                 give them as --weights of an architecture"
+            ))),
+            Some(kind) => Err(self.fault(format!(
+                "it is {kind}, expected a model file (.safetensors) or a darknet cfg"
+            ))),
+            None => self.darknet(),
         }
     }
 
-    /// An architecture by its name.
+    /// Reads a classifier with its weights.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load), for a darknet cfg and where there are no weights.
+    pub(crate) fn classifier(&self) -> Result<Classifier, Error> {
+        let model = self.load()?;
+        let (Some(metadata), Some(preprocessing)) = (model.metadata, model.preprocessing) else {
+            let reason = "a darknet cfg is no classifier: `convoxide detect` finds objects with it";
+            return Err(self.fault(reason));
+        };
+        let params = model.params.ok_or_else(|| self.no_weights())?;
+        let [channels, height, width] = model.input;
+        let made = preprocessing.channels;
+        if made.count() != channels {
+            let count = show::count(channels, "channel", "channels");
+            return Err(self.fault(format!(
+                "the network takes {count}, its preprocessing makes {} ({made})",
+                made.count()
+            )));
+        }
+        let classes = model
+            .classes
+            .ok_or_else(|| self.fault("it is unknown how many classes the network tells apart"))?;
+        Ok(Classifier {
+            graph: model.graph,
+            params,
+            classes,
+            names: metadata.classes,
+            fit: Fit::new(preprocessing, metadata.input_size, [height, width]),
+        })
+    }
+
+    /// An architecture by its name. A model file as its weights says more of the network.
     fn built_in(
         &self,
         name: &str,
         architecture: Architecture,
-        file: Option<ModelFile>,
+        weights: Option<OtherWeights>,
     ) -> Result<Model, Error> {
-        let params = file.map(|file| file.params);
-        let in_file = params.as_ref().and_then(|params| params.get("fc.weight"));
-        let in_file = in_file.and_then(|fc| fc.value.shape().first().copied());
-        let architecture = match self.classes.or(in_file) {
-            Some(classes) => architecture.with_classes(classes),
-            None => architecture,
+        let Some(weights) = weights else {
+            let classes = self.classes.unwrap_or(architecture.classes());
+            let architecture = architecture.with_classes(classes);
+            let (path, metadata) = (&self.model, Metadata::default());
+            return self.architecture(name, &architecture, None, path, metadata);
         };
-        let path = self.weights.as_ref().unwrap_or(&self.model);
-        self.architecture(name, &architecture, params, path, Metadata::default())
+        let Some(metadata) = weights.metadata.clone() else {
+            let fc = weights.params.get("fc.weight");
+            let in_file = fc.and_then(|fc| fc.value.shape().first().copied());
+            let architecture = match self.classes.or(in_file) {
+                Some(classes) => architecture.with_classes(classes),
+                None => architecture,
+            };
+            let OtherWeights { path, params, .. } = weights;
+            let metadata = Metadata::default();
+            return self.architecture(name, &architecture, Some(params), &path, metadata);
+        };
+        if metadata.architecture != name {
+            let other = show::one_line(&metadata.architecture);
+            return Err(weights.fault(format!("it is a model file of {other}, not of {name}")));
+        }
+        let architecture =
+            configured(architecture, name, &metadata).map_err(|error| weights.fault(error))?;
+        let got = architecture.classes();
+        if let Some(asked) = self.classes.filter(|&asked| asked != got) {
+            let got = show::count(got, "class", "classes");
+            return Err(weights.fault(format!("its network has {got}, --classes says {asked}")));
+        }
+        let OtherWeights { path, params, .. } = weights;
+        self.architecture(name, &architecture, Some(params), &path, metadata)
     }
 
     /// A model file, which says itself what it is.
@@ -148,14 +276,23 @@ impl Source {
         })?;
         let name = metadata.architecture.clone();
         let architecture = Architecture::named(&name)
-            .ok_or_else(|| self.fault(format!("the file's architecture {name:?} is unknown")))?
-            .configured(metadata.config.clone())
-            .map_err(|error| self.fault(format!("the configuration of {name}: {error}")))?;
-        let (params, path) = match &self.weights {
-            Some(weights) => (ModelFile::open(weights)?.params, weights),
-            None => (params, &self.model),
+            .ok_or_else(|| {
+                let near = architectures::nearest(&name, architectures::names());
+                self.fault(format!("the file's architecture {name:?} is unknown{near}"))
+            })
+            .and_then(|architecture| {
+                configured(architecture, &name, &metadata).map_err(|error| self.fault(error))
+            })?;
+        let Some(path) = &self.weights else {
+            return self.architecture(&name, &architecture, Some(params), &self.model, metadata);
         };
-        self.architecture(&name, &architecture, Some(params), path, metadata)
+        let weights = OtherWeights::open(path)?;
+        let named = weights.metadata.as_ref().map(|metadata| &metadata.classes);
+        if let Some(names) = named.filter(|names| !names.is_empty()) {
+            check_order(&metadata.classes, "these weights", names)
+                .map_err(|error| weights.fault(error))?;
+        }
+        self.architecture(&name, &architecture, Some(weights.params), path, metadata)
     }
 
     fn architecture(
@@ -173,22 +310,25 @@ impl Source {
                 .map_err(|error| self.fault(error))?;
             let report = LoadReport::new(params, &graph, &known);
             let report = report.strict().map_err(|error| error.in_file(path))?;
-            tracing::info!("{}: {report}", path.display());
+            tracing::info!("{}: {report}", show::name(path.as_os_str()));
         }
-        let preprocessing = if metadata.preprocessing.is_null() {
-            architecture.preprocessing()
-        } else {
-            self.preprocessing(&metadata)
-                .map_err(|error| self.fault(format!("the preprocessing: {error}")))?
-        };
         let [channels, height, width] = architecture.input();
-        let [height, width] = preprocessing.fixed_size().unwrap_or([height, width]);
+        let usual = [height, width];
+        // The usual preprocessing of an architecture goes with its usual size.
+        let (preprocessing, trained) = if metadata.preprocessing.is_null() {
+            let trained = metadata.input_size.unwrap_or(usual);
+            (architecture.preprocessing(), Some(trained))
+        } else {
+            let preprocessing = preprocessing(&metadata)
+                .map_err(|error| self.fault(format!("the preprocessing: {error}")))?;
+            (preprocessing, metadata.input_size)
+        };
+        let [height, width] = preprocessing.fixed_size().or(trained).unwrap_or(usual);
         let classes = architecture.classes();
         let named = metadata.classes.len();
         if named != 0 && named != classes {
-            return Err(self.fault(format!(
-                "the file names {named} classes, the network has {classes}"
-            )));
+            let named = show::count(named, "class", "classes");
+            return Err(self.fault(format!("the file names {named}, the network has {classes}")));
         }
         let json = |error: serde_json::Error| self.fault(error);
         let metadata = Metadata {
@@ -196,7 +336,7 @@ impl Source {
             config: architecture.config().map_err(json)?,
             classes: metadata.classes,
             preprocessing: serde_json::to_value(&preprocessing).map_err(json)?,
-            input_size: metadata.input_size,
+            input_size: trained,
         };
         Ok(Model {
             graph,
@@ -208,13 +348,6 @@ impl Source {
             classes: Some(classes),
             header: None,
         })
-    }
-
-    /// What a model file says about pictures.
-    fn preprocessing(&self, metadata: &Metadata) -> Result<Preprocessing, Reason> {
-        let preprocessing = Preprocessing::deserialize(&metadata.preprocessing)?;
-        preprocessing.check()?;
-        Ok(preprocessing)
     }
 
     fn darknet(&self) -> Result<Model, Error> {
@@ -253,14 +386,64 @@ impl Source {
 }
 
 impl Model {
-    /// Takes the weights out; where there are none, random numbers, which standard error hears of.
+    /// Takes the weights out; where there are none, random numbers, and says so.
     pub(crate) fn take_params(&mut self, context: &Context) -> Params<f32> {
         let params = self.params.take();
         params.unwrap_or_else(|| random(&self.graph, context))
     }
 }
 
-/// Random numbers as a graph's weights, which standard error hears of.
+/// The network that a model file describes.
+fn configured(
+    architecture: Architecture,
+    name: &str,
+    metadata: &Metadata,
+) -> Result<Architecture, Reason> {
+    architecture
+        .configured(metadata.config.clone())
+        .map_err(|error| format!("the configuration of {name}: {error}").into())
+}
+
+/// What a model file says about pictures.
+fn preprocessing(metadata: &Metadata) -> Result<Preprocessing, Reason> {
+    let preprocessing = Preprocessing::deserialize(&metadata.preprocessing)?;
+    preprocessing.check()?;
+    Ok(preprocessing)
+}
+
+/// Checks that a path is a regular file, and tells by its first bytes of which kind. A pipe would
+/// wait to be opened, so look first.
+fn check_readable(path: &Path) -> Result<Option<Kind>, Error> {
+    let unreadable = |error| Error::Read {
+        path: path.to_owned(),
+        error,
+    };
+    let found = path.metadata().map_err(unreadable)?;
+    if found.is_dir() {
+        let inside = |name: &str| path.join(name);
+        let best = ["best.safetensors", "last.safetensors"].map(inside);
+        let model = best.into_iter().find(|model| model.is_file());
+        let is_run = model.is_some() || inside("log.jsonl").is_file();
+        return Err(Error::Folder {
+            path: path.to_owned(),
+            is_run,
+            model,
+        });
+    }
+    if !found.is_file() {
+        let error = "it is a pipe or a device, not a regular file".into();
+        let path = path.to_owned();
+        return Err(Error::Network { path, error });
+    }
+    let mut start = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(Kind::LOOKED_AT as u64)
+        .read_to_end(&mut start)
+        .map_err(unreadable)?;
+    Ok(Kind::of(&start))
+}
+
+/// Random numbers as a graph's weights, and says so.
 pub(crate) fn random(graph: &Graph, context: &Context) -> Params<f32> {
     say_random(context);
     random_params(graph, SEED)
@@ -284,6 +467,41 @@ pub(crate) fn names(path: &Path, classes: Option<usize>) -> Result<Vec<String>, 
         names.check(classes).map_err(|error| error.in_file(path))?;
     }
     Ok(names.iter().map(str::to_owned).collect())
+}
+
+/// Refuses other names than the model's own, and the same in another order. A model without names
+/// takes any.
+///
+/// # Errors
+///
+/// A sentence that lists both, or says which name is out of place.
+pub(crate) fn check_order(
+    model: &[String],
+    owner: &'static str,
+    names: &[String],
+) -> Result<(), Reason> {
+    if model.is_empty() {
+        return Ok(());
+    }
+    let list = |owner, names: &[String]| List {
+        owner,
+        names: names.to_vec(),
+    };
+    let labels = classes::by_name(&list("the model file", model), &list(owner, names))?;
+    let moved = labels
+        .iter()
+        .enumerate()
+        .find(|&(index, &label)| index != label);
+    match moved {
+        None => Ok(()),
+        Some((index, _)) => Err(format!(
+            "it has the model file's classes in another order: class {index} of the model is {}, \
+             not {}",
+            show::one_line(&model[index]),
+            show::one_line(&names[index])
+        )
+        .into()),
+    }
 }
 
 /// Reads the network that a darknet cfg describes.
@@ -314,7 +532,7 @@ pub(crate) fn weights(path: &Path, network: &Network) -> Result<Weights, Error> 
 pub(crate) fn check_name(model: &Path) -> Result<(), Error> {
     let is_name = model.components().count() == 1 && model.extension().is_none();
     if is_name && !model.exists() {
-        let name = model.display().to_string();
+        let name = show::name(model.as_os_str());
         let near = architectures::nearest(&name, architectures::names());
         return Err(Error::UnknownModel { name, near });
     }

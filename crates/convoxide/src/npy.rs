@@ -11,14 +11,14 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use files::whole_file;
+use files::{Kind, whole_file};
 use ndarray::{ArrayD, IxDyn, ShapeBuilder};
 
 use self::header::{Decode, Header};
 
 /// Why a file of tensors was refused; each message one line, with the file's name.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {reason}", path.display())]
+#[error("{}: {reason}", files::show::name(path.as_os_str()))]
 pub(crate) struct Error {
     path: PathBuf,
     reason: Reason,
@@ -33,6 +33,8 @@ pub(crate) enum Reason {
     File(#[from] files::Error),
     #[error("not a .npy file: it does not begin with \\x93NUMPY")]
     Magic,
+    #[error("not a .npy file but {0}")]
+    Other(Kind),
     #[error("version {0} of the .npy format, expected 1 to 3")]
     Version(u8),
     #[error("the header of {got} bytes is over the limit of {MOST_HEADER}")]
@@ -45,11 +47,11 @@ pub(crate) enum Reason {
     },
     #[error("dtype {got:?}, expected {expected} converts")]
     Kind { got: String, expected: &'static str },
-    #[error("shape {0:?}, expected one label a picture, shape [n]")]
+    #[error("shape {0:?}, expected one label for each picture, shape [n]")]
     LabelShape(Vec<usize>),
     #[error("label {index} is {got}, expected a class counted from 0")]
     Label { index: usize, got: i128 },
-    #[error("shape {shape:?} takes {expected} bytes, the file has {got} of numbers")]
+    #[error("shape {shape:?} takes {expected} bytes of numbers, the file has {got}")]
     Length {
         shape: Vec<usize>,
         expected: u128,
@@ -144,12 +146,18 @@ fn read_file<T: Clone>(
     decode: impl Fn(&[u8]) -> Option<Decode<T>>,
 ) -> Result<ArrayD<T>, Reason> {
     let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
+    // A pipe does not know how long it is.
+    let length = file
+        .metadata()
+        .map(|found| found.is_file().then_some(found.len()))?;
     let mut start = [0; 8];
     fill(&mut file, &mut start, "is cut short")?;
     let [magic @ .., major, _minor] = &start;
     if magic != MAGIC {
-        return Err(Reason::Magic);
+        return Err(match Kind::of(&start) {
+            Some(kind) => Reason::Other(kind),
+            None => Reason::Magic,
+        });
     }
     let (width, mut size) = match major {
         1 => (2, [0; 4]),
@@ -161,7 +169,8 @@ fn read_file<T: Clone>(
     if got > MOST_HEADER {
         return Err(Reason::HeaderLength { got });
     }
-    let mut text = vec![0; usize::try_from(got).unwrap_or(0)];
+    // At most `MOST_HEADER`.
+    let mut text = vec![0; got as usize];
     fill(&mut file, &mut text, "is cut short")?;
     let header = Header::parse(&String::from_utf8_lossy(&text))?;
 
@@ -172,18 +181,25 @@ fn read_file<T: Clone>(
     let expected = (header.shape.iter())
         .try_fold(size as u128, |bytes, &size| bytes.checked_mul(size as u128))
         .unwrap_or(u128::MAX);
-    let got = length.saturating_sub(8 + width as u64 + text.len() as u64);
-    let wrong_length = |shape: &[usize]| Reason::Length {
-        shape: shape.to_vec(),
+    let wrong_length = |got: u64| Reason::Length {
+        shape: header.shape.clone(),
         expected,
         got,
     };
-    if expected != u128::from(got) {
-        return Err(wrong_length(&header.shape));
+    let before = 8 + width as u64 + text.len() as u64;
+    let got = length.map(|length| length.saturating_sub(before));
+    if let Some(got) = got.filter(|&got| expected != u128::from(got)) {
+        return Err(wrong_length(got));
     }
-    // As long as the file is, so no claim of a header takes memory.
+    // Memory is taken as bytes come, so no claim of a header takes any. One more than expected shows
+    // that there are more.
+    let most = u64::try_from(expected).map_or(u64::MAX, |bytes| bytes.saturating_add(1));
     let mut bytes = Vec::new();
-    file.take(got).read_to_end(&mut bytes)?;
+    file.take(most).read_to_end(&mut bytes)?;
+    let got = bytes.len() as u64;
+    if expected != u128::from(got) {
+        return Err(wrong_length(got));
+    }
     let numbers = bytes.chunks_exact_mut(size).map_while(|number| {
         if big_endian {
             number.reverse();
@@ -192,7 +208,7 @@ fn read_file<T: Clone>(
     });
     let shape = IxDyn(&header.shape).set_f(header.fortran_order);
     let numbers = numbers.collect();
-    ArrayD::from_shape_vec(shape, numbers).map_err(|_| wrong_length(&header.shape))
+    ArrayD::from_shape_vec(shape, numbers).map_err(|_| wrong_length(got))
 }
 
 /// Reads exactly as many bytes, or says that the header ends before.

@@ -3,20 +3,20 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use engine::{Options, Plan};
+use engine::Plan;
 use nn_layers::{Infer, Outputs, Shape};
 
 use crate::context::Context;
 use crate::error::Error;
 use crate::model::Source;
-use crate::npy;
+use crate::{npy, output, suffix};
 
 /// Run a network on a raw tensor, without preprocessing
 ///
-/// The input is a .npy file of float32, [n, c, h, w] at any size that the network
-/// takes. The output is a .npy file where the network has one output, and a .npz
-/// with one entry an output, by its node's name, where the file's name ends so.
-/// Of a darknet cfg these are the tensors that enter its region or yolo layers.
+/// The input is a .npy file of float32, [n, c, h, w], at any size that the network
+/// takes. The output is a .npy file, or with a name that ends in .npz an archive
+/// with an entry for each output, under its node's name. The outputs of a darknet
+/// cfg are the tensors that enter its region or yolo layers.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -36,13 +36,15 @@ pub(crate) struct Args {
 ///
 /// Those of the files, and an input that the network does not take.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
+    suffix::check(&args.output, "NumPy's format", &["npy", "npz"])?;
     let source = &args.source;
     let mut model = source.load()?;
     let params = model.take_params(context);
     let names: Vec<&str> = (model.graph.outputs().iter())
         .filter_map(|&id| model.graph.node(id).map(nn_layers::Node::name))
         .collect();
-    let archive = args.output.extension().is_some_and(|end| end == "npz");
+    let ending = args.output.extension();
+    let archive = ending.is_some_and(|ending| ending.eq_ignore_ascii_case("npz"));
     if names.len() != 1 && !archive {
         let names = names.join(", ");
         return Err(source.fault(format!(
@@ -52,13 +54,22 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     let input = npy::read(&args.input)?;
     let shape = Shape::from(input.shape().to_vec());
     let compile = || {
-        let plan = Plan::compile(&model.graph, params, &Options::default())?;
+        let plan = Plan::compile(&model.graph, params, &context.options())?;
         let mut session = plan.session(std::slice::from_ref(&shape))?;
         let mut outputs = Outputs::new();
         session.run(&[input.view()], &mut outputs)?;
         Ok::<_, engine::Error>(outputs.tensors)
     };
     let tensors = compile().map_err(|error| source.fault(error))?;
+    for (name, tensor) in names.iter().zip(&tensors) {
+        let odd = tensor.iter().filter(|number| !number.is_finite()).count();
+        if odd > 0 && !context.quiet {
+            output::complain(&format!(
+                "{odd} of the {} numbers of the output {name} are not finite",
+                tensor.len()
+            ));
+        }
+    }
     match &tensors[..] {
         [tensor] if !archive => npy::write(&args.output, tensor)?,
         tensors => {

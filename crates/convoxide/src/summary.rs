@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::builder::RangedU64ValueParser;
+use engine::{MemoryUse, Plan};
 use files::show::one_line;
 use image_data::Preprocessing;
 use nn_layers::{Shape, Summary, SummaryRow};
@@ -11,13 +12,14 @@ use yolo_detect::WeightsHeader;
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::model::{Model, Source, say_random};
+use crate::model::{Model, Source, random};
 use crate::output;
 
 /// Show a network's layers, shapes, parameters, multiply-adds, memory
 ///
-/// First every node, then the stages: nodes whose names begin alike. A stage has
-/// the shape of its last node's output, and the sums of all.
+/// First come all nodes, then the stages: nodes whose names begin alike. A stage
+/// has the shape of its last node's output, and the sums over its nodes. The
+/// memory is what a session takes here to run the network, before --memory-limit.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -75,6 +77,28 @@ struct Report<'a> {
     stages: &'a [SummaryRow],
     #[serde(flatten)]
     summary: &'a Summary,
+    /// In bytes; null where the weights alone are over the limit.
+    memory: Option<Memory>,
+}
+
+/// What a session takes to run the network, in bytes.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Memory {
+    parameters: u64,
+    activations: u64,
+    outputs: u64,
+    total: u64,
+}
+
+impl From<MemoryUse> for Memory {
+    fn from(memory: MemoryUse) -> Self {
+        Self {
+            parameters: memory.parameters,
+            activations: memory.activations.saturating_add(memory.scratch),
+            outputs: memory.outputs,
+            total: memory.total(),
+        }
+    }
 }
 
 /// What a weights file says about itself.
@@ -101,27 +125,46 @@ impl From<WeightsHeader> for Header {
 ///
 /// Those of the model's files, and sizes that the network cannot take.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
-    let model = args.source.load()?;
+    let mut model = args.source.load()?;
     if args.mermaid {
         output::text(model.graph.mermaid().trim_end())?;
         return Ok(ExitCode::SUCCESS);
-    }
-    if model.params.is_none() {
-        say_random(context);
     }
     let [channels, height, width] = model.input;
     let [height, width] = args.size.unwrap_or([height, width]);
     let input = Shape::from([args.batch, channels, height, width]);
     let summary = Summary::new(&model.graph, std::slice::from_ref(&input))
         .map_err(|error| args.source.fault(error))?;
+    let memory = memory(&mut model, &summary, input.clone(), context)
+        .map_err(|error| args.source.fault(error))?;
     let name = args.source.model.to_string_lossy();
     if context.json {
-        output::json(&report(&name, &model, &summary, &stages(&summary)))?;
+        output::json(&report(&name, &model, &summary, &stages(&summary), memory))?;
     } else {
         output::text(format!("{} for an input of {input}", one_line(&name)))?;
-        print(&model, summary)?;
+        print(&model, summary, memory)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a session for this input takes; none where the weights alone are over the limit.
+fn memory(
+    model: &mut Model,
+    summary: &Summary,
+    input: Shape,
+    context: &Context,
+) -> Result<Option<Memory>, engine::Error> {
+    let numbers = summary.parameters.saturating_add(summary.buffers);
+    if numbers.saturating_mul(size_of::<f32>() as u64) > context.memory_limit {
+        return Ok(None);
+    }
+    let params = model.params.take();
+    let params = params.unwrap_or_else(|| random(&model.graph, context));
+    match Plan::compile(&model.graph, params, &context.options()) {
+        Ok(plan) => Ok(Some(plan.memory(&[input])?.into())),
+        Err(engine::Error::MemoryLimit { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn report<'a>(
@@ -129,6 +172,7 @@ fn report<'a>(
     model: &'a Model,
     summary: &'a Summary,
     stages: &'a [SummaryRow],
+    memory: Option<Memory>,
 ) -> Report<'a> {
     let metadata = model.metadata.as_ref();
     let class_names = metadata.map(|metadata| &metadata.classes[..]);
@@ -141,16 +185,32 @@ fn report<'a>(
         weights: model.header.map(Header::from),
         stages,
         summary,
+        memory,
     }
 }
 
 /// The two tables, and what else is known of the model.
-fn print(model: &Model, summary: Summary) -> Result<(), Error> {
+fn print(model: &Model, summary: Summary, memory: Option<Memory>) -> Result<(), Error> {
     // The totals stand below the stages, which have the same.
     output::text(format!("\n{}\n", summary.table()))?;
     let rows = stages(&summary);
     output::text(Summary { rows, ..summary })?;
-
+    match memory {
+        Some(memory) => {
+            let [total, parameters, activations, outputs] = [
+                memory.total,
+                memory.parameters,
+                memory.activations,
+                memory.outputs,
+            ]
+            .map(|bytes| bytes as f64 / f64::from(1 << 20));
+            output::text(format!(
+                "memory         {total:.1} MiB to run: weights {parameters:.1}, \
+                 activations {activations:.1}, outputs {outputs:.1}"
+            ))?;
+        }
+        None => output::text("memory         the weights alone are over --memory-limit")?,
+    }
     if let Some(classes) = model.classes {
         let names = model.metadata.as_ref().map(|metadata| &metadata.classes);
         let names = names.map(|names| first(names)).unwrap_or_default();

@@ -3,6 +3,8 @@
 mod data;
 mod fingerprint;
 mod folder;
+#[cfg(test)]
+mod fuzz;
 mod job;
 mod live;
 pub(crate) mod log;

@@ -24,11 +24,17 @@ mod demo;
 mod detect;
 #[path = "cli/drawings.rs"]
 mod drawings;
+#[path = "cli/eval.rs"]
+mod eval;
 #[cfg(target_os = "linux")]
 #[path = "cli/faults.rs"]
 mod faults;
+#[path = "cli/files.rs"]
+mod files;
 #[path = "cli/grad.rs"]
 mod grad;
+#[path = "cli/help.rs"]
+mod help;
 #[path = "cli/hostile.rs"]
 mod hostile;
 #[path = "cli/kernels.rs"]

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use engine::{Options, TrainingSession};
+use engine::TrainingSession;
 use files::show;
 use image_data::{Loader, LoaderOptions, Preprocessing};
 use nn_layers::{
@@ -155,7 +155,7 @@ impl Job {
             ..TrainSpec::default()
         };
         let numbers: usize = params.iter().map(|(_, param)| param.value.len()).sum();
-        let options = Options::default();
+        let options = context.options();
         let session = TrainingSession::new(&self.graph, params, spec, &options)?;
         let needed = session.memory(std::slice::from_ref(&self.input))?;
         let limit = options.memory_limit;
@@ -218,7 +218,7 @@ impl Job {
             state.borrow_mut().evaluating()?;
             let params = session.export();
             folder.save_last(&self.model_file(params.clone())?)?;
-            let evaluation = self.evaluate(params)?;
+            let evaluation = self.evaluate(params, context)?;
             Ok(state.borrow_mut().evaluated(evaluation))
         };
         let outcome = trainer.run(
@@ -301,12 +301,13 @@ impl Job {
     }
 
     /// How well these parameters do on the data for validation, if there are any.
-    fn evaluate(&self, params: Params<f32>) -> Result<Option<Evaluation>, Reason> {
+    fn evaluate(&self, params: Params<f32>, context: &Context) -> Result<Option<Evaluation>, Reason> {
         let Some(valid) = &self.data.valid else {
             return Ok(None);
         };
         let preprocessing = &self.preprocessing;
-        evaluate(&self.inference, params, valid, preprocessing, |_| ()).map(Some)
+        let options = &context.options();
+        evaluate(&self.inference, params, valid, preprocessing, options, |_| ()).map(Some)
     }
 }
 

@@ -206,7 +206,7 @@ impl<'a> Live<'a> {
             train_accuracy: correct(&report.parts) / report.pictures as f64,
             valid_loss: evaluation.map(|evaluation| evaluation.loss),
             valid_accuracy: evaluation.map(|evaluation| evaluation.top1),
-            valid_top5: evaluation.map(|evaluation| evaluation.top5),
+            valid_top5: evaluation.and_then(|evaluation| evaluation.top5),
             seconds: seconds.as_secs_f64(),
             // No number where another process has trained the epoch.
             pictures_per_second: self.seen as f64 / self.trained.as_secs_f64(),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::common::{Fixture, complaint, json_lines, keys, save_resnet20, stderr, stdout};
 
 /// A `.npy` of numbers that count up, in version 1 of the format.
-fn npy(shape: [usize; 4]) -> Vec<u8> {
+pub(crate) fn npy(shape: [usize; 4]) -> Vec<u8> {
     let [n, c, h, w] = shape;
     let header =
         format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({n}, {c}, {h}, {w}), }}\n");

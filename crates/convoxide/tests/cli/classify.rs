@@ -134,17 +134,44 @@ fn the_table_has_a_line_a_picture_and_a_row_a_class_in_80_columns() {
 #[test]
 fn names_come_from_the_file_or_the_option_or_not_at_all() {
     let (fixture, _) = fixture();
-    fixture.write("other.names", "a\nb\nc\nd\ne\nf\ng\n");
-    let output = classify(
-        &fixture,
-        &["--names", "other.names", "--json", "photos/a.png"],
+    // Names that a model file has itself may be given, but neither others nor in another order.
+    let with_names = |names: &[&str]| {
+        fixture.write("other.names", names.join("\n"));
+        classify(&fixture, &["--names", "other.names", "photos/a.png"])
+    };
+    assert_eq!(with_names(&NAMES).status.code(), Some(0));
+    let mut swapped = NAMES;
+    swapped.swap(0, 6);
+    let output = with_names(&swapped);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("another order: class 0 of the model is ant, not gnu"));
+    let mut misspelt = NAMES;
+    misspelt[4] = "ele";
+    let output = with_names(&misspelt);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("no ele (did you mean eel?)"),
+        "{output:?}"
     );
+
+    save_resnet20(&fixture.path("w.safetensors"), 7);
+    fixture.write("other.names", "a\nb\nc\nd\ne\nf\ng\n");
+    let named = [
+        "classify",
+        "--model",
+        "resnet20",
+        "--weights",
+        "w.safetensors",
+        "--names",
+        "other.names",
+        "--json",
+        "photos/a.png",
+    ];
+    let output = fixture.command_with(&named).output().unwrap();
     let line = json_lines(&output).remove(0);
     assert!(
         ["a", "b", "c", "d", "e", "f", "g"].contains(&line["top"][0]["class"].as_str().unwrap())
     );
-
-    save_resnet20(&fixture.path("w.safetensors"), 7);
     let bare = [
         "classify",
         "--model",
@@ -238,4 +265,46 @@ fn what_is_no_classifier_is_refused() {
         message.contains("photos/a.png: ") && message.contains("not finite"),
         "{message}"
     );
+}
+
+/// A network that was trained on small pictures sees a photo as such a one, as if the file said so.
+#[test]
+fn a_photo_is_resized_to_the_size_of_the_training_with_one_warning() {
+    let (fixture, params) = fixture();
+    let with = |resize: Value, input_size: Option<[usize; 2]>| {
+        let mut preprocessing = preprocessing();
+        preprocessing["crop"] = Value::Null;
+        preprocessing["resize"] = resize;
+        let metadata = Metadata {
+            architecture: "resnet20".into(),
+            config: serde_json::to_value(resnet20(7)).unwrap(),
+            classes: NAMES.map(str::to_owned).to_vec(),
+            preprocessing,
+            input_size,
+        };
+        save(
+            &fixture.path("m.safetensors"),
+            params.clone(),
+            Some(metadata),
+        );
+        let output = classify(&fixture, &["--json", "photos"]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let tops: Vec<Value> = json_lines(&output)
+            .iter()
+            .map(|line| line["top"].clone())
+            .collect();
+        (tops, stderr(&output).to_owned())
+    };
+    let explicit = json!({"size": {"exact": [12, 20]}, "filter": "bilinear"});
+    let (expected, said) = with(explicit, Some([12, 20]));
+    assert_eq!(said, "");
+    let (tops, said) = with(Value::Null, Some([12, 20]));
+    assert_eq!(tops, expected);
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.contains("photos/a.png has 40 x 30 pixels"), "{said}");
+    assert!(said.contains("trained on 20 x 12: resized"), "{said}");
+
+    let (as_they_are, said) = with(Value::Null, None);
+    assert_ne!(as_they_are, expected);
+    assert!(said.contains("does not say which size"), "{said}");
 }

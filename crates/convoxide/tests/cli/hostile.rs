@@ -175,8 +175,13 @@ fn png_that_claims(width: u32, height: u32) -> Vec<u8> {
     .concat();
     // A zlib stream of nothing: header, an empty stored block, Adler-32.
     let data = [0x78, 0x01, 1, 0, 0, 0xff, 0xff, 0, 0, 0, 1];
+    png(&[(b"IHDR", &header), (b"IDAT", &data), (b"IEND", &[])])
+}
+
+/// A PNG of these chunks.
+fn png(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
     let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
-    for (kind, content) in [(b"IHDR", &header[..]), (b"IDAT", &data), (b"IEND", &[])] {
+    for &(kind, content) in chunks {
         png.extend((content.len() as u32).to_be_bytes());
         let checked = [&kind[..], content].concat();
         png.extend(&checked);
@@ -192,6 +197,30 @@ fn crc32(bytes: &[u8]) -> u32 {
             (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
         })
     })
+}
+
+/// A palette whose length is no multiple of three, with transparency: a decoder has panicked on it.
+#[test]
+fn a_decoder_that_gives_up_is_one_line() {
+    let header = [
+        &1u32.to_be_bytes()[..],
+        &1u32.to_be_bytes(),
+        &[8, 3, 0, 0, 0],
+    ]
+    .concat();
+    // A stored block with one row: no filter, entry 1.
+    let data = [0x78, 0x01, 1, 2, 0, 0xfd, 0xff, 0, 1, 0, 3, 0, 2];
+    let palette = [9; 5];
+    let png = png(&[
+        (b"IHDR", &header),
+        (b"PLTE", &palette),
+        (b"tRNS", &[7]),
+        (b"IDAT", &data),
+        (b"IEND", &[]),
+    ]);
+    let fixture = Fixture::new();
+    fixture.write("palette.png", png);
+    assert_one_line(&detect(&fixture, &["palette.png"]), "palette.png: ");
 }
 
 #[test]

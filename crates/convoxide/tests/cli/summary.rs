@@ -83,6 +83,7 @@ fn json_has_the_layers_and_the_totals() {
             "classes",
             "flops",
             "inputs",
+            "memory",
             "model",
             "multiply_adds",
             "parameters",
@@ -98,6 +99,15 @@ fn json_has_the_layers_and_the_totals() {
         assert!(summary[key].is_null(), "{key}");
     }
     assert_eq!(summary["classes"], 3);
+    // What a session holds is more than its tensors: channels are padded to blocks of 16.
+    let memory = &summary["memory"];
+    let part = |name: &str| memory[name].as_u64().unwrap();
+    assert!(part("activations") > summary["peak_activation_bytes"].as_u64().unwrap());
+    assert_eq!(part("outputs"), 4 * 16 * 4 * 4);
+    assert_eq!(
+        part("total"),
+        part("parameters") + part("activations") + part("outputs")
+    );
     // 3x3x3x8 and 16x8 weights, 8 + 8 of batch normalisation, 16 biases.
     assert_eq!(summary["parameters"], 216 + 128 + 16 + 16);
     assert_eq!(summary["buffers"], 16);

@@ -1,0 +1,201 @@
+//! Lists of classes that have to be the same: a model's and those of its data, its names file or its
+//! other weights.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use files::{nearest, show};
+
+/// A list of classes and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct List {
+    /// As in "the data has 3 classes".
+    pub(crate) owner: &'static str,
+    pub(crate) names: Vec<String>,
+}
+
+/// Why two lists of classes do not meet.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Mismatch {
+    #[error("{other}, but {model}{}", Missing(.model, .other))]
+    Names { model: List, other: List },
+    #[error(
+        "{repeated} has two classes called {name}, so its classes cannot be matched with those of \
+         {against} by name"
+    )]
+    Repeated {
+        repeated: &'static str,
+        against: &'static str,
+        name: String,
+    },
+    #[error(
+        "{other}, but the model has {} without names",
+        show::count(*.expected, "class", "classes")
+    )]
+    Count { expected: usize, other: List },
+}
+
+/// Where each class of the `other` list is in the `model`'s, by its name.
+///
+/// # Errors
+///
+/// [`Mismatch::Names`] where a class of either list is not in the other, [`Mismatch::Repeated`]
+/// where a name stands twice in lists that differ.
+pub(crate) fn by_name(model: &List, other: &List) -> Result<Vec<usize>, Mismatch> {
+    if model.names == other.names {
+        return Ok((0..other.names.len()).collect());
+    }
+    let positions = positions(model, other)?;
+    self::positions(other, model)?;
+    let found: Option<Vec<usize>> = (other.names.iter())
+        .map(|name| positions.get(name.as_str()).copied())
+        .collect();
+    // Without repeated names, as many that are all found are all there are.
+    found
+        .filter(|found| found.len() == model.names.len())
+        .ok_or_else(|| Mismatch::Names {
+            model: model.clone(),
+            other: other.clone(),
+        })
+}
+
+/// Where each name stands, where none stands twice.
+fn positions<'a>(list: &'a List, against: &List) -> Result<HashMap<&'a str, usize>, Mismatch> {
+    let mut positions = HashMap::with_capacity(list.names.len());
+    for (index, name) in list.names.iter().enumerate() {
+        if positions.insert(name.as_str(), index).is_some() {
+            return Err(Mismatch::Repeated {
+                repeated: list.owner,
+                against: against.owner,
+                name: show::one_line(name),
+            });
+        }
+    }
+    Ok(positions)
+}
+
+/// `the data has 3 classes (boat, cat, dog)`, with as many names as a message has room for.
+impl fmt::Display for List {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 12;
+        let count = show::count(self.names.len(), "class", "classes");
+        write!(f, "{} has {count}", self.owner)?;
+        if self.names.is_empty() {
+            return Ok(());
+        }
+        write!(f, " ({}", names(self.names.iter().take(SHOWN)))?;
+        f.write_str(if self.names.len() > SHOWN {
+            ", ...)"
+        } else {
+            ")"
+        })
+    }
+}
+
+fn names<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    const COLUMNS: usize = 40;
+    let names: Vec<String> = names
+        .map(|name| show::shorten(&show::one_line(name), COLUMNS))
+        .collect();
+    names.join(", ")
+}
+
+/// What the model lacks of the other list, with what may have been meant.
+struct Missing<'a>(&'a List, &'a List);
+
+impl fmt::Display for Missing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 3;
+        let Self(model, other) = self;
+        let lacking = |list: &'_ List, of: &'_ List| -> Vec<String> {
+            let known: HashMap<&str, ()> = list.names.iter().map(|n| (n.as_str(), ())).collect();
+            let unknown = of
+                .names
+                .iter()
+                .filter(|name| !known.contains_key(name.as_str()));
+            unknown.cloned().collect()
+        };
+        let (missing, unused) = (lacking(model, other), lacking(other, model));
+        for (number, name) in missing.iter().take(SHOWN).enumerate() {
+            let start = if number == 0 {
+                ": the model has no "
+            } else {
+                ", no "
+            };
+            write!(f, "{start}{}", names([name].into_iter()))?;
+            let near = nearest(name, unused.iter().map(String::as_str));
+            if !near.is_empty() {
+                write!(f, " (did you mean {}?)", near.join(" or "))?;
+            }
+        }
+        if missing.is_empty() {
+            let first = names(unused.iter().take(SHOWN));
+            write!(f, ": {} has no {first}", other.owner)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(owner: &'static str, names: &[&str]) -> List {
+        let names = names.iter().map(|&name| name.to_owned()).collect();
+        List { owner, names }
+    }
+
+    fn matched(model: &[&str], data: &[&str]) -> Result<Vec<usize>, Mismatch> {
+        by_name(&list("the model", model), &list("the data", data))
+    }
+
+    #[test]
+    fn another_order_is_mapped_by_name() {
+        assert_eq!(matched(&["cat", "dog"], &["cat", "dog"]), Ok(vec![0, 1]));
+        let model = ["cat", "dog", "ship"];
+        assert_eq!(matched(&model, &["ship", "cat", "dog"]), Ok(vec![2, 0, 1]));
+    }
+
+    #[test]
+    fn another_set_is_an_error_that_lists_both_and_says_what_may_have_been_meant() {
+        let error = matched(&["cat", "dog"], &["Dog", "cat"]).unwrap_err();
+        assert!(matches!(error, Mismatch::Names { .. }));
+        assert_eq!(
+            error.to_string(),
+            "the data has 2 classes (Dog, cat), but the model has 2 classes (cat, dog): the model \
+             has no Dog (did you mean dog?)"
+        );
+        let error = matched(&["cat", "dog", "ship"], &["cat", "dog"]).unwrap_err();
+        assert!(
+            error.to_string().ends_with("the data has no ship"),
+            "{error}"
+        );
+        let many: Vec<String> = (0..20_000).map(|class| format!("c{class:05}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let error = matched(&["cat", "dog"], &many).unwrap_err().to_string();
+        assert!(error.contains("20000 classes (c00000, "), "{error}");
+        assert!(error.len() < 400, "{error}");
+    }
+
+    #[test]
+    fn names_that_stand_twice_match_only_as_they_are() {
+        let model = ["crane", "crane", "maillot"];
+        assert_eq!(matched(&model, &model), Ok(vec![0, 1, 2]));
+        let error = matched(&model, &["maillot", "crane", "bird"]).unwrap_err();
+        assert!(matches!(
+            error,
+            Mismatch::Repeated {
+                repeated: "the model",
+                ..
+            }
+        ));
+        let error = matched(&["a", "b"], &["a", "a"]).unwrap_err();
+        assert!(matches!(
+            error,
+            Mismatch::Repeated {
+                repeated: "the data",
+                ..
+            }
+        ));
+    }
+}

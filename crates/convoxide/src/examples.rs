@@ -1,0 +1,143 @@
+//! Examples of each command, as its help ends with them. A test reads them as the command line would.
+
+pub(crate) const PROGRAM: &str = "\
+Examples:
+  convoxide demo
+  convoxide classify --model best.safetensors photo.jpg
+  convoxide train recipe.toml --data pictures
+  convoxide help train";
+
+pub(crate) const DEMO: &str = "\
+Examples:
+  convoxide demo";
+
+pub(crate) const DETECT: &str = "\
+Examples:
+  convoxide detect --model yolov3-tiny.cfg --weights yolov3-tiny.weights \\
+      --names coco.names photo.jpg
+  find photos -name '*.jpg' | convoxide detect --model m.cfg \\
+      --weights m.weights --json -";
+
+pub(crate) const CLASSIFY: &str = "\
+Examples:
+  convoxide classify --model runs/shapes/best.safetensors photo.jpg
+  convoxide classify --model resnet50 --weights resnet50.safetensors \\
+      --names imagenet.names --top 3 photos";
+
+pub(crate) const EVAL: &str = "\
+Examples:
+  convoxide eval --model runs/pets/best.safetensors --data pets
+  convoxide eval --model best.safetensors --data cifar-10-binary.tar.gz --json";
+
+pub(crate) const TRAIN: &str = "\
+Examples:
+  convoxide train recipes/shapes.toml
+  convoxide train recipes/cifar10-resnet20.toml --data cifar-10-binary.tar.gz
+  convoxide train recipes/shapes.toml --resume";
+
+pub(crate) const LINT: &str = "\
+Examples:
+  convoxide lint pictures
+  convoxide lint pictures.tar.gz --json";
+
+pub(crate) const PLOT: &str = "\
+Examples:
+  convoxide plot runs/shallow runs/deep --output curves.svg";
+
+pub(crate) const SUMMARY: &str = "\
+Examples:
+  convoxide summary resnet50
+  convoxide summary yolov3.cfg --size 320x608 --batch 4
+  convoxide summary googlenet --mermaid";
+
+pub(crate) const BENCH: &str = "\
+Examples:
+  convoxide bench resnet50
+  convoxide bench yolov3-tiny.cfg --weights yolov3-tiny.weights --profile
+  convoxide bench resnet18 --train --batch 16 --memory-limit 16GiB";
+
+pub(crate) const RUN: &str = "\
+Examples:
+  convoxide run model.safetensors --input x.npy --output y.npy
+  convoxide run yolov3.cfg --weights yolov3.weights --input x.npy \\
+      --output heads.npz";
+
+pub(crate) const GRAD: &str = "\
+Examples:
+  convoxide grad resnet18 --weights resnet18.safetensors --input x.npy \\
+      --labels y.npy --output gradients.safetensors
+  convoxide grad model.safetensors --input x.npy --labels y.npy --plain \\
+      --dtype f64 --output gradients.safetensors";
+
+pub(crate) const KERNELS: &str = "\
+Examples:
+  convoxide kernels best.safetensors --output kernels.png
+  convoxide kernels resnet18 --weights resnet18.safetensors \\
+      --layer layer1.0.conv1 --scale 8 --output kernels.png";
+
+pub(crate) const EXPORT: &str = "\
+Examples:
+  convoxide export resnet18 --weights resnet18.safetensors \\
+      --names imagenet.names --output model.safetensors";
+
+pub(crate) const LIST: &str = "\
+Examples:
+  convoxide list
+  convoxide list --json";
+
+pub(crate) const COMPLETIONS: &str = "\
+Examples:
+  convoxide completions bash > convoxide.bash && source convoxide.bash
+  convoxide completions zsh > ~/.zfunc/_convoxide
+  convoxide completions fish > ~/.config/fish/completions/convoxide.fish";
+
+pub(crate) const MAN: &str = "\
+Examples:
+  convoxide man --output man";
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use crate::Cli;
+
+    /// The command lines of a help's examples, each on one line from the program's name on.
+    fn examples(help: &str) -> Vec<String> {
+        let (_, examples) = help.split_once("Examples:\n").unwrap();
+        let joined = examples.replace("\\\n", " ");
+        let lines = joined.lines().filter(|line| !line.trim().is_empty());
+        let program = |line: &str| {
+            let start = line.find("convoxide ").unwrap_or_else(|| panic!("{line}"));
+            let command = &line[start..];
+            command
+                .split_once(" > ")
+                .map_or(command, |(command, _)| command)
+                .to_owned()
+        };
+        lines.map(program).collect()
+    }
+
+    #[test]
+    fn every_command_has_examples_that_its_command_line_takes() {
+        let mut cli = Cli::command();
+        cli.build();
+        for command in cli
+            .get_subcommands()
+            .filter(|command| command.get_name() != "help")
+        {
+            let help = command.get_after_help().map(ToString::to_string);
+            let examples = examples(&help.unwrap_or_else(|| panic!("{}", command.get_name())));
+            assert!(!examples.is_empty());
+            for example in examples {
+                let words = example.split_whitespace();
+                assert!(
+                    words.clone().nth(1) == Some(command.get_name()),
+                    "{example}"
+                );
+                if let Err(error) = Cli::try_parse_from(words) {
+                    panic!("{example}: {error}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! A dataset as a model sees it: with the model's labels, and an eye on the pictures' sizes.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use image_data::{Dataset, Picture};
+
+use crate::fit::Fit;
+
+/// A dataset whose labels are indices of a model's classes.
+pub(crate) struct Measured {
+    dataset: Arc<dyn Dataset>,
+    /// The model's.
+    classes: Vec<String>,
+    /// The model's class for each class of the dataset.
+    labels: Vec<usize>,
+    fit: Fit,
+    unexpected: AtomicUsize,
+}
+
+impl Measured {
+    /// `labels` has the model's class for each class of the dataset.
+    pub(crate) fn new(
+        dataset: Arc<dyn Dataset>,
+        classes: Vec<String>,
+        labels: Vec<usize>,
+        fit: Fit,
+    ) -> Self {
+        Self {
+            dataset,
+            classes,
+            labels,
+            fit,
+            unexpected: AtomicUsize::new(0),
+        }
+    }
+
+    /// How many of the pictures read so far are of an unexpected size.
+    pub(crate) fn unexpected(&self) -> usize {
+        self.unexpected.load(Ordering::Relaxed)
+    }
+}
+
+impl Dataset for Measured {
+    fn len(&self) -> usize {
+        self.dataset.len()
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    fn label(&self, index: usize) -> usize {
+        let label = self.dataset.label(index);
+        // What is no label stays none.
+        self.labels
+            .get(label)
+            .map_or(self.classes.len(), |&label| label)
+    }
+
+    fn picture(&self, index: usize) -> image_data::Result<Picture> {
+        let picture = self.dataset.picture(index)?;
+        if self.fit.is_unexpected(picture.size()) {
+            self.unexpected.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(picture)
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.dataset.name(index)
+    }
+
+    fn file(&self, index: usize) -> image_data::Result<Option<Cow<'_, [u8]>>> {
+        self.dataset.file(index)
+    }
+}
