@@ -301,13 +301,25 @@ impl Job {
     }
 
     /// How well these parameters do on the data for validation, if there are any.
-    fn evaluate(&self, params: Params<f32>, context: &Context) -> Result<Option<Evaluation>, Reason> {
+    fn evaluate(
+        &self,
+        params: Params<f32>,
+        context: &Context,
+    ) -> Result<Option<Evaluation>, Reason> {
         let Some(valid) = &self.data.valid else {
             return Ok(None);
         };
         let preprocessing = &self.preprocessing;
         let options = &context.options();
-        evaluate(&self.inference, params, valid, preprocessing, options, |_| ()).map(Some)
+        evaluate(
+            &self.inference,
+            params,
+            valid,
+            preprocessing,
+            options,
+            |_| (),
+        )
+        .map(Some)
     }
 }
 

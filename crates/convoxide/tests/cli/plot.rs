@@ -309,7 +309,10 @@ fn what_is_written_is_svg_into_a_regular_file() {
     }
     for name in ["p", "p.SVG"] {
         fixture.plot(&["run"]);
-        let output = fixture.command_with(&["plot", "run", "--output", name]).output().unwrap();
+        let output = fixture
+            .command_with(&["plot", "run", "--output", name])
+            .output()
+            .unwrap();
         assert_eq!(output.status.code(), Some(0), "{output:?}");
     }
     #[cfg(unix)]
@@ -318,10 +321,15 @@ fn what_is_written_is_svg_into_a_regular_file() {
         let mode = |mode| std::fs::Permissions::from_mode(mode);
         std::fs::set_permissions(fixture.path("p.svg"), mode(0o600)).unwrap();
         fixture.plot(&["run"]);
-        let kept = std::fs::metadata(fixture.path("p.svg")).unwrap().permissions();
+        let kept = std::fs::metadata(fixture.path("p.svg"))
+            .unwrap()
+            .permissions();
         assert_eq!(kept.mode() & 0o777, 0o600);
         symlink(fixture.path("p.svg"), fixture.path("link.svg")).unwrap();
-        for (path, what) in [("link.svg", "is a symbolic link"), ("/dev/null", "is a device")] {
+        for (path, what) in [
+            ("link.svg", "is a symbolic link"),
+            ("/dev/null", "is a device"),
+        ] {
             let message = complaint(&fixture, &["plot", "run", "--output", path]);
             assert!(message.contains(what), "{message}");
         }
