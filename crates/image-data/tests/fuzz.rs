@@ -32,6 +32,7 @@ fn limits() -> DatasetLimits {
             ..Limits::default()
         },
         max_archive_bytes: MIB,
+        ..DatasetLimits::default()
     }
 }
 
