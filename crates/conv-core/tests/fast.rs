@@ -460,3 +460,20 @@ fn options_that_do_not_fit_are_errors() {
         }
     ));
 }
+
+/// One output column of two input columns: the rows' pixels do not follow each other.
+#[test]
+fn a_stride_that_is_never_taken_leaves_pixels_out() {
+    for stride in [[1, 2], [2, 1]] {
+        let mut problem = Conv2dProblem::layer(1, [1, 1], [2, 2], 1, 1, 1);
+        problem.options.stride = stride;
+        let reference = problem.reference();
+        for isa in Isa::available() {
+            assert_close(
+                run(isa, &problem).view(),
+                reference.expected.view(),
+                reference.bound(),
+            );
+        }
+    }
+}

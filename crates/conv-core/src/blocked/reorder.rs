@@ -118,7 +118,7 @@ pub fn upsample_nearest2d(
         let source = input
             .row(picture, block, y / scale[0])
             .chunks_exact(layout.block);
-        let targets = row.chunks_exact_mut(layout.block * scale[1]);
+        let targets = row.chunks_exact_mut(layout.block.saturating_mul(scale[1]));
         for (targets, pixel) in targets.zip(source) {
             targets
                 .chunks_exact_mut(layout.block)
