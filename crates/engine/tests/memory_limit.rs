@@ -1,5 +1,7 @@
 //! The memory limit of a session: the sum is compared before it is taken, and names itself.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
+
 use engine::{Error, MemoryUse, Options, Plan, TrainingSession};
 use ndarray::{ArrayD, ArrayViewD};
 use nn_layers::{

@@ -2,6 +2,7 @@
 //! has one test, which nothing runs beside.
 
 #![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
 use engine::{Options, Plan, TrainingSession};
 use ndarray::{ArrayD, ArrayViewD};

@@ -149,7 +149,7 @@ fn check_node(graph: &Graph, params: &Params<f32>, id: nn_layers::NodeId, [h, w]
             ("gradient", fast.gradients(), &exact.gradients),
             ("parameter", fast.export(), &exact.params),
         ] {
-            assert_eq!(got.len(), expected.len(), "{}s", what);
+            assert_eq!(got.len(), expected.len(), "{what}s");
             for (name, pair) in expected {
                 let got = &got.get(name).unwrap().value;
                 compare(&format!("{what} {name}"), got, pair);
