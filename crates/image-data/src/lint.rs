@@ -16,13 +16,13 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LintOptions {
-    /// A class is small where the largest one has more than so many times its samples. Default 10.
+    /// A class is small where the largest one has more than this many times its samples. Default 10.
     pub imbalance: f64,
-    /// A size is odd where its area is more than so many times the median one, or less than that
-    /// part of it. Default 16.
+    /// A size is odd where its area is more than this many times the median, or less than the
+    /// median divided by it. Default 16.
     pub area: f64,
-    /// Proportions are odd where width over height is more than so many times the median one, or
-    /// less than that part of it. Default 3.
+    /// Proportions are odd where width over height is more than this many times the median, or less
+    /// than the median divided by it. Default 3.
     pub aspect: f64,
     /// Threads, from 1 to 1024. Default 2.
     pub workers: usize,

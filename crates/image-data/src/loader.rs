@@ -464,7 +464,7 @@ impl Shared {
 }
 
 /// Makes room for `len` numbers, whatever they are.
-fn resize(memory: &mut Vec<f32>, len: usize) -> Result<()> {
+pub(crate) fn resize(memory: &mut Vec<f32>, len: usize) -> Result<()> {
     let more = len.saturating_sub(memory.len());
     memory
         .try_reserve_exact(more)

@@ -168,6 +168,91 @@ fn what_a_tar_may_not_hold_is_skipped_and_named() {
 }
 
 #[test]
+fn a_tar_whose_first_name_begins_like_a_picture_is_a_tar() {
+    // Of the oldest kind, which has no mark of its own.
+    let mut header = Header::new_old();
+    header.as_old_mut().name[..9].copy_from_slice(b"BMW/1.pgm");
+    header.set_size(PGM.len() as u64);
+    header.set_entry_type(EntryType::Regular);
+    header.set_cksum();
+    let mut tar = [header.as_bytes().as_slice(), PGM].concat();
+    tar.resize(1024, 0);
+    for bytes in [tar.clone(), gzip(&tar)] {
+        assert_eq!(opened(&bytes).unwrap().train.classes(), ["BMW"]);
+    }
+}
+
+#[test]
+fn hard_links_are_files() {
+    let link = |path: &str, target: &str| {
+        let mut header = Header::new_gnu();
+        header.set_path(path).unwrap();
+        header.set_entry_type(EntryType::Link);
+        header.set_link_name(target).unwrap();
+        header.set_size(0);
+        header.set_cksum();
+        header.as_bytes().to_vec()
+    };
+    let long = format!("cat/{}.pgm", "n".repeat(150));
+    let mut tar = [
+        file("cat/1.pgm", PGM),
+        link("dog/1.pgm", "./cat/1.pgm"),
+        link("dog/2.pgm", "dog/1.pgm"),
+        link("dog/3.pgm", "dog/3.pgm"),
+        link("dog/4.pgm", "dog/5.pgm"),
+        link("dog/5.pgm", "cat/1.pgm"),
+        link("dog/6.pgm", "cat/none.pgm"),
+        link("dog/7.pgm", "../cat/1.pgm"),
+    ]
+    .concat();
+    for (kind, name) in [
+        (EntryType::GNULongName, &long),
+        (EntryType::GNULongLink, &"cat/1.pgm".to_owned()),
+    ] {
+        tar.extend(entry(
+            "././@LongLink",
+            kind,
+            name.len() as u64,
+            name.as_bytes(),
+        ));
+    }
+    tar.extend(link("short", "nowhere"));
+    let splits = opened(&tar).unwrap();
+    assert_eq!(splits.train.len(), 5);
+    assert!((0..5).all(|n| splits.train.picture(n).unwrap().rgb() == [7; 3]));
+    // A link leads to what came before it.
+    let lost: Vec<char> = splits
+        .contents
+        .left_out
+        .iter()
+        .map(|left_out| {
+            assert_eq!(left_out.reason, Reason::LostLink);
+            left_out.name.chars().rev().nth(4).unwrap()
+        })
+        .collect();
+    assert_eq!(lost, ['3', '4', '6', '7']);
+}
+
+#[test]
+fn folders_count_as_much_as_files() {
+    // Thirty new folders an entry: names of a few bytes, records of thousands.
+    let many: Vec<u8> = (0..200)
+        .flat_map(|n| file(&format!("{n}/{}", "a/".repeat(30)), b""))
+        .collect();
+    let error = reason(opened(&many));
+    assert!(
+        matches!(
+            error,
+            Error::OverLimit {
+                what: "a need of bytes for the names of files",
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+}
+
+#[test]
 fn names_come_from_every_place_that_a_tar_has_for_them() {
     let long = format!("cat/{}.pgm", "n".repeat(200));
     let pax = format!("path={long}\n");

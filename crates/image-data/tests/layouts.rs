@@ -424,7 +424,7 @@ fn nested_folders_have_a_limit() {
         Err(Error::File { reason, .. })
             if matches!(*reason, Error::OverLimit { what: "a depth of nested folders", got: 33, limit: 32 })
     ));
-    // Who asks for more gets it, without a stack that overflows.
+    // A higher limit is possible, and no stack overflows.
     let limits = DatasetLimits {
         max_depth: usize::MAX,
         ..DatasetLimits::default()

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{SampleKey, check_range};
 use crate::error::{Error, Result};
+use crate::loader::resize;
 use crate::random::{Purpose, keyed};
 
 /// Mixes each picture of a batch with the next one, the last with the first: `l x_i + (1 - l) x_j`,
@@ -77,6 +78,13 @@ impl Mixup {
         }
         let first = self.draw(key)?;
         let second = 1.0 - first;
+        // The data decides how many classes there are.
+        let mut targets = Vec::new();
+        resize(&mut targets, count.saturating_mul(classes))?;
+        let mut targets =
+            Array2::from_shape_vec((count, classes), targets).map_err(|_| Error::Internal {
+                invariant: "the targets of a mixup are as many as their shape says",
+            })?;
 
         if count > 1 {
             let start = inputs.index_axis(Axis(0), 0).to_owned();
@@ -89,7 +97,6 @@ impl Mixup {
             let mut last = inputs.index_axis_mut(Axis(0), count - 1);
             last.zip_mut_with(&start, |here, next| *here = first * *here + second * next);
         }
-        let mut targets = Array2::zeros((count, classes));
         for (index, &label) in labels.iter().enumerate() {
             let next = labels[(index + 1) % count];
             for (index, label, share) in [(index, label, first), (index, next, second)] {

@@ -40,9 +40,29 @@ pub(super) fn read(builder: &mut Builder, path: &Path) -> Result<()> {
 fn check_tar(start: &[u8], packed: &'static str) -> Result<()> {
     match Kind::of(start) {
         None | Some(Kind::Tar) => Ok(()),
+        Some(_) if is_tar(start) => Ok(()),
         Some(Kind::Empty) => Err(Error::Empty),
         Some(found) => Err(Error::NotADataset { packed, found }),
     }
+}
+
+/// Whether the first block is a tar's header, by its checksum: a file's name in it may begin like a
+/// picture.
+fn is_tar(start: &[u8]) -> bool {
+    let Some(block) = start.first_chunk::<512>() else {
+        return false;
+    };
+    let header = tar::Header::from_byte_slice(block);
+    // The sum is that of all bytes, with blanks in its own place.
+    let bytes = block.iter().enumerate();
+    let sum = bytes.map(|(at, &byte)| {
+        if (148..156).contains(&at) {
+            32
+        } else {
+            u32::from(byte)
+        }
+    });
+    header.cksum().is_ok_and(|expected| expected == sum.sum::<u32>())
 }
 
 /// A file's bytes, unpacked where they are gzip.

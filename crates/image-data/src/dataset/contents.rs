@@ -127,8 +127,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Whether pictures may be missing from the dataset: not so for files that nobody would take for
-    /// pictures.
+    /// Whether the dataset may lack pictures because of it: not so for files that are clearly none.
     #[must_use]
     pub fn may_hide_pictures(&self) -> bool {
         match self {
@@ -277,7 +276,7 @@ impl Part {
     pub(super) fn of(role: Role, dataset: &dyn Dataset) -> Self {
         let mut counts = vec![0; dataset.classes().len()];
         for index in 0..dataset.len() {
-            // A label that is no class is an error of whatever reads the sample.
+            // A label that is no class is an error when the sample is read.
             if let Some(count) = counts.get_mut(dataset.label(index)) {
                 *count += 1;
             }

@@ -20,6 +20,7 @@ pub(super) fn walk(builder: &mut Builder, root: &Path) -> Result<()> {
     let mut todo: Vec<(PathBuf, FolderId, Links)> = vec![(root.to_owned(), ROOT, Links::Follow)];
     while let Some((path, folder, links)) = todo.pop() {
         let failed = |error| Error::Io(error).in_file(&path);
+        let full = |error: Error| error.in_file(root);
         for entry in fs::read_dir(&path).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let inner = entry.path();
@@ -27,15 +28,23 @@ pub(super) fn walk(builder: &mut Builder, root: &Path) -> Result<()> {
             let name = name.as_encoded_bytes();
             let linked = entry.file_type().map_err(failed)?.is_symlink();
             let Ok(metadata) = fs::metadata(&inner) else {
-                builder.leave_out(folder, name, Reason::DeadLink);
+                builder
+                    .leave_out(folder, name, Reason::DeadLink)
+                    .map_err(full)?;
                 continue;
             };
             if metadata.is_file() {
-                builder.file(folder, name, Content::Disk(inner));
+                builder
+                    .file(folder, name, Content::Disk(inner))
+                    .map_err(full)?;
             } else if !metadata.is_dir() {
-                builder.leave_out(folder, name, Reason::Device);
+                builder
+                    .leave_out(folder, name, Reason::Device)
+                    .map_err(full)?;
             } else if linked && (links == Links::Skip || leads_up(&inner, &path)) {
-                builder.leave_out(folder, name, Reason::Circle);
+                builder
+                    .leave_out(folder, name, Reason::Circle)
+                    .map_err(full)?;
             } else {
                 let id = builder.folder(folder, name);
                 if let Some(id) = id.map_err(|error| error.in_file(&inner))? {

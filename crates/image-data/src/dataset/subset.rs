@@ -74,7 +74,7 @@ impl Splits {
         }
         let mut by_class = vec![Vec::new(); dataset.classes().len() + 1];
         for sample in 0..dataset.len() {
-            // A label that is no class is an error of whoever reads the sample.
+            // A label that is no class is an error when the sample is read.
             let class = dataset.label(sample).min(by_class.len() - 1);
             by_class[class].push(sample);
         }

@@ -46,7 +46,7 @@ pub(super) fn read(builder: &mut Builder, reader: &mut dyn Read) -> Result<()> {
         let parts = match (inside(&path), refused) {
             (Ok(parts), None) => parts,
             (Ok(_), Some(reason)) | (Err(reason), _) => {
-                builder.leave_out_path(&path, reason);
+                builder.leave_out_path(&path, reason)?;
                 continue;
             }
         };
@@ -68,7 +68,7 @@ pub(super) fn read(builder: &mut Builder, reader: &mut dyn Read) -> Result<()> {
             let size = entry.size();
             Content::Memory(Arc::new(read_entry("tar", &mut entry, size)?))
         };
-        builder.file(folder, name, content);
+        builder.file(folder, name, content)?;
     }
     let mut rest = archive.into_inner();
     io::copy(&mut rest, &mut io::sink()).map_err(failed)?;

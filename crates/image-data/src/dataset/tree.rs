@@ -347,7 +347,12 @@ pub(super) struct Builder {
     by_name: HashMap<(FolderId, Box<[u8]>), Option<FolderId>>,
     /// The last file's folder in an archive, and its path: neighbours mostly share it.
     last: Option<(Vec<u8>, FolderId)>,
+    /// About how much memory all names take.
+    bytes: u64,
 }
+
+/// What a file or folder takes beside the bytes of its name, at most.
+const ENTRY_BYTES: u64 = 512;
 
 impl Builder {
     fn new(root: &Path, limits: &DatasetLimits) -> Self {
@@ -361,7 +366,22 @@ impl Builder {
             },
             by_name: HashMap::new(),
             last: None,
+            bytes: 0,
         }
+    }
+
+    /// Counts a file or folder. A few bytes of an archive may hold thousands of these.
+    fn count(&mut self, name: &[u8]) -> Result<()> {
+        let limit = self.tree.limits.max_archive_bytes;
+        self.bytes = self.bytes.saturating_add(ENTRY_BYTES + name.len() as u64);
+        if self.bytes <= limit {
+            return Ok(());
+        }
+        Err(Error::OverLimit {
+            what: "a need of bytes for the names of files",
+            got: self.bytes,
+            limit,
+        })
     }
 
     pub(super) fn limits(&self) -> &DatasetLimits {
@@ -375,12 +395,13 @@ impl Builder {
             return Ok(*known);
         }
         let id = if is_hidden_folder(name) {
-            self.leave_out(parent, name, Reason::HiddenFolder);
+            self.leave_out(parent, name, Reason::HiddenFolder)?;
             None
         } else {
             let id = self.tree.folders.len();
             let depth = self.tree.folder(parent).depth + 1;
             self.check_depth(depth)?;
+            self.count(name)?;
             self.tree.folders.push(Folder {
                 name: name.into(),
                 parent,
@@ -406,16 +427,17 @@ impl Builder {
     }
 
     /// A file in a folder.
-    pub(super) fn file(&mut self, folder: FolderId, name: &[u8], content: Content) {
+    pub(super) fn file(&mut self, folder: FolderId, name: &[u8], content: Content) -> Result<()> {
         if is_hidden_file(name) {
-            self.leave_out(folder, name, Reason::Hidden);
-        } else {
-            self.tree.files.push(File {
-                folder,
-                name: name.into(),
-                content,
-            });
+            return self.leave_out(folder, name, Reason::Hidden);
         }
+        self.count(name)?;
+        self.tree.files.push(File {
+            folder,
+            name: name.into(),
+            content,
+        });
+        Ok(())
     }
 
     /// A folder of an archive, by the parts of its path; none where it is left out.
@@ -442,19 +464,37 @@ impl Builder {
     }
 
     /// Says that something in a folder is not used.
-    pub(super) fn leave_out(&mut self, folder: FolderId, name: &[u8], reason: Reason) {
+    pub(super) fn leave_out(
+        &mut self,
+        folder: FolderId,
+        name: &[u8],
+        reason: Reason,
+    ) -> Result<()> {
+        let path = self.path_in(folder, name);
+        self.leave_out_path(&path, reason)
+    }
+
+    /// Says that something of this path below the root is not used.
+    pub(super) fn leave_out_path(&mut self, path: &[u8], reason: Reason) -> Result<()> {
+        self.count(path)?;
+        let name = shown_in(&self.tree.root, path);
+        self.tree.left_out.push(LeftOut { name, reason });
+        Ok(())
+    }
+
+    /// Says that a file that has been counted is not used.
+    fn leave_out_counted(&mut self, folder: FolderId, name: &[u8], reason: Reason) {
+        let name = shown_in(&self.tree.root, &self.path_in(folder, name));
+        self.tree.left_out.push(LeftOut { name, reason });
+    }
+
+    fn path_in(&self, folder: FolderId, name: &[u8]) -> Vec<u8> {
         let mut path = self.tree.path_below(folder);
         if !path.is_empty() {
             path.push(b'/');
         }
         path.extend_from_slice(name);
-        self.leave_out_path(&path, reason);
-    }
-
-    /// Says that something of this path below the root is not used.
-    pub(super) fn leave_out_path(&mut self, path: &[u8], reason: Reason) {
-        let name = shown_in(&self.tree.root, path);
-        self.tree.left_out.push(LeftOut { name, reason });
+        path
     }
 
     /// Sorts, and resolves hard links. Of files with one path, the one that came last stays, as with
@@ -476,7 +516,7 @@ impl Builder {
             let same = |last: &&File| (last.folder, &last.name) == (file.folder, &file.name);
             if self.tree.files.last().filter(same).is_some() {
                 self.tree.files.pop();
-                self.leave_out(file.folder, &file.name, Reason::Replaced);
+                self.leave_out_counted(file.folder, &file.name, Reason::Replaced);
                 links.pop_if(|(_, link)| *link == self.tree.files.len());
             }
             if let Content::Link(_) = file.content {
@@ -509,7 +549,7 @@ impl Builder {
                         folder, ref name, ..
                     } = self.tree.files[link];
                     let name = name.clone();
-                    self.leave_out(folder, &name, Reason::LostLink);
+                    self.leave_out_counted(folder, &name, Reason::LostLink);
                 }
             }
         }

@@ -17,9 +17,6 @@ use super::contents::Reason;
 use super::tree::{Builder, Content, inside};
 use crate::error::{Error, Result};
 
-/// What an entry counts as beside its content, as in a tar: each takes memory, too.
-const ENTRY_BYTES: u64 = 512;
-
 /// The lengths of the records' fixed parts.
 const END: usize = 22;
 const END_64: usize = 56;
@@ -27,13 +24,12 @@ const LOCATOR_64: usize = 20;
 const ENTRY: usize = 46;
 const LOCAL: usize = 30;
 
-/// Reads a zip's entries in the order of its directory. All that comes out of them, and something for
-/// each entry, is at most `limit` bytes.
+/// Reads a zip's entries in the order of its directory. What comes out of them is at most `limit`
+/// bytes.
 pub(super) fn read(builder: &mut Builder, mut file: File, limit: u64) -> Result<()> {
     let end = End::find(&mut file)?;
     let mut left = limit;
     take(&mut left, end.directory_len, limit)?;
-    take(&mut left, end.entries.saturating_mul(ENTRY_BYTES), limit)?;
     file.seek(SeekFrom::Start(end.directory_start))?;
     let directory = read_entry("zip", &mut file, end.directory_len)?;
     let mut directory = directory.as_slice();
@@ -42,7 +38,7 @@ pub(super) fn read(builder: &mut Builder, mut file: File, limit: u64) -> Result<
         let parts = match (inside(entry.path), entry.refused()) {
             (Ok(parts), None) => parts,
             (Err(reason), _) | (Ok(_), Some(reason)) => {
-                builder.leave_out_path(entry.path, reason);
+                builder.leave_out_path(entry.path, reason)?;
                 continue;
             }
         };
@@ -58,7 +54,7 @@ pub(super) fn read(builder: &mut Builder, mut file: File, limit: u64) -> Result<
         };
         take(&mut left, entry.len, limit)?;
         let content = entry.content(&mut file, end.archive_start)?;
-        builder.file(folder, name, Content::Memory(Arc::new(content)));
+        builder.file(folder, name, Content::Memory(Arc::new(content)))?;
     }
     Ok(())
 }
