@@ -72,7 +72,7 @@ pub(crate) fn each_picture<R: Display + Serialize>(
 ) -> Result<ExitCode, Error> {
     let progress = Progress::new(context, inputs.total());
     let (mut good, mut bad) = (0u64, 0u64);
-    while let Some(input) = inputs.next() {
+    for input in inputs.by_ref() {
         let looked = input.and_then(|path| look(&path));
         match &looked {
             Ok(_) => good += 1,

@@ -87,7 +87,7 @@ fn fuzz_cfg() {
         .run(|bytes| {
             let text = String::from_utf8_lossy(bytes);
             let network = Cfg::parse(&text).and_then(|cfg| Network::new(&cfg));
-            for layer in network.iter().flat_map(|network| network.layers()) {
+            for layer in network.iter().flat_map(Network::layers) {
                 let elements = layer.shape.elements().unwrap_or(usize::MAX) as u64;
                 assert!(elements <= limits::MAX_ACTIVATION, "{elements}");
             }
