@@ -198,7 +198,8 @@ impl Source {
     pub(crate) fn classifier(&self) -> Result<Classifier, Error> {
         let model = self.load()?;
         let (Some(metadata), Some(preprocessing)) = (model.metadata, model.preprocessing) else {
-            let reason = "a darknet cfg is not a classifier: `convoxide detect` finds objects with it";
+            let reason =
+                "a darknet cfg is not a classifier: `convoxide detect` finds objects with it";
             return Err(self.fault(reason));
         };
         let params = model.params.ok_or_else(|| self.no_weights())?;
@@ -265,7 +266,9 @@ impl Source {
     /// A model file, which says itself what it is.
     fn model_file(&self) -> Result<Model, Error> {
         if self.classes.is_some() {
-            return Err(self.fault("a model file has its own classes: --classes is for architectures"));
+            return Err(
+                self.fault("a model file has its own classes: --classes is for architectures")
+            );
         }
         let ModelFile { metadata, params } = ModelFile::open(&self.model)?;
         let metadata = metadata.ok_or_else(|| {
