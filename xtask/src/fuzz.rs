@@ -80,7 +80,7 @@ fn executable(messages: &str) -> Option<PathBuf> {
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
         .filter_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))
-        .last()
+        .next_back()
 }
 
 /// The tests of a list that are fuzz targets, with their modules.

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::fetch::cache;
+use crate::fetch;
 use crate::process::{cargo, output, run as run_command, workspace_root};
 use crate::{Error, Result};
 
@@ -68,7 +68,7 @@ fn pictures(root: &Path, python: &Path, golden: &str, check: bool) -> Result<()>
 
 /// The Python of the virtual environment, made if it is not there or has other packages.
 fn python(root: &Path) -> Result<PathBuf> {
-    let folder = cache::home()?.join("python");
+    let folder = fetch::home()?.join("python");
     let python = if cfg!(windows) {
         folder.join("Scripts").join("python.exe")
     } else {

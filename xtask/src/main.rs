@@ -18,6 +18,7 @@ mod fuzz;
 mod goldens;
 mod isa;
 mod man;
+mod memory;
 mod process;
 mod test;
 mod tidy;
@@ -50,7 +51,7 @@ enum Task {
     },
     /// All that a change must pass, in order
     Ci,
-    /// Run the benchmarks of conv-core and engine
+    /// Run the benchmarks of conv-core
     Bench {
         /// Handed on to the benchmarks: part of a name runs those that contain it
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -65,9 +66,15 @@ enum Task {
     /// Write the program's manual pages into target/man
     Man,
     /// Check the rules of the house that no compiler checks
-    Tidy,
+    Tidy {
+        /// Look at the wording of documents and comments alone
+        #[arg(long)]
+        prose: bool,
+    },
     /// Run the fuzz targets for long, in processes of limited memory
     Fuzz(fuzz::Options),
+    /// Run unsafe code under Miri and a sanitizer (takes nightly)
+    Memory,
     /// Get the pretrained files and the demo photo (with pip) into the cache
     Fetch,
     /// Make the golden files of torchvision and Pillow again (takes Python)
@@ -89,9 +96,11 @@ fn main() -> ExitCode {
         Some(Task::Ci) => ci::run(),
         Some(Task::Bench { args }) => bench::run(&args),
         Some(Task::Docs { open }) => docs::run(open),
+        Some(Task::Tidy { prose: false }) => tidy::run(),
+        Some(Task::Tidy { prose: true }) => tidy::run_prose(),
         Some(Task::Man) => man::run(),
-        Some(Task::Tidy) => tidy::run(),
         Some(Task::Fuzz(options)) => fuzz::run(&options),
+        Some(Task::Memory) => memory::run(),
         Some(Task::Fetch) => fetch::run(),
         Some(Task::Goldens { check, models }) => goldens::run(check, &models),
     };

@@ -1,8 +1,9 @@
 //! `cargo xtask test`: every test of the workspace, those in the documentation too.
 
-use crate::Result;
-use crate::fetch::{self, cache};
+use files::cache;
+
 use crate::process::{cargo, run as run_command};
+use crate::{Result, fetch};
 
 /// The task. Tests that need the pretrained files find them in the cache; without them and without
 /// a network the others still run, and each of those says that it was skipped.
@@ -14,7 +15,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         eprintln!("test: going on without: tests that need these files are skipped");
     }
     // Absolute, because each crate's tests run in the crate's own folder.
-    if let Ok(home) = cache::home() {
+    if let Ok(home) = fetch::home() {
         test.env(cache::VARIABLE, home);
     }
     run_command(&mut test)

@@ -10,10 +10,11 @@ use std::process::Command;
 use crate::Result;
 use crate::process::{cargo, output, workspace_root};
 
-mod code;
 mod crates;
 mod documents;
+mod licences;
 mod machine;
+mod prose;
 mod rust;
 
 use crates::Metadata;
@@ -28,6 +29,19 @@ struct TrackedFile {
     bytes: u64,
     /// `None` where it is not UTF-8, or too large to be read.
     text: Option<String>,
+}
+
+/// Looks at the wording of documents and comments alone, which is no part of [`run`] yet.
+pub(crate) fn run_prose() -> Result<()> {
+    let problems: Vec<String> = tracked_files(&workspace_root())?
+        .iter()
+        .filter(|file| file.path.ends_with(".rs") || file.path.ends_with(".md"))
+        // These two quote what they forbid.
+        .filter(|file| !["docs/style.md", "xtask/src/tidy/prose.rs"].contains(&file.path.as_str()))
+        .filter_map(|file| Some(prose::check(&file.path, file.text.as_deref()?)))
+        .flatten()
+        .collect();
+    told(&problems)
 }
 
 /// The task. Every problem is one line, `path:line: what is wrong`, on standard error.
@@ -58,18 +72,22 @@ pub(crate) fn run() -> Result<()> {
     {
         eprintln!("warning: {warning}");
     }
-    for problem in &problems {
+    told(&problems)?;
+    eprintln!(
+        "tidy: {} files and {} crates are as they should be",
+        files.len(),
+        metadata.members().count()
+    );
+    Ok(())
+}
+
+/// Prints the problems; any is an error.
+fn told(problems: &[String]) -> Result<()> {
+    for problem in problems {
         eprintln!("{problem}");
     }
     match problems.len() {
-        0 => {
-            eprintln!(
-                "tidy: {} files and {} crates are as they should be",
-                files.len(),
-                metadata.members().count()
-            );
-            Ok(())
-        }
+        0 => Ok(()),
         1 => Err("tidy: 1 problem".into()),
         many => Err(format!("tidy: {many} problems").into()),
     }

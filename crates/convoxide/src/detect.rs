@@ -5,24 +5,31 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::ValueEnum;
+use files::show::name;
 use image_data::Picture;
 use yolo_detect::{Detector, DetectorFiles, DetectorOptions, NmsScope, ScoreRule};
 
 use crate::context::Context;
-use crate::drawings::Drawings;
+use crate::drawings::{Drawings, MOST_BOXES};
 use crate::each_picture::{Pictures, each_picture};
 use crate::error::Error;
 use crate::model;
+use crate::output;
 use crate::pictures::{self, Failure};
-use crate::report::Report;
+use crate::report::{Report, Totals};
 
 /// Find objects in pictures: a table, lines of JSON, drawn pictures
 ///
-/// A picture that cannot be read is reported, and the rest goes on. The exit code
-/// is 0 if any picture could be read (with --strict: if all could), else 1.
+/// A picture that cannot be read is reported, and the other pictures follow. The
+/// exit code is 0 if any picture could be read, else 1. With --strict it is 0 only
+/// if all could, and if no picture was left out of a folder.
 ///
-/// Of a folder, files are taken whose names end as those of JPEG, PNG, BMP and
-/// PNM pictures do. Standard input has one path a line.
+/// In a folder, the files whose names end like those of pictures are taken; other
+/// pictures are counted. Standard input has one path per line.
+///
+/// By darknet's rule, a box is reported for every class whose score is over the
+/// threshold: the table shows such classes as one box, with "or". A box counts as
+/// one object.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -32,7 +39,7 @@ pub(crate) struct Args {
     /// Its weights: a darknet weights file
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
-    /// The names of its classes, one a line
+    /// The names of its classes, one per line
     #[arg(long, value_name = "FILE")]
     names: Option<PathBuf>,
     /// Least score, from 0 to 1
@@ -41,16 +48,16 @@ pub(crate) struct Args {
     /// Greatest overlap of two boxes
     #[arg(long, value_name = "IOU", default_value_t = 0.45, value_parser = from_0_to_1)]
     nms: f32,
-    /// Classes of one box to report
+    /// Report each box for its best class, or for every one
     #[arg(long, value_name = "best|every", value_enum, hide_possible_values = true, default_value_t = Rule::Every)]
     score_rule: Rule,
     /// Classes whose boxes compete
     #[arg(long, value_name = "class|all", value_enum, hide_possible_values = true, default_value_t = Scope::Class)]
     nms_scope: Scope,
-    /// Report this class only; may be given again
+    /// Report only this class; may be repeated
     #[arg(long, value_name = "NAME", requires = "names")]
     class: Vec<String>,
-    /// Folder for the pictures with boxes drawn in
+    /// Folder for the pictures with their boxes drawn in
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -83,6 +90,7 @@ fn from_0_to_1(text: &str) -> Result<f32, String> {
 /// Those of the model, of the folder for drawings and of standard output. What is wrong with single
 /// pictures is reported, and only counts for the exit code.
 pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
+    let quiet = context.quiet;
     let files = DetectorFiles {
         cfg: args.model,
         weights: args.weights,
@@ -100,22 +108,56 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
             Scope::All => NmsScope::AllClasses,
         },
         classes: args.class,
+        memory_limit: context.memory_limit,
+        ..DetectorOptions::default()
     };
     let mut detector = open(&files, options)?;
-    let (inputs, strictness) = args.pictures.open();
+    if !quiet {
+        for warning in detector.warnings() {
+            output::complain(warning);
+        }
+    }
+    let (inputs, strictness) = args.pictures.open_except(args.out.as_deref());
     let mut drawings = match args.out {
         Some(folder) => Some(Drawings::create(folder, &inputs)?),
         None => None,
     };
 
-    each_picture(inputs, strictness, context, |path| {
+    let mut totals = Totals::default();
+    let code = each_picture(inputs, strictness, context, |path| {
         let (picture, report) = look(&mut detector, path)?;
+        if !quiet {
+            say_what_is_left_out(path, &detector, &report, drawings.is_some());
+        }
         if let Some(drawings) = &mut drawings {
             let target = drawings.save(path, &picture, &report)?;
-            tracing::info!("drew {}", target.display());
+            tracing::info!("drew {}", name(target.as_os_str()));
         }
+        totals.add(&report);
         Ok(report)
-    })
+    })?;
+    if totals.are_of_several() && !context.json {
+        output::text(totals)?;
+    }
+    Ok(code)
+}
+
+/// Says where a limit changes a result.
+fn say_what_is_left_out(path: &Path, detector: &Detector, report: &Report, draws: bool) {
+    let path = name(path.as_os_str());
+    let (left_out, limit) = (detector.left_out(), detector.options().max_candidates);
+    if left_out > 0 {
+        output::complain(&format!(
+            "{path}: only the best {limit} boxes were considered, {left_out} others have lower \
+             scores: raise --threshold"
+        ));
+    }
+    let boxes = report.boxes().len();
+    if draws && boxes > MOST_BOXES {
+        output::complain(&format!(
+            "{path}: only the best {MOST_BOXES} of {boxes} boxes are drawn"
+        ));
+    }
 }
 
 /// Loads a detector; every message about a file names it.
@@ -139,7 +181,7 @@ pub(crate) fn open(files: &DetectorFiles, options: DetectorOptions) -> Result<De
 ///
 /// What is wrong with the picture.
 pub(crate) fn look(detector: &mut Detector, path: &Path) -> Result<(Picture, Report), Failure> {
-    let _span = tracing::debug_span!("look", path = %path.display()).entered();
+    let _span = tracing::debug_span!("look", path = name(path.as_os_str())).entered();
     let start = Instant::now();
     let picture = pictures::open(path)?;
     let decode = start.elapsed();

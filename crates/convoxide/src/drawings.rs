@@ -10,38 +10,46 @@ use crate::error::Error;
 use crate::pictures::{Failure, Inputs};
 use crate::report::{Object, Report};
 
-/// The picture with a box and a label for each object.
+/// The most boxes that are drawn into one picture, the best ones; more would hide it.
+pub(crate) const MOST_BOXES: usize = 1000;
+
+/// The picture with its boxes, each labelled with its classes.
 ///
 /// # Errors
 ///
 /// Those of [`draw_boxes`].
 pub(crate) fn draw(picture: &Picture, report: &Report) -> image_data::Result<Picture> {
-    let label = |object: &Object| Label {
-        bbox: object.bbox,
-        text: format!("{} {:.0} %", object.name(), object.percent()),
-        color_index: object.class_id(),
+    let label = |objects: &Vec<&Object>| {
+        let best = objects.first()?;
+        let text = |object: &&Object| format!("{} {:.0} %", object.name(), object.percent());
+        Some(Label {
+            bbox: best.bbox,
+            text: objects.iter().map(text).collect::<Vec<_>>().join(", "),
+            color_index: best.class_id(),
+        })
     };
-    let labels: Vec<Label> = report.detections.iter().map(label).collect();
+    let boxes = report.boxes();
+    let labels: Vec<Label> = boxes.iter().take(MOST_BOXES).filter_map(label).collect();
     draw_boxes(picture, &labels)
 }
 
 /// A folder of drawn pictures.
 ///
-/// A picture keeps its name with the ending `.png`; a second one of that name gets `-2` in it, and
-/// so on. What was in the folder before is replaced, unless pictures are also read from it: there,
-/// the name is taken, and the photo that has it stays.
+/// A drawing has its picture's name with the suffix `.png`; a second one of that name gets `-2` before
+/// the suffix, and so on. Older files in the folder are replaced, unless pictures are also read from
+/// it: then a name that is in use there is not used again.
 #[derive(Debug)]
 pub(crate) struct Drawings {
     folder: PathBuf,
-    /// The folder without links in its path, to be compared.
+    /// The folder's path without links, for comparisons.
     place: PathBuf,
     is_source: bool,
-    /// Names given so far, in lower case, because there are systems that see no difference.
+    /// The names used so far, in lower case, because some systems ignore case.
     taken: HashSet<String>,
 }
 
 impl Drawings {
-    /// Makes the folder, where pictures from `inputs` will be drawn.
+    /// Makes the folder for the drawings of `inputs`.
     ///
     /// # Errors
     ///
@@ -64,19 +72,19 @@ impl Drawings {
             taken: HashSet::new(),
         };
         for source in inputs.folders() {
-            drawings.note_source(source);
+            drawings.note_source(&source);
         }
         Ok(drawings)
     }
 
-    /// Draws the picture that was read from `path`, and says where.
+    /// Draws the picture that was read from `path`, and returns the drawing's path.
     pub(crate) fn save(
         &mut self,
         path: &Path,
         picture: &Picture,
         report: &Report,
     ) -> Result<PathBuf, Failure> {
-        // Paths from standard input are news.
+        // Paths from standard input were not known before.
         self.note_source(path.parent().unwrap_or(path));
         let name = self.free_name(path);
         let target = self.folder.join(name);
@@ -119,7 +127,13 @@ impl Drawings {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use image_data::BBox;
+    use yolo_detect::{ClassNames, Detection, Timings};
+
     use super::*;
+    use crate::pictures::Listing;
 
     fn names(drawings: &mut Drawings, paths: &[&str]) -> Vec<OsString> {
         paths
@@ -129,12 +143,42 @@ mod tests {
     }
 
     #[test]
+    fn a_box_is_drawn_once_and_only_the_best_are_drawn() {
+        let picture = Picture::from_rgb(120, 90, 360, &[200; 120 * 90 * 3]).unwrap();
+        let drawn = |detections: &[Detection]| {
+            let names = ClassNames::parse("car\ntruck").unwrap();
+            let (decode, timings) = (Duration::ZERO, Timings::default());
+            let path = Path::new("a.png");
+            let report = Report::new(path, picture.size(), detections, &names, decode, timings);
+            draw(&picture, &report).unwrap()
+        };
+        let found = |class, x: f32| Detection {
+            class,
+            score: 0.5,
+            bbox: BBox::from_xywh(x, 40.0, 60.0, 40.0),
+        };
+        let both = drawn(&[found(0, 10.0), found(1, 10.0)]);
+        let labels = [Label {
+            bbox: found(0, 10.0).bbox,
+            text: "car 50 %, truck 50 %".to_owned(),
+            color_index: 0,
+        }];
+        assert_eq!(both, draw_boxes(&picture, &labels).unwrap());
+
+        let many: Vec<Detection> = (0..=MOST_BOXES)
+            .map(|i| found(0, i as f32 / 20.0))
+            .collect();
+        assert_eq!(drawn(&many), drawn(&many[..MOST_BOXES]));
+        assert_ne!(drawn(&many), drawn(&many[..10]));
+    }
+
+    #[test]
     fn equal_names_get_numbers_and_old_drawings_are_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("new/out");
         std::fs::create_dir_all(&out).unwrap();
         std::fs::write(out.join("dog.png"), "of the last run").unwrap();
-        let inputs = Inputs::new(vec!["a/dog.jpg".into()]);
+        let inputs = Inputs::new(vec!["a/dog.jpg".into()], Listing::default());
         let mut drawings = Drawings::create(out, &inputs).unwrap();
         assert_eq!(
             names(
@@ -165,7 +209,7 @@ mod tests {
         let photo = folder.path().join("dog.png");
         std::fs::write(&photo, "").unwrap();
         for argument in [folder.path(), &photo] {
-            let inputs = Inputs::new(vec![argument.to_owned()]);
+            let inputs = Inputs::new(vec![argument.to_owned()], Listing::default());
             let link = folder.path().join(".");
             let mut drawings = Drawings::create(link, &inputs).unwrap();
             assert_eq!(
@@ -178,7 +222,7 @@ mod tests {
     #[test]
     fn a_file_in_the_folders_place_is_an_error() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let inputs = Inputs::new(Vec::new());
+        let inputs = Inputs::new(Vec::new(), Listing::default());
         let error = Drawings::create(file.path().to_owned(), &inputs).unwrap_err();
         assert!(matches!(error, Error::OutFolder { .. }), "{error}");
     }

@@ -1,15 +1,16 @@
-//! The loop over pictures that commands share: results, failures, the exit code.
+//! The loop over pictures that commands share: results, failures and the exit code.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use files::show::name;
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::Error;
 use crate::output;
-use crate::pictures::{Failure, Inputs};
+use crate::pictures::{Failure, Inputs, Listing};
 use crate::progress::Progress;
 use crate::report::FailureReport;
 
@@ -22,12 +23,15 @@ pub(crate) enum Strictness {
     All,
 }
 
-/// Which pictures, and what a bad one among them means.
+/// Which pictures, and whether a bad one fails the command.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Pictures {
-    /// Fail if any picture fails
+    /// Fail if any picture fails or is left out of a folder
     #[arg(long)]
     strict: bool,
+    /// Also search the folders inside a folder
+    #[arg(long)]
+    recursive: bool,
     /// Pictures, folders, or paths on standard input
     #[arg(value_name = "IMAGE|DIR|-", required = true)]
     inputs: Vec<PathBuf>,
@@ -36,30 +40,39 @@ pub(crate) struct Pictures {
 impl Pictures {
     /// The pictures, and whether all of them have to succeed.
     pub(crate) fn open(self) -> (Inputs, Strictness) {
+        self.open_except(None)
+    }
+
+    /// [`open`](Self::open), without the pictures of a folder to which the command writes.
+    pub(crate) fn open_except(self, except: Option<&Path>) -> (Inputs, Strictness) {
+        let listing = Listing {
+            recursive: self.recursive,
+            except: except.map(Path::to_owned),
+        };
         let strictness = if self.strict {
             Strictness::All
         } else {
             Strictness::Any
         };
-        (Inputs::new(self.inputs), strictness)
+        (Inputs::new(self.inputs, listing), strictness)
     }
 }
 
-/// Has `look` make a report of each picture, and prints it before the next one is read.
+/// Calls `look` for each picture, and prints its report before the next picture is read.
 ///
 /// # Errors
 ///
 /// Those of standard output. What is wrong with single pictures is reported, and only counts for
 /// the exit code.
 pub(crate) fn each_picture<R: Display + Serialize>(
-    inputs: Inputs,
+    mut inputs: Inputs,
     strictness: Strictness,
     context: &Context,
     mut look: impl FnMut(&Path) -> Result<R, Failure>,
 ) -> Result<ExitCode, Error> {
     let progress = Progress::new(context, inputs.total());
     let (mut good, mut bad) = (0u64, 0u64);
-    for input in inputs {
+    while let Some(input) = inputs.next() {
         let looked = input.and_then(|path| look(&path));
         match &looked {
             Ok(_) => good += 1,
@@ -70,12 +83,18 @@ pub(crate) fn each_picture<R: Display + Serialize>(
     }
     drop(progress);
 
+    let left_out = inputs.left_out();
     if good + bad == 0 {
         output::complain(&"standard input named no pictures");
     } else if bad > 0 && good + bad > 1 && !context.quiet {
         output::complain(&format!("{bad} of {} pictures failed", good + bad));
     }
-    let failed = good == 0 || (strictness == Strictness::All && bad > 0);
+    let is_strict = strictness == Strictness::All;
+    // With --strict it is why the command fails.
+    if left_out.count > 0 && (is_strict || !context.quiet) {
+        output::complain(left_out);
+    }
+    let failed = good == 0 || (is_strict && bad + left_out.count > 0);
     Ok(ExitCode::from(u8::from(failed)))
 }
 
@@ -89,7 +108,7 @@ fn print<R: Display + Serialize>(
         (Ok(report), false) => output::text(report),
         (Err(failure), true) => output::json(&FailureReport::from(failure)),
         (Err(Failure { path, reason }), false) => {
-            output::complain(&format!("{}: {reason}", path.display()));
+            output::complain(&format!("{}: {reason}", name(path.as_os_str())));
             Ok(())
         }
     }

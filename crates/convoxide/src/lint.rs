@@ -3,27 +3,34 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use files::show::one_line;
-use image_data::{DatasetLimits, LintOptions, Severity, Splits, lint};
+use files::show::{count, one_line};
+use image_data::{DatasetLimits, LintOptions, LintReport, Severity, Splits, lint_with};
 
 use crate::context::Context;
 use crate::error::Error;
 use crate::output;
+use crate::progress::Progress;
 
 /// Tell what is wrong with a dataset, by file
 ///
-/// Pictures that cannot be read, are cut short or are not what their name says;
-/// the same picture twice, in two classes, or in training and validation; classes
-/// that are empty or far smaller than others; odd sizes; files that are none.
+/// Errors end a training run or make its result wrong: folders that do not say
+/// which classes there are, pictures that cannot be read or are cut short, one
+/// picture in two classes or in two parts. Warnings are probably mistakes: names
+/// that promise another format, the same picture twice, small classes, odd sizes,
+/// pictures that are left out. Notes are good to know: several sizes, grey
+/// pictures among coloured ones, other files.
 ///
-/// The exit code is 0 if nothing was found, 1 if something was, 2 if the dataset
-/// could not be opened.
+/// The exit code is 0 without errors (with --strict: without errors and
+/// warnings), 1 with some, and 2 if the dataset could not be opened.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
-    /// A folder of classes, a .tar of one, or IDX or CIFAR files
+    /// A folder of classes, a .tar, .tar.gz or .zip of one, or IDX or CIFAR files
     #[arg(value_name = "DATASET")]
     dataset: PathBuf,
+    /// Let warnings count for the exit code, too
+    #[arg(long)]
+    strict: bool,
 }
 
 /// Runs the command.
@@ -36,8 +43,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
         workers: context.threads,
         ..LintOptions::default()
     };
-    let report = Splits::open(&args.dataset, &DatasetLimits::default())
-        .and_then(|splits| lint(&splits, &options));
+    let report = Splits::survey(&args.dataset, &DatasetLimits::default()).and_then(|splits| {
+        let parts = &splits.contents.parts;
+        let pictures: usize = parts.iter().map(|part| part.pictures).sum();
+        let progress = Progress::new(context, Some(pictures as u64));
+        lint_with(&splits, &options, &|| progress.step())
+    });
     let report = match report {
         Ok(report) => report,
         Err(error) => {
@@ -48,23 +59,36 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     if context.json {
         output::json(&report)?;
     } else {
-        for part in &report.parts {
-            let (name, samples, classes) = (&part.part, part.samples, part.classes.len());
-            output::text(format_args!(
-                "{name}: {samples} pictures of {classes} classes"
-            ))?;
-        }
-        for finding in &report.findings {
-            let severity = match finding.severity() {
-                Severity::Error => "error",
-                Severity::Warning => "warning",
-            };
-            let finding = one_line(&finding.to_string());
-            output::text(format_args!("{severity}: {finding}"))?;
-        }
-        if report.findings.is_empty() {
-            output::text("nothing found")?;
-        }
+        print(&report)?;
     }
-    Ok(ExitCode::from(u8::from(!report.findings.is_empty())))
+    let lowest = if args.strict {
+        Severity::Warning
+    } else {
+        Severity::Error
+    };
+    let findings = report.findings.iter();
+    let failed = findings.map(|finding| finding.severity()).max() >= Some(lowest);
+    Ok(ExitCode::from(u8::from(failed)))
+}
+
+fn print(report: &LintReport) -> Result<(), Error> {
+    for part in &report.parts {
+        let title = &part.part;
+        let pictures = count(part.samples, "picture", "pictures");
+        let classes = count(part.classes.len(), "class", "classes");
+        let line = one_line(&format!("{title}: {pictures} of {classes}"));
+        output::text(line)?;
+    }
+    for finding in &report.findings {
+        let severity = finding.severity();
+        let finding = one_line(&finding.to_string());
+        output::text(format_args!("{severity}: {finding}"))?;
+    }
+    if report.findings.is_empty() {
+        return output::text("nothing found");
+    }
+    let errors = count(report.count(Severity::Error), "error", "errors");
+    let warnings = count(report.count(Severity::Warning), "warning", "warnings");
+    let notes = count(report.count(Severity::Note), "note", "notes");
+    output::text(format_args!("{errors}, {warnings}, {notes}"))
 }

@@ -1,10 +1,11 @@
 //! What was found in a picture, as a table and as JSON.
 
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use files::show::{one_line, shorten};
+use files::show::{count, name, one_line, shorten};
 use image_data::BBox;
 use serde::Serialize;
 use yolo_detect::{ClassNames, Detection, Timings};
@@ -15,7 +16,7 @@ use crate::pictures::Failure;
 /// 80 columns.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
-    /// The path, with a sign in place of what is no Unicode.
+    /// The path as text; bytes that are not UTF-8 are shown as `\xNN`.
     image: String,
     width: usize,
     height: usize,
@@ -35,7 +36,7 @@ pub(crate) struct Object {
     pub(crate) bbox: BBox,
 }
 
-/// How long each step took, to a thousandth.
+/// The duration of each step, to a thousandth of a millisecond.
 #[derive(Debug, Serialize)]
 pub(crate) struct Milliseconds {
     decode: f64,
@@ -60,7 +61,7 @@ impl Milliseconds {
     }
 }
 
-/// A picture that could not be looked at: one line of JSON.
+/// A picture that could not be read or processed: one line of JSON.
 #[derive(Debug, Serialize)]
 pub(crate) struct FailureReport {
     image: String,
@@ -85,13 +86,39 @@ impl Report {
             bbox: detection.bbox,
         };
         Self {
-            image: path.to_string_lossy().into_owned(),
+            image: text_of(path),
             width,
             height,
             detections: detections.iter().map(object).collect(),
             ms: Milliseconds::new(decode, timings),
         }
     }
+}
+
+impl Report {
+    /// The boxes by falling score, each with its objects. Darknet's rule reports a box for every class
+    /// over the threshold.
+    pub(crate) fn boxes(&self) -> Vec<Vec<&Object>> {
+        let mut boxes: Vec<Vec<&Object>> = Vec::new();
+        let mut places = HashMap::new();
+        for object in &self.detections {
+            let BBox { x1, y1, x2, y2 } = object.bbox;
+            let place = *places
+                .entry([x1, y1, x2, y2].map(f32::to_bits))
+                .or_insert(boxes.len());
+            match boxes.get_mut(place) {
+                Some(objects) => objects.push(object),
+                None => boxes.push(vec![object]),
+            }
+        }
+        boxes
+    }
+}
+
+/// A path as text: itself where it is UTF-8, so that programs can open it.
+fn text_of(path: &Path) -> String {
+    path.to_str()
+        .map_or_else(|| name(path.as_os_str()), str::to_owned)
 }
 
 impl Object {
@@ -122,7 +149,7 @@ pub(crate) fn class_number(class: usize) -> String {
 impl From<Failure> for FailureReport {
     fn from(failure: Failure) -> Self {
         Self {
-            image: failure.path.to_string_lossy().into_owned(),
+            image: text_of(&failure.path),
             error: failure.reason,
         }
     }
@@ -141,25 +168,98 @@ impl fmt::Display for Report {
         let Self { width, height, .. } = self;
         let total = self.ms.total();
         let image = one_line(&self.image);
-        write!(f, "{image}: {width} x {height} pixels, {total:.1} ms, ")?;
-        match self.detections.len() {
-            0 => return write!(f, "nothing found"),
-            1 => write!(f, "1 object")?,
-            count => write!(f, "{count} objects")?,
+        let boxes = self.boxes();
+        let found = match boxes.len() {
+            0 => "nothing found".to_owned(),
+            objects => count(objects, "object", "objects"),
+        };
+        write!(
+            f,
+            "{image}: {width} x {height} pixels, {total:.1} ms, {found}"
+        )?;
+        if boxes.is_empty() {
+            return Ok(());
         }
         write!(
             f,
             "\n  {:<NAME_COLUMNS$} {:>8} {:>9} {:>9} {:>9} {:>9}",
             "class", "score", "left", "top", "right", "bottom"
         )?;
-        for object in &self.detections {
-            let name = shorten(&object.name(), NAME_COLUMNS);
-            let percent = object.percent();
-            let BBox { x1, y1, x2, y2 } = object.bbox;
+        for objects in &boxes {
+            for (index, object) in objects.iter().enumerate() {
+                let percent = object.percent();
+                if index == 0 {
+                    let name = shorten(&object.name(), NAME_COLUMNS);
+                    let BBox { x1, y1, x2, y2 } = object.bbox;
+                    write!(
+                        f,
+                        "\n  {name:<NAME_COLUMNS$} {percent:>6.1} % {x1:>9.1} {y1:>9.1} {x2:>9.1} \
+                         {y2:>9.1}"
+                    )?;
+                } else {
+                    let name = format!("  or {}", shorten(&object.name(), NAME_COLUMNS - 5));
+                    write!(
+                        f,
+                        "\n  {name:<NAME_COLUMNS$} {percent:>6.1} %  (the same box)"
+                    )?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What all pictures show together.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    pictures: usize,
+    boxes: usize,
+    /// The best class of each box.
+    classes: BTreeMap<String, usize>,
+    milliseconds: f64,
+}
+
+impl Totals {
+    pub(crate) fn add(&mut self, report: &Report) {
+        self.pictures += 1;
+        self.milliseconds += report.ms.total();
+        for objects in report.boxes() {
+            self.boxes += 1;
+            if let Some(best) = objects.first() {
+                *self.classes.entry(best.name()).or_default() += 1;
+            }
+        }
+    }
+
+    /// Whether they say more than the last report.
+    pub(crate) fn are_of_several(&self) -> bool {
+        self.pictures > 1
+    }
+}
+
+/// The classes that the totals name; the others are summed up.
+const NAMED_CLASSES: usize = 8;
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pictures = count(self.pictures, "picture", "pictures");
+        let objects = count(self.boxes, "object", "objects");
+        let mean = self.milliseconds / self.pictures.max(1) as f64;
+        write!(f, "{pictures}, {objects}, {mean:.1} ms per picture")?;
+        let mut classes: Vec<(&String, usize)> =
+            self.classes.iter().map(|(name, &n)| (name, n)).collect();
+        // Stable, so equals stay in the order of their names.
+        classes.sort_by_key(|&(_, number)| std::cmp::Reverse(number));
+        for (name, number) in classes.iter().take(NAMED_CLASSES) {
             write!(
                 f,
-                "\n  {name:<NAME_COLUMNS$} {percent:>6.1} % {x1:>9.1} {y1:>9.1} {x2:>9.1} {y2:>9.1}"
+                "\n  {:<NAME_COLUMNS$} {number:>8}",
+                shorten(name, NAME_COLUMNS)
             )?;
+        }
+        let others: usize = classes.iter().skip(NAMED_CLASSES).map(|(_, n)| n).sum();
+        if others > 0 {
+            write!(f, "\n  {:<NAME_COLUMNS$} {others:>8}", "other classes")?;
         }
         Ok(())
     }
@@ -220,7 +320,8 @@ mod tests {
     fn the_table_has_one_line_an_object_in_80_columns() {
         let far = [32_000.0, 32_000.0, 32_768.0, 32_768.0];
         let long = "a class with a name that does not end, or so it seems";
-        let text = report(long, &[detection(0, far), detection(0, far)]).to_string();
+        let near = [31_000.0, 32_000.0, 32_768.0, 32_768.0];
+        let text = report(long, &[detection(0, far), detection(0, near)]).to_string();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 4, "{text}");
         assert!(lines[0].starts_with("a\\n.png: 640 x 480 pixels, 29.7 ms, 2 objects"));
@@ -230,5 +331,50 @@ mod tests {
         );
         assert_eq!(lines[1].len(), lines[2].len(), "{text}");
         assert!(report("", &[]).to_string().ends_with("nothing found"));
+    }
+
+    #[test]
+    fn a_box_of_two_classes_is_one_object() {
+        let (place, other) = ([1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]);
+        let found = [
+            detection(0, place),
+            detection(1, other),
+            detection(2, place),
+        ];
+        let report = report("car\ndog\ntruck\u{202e}", &found);
+        let text = report.to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].ends_with(", 2 objects"), "{text}");
+        assert!(lines[2].starts_with("  car    "), "{text}");
+        assert!(lines[3].starts_with("    or truck\\u{202e} "), "{text}");
+        assert!(lines[3].ends_with(" 56.2 %  (the same box)"), "{text}");
+        assert!(lines[4].starts_with("  dog    "), "{text}");
+        assert_eq!(report.boxes().len(), 2);
+    }
+
+    #[test]
+    fn totals_count_boxes_by_their_best_class() {
+        let [a, b, c] = [0.0, 10.0, 20.0].map(|x| [x, x, x + 5.0, x + 5.0]);
+        let mut totals = Totals::default();
+        totals.add(&report(
+            "cat\ndog",
+            &[detection(1, a), detection(0, a), detection(1, b)],
+        ));
+        totals.add(&report("cat\ndog", &[detection(0, c)]));
+        assert!(totals.are_of_several());
+        let expected = "2 pictures, 3 objects, 29.7 ms per picture\n  \
+                        dog                             2\n  \
+                        cat                             1";
+        assert_eq!(totals.to_string(), expected);
+        let mut many = Totals::default();
+        let names: String = (0..12).map(|i| format!("{i}\n")).collect();
+        for class in 0..12 {
+            many.add(&report(&names, &[detection(class, a)]));
+        }
+        assert!(
+            many.to_string()
+                .ends_with("other classes                   4"),
+            "{many}"
+        );
     }
 }

@@ -18,8 +18,31 @@ use crate::step::{Kernel, Part, Step};
 
 /// Runs a [`Plan`](crate::Plan) on inputs of the shapes it was made for.
 ///
-/// Runs inside the caller's rayon pool, takes no memory for tensors while it runs, and gives the same bits for any number
-/// of threads.
+/// Runs inside the caller's rayon pool and gives the same bits for any number of threads. Its
+/// tensors have their memory from the start; a run allocates short lists of rows and columns only,
+/// and a copy of an input that is not in standard layout.
+///
+/// ```
+/// use engine::{Options, Plan};
+/// use ndarray::ArrayD;
+/// use nn_layers::{Conv2d, GraphBuilder, Infer, Outputs, Shape, random_params};
+///
+/// let mut b = GraphBuilder::new();
+/// let image = b.input("image", [1, 3, 8, 8])?;
+/// let conv = b.conv2d("conv", image, Conv2d::new(4, [3, 3]).without_bias())?;
+/// let graph = b.finish(&[conv])?;
+///
+/// // One plan, and a session for each size of pictures.
+/// let plan = Plan::compile(&graph, random_params(&graph, 1), &Options::default())?;
+/// let mut outputs = Outputs::new();
+/// for [h, w] in [[8, 8], [20, 30]] {
+///     let mut session = plan.session(&[Shape::from([1, 3, h, w])])?;
+///     let picture = ArrayD::ones(vec![1, 3, h, w]);
+///     session.run(&[picture.view()], &mut outputs)?;
+///     assert_eq!(outputs.tensors[0].shape(), [1, 4, h - 2, w - 2]);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Session {
     compiled: Arc<Compiled>,

@@ -32,45 +32,44 @@ const PLANS: usize = 2;
 ///
 /// Weights, gradients and whatever an optimiser keeps stay in the kernels' own order from step to
 /// step. Values and gradients of a step share one arena, in which each lies only as long as it is
-/// needed; after the first step of a shape no memory is taken for them. Runs inside the caller's
-/// rayon pool and gives the same bits for any number of threads.
+/// needed; after the first step of a shape no memory is taken for them, except by the operations
+/// that have plain loops only (sigmoid, softmax, reorg and padding). Runs inside the caller's rayon
+/// pool and gives the same bits for any number of threads.
 ///
 /// ```
 /// use engine::{Options, TrainingSession};
-/// use ndarray::{ArrayD, ArrayViewD};
+/// use ndarray::Array4;
 /// use nn_layers::{
-///     Conv2d, GraphBuilder, Loss, StepKey, Terms, TrainBackend, TrainSpec, random_params,
+///     Classification, Conv2d, CrossEntropy, GraphBuilder, Optimiser, OptimiserOptions, Rates, StepKey,
+///     TrainBackend, TrainSpec, random_params,
 /// };
 ///
-/// /// Half the sum of the squares of the first output.
-/// struct HalfSquares;
-///
-/// impl Loss<f32> for HalfSquares {
-///     fn eval(&self, y: &[ArrayViewD<f32>], grads: &mut [ArrayD<f32>]) -> nn_layers::Result<Terms> {
-///         grads[0].assign(&y[0]);
-///         let total = y[0].iter().map(|&y| f64::from(y * y) / 2.0).sum();
-///         Ok(Terms { total, parts: Vec::new() })
-///     }
-/// }
-///
+/// // Two filters, and the mean of what each finds as the logit of a class.
 /// let mut b = GraphBuilder::new();
-/// let image = b.input("image", [1, 3, 8, 8])?;
-/// let conv = b.conv2d("conv", image, Conv2d::new(4, [3, 3]))?;
-/// let graph = b.finish(&[conv])?;
+/// let image = b.input("image", [1, 1, 6, 6])?;
+/// let conv = b.conv2d("conv", image, Conv2d::new(2, [3, 3]))?;
+/// let pool = b.global_avg_pool2d("pool", conv)?;
+/// let logits = b.flatten("logits", pool)?;
+/// let graph = b.finish(&[logits])?;
+///
+/// // A dark picture is of class 0, a bright one of class 1.
+/// let pictures = Array4::from_shape_fn([2, 1, 6, 6], |(n, ..)| n as f32 - 0.5).into_dyn();
+/// let loss = Classification {
+///     labels: &[0, 1],
+///     options: &CrossEntropy::default(),
+///     aux_weight: 0.0,
+/// };
 ///
 /// let params = random_params(&graph, 1);
+/// let mut optimiser = Optimiser::new(OptimiserOptions::default(), &params)?;
 /// let mut session = TrainingSession::new(&graph, params, TrainSpec::default(), &Options::default())?;
-/// let x = ArrayD::ones(vec![2, 3, 8, 8]);
-/// let mut losses = Vec::new();
-/// for step in 0..20 {
-///     let terms = session.step(&[x.view()], &HalfSquares, StepKey { seed: 1, step })?;
-///     losses.push(terms.total);
-///     // Gradient descent.
-///     session.update(&mut |_, numbers, gradient| {
-///         numbers.iter_mut().zip(gradient).for_each(|(number, slope)| *number -= 1e-4 * slope);
-///     })?;
+/// let mut terms = session.step(&[pictures.view()], &loss, StepKey { seed: 1, step: 0 })?;
+/// for step in 1..100 {
+///     optimiser.update(&mut session, Rates::new(0.1), 1.0)?;
+///     terms = session.step(&[pictures.view()], &loss, StepKey { seed: 1, step })?;
 /// }
-/// assert!(losses[19] < losses[0]);
+/// assert!(terms.total < 0.3); // ln 2 = 0.69 would be a guess
+/// assert_eq!(terms.parts, [("correct".to_owned(), 2.0)]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]

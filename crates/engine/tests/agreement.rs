@@ -11,8 +11,8 @@ use nn_layers::{
 };
 use proptest::prelude::*;
 use testkit::{
-    Run, assert_executors_agree, assert_layers_agree, graph_recipes, on_threads, random_array,
-    to_f32,
+    Run, assert_executors_agree, assert_layers_agree, assert_network_agrees, graph_recipes,
+    on_threads, random_array, to_f32,
 };
 
 /// The engine on one instruction set, as testkit's comparisons take it.
@@ -75,7 +75,7 @@ proptest! {
                 prop_assert_eq!(error, Error::Graph(expected));
                 continue;
             }
-            assert_executors_agree(&graph, &params, std::slice::from_ref(&input), 1e-4, &engine_on(isa));
+            assert_network_agrees(&graph, &params, std::slice::from_ref(&input), &engine_on(isa));
         }
     }
 }
@@ -177,7 +177,7 @@ fn what_is_fused_does_not_show_where_somebody_else_looks() {
     let graph = b.finish(&[relu, norm, tail, drop]).unwrap();
     let params = random_params(&graph, 8);
     let input = to_f32(random_array(&[1, 3, 9, 9], 9).view());
-    assert_executors_agree(&graph, &params, &[input], 1e-5, &engine_on(Isa::best()));
+    assert_network_agrees(&graph, &params, &[input], &engine_on(Isa::best()));
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn each_reader_of_a_tensor_has_its_own_padding() {
     let graph = b.finish(&readers).unwrap();
     let params = random_params(&graph, 5);
     let input = to_f32(random_array(&[2, 18, 6, 7], 6).view());
-    assert_executors_agree(&graph, &params, &[input], 1e-5, &engine_on(Isa::best()));
+    assert_network_agrees(&graph, &params, &[input], &engine_on(Isa::best()));
 }
 
 #[test]

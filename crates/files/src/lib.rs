@@ -6,9 +6,11 @@ pub mod cache;
 mod error;
 mod kind;
 mod nearest;
+mod open;
 pub mod show;
 pub mod whole_file;
 
 pub use error::{Error, Result};
 pub use kind::Kind;
 pub use nearest::{did_you_mean, nearest};
+pub use open::open;

@@ -96,11 +96,27 @@ const LONGEST_MESSAGE: usize = 5000;
 /// A message as [`one_line`] of bounded length.
 #[must_use]
 pub fn message(text: &str) -> String {
-    let mut line: String = text.chars().take(LONGEST_MESSAGE).collect();
-    if line.len() < text.len() {
+    beginning(text, LONGEST_MESSAGE)
+}
+
+/// The beginning of a text as [`one_line`] of at most `columns` characters, and `...` where there is
+/// more.
+///
+/// ```
+/// use files::show::beginning;
+///
+/// assert_eq!(beginning("one\ntwo", 8), "one\\ntwo");
+/// assert_eq!(beginning("one\ntwo", 5), "one\\n...");
+/// ```
+#[must_use]
+pub fn beginning(text: &str, columns: usize) -> String {
+    let start: String = text.chars().take(columns).collect();
+    let escaped = one_line(&start);
+    let mut line: String = escaped.chars().take(columns).collect();
+    if start.len() < text.len() || line.len() < escaped.len() {
         line.push_str("...");
     }
-    one_line(&line)
+    line
 }
 
 /// A number with its noun in singular or plural.

@@ -126,7 +126,7 @@ pub fn check(path: &Path) -> Result<Option<fs::Metadata>> {
 }
 
 /// What something is that is not a regular file.
-fn what(kind: FileType) -> &'static str {
+pub(crate) fn what(kind: FileType) -> &'static str {
     if kind.is_dir() {
         return "a folder";
     }

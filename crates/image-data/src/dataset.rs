@@ -5,12 +5,17 @@ mod cached;
 mod cifar;
 mod class_folders;
 mod contents;
+mod disk;
 mod fault;
+mod hidden;
 mod idx;
+mod layout;
 mod shapes;
 mod splits;
 mod subset;
+mod tar_file;
 mod tree;
+mod zip_file;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -21,7 +26,6 @@ pub use class_folders::ClassFolders;
 pub use contents::{Contents, LeftOut, LeftOutFor, Part, Reason, Role};
 pub use fault::Fault;
 pub use idx::{FASHION_MNIST_CLASSES, Idx};
-use serde::{Deserialize, Serialize};
 pub use shapes::{ObjectBox, Shapes, ShapesOptions};
 pub use splits::Splits;
 pub use subset::Subset;
@@ -34,6 +38,41 @@ use crate::picture::Picture;
 ///
 /// Samples have a fixed order and are counted from 0. A dataset is shared between threads, and what
 /// it says of a sample depends on the sample alone.
+///
+/// ```
+/// use image_data::{Dataset, Picture, Result, class_counts};
+///
+/// /// Ten grey pictures, a dark one and a bright one in turn.
+/// struct Greys([String; 2]);
+///
+/// impl Dataset for Greys {
+///     fn len(&self) -> usize {
+///         10
+///     }
+///
+///     fn classes(&self) -> &[String] {
+///         &self.0
+///     }
+///
+///     fn label(&self, index: usize) -> usize {
+///         if index < self.len() { index % 2 } else { 2 }
+///     }
+///
+///     fn picture(&self, index: usize) -> Result<Picture> {
+///         let grey = if self.label(index) == 0 { 40 } else { 200 };
+///         Picture::from_rgb(6, 4, 18, &[grey; 72])
+///     }
+///
+///     fn name(&self, index: usize) -> String {
+///         format!("grey #{index}")
+///     }
+/// }
+///
+/// let greys = Greys(["dark", "bright"].map(String::from));
+/// assert_eq!(class_counts(&greys)?, [5, 5]);
+/// assert_eq!(greys.picture(1)?.size(), [4, 6]);
+/// # Ok::<(), image_data::Error>(())
+/// ```
 pub trait Dataset: Send + Sync {
     /// How many samples there are.
     fn len(&self) -> usize;
@@ -68,11 +107,6 @@ pub trait Dataset: Send + Sync {
         let _ = index;
         Ok(None)
     }
-
-    /// What lay between the pictures and was left out.
-    fn skipped(&self) -> &[Skipped] {
-        &[]
-    }
 }
 
 impl<D: Dataset + ?Sized> Dataset for Arc<D> {
@@ -99,19 +133,6 @@ impl<D: Dataset + ?Sized> Dataset for Arc<D> {
     fn file(&self, index: usize) -> Result<Option<Cow<'_, [u8]>>> {
         (**self).file(index)
     }
-
-    fn skipped(&self) -> &[Skipped] {
-        (**self).skipped()
-    }
-}
-
-/// A file or a part of an archive that a dataset does not use.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Skipped {
-    /// Its name, as samples are named.
-    pub name: String,
-    /// Why it was left out.
-    pub reason: String,
 }
 
 /// Bounds on what a dataset's files may make the reader do.
@@ -126,10 +147,12 @@ pub struct Skipped {
 pub struct DatasetLimits {
     /// What a single picture may be.
     pub pictures: Limits,
-    /// The most bytes that come out of one `.tar`, `.gz` or binary file, unpacked. What is used of
-    /// them stays in memory, so this bounds the memory, too. Default 4 GiB; larger archives are to
-    /// be unpacked into a folder.
+    /// The most bytes that come out of one `.tar`, `.gz`, `.zip` or binary file, unpacked. What is
+    /// used of them stays in memory, so this bounds the memory, too. Default 4 GiB; larger archives
+    /// are to be unpacked into a folder.
     pub max_archive_bytes: u64,
+    /// How many folders may lie in one another. Default 32.
+    pub max_depth: usize,
 }
 
 impl Default for DatasetLimits {
@@ -137,6 +160,7 @@ impl Default for DatasetLimits {
         Self {
             pictures: Limits::default(),
             max_archive_bytes: 4 << 30,
+            max_depth: 32,
         }
     }
 }
@@ -158,14 +182,4 @@ pub fn class_counts(dataset: &(impl Dataset + ?Sized)) -> Result<Vec<usize>> {
         })? += 1;
     }
     Ok(counts)
-}
-
-/// Whether a name ends like a picture's that is read here.
-fn is_picture_name(name: &str) -> bool {
-    const EXTENSIONS: [&str; 8] = ["bmp", "jpeg", "jpg", "pbm", "pgm", "png", "pnm", "ppm"];
-    name.rsplit_once('.').is_some_and(|(_, extension)| {
-        EXTENSIONS
-            .iter()
-            .any(|known| extension.eq_ignore_ascii_case(known))
-    })
 }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Error {
     /// What went wrong with a file, with the file's name.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {reason}", files::show::name(path.as_os_str()))]
     File {
         /// The file as it was given.
         path: PathBuf,
@@ -93,6 +93,20 @@ pub enum Error {
         bytes: u64,
     },
 
+    /// Memory that the system would not give for a file's content.
+    #[error("no memory for the content of the {what}")]
+    Memory {
+        /// The file's format.
+        what: &'static str,
+    },
+
+    /// A state that this crate's own code rules out.
+    #[error("a bug in image-data, please report it: broken is that {invariant}")]
+    Internal {
+        /// What should always be so.
+        invariant: &'static str,
+    },
+
     /// Rows that would overlap.
     #[error("a stride of {got} bytes is less than a row's {expected}")]
     Stride {
@@ -164,6 +178,18 @@ pub enum Error {
         expected: String,
     },
 
+    /// A file that is no archive of those that are read.
+    #[error(
+        "it is {packed}{found}, expected a folder, .tar, .tar.gz or .zip{}",
+        if is_archive(*found) { ": unpack it first" } else { "" }
+    )]
+    NotADataset {
+        /// `gzip of `, where it is packed so.
+        packed: &'static str,
+        /// What it is.
+        found: files::Kind,
+    },
+
     /// A path with no dataset in it that is known here.
     #[error("no dataset here: {reason}")]
     NoDataset {
@@ -178,15 +204,6 @@ pub enum Error {
     /// A dataset without a picture in it.
     #[error("the dataset has no pictures")]
     NoPictures,
-
-    /// A class that the training pictures do not have.
-    #[error("the class {class} is not one of the {classes} classes of the training pictures")]
-    UnknownClass {
-        /// The class.
-        class: String,
-        /// How many classes are known.
-        classes: usize,
-    },
 
     /// A label that is no class.
     #[error("the label of sample {index} is {label}, expected less than {classes}")]
@@ -265,6 +282,15 @@ impl Error {
             reason: Box::new(self),
         }
     }
+}
+
+/// Whether a file of this kind is unpacked by tools that everybody has.
+fn is_archive(kind: files::Kind) -> bool {
+    use files::Kind;
+    matches!(
+        kind,
+        Kind::Zip | Kind::Gzip | Kind::Bzip2 | Kind::Xz | Kind::Zstd | Kind::SevenZip | Kind::Rar
+    )
 }
 
 /// A result with this crate's [`Error`].

@@ -31,14 +31,16 @@ pub use bbox::BBox;
 pub use dataset::{
     Cached, Cifar, CifarLabels, ClassFolders, Contents, Dataset, DatasetLimits,
     FASHION_MNIST_CLASSES, Fault, Idx, LeftOut, LeftOutFor, ObjectBox, Part, Reason, Role, Shapes,
-    ShapesOptions, Skipped, Splits, Subset, class_counts,
+    ShapesOptions, Splits, Subset, class_counts,
 };
 pub use decode::is_decoding;
 pub use draw::{Label, draw_boxes};
 pub use error::{Error, Result};
 pub use letterbox::Letterbox;
 pub use limits::Limits;
-pub use lint::{Finding, LintOptions, LintReport, PartSummary, Place, Same, Severity, lint};
+pub use lint::{
+    Finding, LintOptions, LintReport, PartSummary, Place, Same, Severity, lint, lint_with,
+};
 pub use loader::{Batch, Epoch, LastBatch, Loader, LoaderOptions, Order};
 pub use picture::{DecodeWarning, Picture};
 pub use preprocessing::{ChannelOrder, Preprocessing, Resize, ResizeTo};

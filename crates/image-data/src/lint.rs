@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::finding::{Finding, Place, Same, Severity};
 use self::look::{Look, Seen, look_at_all};
-use crate::dataset::{Dataset, Splits, class_counts};
+use crate::dataset::{Dataset, Fault, Splits, class_counts};
 use crate::error::{Error, Result};
 
 /// What [`lint`] calls odd.
@@ -51,7 +51,7 @@ pub struct LintReport {
 /// What a part of a dataset consists of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartSummary {
-    /// `train` or `valid`.
+    /// What it is called: [`Part::title`](crate::Part::title).
     pub part: String,
     /// How many samples it has.
     pub samples: usize,
@@ -67,7 +67,8 @@ const FEW: f64 = 0.1;
 /// Reads every picture of a dataset, and says which are broken, twice there, or unlike the others.
 ///
 /// Two pictures are the same where their pixels are, whatever their files look like. All pictures
-/// are read once; what stays in memory is some hundred bytes for each.
+/// are read once; what stays in memory is some hundred bytes for each. What is wrong with the layout
+/// is found, too, where the dataset comes from [`Splits::survey`].
 ///
 /// # Errors
 ///
@@ -84,28 +85,48 @@ const FEW: f64 = 0.1;
 /// # Ok::<(), image_data::Error>(())
 /// ```
 pub fn lint(splits: &Splits, options: &LintOptions) -> Result<LintReport> {
+    lint_with(splits, options, &|| {})
+}
+
+/// As [`lint`]; `looked_at` is called for each picture, on any thread, when it has been looked at.
+///
+/// # Errors
+///
+/// Those of [`lint`].
+pub fn lint_with(
+    splits: &Splits,
+    options: &LintOptions,
+    looked_at: &(dyn Fn() + Sync),
+) -> Result<LintReport> {
     options.check()?;
-    let mut parts = vec![("train", &*splits.train)];
-    if let Some(valid) = &splits.valid {
-        parts.push(("valid", &**valid));
-    }
+    let parts: Vec<(String, &dyn Dataset)> = splits
+        .parts()
+        .map(|(part, dataset)| (part.title(), dataset))
+        .collect();
+    let contents = &splits.contents;
+    let mut findings: Vec<Finding> = contents
+        .faults
+        .iter()
+        .map(|fault| Finding::Layout {
+            fault: fault.clone(),
+        })
+        .collect();
 
     let mut summaries = Vec::new();
     let mut samples = Vec::new();
-    let mut findings = Vec::new();
-    for &(part, dataset) in &parts {
-        let counts = class_counts(dataset)?;
-        findings.extend(classes(part, dataset, &counts, options));
-        let looks = look_at_all(dataset, options.workers);
+    for (part, dataset) in &parts {
+        let counts = class_counts(*dataset)?;
+        findings.extend(classes(part, *dataset, &counts, &contents.faults, options));
+        let looks = look_at_all(*dataset, options.workers, looked_at);
         summaries.push(PartSummary {
-            part: part.to_owned(),
+            part: part.clone(),
             samples: dataset.len(),
             classes: dataset.classes().iter().cloned().zip(counts).collect(),
             sizes: sizes(&looks),
         });
         samples.extend(looks.into_iter().enumerate().map(|(index, look)| Sample {
             part,
-            dataset,
+            dataset: *dataset,
             index,
             look,
         }));
@@ -113,21 +134,35 @@ pub fn lint(splits: &Splits, options: &LintOptions) -> Result<LintReport> {
 
     findings.extend(samples.iter().flat_map(broken));
     findings.extend(duplicates(&samples));
+    findings.extend(mixed_sizes(&samples));
     findings.extend(odd(&samples, options));
     findings.extend(colors(&samples));
-    let skipped: BTreeSet<_> = parts
-        .iter()
-        .flat_map(|(_, dataset)| dataset.skipped())
-        .map(|skipped| (&skipped.name, &skipped.reason))
-        .collect();
-    findings.extend(skipped.into_iter().map(|(file, reason)| Finding::Skipped {
-        file: file.clone(),
-        reason: reason.clone(),
+    let missed = contents.left_out.iter();
+    let missed = missed.filter(|left_out| left_out.reason.may_hide_pictures());
+    findings.extend(missed.map(|left_out| Finding::Skipped {
+        file: left_out.name.clone(),
+        reason: left_out.reason.to_string(),
     }));
+    let others = contents.by_reason().into_iter();
+    let others = others.filter(|group| !group.reason.may_hide_pictures());
+    findings.extend(others.map(|group| Finding::LeftOut { group }));
+    let notes = contents.notes.iter().cloned();
+    findings.extend(notes.map(|note| Finding::Choice { note }));
     Ok(LintReport {
         parts: summaries,
         findings,
     })
+}
+
+impl LintReport {
+    /// How many findings are of a severity.
+    #[must_use]
+    pub fn count(&self, severity: Severity) -> usize {
+        let findings = self.findings.iter();
+        findings
+            .filter(|finding| finding.severity() == severity)
+            .count()
+    }
 }
 
 impl LintOptions {
@@ -159,7 +194,7 @@ fn wrong(field: &'static str, got: String, expected: &'static str) -> Error {
 
 /// A sample, and what a look at it has shown.
 struct Sample<'a> {
-    part: &'static str,
+    part: &'a str,
     dataset: &'a dyn Dataset,
     index: usize,
     look: Look,
@@ -194,13 +229,26 @@ fn classes(
     part: &str,
     dataset: &dyn Dataset,
     counts: &[usize],
+    faults: &[Fault],
     options: &LintOptions,
 ) -> Vec<Finding> {
+    // A class that is a fault is named as such.
+    let faults: BTreeSet<&str> = faults
+        .iter()
+        .filter_map(|fault| match fault {
+            Fault::EmptyClass {
+                part: of, class, ..
+            } if of == part => Some(&**class),
+            _ => None,
+        })
+        .collect();
     let largest = counts.iter().copied().max().unwrap_or(0);
     let named = dataset.classes().iter().zip(counts);
     let finding = |(class, &samples): (&String, &usize)| {
         let [part, class] = [part, class].map(str::to_owned);
-        if samples == 0 {
+        if faults.contains(&*class) {
+            None
+        } else if samples == 0 {
             Some(Finding::EmptyClass { part, class })
         } else if largest as f64 > options.imbalance * samples as f64 {
             Some(Finding::SmallClass {
@@ -273,6 +321,28 @@ fn duplicates(samples: &[Sample<'_>]) -> Vec<Finding> {
         }
     };
     groups.into_iter().map(finding).collect()
+}
+
+/// Whether the pictures have several sizes.
+fn mixed_sizes(samples: &[Sample<'_>]) -> Option<Finding> {
+    let sizes: BTreeSet<[usize; 2]> = samples
+        .iter()
+        .filter_map(Sample::seen)
+        .map(|seen| seen.size)
+        .collect();
+    let by_area = |size: &&[usize; 2]| size[0] as u128 * size[1] as u128;
+    let (smallest, largest) = (
+        sizes.iter().min_by_key(by_area),
+        sizes.iter().max_by_key(by_area),
+    );
+    smallest
+        .zip(largest)
+        .filter(|_| sizes.len() > 1)
+        .map(|(smallest, largest)| Finding::MixedSizes {
+            sizes: sizes.len(),
+            smallest: *smallest,
+            largest: *largest,
+        })
 }
 
 /// Sizes and proportions that are far from the median ones.

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use image_data::{
-    Cifar, CifarLabels, ClassFolders, Dataset, DatasetLimits, Error, FASHION_MNIST_CLASSES, Idx,
-    Picture, Shapes, ShapesOptions, Splits, Subset, class_counts,
+    Cifar, CifarLabels, ClassFolders, Dataset, DatasetLimits, Error, FASHION_MNIST_CLASSES, Fault,
+    Idx, Picture, Reason, Shapes, ShapesOptions, Splits, Subset, class_counts,
 };
 
 fn limits() -> DatasetLimits {
@@ -98,6 +98,7 @@ fn class_folders_are_sorted_on_disk_and_in_archives() {
     let (_keep, paths) = three_ways(&files);
     for path in &paths {
         let dataset = ClassFolders::open(path, &limits()).unwrap();
+        let contents = Splits::open(path, &limits()).unwrap().contents;
         assert_eq!(dataset.classes(), ["cat", "cat-fish", "dog"]);
         assert_eq!(
             samples(&dataset, path),
@@ -108,19 +109,21 @@ fn class_folders_are_sorted_on_disk_and_in_archives() {
                 (2, 40, "dog/2.JPEG".to_owned()),
             ]
         );
-        let skipped: Vec<_> = dataset
-            .skipped()
+        let left_out: Vec<_> = contents
+            .left_out
             .iter()
-            .map(|s| (Path::new(&s.name).strip_prefix(path).unwrap(), &*s.reason))
+            .map(|l| (Path::new(&l.name).strip_prefix(path).unwrap(), &l.reason))
             .collect();
+        let text = Reason::Other("txt".to_owned());
         assert_eq!(
-            skipped,
+            left_out,
             [
-                (Path::new("cat/.hidden.png"), "hidden"),
-                (Path::new("cat/notes.txt"), "not called like a picture"),
-                (Path::new("read me.png"), "not in a class's folder"),
+                (Path::new("cat/.hidden.png"), &Reason::Hidden),
+                (Path::new("cat/notes.txt"), &text),
+                (Path::new("read me.png"), &Reason::NoClass),
             ]
         );
+        assert_eq!(contents.missed(), 1);
         assert_eq!(dataset.file(1).unwrap().unwrap(), png(3, 20));
         assert_eq!(dataset.label(4), 3);
         assert!(matches!(
@@ -186,7 +189,7 @@ fn what_is_no_dataset_says_so() {
     ];
     assert!(matches!(
         reason(&extra),
-        Error::UnknownClass { class, classes: 1 } if class == "cow"
+        Error::Layout(Fault::UnknownClass { class, classes: 1, pictures: 1, .. }) if class == "cow"
     ));
     assert!(matches!(
         Splits::open("no such folder", &limits()),
@@ -206,11 +209,14 @@ fn links_are_followed_but_not_in_circles() {
     symlink(&data, elsewhere.join("back")).unwrap();
     symlink(&data, data.join("cat/round")).unwrap();
     symlink("nothing", data.join("cat/0.png")).unwrap();
-    let dataset = ClassFolders::open(&data, &limits()).unwrap();
-    assert_eq!(class_counts(&dataset).unwrap(), [1, 2]);
-    let circle = "a link that could lead round in a circle";
-    let reasons: Vec<&str> = dataset.skipped().iter().map(|s| &*s.reason).collect();
-    assert_eq!(reasons, ["a link to nothing", circle, circle]);
+    let splits = Splits::open(&data, &limits()).unwrap();
+    assert_eq!(class_counts(&*splits.train).unwrap(), [1, 2]);
+    let left_out = splits.contents.left_out.iter();
+    let reasons: Vec<&Reason> = left_out.map(|l| &l.reason).collect();
+    assert_eq!(
+        reasons,
+        [&Reason::DeadLink, &Reason::Circle, &Reason::Circle]
+    );
 }
 
 /// An IDX file.
@@ -238,7 +244,9 @@ fn mnist_is_found_by_its_names_packed_or_not() {
     ];
     let (_keep, paths) = three_ways(&files);
     for path in &paths {
-        let Splits { train, valid } = Splits::open(path, &limits()).unwrap();
+        let splits = Splits::open(path, &limits()).unwrap();
+        let splits_title = splits.measured_title();
+        let Splits { train, valid, .. } = splits;
         assert_eq!((train.len(), train.classes().len()), (3, 10));
         assert_eq!(train.name(2), "train-images #2");
         assert_eq!([0, 1, 2, 3].map(|index| train.label(index)), [9, 0, 4, 10]);
@@ -254,20 +262,78 @@ fn mnist_is_found_by_its_names_packed_or_not() {
         let valid = valid.unwrap();
         assert_eq!((valid.len(), valid.label(0)), (1, 5));
         assert_eq!(valid.name(0), "t10k-images #0");
+        assert_eq!(splits_title, "test (MNIST/raw/t10k)");
     }
 }
 
 #[test]
-fn fashion_mnist_has_its_own_class_names() {
-    let folder = tempfile::tempdir().unwrap();
-    let files = [
-        ("Fashion/train-images-idx3-ubyte", idx(&[1, 1, 1], &[0])),
-        ("Fashion/train-labels-idx1-ubyte", idx(&[1], &[8])),
-    ];
-    write(folder.path(), &files);
-    let train = Splits::open(folder.path(), &limits()).unwrap().train;
-    assert_eq!(train.classes(), FASHION_MNIST_CLASSES);
-    assert_eq!(train.classes()[train.label(0)], "bag");
+fn fashion_mnist_is_known_by_its_own_folder_and_by_no_other() {
+    let files = |folder: &str| {
+        [
+            (
+                format!("{folder}/train-images-idx3-ubyte"),
+                idx(&[1, 1, 1], &[0]),
+            ),
+            (format!("{folder}/train-labels-idx1-ubyte"), idx(&[1], &[8])),
+        ]
+    };
+    for (folder, opened, fashion) in [
+        ("Fashion-MNIST", "Fashion-MNIST", true),
+        ("x/FashionMNIST/raw", "x", true),
+        ("x/FashionMNIST/raw", "x/FashionMNIST/raw", true),
+        ("fashion/digits", "fashion/digits", false),
+        ("fashion/digits", "fashion", false),
+        ("old-fashioned/data/raw", "old-fashioned/data", false),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        for (path, bytes) in files(folder) {
+            write(root.path(), &[(&path, bytes)]);
+        }
+        let Splits {
+            train, contents, ..
+        } = Splits::open(root.path().join(opened), &limits()).unwrap();
+        if fashion {
+            assert_eq!(train.classes(), FASHION_MNIST_CLASSES);
+            assert_eq!(train.classes()[train.label(0)], "bag");
+            assert!(
+                contents.to_string().contains("Fashion-MNIST's"),
+                "{contents}"
+            );
+        } else {
+            assert_eq!(train.classes()[train.label(0)], "8", "{folder}");
+            assert!(contents.notes.is_empty());
+        }
+    }
+}
+
+#[test]
+fn of_two_sets_of_idx_files_none_is_guessed() {
+    let root = tempfile::tempdir().unwrap();
+    for set in ["MNIST", "KMNIST"] {
+        let images = format!("{set}/raw/train-images-idx3-ubyte");
+        let labels = format!("{set}/raw/train-labels-idx1-ubyte");
+        // Both as fetched and unpacked, as torchvision leaves them.
+        let packed = format!("{images}.gz");
+        let pictures = idx(&[1, 1, 1], &[0]);
+        write(
+            root.path(),
+            &[
+                (&images, pictures.clone()),
+                (&packed, gzip(&pictures)),
+                (&labels, idx(&[1], &[8])),
+            ],
+        );
+    }
+    match Splits::open(root.path(), &limits()) {
+        Err(Error::File { reason, .. }) => {
+            assert!(
+                matches!(&*reason, Error::NoDataset { reason } if reason.contains("KMNIST/raw")),
+                "{reason}"
+            );
+        }
+        other => panic!("{:?}", other.err()),
+    }
+    assert!(Splits::open(root.path().join("MNIST"), &limits()).is_ok());
 }
 
 /// A record of CIFAR: labels, and a picture whose bytes are all different from their neighbours.
@@ -296,7 +362,7 @@ fn cifar_10_is_found_by_its_names() {
     ];
     let (_keep, paths) = three_ways(&files);
     for path in &paths {
-        let Splits { train, valid } = Splits::open(path, &limits()).unwrap();
+        let Splits { train, valid, .. } = Splits::open(path, &limits()).unwrap();
         assert_eq!((train.len(), &*train.classes()[3]), (10, "cat"));
         assert_eq!((train.label(4), train.label(5)), (3, 9));
         assert_eq!(train.name(5), "data_batch_3.bin #1");
@@ -324,7 +390,7 @@ fn cifar_100_has_fine_and_coarse_labels() {
         ("test.bin", record(&[1, 67], 2)),
     ];
     let (_keep, [path, ..]) = three_ways(&files);
-    let Splits { train, valid } = Splits::open(&path, &limits()).unwrap();
+    let Splits { train, valid, .. } = Splits::open(&path, &limits()).unwrap();
     assert_eq!(train.classes().len(), 100);
     assert_eq!(train.classes()[train.label(0)], "apple");
     assert_eq!(train.classes()[train.label(1)], "worm");
@@ -369,7 +435,7 @@ fn held_out_samples_are_of_every_class_and_of_no_other_part() {
         .unwrap(),
     );
     let split = |seed| {
-        let Splits { train, valid } = Splits::hold_out(Arc::clone(&shapes), 0.3, seed).unwrap();
+        let Splits { train, valid, .. } = Splits::hold_out(Arc::clone(&shapes), 0.3, seed).unwrap();
         let names = |dataset: &dyn Dataset| -> Vec<String> {
             (0..dataset.len())
                 .map(|index| dataset.name(index))

@@ -14,7 +14,7 @@ use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use image_data::{
     DatasetLimits, Error, Finding, LintOptions, LintReport, Picture, Same, Severity, Shapes,
-    ShapesOptions, Splits, lint,
+    ShapesOptions, Splits, lint, lint_with,
 };
 
 fn png(color: ExtendedColorType, [height, width]: [u32; 2], byte: impl Fn(usize) -> u8) -> Vec<u8> {
@@ -47,7 +47,7 @@ fn write(folder: &Path, path: &str, bytes: &[u8]) {
 }
 
 fn report(folder: &Path) -> LintReport {
-    let splits = Splits::open(folder, &DatasetLimits::default()).unwrap();
+    let splits = Splits::survey(folder, &DatasetLimits::default()).unwrap();
     let report = lint(&splits, &LintOptions::default()).unwrap();
     let four = LintOptions {
         workers: 4,
@@ -126,13 +126,26 @@ fn each_kind_of_trouble_is_found_by_its_file() {
     let ppm = [b"P6 30 20 255\n", same.rgb()].concat();
     write(folder, "valid/dog/cat.ppm", &ppm);
 
+    write(folder, "train/cat/new.webp", b"RIFF");
+    // A class that training does not know, spelled like one, and a picture of it that is broken.
+    write(folder, "valid/dig/1.png", &usual(201));
+    write(folder, "valid/dig/2.png", b"");
+
     let expected = [
+        (
+            Severity::Error,
+            "train: the class eel has no pictures: its folder is empty",
+        ),
+        (
+            Severity::Error,
+            "valid: the class dig (2 pictures) is not one of the 3 classes of the training \
+             pictures; did you mean dog?",
+        ),
         (
             Severity::Warning,
             "train: class dog has 4 samples, the largest 50",
         ),
-        (Severity::Error, "train: class eel has no sample"),
-        (Severity::Error, "valid: class eel has no sample"),
+        (Severity::Warning, "valid: class eel has no sample"),
         (
             Severity::Warning,
             "train/cat/clear.png: has an alpha channel, which is dropped",
@@ -154,6 +167,7 @@ fn each_kind_of_trouble_is_found_by_its_file() {
             Severity::Error,
             "train/cat/short.png: the file is cut short",
         ),
+        (Severity::Error, "valid/dig/2.png: the file is empty"),
         (
             Severity::Warning,
             "train/cat/03.png, train/cat/again.png: the same bytes",
@@ -167,6 +181,11 @@ fn each_kind_of_trouble_is_found_by_its_file() {
             "train/cat/09.png, valid/dog/cat.ppm: the same pixels, in several classes and in train and valid",
         ),
         (
+            Severity::Note,
+            "pictures of 3 sizes, from 8 x 60 to 100 x 150: to train on them, the preprocessing \
+             needs a crop or an exact resize",
+        ),
+        (
             Severity::Warning,
             "train/cat/huge.png: 100 x 150 pixels are far from the usual size",
         ),
@@ -175,13 +194,20 @@ fn each_kind_of_trouble_is_found_by_its_file() {
             "train/cat/long.png: 8 x 60 pixels are far from the usual proportions",
         ),
         (
-            Severity::Warning,
+            Severity::Note,
             "train/cat/grey.png: grey, while most are in colour",
         ),
-        (Severity::Warning, "train/.DS_Store: left out: hidden"),
         (
             Severity::Warning,
-            "train/cat/notes.txt: left out: not called like a picture",
+            "train/cat/new.webp: left out: pictures in .webp are not read",
+        ),
+        (
+            Severity::Note,
+            "left out: 1, hidden, or a system's own: train/.DS_Store",
+        ),
+        (
+            Severity::Note,
+            "left out: 1, not called like a picture (.txt): train/cat/notes.txt",
         ),
     ];
     let found = lines(folder);
@@ -194,10 +220,11 @@ fn each_kind_of_trouble_is_found_by_its_file() {
     };
     assert_eq!((&*train.part, train.samples), ("train", 54));
     assert_eq!(train.classes[2], ("eel".to_owned(), 0));
+    assert_eq!(report.count(Severity::Error), 9);
     assert_eq!(train.sizes, Some([[8, 30], [100, 150]]));
     assert_eq!(
         (&*valid.part, valid.samples, valid.sizes),
-        ("valid", 2, Some([[20, 30]; 2]))
+        ("valid", 4, Some([[20, 30]; 2]))
     );
     let duplicates = report.findings.iter().find_map(|finding| match finding {
         Finding::Duplicates {
@@ -232,6 +259,36 @@ fn grey_and_colour_are_told_by_what_most_are() {
         ["b/00.png", "b/01.png"].map(|file| format!("{file}: in colour, while most are grey"));
     assert_eq!(with(19, 2), colored);
     assert_eq!(with(3, 5), ["3 pictures are grey, 5 in colour"]);
+}
+
+#[test]
+fn of_many_equal_pictures_a_few_are_named() {
+    let root = tempfile::tempdir().unwrap();
+    for number in 0..8 {
+        write(root.path(), &format!("a/{number}.png"), &grey(0));
+    }
+    assert_eq!(
+        lines(root.path()),
+        [(
+            Severity::Warning,
+            "a/0.png, a/1.png, a/2.png, a/3.png, a/4.png and 3 more: the same bytes".to_owned()
+        )]
+    );
+}
+
+#[test]
+fn each_look_is_told() {
+    let shapes = ShapesOptions {
+        len: 8,
+        ..ShapesOptions::default()
+    };
+    let splits = Shapes::splits(shapes, 8).unwrap();
+    let looks = std::sync::atomic::AtomicUsize::new(0);
+    lint_with(&splits, &LintOptions::default(), &|| {
+        looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    })
+    .unwrap();
+    assert_eq!(looks.into_inner(), 16);
 }
 
 #[test]

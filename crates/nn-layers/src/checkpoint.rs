@@ -10,25 +10,28 @@ use std::{
 
 use conv_core::Element;
 use ndarray::ArrayD;
-use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 
 pub use self::folder::{CheckpointFolder, Restored};
+pub(crate) use self::text::is_text_of_one;
 use self::text::{Kind, Text};
 use crate::{
     error::{Error, Result},
     metrics::RunningMean,
-    model_file::{container, tensor},
+    model_file::{
+        container,
+        tensor::{self, Stored},
+    },
     optimiser::OptimiserState,
     params::{Param, Params},
-    whole_file,
 };
 
 /// Everything that a training needs to go on as if it had never stopped.
 ///
 /// As a file, `.ckpt`, it is a `.safetensors` with the tensors `params/NAME`,
 /// `optimiser/SLOT/NAME` and `best/NAME`, and the rest as JSON text in its metadata. Numbers are
-/// written as wide as they are, `T`, and read as nothing else, so nothing is rounded. The same
+/// written as wide as they are, `T`, and read as nothing else, so nothing is rounded. The SHA-256 of
+/// the file is in it and compared on reading; a file of an older version has none. The same
 /// checkpoint gives the same bytes.
 ///
 /// ```
@@ -52,9 +55,9 @@ pub struct Checkpoint<T> {
     pub best: Option<Best<T>>,
     /// Where the training stands.
     pub position: Position,
-    /// What there is to say about the epoch that is not over yet.
+    /// The sums of the epoch that is not over yet.
     pub epoch: EpochTotals,
-    /// What all randomness is keyed by.
+    /// The seed of all randomness.
     pub seed: u64,
     /// What the training was told to do, as [`TrainerOptions::recipe`](crate::TrainerOptions).
     pub recipe: serde_json::Value,
@@ -125,8 +128,8 @@ impl<T: Element> Checkpoint<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`ModelFile::from_bytes`](crate::ModelFile::from_bytes); [`Error::Metadata`] for a
-    /// model file and for a text that does not say what a checkpoint says; [`Error::TensorType`]
+    /// Those of [`ModelFile::from_bytes`](crate::ModelFile::from_bytes), with [`Error::OtherFile`]
+    /// for a model file; [`Error::Metadata`] for a text that is not a checkpoint's; [`Error::TensorType`]
     /// for numbers that are not `T`'s, [`Error::TensorName`] for a tensor that no checkpoint has, and
     /// [`Error::Params`] where the best parameters are not those that are trained.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
@@ -134,16 +137,15 @@ impl<T: Element> Checkpoint<T> {
     }
 
     /// Writes the file whole or not at all, and waits until it is on the disk: into a new file in
-    /// the same folder, which then takes the name.
+    /// the same folder, which then takes the name. A file that had the name is replaced, and its
+    /// permissions are kept.
     ///
     /// # Errors
     ///
     /// [`Error::File`] around what [`to_bytes`](Self::to_bytes) says, [`Error::Io`] or
     /// [`Error::NotAFile`]. What was there before is then still there.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        let saved = whole_file::replace(path, |target| self.write(target));
-        saved.map_err(|error| error.in_file(path))
+        container::save(path.as_ref(), |target| self.write(target))
     }
 
     /// The bytes of the file.
@@ -163,8 +165,8 @@ impl<T: Element> Checkpoint<T> {
         let text = Text::from_json(reader.metadata())?;
         for (name, dtype) in reader.types() {
             let (_, own) = text.kind(name)?;
-            let expected = tensor::dtype::<T>(tensor::slot(own, dtype));
-            if dtype != expected {
+            let expected = tensor::stored::<T>(tensor::slot(own, dtype));
+            if dtype != expected.dtype() {
                 return Err(Error::TensorType {
                     tensor: name.to_owned(),
                     got: dtype.to_string(),
@@ -175,18 +177,22 @@ impl<T: Element> Checkpoint<T> {
         let mut checkpoint = text.checkpoint();
         let mut best = Params::new();
         reader.tensors(|name, dtype, value: ArrayD<T>| {
-            // Every name has a kind, as was checked.
-            if let Ok((kind, own)) = text.kind(name) {
-                let params = match kind {
-                    Kind::Params => Some(&mut checkpoint.params),
-                    Kind::Optimiser(slot) => checkpoint.optimiser.slots.get_mut(slot),
-                    Kind::Best => Some(&mut best),
-                };
-                if let Some(params) = params {
-                    params.insert(own, tensor::slot(own, dtype), value);
+            let (kind, own) = text.kind(name)?;
+            let params = match kind {
+                Kind::Params => &mut checkpoint.params,
+                Kind::Best => &mut best,
+                Kind::Optimiser(slot) => {
+                    let slots = &mut checkpoint.optimiser.slots;
+                    slots.get_mut(slot).ok_or_else(|| Error::Internal {
+                        what: format!("the optimiser's state {slot:?} is known by name alone"),
+                    })?
                 }
-            }
+            };
+            params.insert(own, tensor::slot(own, dtype), value);
+            Ok(())
         })?;
+        tensor::check_values(&checkpoint.params)?;
+        tensor::check_values(&best)?;
         if let Some(into) = &mut checkpoint.best {
             check_alike(&best, &checkpoint.params)?;
             into.params = best;
@@ -195,6 +201,10 @@ impl<T: Element> Checkpoint<T> {
     }
 
     pub(crate) fn write(&self, target: &mut dyn Write) -> Result<()> {
+        tensor::check_values(&self.params)?;
+        if let Some(best) = &self.best {
+            tensor::check_values(&best.params)?;
+        }
         let text = Text::new(self).into_json()?;
         let mut tensors = Vec::new();
         let mut add = |prefix: &str, params| add_all(&mut tensors, prefix, params);
@@ -231,10 +241,10 @@ fn check_alike<T>(got: &Params<T>, expected: &Params<T>) -> Result<()> {
     }
 }
 
-fn type_name(dtype: Dtype) -> &'static str {
-    match dtype {
-        Dtype::F64 => "F64, as the training computes in",
-        Dtype::F32 => "F32, as the training computes in",
-        _ => "I64",
+fn type_name(stored: Stored) -> &'static str {
+    match stored {
+        Stored::F64 => "F64, which the training computes in",
+        Stored::F32 => "F32, which the training computes in",
+        Stored::I64 => "I64",
     }
 }

@@ -5,8 +5,10 @@ mod words;
 
 use std::{io, path::PathBuf};
 
+use files::show;
+
 pub use self::cause::Cause;
-use self::words::{MisfitList, ReportLine, and_more, at_node, cut_or_padded};
+use self::words::{MisfitList, ReportLine, advice, and_more, at_node, cut_or_padded};
 use crate::{
     load_report::LoadReport,
     params::Misfit,
@@ -162,7 +164,7 @@ pub enum Error {
     /// An id that is not of this graph.
     #[error("{by} refers to node number {id}, but there are {nodes} nodes")]
     UnknownNode {
-        /// Who refers to it: `node "NAME"`, `the outputs`, ...
+        /// What refers to it: `node "NAME"`, `the outputs`, ...
         by: String,
         /// The id's number.
         id: usize,
@@ -238,7 +240,7 @@ pub enum Error {
         got: Shape,
     },
 
-    /// Something else than a loss is made for: outputs, or targets, of another shape.
+    /// Outputs or targets of a shape that the loss does not take.
     #[error("{loss}: {what} {got}, expected {expected}")]
     LossInput {
         /// The loss.
@@ -262,7 +264,7 @@ pub enum Error {
         classes: usize,
     },
 
-    /// A target that is no probability, or no number at all.
+    /// A target that is not a probability, or not a number.
     #[error("{loss}: target {index} of the batch is {got}, expected {expected}")]
     Target {
         /// The loss.
@@ -287,7 +289,7 @@ pub enum Error {
         more: usize,
     },
 
-    /// A number that no training can go on from: not in the data, the loss or a gradient.
+    /// A number that is not finite, in the data, an output, the loss, a gradient or a parameter.
     #[error("{tensor} is {got} at number {index}{}", at_node(node.as_deref()))]
     NonFinite {
         /// Which tensor: an input, an output, the gradient of a parameter by its name, ...
@@ -378,7 +380,7 @@ pub enum Error {
         expected: String,
     },
 
-    /// Numbers that are not as many as a parameter has.
+    /// A parameter's state with another number of elements than the parameter.
     #[error("{name:?} has {got} numbers, expected {expected}")]
     ParamLength {
         /// The parameter.
@@ -414,15 +416,50 @@ pub enum Error {
         reason: String,
     },
 
-    /// The path is a folder, a pipe or a device.
-    #[error("not a regular file")]
-    NotAFile,
-
-    /// Another file in the place of a `.safetensors` file.
-    #[error("not a .safetensors file but {what}")]
-    NotSafetensors {
-        /// What it is, and what to do.
+    /// The path is a folder, a pipe or a device, or a link that a file would replace.
+    #[error("is {what}, not a regular file")]
+    NotAFile {
+        /// What it is, with its article: `a folder`, ...
         what: &'static str,
+    },
+
+    /// A file of another kind where a `.safetensors` file was expected.
+    #[error("is {kind}, not a .safetensors file{}", advice(*kind))]
+    NotSafetensors {
+        /// What it is, by its content.
+        kind: files::Kind,
+    },
+
+    /// A `.safetensors` file of this crate with another purpose.
+    #[error("is {got}, not {expected}: {advice}")]
+    OtherFile {
+        /// What it is, by its content.
+        got: &'static str,
+        /// What was to be read.
+        expected: &'static str,
+        /// What to do.
+        advice: &'static str,
+    },
+
+    /// A file whose bytes are not those that were written.
+    #[error(
+        "the SHA-256 of the file is {got}, expected {expected}: the file is damaged, or another \
+         program has changed it and kept its digest"
+    )]
+    Digest {
+        /// What the file says, in base 16.
+        expected: String,
+        /// What it is.
+        got: String,
+    },
+
+    /// Memory that the system does not give for what a file claims to hold.
+    #[error("not enough memory for the {bytes} bytes of {what}")]
+    OutOfMemory {
+        /// The header, or which tensor.
+        what: String,
+        /// How many bytes it takes.
+        bytes: usize,
     },
 
     /// A header larger than any model's. Most likely the file is of another kind: a
@@ -539,7 +576,7 @@ pub enum Error {
         what: String,
     },
 
-    /// What somebody else's code said: a backend, a loader, a loss of another crate.
+    /// An error of another crate's code: a backend, a loader, a loss.
     #[error(transparent)]
     Other(
         /// The error itself.
@@ -557,12 +594,33 @@ impl Error {
         }
     }
 
+    /// The error of a state that cannot be.
+    pub(crate) fn internal(at: &str, broken: &'static str) -> Self {
+        Self::Internal {
+            what: format!("{at:?}: {broken}"),
+        }
+    }
+
     /// This error with the file's path in front of it.
     #[must_use]
     pub fn in_file(self, path: impl Into<PathBuf>) -> Self {
         Self::File {
             path: path.into(),
             error: Box::new(self),
+        }
+    }
+
+    /// What JSON says about metadata, of which it may quote any part.
+    pub(crate) fn metadata(error: serde_json::Error) -> Self {
+        Self::Metadata {
+            reason: of_json(&error),
+        }
+    }
+
+    /// What JSON says about a header.
+    pub(crate) fn header(error: serde_json::Error) -> Self {
+        Self::Header {
+            reason: of_json(&error),
         }
     }
 
@@ -573,6 +631,20 @@ impl Error {
             reason: error.to_string(),
         }
     }
+
+    pub(crate) fn file(error: files::Error) -> Self {
+        match error {
+            files::Error::NotAFile { what } => Self::NotAFile { what },
+            files::Error::Io(error) => Self::io(error),
+            other => Self::other(other),
+        }
+    }
+}
+
+/// An error of JSON in one line: it may quote any part of a file, and as much of it.
+fn of_json(error: &serde_json::Error) -> String {
+    const LONGEST: usize = 300;
+    show::beginning(&error.to_string(), LONGEST)
 }
 
 /// A result with this crate's [`Error`].

@@ -1,4 +1,4 @@
-//! What every executor of a network offers to those who only want its outputs.
+//! The interface of every executor of a network: from inputs to outputs.
 
 use ndarray::{ArrayD, ArrayViewD, IxDyn};
 
@@ -10,6 +10,26 @@ use crate::{
 /// Something that computes a network's outputs from its inputs, in f32.
 ///
 /// [`Plain<f32>`](crate::Plain) is one by definition; faster ones agree with it.
+///
+/// ```
+/// use ndarray::ArrayD;
+/// use nn_layers::{Conv2d, GraphBuilder, Infer, Outputs, Plain, random_params};
+///
+/// /// The mean of a network's first output, by whatever computes it.
+/// fn mean<E: Infer>(network: &mut E, picture: &ArrayD<f32>) -> Result<Option<f32>, E::Error> {
+///     let mut outputs = Outputs::new();
+///     network.run(&[picture.view()], &mut outputs)?;
+///     Ok(outputs.tensors.first().and_then(|output| output.mean()))
+/// }
+///
+/// let mut b = GraphBuilder::new();
+/// let image = b.input("image", [1, 3, 8, 8])?;
+/// let conv = b.conv2d("conv", image, Conv2d::new(4, [3, 3]).without_bias())?;
+/// let graph = b.finish(&[conv])?;
+/// let mut plain = Plain::<f32>::new(&graph, random_params(&graph, 1))?;
+/// assert_eq!(mean(&mut plain, &ArrayD::zeros(vec![2, 3, 8, 8]))?, Some(0.0));
+/// # Ok::<(), nn_layers::Error>(())
+/// ```
 pub trait Infer {
     /// Why a run can fail.
     type Error: std::error::Error + Send + Sync + 'static;
@@ -46,7 +66,8 @@ impl Outputs {
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`] for a shape that no memory holds.
+    /// [`Error::TooLarge`] for a shape whose elements cannot be counted, [`Error::OutOfMemory`] where
+    /// the system does not give the memory. The tensors may then have any shape.
     pub fn prepare<'a>(
         &mut self,
         shapes: impl ExactSizeIterator<Item = &'a Shape>,
@@ -56,16 +77,23 @@ impl Outputs {
             if *tensor.shape() == **shape && tensor.is_standard_layout() {
                 continue;
             }
-            let too_large = || Error::TooLarge {
+            let len = shape.elements().ok_or_else(|| Error::TooLarge {
                 node: "an output".to_owned(),
                 what: "the tensor",
-            };
-            let len = shape.elements().ok_or_else(too_large)?;
+            })?;
             let (mut values, _) = std::mem::replace(tensor, empty()).into_raw_vec_and_offset();
             values.clear();
-            values.try_reserve_exact(len).map_err(|_| too_large())?;
+            if values.try_reserve_exact(len).is_err() {
+                return Err(Error::OutOfMemory {
+                    what: format!("an output of shape {shape}"),
+                    bytes: len.saturating_mul(size_of::<f32>()),
+                });
+            }
             values.resize(len, 0.0);
-            *tensor = ArrayD::from_shape_vec(IxDyn(shape), values).map_err(|_| too_large())?;
+            let made = ArrayD::from_shape_vec(IxDyn(shape), values);
+            *tensor = made.map_err(|error| Error::Internal {
+                what: format!("an output of shape {shape} does not have its elements: {error}"),
+            })?;
         }
         Ok(&mut self.tensors)
     }

@@ -97,6 +97,11 @@ impl Site<'_> {
         })
     }
 
+    /// The error of a state that cannot be.
+    fn broken(&self, broken: &'static str) -> Error {
+        Error::internal(self.name, broken)
+    }
+
     /// The first input's shape with other sizes for `[h, w]`.
     fn with_hw(&self, [h, w]: [usize; 2]) -> Shape {
         let input = self.input(0);
@@ -216,20 +221,25 @@ impl Site<'_> {
             Op::Conv2d(conv) => {
                 let groups = conv.options.groups;
                 let input = self.input(0);
-                let weight = <[usize; 4]>::try_from(weight).unwrap_or_default();
+                let weight = <[usize; 4]>::try_from(weight)
+                    .map_err(|_| self.broken("a convolution's weight is not OIHW"))?;
                 let expected = weight[1].saturating_mul(groups);
                 self.mismatch("input channels", "c", expected, self.channels())?;
-                let input = input.nchw().unwrap_or_default();
+                let input = input.nchw().ok_or_else(|| self.broken(NOT_PICTURES))?;
                 let shape = Conv2dShape::new("conv2d", input, weight, None, &conv.options);
                 Ok(Shape::from(self.kernel(shape)?.output()))
             }
             Op::Linear(linear) => {
-                let expected = weight.get(1).copied().unwrap_or_default();
+                let &[_, expected] = weight else {
+                    return Err(self.broken("a dense layer's weight is no matrix"));
+                };
                 self.mismatch("input features", "f", expected, self.channels())?;
                 Ok(self.with_channels(linear.out_features))
             }
             Op::BatchNorm2d(_) | Op::Affine => {
-                let expected = weight.first().copied().unwrap_or_default();
+                let &[expected] = weight else {
+                    return Err(self.broken("a weight for each channel has not one axis"));
+                };
                 let axis = self.input(0).axis_name(1);
                 self.mismatch("input channels", axis, expected, self.channels())?;
                 Ok(self.input(0).clone())
@@ -306,7 +316,8 @@ impl Site<'_> {
                 Ok(self.with_hw(scaled))
             }
             &Op::Reorg { stride } => {
-                let [n, c, h, w] = self.input(0).nchw().unwrap_or_default();
+                let input = self.input(0).nchw();
+                let [n, c, h, w] = input.ok_or_else(|| self.broken(NOT_PICTURES))?;
                 let square = self.product("the stride's square", &[stride, stride])?;
                 divides(self.name, "input height", "h", h, stride, "the stride")?;
                 divides(self.name, "input width", "w", w, stride, "the stride")?;
@@ -368,6 +379,9 @@ impl Site<'_> {
         Ok(())
     }
 }
+
+/// What [`Site::check_inputs`] rules out.
+const NOT_PICTURES: &str = "an operation on pictures reads something else";
 
 /// Checks that a tensor of this shape can be computed with: no size is 0, the product fits.
 pub(crate) fn check_shape(node: &str, shape: &Shape) -> Result<()> {

@@ -65,7 +65,6 @@ mod surgery;
 mod train_option;
 mod train_spec;
 mod trainer;
-mod whole_file;
 
 pub use backend::{StepKey, TrainBackend};
 pub use builder::GraphBuilder;

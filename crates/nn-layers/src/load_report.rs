@@ -5,11 +5,12 @@ use std::{
     fmt,
 };
 
+use files::show::{one_line, shorten};
+
 use crate::{
     error::{Error, Result},
     graph::Graph,
     params::{Misfit, ParamSpec, Params},
-    summary::shorten,
 };
 
 /// How tensors, from a file most often, fit a graph.
@@ -49,8 +50,12 @@ pub struct LoadReport {
     pub misfits: Vec<Misfit>,
     /// Tensors that are known and of the right shape, but not read, in the order of their names.
     pub known_unused: Vec<String>,
-    /// Tensors that nobody knows, in the order of their names.
+    /// Tensors that neither the graph nor the architecture knows, in the order of their names.
     pub unexpected: Vec<String>,
+    /// What stands in front of the names of a whole set of parameters that fits the graph without
+    /// it: `module.`, `_orig_mod.`, `backbone.` or whatever a wrapper of the network added. `None`
+    /// where the parameters fit as they are, or not at all.
+    pub prefix: Option<String>,
 }
 
 impl LoadReport {
@@ -85,6 +90,9 @@ impl LoadReport {
                 None => report.unexpected.push(name.to_owned()),
             }
         }
+        if !report.misfits.is_empty() {
+            report.prefix = prefix(params, graph);
+        }
         report
     }
 
@@ -102,6 +110,22 @@ impl LoadReport {
     }
 }
 
+/// What all of the graph's parameters have in front of their names in `params`.
+fn prefix<T>(params: &Params<T>, graph: &Graph) -> Option<String> {
+    let first = graph.param_specs().next()?;
+    let prefixes = params.iter().filter_map(|(name, _)| {
+        let prefix = name.strip_suffix(first.name())?;
+        prefix.ends_with('.').then_some(prefix)
+    });
+    let fits = |prefix: &&str| {
+        graph.param_specs().all(|spec| {
+            let name = format!("{prefix}{}", spec.name());
+            params.misfit(&name, spec.shape()).is_none()
+        })
+    };
+    prefixes.into_iter().find(fits).map(str::to_owned)
+}
+
 /// The name of the counter beside a batch normalisation, which has one `running_mean`.
 fn counter(spec: &ParamSpec) -> Option<String> {
     let node = spec.name().strip_suffix(".running_mean")?;
@@ -115,12 +139,20 @@ impl fmt::Display for LoadReport {
         write!(f, "loaded        {} tensor{plural}", self.loaded)?;
         let missing = |misfit: &&Misfit| matches!(misfit, Misfit::Missing { .. });
         let (missing, misshapen): (Vec<_>, Vec<_>) = self.misfits.iter().partition(missing);
-        let missing = missing.into_iter().map(|misfit| misfit.name().to_owned());
+        let missing = missing.into_iter().map(|misfit| one_line(misfit.name()));
         let misshapen = misshapen.into_iter().map(ToString::to_string);
         write_kind(f, "missing", &missing.collect::<Vec<_>>())?;
         write_kind(f, "wrong shape", &misshapen.collect::<Vec<_>>())?;
-        write_kind(f, "unexpected", &self.unexpected)?;
-        write_kind(f, "known unused", &self.known_unused)
+        let lines = |names: &[String]| names.iter().map(|name| one_line(name)).collect::<Vec<_>>();
+        write_kind(f, "unexpected", &lines(&self.unexpected))?;
+        write_kind(f, "known unused", &lines(&self.known_unused))?;
+        match &self.prefix {
+            None => Ok(()),
+            Some(prefix) => {
+                let prefix = shorten(&one_line(prefix), COLUMNS - 48);
+                write!(f, "\n{:<14}all parameters fit without {prefix}", "prefix")
+            }
+        }
     }
 }
 

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::{Error, Result},
     loss::largest,
+    optimiser::first_non_finite,
 };
 
 /// How many rows of the logits `[N, C]` have their label among the `k` classes of the largest
-/// logits. Of equal logits the first class's counts as larger; a NaN is below all numbers.
+/// logits. Of equal logits the first class's counts as larger.
 ///
 /// ```
 /// use ndarray::arr2;
@@ -25,19 +26,19 @@ use crate::{
 /// # Errors
 ///
 /// [`Error::LossInput`] for another number of labels than rows, [`Error::Label`] for a label that
-/// is no class.
+/// is no class, [`Error::NonFinite`] for logits that are NaN or infinite, which tell no order.
 pub fn top_k_correct<T: Element>(
     logits: ArrayView2<'_, T>,
     labels: &[usize],
     k: usize,
 ) -> Result<usize> {
-    check_labels(logits.dim(), labels)?;
+    check(logits, labels)?;
     let rows = logits.outer_iter().zip(labels);
     let hits = rows.filter(|(row, label)| {
         let own = row[**label];
         let is_before = |(class, &x): (usize, &T)| match x == own {
             true => class < **label,
-            false => x > own || own.is_nan() && (!x.is_nan() || class < **label),
+            false => x > own,
         };
         row.iter()
             .enumerate()
@@ -68,7 +69,7 @@ pub struct ConfusionMatrix {
 }
 
 impl ConfusionMatrix {
-    /// Nothing counted yet, for so many classes.
+    /// An empty matrix for `classes` classes.
     #[must_use]
     pub fn new(classes: usize) -> Self {
         Self {
@@ -97,18 +98,19 @@ impl ConfusionMatrix {
     }
 
     /// Counts a picture for each row of the logits `[N, C]`, by its largest logit (the first of
-    /// several). A row of nothing but NaN is taken for the first class.
+    /// several).
     ///
     /// # Errors
     ///
     /// [`Error::LossInput`] where rows and labels, or columns and classes, are not as many;
-    /// [`Error::Label`] for a label that is no class. Nothing is counted then.
+    /// [`Error::Label`] for a label that is no class; [`Error::NonFinite`] for logits that are NaN or
+    /// infinite. Nothing is counted then.
     pub fn add_logits<T: Element>(
         &mut self,
         logits: ArrayView2<'_, T>,
         labels: &[usize],
     ) -> Result<()> {
-        let (rows, classes) = logits.dim();
+        let (_, classes) = logits.dim();
         if classes != self.rows.len() {
             return Err(mismatch(
                 "the number of classes is",
@@ -116,9 +118,12 @@ impl ConfusionMatrix {
                 self.rows.len(),
             ));
         }
-        check_labels((rows, classes), labels)?;
+        check(logits, labels)?;
         for (row, &label) in logits.outer_iter().zip(labels) {
-            self.add(label, largest(row).unwrap_or(0))?;
+            let predicted = largest(row).ok_or_else(|| Error::Internal {
+                what: "a row of finite logits has no largest".to_owned(),
+            })?;
+            self.add(label, predicted)?;
         }
         Ok(())
     }
@@ -178,16 +183,26 @@ impl RunningMean {
     }
 }
 
-fn check_labels((rows, classes): (usize, usize), labels: &[usize]) -> Result<()> {
+/// Checks that there is a label for each row of logits, and an order in each row.
+fn check<T: Element>(logits: ArrayView2<'_, T>, labels: &[usize]) -> Result<()> {
+    let (rows, classes) = logits.dim();
     if labels.len() != rows {
         return Err(mismatch("the number of labels is", labels.len(), rows));
     }
-    match labels.iter().position(|&label| label >= classes) {
-        None => Ok(()),
-        Some(index) => Err(Error::Label {
+    if let Some(index) = labels.iter().position(|&label| label >= classes) {
+        return Err(Error::Label {
             index,
             got: labels[index],
             classes,
+        });
+    }
+    match first_non_finite(logits) {
+        None => Ok(()),
+        Some((index, got)) => Err(Error::NonFinite {
+            tensor: "the tensor of logits".to_owned(),
+            index,
+            got,
+            node: None,
         }),
     }
 }

@@ -1,8 +1,8 @@
 //! The model file: parameters by name, and what the model says about itself.
 
 pub(crate) mod container;
+mod digest;
 mod header;
-mod kind;
 pub(crate) mod tensor;
 
 use std::{
@@ -13,15 +13,15 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    checkpoint,
     error::{Error, Result},
     params::Params,
-    whole_file,
 };
 
 /// What a model file says about itself, so that it needs nothing beside it.
 ///
-/// This crate keeps `config` and `preprocessing` without understanding them: who knows the
-/// architecture parses the one, who reads pictures the other.
+/// This crate carries `config` and `preprocessing` without interpreting them: the architecture's
+/// crate parses the first, the crate that reads pictures the second.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Metadata {
@@ -45,9 +45,7 @@ pub struct Metadata {
 
 impl Metadata {
     fn from_json(text: &str) -> Result<Self> {
-        let metadata: Self = serde_json::from_str(text).map_err(|error| Error::Metadata {
-            reason: one_line(&error),
-        })?;
+        let metadata: Self = serde_json::from_str(text).map_err(Error::metadata)?;
         match metadata.input_size {
             Some([0, _] | [_, 0]) => Err(Error::Metadata {
                 reason: "the input size is 0, expected at least 1".to_owned(),
@@ -58,9 +56,7 @@ impl Metadata {
 
     /// The text that the file holds; what cannot be read back is refused.
     fn to_json(&self) -> Result<String> {
-        let text = serde_json::to_string(self).map_err(|error| Error::Metadata {
-            reason: one_line(&error),
-        })?;
+        let text = serde_json::to_string(self).map_err(Error::metadata)?;
         Self::from_json(&text)?;
         Ok(text)
     }
@@ -76,10 +72,13 @@ impl Metadata {
 /// rounded to the nearest f32. Tensors called `running_mean` and `running_var` are
 /// [buffers](crate::Slot::Buffer), integers and tensors called `num_batches_tracked` are
 /// [counters](crate::Slot::Counter), all else are weights. A counter is kept as f32: above 2^24 it
-/// is rounded. NaN and infinity stay what they are.
+/// is rounded; `num_batches_tracked` of shape `[1]` is read as the scalar it is. Weights and buffers
+/// that are not finite, and variances below 0, are refused.
 ///
-/// **Writing** makes F32 of weights and buffers and I64 of counters. The same model gives the same
-/// bytes.
+/// **Writing** makes F32 of weights and buffers and I64 of counters, and puts the SHA-256 of the file
+/// under the key `convoxide-sha256`, which is compared on reading. A file without that key, from
+/// another program or an older version, is read without the comparison; a program that changes the
+/// tensors and keeps the metadata has to remove the key. The same model gives the same bytes.
 ///
 /// ```
 /// use ndarray::ArrayD;
@@ -120,23 +119,24 @@ impl ModelFile {
     /// # Errors
     ///
     /// [`Error::NotSafetensors`], [`Error::HeaderTooLarge`] and [`Error::Header`] for other files
-    /// and damaged headers, [`Error::FileLength`] for a file that was cut or padded, the variants
-    /// beginning with `Tensor` for what is wrong with one tensor, and [`Error::Metadata`].
+    /// and damaged headers, [`Error::FileLength`] for a file that was cut or padded,
+    /// [`Error::Digest`] for one that was damaged otherwise, the variants beginning with `Tensor` for
+    /// what is wrong with one tensor, [`Error::OutOfMemory`] for one that is too large,
+    /// [`Error::Metadata`], and [`Error::OtherFile`] for a checkpoint.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         Self::read(&mut &*bytes, bytes.len() as u64)
     }
 
     /// Writes the file whole or not at all: into a new file in the same folder, which then takes
-    /// the name. A file that had the name is replaced.
+    /// the name. A file that had the name is replaced, and its permissions are kept.
     ///
     /// # Errors
     ///
     /// [`Error::File`] around what [`to_bytes`](Self::to_bytes) says, [`Error::Io`], or
-    /// [`Error::NotAFile`] where the path is a folder or a device. What was there before is then
-    /// still there.
+    /// [`Error::NotAFile`] where the path is a folder, a link or a device. What was there before is
+    /// then still there.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        whole_file::replace(path, |target| self.write(target)).map_err(|error| error.in_file(path))
+        container::save(path.as_ref(), |target| self.write(target))
     }
 
     /// The bytes of the file.
@@ -145,7 +145,8 @@ impl ModelFile {
     ///
     /// What a file could not be read back with: [`Error::TensorName`], [`Error::TensorRank`],
     /// [`Error::TensorSize`], [`Error::HeaderTooLarge`], [`Error::Metadata`], and
-    /// [`Error::TensorValue`] for a counter that is no whole number.
+    /// [`Error::TensorValue`] for a counter that is no whole number, a weight that is not finite or a
+    /// variance below 0.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.write(&mut bytes)?;
@@ -155,34 +156,31 @@ impl ModelFile {
     /// Reads a file of `length` bytes.
     fn read(source: &mut dyn Read, length: u64) -> Result<Self> {
         let reader = container::Reader::new(source, length)?;
+        if reader.metadata().is_some_and(checkpoint::is_text_of_one) {
+            return Err(Error::OtherFile {
+                got: "a checkpoint of a training",
+                expected: "a model file",
+                advice: "use best.safetensors or last.safetensors beside it",
+            });
+        }
         let metadata = reader.metadata().map(Metadata::from_json).transpose()?;
         let mut params = Params::new();
         reader.tensors(|name, dtype, value| {
+            let value = tensor::as_scalar(name, value);
             params.insert(name, tensor::slot(name, dtype), value);
+            Ok(())
         })?;
+        // After the comparison with the digest: damage is the more likely reason.
+        tensor::check_values(&params)?;
         Ok(Self { metadata, params })
     }
 
     fn write(&self, target: &mut dyn Write) -> Result<()> {
+        tensor::check_values(&self.params)?;
         let metadata = self.metadata.as_ref();
         let metadata = metadata.map(Metadata::to_json).transpose()?;
         let params = self.params.iter();
         let params = params.map(|(name, param)| (name.to_owned(), param));
         container::write(target, metadata, params.collect())
     }
-}
-
-/// An error that quotes a file, as one line of bounded length.
-pub(crate) fn one_line(error: &impl ToString) -> String {
-    const LONGEST: usize = 300;
-    let text = error.to_string();
-    let mut line: String = text
-        .chars()
-        .take(LONGEST)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    if line.len() < text.len() {
-        line += "...";
-    }
-    line
 }

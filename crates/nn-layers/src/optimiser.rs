@@ -303,9 +303,8 @@ impl<T: Element> Optimiser<T> {
             let state = State::zeros(method.slots().len(), numbers.len());
             self.states.insert(name.to_owned(), state);
         }
-        let Some(State { steps, slots }) = self.states.get_mut(name) else {
-            return Ok(());
-        };
+        let missing = || Error::internal(name, "the optimiser's state was not kept");
+        let State { steps, slots } = self.states.get_mut(name).ok_or_else(missing)?;
         if let Some(slot) = slots.iter().find(|slot| slot.len() != numbers.len()) {
             return Err(length(slot.len()));
         }
@@ -327,15 +326,21 @@ impl<T: Element> Optimiser<T> {
             kept: T::from_f64(kept),
         };
         match (method, &mut slots[..]) {
-            (Method::Sgd(sgd), slots) => sgd.apply(&update, numbers, gradient, slots),
+            (Method::Sgd(sgd), []) => sgd.apply(&update, numbers, gradient, None),
+            (Method::Sgd(sgd), [buffer]) => sgd.apply(&update, numbers, gradient, Some(buffer)),
             (Method::Adam(adam), [mean, square]) => {
                 adam.apply(&update, numbers, gradient, mean, square);
             }
-            (Method::RmsProp(rms_prop), slots) => {
-                rms_prop.apply(&update, numbers, gradient, slots);
+            (Method::RmsProp(rms_prop), [square]) => {
+                rms_prop.apply(&update, numbers, gradient, square, None);
             }
-            // Adam's state has two slots, by `slots`.
-            (Method::Adam(_), _) => {}
+            (Method::RmsProp(rms_prop), [square, buffer]) => {
+                rms_prop.apply(&update, numbers, gradient, square, Some(buffer));
+            }
+            (Method::Sgd(_) | Method::Adam(_) | Method::RmsProp(_), _) => {
+                let broken = "the optimiser's state has other slots than its method";
+                return Err(Error::internal(name, broken));
+            }
         }
         Ok(())
     }

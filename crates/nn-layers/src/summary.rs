@@ -1,7 +1,8 @@
-//! What a network costs: shapes, parameters, multiply-adds, memory.
+//! What a network costs whatever executes it: shapes, parameters, multiply-adds, the tensors' sizes.
 
 use std::fmt;
 
+use files::show::shorten;
 use serde::Serialize;
 
 use crate::{
@@ -50,11 +51,14 @@ pub struct Summary {
     pub multiply_adds: u64,
     /// Floating-point operations: 2 x multiply-adds.
     pub flops: u64,
-    /// Bytes of all nodes' outputs together at f32, inputs included.
+    /// Bytes of all nodes' outputs together as NCHW in f32, inputs included: the numbers of the
+    /// tensors alone. What an executor takes is another sum, of its own layouts, packed weights and
+    /// scratch memory: one that pads channels to blocks of sixteen takes sixteen times as much for
+    /// tensors of one channel. `Plan::memory` of the crate `engine` tells its sum.
     pub activation_bytes: u64,
-    /// Bytes of the tensors that are alive at one time, at most, at f32: a node's output and
-    /// inputs and whatever is still to be read later. An executor that computes in place or fuses
-    /// operations needs less.
+    /// Bytes of the tensors that are alive at one time, at most, as NCHW in f32: a node's output and
+    /// inputs and whatever is still to be read later. This is what the plain loops take. An executor
+    /// that computes in place or fuses operations needs less, one with padded layouts more.
     pub peak_activation_bytes: u64,
 }
 
@@ -246,7 +250,7 @@ impl fmt::Display for Summary {
             .map(|bytes| bytes as f64 / f64::from(1 << 20));
         write!(
             f,
-            "activations    {all:.1} MiB in all, {peak:.1} MiB at a time, at f32"
+            "activations    {all:.1} MiB in all, {peak:.1} MiB at a time, as NCHW in f32"
         )
     }
 }
@@ -335,18 +339,4 @@ fn scaled(count: u64, unit: &str) -> String {
         prefix = next;
     }
     format!("{value:.2} {prefix}{unit}")
-}
-
-/// The text, with its middle left out where it is longer than `width`: names differ in their ends.
-pub(crate) fn shorten(text: &str, width: usize) -> String {
-    const GAP: &str = "..";
-    let len = text.chars().count();
-    if len <= width {
-        return text.to_owned();
-    }
-    let kept = width.saturating_sub(GAP.len());
-    let tail = kept.div_ceil(2);
-    let head: String = text.chars().take(kept - tail).collect();
-    let tail: String = text.chars().skip(len - tail).collect();
-    format!("{head}{GAP}{tail}")
 }

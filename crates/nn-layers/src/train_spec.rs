@@ -109,8 +109,8 @@ fn is_learnt(spec: &crate::params::ParamSpec) -> bool {
     spec.slot() == Slot::Weight
 }
 
-/// Where gradients go in a graph: a [`TrainSpec`] [resolved](TrainSpec::resolve), for those who
-/// write a [`TrainBackend`](crate::TrainBackend).
+/// Where gradients go in a graph: a [`TrainSpec`] [resolved](TrainSpec::resolve), which a
+/// [`TrainBackend`](crate::TrainBackend) reads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GradientFlow {
     frozen: Vec<bool>,
@@ -119,8 +119,8 @@ pub struct GradientFlow {
 }
 
 impl GradientFlow {
-    /// Whether the node is frozen. A batch normalisation then normalises with its running
-    /// statistics and leaves them as they are.
+    /// Whether the node is frozen, as an id of no node is. A batch normalisation then normalises with
+    /// its running statistics and leaves them as they are.
     #[must_use]
     pub fn is_frozen(&self, id: NodeId) -> bool {
         self.frozen.get(id.index()).copied().unwrap_or(true)

@@ -40,16 +40,16 @@ pub enum Outcome {
     Finished,
     /// The score had not become better for as long as [`EarlyStopping`] waits.
     EarlyStopped,
-    /// Somebody asked for it; the training can go on from its checkpoint.
+    /// It was stopped from outside, and can go on from its checkpoint.
     Stopped,
 }
 
 /// Trains a network, epoch by epoch.
 ///
-/// A trainer drives whatever runs the steps, a [`TrainBackend`], over batches that somebody else
-/// loads, with an [`Optimiser`] and a [`Schedule`](crate::Schedule). It knows where it stands, and
-/// saves all of that: who [resumes](Self::resume) from a checkpoint and gives it the same batches
-/// gets the same bits as if the training had never stopped.
+/// A trainer drives a [`TrainBackend`], which runs the steps, over the batches of a loader, with an
+/// [`Optimiser`] and a [`Schedule`](crate::Schedule). Its checkpoints hold its whole state: a
+/// training that [resumes](Self::resume) from one with the same batches gives the same bits as one
+/// that never stopped.
 ///
 /// ```
 /// use std::sync::atomic::AtomicBool;
@@ -308,7 +308,7 @@ impl<T: Element> Trainer<T> {
         Ok(true)
     }
 
-    /// Whether a batch of so many pictures is left out.
+    /// Whether a batch of `pictures` pictures is left out.
     fn drops(&mut self, pictures: u64) -> bool {
         let full = *self.totals.batch_size.get_or_insert(pictures);
         self.options.last_batch == LastBatch::Drop && pictures < full
@@ -441,7 +441,7 @@ impl<T: Element> Trainer<T> {
                 let since = self.position.epoch.saturating_sub(best.epoch + 1);
                 since >= early.patience
             }
-            _ => false,
+            (None, _) | (Some(_), None) => false,
         }
     }
 

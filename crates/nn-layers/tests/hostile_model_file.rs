@@ -43,13 +43,13 @@ fn tensor(name: &str, dtype: &str, shape: &str, [begin, end]: [u64; 2]) -> Strin
 #[test]
 fn files_of_another_kind_are_named() {
     for (bytes, part) in [
-        (&b""[..], "an empty one"),
+        (&b""[..], "is an empty file, not a .safetensors file"),
         (b"<!DOCTYPE html><html><body>404</body></html>", "HTML"),
         (b"\n\n <HTML><head><title>Sign in</title></head>", "HTML"),
         (b"\xef\xbb\xbf<?xml version=\"1.0\"?><Error/>", "HTML"),
         (
             b"PK\x03\x04\x00\x00\x08\x08\x00\x00archive/data.pkl",
-            ".pth",
+            "is a zip archive, not a .safetensors file: if it holds weights of PyTorch",
         ),
         (
             b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M",
@@ -57,8 +57,10 @@ fn files_of_another_kind_are_named() {
         ),
         (
             b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a",
-            "git-lfs",
+            "git lfs pull",
         ),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "is a PNG picture"),
+        (b"\x1f\x8b\x08\0\0\0\0\0", "is a gzip file"),
     ] {
         let error = refuse_bytes(bytes);
         assert!(matches!(error, Error::NotSafetensors { .. }), "{error}");
@@ -84,7 +86,7 @@ fn a_file_in_the_place_of_a_file_is_named_with_its_path() {
     assert_eq!(
         error.to_string(),
         format!(
-            "{}: not a .safetensors file but an HTML page: the download failed or was redirected",
+            "{}: is an HTML page, not a .safetensors file: the download failed or was redirected",
             path.display()
         )
     );
@@ -93,7 +95,8 @@ fn a_file_in_the_place_of_a_file_is_named_with_its_path() {
         other => panic!("{other:?}"),
     };
     assert!(matches!(inner(path), Error::NotSafetensors { .. }));
-    assert_eq!(inner(folder.path().to_owned()), Error::NotAFile);
+    let what = "a folder";
+    assert_eq!(inner(folder.path().to_owned()), Error::NotAFile { what });
     let missing = inner(folder.path().join("missing"));
     assert!(matches!(
         missing,
@@ -355,7 +358,7 @@ fn a_sparse_file_is_no_reason_to_take_its_length_in_memory() {
     match ModelFile::open(&path) {
         Err(Error::File { error, .. }) => {
             assert!(
-                matches!(&*error, Error::TensorSize { expected: None, .. }),
+                matches!(&*error, Error::OutOfMemory { bytes, .. } if *bytes as u64 == 4 * (64 << 40)),
                 "{error}"
             );
         }
@@ -373,7 +376,20 @@ fn small() -> Vec<u8> {
         architecture: "net".into(),
         ..Metadata::default()
     });
-    ModelFile { metadata, params }.to_bytes().unwrap()
+    without_digest(&ModelFile { metadata, params }.to_bytes().unwrap())
+}
+
+/// The file as an older version wrote it, so that damage gets beyond the digest.
+fn without_digest(bytes: &[u8]) -> Vec<u8> {
+    let length = u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
+    let (header, data) = bytes[8..].split_at(length);
+    let mut header: serde_json::Value = serde_json::from_slice(header).unwrap();
+    let texts = header["__metadata__"].as_object_mut().unwrap();
+    texts.remove("convoxide-sha256").unwrap();
+    let header = header.to_string();
+    let mut file = file(header.as_bytes(), header.len() as u64, 0);
+    file.extend(data);
+    file
 }
 
 /// A change to a file: other bytes, a piece cut out, or a piece put in twice.
@@ -421,9 +437,7 @@ proptest! {
         match ModelFile::from_bytes(&bytes) {
             Ok(model) => {
                 let again = model.to_bytes().unwrap();
-                // NaN may have come in, so compare what is written.
-                let read = ModelFile::from_bytes(&again).unwrap();
-                prop_assert_eq!(read.to_bytes().unwrap(), again);
+                prop_assert_eq!(ModelFile::from_bytes(&again).unwrap(), model);
             }
             Err(error) => {
                 let line = error.to_string();

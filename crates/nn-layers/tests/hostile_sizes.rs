@@ -1,8 +1,10 @@
 //! Sizes that arithmetic stumbles over, in every operation.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use nn_layers::{
-    AvgPool2dOptions, Conv2d, GraphBuilder, Linear, MaxPool2dOptions, Op, Padding, PaddingValue,
-    Shape, Summary,
+    AvgPool2dOptions, Conv2d, Error, GraphBuilder, Linear, MaxPool2dOptions, Op, Outputs, Padding,
+    PaddingValue, Shape, Summary,
 };
 use proptest::prelude::*;
 
@@ -131,4 +133,22 @@ proptest! {
             }).collect();
         let _ = Summary::new(&graph, &[Shape::from(other)]);
     }
+}
+
+#[test]
+fn outputs_beyond_memory_are_an_error() {
+    let prepare = |sizes: &[usize]| {
+        let shapes = [Shape::from(sizes)];
+        let mut outputs = Outputs::new();
+        outputs.prepare(shapes.iter()).map(|_| ()).unwrap_err()
+    };
+    // More bytes than a process has addresses.
+    let bytes = 1usize << 48;
+    let error = prepare(&[1 << 23, 1 << 23]);
+    assert!(
+        matches!(error, Error::OutOfMemory { bytes: got, .. } if got == bytes),
+        "{error}"
+    );
+    let error = prepare(&[usize::MAX, 2]);
+    assert!(matches!(error, Error::TooLarge { .. }), "{error}");
 }

@@ -175,6 +175,52 @@ unexpected    1: module.fc.bias"
 }
 
 #[test]
+fn a_prefix_that_a_wrapper_added_is_named() {
+    let inference = inference();
+    let good = checkpoint();
+    for prefix in [
+        "module.",
+        "_orig_mod.",
+        "backbone.",
+        "model.",
+        "net.",
+        "module._orig_mod.",
+    ] {
+        let mut params = Params::new();
+        for (name, param) in good.iter() {
+            params.insert(format!("{prefix}{name}"), param.slot, param.value.clone());
+        }
+        let report = LoadReport::new(&params, &inference, []);
+        assert_eq!(report.prefix.as_deref(), Some(prefix));
+        assert!(
+            report
+                .to_string()
+                .ends_with(&format!("all parameters fit without {prefix}")),
+            "{report}"
+        );
+        let error = report.strict().unwrap_err();
+        assert!(error.to_string().contains(prefix), "{error}");
+        // One parameter has another shape: the prefix is not all that is wrong.
+        params.insert(format!("{prefix}fc.bias"), Slot::Weight, tensor(&[1, 1]));
+        let report = LoadReport::new(&params, &inference, []);
+        assert_eq!(report.prefix, None);
+    }
+    assert_eq!(LoadReport::new(&good, &inference, []).prefix, None);
+}
+
+#[test]
+fn hostile_names_do_not_reach_the_terminal() {
+    let (training, inference) = (training(), inference());
+    let mut params = checkpoint();
+    params.insert("a\u{202e}b", Slot::Weight, tensor(&[1]));
+    let report = LoadReport::new(&params, &inference, training.param_specs());
+    for text in [report.to_string(), report.strict().unwrap_err().to_string()] {
+        assert!(text.contains("a\\u{202e}b"), "{text}");
+        assert!(!text.contains('\u{202e}'), "{text}");
+    }
+}
+
+#[test]
 fn lines_of_any_names_fit_a_terminal() {
     for len in [1, 2, 9, 30, 59, 60, 61, 62, 63, 64, 65, 200] {
         for count in [1, 2, 3, 7, 8, 12, 1000] {

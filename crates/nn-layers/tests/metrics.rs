@@ -41,13 +41,23 @@ proptest! {
 }
 
 #[test]
-fn nan_is_below_all_numbers() {
-    let nan = f64::NAN;
-    let logits = arr2(&[[nan, 1.0, -1.0], [nan, nan, nan], [2.0, nan, 0.0]]);
-    let correct = |labels: &[usize], k| top_k_correct(logits.view(), labels, k).unwrap();
-    assert_eq!(correct(&[0, 0, 1], 2), 1);
-    assert_eq!(correct(&[0, 0, 1], 3), 3);
-    assert_eq!(correct(&[1, 1, 0], 1), 2);
+fn logits_that_are_not_finite_are_refused() {
+    for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let logits = arr2(&[[0.5, 1.0, -1.0], [0.0, bad, 0.0]]);
+        let mut confusion = ConfusionMatrix::new(3);
+        for result in [
+            top_k_correct(logits.view(), &[0, 1], 1).map(|_| ()),
+            confusion.add_logits(logits.view(), &[0, 1]),
+        ] {
+            match result {
+                Err(Error::NonFinite { index: 4, got, .. }) => {
+                    assert_eq!(got.to_bits(), bad.to_bits());
+                }
+                other => unreachable!("{other:?}"),
+            }
+        }
+        assert_eq!(confusion.total(), 0);
+    }
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn model() -> ModelFile {
     .into_iter()
     .enumerate()
     {
-        let value = to_f32(random_array(shape, index as u64).view());
+        let value = to_f32(random_array(shape, index as u64).view()).mapv(f32::abs);
         params.insert(name, slot, value);
     }
     let counter = ArrayD::from_elem(IxDyn(&[]), 1234.0);
@@ -114,7 +114,8 @@ fn the_file_is_laid_out_as_the_format_says() {
     assert_eq!(length % 8, 0);
     let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
     let metadata = header["__metadata__"].as_object().unwrap();
-    assert_eq!(metadata.keys().collect::<Vec<_>>(), ["convoxide"]);
+    let keys: Vec<_> = metadata.keys().collect();
+    assert_eq!(keys, ["convoxide", "convoxide-sha256"]);
     let text = metadata["convoxide"].as_str().unwrap();
     let read: Metadata = serde_json::from_str(text).unwrap();
     assert_eq!(Some(read), model().metadata);
@@ -161,12 +162,9 @@ fn numbers_of_every_type_are_read() {
     // Eight bits of mantissa.
     assert!((got[0] - 1e38).abs() <= 1e38 / 256.0 && got[1] == -1.0);
 
-    let [a, b] = [0.1f64, f64::NEG_INFINITY];
+    let [a, b] = [0.1f64, -1e38];
     let model = single("w", "F64", &cat([&a.to_le_bytes(), &b.to_le_bytes()]));
-    assert_eq!(
-        numbers(&model, "w"),
-        (Slot::Weight, vec![0.1, f32::NEG_INFINITY])
-    );
+    assert_eq!(numbers(&model, "w"), (Slot::Weight, vec![0.1, -1e38]));
 
     for (dtype, data, expected) in [
         (
@@ -225,6 +223,132 @@ fn names_tell_buffers_and_counters() {
         let model = single(name, "F32", &data);
         assert_eq!(numbers(&model, name), (slot, vec![1.0, 2.0]), "{name}");
     }
+}
+
+/// What `.weights` files are refused for, too.
+#[test]
+fn numbers_that_no_network_computes_with() {
+    let read = |name: &str, numbers: [f32; 2]| {
+        let header = json!({name: {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}});
+        let mut bytes = file(&header.to_string(), 0);
+        bytes.extend(numbers.iter().flat_map(|x| x.to_le_bytes()));
+        ModelFile::from_bytes(&bytes)
+    };
+    for (name, bad) in [
+        ("conv.weight", f32::NAN),
+        ("conv.weight", f32::NEG_INFINITY),
+        ("bn.running_mean", f32::INFINITY),
+        ("bn.running_var", f32::NAN),
+        ("bn.running_var", -1e-30),
+    ] {
+        match read(name, [0.5, bad]) {
+            Err(Error::TensorValue {
+                tensor,
+                index: 1,
+                got,
+                ..
+            }) => {
+                assert_eq!(tensor, name);
+                assert_eq!((got as f32).to_bits(), bad.to_bits());
+            }
+            other => panic!("{name} {bad}: {other:?}"),
+        }
+    }
+    assert!(read("bn.running_mean", [-1.0, -0.0]).is_ok());
+    assert!(read("bn.running_var", [0.0, f32::MAX]).is_ok());
+}
+
+#[test]
+fn a_counter_in_a_vector_of_one_is_the_scalar_it_is() {
+    let header = json!({
+        "bn.num_batches_tracked": {"dtype": "I64", "shape": [1], "data_offsets": [0, 8]},
+        "steps": {"dtype": "I64", "shape": [1], "data_offsets": [8, 16]},
+    });
+    let mut bytes = file(&header.to_string(), 0);
+    bytes.extend([7i64.to_le_bytes(), 8i64.to_le_bytes()].concat());
+    let model = ModelFile::from_bytes(&bytes).unwrap();
+    let shape = |name| model.params.get(name).unwrap().value.shape();
+    assert!(shape("bn.num_batches_tracked").is_empty());
+    assert_eq!(shape("steps"), [1]);
+    assert_eq!(numbers(&model, "bn.num_batches_tracked").1, [7.0]);
+}
+
+#[test]
+fn a_flipped_bit_is_found() {
+    let good = model();
+    let bytes = good.to_bytes().unwrap();
+    let data = 8 + u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
+    for at in 0..bytes.len() {
+        for bit in 0..8 {
+            let mut bytes = bytes.clone();
+            bytes[at] ^= 1 << bit;
+            match ModelFile::from_bytes(&bytes) {
+                // Where the digest's own key is no longer there.
+                Ok(model) => assert!(at < data && model == good, "{at} {bit}"),
+                Err(error) if at >= data => {
+                    assert!(matches!(error, Error::Digest { .. }), "{at} {bit}: {error}");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+/// A file whose header says it has this digest.
+fn with_digest(digest: &str) -> Result<ModelFile, Error> {
+    let header = json!({"__metadata__": {"convoxide-sha256": digest}});
+    ModelFile::from_bytes(&file(&header.to_string(), 0))
+}
+
+#[test]
+fn digests_that_cannot_be() {
+    let zeros = "0".repeat(64);
+    match with_digest(&zeros) {
+        Err(Error::Digest { expected, got }) => {
+            assert_eq!(expected, zeros);
+            assert!(got.len() == 64 && with_digest(&got).is_ok(), "{got}");
+        }
+        other => panic!("{other:?}"),
+    }
+    for digest in ["", "0", &"A".repeat(64), &"é".repeat(32), &"0".repeat(65)] {
+        let error = with_digest(digest).unwrap_err();
+        assert!(matches!(error, Error::Header { .. }), "{error}");
+    }
+    // Written otherwise than here.
+    let header = format!(r#"{{"__metadata__": {{"convoxide-sha256": "{zeros}"}}}}"#);
+    let error = ModelFile::from_bytes(&file(&header, 0)).unwrap_err();
+    assert!(matches!(error, Error::Header { .. }), "{error}");
+}
+
+/// The reader that PyTorch's users have.
+#[test]
+fn the_formats_own_reader_reads_it() {
+    let model = model();
+    let bytes = model.to_bytes().unwrap();
+    let read = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(read.len(), model.params.len());
+    let weight = read.tensor("conv1.weight").unwrap();
+    assert_eq!(weight.shape(), [4, 3, 5, 2]);
+    let first = model.params.get("conv1.weight").unwrap().value[[0, 0, 0, 0]];
+    assert_eq!(weight.data()[..4], first.to_le_bytes());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_is_read_and_not_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, link] = ["model", "link"].map(|name| folder.path().join(name));
+    model().save(&path).unwrap();
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    assert_eq!(ModelFile::open(&link).unwrap(), model());
+    match ModelFile::default().save(&link) {
+        Err(Error::File { error, .. }) => {
+            let what = "a symbolic link";
+            assert_eq!(*error, Error::NotAFile { what });
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(ModelFile::open(&path).unwrap(), model());
 }
 
 #[test]
@@ -313,6 +437,15 @@ fn nothing_is_written_that_could_not_be_read() {
     }
     let error = with("w", Slot::Weight, ArrayD::zeros(vec![1; 9]));
     assert!(matches!(error, Error::TensorRank { got: 9, .. }), "{error}");
+    for value in [f32::NAN, f32::INFINITY] {
+        let error = with("w", Slot::Weight, number(value));
+        assert!(
+            matches!(error, Error::TensorValue { index: 0, .. }),
+            "{error}"
+        );
+    }
+    let error = with("bn.running_var", Slot::Buffer, number(-0.5));
+    assert!(matches!(error, Error::TensorValue { .. }), "{error}");
     // A counter with a statistic's name would come back as one.
     let error = with("running_mean", Slot::Counter, number(0.0));
     assert!(matches!(error, Error::TensorType { .. }), "{error}");
@@ -376,7 +509,9 @@ fn a_save_that_fails_leaves_the_old_file() {
     }
     for save in [good.save(folder.path()), good.save("/dev/null")] {
         match save {
-            Err(Error::File { error, .. }) => assert_eq!(*error, Error::NotAFile),
+            Err(Error::File { error, .. }) => {
+                assert!(matches!(*error, Error::NotAFile { .. }), "{error}");
+            }
             other => panic!("{other:?}"),
         }
     }

@@ -145,9 +145,15 @@ fn single_and_double_precision_agree() {
             .iter()
             .map(|id| largest(&tensors[id.index()]))
             .sum::<f64>();
-        let weight = node.param("weight").map_or(1.0, |spec| {
-            largest(&exact.params().get(spec.name()).unwrap().value)
+        let numbers = |local| {
+            node.param(local)
+                .map(|spec| &exact.params().get(spec.name()).unwrap().value)
+        };
+        // A normalisation multiplies by weight over deviation.
+        let deviation = numbers("running_var").map_or(1.0, |var| {
+            var.iter().fold(f64::INFINITY, |m, &x| m.min(x)).sqrt()
         });
+        let weight = numbers("weight").map_or(1.0, largest) / deviation;
         // The mean of 64 pixels is a sum too.
         let terms = terms.max(if node.name() == "avgpool" { 68 } else { 0 });
         let magnitude = (terms as f64) * (reach + 1.0) * weight.max(1.0) * 2.0;

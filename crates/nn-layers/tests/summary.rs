@@ -93,7 +93,7 @@ fc                     linear                1x10                 650        640
 parameters     3,178
 buffers        64
 multiply-adds  182.43 M (364.86 MFLOP)
-activations    54.7 MiB in all, 42.2 MiB at a time, at f32";
+activations    54.7 MiB in all, 42.2 MiB at a time, as NCHW in f32";
     assert_eq!(text, expected);
     assert!(text.lines().all(|line| line.len() <= 80));
 }

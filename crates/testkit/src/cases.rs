@@ -5,7 +5,7 @@ use proptest::test_runner::Config;
 /// What the number of cases is multiplied by; unset, 1.
 pub const CASES_VARIABLE: &str = "CONVOXIDE_CASES";
 
-/// A configuration of so many cases, times the number in [`CASES_VARIABLE`]: 100 for a nightly run,
+/// A configuration of this number of cases, multiplied by [`CASES_VARIABLE`]: 100 for a nightly run,
 /// 0.01 where every instruction is emulated. (Proptest's own variable is of no use to a test that
 /// says how many cases it needs.)
 ///

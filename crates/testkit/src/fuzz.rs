@@ -40,6 +40,8 @@ static TURN: Mutex<()> = Mutex::new(());
 pub struct Fuzz {
     name: &'static str,
     corpus: Vec<Vec<u8>>,
+    /// This number of inputs, at the start of the corpus, has to be accepted.
+    good: usize,
     dictionary: Vec<Vec<u8>>,
     inputs: u64,
     max_memory: u64,
@@ -49,10 +51,12 @@ pub struct Fuzz {
 impl Fuzz {
     /// A target with good inputs, small ones. Its test is called `fuzz_` and this name.
     #[must_use]
-    pub fn new(name: &'static str, corpus: impl IntoIterator<Item = Vec<u8>>) -> Self {
+    pub fn new(name: &'static str, good: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        let corpus: Vec<Vec<u8>> = good.into_iter().collect();
         Self {
             name,
-            corpus: corpus.into_iter().collect(),
+            good: corpus.len(),
+            corpus,
             dictionary: Vec::new(),
             inputs: 2000,
             max_memory: 64 << 20,
@@ -78,6 +82,13 @@ impl Fuzz {
         paths.sort();
         let read = |path: &PathBuf| std::fs::read(path).expect("a readable seed");
         self.corpus.extend(paths.iter().map(read));
+        self
+    }
+
+    /// Adds inputs that need not be accepted.
+    #[must_use]
+    pub fn seeds(mut self, seeds: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        self.corpus.extend(seeds);
         self
     }
 
@@ -116,14 +127,18 @@ impl Fuzz {
     ///
     /// # Panics
     ///
-    /// The reader panicked or took too much memory: the message names the input, which is saved.
+    /// The reader panicked or took too much memory: the message names the input, which is saved. Or it
+    /// refused a good input, from which mutations would not get far.
     pub fn run(self, mut reader: impl FnMut(&[u8]) -> bool) {
         let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let budget = Budget::of_the_environment(self.inputs);
         let mutator = Mutator::new(&self.corpus, &self.dictionary);
         let mut report = Report::default();
         for (index, seed) in self.corpus.iter().enumerate() {
-            report.add(self.attempt(Input::Corpus(index), seed, budget, &mut reader));
+            let attempt = self.attempt(Input::Corpus(index), seed, budget, &mut reader);
+            let is_good = attempt.accepted || index >= self.good;
+            assert!(is_good, "fuzz_{}: good input {index} is refused", self.name);
+            report.add(attempt);
         }
         let start = Instant::now();
         for index in budget.indices() {
@@ -398,7 +413,9 @@ mod tests {
             vec![1_u8; 1 << 20].len() > bytes.len()
         });
         let message = fails(
-            Fuzz::new("memory", [vec![1]]).max_memory(8 << 20),
+            Fuzz::new("memory", [vec![1]])
+                .max_memory(8 << 20)
+                .inputs(5000),
             |bytes| {
                 // One mutation in so many: the message must name it.
                 let size = if bytes == [0] { 64 << 20 } else { 1 };
@@ -407,6 +424,12 @@ mod tests {
         );
         assert!(message.contains("bytes of memory"), "{message}");
         assert!(longest > 1, "mutations also grow");
+    }
+
+    #[test]
+    #[should_panic(expected = "fuzz_stale: good input 1 is refused")]
+    fn a_good_input_that_is_refused_fails() {
+        Fuzz::new("stale", [vec![1], vec![2]]).run(|bytes| bytes == [1]);
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //!   the numbers, with proptest strategies that reach into the corners: one-pixel pictures, sizes
 //!   and channels that no tile divides, every padding value, groups of every kind.
 //! - [`GraphRecipe`] is a random network; [`assert_layers_agree`] and [`assert_executors_agree`] hold
-//!   an executor against the plain loops in f64, layer by layer and as a whole.
+//!   an executor against the plain loops in f64, layer by layer and as a whole;
+//!   [`assert_network_agrees`] derives how near a network of a few layers has to be.
 //! - [`GradientCheck`] holds a gradient against difference quotients, [`StepCheck`] those of a whole
 //!   graph's training step.
 //! - [`node_step`] says how far a training step of one node may be off in f32.
@@ -30,6 +31,7 @@ mod fuzz;
 mod golden;
 mod gradient_check;
 mod graph_recipe;
+mod network_bounds;
 mod network_golden;
 mod pool_problem;
 mod random;
@@ -48,6 +50,7 @@ pub use fuzz::{FOLDER_VARIABLE, Fuzz, INPUT_VARIABLE, SECONDS_VARIABLE, SEED_VAR
 pub use golden::Golden;
 pub use gradient_check::GradientCheck;
 pub use graph_recipe::{GraphRecipe, GraphStep, graph_recipes};
+pub use network_bounds::assert_network_agrees;
 pub use network_golden::NetworkGolden;
 pub use pool_problem::{
     AvgPool2dProblem, MaxPool2dProblem, PoolProblem, avg_pool2d_problems, max_pool2d_problems,

@@ -1,9 +1,10 @@
 //! The gradients of a whole graph's training step against finite differences.
 
 use conv_core::{Element, plain};
-use ndarray::{ArrayD, ArrayViewD, Ix4};
+use ndarray::{ArrayD, ArrayViewD, Axis, Ix4};
 use nn_layers::{
-    Graph, Loss, Op, Params, Pass, PlainTrainer, Result, StepKey, Terms, TrainBackend, TrainSpec,
+    Epsilon, Graph, Loss, Node, Op, ParamSpec, Params, Pass, PlainTrainer, Result, StepKey, Terms,
+    TrainBackend, TrainSpec,
 };
 
 use crate::random::random_array;
@@ -110,6 +111,7 @@ impl<'a> StepCheck<'a> {
             loss,
             gradients,
             piece,
+            amplification,
         } = self.point(self.params, self.inputs)?;
         let mut compared = Compared::default();
         for (name, gradient) in gradients.iter() {
@@ -118,12 +120,13 @@ impl<'a> StepCheck<'a> {
                 let Some(slopes) = self.slopes(name, &direction, &piece)? else {
                     continue;
                 };
-                let [slope, wider, widest] = slopes;
+                let (step, [slope, wider, widest]) = slopes;
                 let blur = (slope - wider).abs() + (wider - widest).abs();
                 let products = || gradient.value.iter().zip(&direction).map(|(g, d)| g * d);
                 let claimed: f64 = products().sum();
                 let added_up = products().map(f64::abs).sum::<f64>() + loss.abs() + 1.0;
-                let bound = 10.0 * blur + ROUNDING * added_up;
+                let rounding = ROUNDING + 8.0 * f64::EPSILON * amplification / step;
+                let bound = 10.0 * blur + rounding * added_up;
                 assert!(
                     (claimed - slope).abs() <= bound,
                     "{name}: the gradient says {claimed}, differences say {slope} ({wider} over \
@@ -135,13 +138,13 @@ impl<'a> StepCheck<'a> {
         Ok(compared)
     }
 
-    /// The differences over `h`, `2h` and `4h`, if there is an `h` that crosses no kink.
+    /// A step `h` that crosses no kink, and the differences over `h`, `2h` and `4h`, if there is one.
     fn slopes(
         &self,
         name: &str,
         direction: &ArrayD<f64>,
         piece: &Piece,
-    ) -> Result<Option<[f64; 3]>> {
+    ) -> Result<Option<(f64, [f64; 3])>> {
         'steps: for step in STEPS {
             let mut slopes = [0.0; 3];
             for (slope, factor) in slopes.iter_mut().zip([1.0, 2.0, 4.0]) {
@@ -152,7 +155,7 @@ impl<'a> StepCheck<'a> {
                 }
                 *slope = (ahead.loss - behind.loss) / (2.0 * factor * step);
             }
-            return Ok(Some(slopes));
+            return Ok(Some((step, slopes)));
         }
         Ok(None)
     }
@@ -173,6 +176,32 @@ impl<'a> StepCheck<'a> {
         self.point(&params, &inputs)
     }
 
+    /// What the normalisations of a path may multiply a rounding by together, at most: weight over
+    /// deviation of each, where that is more than 1. Numbers that are nearly the same have a small
+    /// deviation, and a loss is rounded as coarsely as what they are turned into.
+    fn amplification(&self, tensors: &[ArrayD<f64>]) -> f64 {
+        let of_node = |node: &Node| {
+            let (Op::BatchNorm2d(norm), [input]) = (node.op(), node.inputs()) else {
+                return 1.0;
+            };
+            let weight = node.param("weight").map(ParamSpec::name);
+            let Some(weight) = weight.and_then(|name| self.params.get(name)) else {
+                return 1.0;
+            };
+            let channels = tensors[input.index()].axis_iter(Axis(1));
+            let scales = channels.zip(&weight.value).map(|(x, weight)| {
+                let variance = x.var(0.0);
+                weight.abs()
+                    / match norm.epsilon {
+                        Epsilon::Inside(epsilon) => (variance + epsilon).sqrt(),
+                        Epsilon::Outside(epsilon) => variance.sqrt() + epsilon,
+                    }
+            });
+            scales.fold(1.0, f64::max)
+        };
+        self.graph.nodes().iter().map(of_node).product()
+    }
+
     /// One step.
     fn point(&self, params: &Params<f64>, inputs: &[ArrayD<f64>]) -> Result<Point> {
         let spec = TrainSpec {
@@ -189,6 +218,7 @@ impl<'a> StepCheck<'a> {
         };
         let trace = trainer.trace(&views, &self.loss, self.key, visit)?;
         Ok(Point {
+            amplification: self.amplification(&tensors),
             loss: trace.terms.total,
             gradients: trainer.gradients(),
             piece: piece(self.graph, &tensors),
@@ -201,6 +231,8 @@ struct Point {
     loss: f64,
     gradients: Params<f64>,
     piece: Piece,
+    /// See [`StepCheck::amplification`].
+    amplification: f64,
 }
 
 /// For every ReLU the signs of its input, for every max pool the places of its maxima.

@@ -76,11 +76,13 @@ pub mod inception_modules {}
 /// [`TrainBackend`]: nn_layers::TrainBackend
 /// [`TrainingSession`]: engine::TrainingSession
 /// [one]: crate::cross_correlation
+/// [next]: crate::first_training
 #[cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/9-back-propagation.md"))]
 pub mod back_propagation {}
 
 /// [one]: crate::cross_correlation
 /// [nine]: crate::back_propagation
+/// [next]: crate::depth
 #[cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/10-first-training.md"))]
 pub mod first_training {}
 

@@ -1,9 +1,9 @@
-//! Anchor boxes: the shapes that a head's boxes start from.
+//! Anchor boxes: the sizes that a head's boxes are multiples of.
 
-/// What an anchor's numbers count.
+/// The unit of an anchor's numbers.
 ///
-/// Both heads write anchors in the same way but mean different lengths; mixing them up gives boxes
-/// that are 32 times too small or too large.
+/// Both heads write anchors in the same way but in different units. Confusing them makes boxes 32
+/// times too small or too large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AnchorUnit {
     /// Cells of the head's grid: `[region]`, YOLOv2.
@@ -12,14 +12,14 @@ pub enum AnchorUnit {
     NetworkPixels,
 }
 
-/// One anchor: the width and height of a box whose logits are 0.
+/// An anchor: the width and height of a box whose size logits are 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Anchor {
     /// Width in `unit`s.
     pub width: f32,
     /// Height in `unit`s.
     pub height: f32,
-    /// What the numbers count.
+    /// The unit of both.
     pub unit: AnchorUnit,
 }
 
@@ -44,8 +44,8 @@ impl Anchor {
         }
     }
 
-    /// The anchor's `[h, w]` as shares of the network's input, for a head of `grid` `[h, w]` cells in
-    /// a network of `network` `[h, w]` pixels.
+    /// The anchor's `[h, w]` as shares of the network's input, for a head with a grid of `grid`
+    /// (`[h, w]`) cells and an input of `network` (`[h, w]`) pixels.
     ///
     /// ```
     /// use yolo_detect::Anchor;
@@ -62,7 +62,7 @@ impl Anchor {
         [f64::from(self.height) / h, f64::from(self.width) / w]
     }
 
-    /// How many `unit`s the network's input is high and wide.
+    /// The height and width of the network's input in `unit`s.
     pub(crate) fn whole(&self, grid: [usize; 2], network: [usize; 2]) -> [f64; 2] {
         let [h, w] = match self.unit {
             AnchorUnit::GridCells => grid,

@@ -1,13 +1,13 @@
-//! Darknet's cfg format: a text that describes a network, one section a layer.
+//! Darknet's cfg format: a text that describes a network, with one section per layer.
 //!
-//! [`Cfg::parse`] turns the text into one typed value a layer, with darknet's defaults. Nothing is
-//! passed over in silence: a section that is not known, a malformed number or a value that cannot
-//! be is an error with its line; a key that is not known is a [`Warning`]. Keys that only training
-//! reads (`learning_rate`, `jitter`, ...) are accepted and not looked at.
+//! [`Cfg::parse`] turns the text into one typed value per layer, with darknet's defaults. Nothing is
+//! ignored silently: an unknown section, a malformed number or a value out of range is an error with
+//! its line; an unknown key is a [`Warning`]. Keys that only training uses (`learning_rate`,
+//! `jitter`, ...) are accepted, whatever their values.
 //!
-//! The format has no specification; what counts is what the `darknet` program does
-//! (J. Redmon, <https://github.com/pjreddie/darknet>, `src/parser.c`), and for `groups` and
-//! `group_id` of a route what A. Bochkovskiy's fork does.
+//! The format has no specification. The reference is the `darknet` program (J. Redmon,
+//! <https://github.com/pjreddie/darknet>, `src/parser.c`), and A. Bochkovskiy's fork of it for
+//! `groups` and `group_id` of a route and for `letter_box`.
 
 mod error;
 mod layer;
@@ -21,11 +21,13 @@ pub use layer::{
     Upsample, Yolo,
 };
 
+use std::path::Path;
+
 use crate::error::{Error, Result};
-use crate::files;
+use crate::read_file;
 use section::{Fields, Section};
 
-/// A cfg file, read.
+/// The contents of a cfg file.
 ///
 /// ```
 /// use yolo_detect::cfg::{Cfg, Layer};
@@ -47,26 +49,26 @@ use section::{Fields, Section};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cfg {
-    /// The first section: what the network takes.
+    /// The first section: the network's input.
     pub net: Net,
-    /// The others in order; a layer's number is its index.
+    /// The other sections in order; a layer's number is its index.
     pub layers: Vec<LayerSection>,
-    /// What is odd about the text, in the order of its lines.
+    /// What is odd about the text, in the order of lines.
     pub warnings: Vec<Warning>,
 }
 
-/// One layer and where it is described.
+/// One layer and its place in the file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerSection {
     /// The line of the section's name, from 1.
     pub line: usize,
     /// The section's name as written, without brackets: `conv` as well as `convolutional`.
     pub name: String,
-    /// What it says.
+    /// The layer.
     pub layer: Layer,
 }
 
-/// Something odd in a cfg that does not stop it from being read.
+/// Something odd in a cfg, which can still be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
     /// The line, from 1.
@@ -89,15 +91,19 @@ impl std::fmt::Display for Warning {
     }
 }
 
-/// What is odd.
+/// The kinds of oddity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WarningKind {
-    /// The key means nothing to this crate.
+    /// The key is unknown to this crate.
     UnknownKey,
-    /// The key was given before; as in darknet the first value counts.
+    /// The key was given before; as in darknet, the first value counts.
     DuplicateKey,
-    /// A head without `anchors`: as in darknet all are 0.5 x 0.5.
+    /// A key that only training uses has no value after its `=`.
+    NoValue,
+    /// A list ends in a comma, which is ignored.
+    TrailingComma,
+    /// A head without `anchors`: as in darknet, all are 0.5 x 0.5.
     DefaultAnchors,
 }
 
@@ -106,25 +112,33 @@ impl std::fmt::Display for WarningKind {
         f.write_str(match self {
             Self::UnknownKey => "unknown key, ignored",
             Self::DuplicateKey => "given before, this value is ignored",
+            Self::NoValue => "no value, ignored",
+            Self::TrailingComma => "the comma at the end is ignored",
             Self::DefaultAnchors => "missing, all anchors are 0.5 x 0.5",
         })
     }
 }
 
 impl Cfg {
-    /// Reads the cfg file at `path`, and logs its warnings.
+    /// Reads the cfg file at `path`, and logs its warnings to [`tracing`].
     ///
     /// # Errors
     ///
-    /// [`Error::File`] around what [`parse`](Self::parse) or the reading found.
-    pub fn open(path: impl AsRef<std::path::Path>) -> Result<Self> {
+    /// [`Error::File`] around what is wrong with the file or its text.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let parse = || Self::parse(&files::read_text(path, "cfg", limits::MAX_FILE_BYTES)?);
-        let cfg = parse().map_err(|error| error.in_file(path))?;
+        let cfg = Self::read(path)?;
         for warning in &cfg.warnings {
-            tracing::warn!("{}: {warning}", path.display());
+            tracing::warn!("{}: {warning}", files::show::name(path.as_os_str()));
         }
         Ok(cfg)
+    }
+
+    /// Reads the cfg file at `path`.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let parse =
+            || Self::parse_bytes(&read_file::read_text(path, "cfg", limits::MAX_FILE_BYTES)?);
+        parse().map_err(|error| error.in_file(path))
     }
 
     /// Reads a cfg from its text.
@@ -133,6 +147,25 @@ impl Cfg {
     ///
     /// [`Error::Cfg`] with the line, section and key at fault.
     pub fn parse(text: &str) -> Result<Self> {
+        Self::parse_bytes(text.as_bytes())
+    }
+
+    /// [`parse`](Self::parse) for a text whose comments may be in any encoding that ASCII is a part
+    /// of. Keys and values have to be UTF-8.
+    ///
+    /// ```
+    /// use yolo_detect::cfg::Cfg;
+    ///
+    /// // A comment in Latin-1.
+    /// let cfg = Cfg::parse_bytes(b"[net] # r\xe9glages\nwidth=8\nheight=8\nchannels=3\n[conv]")?;
+    /// assert_eq!(cfg.net.width, 8);
+    /// # Ok::<(), yolo_detect::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Cfg`] with the line, section and key at fault.
+    pub fn parse_bytes(text: &[u8]) -> Result<Self> {
         let sections = section::split(text)?;
         let (first, rest) = sections
             .split_first()
@@ -175,6 +208,8 @@ impl Cfg {
 
     /// An error about layer `number`.
     pub(crate) fn fail(&self, number: usize, key: Option<&str>, problem: CfgProblem) -> Error {
+        // A network is built from the layers of its own cfg, so there is one; if not, the problem
+        // matters more than its line.
         let section = self.layers.get(number);
         Box::new(CfgError {
             line: section.map_or(0, |section| section.line),

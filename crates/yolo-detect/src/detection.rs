@@ -1,35 +1,36 @@
-//! What is found: from predictions to scored boxes.
+//! Detections: from predictions to scored boxes.
 
 use image_data::BBox;
 use serde::Serialize;
 
 use crate::head::Prediction;
 
-/// One object.
+/// A box that shows an object of a class.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Detection {
-    /// Which class, from 0.
+    /// The class's number, from 0.
     pub class: usize,
     /// Objectness times class probability, from 0 to 1.
     pub score: f32,
-    /// Where. From a [`Detector`](crate::Detector): in pixels of the picture, as continuous
-    /// coordinates from its top left corner, and inside the picture.
+    /// The box. From a [`Detector`](crate::Detector), it is in pixels of the picture, as continuous
+    /// coordinates from the top left corner, and lies within the picture.
     pub bbox: BBox,
 }
 
-/// Which classes one box may be reported for.
+/// For which classes a box is reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ScoreRule {
-    /// The most probable class only; of equals the first. What textbooks describe.
+    /// For the most probable class only; of equals, the first. What textbooks describe.
     BestClass,
-    /// Every class whose score is over the threshold. What darknet does.
+    /// For every class whose score is greater than the threshold. What darknet does.
     #[default]
     EveryClass,
 }
 
-/// Scores predictions: `score = objectness * class probability`, kept where over `threshold`.
+/// Scores predictions, `score = objectness * class probability`, and keeps scores greater than
+/// `threshold`.
 ///
-/// The order is that of the predictions, then of the classes. Boxes stay as they are.
+/// The order is that of the predictions, then of the classes. Boxes are not changed.
 ///
 /// ```
 /// use yolo_detect::{Prediction, ScoreRule, score};
@@ -49,35 +50,43 @@ pub enum ScoreRule {
 #[must_use]
 pub fn score(predictions: &[Prediction], rule: ScoreRule, threshold: f32) -> Vec<Detection> {
     let mut detections = Vec::new();
-    for Prediction {
-        bbox,
-        objectness,
-        class_probabilities,
-    } in predictions
-    {
-        let scored = class_probabilities
-            .iter()
-            .enumerate()
-            .map(|(class, probability)| Detection {
-                class,
-                score: objectness * probability,
-                bbox: *bbox,
-            });
-        let over = |detection: &Detection| detection.score > threshold;
-        match rule {
-            ScoreRule::EveryClass => detections.extend(scored.filter(over)),
-            ScoreRule::BestClass => {
-                let best =
-                    scored.reduce(|best, next| if next.score > best.score { next } else { best });
-                detections.extend(best.filter(over));
-            }
-        }
+    for prediction in predictions {
+        score_each(prediction, rule, threshold, |found| detections.push(found));
     }
     detections
 }
 
-/// Cuts boxes to a picture of `[h, w]` pixels, drops those of which no area is left, and
-/// sorts by falling score; equals by class, then as they came.
+/// [`score`] for one prediction.
+pub(crate) fn score_each(
+    prediction: &Prediction,
+    rule: ScoreRule,
+    threshold: f32,
+    take: impl FnMut(Detection),
+) {
+    let Prediction {
+        bbox,
+        objectness,
+        class_probabilities,
+    } = prediction;
+    let scored = class_probabilities.iter().enumerate();
+    let scored = scored.map(|(class, probability)| Detection {
+        class,
+        score: objectness * probability,
+        bbox: *bbox,
+    });
+    let over = |detection: &Detection| detection.score > threshold;
+    match rule {
+        ScoreRule::EveryClass => scored.filter(over).for_each(take),
+        ScoreRule::BestClass => scored
+            .reduce(|best, next| if next.score > best.score { next } else { best })
+            .filter(over)
+            .into_iter()
+            .for_each(take),
+    }
+}
+
+/// Clips boxes to a picture of `[h, w]` pixels, drops those with no area left, and sorts by falling
+/// score; equal scores by class, then in the given order.
 #[must_use]
 pub(crate) fn clip_and_sort(mut detections: Vec<Detection>, picture: [usize; 2]) -> Vec<Detection> {
     for detection in &mut detections {

@@ -1,4 +1,4 @@
-//! A detector: from a model's files and a picture to detections.
+//! The detector: from a model's files and a picture to detections.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,16 +6,18 @@ use std::time::{Duration, Instant};
 
 use engine::{Options, Plan, Session};
 use image_data::{Letterbox, Picture};
-use ndarray::{ArrayView, ArrayViewD, Ix4};
+use ndarray::{ArrayView, ArrayView3, ArrayViewD, Axis, Ix4};
 use nn_layers::{Infer, Outputs, Params, Shape};
 
+use crate::candidates::Candidates;
 use crate::cfg::Cfg;
-use crate::detection::{Detection, ScoreRule, clip_and_sort, score};
+use crate::detection::{Detection, ScoreRule, clip_and_sort, score_each};
 use crate::error::{Error, Result};
 use crate::head::Head;
 use crate::names::ClassNames;
 use crate::network::Network;
 use crate::nms::{NmsScope, non_max_suppression};
+use crate::warning::Warning;
 use crate::weights::Weights;
 
 /// The files of a darknet model.
@@ -25,27 +27,36 @@ pub struct DetectorFiles {
     pub cfg: PathBuf,
     /// Its parameters.
     pub weights: PathBuf,
-    /// The names of its classes, if there is such a file.
+    /// The names of its classes, where there is such a file.
     pub names: Option<PathBuf>,
 }
 
-/// What counts as found.
+/// What is reported.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DetectorOptions {
-    /// Objectness, and objectness times class probability, must be greater; from 0 to 1, default
-    /// 0.25.
+    /// Objectness, and objectness times class probability, must be greater than this; from 0 to 1,
+    /// default 0.25.
     pub threshold: f32,
-    /// Of boxes whose intersection over union is greater, the best stays; from 0 to 1, default
+    /// Of boxes with a greater intersection over union, only the best stays; from 0 to 1, default
     /// 0.45. With 1 all stay.
     pub nms: f32,
-    /// Which classes one box may be reported for; default every class, as in darknet.
+    /// For which classes a box is reported; default all over the threshold, as in darknet.
     pub score_rule: ScoreRule,
     /// Which boxes compete; default those of one class, as in darknet.
     pub nms_scope: NmsScope,
-    /// Names of the classes to report; default none, which stands for all. Boxes of other classes
-    /// still compete with these where `nms_scope` says so: the result is the one for all classes,
-    /// less the others.
+    /// The names of the classes to report; default none, which means all classes. Boxes of the
+    /// other classes still compete as `nms_scope` says: the result is that for all classes without
+    /// the others.
     pub classes: Vec<String>,
+    /// How many scored boxes of a picture compete at most; default 1,048,576. Where there are more,
+    /// those with the highest scores do, and [`Detector::left_out`] counts the others. A model for
+    /// COCO has some thousands on a photo at a threshold of 0.001; the default is over the 851,760
+    /// that YOLOv3 at 416 x 416 pixels can have at all.
+    pub max_candidates: usize,
+    /// The most memory that the compiled network may take, in bytes; default that of
+    /// [`engine::Options`], 8 GiB. It is checked before the memory is taken. The picture and the
+    /// network's input, of at most 1 GiB, are not counted.
+    pub memory_limit: u64,
 }
 
 impl Default for DetectorOptions {
@@ -56,6 +67,8 @@ impl Default for DetectorOptions {
             score_rule: ScoreRule::default(),
             nms_scope: NmsScope::default(),
             classes: Vec::new(),
+            max_candidates: 1 << 20,
+            memory_limit: Options::default().memory_limit,
         }
     }
 }
@@ -66,16 +79,23 @@ impl DetectorOptions {
             if !(0.0..=1.0).contains(&got) {
                 return Err(Error::Option {
                     option,
-                    got,
+                    got: got.to_string(),
                     expected: "a number from 0 to 1",
                 });
             }
+        }
+        if self.max_candidates == 0 {
+            return Err(Error::Option {
+                option: "max_candidates",
+                got: "0".to_owned(),
+                expected: "at least 1",
+            });
         }
         Ok(())
     }
 }
 
-/// How long the steps of one detection took.
+/// The durations of the steps of one detection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timings {
     /// From the picture to the network's input.
@@ -88,13 +108,36 @@ pub struct Timings {
 
 /// Finds objects in pictures with a darknet model.
 ///
-/// The picture is fitted into the network's input without distortion ([`Letterbox`]); the heads'
-/// tensors are decoded ([`Head::decode`]), scored ([`score`]), mapped back to the picture, thinned
-/// out ([`non_max_suppression`]), cut to the picture and sorted. What of a box lies outside the
-/// picture is cut off; a box of which nothing is left is dropped.
+/// The picture is fitted into the network's input without distortion ([`Letterbox`]). The heads'
+/// tensors are decoded ([`Head::decode`]) and scored ([`score`](crate::score)). The boxes are mapped
+/// back to the picture, suppressed ([`non_max_suppression`]), clipped to the picture and sorted. A
+/// box with no area left in the picture is dropped.
 ///
-/// A detector keeps the memory it works in, so [`detect`](Self::detect) takes it mutably. A clone
-/// shares the weights and makes its own memory at its first picture: one clone a thread.
+/// A detector owns its working memory, so [`detect`](Self::detect) takes it mutably. A clone shares
+/// the weights and allocates memory of its own for its first picture: use one clone per thread.
+///
+/// ```
+/// use image_data::Picture;
+/// use nn_layers::random_params;
+/// use yolo_detect::cfg::Cfg;
+/// use yolo_detect::{Detector, DetectorOptions, Network};
+///
+/// // A grid of one row and two columns, with one anchor and one class.
+/// let cfg = "[net]\nwidth=64\nheight=32\nchannels=3\n\
+///     [convolutional]\nfilters=6\nsize=32\nstride=32\nactivation=linear\n\
+///     [yolo]\nclasses=1\nnum=1\nanchors=16,16\n";
+/// let network = Network::new(&Cfg::parse(cfg)?)?;
+/// // Weights that were trained come from a file: `Detector::open`.
+/// let params = random_params(network.graph(), 1);
+/// let options = DetectorOptions { threshold: 0.01, ..DetectorOptions::default() };
+/// let mut detector = Detector::new(network, params, None, options)?;
+///
+/// let picture = Picture::from_rgb(100, 50, 300, &[128; 15_000])?;
+/// let found = detector.detect(&picture)?;
+/// assert!(!found.is_empty());
+/// assert!(found.iter().all(|one| one.score >= 0.01 && one.class == 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Detector {
     network: Arc<Network>,
@@ -105,27 +148,27 @@ pub struct Detector {
     executor: Executor,
     input: Vec<f32>,
     outputs: Outputs,
+    warnings: Arc<[Warning]>,
+    left_out: u64,
 }
 
 impl Detector {
-    /// Reads a model from its files.
-    ///
-    /// Warnings about the cfg go to [`tracing`]; use [`Cfg::open`] and [`new`](Self::new) to see
-    /// them as values.
+    /// Reads a model from its files. [`warnings`](Self::warnings) then has what is odd about them.
     ///
     /// # Errors
     ///
     /// [`Error::File`] for what is wrong with a file, else as [`new`](Self::new).
     pub fn open(files: &DetectorFiles, options: DetectorOptions) -> Result<Self> {
-        let _span = tracing::info_span!("load", cfg = %files.cfg.display()).entered();
+        let cfg = files::show::name(files.cfg.as_os_str());
+        let _span = tracing::info_span!("load", cfg).entered();
         options.check()?;
-        let build = |cfg: &Cfg| {
-            let network = Network::new(cfg)?;
+        let cfg = Cfg::read(&files.cfg)?;
+        let build = || {
+            let network = Network::new(&cfg)?;
             let classes = network.classes()?;
             Ok((network, classes))
         };
-        let (network, classes) =
-            build(&Cfg::open(&files.cfg)?).map_err(|error: Error| error.in_file(&files.cfg))?;
+        let (network, classes) = build().map_err(|error: Error| error.in_file(&files.cfg))?;
         let names = match &files.names {
             None => None,
             Some(path) => {
@@ -135,17 +178,35 @@ impl Detector {
             }
         };
         let weights = Weights::open(&files.weights, &network)?;
-        Self::new(network, weights.params, names, options)
+
+        let letter_box = cfg.net.letter_box;
+        let of_cfg = |warning| Warning::Cfg {
+            path: files.cfg.clone(),
+            warning,
+        };
+        let mut warnings: Vec<Warning> = cfg.warnings.into_iter().map(of_cfg).collect();
+        if weights.header.is_from_fork() {
+            warnings.push(Warning::Fork {
+                path: files.weights.clone(),
+                revision: weights.header.revision,
+                letter_box,
+            });
+        }
+        let detector = Self::new(network, weights.params, names, options)?;
+        Ok(Self {
+            warnings: warnings.into(),
+            ..detector
+        })
     }
 
-    /// A detector for a network with these parameters.
+    /// Makes a detector from a network and its parameters.
     ///
     /// # Errors
     ///
-    /// [`Error::NoHead`], [`Error::HeadClasses`] and [`Error::NotColour`] for a network that is no
-    /// detector of pictures, [`Error::NamesCount`] for names of other classes,
-    /// [`Error::UnknownClass`] and [`Error::Option`] for options, [`Error::Engine`] for parameters
-    /// that do not fit and for memory that is not to be had.
+    /// [`Error::NoHead`], [`Error::HeadClasses`] and [`Error::NotColour`] for a network that does not
+    /// detect objects in colour pictures, [`Error::NamesCount`] for another number of names than
+    /// classes, [`Error::UnknownClass`] and [`Error::Option`] for options, [`Error::Memory`] where the
+    /// system has too little memory, [`Error::Engine`] where the network cannot be compiled.
     pub fn new(
         network: Network,
         params: Params<f32>,
@@ -161,36 +222,50 @@ impl Detector {
         let mut reported = vec![options.classes.is_empty(); classes];
         for name in &options.classes {
             for class in names.find(name)? {
-                reported[class] = true;
+                // `check` has compared the numbers of names and classes.
+                if let Some(reported) = reported.get_mut(class) {
+                    *reported = true;
+                }
             }
         }
         let [channels, height, width] = network.input();
         if channels != 3 {
             return Err(Error::NotColour { got: channels });
         }
-        let executor = Executor::new(&network, params)?;
+        let executor = Executor::new(&network, params, options.memory_limit)?;
+        let elements = 3 * height * width;
+        let mut input = Vec::new();
+        input
+            .try_reserve_exact(elements)
+            .map_err(|_| Error::Memory {
+                what: "the network's input",
+                bytes: 4 * elements as u64,
+            })?;
+        input.resize(elements, 0.0);
         Ok(Self {
             network: Arc::new(network),
             names: Arc::new(names),
             options,
             reported: reported.into(),
             executor,
-            input: vec![0.0; 3 * height * width],
+            input,
             outputs: Outputs::new(),
+            warnings: Arc::default(),
+            left_out: 0,
         })
     }
 
-    /// The objects in `picture`, by falling score; equals by class.
+    /// Finds the objects in `picture`: by falling score, equal scores by class.
     ///
     /// # Errors
     ///
-    /// [`Error::OutputNaN`] where the network computed NaN, [`Error::Picture`] where memory runs
-    /// out.
+    /// [`Error::OutputNotFinite`] where the network computed NaN or an infinity,
+    /// [`Error::Picture`] and [`Error::Engine`] where the system has too little memory.
     pub fn detect(&mut self, picture: &Picture) -> Result<Vec<Detection>> {
         Ok(self.detect_timed(picture)?.0)
     }
 
-    /// [`detect`](Self::detect), and how long its steps took.
+    /// [`detect`](Self::detect) with the durations of its steps.
     ///
     /// # Errors
     ///
@@ -207,7 +282,10 @@ impl Detector {
 
         let start = Instant::now();
         let input = ArrayView::from_shape([1, channels, height, width], &self.input);
-        let input = input.map_err(|_| self.input_error())?.into_dyn();
+        let input = input.map_err(|_| Error::Internal {
+            broken: "the detector's input has the size of the network's",
+        })?;
+        let input = input.into_dyn();
         self.executor.run(&input, &mut self.outputs)?;
         let network = start.elapsed();
 
@@ -236,26 +314,56 @@ impl Detector {
         &self.names
     }
 
-    /// What counts as found.
+    /// The options that the detector was made with.
     #[must_use]
     pub fn options(&self) -> &DetectorOptions {
         &self.options
     }
 
+    /// What is odd about the model's files; empty for a detector made by [`new`](Self::new).
+    #[must_use]
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// How many scored boxes of the last picture were over
+    /// [`max_candidates`](DetectorOptions::max_candidates) and left out.
+    #[must_use]
+    pub fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
     /// From the heads' tensors to detections in the picture.
-    fn find(&self, letterbox: &Letterbox) -> Result<Vec<Detection>> {
+    fn find(&mut self, letterbox: &Letterbox) -> Result<Vec<Detection>> {
         let DetectorOptions {
             threshold,
             nms,
             score_rule,
             nms_scope,
+            max_candidates,
             ..
         } = self.options;
-        let mut candidates = Vec::new();
-        for (head, output) in self.network.heads().iter().zip(&self.outputs.tensors) {
-            let predictions = head.decode(of_one_picture(head, &output.view())?, threshold)?;
-            candidates.extend(score(&predictions, score_rule, threshold));
+        let (heads, tensors) = (self.network.heads(), &self.outputs.tensors);
+        if heads.len() != tensors.len() {
+            return Err(Error::Internal {
+                broken: "a detector's network has one output for each head",
+            });
         }
+        let mut candidates = Candidates::new(max_candidates);
+        for (head, output) in heads.iter().zip(tensors) {
+            if let Some(&value) = output.iter().find(|value| !value.is_finite()) {
+                let layer = head.layer;
+                return Err(Error::OutputNotFinite { layer, value });
+            }
+            let output = of_one_picture(head, output.view())?;
+            head.for_each_prediction(output, threshold, |prediction| {
+                score_each(&prediction, score_rule, threshold, |found| {
+                    candidates.push(found);
+                });
+            })?;
+        }
+        let (mut candidates, left_out) = candidates.finish();
+        self.left_out = left_out;
         for candidate in &mut candidates {
             candidate.bbox = letterbox.to_picture(candidate.bbox);
         }
@@ -268,35 +376,19 @@ impl Detector {
             .collect();
         Ok(clip_and_sort(found, letterbox.picture()))
     }
-
-    fn input_error(&self) -> Error {
-        let shape = self.network.input();
-        Error::HeadShape {
-            layer: 0,
-            expected: shape,
-            got: vec![self.input.len()],
-        }
-    }
 }
 
 /// The `[c, h, w]` of a head's tensor `[1, c, h, w]`.
-fn of_one_picture<'a>(
-    head: &Head,
-    output: &'a ArrayViewD<'_, f32>,
-) -> Result<ndarray::ArrayView3<'a, f32>> {
-    let wrong = || Error::HeadShape {
+fn of_one_picture<'a>(head: &Head, output: ArrayViewD<'a, f32>) -> Result<ArrayView3<'a, f32>> {
+    let wrong = Error::HeadShape {
         layer: head.layer,
         expected: head.shape(),
         got: output.shape().to_vec(),
     };
-    let output = output
-        .view()
-        .into_dimensionality::<Ix4>()
-        .map_err(|_| wrong())?;
-    if output.dim().0 != 1 {
-        return Err(wrong());
+    match output.into_dimensionality::<Ix4>() {
+        Ok(output) if output.dim().0 == 1 => Ok(output.index_axis_move(Axis(0), 0)),
+        _ => Err(wrong),
     }
-    Ok(output.index_axis_move(ndarray::Axis(0), 0))
 }
 
 /// The compiled network, and a session of it for one picture at a time.
@@ -307,7 +399,7 @@ struct Executor {
     session: Option<Session>,
 }
 
-/// Shares the weights; the session is made at the first run.
+/// A clone shares the weights; its session is made by the first run.
 impl Clone for Executor {
     fn clone(&self) -> Self {
         Self {
@@ -319,8 +411,12 @@ impl Clone for Executor {
 }
 
 impl Executor {
-    fn new(network: &Network, params: Params<f32>) -> Result<Self> {
-        let plan = Plan::compile(network.graph(), params, &Options::default()).map_err(Box::new)?;
+    fn new(network: &Network, params: Params<f32>, memory_limit: u64) -> Result<Self> {
+        let options = Options {
+            memory_limit,
+            ..Options::default()
+        };
+        let plan = Plan::compile(network.graph(), params, &options).map_err(Box::new)?;
         let [channels, height, width] = network.input();
         let input = Shape::from([1, channels, height, width]);
         let session = Some(

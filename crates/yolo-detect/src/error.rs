@@ -2,17 +2,21 @@
 
 use std::path::PathBuf;
 
-use crate::cfg::CfgError;
+use files::Kind;
+use files::show::{name, one_line};
 
-/// Why a model could not be loaded, or a picture not searched.
+use crate::cfg::CfgError;
+use crate::encoding::Encoding;
+
+/// Why a model could not be loaded, or a picture could not be searched.
 ///
-/// Every variant prints as one line. Errors about a file's contents come wrapped in
-/// [`Error::File`], which puts the path in front.
+/// Every variant prints as one line, with text from outside escaped. Errors about a file's contents
+/// are wrapped in [`Error::File`], which adds the path.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Something is wrong with, or in, the file at `path`.
-    #[error("{}: {error}", path.display())]
+    #[error("{}: {error}", name(path.as_os_str()))]
     File {
         /// The file.
         path: PathBuf,
@@ -24,9 +28,25 @@ pub enum Error {
     #[error("cannot be read: {0}")]
     Read(#[from] std::io::Error),
 
-    /// The path is a folder, a pipe or a device.
-    #[error("not a regular file")]
-    NotAFile,
+    /// The operating system refused to write.
+    #[error("cannot be written: {0}")]
+    Write(std::io::Error),
+
+    /// The path is not a regular file.
+    #[error("is {what}, not a file")]
+    NotAFile {
+        /// What it is, with its article: `a folder`, or `a pipe or a device`.
+        what: &'static str,
+    },
+
+    /// Another kind of file in the place of a model's file.
+    #[error("not a {what} file but {kind}{}", hint(*kind))]
+    OtherKind {
+        /// What was expected: `cfg`, `weights` or `names`.
+        what: &'static str,
+        /// What the file is.
+        kind: Kind,
+    },
 
     /// A text file over the limit for its kind.
     #[error("the file has {bytes} bytes, expected at most {limit} for a {what} file")]
@@ -39,20 +59,23 @@ pub enum Error {
         limit: u64,
     },
 
-    /// A text file that is not UTF-8: most likely another file given in its place.
-    #[error("not a {what} file: byte {offset} is not UTF-8 text")]
-    NotText {
+    /// A file that should be text and contains a zero byte.
+    #[error("not a {what} file: it holds binary data, not text")]
+    Binary {
         /// `cfg` or `names`.
         what: &'static str,
-        /// The first byte that is wrong, from 0.
-        offset: usize,
     },
 
-    /// A web page that was saved under a model file's name.
-    #[error("not a {what} file but an HTML page: the download failed or was redirected")]
-    Html {
-        /// `cfg`, `weights` or `names`.
-        what: &'static str,
+    /// Text in another encoding than UTF-8.
+    #[error(
+        "line {line} is not UTF-8 text but in {encoding}: convert the file to UTF-8, for example \
+         with `iconv -f {} -t UTF-8`", encoding.iconv()
+    )]
+    Encoding {
+        /// The first line that is not UTF-8, from 1.
+        line: usize,
+        /// What the text seems to be.
+        encoding: Encoding,
     },
 
     /// A cfg file that cannot be understood, or describes a network that cannot be built.
@@ -60,7 +83,7 @@ pub enum Error {
     Cfg(#[from] Box<CfgError>),
 
     /// A weights file that begins with text.
-    #[error("not a weights file: it begins with the text {start:?}")]
+    #[error("not a weights file: it begins with the text \"{}\"", one_line(start))]
     WeightsAreText {
         /// Its first characters.
         start: String,
@@ -118,7 +141,7 @@ pub enum Error {
         value: f32,
     },
 
-    /// A variance below zero, which is what reading from a wrong offset most often shows as.
+    /// A variance below zero: the usual sign of weights that are read with the wrong cfg.
     #[error(
         "{parameter}[{index}] is {value}, expected a variance of at least 0: the weights are \
          damaged, or belong to another cfg"
@@ -132,16 +155,31 @@ pub enum Error {
         value: f32,
     },
 
-    /// A parameter that [`Weights::write`](crate::Weights::write) needs and was not given, or that
-    /// has another size.
-    #[error("parameter {parameter} has {got} numbers, expected {expected}")]
-    Parameter {
+    /// A parameter that [`Weights::write`](crate::Weights::write) needs and was not given.
+    #[error("parameter {parameter} is missing")]
+    MissingParameter {
         /// The parameter's name.
         parameter: String,
-        /// How many numbers the network needs.
-        expected: usize,
-        /// How many there are; 0 where there is no such parameter.
-        got: usize,
+    },
+
+    /// A parameter of another shape than the network's.
+    #[error("parameter {parameter} has the shape {got:?}, expected {expected:?}")]
+    ParameterShape {
+        /// The parameter's name.
+        parameter: String,
+        /// The network's shape.
+        expected: Vec<usize>,
+        /// The given one.
+        got: Vec<usize>,
+    },
+
+    /// Memory that the system would not give.
+    #[error("not enough memory for {what}: {bytes} bytes")]
+    Memory {
+        /// What it was for.
+        what: &'static str,
+        /// How many bytes.
+        bytes: u64,
     },
 
     /// A names file with a blank line before its last name.
@@ -152,20 +190,27 @@ pub enum Error {
     },
 
     /// A names file for another number of classes.
-    #[error("{names} class names, but the network tells {classes} classes apart")]
+    #[error(
+        "{}{}, but the network has {}",
+        files::show::count(*names, "class name", "class names"),
+        in_brackets(listed),
+        files::show::count(*classes, "class", "classes")
+    )]
     NamesCount {
         /// How many names there are.
         names: usize,
+        /// The first and the last of them, as one line.
+        listed: String,
         /// How many classes the cfg has.
         classes: usize,
     },
 
     /// A request for a class that the model does not know.
-    #[error("no class is called {name:?}{}", did_you_mean(near))]
+    #[error("no class is called \"{}\"{}", one_line(name), one_line(&files::did_you_mean(near)))]
     UnknownClass {
         /// What was asked for.
         name: String,
-        /// Names spelled much the same.
+        /// The names spelled most like it.
         near: Vec<String>,
     },
 
@@ -175,17 +220,17 @@ pub enum Error {
         /// Its name.
         option: &'static str,
         /// What was given.
-        got: f32,
-        /// What would do.
+        got: String,
+        /// The range.
         expected: &'static str,
     },
 
-    /// A network that ends in no `[region]` or `[yolo]` layer, so it finds no boxes.
+    /// A network without a `[region]` or `[yolo]` layer, which predicts no boxes.
     #[error("the network has no [region] or [yolo] layer: it is not a detector")]
     NoHead,
 
-    /// Detection heads that do not agree on what there is to find.
-    #[error("layer {layer} tells {got} classes apart, expected {expected} as the first head")]
+    /// Detection heads with different numbers of classes.
+    #[error("layer {layer} has {got} classes, expected {expected} as in the first head")]
     HeadClasses {
         /// The later head's layer number.
         layer: usize,
@@ -215,11 +260,13 @@ pub enum Error {
         got: Vec<usize>,
     },
 
-    /// A NaN in what the network computed.
-    #[error("layer {layer}: the network's output contains NaN")]
-    OutputNaN {
+    /// An output of the network that is NaN or infinite.
+    #[error("layer {layer}: the network computed {value} for this picture")]
+    OutputNotFinite {
         /// The head's layer number.
         layer: usize,
+        /// The first such number.
+        value: f32,
     },
 
     /// The network could not be compiled or run.
@@ -229,6 +276,13 @@ pub enum Error {
     /// The picture could not be read or scaled.
     #[error(transparent)]
     Picture(#[from] Box<image_data::Error>),
+
+    /// A state that the code holds to be impossible.
+    #[error("internal error, please report it: {broken}")]
+    Internal {
+        /// The invariant that does not hold.
+        broken: &'static str,
+    },
 }
 
 impl Error {
@@ -242,12 +296,22 @@ impl Error {
     }
 }
 
-/// `; did you mean ...?`, or nothing.
-fn did_you_mean(near: &[String]) -> String {
-    if near.is_empty() {
+/// What a file of this kind in a model's place usually means.
+fn hint(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Html => ": the download failed or was redirected",
+        Kind::GitLfsPointer => ": fetch the file itself with `git lfs pull`",
+        Kind::Safetensors => ": a darknet model has a cfg and a weights file",
+        _ => "",
+    }
+}
+
+/// ` (text)`, or nothing.
+fn in_brackets(text: &str) -> String {
+    if text.is_empty() {
         String::new()
     } else {
-        format!("; did you mean {}?", near.join(" or "))
+        format!(" ({text})")
     }
 }
 

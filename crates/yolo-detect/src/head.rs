@@ -1,7 +1,7 @@
 //! From a head's tensor to boxes.
 //!
-//! A head divides the network's input into a grid. For each cell and each of its anchors the
-//! network gives `5 + classes` numbers, which lie in this order along the channels:
+//! A head divides the network's input into a grid. For each cell and each of its anchors, the
+//! network computes `5 + classes` numbers. Their order along the channels is:
 //!
 //! ```text
 //! tx  ty  tw  th  to  t_0 ... t_(classes-1)      (the first anchor)
@@ -20,11 +20,11 @@
 //! class probability = logistic(t_c), or softmax over all t_c (v2 with softmax=1)
 //! ```
 //!
-//! `exp` and `logistic` are computed in f64 and rounded to f32 where darknet does so, in the same
-//! order of operations, so that scores and boxes agree with darknet's to the last bits.
+//! `exp` and `logistic` are computed in f64 and rounded to f32 where darknet does so, and operations
+//! are in darknet's order, so that scores and boxes agree with darknet's to the last bits.
 //!
-//! Textbooks often order the numbers `P, x, y, h, w, classes` along the last axis, `[19, 19, 5,
-//! 85]`; darknet's order is `x, y, w, h, P, classes` along the channels, `[425, 19, 19]`.
+//! Textbooks often have the order `P, x, y, h, w, classes` along the last axis, `[19, 19, 5, 85]`.
+//! Darknet's order is `x, y, w, h, P, classes` along the channels, `[425, 19, 19]`.
 
 mod region;
 mod yolo;
@@ -41,37 +41,37 @@ const BOX_ENTRIES: usize = 5;
 /// How class scores become probabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ClassActivation {
-    /// Each by itself: a box may be a woman and a person.
+    /// Each class by itself: a box may be both a woman and a person.
     Logistic,
-    /// All together: the classes compete and sum to one.
+    /// All classes together: their probabilities sum to 1.
     Softmax,
 }
 
-/// One detection head: how to read the tensor that enters a `[region]` or `[yolo]` layer.
+/// A detection head: how to read the tensor that enters a `[region]` or `[yolo]` layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Head {
     /// Darknet's number of the layer.
     pub layer: usize,
     /// The head's own anchors, in the order of its channels.
     pub anchors: Vec<Anchor>,
-    /// How many classes it tells apart.
+    /// The number of classes.
     pub classes: usize,
     /// How class scores become probabilities.
     pub class_activation: ClassActivation,
-    /// Cells `[h, w]`.
+    /// The grid's cells `[h, w]`.
     pub grid: [usize; 2],
     /// The network's input `[h, w]` in pixels.
     pub network: [usize; 2],
 }
 
-/// What a head says about one anchor in one cell.
+/// What a head predicts for one anchor of one cell.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction {
-    /// The box, in pixels of the network's input; it may reach over the edge.
+    /// The box, in pixels of the network's input; it may extend beyond the edges.
     pub bbox: BBox,
-    /// How sure the network is that the box holds an object, from 0 to 1.
+    /// The estimated probability that the box contains an object.
     pub objectness: f32,
-    /// For each class, how sure it is that an object here is of that class, from 0 to 1.
+    /// For each class, the estimated probability that an object here is of that class.
     pub class_probabilities: Vec<f32>,
 }
 
@@ -86,14 +86,14 @@ impl Head {
         [channels, self.grid[0], self.grid[1]]
     }
 
-    /// The head's stride `[h, w]`: how many pixels of the network's input one cell covers.
+    /// The head's stride `[h, w]`: a cell's size in pixels of the network's input.
     #[must_use]
     pub fn stride(&self) -> [usize; 2] {
         std::array::from_fn(|axis| self.network[axis].checked_div(self.grid[axis]).unwrap_or(0))
     }
 
-    /// Reads the tensor `output` (`[channels, h, w]`, as it enters darknet's layer) of one
-    /// picture: all predictions whose objectness is over `threshold`, by row, column and anchor.
+    /// Decodes one picture's tensor `output` (`[channels, h, w]`, as it enters darknet's layer):
+    /// all predictions whose objectness is greater than `threshold`, by row, column and anchor.
     ///
     /// ```
     /// use ndarray::Array3;
@@ -117,8 +117,22 @@ impl Head {
     ///
     /// # Errors
     ///
-    /// [`Error::HeadShape`] for a tensor of another shape, [`Error::OutputNaN`] for one with NaN.
+    /// [`Error::HeadShape`] for a tensor of another shape, [`Error::OutputNotFinite`] for one with
+    /// NaN.
     pub fn decode(&self, output: ArrayView3<'_, f32>, threshold: f32) -> Result<Vec<Prediction>> {
+        let mut predictions = Vec::new();
+        self.for_each_prediction(output, threshold, |prediction| predictions.push(prediction))?;
+        Ok(predictions)
+    }
+
+    /// [`decode`](Self::decode), one prediction at a time: together they take several times the
+    /// memory of the tensor.
+    pub(crate) fn for_each_prediction(
+        &self,
+        output: ArrayView3<'_, f32>,
+        threshold: f32,
+        mut take: impl FnMut(Prediction),
+    ) -> Result<()> {
         if output.shape() != self.shape() {
             let (layer, expected, got) = (self.layer, self.shape(), output.shape().to_vec());
             return Err(Error::HeadShape {
@@ -127,10 +141,10 @@ impl Head {
                 got,
             });
         }
-        if output.iter().any(|value| value.is_nan()) {
-            return Err(Error::OutputNaN { layer: self.layer });
+        if let Some(&value) = output.iter().find(|value| value.is_nan()) {
+            let layer = self.layer;
+            return Err(Error::OutputNotFinite { layer, value });
         }
-        let mut predictions = Vec::new();
         for row in 0..self.grid[0] {
             for column in 0..self.grid[1] {
                 for (index, anchor) in self.anchors.iter().enumerate() {
@@ -141,7 +155,7 @@ impl Head {
                         continue;
                     }
                     let scores = (0..self.classes).map(|class| entry(BOX_ENTRIES + class));
-                    predictions.push(Prediction {
+                    take(Prediction {
                         bbox: self.bbox(anchor, [row, column], std::array::from_fn(entry)),
                         objectness,
                         class_probabilities: match self.class_activation {
@@ -152,7 +166,7 @@ impl Head {
                 }
             }
         }
-        Ok(predictions)
+        Ok(())
     }
 
     /// The box of `anchor` in cell `[row, column]`, from the numbers `tx ty tw th`.

@@ -5,22 +5,27 @@
 pub mod cfg;
 
 mod anchors;
+mod candidates;
 mod detection;
 mod detector;
+mod encoding;
 mod error;
-mod files;
 mod head;
 mod names;
 mod network;
 mod nms;
+mod read_file;
+mod warning;
 mod weights;
 
 pub use anchors::{Anchor, AnchorUnit};
 pub use detection::{Detection, ScoreRule, score};
 pub use detector::{Detector, DetectorFiles, DetectorOptions, Timings};
+pub use encoding::Encoding;
 pub use error::{Error, Result};
 pub use head::{ClassActivation, Head, Prediction};
 pub use names::ClassNames;
 pub use network::{LayerOutput, Network};
 pub use nms::{NmsScope, non_max_suppression};
+pub use warning::Warning;
 pub use weights::{Weights, WeightsHeader};

@@ -1,9 +1,12 @@
-//! Class names: a text file with one name a line.
+//! Class names: a text file with one name per line.
 
 use std::path::Path;
 
+use files::show::{one_line, shorten};
+
+use crate::encoding::Encoding;
 use crate::error::{Error, Result};
-use crate::files;
+use crate::read_file;
 
 /// The longest names file that is read, in bytes. Darknet's longest (9,418 names) has 133 kB.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -27,14 +30,25 @@ impl ClassNames {
     ///
     /// # Errors
     ///
-    /// [`Error::File`] around what [`parse`](Self::parse) or the reading found.
+    /// [`Error::File`] around [`Error::Encoding`] for text that is not UTF-8, and around whatever
+    /// else is wrong with the file or its names.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let parse = || Self::parse(&files::read_text(path, "names", MAX_FILE_BYTES)?);
+        let parse = || {
+            let content = read_file::read_text(path, "names", MAX_FILE_BYTES)?;
+            let text = std::str::from_utf8(&content).map_err(|error| {
+                let before = content.iter().take(error.valid_up_to());
+                Error::Encoding {
+                    line: 1 + before.filter(|&&byte| byte == b'\n').count(),
+                    encoding: Encoding::guess(&content),
+                }
+            })?;
+            Self::parse(text)
+        };
         parse().map_err(|error| error.in_file(path))
     }
 
-    /// Reads one name a line; blanks around a name, and blank lines at the end, do not count.
+    /// Reads one name per line. Spaces around a name and blank lines at the end are ignored.
     ///
     /// # Errors
     ///
@@ -75,11 +89,11 @@ impl ClassNames {
         self.0.iter().map(String::as_str)
     }
 
-    /// The classes of this name: one, unless the file has the name twice.
+    /// The classes with this name: one, unless the file has the name twice.
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownClass`] with names spelled much the same.
+    /// [`Error::UnknownClass`] with the names spelled most like it.
     pub fn find(&self, name: &str) -> Result<Vec<usize>> {
         let classes: Vec<usize> = self
             .iter()
@@ -90,23 +104,8 @@ impl ClassNames {
         if !classes.is_empty() {
             return Ok(classes);
         }
-        let mut near: Vec<(usize, &str)> = self
-            .iter()
-            .map(|known| {
-                (
-                    edit_distance(&known.to_lowercase(), &name.to_lowercase()),
-                    known,
-                )
-            })
-            .filter(|(distance, known)| *distance <= known.chars().count().max(3) / 3)
-            .collect();
-        near.sort_unstable();
-        near.dedup();
-        let near = near
-            .into_iter()
-            .take(3)
-            .map(|(_, known)| known.to_owned())
-            .collect();
+        let near = files::nearest(name, self.iter());
+        let near = near.into_iter().map(str::to_owned).collect();
         Err(Error::UnknownClass {
             name: name.to_owned(),
             near,
@@ -117,32 +116,30 @@ impl ClassNames {
     ///
     /// # Errors
     ///
-    /// [`Error::NamesCount`] with both numbers.
+    /// [`Error::NamesCount`] with both numbers and the names.
     pub fn check(&self, classes: usize) -> Result<()> {
         if self.len() == classes {
             return Ok(());
         }
         Err(Error::NamesCount {
             names: self.len(),
+            listed: self.listed(),
             classes,
         })
     }
-}
 
-/// How many letters must be put in, left out or exchanged to turn `a` into `b`
-/// (V. Levenshtein, 1966).
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, letter) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, other) in b.iter().enumerate() {
-            let exchanged = diagonal + usize::from(letter != *other);
-            diagonal = row[j + 1];
-            row[j + 1] = exchanged.min(diagonal + 1).min(row[j] + 1);
+    /// The names in one line, with those in the middle left out where there are many.
+    fn listed(&self) -> String {
+        const SHOWN: usize = 8;
+        const COLUMNS: usize = 24;
+        let show = |name: &String| shorten(&one_line(name), COLUMNS);
+        match self.0.as_slice() {
+            [first, .., last] if self.len() > SHOWN => {
+                format!("from {} to {}", show(first), show(last))
+            }
+            few => few.iter().map(show).collect::<Vec<_>>().join(", "),
         }
     }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -169,9 +166,27 @@ mod tests {
             error,
             Error::NamesCount {
                 names: 1,
-                classes: 80
+                classes: 80,
+                ..
             }
         ));
+    }
+
+    #[test]
+    fn another_count_lists_the_names_in_one_line() {
+        let message = |names: &str| {
+            let names = ClassNames::parse(names).unwrap();
+            names.check(3).unwrap_err().to_string()
+        };
+        assert_eq!(
+            message("cat\nd\u{202e}og"),
+            "2 class names (cat, d\\u{202e}og), but the network has 3 classes"
+        );
+        assert_eq!(
+            message(&"a\n".repeat(80)),
+            "80 class names (from a to a), but the network has 3 classes"
+        );
+        assert_eq!(message(""), "0 class names, but the network has 3 classes");
     }
 
     #[test]
@@ -185,13 +200,5 @@ mod tests {
         assert_eq!(near("cap"), ["car", "cat"]);
         assert_eq!(near("Elefant"), ["elephant"]);
         assert!(near("submarine").is_empty());
-    }
-
-    #[test]
-    fn edit_distance_of_textbook_pairs() {
-        for (a, b, distance) in [("kitten", "sitting", 3), ("", "abc", 3), ("ab", "ab", 0)] {
-            assert_eq!(edit_distance(a, b), distance);
-            assert_eq!(edit_distance(b, a), distance);
-        }
     }
 }

@@ -1,8 +1,8 @@
 //! From a cfg to a graph: nodes, heads, and the order of the parameters in a weights file.
 //!
-//! Layer `N` of the cfg becomes nodes whose names begin with `N.`: `N.conv`, `N.bn` and `N.act`
-//! for `[convolutional]`, so that its parameters are `N.conv.weight`, `N.bn.running_mean` and so
-//! on. A layer that only passes something on (`[route]` with one layer, `[cost]`) has no node.
+//! The names of the nodes of layer `N` begin with `N.`: `N.conv`, `N.bn` and `N.act` for
+//! `[convolutional]`, so that its parameters are `N.conv.weight`, `N.bn.running_mean` and so on. A
+//! layer that computes nothing (`[route]` with one layer, `[cost]`) has no node.
 
 mod builder;
 
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::head::Head;
 use builder::Builder;
 
-/// A cfg's network, ready to be given weights.
+/// The network that a cfg describes, without weights.
 ///
 /// ```
 /// use yolo_detect::{Network, cfg::Cfg};
@@ -51,12 +51,12 @@ pub struct Network {
     parameters: Vec<ParamSpec>,
 }
 
-/// What became of one layer of the cfg.
+/// The output of one layer of the cfg.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayerOutput {
     /// The section's name, without brackets.
     pub name: String,
-    /// The node that computes the layer's output; for a head, the tensor that it decodes.
+    /// The node that computes the layer's output; for a head, the node of the tensor that it decodes.
     pub node: NodeId,
     /// The output's shape for one picture: `[1, c, h, w]`, or `[1, f]` after `[connected]`.
     pub shape: Shape,
@@ -67,19 +67,19 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// [`Error::Cfg`] with the layer that does not fit those before it, or that takes the network
-    /// over one of the [`limits`](crate::cfg::limits).
+    /// [`Error::Cfg`] with the layer that does not fit those before it, or with which the network
+    /// exceeds one of the [`limits`](crate::cfg::limits).
     pub fn new(cfg: &Cfg) -> Result<Self> {
         let mut builder = Builder::new(cfg)?;
         for (number, section) in cfg.layers.iter().enumerate() {
-            builder.add(number, &section.layer)?;
+            builder.add(number, section)?;
         }
         builder.finish()
     }
 
-    /// The graph. Its input is the picture, `[n, c, h, w]` in planes of red, green and blue from 0
-    /// to 1; its outputs are the tensors that enter the heads, in the cfg's order. The output of a
-    /// cfg without heads is its last layer's.
+    /// The graph. Its input is the picture: `[n, c, h, w]`, with red, green and blue from 0 to 1. Its
+    /// outputs are the tensors that enter the heads, in the cfg's order. A cfg without heads has one
+    /// output, that of the last layer.
     #[must_use]
     pub fn graph(&self) -> &Graph {
         &self.graph
@@ -91,7 +91,8 @@ impl Network {
         self.input
     }
 
-    /// The detection heads, one for each of the graph's outputs; none if it is no detector.
+    /// The detection heads, one for each of the graph's outputs; empty for a network that is not a
+    /// detector.
     #[must_use]
     pub fn heads(&self) -> &[Head] {
         &self.heads
@@ -103,17 +104,17 @@ impl Network {
         &self.layers
     }
 
-    /// The graph's parameters in the order in which a weights file has them.
+    /// The graph's parameters in the order of a weights file.
     #[must_use]
     pub fn parameters(&self) -> &[ParamSpec] {
         &self.parameters
     }
 
-    /// How many classes the heads tell apart.
+    /// The number of classes of the heads.
     ///
     /// # Errors
     ///
-    /// [`Error::NoHead`], or [`Error::HeadClasses`] where heads differ.
+    /// [`Error::NoHead`], or [`Error::HeadClasses`] where heads have different numbers of classes.
     pub fn classes(&self) -> Result<usize> {
         let first = self.heads.first().ok_or(Error::NoHead)?;
         let expected = first.classes;

@@ -7,21 +7,22 @@
 //! for each [connected]:      biases  weights ([O, I])  [scales  means  variances]
 //! ```
 //!
-//! All little-endian; the numbers in brackets where `batch_normalize=1`, for every header version.
-//! Where `major` or `minor` is over 1000, the weights of `[connected]` layers lie transposed,
-//! `[I, O]`. The format says nothing of sizes, so the only check that cfg and weights belong
-//! together is that every byte is used, that numbers are finite and that variances are not
-//! negative: all three are made.
+//! All numbers are little-endian. Those in brackets are there for layers with `batch_normalize=1`,
+//! whatever the header's version. Where `major` or `minor` is greater than 1000, the weights of
+//! `[connected]` layers are transposed, `[I, O]`. The format stores no sizes. So the only signs that
+//! cfg and weights belong together are that every byte is used, that all numbers are finite and that
+//! no variance is negative, and these are checked.
 
 use std::io::{Read, Write};
 use std::path::Path;
 
+use files::Kind;
 use ndarray::{ArrayD, IxDyn};
 use nn_layers::{ParamSpec, Params};
 
 use crate::error::{Error, Result};
-use crate::files;
 use crate::network::Network;
+use crate::read_file;
 
 /// The beginning of a weights file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +31,9 @@ pub struct WeightsHeader {
     pub major: i32,
     /// Second number of the version.
     pub minor: i32,
-    /// Third number of the version.
+    /// Third number of the version: 0 in J. Redmon's darknet, 5 in A. Bochkovskiy's fork.
     pub revision: i32,
-    /// How many pictures the training has seen.
+    /// The number of pictures seen in training.
     pub seen: u64,
 }
 
@@ -61,7 +62,13 @@ impl WeightsHeader {
         version >= 2 && self.major < 1000 && self.minor < 1000
     }
 
-    /// Whether the weights of `[connected]` layers lie `[I, O]` instead of `[O, I]`.
+    /// Whether A. Bochkovskiy's fork of darknet wrote the file, or a program that follows it.
+    #[must_use]
+    pub fn is_from_fork(&self) -> bool {
+        self.revision >= 5
+    }
+
+    /// Whether the weights of `[connected]` layers are stored as `[I, O]` instead of `[O, I]`.
     fn is_transposed(&self) -> bool {
         self.major > 1000 || self.minor > 1000
     }
@@ -108,10 +115,10 @@ impl WeightsHeader {
     }
 }
 
-/// A network's parameters, as a darknet weights file holds them.
+/// A network's parameters, as stored in a darknet weights file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weights {
-    /// Version and training progress.
+    /// Format version and training progress.
     pub header: WeightsHeader,
     /// The parameters by the names of the network's graph: `0.conv.weight`, `0.bn.running_mean`.
     pub params: Params<f32>,
@@ -126,7 +133,7 @@ impl Weights {
     pub fn open(path: impl AsRef<Path>, network: &Network) -> Result<Self> {
         let path = path.as_ref();
         let read = || {
-            let (file, length) = files::open(path)?;
+            let (file, length) = read_file::open(path)?;
             Self::read(file, length, network)
         };
         read().map_err(|error| error.in_file(path))
@@ -134,25 +141,28 @@ impl Weights {
 
     /// Reads weights of `length` bytes for `network`, in one pass.
     ///
-    /// The length is compared with what the network needs before memory is taken.
+    /// The length is compared with what the network needs before memory is allocated.
     ///
     /// # Errors
     ///
-    /// [`Error::Html`] and [`Error::WeightsAreText`] for another file in the weights' place,
+    /// [`Error::OtherKind`] and [`Error::WeightsAreText`] for another kind of file,
     /// [`Error::WeightsHeader`], [`Error::WeightsTooShort`] and [`Error::WeightsTooLong`] for a
     /// length that does not fit, [`Error::WeightNotFinite`] and [`Error::NegativeVariance`] for
-    /// numbers that cannot be, [`Error::Read`] where reading fails.
+    /// invalid numbers, [`Error::Memory`] where the system has too little memory, [`Error::Read`]
+    /// where reading fails.
     pub fn read(mut source: impl Read, length: u64, network: &Network) -> Result<Self> {
         let mut start = Vec::new();
         source
             .by_ref()
-            .take(length.min(64))
+            .take(length.min(Kind::LOOKED_AT as u64))
             .read_to_end(&mut start)?;
         check_kind(&start)?;
         let header = WeightsHeader::parse(&start, length)?;
         check_length(&header, length, network)?;
 
-        let body = start.get(header.bytes()..).unwrap_or_default();
+        let body = start.get(header.bytes()..).ok_or(Error::Internal {
+            broken: "a header that was read is longer than the bytes it was read from",
+        })?;
         let mut source = body.chain(source);
         let mut params = Params::new();
         for spec in network.parameters() {
@@ -161,10 +171,12 @@ impl Weights {
             if header.is_transposed()
                 && let &[outputs, inputs] = spec.shape()
             {
-                numbers = transpose(&numbers, [inputs, outputs]);
+                numbers = transpose(&numbers, [inputs, outputs])?;
             }
             let value = ArrayD::from_shape_vec(IxDyn(spec.shape()), numbers);
-            let value = value.map_err(|_| mismatch(spec, 0))?;
+            let value = value.map_err(|_| Error::Internal {
+                broken: "a parameter's shape differs from its number of elements",
+            })?;
             params.insert(spec.name(), spec.slot(), value);
         }
         // The file may have grown since its length was taken.
@@ -180,20 +192,26 @@ impl Weights {
         Ok(Self { header, params })
     }
 
-    /// Writes the weights in darknet's format. What [`read`](Self::read) has read comes out with
-    /// the same bytes.
+    /// Writes the weights in darknet's format. What [`read`](Self::read) returned is written as the
+    /// bytes that were read.
     ///
     /// # Errors
     ///
-    /// [`Error::Parameter`] for one that is missing or has another shape, [`Error::Read`] where
-    /// writing fails.
+    /// [`Error::MissingParameter`], [`Error::ParameterShape`], and [`Error::Write`] where writing
+    /// fails.
     pub fn write(&self, mut target: impl Write, network: &Network) -> Result<()> {
-        self.header.write(&mut target)?;
+        self.header.write(&mut target).map_err(Error::Write)?;
         for spec in network.parameters() {
             let value = self.params.get(spec.name()).map(|param| param.value.view());
-            let value = value.ok_or_else(|| mismatch(spec, 0))?;
+            let value = value.ok_or_else(|| Error::MissingParameter {
+                parameter: spec.name().to_owned(),
+            })?;
             if value.shape() != spec.shape() {
-                return Err(mismatch(spec, value.len()));
+                return Err(Error::ParameterShape {
+                    parameter: spec.name().to_owned(),
+                    expected: spec.shape().to_vec(),
+                    got: value.shape().to_vec(),
+                });
             }
             let is_transposed = self.header.is_transposed() && spec.shape().len() == 2;
             let ordered = if is_transposed {
@@ -205,11 +223,11 @@ impl Weights {
             for number in ordered {
                 buffer.extend_from_slice(&number.to_le_bytes());
                 if buffer.len() >= CHUNK {
-                    target.write_all(&buffer)?;
+                    target.write_all(&buffer).map_err(Error::Write)?;
                     buffer.clear();
                 }
             }
-            target.write_all(&buffer)?;
+            target.write_all(&buffer).map_err(Error::Write)?;
         }
         Ok(())
     }
@@ -218,12 +236,10 @@ impl Weights {
 /// Bytes that are read or written at once.
 const CHUNK: usize = 1 << 16;
 
-/// Refuses web pages and texts, such as a cfg given in the weights' place. A header's first
+/// Refuses files of other kinds, and text, such as a cfg in the weights' place. A header's first
 /// number is small, so three of its bytes are zero.
 fn check_kind(start: &[u8]) -> Result<()> {
-    if files::is_html(start) {
-        return Err(Error::Html { what: "weights" });
-    }
+    read_file::check_kind(start, "weights")?;
     let head = start.get(..start.len().min(16)).unwrap_or_default();
     let is_text = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
     if !head.is_empty() && head.iter().all(is_text) {
@@ -233,7 +249,7 @@ fn check_kind(start: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// How many numbers and how many bytes a weights file for `network` has.
+/// How many parameters and how many bytes a weights file for `network` has.
 fn expected_length(header: &WeightsHeader, network: &Network) -> (u64, u64) {
     let parameters = network
         .parameters()
@@ -264,7 +280,7 @@ fn check_length(header: &WeightsHeader, got: u64, network: &Network) -> Result<(
 
 /// Reads `count` little-endian numbers.
 fn read_numbers(source: &mut impl Read, count: usize) -> Result<Vec<f32>> {
-    let mut numbers = Vec::with_capacity(count);
+    let mut numbers = reserve(count)?;
     let mut buffer = [0; CHUNK];
     while numbers.len() < count {
         let bytes = CHUNK.min(4 * (count - numbers.len()));
@@ -299,23 +315,24 @@ fn check_numbers(numbers: &[f32], spec: &ParamSpec) -> Result<()> {
 }
 
 /// The transpose of a matrix of `rows x columns` in memory order.
-fn transpose(numbers: &[f32], [rows, columns]: [usize; 2]) -> Vec<f32> {
-    (0..columns)
-        .flat_map(|column| {
-            numbers
-                .iter()
-                .skip(column)
-                .step_by(columns)
-                .take(rows)
-                .copied()
-        })
-        .collect()
+fn transpose(numbers: &[f32], [rows, columns]: [usize; 2]) -> Result<Vec<f32>> {
+    let mut transposed = reserve(numbers.len())?;
+    for column in 0..columns {
+        let column = numbers.iter().skip(column).step_by(columns);
+        transposed.extend(column.take(rows));
+    }
+    Ok(transposed)
 }
 
-fn mismatch(spec: &ParamSpec, got: usize) -> Error {
-    Error::Parameter {
-        parameter: spec.name().to_owned(),
-        expected: spec.elements(),
-        got,
-    }
+/// An empty vector with room for `count` numbers, or an error where the system has too little
+/// memory.
+fn reserve(count: usize) -> Result<Vec<f32>> {
+    let mut numbers = Vec::new();
+    numbers
+        .try_reserve_exact(count)
+        .map_err(|_| Error::Memory {
+            what: "the weights",
+            bytes: 4 * count as u64,
+        })?;
+    Ok(numbers)
 }

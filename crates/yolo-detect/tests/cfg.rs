@@ -189,6 +189,95 @@ fn unknown_keys_are_warnings_and_training_keys_are_not() {
     );
 }
 
+#[test]
+fn numbers_that_darknet_reads_as_meant_are_read() {
+    let layers = "[conv]\nfilters=255.0\nsize=3.\nstride=+2\npad=1.0\nactivation=linear\n\
+                  [yolo]\nnum=3\nmask=0,1,2.0\nanchors=10,13, 16.5,30, 33,23,\n";
+    let cfg = Cfg::parse(&net(9, 9, layers)).unwrap();
+    let Layer::Convolutional(conv) = cfg.layers[0].layer else {
+        panic!("{cfg:?}")
+    };
+    assert_eq!(
+        (conv.filters, conv.size, conv.stride, conv.padding),
+        (255, 3, 2, 1)
+    );
+    let Layer::Yolo(yolo) = &cfg.layers[1].layer else {
+        panic!("{cfg:?}")
+    };
+    assert_eq!(yolo.anchors.len(), 3);
+    assert_eq!(yolo.anchors[2], Anchor::network_pixels(33.0, 23.0));
+    let [warning] = &cfg.warnings[..] else {
+        panic!("{:?}", cfg.warnings)
+    };
+    assert_eq!(
+        warning.to_string(),
+        "line 14, [yolo], anchors: the comma at the end is ignored"
+    );
+    // In a list of layers or masks the comma would mean layer 0 or anchor 0 to darknet.
+    for layers in ["[conv]\n[route]\nlayers=0,", "[yolo]\nmask=0,"] {
+        assert_eq!(variant(&cfg_error(&net(8, 8, layers))), "Number");
+    }
+}
+
+#[test]
+fn a_training_key_without_a_value_is_a_warning() {
+    let text = format!("{}\n", net(4, 4, "[conv]\nlearning_rate=\nwombat="));
+    let text = text.replacen("[net]\n", "[net]\nangle=\n", 1);
+    let cfg = Cfg::parse(&text).unwrap();
+    let lines: Vec<String> = cfg.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        [
+            "line 2, [net], angle: no value, ignored",
+            "line 7, [conv], learning_rate: no value, ignored",
+            "line 8, [conv], wombat: unknown key, ignored",
+        ]
+    );
+}
+
+#[test]
+fn only_keys_and_values_have_to_be_utf8() {
+    let plain = Cfg::parse(YOLOV3_TINY).unwrap();
+    // "For training" in GBK, "settings" in Latin-1, Windows-1251 behind a value.
+    for comment in [
+        &b"# \xd1\xb5\xc1\xb7\xd3\xc3\n"[..],
+        b"; r\xe9glages\n",
+        b"# \xed\xe0\xf1\xf2\xf0\xee\xe9\xea\xe8\r\n",
+    ] {
+        let text = [comment, YOLOV3_TINY.as_bytes()].concat();
+        let cfg = Cfg::parse_bytes(&text).unwrap();
+        assert_eq!((cfg.net, cfg.layers.len()), (plain.net, plain.layers.len()));
+        let behind = YOLOV3_TINY.replacen("width=416", "width=416 # @", 1);
+        let (before, after) = behind.split_once('@').unwrap();
+        let comment = comment.trim_ascii_end();
+        let behind = [before.as_bytes(), comment, after.as_bytes()].concat();
+        assert_eq!(Cfg::parse_bytes(&behind).unwrap(), plain);
+    }
+    for text in [
+        &b"[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\nfilters=\xb0\xcb"[..],
+        b"[net]\nwidth=8\n\n\n\n\xbf\xed=8",
+    ] {
+        let Err(Error::Cfg(error)) = Cfg::parse_bytes(text) else {
+            panic!()
+        };
+        assert_eq!((error.line, variant(&error)), (6, "Encoding".to_owned()));
+    }
+}
+
+#[test]
+fn letter_box_is_read() {
+    for (key, expected) in [
+        ("", false),
+        ("letter_box=0\n", false),
+        ("letter_box=1\n", true),
+    ] {
+        let text = net(8, 8, &format!("{key}[conv]"));
+        let cfg = Cfg::parse(&text).unwrap();
+        assert_eq!(cfg.net.letter_box, expected);
+        assert_eq!(cfg.warnings, []);
+    }
+}
+
 /// Layers below `[net]` of 8 x 8 x 3 (lines 1 to 4), with the line, key and kind of what is wrong.
 const HOSTILE: &[(&str, usize, &str, &str)] = &[
     // Numbers that cannot be.
@@ -197,6 +286,12 @@ const HOSTILE: &[(&str, usize, &str, &str)] = &[
     ("[conv]\nfilters=0", 6, "filters", "OutOfRange"),
     ("[conv]\nfilters=1e3", 6, "filters", "Number"),
     ("[conv]\nfilters=many", 6, "filters", "Number"),
+    ("[conv]\nfilters=255.5", 6, "filters", "Number"),
+    ("[conv]\nfilters=.0", 6, "filters", "Number"),
+    ("[conv]\nfilters=2.0.0", 6, "filters", "Number"),
+    ("[conv]\nsize=1025", 6, "size", "OutOfRange"),
+    ("[maxpool]\nsize=1025\nstride=1", 6, "size", "OutOfRange"),
+    ("[maxpool]\nstride=1048576", 6, "stride", "OutOfRange"),
     (
         "[conv]\nfilters=9223372036854775808",
         6,
@@ -377,8 +472,15 @@ const HOSTILE: &[(&str, usize, &str, &str)] = &[
     ("[connected]\n[maxpool]", 6, "", "Graph"),
     // Too much of anything.
     (
-        "[conv]\nsize=1048576\npad=1\nfilters=1048576",
+        "[conv]\nsize=1024\npad=1\nfilters=1048576",
         5,
+        "",
+        "TooLarge",
+    ),
+    // 300 filters on 128 x 128 pixels, each of 3 x 1023 x 1023 taps.
+    (
+        "[upsample]\nstride=16\n[conv]\nsize=1023\npad=1\nfilters=300",
+        7,
         "",
         "TooLarge",
     ),
@@ -399,7 +501,9 @@ const HOSTILE: &[(&str, usize, &str, &str)] = &[
     // Text.
     ("[conv", 5, "", "Syntax"),
     ("[conv]\nfilters", 6, "", "Syntax"),
-    ("[conv]\nfilters=", 6, "", "Syntax"),
+    ("[conv]\nfilters=", 6, "filters", "Number"),
+    ("[conv]\nactivation=", 6, "activation", "Activation"),
+    ("[conv]\n=5", 6, "", "Syntax"),
     ("[]", 5, "", "Syntax"),
     ("[\u{1b}[31m]", 5, "", "Syntax"),
 ];
@@ -471,7 +575,7 @@ fn messages_can_be_acted_on() {
         (
             "[conv]\n[route]\nlayers=-3",
             "line 7, [route] (layer 1), layers: -3 means layer -2, \
-             expected one of the 1 layers before this one",
+             expected one of the 1 layer before this one",
         ),
         (
             "[conv]\nfilters=254\n[yolo]\nclasses=80\nnum=3\nmask=0,1,2",
@@ -481,7 +585,7 @@ fn messages_can_be_acted_on() {
         (
             "[conv]\n[conv]\nfilters=2\n[shortcut]\nfrom=0",
             "line 8, [shortcut] (layer 2), from: layer 0 is 1x1x8x8, expected 1x2x8x8 \
-             as the layer before: a shortcut between two shapes is not supported",
+             as the layer before: a shortcut between different shapes is not supported",
         ),
     ] {
         assert_eq!(cfg_error(&net(8, 8, layers)).to_string(), message);

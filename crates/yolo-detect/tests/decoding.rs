@@ -263,7 +263,10 @@ fn another_shape_and_nan_are_errors() {
     let mut output = Array3::zeros(head.shape());
     output[[1, 0, 0]] = f32::NAN;
     let error = head.decode(output.view(), 0.5).unwrap_err();
-    assert!(matches!(error, yolo_detect::Error::OutputNaN { layer: 7 }));
+    assert!(matches!(
+        error,
+        yolo_detect::Error::OutputNotFinite { layer: 7, .. }
+    ));
 }
 
 #[test]

@@ -192,19 +192,25 @@ fn a_box_beside_the_picture_is_dropped() {
 }
 
 #[test]
-fn nan_in_the_network_is_an_error() {
+fn nan_and_infinity_in_the_network_are_errors() {
     let network = network(&common::net(
         8,
         8,
         "[conv]\nfilters=6\nactivation=linear\n[yolo]\nclasses=1",
     ));
-    let mut params = nn_layers::random_params(network.graph(), 1);
-    params.get_mut("0.conv.bias").unwrap().value[[3]] = f32::NAN;
-    let mut detector = Detector::new(network, params, None, Default::default()).unwrap();
-    let error = detector
-        .detect(&picture_with_red(8, 8, [0; 4]))
-        .unwrap_err();
-    assert!(matches!(error, Error::OutputNaN { layer: 1 }));
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut params = nn_layers::random_params(network.graph(), 1);
+        params.get_mut("0.conv.bias").unwrap().value[[3]] = bad;
+        let mut detector =
+            Detector::new(network.clone(), params, None, Default::default()).unwrap();
+        let error = detector
+            .detect(&picture_with_red(8, 8, [0; 4]))
+            .unwrap_err();
+        let Error::OutputNotFinite { layer: 1, value } = error else {
+            panic!("{error}")
+        };
+        assert_eq!(value.to_bits() & 0x7fff_ffff, bad.to_bits() & 0x7fff_ffff);
+    }
 }
 
 fn small_detector(options: DetectorOptions) -> Result<Detector, Error> {
@@ -251,6 +257,29 @@ fn a_class_filter_only_leaves_out() {
             assert_eq!(detect(&["cat", "bird"]), of(&[0, 2]));
         }
     }
+}
+
+#[test]
+fn only_so_many_of_the_best_candidates_compete_and_the_rest_is_counted() {
+    let detect = |max_candidates| {
+        let options = DetectorOptions {
+            nms: 1.0,
+            max_candidates,
+            ..Default::default()
+        };
+        let mut detector = small_detector(options).unwrap();
+        let found = detector.detect(&noise(37, 21, 1)).unwrap();
+        (found, detector.left_out())
+    };
+    let (all, none) = detect(DetectorOptions::default().max_candidates);
+    assert_eq!(none, 0);
+    // Where all stay, the best of them are the first. Boxes beside the picture are dropped later, so
+    // some of the best are not among all.
+    let (best, left_out) = detect(20);
+    assert!(left_out > 0 && !best.is_empty() && best.len() <= 20);
+    assert_eq!(best, all[..best.len()]);
+    let (found, left_out) = detect(20 + left_out as usize);
+    assert_eq!((found, left_out), (all, 0));
 }
 
 #[test]
@@ -333,6 +362,17 @@ fn options_and_names_that_do_not_fit_are_errors() {
         };
         assert!(matches!(small_detector(options), Err(Error::Option { .. })));
     }
+    let options = DetectorOptions {
+        max_candidates: 0,
+        ..Default::default()
+    };
+    assert!(matches!(
+        small_detector(options),
+        Err(Error::Option {
+            option: "max_candidates",
+            ..
+        })
+    ));
     let options = DetectorOptions {
         classes: vec!["dogs".to_owned()],
         ..Default::default()

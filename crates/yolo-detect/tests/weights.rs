@@ -172,11 +172,14 @@ fn other_files_are_named() {
     let html = b"<!DOCTYPE html><html><head><title>Moved</title></head></html>".repeat(9);
     assert!(matches!(
         read(&html, &network),
-        Err(Error::Html { what: "weights" })
+        Err(Error::OtherKind {
+            what: "weights",
+            kind: files::Kind::Html
+        })
     ));
     assert!(matches!(
         read(b"  <html>", &network),
-        Err(Error::Html { .. })
+        Err(Error::OtherKind { .. })
     ));
     let cfg = common::YOLOV3_TINY.as_bytes();
     let Err(Error::WeightsAreText { start }) = read(cfg, &network) else {
@@ -271,25 +274,45 @@ fn writing_names_what_is_missing_or_misshapen() {
     let mut weights = read(&counting(NEW, &network), &network).unwrap();
     let bias = weights.params.remove("1.conv.bias").unwrap();
     let write = |weights: &Weights| weights.write(&mut Vec::new(), &network).unwrap_err();
-    let Error::Parameter {
-        parameter,
-        expected: 1,
-        got: 0,
-    } = write(&weights)
-    else {
+    let Error::MissingParameter { parameter } = write(&weights) else {
         panic!()
     };
     assert_eq!(parameter, "1.conv.bias");
     let value = ndarray::ArrayD::zeros(vec![2]);
     weights.params.insert("1.conv.bias", bias.slot, value);
-    assert!(matches!(
-        write(&weights),
-        Error::Parameter {
-            expected: 1,
-            got: 2,
-            ..
-        }
-    ));
+    let Error::ParameterShape { expected, got, .. } = write(&weights) else {
+        panic!()
+    };
+    assert_eq!((expected, got), (vec![1], vec![2]));
+}
+
+/// A disk that is full.
+struct Full;
+
+impl std::io::Write for Full {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        Err(std::io::ErrorKind::StorageFull.into())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn writing_that_fails_is_not_called_reading() {
+    let network = small();
+    let weights = read(&counting(NEW, &network), &network).unwrap();
+    let error = weights.write(Full, &network).unwrap_err();
+    assert!(matches!(error, Error::Write(_)), "{error}");
+}
+
+#[test]
+fn only_the_forks_revision_is_the_forks() {
+    for (revision, expected) in [(0, false), (3, false), (5, true)] {
+        let header = WeightsHeader { revision, ..NEW };
+        assert_eq!(header.is_from_fork(), expected);
+    }
 }
 
 #[test]
@@ -303,7 +326,7 @@ fn files_are_checked_before_they_are_read() {
         }
         other => panic!("{other:?}"),
     };
-    assert!(matches!(open(folder.path()), Error::NotAFile));
+    assert!(matches!(open(folder.path()), Error::NotAFile { .. }));
     assert!(matches!(open(&folder.path().join("none")), Error::Read(_)));
     let path = folder.path().join("good.weights");
     std::fs::write(&path, counting(NEW, &network)).unwrap();

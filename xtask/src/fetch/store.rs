@@ -42,7 +42,7 @@ pub(crate) fn state(home: &Path, known: &KnownFile) -> Result<State> {
 }
 
 /// Writes a known file into the cache: to a temporary file in the same folder, checked and brought
-/// to the disk, and only then given its name. Whoever looks sees the whole file or none.
+/// to the disk, and only then given its name. A reader sees the whole file or none.
 ///
 /// # Errors
 /// The content is not what is known of it, or cannot be written.
@@ -91,7 +91,7 @@ pub(crate) fn create_folder(folder: &Path) -> Result<()> {
 
 /// The error for a place in the cache that cannot be written.
 pub(crate) fn cannot_write(path: &Path, error: &io::Error) -> String {
-    let variable = super::cache::VARIABLE;
+    let variable = files::cache::VARIABLE;
     format!(
         "cannot write {}: {error}; set {variable} to use another folder",
         path.display()

@@ -4,6 +4,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use serde::Deserialize;
 
+use super::licences;
+
 /// Which crates of the workspace each may depend on, outside its tests. The arrows of
 /// `docs/architecture.md`, in reading order.
 const ARROWS: [(&str, &[&str]); 12] = [
@@ -71,6 +73,7 @@ struct Package {
     id: String,
     name: String,
     links: Option<String>,
+    license: Option<String>,
     dependencies: Vec<Dependency>,
     targets: Vec<Target>,
 }
@@ -135,7 +138,20 @@ pub(super) fn check(metadata: &Metadata, read: impl Fn(&str) -> Option<String>) 
     let mut problems = wrong_arrows(metadata);
     problems.extend(lacks_forbid(metadata, read));
     problems.extend(native_dependencies(metadata));
+    problems.extend(metadata.packages.iter().filter_map(licence_not_permitted));
     problems
+}
+
+/// A package of the lock file whose licence is not one of the list.
+fn licence_not_permitted(package: &Package) -> Option<String> {
+    let name = &package.name;
+    match &package.license {
+        None => Some(format!("{name}: states no licence")),
+        Some(licence) if licences::is_permitted(name, licence) => None,
+        Some(licence) => Some(format!(
+            "{name}: its licence, {licence}, is not in tidy's list (PERMITTED)"
+        )),
+    }
 }
 
 /// Dependencies between crates of the workspace that do not point along an arrow.
@@ -270,6 +286,7 @@ mod tests {
                     id: (*name).to_owned(),
                     name: (*name).to_owned(),
                     links: name.strip_suffix("-sys").map(str::to_owned),
+                    license: Some("MIT".to_owned()),
                     dependencies: of(name)
                         .iter()
                         .map(|(_, to, k)| Dependency {
@@ -384,6 +401,23 @@ mod tests {
                 "engine > zip > z-sys: links the library z; a build in pure Rust does without it",
             ]
         );
+    }
+
+    #[test]
+    fn a_package_without_a_permitted_licence_is_named() {
+        let mut metadata = metadata(&["engine"], &[("engine", "other", None)]);
+        let problems = |metadata: &Metadata| -> Vec<String> {
+            let packages = metadata.packages.iter();
+            packages.filter_map(licence_not_permitted).collect()
+        };
+        assert_eq!(problems(&metadata), Vec::<String>::new());
+        metadata.packages[1].license = Some("GPL-3.0-only".to_owned());
+        assert_eq!(
+            problems(&metadata),
+            ["other: its licence, GPL-3.0-only, is not in tidy's list (PERMITTED)"]
+        );
+        metadata.packages[1].license = None;
+        assert_eq!(problems(&metadata), ["other: states no licence"]);
     }
 
     #[test]

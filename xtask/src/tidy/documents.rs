@@ -9,9 +9,10 @@ use super::rust::UNSAFE_ALLOWED_IN;
 const SET_UP: [&str; 2] = ["cargo xtask demo", "cargo xtask test"];
 
 /// Documents that must exist.
-const NEEDED: [&str; 5] = [
+const NEEDED: [&str; 6] = [
     "README.md",
     "CHANGELOG.md",
+    "SECURITY.md",
     "docs/architecture.md",
     "docs/glossary.md",
     "docs/style.md",

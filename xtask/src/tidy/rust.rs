@@ -1,10 +1,13 @@
 //! Rules for single Rust files.
 
-use super::code::{code_only, words};
-
-/// Where `unsafe` may stand. `docs/architecture.md` has the same list.
+/// Where `unsafe` may stand: the modules for which [`LIFTS_THE_LINT`] lifts the lint that denies it.
+/// `docs/architecture.md` has the same list.
 pub(super) const UNSAFE_ALLOWED_IN: [&str; 2] =
     ["crates/conv-core/src/blocked", "crates/conv-core/src/simd"];
+
+/// The one file that allows `unsafe` to modules. The workspace's lints deny it, and every other
+/// crate forbids it.
+const LIFTS_THE_LINT: &str = "crates/conv-core/src/lib.rs";
 
 /// Lines of the longest file.
 const MOST_LINES: usize = 700;
@@ -71,25 +74,38 @@ pub(super) fn grows_long(path: &str, text: &str) -> Option<String> {
         .then(|| format!("{path}: {lines} lines; most files do with {MANY_LINES}"))
 }
 
-/// The word `unsafe` in code outside the folders that may have it.
+/// Modules that lift the lint against `unsafe`, other than those that may.
 fn forbidden_unsafe(path: &str, text: &str) -> Vec<String> {
-    let allowed = UNSAFE_ALLOWED_IN.iter().any(|folder| {
-        path.strip_prefix(folder)
-            .is_some_and(|rest| rest.starts_with(['/', '.']))
-    });
-    if allowed {
-        return Vec::new();
-    }
-    (1..)
-        .zip(code_only(text).lines())
-        .filter(|(_, line)| words(line).any(|word| word == "unsafe"))
-        .map(|(number, _)| {
-            format!(
-                "{path}:{number}: `unsafe` may stand only in {}",
+    let mut problems = Vec::new();
+    let mut lines = (1..).zip(text.lines());
+    while let Some((number, line)) = lines.next() {
+        let line = line.trim();
+        let lifts = ["#[expect(", "#![expect(", "#[allow(", "#![allow("]
+            .iter()
+            .filter_map(|start| line.strip_prefix(start))
+            .any(|rest| rest.starts_with("unsafe_code"))
+            || line == "unsafe_code,";
+        if !lifts {
+            continue;
+        }
+        // What the attribute belongs to.
+        let item = lines
+            .clone()
+            .find_map(|(_, line)| line.trim_start_matches("pub ").strip_prefix("mod "));
+        let module = item.map(|item| item.trim_end_matches(';'));
+        let may = path == LIFTS_THE_LINT
+            && module.is_some_and(|module| {
+                let folder = format!("crates/conv-core/src/{module}");
+                UNSAFE_ALLOWED_IN.contains(&folder.as_str())
+            });
+        if !may {
+            problems.push(format!(
+                "{path}:{number}: only {LIFTS_THE_LINT} may allow `unsafe`, and only in {}",
                 UNSAFE_ALLOWED_IN.join(", ")
-            )
-        })
-        .collect()
+            ));
+        }
+    }
+    problems
 }
 
 #[cfg(test)]
@@ -140,34 +156,21 @@ mod tests {
     }
 
     #[test]
-    fn unsafe_stands_only_where_it_may() {
-        let source = "//! Text.\n\nfn f() {\n    unsafe { g() }\n}\n";
-        let problems = forbidden_unsafe("crates/engine/src/arena.rs", source);
-        assert_eq!(problems.len(), 1);
-        assert!(
-            problems[0].starts_with("crates/engine/src/arena.rs:4: "),
-            "{}",
-            problems[0]
-        );
-        for path in [
-            "crates/conv-core/src/simd/avx2.rs",
-            "crates/conv-core/src/simd.rs",
-        ] {
-            assert_eq!(
-                forbidden_unsafe(path, source),
-                Vec::<String>::new(),
-                "{path}"
-            );
+    fn only_the_modules_of_the_list_may_allow_unsafe() {
+        let source = |module: &str| {
+            let attribute = ["#[expect(\n    unsafe", "_code,\n    reason = \"fast\"\n)]"].concat();
+            format!("mod a;\n{attribute}\npub mod {module};\n")
+        };
+        for module in ["blocked", "simd"] {
+            let problems = forbidden_unsafe(LIFTS_THE_LINT, &source(module));
+            assert_eq!(problems, Vec::<String>::new());
         }
-        assert_eq!(
-            forbidden_unsafe("crates/conv-core/src/simd_tables.rs", source).len(),
-            1
-        );
-    }
-
-    #[test]
-    fn the_word_unsafe_alone_is_no_problem() {
-        let source = "// unsafe\nlet a = \"unsafe\"; #![forbid(unsafe_code)] /* unsafe */";
-        assert_eq!(forbidden_unsafe("a.rs", source), Vec::<String>::new());
+        let elsewhere = forbidden_unsafe("crates/engine/src/lib.rs", &source("simd"));
+        assert!(elsewhere[0].starts_with("crates/engine/src/lib.rs:3: "));
+        assert_eq!(forbidden_unsafe(LIFTS_THE_LINT, &source("plain")).len(), 1);
+        let whole_crate = ["#![allow(unsafe", "_code)]"].concat();
+        assert_eq!(forbidden_unsafe(LIFTS_THE_LINT, &whole_crate).len(), 1);
+        let forbids = ["#![forbid(unsafe", "_code)]"].concat();
+        assert_eq!(forbidden_unsafe("a.rs", &forbids), Vec::<String>::new());
     }
 }

@@ -108,6 +108,8 @@ struct Sweep<'a> {
     residual_row: usize,
     output_row: usize,
     output_column: usize,
+    /// Whether the next output row is the next in memory.
+    rows_follow: bool,
     /// From one tap to the next.
     tap: [usize; 2],
     begin: Begin,
@@ -176,6 +178,7 @@ impl<'a> Sweep<'a> {
             residual_row,
             output_row,
             output_column: walk.output_stride[1] * BLOCK,
+            rows_follow: walk.output_stride[0] == 1,
             tap: [
                 walk.dilation[0] * input_layout.row_step(),
                 walk.dilation[1] * input_layout.block,
@@ -280,9 +283,11 @@ impl<'a> Sweep<'a> {
                 #[inline(always)]
                 || {
                     let mut lookout = Lookout::new();
-                    for row in rows.clone() {
+                    // In one go where rows follow each other; between them is only the halo.
+                    let step = if self.rows_follow { rows.len() } else { 1 };
+                    for row in rows.clone().step_by(step) {
                         // SAFETY: the caller's, passed on; nothing writes them meanwhile.
-                        lookout.look(unsafe { self.written(task.picture, out_block, row) });
+                        lookout.look(unsafe { self.rows_written(task, out_block, row, step) });
                     }
                     lookout.is_calm()
                 },
@@ -331,6 +336,25 @@ impl<'a> Sweep<'a> {
         let pixels = self.grid.pixels_in(&(row..row + 1));
         let len = (pixels - 1) * self.output_column + BLOCK;
         (self.output.wrapping_add(at), len)
+    }
+
+    /// The numbers from the first pixel of a row to the last pixel of the last of `rows` rows.
+    ///
+    /// # Safety
+    ///
+    /// As [`written`](Self::written), for all of these rows, which are the task's.
+    #[inline(always)]
+    unsafe fn rows_written(
+        &self,
+        task: &Task,
+        out_block: usize,
+        row: usize,
+        rows: usize,
+    ) -> &[f32] {
+        let (numbers, _) = self.row_of_output(task.picture, out_block, row);
+        let (_, last) = self.row_of_output(task.picture, out_block, row + rows - 1);
+        // SAFETY: as in `row`; between two rows of a plane lies nothing but their halo.
+        unsafe { std::slice::from_raw_parts(numbers, (rows - 1) * self.output_row + last) }
     }
 
     /// The numbers of [`row_of_output`](Self::row_of_output).

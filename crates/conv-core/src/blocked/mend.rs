@@ -88,13 +88,12 @@ impl<'a> Mend<'a> {
         let lanes = self.lanes(place.out_block);
         pixel[lanes..].fill(0.0);
         let at = self.output_pixel(place);
-        if !self.groups && !(self.edges && self.reaches_halo(at)) {
-            return;
-        }
-        for lane in 0..lanes {
-            if pixel[lane].is_nan() {
-                let before = before.map(|before| before[lane]);
-                pixel[lane] = self.sum(place, lane, at, before, blocks_in_chunk);
+        if self.groups || self.edges && self.reaches_halo(at) {
+            for lane in 0..lanes {
+                if pixel[lane].is_nan() {
+                    let before = before.map(|before| before[lane]);
+                    pixel[lane] = self.sum(place, lane, at, before, blocks_in_chunk);
+                }
             }
         }
     }
@@ -214,42 +213,43 @@ impl<'a> Mend<'a> {
     }
 }
 
+/// Sums side by side, so that none has to wait for another.
+const AT_ONCE: usize = 4 * BLOCK;
+
 /// Looks over numbers for one that is infinite or NaN.
-pub(super) struct Lookout([[f32; BLOCK]; Lookout::AT_ONCE]);
+pub(super) struct Lookout([f32; AT_ONCE]);
 
 impl Lookout {
-    /// Sums side by side, so that none has to wait for another.
-    const AT_ONCE: usize = 4;
-
     pub(super) fn new() -> Self {
-        Self([[0.0; BLOCK]; Self::AT_ONCE])
+        Self([0.0; AT_ONCE])
     }
 
-    /// Looks over whole pixels.
+    /// Looks over these numbers, too.
     #[inline(always)]
     pub(super) fn look(&mut self, numbers: &[f32]) {
         // A copy, so that the sums stay in registers.
         let mut sums = self.0;
-        let (pixels, _) = numbers.as_chunks::<BLOCK>();
-        let (runs, rest) = pixels.as_chunks::<{ Lookout::AT_ONCE }>();
+        let (runs, rest) = numbers.as_chunks::<AT_ONCE>();
         for run in runs {
-            for (sums, pixel) in sums.iter_mut().zip(run) {
-                for lane in 0..BLOCK {
-                    sums[lane] += pixel[lane];
-                }
-            }
-        }
-        for (sums, pixel) in sums.iter_mut().zip(rest) {
-            for lane in 0..BLOCK {
-                sums[lane] += pixel[lane];
+            for at in 0..AT_ONCE {
+                sums[at] += run[at];
             }
         }
         self.0 = sums;
+        for (sum, number) in self.0.iter_mut().zip(rest) {
+            *sum += number;
+        }
     }
 
     /// Whether all numbers are finite, as their sum is; one of large numbers may not be, and then
     /// they are looked at one by one for nothing.
+    #[inline(always)]
     pub(super) fn is_calm(&self) -> bool {
-        self.0.as_flattened().iter().all(|sum| sum.is_finite())
+        let mut off = 0.0;
+        for sum in self.0 {
+            // 0, or NaN.
+            off += sum * 0.0;
+        }
+        off == 0.0
     }
 }

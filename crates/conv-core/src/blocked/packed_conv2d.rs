@@ -53,10 +53,7 @@ fn merged_groups(groups: usize, in_channels: usize, out_channels: usize) -> usiz
             && (in_channels / merged).is_multiple_of(BLOCK)
             && (out_channels / merged).is_multiple_of(BLOCK)
     };
-    match (2..=groups).rev().find(fits) {
-        Some(merged) => merged,
-        None => 1,
-    }
+    (2..=groups).rev().find(fits).unwrap_or(1)
 }
 
 impl PackedConv2d {

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::layout::BLOCK;
-use super::view::{View, ViewMut, clear_tail, pixels_of, pixels_of_mut};
+use super::view::{View, ViewMut, clear_tail, pixels_of_mut};
 use crate::arrays::filled;
 use crate::error::Result;
 use crate::options::{AvgPool2dOptions, MaxPool2dOptions};
@@ -105,20 +105,20 @@ fn pool<const BY_ROWS: bool>(
         isa.vectorize(
             #[inline(always)]
             || {
-                for (pixel, columns) in pixels_of_mut(output_row).iter_mut().zip(&spans.columns) {
+                for (pixel, columns) in output_row.chunks_exact_mut(BLOCK).zip(&spans.columns) {
                     let mut result = [empty; BLOCK];
                     for y in rows.pixels() {
                         let row = input.row(picture, block, y);
                         if BY_ROWS {
                             let of_row = join_span([empty; BLOCK], row, columns, join);
-                            join_pixel(&mut result, &of_row, join);
+                            join_numbers(&mut result, &of_row, join);
                         } else {
                             result = join_span(result, row, columns, join);
                         }
                     }
                     let divisor = rows.divisor * columns.divisor;
-                    for lane in 0..BLOCK {
-                        pixel[lane] = finish(result[lane], divisor);
+                    for (target, result) in pixel.iter_mut().zip(result) {
+                        *target = finish(result, divisor);
                     }
                 }
             },
@@ -143,28 +143,25 @@ fn pool_rows_first(
 ) -> Result<()> {
     let (channels, height) = (input.layout().channels, input.layout().size[0]);
     let columns = &spans.columns;
+    let step = columns.len() * BLOCK;
     output.planes().try_for_each(|(picture, block, mut plane)| {
-        let what = "the rows of a pool";
-        let mut of_rows = filled(op, what, height * columns.len(), [empty; BLOCK])?;
+        let mut of_rows = filled(op, "the rows of a pool", height * step, empty)?;
         isa.vectorize(
             #[inline(always)]
             || {
-                for (y, of_row) in of_rows.chunks_exact_mut(columns.len()).enumerate() {
+                for (y, of_row) in of_rows.chunks_exact_mut(step).enumerate() {
                     let row = input.row(picture, block, y);
-                    for (result, columns) in of_row.iter_mut().zip(columns) {
+                    for (result, columns) in pixels_of_mut(of_row).iter_mut().zip(columns) {
                         *result = join_span(*result, row, columns, join);
                     }
                 }
                 for (y, rows) in spans.rows.iter().enumerate() {
-                    let pixels = pixels_of_mut(plane.row(y));
-                    pixels.fill([empty; BLOCK]);
+                    let results = plane.row(y);
+                    results.fill(empty);
                     for from in rows.pixels() {
-                        let of_row = &of_rows[from * columns.len()..];
-                        for (result, of_row) in pixels.iter_mut().zip(of_row) {
-                            join_pixel(result, of_row, join);
-                        }
+                        join_numbers(results, &of_rows[from * step..][..step], join);
                     }
-                    for (pixel, columns) in pixels.iter_mut().zip(columns) {
+                    for (pixel, columns) in results.chunks_exact_mut(BLOCK).zip(columns) {
                         let divisor = rows.divisor * columns.divisor;
                         for number in pixel {
                             *number = finish(*number, divisor);
@@ -188,17 +185,16 @@ fn join_span(
     columns: &PoolSpan,
     join: impl Fn(f32, f32) -> f32,
 ) -> [f32; BLOCK] {
-    let pixels = &pixels_of(row)[columns.start..columns.end];
-    for pixel in pixels.iter().step_by(columns.step) {
-        join_pixel(&mut result, pixel, &join);
+    for x in columns.pixels() {
+        join_numbers(&mut result, &row[x * BLOCK..(x + 1) * BLOCK], &join);
     }
     result
 }
 
 #[inline(always)]
-fn join_pixel(result: &mut [f32; BLOCK], pixel: &[f32; BLOCK], join: impl Fn(f32, f32) -> f32) {
-    for lane in 0..BLOCK {
-        result[lane] = join(result[lane], pixel[lane]);
+fn join_numbers(results: &mut [f32], numbers: &[f32], join: impl Fn(f32, f32) -> f32) {
+    for (result, &number) in results.iter_mut().zip(numbers) {
+        *result = join(*result, number);
     }
 }
 

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::layout::BLOCK;
 use super::store::Store;
-use super::view::{PlaneMut, View, ViewMut, pixels_of, pixels_of_mut};
+use super::view::{PlaneMut, View, ViewMut, pixels_of};
 use crate::arrays::filled;
 use crate::error::{Error, Result};
 use crate::options::{AvgPool2dOptions, MaxPool2dOptions};
@@ -56,39 +56,58 @@ pub fn max_pool2d_grad(
     grad_input
         .planes()
         .try_for_each(|(picture, block, mut plane)| {
-            let of_rows = if large {
-                size[0] * spans.columns.len()
-            } else {
-                0
-            };
-            let mut of_rows = filled(OP, "the rows of a pool", of_rows, Largest::NONE)?;
+            if store == Store::Replace {
+                plane.fill(0.0);
+            }
+            if large {
+                return rows_first(
+                    OP,
+                    isa,
+                    &input,
+                    &spans,
+                    &grad_output,
+                    (picture, block),
+                    &mut plane,
+                );
+            }
             isa.vectorize(
                 #[inline(always)]
                 || {
-                    if store == Store::Replace {
-                        plane.fill(0.0);
-                    }
-                    if large {
-                        for (y, of_row) in of_rows.chunks_exact_mut(spans.columns.len()).enumerate()
-                        {
-                            let row = input.row(picture, block, y);
-                            for (largest, columns) in of_row.iter_mut().zip(&spans.columns) {
-                                largest.look_along(row, y, columns);
-                            }
-                        }
-                    }
                     for (v, rows) in spans.rows.iter().enumerate() {
-                        let grads = pixels_of(grad_output.row(picture, block, v));
-                        for (u, (columns, grad)) in spans.columns.iter().zip(grads).enumerate() {
-                            let mut largest = Largest::NONE;
+                        let grads = grad_output.row(picture, block, v).chunks_exact(BLOCK);
+                        for (columns, grad) in spans.columns.iter().zip(grads) {
+                            let mut most = [f32::NEG_INFINITY; BLOCK];
+                            // Which pixel was the largest so far, counted from 1.
+                            let mut place = [0u32; BLOCK];
+                            let mut number = 0;
                             for y in rows.pixels() {
-                                if large {
-                                    largest.join(&of_rows[y * spans.columns.len() + u]);
-                                } else {
-                                    largest.look_along(input.row(picture, block, y), y, columns);
+                                let row = input.row(picture, block, y);
+                                for x in columns.pixels() {
+                                    number += 1;
+                                    let pixel = &row[x * BLOCK..(x + 1) * BLOCK];
+                                    for lane in 0..BLOCK {
+                                        let larger = pixel[lane] > most[lane]
+                                            || pixel[lane].is_nan()
+                                            || place[lane] == 0;
+                                        most[lane] = if larger { pixel[lane] } else { most[lane] };
+                                        place[lane] = if larger { number } else { place[lane] };
+                                    }
                                 }
                             }
-                            largest.add(grad, &mut plane);
+                            let mut number = 0;
+                            for y in rows.pixels() {
+                                for x in columns.pixels() {
+                                    number += 1;
+                                    let target = plane.pixel(y, x);
+                                    for lane in 0..BLOCK {
+                                        target[lane] += if place[lane] == number {
+                                            grad[lane]
+                                        } else {
+                                            0.0
+                                        };
+                                    }
+                                }
+                            }
                         }
                     }
                 },
@@ -97,54 +116,82 @@ pub fn max_pool2d_grad(
         })
 }
 
-/// The largest number of each lane so far, and where it stands.
-#[derive(Clone, Copy)]
-struct Largest {
-    number: [f32; BLOCK],
-    y: [u32; BLOCK],
-    x: [u32; BLOCK],
+/// [`max_pool2d_grad`] for large windows: each input row's largest numbers under the output columns
+/// first, and then the largest of those down the columns.
+fn rows_first(
+    op: &'static str,
+    isa: Isa,
+    input: &View<'_>,
+    spans: &PoolSpans,
+    grad_output: &View<'_>,
+    (picture, block): (usize, usize),
+    plane: &mut PlaneMut<'_>,
+) -> Result<()> {
+    let step = spans.columns.len() * BLOCK;
+    let len = input.layout().size[0] * step;
+    let what = "the rows of a pool";
+    let (mut numbers, mut places) = (filled(op, what, len, 0.0)?, filled(op, what, len, 0)?);
+    let (mut most, mut ys) = (filled(op, what, step, 0.0)?, filled(op, what, step, 0)?);
+    let mut xs = filled(op, what, step, 0)?;
+    isa.vectorize(
+        #[inline(always)]
+        || {
+            let targets = numbers
+                .chunks_exact_mut(step)
+                .zip(places.chunks_exact_mut(step));
+            for (y, (numbers, places)) in targets.enumerate() {
+                let row = input.row(picture, block, y);
+                let targets = numbers
+                    .chunks_exact_mut(BLOCK)
+                    .zip(places.chunks_exact_mut(BLOCK));
+                for ((numbers, places), columns) in targets.zip(&spans.columns) {
+                    let (most, place) = largest_along(row, columns);
+                    numbers.copy_from_slice(&most);
+                    places.copy_from_slice(&place);
+                }
+            }
+            for (v, rows) in spans.rows.iter().enumerate() {
+                let first = rows.start * step..(rows.start + 1) * step;
+                most.copy_from_slice(&numbers[first.clone()]);
+                xs.copy_from_slice(&places[first]);
+                ys.fill(rows.start as u32);
+                for y in rows.pixels().skip(1) {
+                    let (numbers, places) = (&numbers[y * step..], &places[y * step..]);
+                    let best = most.iter_mut().zip(&mut ys).zip(&mut xs);
+                    for (((most, at), x), (&number, &place)) in best.zip(numbers.iter().zip(places))
+                    {
+                        let larger = number > *most || number.is_nan();
+                        *most = if larger { number } else { *most };
+                        *at = if larger { y as u32 } else { *at };
+                        *x = if larger { place } else { *x };
+                    }
+                }
+                let grads = grad_output.row(picture, block, v);
+                let places = ys.iter().zip(&xs).zip(grads);
+                for (number, ((&y, &x), &grad)) in places.enumerate() {
+                    plane.pixel(y as usize, x as usize)[number % BLOCK] += grad;
+                }
+            }
+        },
+    );
+    Ok(())
 }
 
-impl Largest {
-    /// Of nothing: the first number replaces it, as it stands nowhere.
-    const NONE: Self = Self {
-        number: [f32::NEG_INFINITY; BLOCK],
-        y: [u32::MAX; BLOCK],
-        x: [u32::MAX; BLOCK],
-    };
-
-    /// Goes on with the pixels of a row.
-    #[inline(always)]
-    fn look_along(&mut self, row: &[f32], y: usize, columns: &PoolSpan) {
-        let pixels = pixels_of(row);
-        for x in columns.pixels() {
-            self.join(&Self {
-                number: pixels[x],
-                y: [y as u32; BLOCK],
-                x: [x as u32; BLOCK],
-            });
-        }
-    }
-
-    /// Goes on with the largest of pixels further on.
-    #[inline(always)]
-    fn join(&mut self, later: &Self) {
+/// The largest number of each lane in a row's pixels, and which pixel it stands in: of equal ones the
+/// first, of NaN the last.
+#[inline(always)]
+fn largest_along(row: &[f32], columns: &PoolSpan) -> ([f32; BLOCK], [u32; BLOCK]) {
+    let pixels = pixels_of(row);
+    let (mut most, mut place) = (pixels[columns.start], [columns.start as u32; BLOCK]);
+    for x in columns.pixels().skip(1) {
+        let pixel = &pixels[x];
         for lane in 0..BLOCK {
-            let number = later.number[lane];
-            let larger = number > self.number[lane] || number.is_nan() || self.x[lane] == u32::MAX;
-            self.number[lane] = if larger { number } else { self.number[lane] };
-            self.y[lane] = if larger { later.y[lane] } else { self.y[lane] };
-            self.x[lane] = if larger { later.x[lane] } else { self.x[lane] };
+            let larger = pixel[lane] > most[lane] || pixel[lane].is_nan();
+            most[lane] = if larger { pixel[lane] } else { most[lane] };
+            place[lane] = if larger { x as u32 } else { place[lane] };
         }
     }
-
-    /// Adds each lane's gradient where its largest number stands.
-    #[inline(always)]
-    fn add(&self, grad: &[f32; BLOCK], plane: &mut PlaneMut<'_>) {
-        for lane in 0..BLOCK {
-            plane.pixel(self.y[lane] as usize, self.x[lane] as usize)[lane] += grad[lane];
-        }
-    }
+    (most, place)
 }
 
 /// [`plain::avg_pool2d_grad`](crate::plain::avg_pool2d_grad) on blocked tensors: each output's
@@ -270,14 +317,12 @@ fn spread(
                             for lane in 0..BLOCK {
                                 share[lane] /= divisor;
                             }
-                            for target in &mut shares[columns.start..columns.end] {
-                                add(target, &share);
-                            }
+                            add_to_each(&mut shares[columns.start..columns.end], &share);
                         }
                         for y in rows.pixels() {
-                            let row = pixels_of_mut(plane.row(y));
-                            for (target, share) in row.iter_mut().zip(&shares) {
-                                add(target, share);
+                            let shares = shares.as_flattened();
+                            for (target, &share) in plane.row(y).iter_mut().zip(shares) {
+                                *target += share;
                             }
                         }
                     }
@@ -287,10 +332,28 @@ fn spread(
         })
 }
 
+/// Adds the share to every pixel.
 #[inline(always)]
-fn add(target: &mut [f32; BLOCK], share: &[f32; BLOCK]) {
-    for lane in 0..BLOCK {
-        target[lane] += share[lane];
+fn add_to_each(pixels: &mut [[f32; BLOCK]], share: &[f32; BLOCK]) {
+    let mut numbers = pixels.as_flattened_mut();
+    // Four pixels at a time: of a loop so long the compiler makes vectors and not jumps.
+    if numbers.len() >= 4 * BLOCK {
+        let mut shares = [0.0; 4 * BLOCK];
+        for copy in shares.chunks_exact_mut(BLOCK) {
+            copy.copy_from_slice(share);
+        }
+        let fours;
+        (fours, numbers) = numbers.as_chunks_mut::<{ 4 * BLOCK }>();
+        for four in fours {
+            for number in 0..4 * BLOCK {
+                four[number] += shares[number];
+            }
+        }
+    }
+    for pixel in numbers.chunks_exact_mut(BLOCK) {
+        for (target, &share) in pixel.iter_mut().zip(share) {
+            *target += share;
+        }
     }
 }
 

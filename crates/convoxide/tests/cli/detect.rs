@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::common::{Fixture, assert_one_line, json_lines, keys, stderr, stdout};
+use crate::common::{CFG, Fixture, assert_one_line, json_lines, keys, stderr, stdout};
 
 fn number(value: &Value) -> f64 {
     value
@@ -93,6 +93,7 @@ fn the_table_has_a_line_a_picture_and_a_row_an_object_in_80_columns() {
         text.lines().all(|line| line.chars().count() <= 80),
         "{text}"
     );
+    let (text, totals) = text.split_once("\n2 pictures, ").unwrap();
     let pictures: Vec<&str> = text.lines().filter(|line| !line.starts_with(' ')).collect();
     assert_eq!(pictures.len(), 2, "{text}");
     assert!(
@@ -103,13 +104,24 @@ fn the_table_has_a_line_a_picture_and_a_row_an_object_in_80_columns() {
         pictures[1].starts_with("photos/a.png: 40 x 30 pixels, "),
         "{text}"
     );
-    let objects: usize = fixture
-        .detect_json(["photos"])
-        .iter()
-        .map(|line| detections(line).len())
-        .sum();
+    let lines = fixture.detect_json(["photos"]);
+    let rows: usize = lines.iter().map(|line| detections(line).len()).sum();
     // A title above the rows of each.
-    assert_eq!(text.lines().count() - pictures.len() - 2, objects, "{text}");
+    assert_eq!(text.lines().count() - pictures.len() - 2, rows, "{text}");
+    // A box for several classes is one object.
+    let shared = text.lines().filter(|line| line.ends_with("(the same box)"));
+    let shared = shared.inspect(|line| assert!(line.starts_with("    or "), "{line}"));
+    let objects = rows - shared.count();
+    assert!(0 < objects && objects < rows, "{text}");
+    assert!(
+        totals.starts_with(&format!("{objects} objects, ")),
+        "{totals}"
+    );
+    let of_classes = totals.lines().skip(1).map(|line| {
+        let number = line.rsplit(' ').next().unwrap();
+        number.parse::<usize>().unwrap()
+    });
+    assert_eq!(of_classes.sum::<usize>(), objects, "{totals}");
 }
 
 #[test]
@@ -316,7 +328,7 @@ fn names_need_not_be_unicode() {
     assert_eq!(fixture.detect_json([name]).len(), 1);
     assert_eq!(
         images(&fixture.detect_json(["photos"]))[2],
-        "photos/\u{fffd}.png"
+        "photos/\\xFF.png"
     );
 
     let mut command = fixture.detect();
@@ -334,4 +346,119 @@ fn names_need_not_be_unicode() {
     assert!(child.wait_with_output().unwrap().status.success());
     let drawn = fixture.path("drawn").join(OsStr::from_bytes(b"\xff.png"));
     assert!(drawn.is_file());
+}
+
+#[test]
+fn pictures_left_out_of_a_folder_are_counted_and_fail_a_strict_run() {
+    let fixture = Fixture::new();
+    let photo = std::fs::read(fixture.path("photos/a.png")).unwrap();
+    for name in ["c.jfif", "d.JPE", "e.png.part", "f"] {
+        fixture.write(format!("photos/{name}"), &photo);
+    }
+    fixture.write("photos/g.pbm", "P1\n2 2\n0 1 1 0\n");
+    fixture.write("photos/labels.txt", "0 0.5 0.5 1 1\n");
+    let run = |arguments: &[&str]| {
+        let mut command = fixture.detect();
+        let output = command.args(["--json", "photos"]).args(arguments).output();
+        let output = output.unwrap();
+        assert_eq!(json_lines(&output).len(), 5, "{output:?}");
+        (output.status.code(), stderr(&output).to_owned())
+    };
+    let (code, message) = run(&[]);
+    assert_eq!(code, Some(0));
+    assert_eq!(message.lines().count(), 1, "{message}");
+    assert!(
+        message.starts_with("convoxide: 2 pictures were left out (first: photos/"),
+        "{message}"
+    );
+    assert_eq!(run(&["--quiet"]), (Some(0), String::new()));
+    assert_eq!(run(&["--strict"]), (Some(1), message.clone()));
+    // A strict run says why it fails.
+    assert_eq!(run(&["--strict", "--quiet"]), (Some(1), message));
+}
+
+#[test]
+fn folders_in_a_folder_are_searched_on_request_but_not_the_drawings() {
+    let fixture = Fixture::new();
+    fixture.picture("photos/more/deep/c.png", [20, 20]);
+    let run = |arguments: &[&str]| {
+        let lines = fixture.detect_json([&["photos"], arguments].concat());
+        images(&lines).join(" ")
+    };
+    assert_eq!(run(&[]), "photos/a.png photos/b.png");
+    let all = "photos/a.png photos/b.png photos/more/deep/c.png";
+    for _ in 0..2 {
+        assert_eq!(run(&["--recursive", "--out", "photos/drawn"]), all);
+    }
+    assert!(fixture.path("photos/drawn/c.png").is_file());
+}
+
+#[test]
+fn a_list_of_paths_may_come_from_windows() {
+    let fixture = Fixture::new();
+    let mut command = fixture.detect();
+    command.args(["--json", "-"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin
+        .write_all(b"\xef\xbb\xbfphotos/a.png\r\n\r\nphotos/b.png\r\n")
+        .unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(
+        images(&json_lines(&output)),
+        ["photos/a.png", "photos/b.png"]
+    );
+}
+
+#[test]
+fn weights_of_the_fork_are_warned_about() {
+    let fixture = Fixture::new();
+    let mut weights = std::fs::read(fixture.path("tiny.weights")).unwrap();
+    weights[8] = 5;
+    fixture.write("tiny.weights", &weights);
+    let run = |arguments: &[&str]| {
+        let output = fixture
+            .detect()
+            .arg("photos/a.png")
+            .args(arguments)
+            .output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        stderr(&output).to_owned()
+    };
+    let message = run(&[]);
+    assert_eq!(message.lines().count(), 1, "{message}");
+    for part in [
+        "convoxide: tiny.weights: revision 5 ",
+        "stretches pictures",
+        "sqrt(variance + 0.00001)",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert_eq!(run(&["--quiet"]), "");
+    fixture.write("tiny.cfg", CFG.replace("[net]\n", "[net]\nletter_box=1\n"));
+    let message = run(&[]);
+    assert!(!message.contains("stretches"), "{message}");
+    assert!(message.contains("sqrt(variance + 0.00001)"), "{message}");
+}
+
+#[test]
+fn names_cannot_change_how_a_line_is_read() {
+    let fixture = Fixture::new();
+    fixture.write("tiny.names", "c\u{202e}at\nd\u{200b}og\nb\u{1b}[31mird\n");
+    fixture.picture("photos/x\u{202e}gnp.png", [20, 20]);
+    let output = fixture
+        .detect()
+        .args(["photos", "photos/missing\u{2066}.png"])
+        .output()
+        .unwrap();
+    for text in [stdout(&output), stderr(&output)] {
+        let odd = |c: char| c != '\n' && (c.is_control() || !(' '..'\u{2000}').contains(&c));
+        assert!(!text.is_empty() && !text.contains(odd), "{text:?}");
+    }
+    assert!(stdout(&output).contains("  c\\u{202e}at "), "{output:?}");
+    assert!(stdout(&output).contains("photos/x\\u{202e}gnp.png: 20 x 20"));
+    assert!(stderr(&output).contains("photos/missing\\u{2066}.png: "));
 }

@@ -90,6 +90,71 @@ fn model_files() {
     }
 }
 
+/// A few lines of cfg that ask for 12 GB: layers of one channel, which kernels pad to 16.
+#[test]
+fn a_network_over_the_memory_limit_is_refused_before_memory_is_taken() {
+    let fixture = Fixture::new();
+    let cfg = "[net]\nwidth=9440\nheight=9440\nchannels=3\n\
+               [conv]\nactivation=linear\n[conv]\nactivation=linear\n[shortcut]\nfrom=0\n\
+               [max]\nsize=32\nstride=32\n[conv]\nfilters=6\nactivation=linear\n\
+               [yolo]\nclasses=1\nanchors=10,10\n";
+    fixture.write("tiny.weights", weights(cfg));
+    fixture.write("tiny.names", "thing\n");
+    fixture.write("tiny.cfg", cfg);
+    let output = detect(&fixture, &["photos/a.png"]);
+    assert_one_line(&output, "tiny.cfg: the network takes ");
+    assert_one_line(&output, "over the limit of ");
+}
+
+/// The file has the length that the cfg asks for, so only the system can say that it is too much.
+#[test]
+fn weights_that_do_not_fit_into_memory_are_an_error() {
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    let fixture = Fixture::new();
+    let cfg = "[net]\nwidth=1\nheight=1\nchannels=3\n\
+               [conv]\nfilters=4096\n[conv]\nfilters=4096\nsize=3\npad=1\n\
+               [conv]\nfilters=6\n[yolo]\nclasses=1\nanchors=10,10\n";
+    fixture.write("tiny.cfg", cfg);
+    let (first, large, last) = (4096 * 4_u64, 4096 + 4096 * 4096 * 9, 6 + 6 * 4096);
+    let file = std::fs::File::create(fixture.path("tiny.weights")).unwrap();
+    // Zeros that take no room on the disk: a header of version 0.0.
+    file.set_len(16 + 4 * (first + large + last)).unwrap();
+    let arguments = [
+        "detect",
+        "--model",
+        "tiny.cfg",
+        "--weights",
+        "tiny.weights",
+        "photos/a.png",
+    ];
+    let output = limited(fixture.command_with(&arguments)).output().unwrap();
+    assert_one_line(
+        &output,
+        "tiny.weights: not enough memory for the weights: 603979776 bytes",
+    );
+}
+
+#[test]
+fn other_kinds_of_file_are_told_by_what_is_in_them() {
+    let other = [
+        (&b"\x40\0\0\0\0\0\0\0{\"a\":{"[..], ".safetensors file"),
+        (b"PK\x03\x04\0\0\0\0", "zip archive"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "PNG picture"),
+    ];
+    for (content, kind) in other {
+        for file in ["tiny.cfg", "tiny.weights", "tiny.names"] {
+            let fixture = Fixture::new();
+            // Longer than a cfg may be, too.
+            fixture.write(file, [content, &vec![b' '; 2 << 20]].concat());
+            let what = file.strip_prefix("tiny.").unwrap();
+            let output = detect(&fixture, &["photos/a.png"]);
+            assert_one_line(&output, &format!("{file}: not a {what} file but a {kind}"));
+        }
+    }
+}
+
 #[test]
 fn model_files_that_are_none() {
     for file in ["tiny.cfg", "tiny.weights", "tiny.names"] {
@@ -144,7 +209,7 @@ fn pictures() {
         (
             "page.png",
             b"<!DOCTYPE html><html></html>".to_vec(),
-            "a web page",
+            "an HTML page",
         ),
         ("weights.jpg", weights(CFG), ""),
     ] {

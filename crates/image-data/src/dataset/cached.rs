@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Dataset, Skipped};
+use super::Dataset;
 use crate::error::Result;
 use crate::picture::Picture;
 
@@ -101,9 +101,5 @@ impl<D: Dataset> Dataset for Cached<D> {
 
     fn file(&self, index: usize) -> Result<Option<Cow<'_, [u8]>>> {
         self.dataset.file(index)
-    }
-
-    fn skipped(&self) -> &[Skipped] {
-        self.dataset.skipped()
     }
 }

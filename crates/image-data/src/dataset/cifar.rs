@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::archive::{read_error, unpacked};
 use super::splits::Splits;
-use super::tree::{Tree, join, parent};
+use super::splits::only_with;
+use super::tree::Tree;
 use super::{Dataset, DatasetLimits};
 use crate::error::{Error, Result};
 use crate::picture::Picture;
@@ -102,40 +103,37 @@ impl Cifar {
 
     /// The official names, if they are there.
     pub(super) fn in_tree(tree: &Tree, hundred: CifarLabels) -> Result<Option<Splits>> {
-        let folder_of = |name: &str| {
-            let path = tree
-                .paths()
-                .find(|path| path.rsplit('/').next() == Some(name))?;
-            Some(parent(path))
-        };
         let batches = ["1", "2", "3", "4", "5"].map(|batch| format!("data_batch_{batch}.bin"));
-        let (folder, labels, train, test) = if let Some(folder) = folder_of(&batches[0]) {
+        let (folder, labels, train, test) = if let Some(folder) = only_with(tree, &[&batches[0]])? {
             (folder, CifarLabels::Ten, batches.to_vec(), "test_batch.bin")
-        } else if let Some(folder) = folder_of("train.bin") {
+        } else if let Some(folder) = only_with(tree, &["train.bin"])? {
             (folder, hundred, vec!["train.bin".to_owned()], "test.bin")
         } else {
             return Ok(None);
         };
-        let find = |name: &str| tree.find(&join(folder, name));
+        let find = |name: &str| tree.find(folder, name.as_bytes());
         let mut part = Self::new(labels);
         for name in &train {
             let index = find(name).ok_or_else(|| {
                 let reason = format!("{name} is missing");
-                Error::NoDataset { reason }.in_file(tree.name_of(folder))
+                Error::NoDataset { reason }.in_file(tree.folder_path(folder))
             })?;
             tree.read_unpacked(index, |file| part.add(name, file, labels))?;
         }
-        let train = part.finish().map_err(|e| e.in_file(tree.name_of(folder)))?;
+        let train = part
+            .finish()
+            .map_err(|error| error.in_file(tree.folder_path(folder)))?;
         let valid = match find(test) {
             Some(index) => {
                 let mut part = Self::new(labels);
                 tree.read_unpacked(index, |file| part.add(test, file, labels))?;
-                Some(part.finish().map_err(|e| e.in_file(tree.name(index)))?)
+                Some(part.finish().map_err(|e| e.in_file(tree.path(index)))?)
             }
             None => None,
         };
         let valid = valid.map(|valid| Arc::new(valid) as Arc<dyn Dataset>);
-        Ok(Some(Splits::new(Arc::new(train), valid)))
+        let splits = Splits::new(Arc::new(train), valid);
+        Ok(Some(splits.of_files(tree, folder, "test")))
     }
 
     fn new(labels: CifarLabels) -> Self {
@@ -177,8 +175,12 @@ impl Cifar {
                     expected: format!("less than {} for {labels:?}", self.classes.len()),
                 });
             }
+            let planes = &record[label_count..];
+            self.planes
+                .try_reserve(planes.len())
+                .map_err(|_| Error::Memory { what: "CIFAR file" })?;
             self.labels.push(label);
-            self.planes.extend_from_slice(&record[label_count..]);
+            self.planes.extend_from_slice(planes);
         }
         Ok(())
     }
@@ -236,7 +238,8 @@ impl Dataset for Cifar {
     }
 
     fn name(&self, index: usize) -> String {
-        let file = self.files.iter().rev().find(|(_, first)| *first <= index);
+        let after = self.files.partition_point(|(_, first)| *first <= index);
+        let file = after.checked_sub(1).and_then(|file| self.files.get(file));
         let (name, first) = file.map_or(("", 0), |(name, first)| (name, *first));
         format!("{name} #{}", index - first)
     }

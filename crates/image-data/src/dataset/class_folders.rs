@@ -4,43 +4,61 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::tree::{Tree, below, join};
-use super::{Dataset, DatasetLimits, Skipped, is_picture_name};
+use files::nearest;
+use files::show::{bytes, one_line};
+
+use super::contents::{Contents, LeftOut, Part, Reason, Role};
+use super::fault::Fault;
+use super::layout::{is_runs, only_folder};
+use super::tree::{FileId, FolderId, Tree};
+use super::{Dataset, DatasetLimits};
 use crate::decode::read_file;
 use crate::error::{Error, Result};
 use crate::picture::Picture;
+use crate::suffix::{is_unread_picture, picture_format, suffix};
 
 /// A folder for each class, with pictures in it or in folders below it.
 ///
-/// The classes are the folders' names, sorted by their bytes; so are the pictures of each class, by
-/// their path. A picture is a file that is called so (`.jpg`, `.jpeg`, `.png`, `.bmp`, `.pnm`,
-/// `.pbm`, `.pgm`, `.ppm`, in any case); other files are [skipped](Dataset::skipped), and so is
-/// what is hidden. A class without a picture is still a class.
+/// The classes are the folders' names, in their order as text; the pictures of each class are in the
+/// order of their paths' bytes. A name that is not UTF-8 is shown with its bytes escaped, as `\xC8`.
+/// A picture is a file whose name ends in one of the [suffixes](crate::picture_suffixes), in any
+/// case; other files are left out, and so is what is hidden or an operating system's own. A folder
+/// without a picture is an error, as it is hardly a class.
 ///
-/// The folder may lie inside a `.tar` or `.tar.gz`, which is read into memory once, without being
-/// unpacked to disk. Its links, devices, sparse files and paths with `..` are skipped.
+/// The folder may lie inside a `.tar`, `.tar.gz` or `.zip`, which is read into memory once, without
+/// being unpacked to disk. Symbolic links, devices, sparse files and paths with `..` in it are left
+/// out.
 pub struct ClassFolders {
     tree: Arc<Tree>,
     classes: Vec<String>,
+    /// By class, and in it by path.
     samples: Vec<Sample>,
-    skipped: Vec<Skipped>,
 }
 
 struct Sample {
-    /// Its index in the tree.
-    file: usize,
+    file: FileId,
     label: usize,
+}
+
+/// What a folder of classes was found to hold.
+pub(super) struct Found {
+    pub(super) dataset: ClassFolders,
+    pub(super) part: Part,
+    pub(super) left_out: Vec<LeftOut>,
+    pub(super) faults: Vec<Fault>,
 }
 
 impl ClassFolders {
     /// From a folder or an archive. Where all lies in one single folder, as in most archives, that
-    /// is gone into.
+    /// is gone into. [`Splits::open`](super::Splits::open) finds parts for training and validation,
+    /// too, and says what was left out.
     ///
     /// # Errors
     ///
     /// [`Error::File`] with the path and one of [`Error::Io`], [`Error::NoDataset`] where there is
-    /// no folder, [`Error::NoPictures`], and for archives [`Error::OverLimit`],
-    /// [`Error::Truncated`], [`Error::Decode`].
+    /// no folder, [`Error::NoPictures`], [`Error::Layout`] for a folder without pictures and for
+    /// two that are shown alike, and for archives [`Error::OverLimit`], [`Error::Truncated`],
+    /// [`Error::Decode`], [`Error::NotADataset`].
     ///
     /// ```
     /// # use image_data::{ClassFolders, Dataset, DatasetLimits, Picture};
@@ -59,78 +77,119 @@ impl ClassFolders {
     pub fn open(path: impl AsRef<Path>, limits: &DatasetLimits) -> Result<Self> {
         let path = path.as_ref();
         let tree = Arc::new(Tree::open(path, limits)?);
-        let folder = only_folder(&tree, "");
-        Self::in_tree(tree, &folder, None).map_err(|reason| reason.in_file(path))
+        let (folder, role) = only_folder(&tree);
+        let found = Self::in_tree(tree, role, folder, None).map_err(|e| e.in_file(path))?;
+        match found.faults.into_iter().next() {
+            None => Ok(found.dataset),
+            Some(fault) => Err(Error::Layout(fault).in_file(path)),
+        }
     }
 
-    /// From a folder of a tree. With `classes`, which are sorted, labels are counted by
-    /// these.
+    /// From a folder of a tree. With `known` classes, which are sorted, labels are counted by these;
+    /// others come after them, and are faults.
     pub(super) fn in_tree(
         tree: Arc<Tree>,
-        folder: &str,
-        classes: Option<&[String]>,
-    ) -> Result<Self> {
-        let found: Vec<&str> = tree
-            .folders_in(folder)
-            .filter(|name| !is_hidden(name))
-            .collect();
+        role: Role,
+        folder: FolderId,
+        known: Option<&[String]>,
+    ) -> Result<Found> {
+        let title = Part::title_of(&tree, role, folder);
+        let mut left_out = Vec::new();
+        let mut faults = Vec::new();
+        let mut found: Vec<(String, FolderId)> = Vec::new();
+        for &id in tree.folders_in(folder) {
+            if is_runs(&tree, id) {
+                left_out.push(left_out_folder(&tree, id, Reason::Runs));
+            } else {
+                found.push((bytes(tree.folder_name(id)), id));
+            }
+        }
         if found.is_empty() {
             return Err(Error::NoDataset {
                 reason: "expected a folder for each class".to_owned(),
             });
         }
-        let classes = match classes {
-            Some(classes) => classes.to_vec(),
-            None => found.iter().map(|&name| name.to_owned()).collect(),
-        };
-        if let Some(class) = found
-            .iter()
-            .find(|&&name| classes.iter().all(|class| class != name))
-        {
-            return Err(Error::UnknownClass {
-                class: (*class).to_owned(),
-                classes: classes.len(),
-            });
+        if tree.pictures_below(folder) == tree.pictures(folder) {
+            return Err(no_pictures(&tree, folder));
+        }
+        found.sort();
+        for alike in found.chunk_by(|(a, _), (b, _)| a == b) {
+            if alike.len() > 1 {
+                faults.push(Fault::AlikeClasses {
+                    part: title.clone(),
+                    class: alike[0].0.clone(),
+                    folders: alike.len(),
+                });
+            }
         }
 
-        let mut samples = Vec::new();
-        let mut skipped = tree.skipped().to_vec();
-        for (file, path) in tree.paths().enumerate() {
-            let Some(path_in_folder) = below(path, folder) else {
-                continue;
+        let mut classes = known.map_or_else(Vec::new, <[String]>::to_vec);
+        let known = known.map(<[String]>::len);
+        let mut labelled: Vec<(usize, FolderId)> = Vec::new();
+        for (class, id) in found {
+            let pictures = tree.pictures_below(id);
+            let label = known.and_then(|known| classes[..known].binary_search(&class).ok());
+            let empty = Fault::EmptyClass {
+                part: title.clone(),
+                class: class.clone(),
+                files: tree.files_below(id),
             };
-            let class = path_in_folder.split_once('/').and_then(|(class, _)| {
-                classes
-                    .binary_search_by(|name| name.as_str().cmp(class))
-                    .ok()
-            });
-            let reason = match class {
-                _ if path_in_folder.split('/').any(is_hidden) => "hidden",
-                None => "not in a class's folder",
-                Some(_) if !is_picture_name(path) => "not called like a picture",
-                Some(label) => {
-                    samples.push(Sample { file, label });
-                    continue;
+            match (label, known) {
+                // A class may have nothing to be measured on.
+                (Some(label), _) => labelled.push((label, id)),
+                (None, Some(_)) if pictures == 0 => {
+                    left_out.push(left_out_folder(&tree, id, Reason::EmptyFolder));
+                    left_out.extend(unread_files(&tree, id));
                 }
-            };
-            skipped.push(Skipped {
-                name: path.to_owned(),
-                reason: reason.to_owned(),
-            });
+                (None, Some(known)) => {
+                    faults.push(Fault::UnknownClass {
+                        part: title.clone(),
+                        near: near(&class, &classes[..known], &faults),
+                        class: class.clone(),
+                        pictures,
+                        classes: known,
+                    });
+                    labelled.push((classes.len(), id));
+                    classes.push(class);
+                }
+                (None, None) => {
+                    if pictures == 0 {
+                        faults.push(empty);
+                    }
+                    labelled.push((classes.len(), id));
+                    classes.push(class);
+                }
+            }
         }
-        samples.sort_by_key(|sample: &Sample| sample.label);
-        for skipped in &mut skipped {
-            skipped.name = tree.name_of(&skipped.name).display().to_string();
+        labelled.sort_unstable();
+
+        let mut samples = Vec::new();
+        for file in tree.files_in(folder) {
+            left_out.push(left_out_file(&tree, file, true));
         }
-        skipped.sort_by(|a, b| a.name.cmp(&b.name));
-        if samples.is_empty() {
-            return Err(Error::NoPictures);
+        for (label, id) in labelled {
+            for file in tree.all_files(id) {
+                if picture_format(tree.file_name(file)).is_some() {
+                    samples.push(Sample { file, label });
+                } else {
+                    left_out.push(left_out_file(&tree, file, false));
+                }
+            }
         }
-        Ok(Self {
+        let name = tree.shown_below(folder);
+        let dataset = Self {
             tree,
             classes,
             samples,
-            skipped,
+        };
+        Ok(Found {
+            part: Part {
+                name,
+                ..Part::of(role, &dataset)
+            },
+            dataset,
+            left_out,
+            faults,
         })
     }
 
@@ -145,6 +204,80 @@ impl ClassFolders {
     fn bytes(&self, sample: &Sample) -> Result<Cow<'_, [u8]>> {
         let limits = &self.tree.limits().pictures;
         self.tree.read(sample.file, |path| read_file(path, limits))
+    }
+}
+
+/// The most classes for which names like theirs are looked for: each is compared with all.
+const MOST_COMPARED: usize = 10;
+
+fn near(class: &str, known: &[String], faults: &[Fault]) -> Vec<String> {
+    if faults.len() >= MOST_COMPARED {
+        return Vec::new();
+    }
+    let near = nearest(class, known.iter().map(String::as_str));
+    near.into_iter().map(str::to_owned).collect()
+}
+
+/// Why a file is no sample. `beside` the folders of classes, not even a picture is one.
+pub(super) fn left_out_file(tree: &Tree, file: FileId, beside: bool) -> LeftOut {
+    let name = tree.file_name(file);
+    let ending = || {
+        let ending = suffix(name).unwrap_or_default().to_ascii_lowercase();
+        // Of endings there may be as many as files.
+        if ending.len() <= 8 {
+            bytes(&ending)
+        } else {
+            String::new()
+        }
+    };
+    let reason = if is_unread_picture(name) {
+        Reason::Format(ending())
+    } else if beside && picture_format(name).is_some() {
+        Reason::NoClass
+    } else {
+        Reason::Other(ending())
+    };
+    LeftOut {
+        name: tree.shown(file),
+        reason,
+    }
+}
+
+pub(super) fn left_out_folder(tree: &Tree, folder: FolderId, reason: Reason) -> LeftOut {
+    LeftOut {
+        name: files::show::name(tree.folder_path(folder).as_os_str()),
+        reason,
+    }
+}
+
+/// The pictures in a folder that is left out whose formats are not read.
+pub(super) fn unread_files(tree: &Tree, folder: FolderId) -> Vec<LeftOut> {
+    let mut files = tree.all_files(folder);
+    files.retain(|&file| is_unread_picture(tree.file_name(file)));
+    let left_out = files
+        .into_iter()
+        .map(|file| left_out_file(tree, file, false));
+    left_out.collect()
+}
+
+/// No pictures, and which files are pictures in another format or lie in the wrong place.
+fn no_pictures(tree: &Tree, folder: FolderId) -> Error {
+    let beside = tree.files_in(folder);
+    let files = tree.all_files(folder).into_iter();
+    let left_out = files.map(|file| left_out_file(tree, file, beside.contains(&file)));
+    let contents = Contents {
+        left_out: left_out
+            .chain(tree.left_out().iter().cloned())
+            .filter(|left_out| left_out.reason.may_hide_pictures())
+            .collect(),
+        ..Contents::default()
+    };
+    if contents.left_out.is_empty() {
+        return Error::NoPictures;
+    }
+    let reason = format!("no pictures; {contents}").replace('\n', "; ");
+    Error::NoDataset {
+        reason: one_line(&reason),
     }
 }
 
@@ -167,12 +300,12 @@ impl Dataset for ClassFolders {
         let sample = self.sample(index)?;
         self.bytes(sample)
             .and_then(|bytes| Picture::decode(&bytes, &self.tree.limits().pictures))
-            .map_err(|reason| reason.in_file(self.tree.name(sample.file)))
+            .map_err(|reason| reason.in_file(self.tree.path(sample.file)))
     }
 
     fn name(&self, index: usize) -> String {
         match self.sample(index) {
-            Ok(sample) => self.tree.name(sample.file).display().to_string(),
+            Ok(sample) => self.tree.shown(sample.file),
             Err(_) => format!("#{index}"),
         }
     }
@@ -181,33 +314,6 @@ impl Dataset for ClassFolders {
         let sample = self.sample(index)?;
         self.bytes(sample)
             .map(Some)
-            .map_err(|reason| reason.in_file(self.tree.name(sample.file)))
+            .map_err(|reason| reason.in_file(self.tree.path(sample.file)))
     }
-
-    fn skipped(&self) -> &[Skipped] {
-        &self.skipped
-    }
-}
-
-/// What file managers and archivers leave behind.
-pub(super) fn is_hidden(name: &str) -> bool {
-    name.starts_with('.') || name == "__MACOSX"
-}
-
-/// The folder to begin with: `at`, or where that has nothing but one folder, which has folders
-/// itself, that one.
-pub(super) fn only_folder(tree: &Tree, at: &str) -> String {
-    let has_pictures = |folder: &str| {
-        tree.paths()
-            .filter_map(|path| below(path, folder))
-            .any(|path| !path.contains('/') && is_picture_name(path))
-    };
-    let mut folders = tree.folders_in(at).filter(|name| !is_hidden(name));
-    if let (Some(only), None) = (folders.next(), folders.next()) {
-        let inner = join(at, only);
-        if !has_pictures(at) && !has_pictures(&inner) && tree.folders_in(&inner).next().is_some() {
-            return only_folder(tree, &inner);
-        }
-    }
-    at.to_owned()
 }

@@ -120,8 +120,8 @@ pub enum Reason {
     HiddenFolder,
     /// A folder called `runs` without pictures, as training writes.
     Runs,
-    /// A folder without pictures beside the parts of the dataset.
-    NoPart,
+    /// A folder without pictures that is no class of the dataset.
+    EmptyFolder,
     /// A file whose name does not end as a picture's does, by the ending.
     Other(String),
 }
@@ -148,7 +148,7 @@ impl Reason {
             | Self::Hidden
             | Self::HiddenFolder
             | Self::Runs
-            | Self::NoPart
+            | Self::EmptyFolder
             | Self::Other(_) => false,
         }
     }
@@ -173,7 +173,7 @@ impl fmt::Display for Reason {
             Self::Hidden => f.write_str("hidden, or a system's own"),
             Self::HiddenFolder => f.write_str("a folder that is hidden, or a system's own"),
             Self::Runs => f.write_str("the folder of training runs"),
-            Self::NoPart => f.write_str("a folder without pictures beside the parts"),
+            Self::EmptyFolder => f.write_str("a folder without pictures"),
             Self::Other(suffix) if suffix.is_empty() => f.write_str("not called like a picture"),
             Self::Other(suffix) => write!(f, "not called like a picture (.{suffix})"),
         }

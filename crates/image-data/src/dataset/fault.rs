@@ -9,25 +9,21 @@ use serde::{Deserialize, Serialize};
 #[non_exhaustive]
 pub enum Fault {
     /// A folder for a class that has no picture.
-    #[error(
-        "{part}: the class {class} has no pictures: remove its folder, or give it some{}",
-        if matches!(class.as_str(), "labels" | "annotations" | "masks") {
-            " (images and labels side by side are data for detection or segmentation)"
-        } else {
-            ""
-        }
-    )]
+    #[error("{part}: the class {class} has no pictures{}", why_empty(class, *files))]
     EmptyClass {
         /// The part's [title](super::Part::title).
         part: String,
         /// The class.
         class: String,
+        /// How many other files it has.
+        files: usize,
     },
 
     /// A class of another part that the part to train on does not have.
     #[error(
-        "{part}: the class {class} ({pictures} pictures) is not one of the {classes} classes of the \
+        "{part}: the class {class} ({}) is not one of the {classes} classes of the \
          training pictures{}",
+        files::show::count(*pictures, "picture", "pictures"),
         files::did_you_mean(near)
     )]
     UnknownClass {
@@ -101,4 +97,19 @@ pub enum Fault {
         /// The part's [title](super::Part::title).
         part: String,
     },
+}
+
+/// What may have made a folder look like a class without pictures.
+fn why_empty(class: &str, files: usize) -> String {
+    if matches!(class, "labels" | "annotations" | "masks") {
+        return ": images and labels side by side are data for detection or segmentation"
+            .to_owned();
+    }
+    match files {
+        0 => ": its folder is empty".to_owned(),
+        _ => format!(
+            ": {} of its folder left out",
+            files::show::count(files, "file", "files")
+        ),
+    }
 }

@@ -5,9 +5,12 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
+use files::show;
+
 use super::archive::{read_error, unpacked};
 use super::splits::Splits;
-use super::tree::{Tree, join, parent};
+use super::splits::only_with;
+use super::tree::{FolderId, Tree};
 use super::{Dataset, DatasetLimits};
 use crate::error::{Error, Result};
 use crate::picture::Picture;
@@ -79,7 +82,7 @@ impl Idx {
                 .map_err(|reason| reason.in_file(path))
         };
         let (images, labels) = (images.as_ref(), labels.as_ref());
-        let classes = classes.map(|classes| names(classes.iter().copied()));
+        let classes = classes.map(|classes| names_of(classes.iter().copied()));
         let name = images.file_name().unwrap_or_default().to_string_lossy();
         Self::new(&name, read(images, 3)?, read(labels, 1)?, classes)
             .map_err(|reason| reason.in_file(labels))
@@ -87,48 +90,55 @@ impl Idx {
 
     /// The official names, if they are there.
     pub(super) fn in_tree(tree: &Tree) -> Result<Option<Splits>> {
-        let Some((train, folder)) = find_images(tree, &["train"]) else {
+        let names: Vec<String> = file_names("train", "images", 3).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let Some(folder) = only_with(tree, &names)? else {
             return Ok(None);
         };
-        let path = tree.name(train).display().to_string();
-        let classes = path
-            .to_lowercase()
-            .contains("fashion")
-            .then(|| names(FASHION_MNIST_CLASSES));
-        let train = Self::part_of_tree(tree, train, &folder, &["train"], classes)?;
-        let test = ["t10k", "test"];
-        let valid = match find_images(tree, &test) {
-            Some((images, folder)) => {
-                let classes = Some(train.classes.clone());
-                Some(Self::part_of_tree(tree, images, &folder, &test, classes)?)
-            }
-            None => None,
+        let called = folder_called(tree, folder);
+        let fashion = called.to_lowercase().contains("fashion");
+        let classes = fashion.then(|| names_of(FASHION_MNIST_CLASSES));
+        let Some(train) = Self::part_of_tree(tree, folder, &["train"], classes)? else {
+            return Ok(None);
         };
+        let classes = Some(train.classes.clone());
+        let valid = Self::part_of_tree(tree, folder, &["t10k", "test"], classes)?;
         let valid = valid.map(|valid| Arc::new(valid) as Arc<dyn Dataset>);
-        Ok(Some(Splits::new(Arc::new(train), valid)))
+        let mut splits = Splits::new(Arc::new(train), valid).of_files(tree, folder, "t10k");
+        if fashion {
+            let called = show::one_line(&called);
+            let note = format!("the classes are named as Fashion-MNIST's, by the folder {called}");
+            splits.contents.notes.push(note);
+        }
+        Ok(Some(splits))
     }
 
+    /// The pictures of the first of the parts that a folder has, with their labels.
     fn part_of_tree(
         tree: &Tree,
-        images: usize,
-        folder: &str,
+        folder: FolderId,
         parts: &[&str],
         classes: Option<Vec<String>>,
-    ) -> Result<Self> {
+    ) -> Result<Option<Self>> {
         let read =
             |index, axes| tree.read_unpacked(index, |file| read_idx(file, axes, tree.limits()));
-        let labels = parts
-            .iter()
-            .flat_map(|part| file_names(part, "labels", 1))
-            .find_map(|name| tree.find(&join(folder, &name)))
-            .ok_or_else(|| {
-                let reason = "the labels of these pictures are missing".to_owned();
-                Error::NoDataset { reason }.in_file(tree.name(images))
-            })?;
-        let name = tree.name(images);
-        let name = name.file_name().unwrap_or_default().to_string_lossy();
+        let find = |content, axes| {
+            parts
+                .iter()
+                .flat_map(|part| file_names(part, content, axes))
+                .find_map(|name| tree.find(folder, name.as_bytes()))
+        };
+        let Some(images) = find("images", 3) else {
+            return Ok(None);
+        };
+        let labels = find("labels", 1).ok_or_else(|| {
+            let reason = "the labels of these pictures are missing".to_owned();
+            Error::NoDataset { reason }.in_file(tree.path(images))
+        })?;
+        let name = show::bytes(tree.file_name(images));
         Self::new(&name, read(images, 3)?, read(labels, 1)?, classes)
-            .map_err(|reason| reason.in_file(tree.name(labels)))
+            .map(Some)
+            .map_err(|reason| reason.in_file(tree.path(labels)))
     }
 
     fn new(
@@ -178,7 +188,7 @@ impl Idx {
     }
 }
 
-fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+fn names_of<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     names.into_iter().map(str::to_owned).collect()
 }
 
@@ -193,18 +203,20 @@ fn file_names(part: &str, content: &str, axes: usize) -> impl Iterator<Item = St
     })
 }
 
-/// The pictures' file of one of these parts, and the folder in which it lies.
-fn find_images(tree: &Tree, parts: &[&str]) -> Option<(usize, String)> {
-    parts
-        .iter()
-        .flat_map(|part| file_names(part, "images", 3))
-        .find_map(|name| {
-            let (index, path) = tree
-                .paths()
-                .enumerate()
-                .find(|(_, path)| path.rsplit('/').next() == Some(&name))?;
-            Some((index, parent(path).to_owned()))
-        })
+/// What the folder of the files is called; the one that it lies in, where it is called `raw`, as
+/// torchvision does.
+fn folder_called(tree: &Tree, folder: FolderId) -> String {
+    let path = tree.folder_path(folder);
+    // An archive has no other name, and `.` none at all.
+    let path = path.canonicalize().unwrap_or(path);
+    let mut names = path.iter().rev().map(|name| name.to_string_lossy());
+    let name = names.next().unwrap_or_default();
+    let name = if name == "raw" {
+        names.next().unwrap_or(name)
+    } else {
+        name
+    };
+    name.into_owned()
 }
 
 /// What an IDX file holds.

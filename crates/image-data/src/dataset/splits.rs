@@ -1,32 +1,99 @@
-//! What to train on and what to validate on, found in one place.
+//! What to train on and what to measure on, found in one place.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use super::class_folders::{is_hidden, only_folder};
+use super::class_folders::{Found, left_out_file, left_out_folder, unread_files};
 use super::contents::{Contents, Part, Role};
-use super::tree::{Tree, join};
+use super::layout::Layout;
+use super::tree::{FolderId, Tree};
 use super::{Cifar, CifarLabels, ClassFolders, Dataset, DatasetLimits, Idx};
 use crate::error::{Error, Result};
 
-/// A dataset's parts.
+/// A dataset's parts, and what was found of it.
+///
+/// ```
+/// use image_data::{DatasetLimits, Picture, Splits};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # for file in ["Train/cat/1.png", "Train/dog/1.png", "Test/cat/2.png", "Train/dog/2.webp"] {
+/// #     let file = folder.path().join(file);
+/// #     std::fs::create_dir_all(file.parent().unwrap())?;
+/// #     Picture::from_rgb(1, 1, 3, &[9; 3])?.save_png(file)?;
+/// # }
+/// # let path = folder.path();
+/// let splits = Splits::open(path, &DatasetLimits::default())?;
+/// assert_eq!(splits.train.classes(), ["cat", "dog"]);
+/// assert_eq!(splits.measured().len(), 1);
+///
+/// // train (Train): 2 pictures of 2 classes
+/// // test (Test): 1 picture of 1 of 2 classes
+/// // left out: 1, pictures in .webp are not read: data/Train/dog/2.webp
+/// let contents = splits.contents.to_string();
+/// # let path = path.display();
+/// # assert_eq!(contents, format!("train (Train): 2 pictures of 2 classes
+/// # test (Test): 1 picture of 1 of 2 classes
+/// # left out: 1, pictures in .webp are not read: {path}/Train/dog/2.webp"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Splits {
     /// What a network learns from.
     pub train: Arc<dyn Dataset>,
     /// What it is measured on; with the classes of [`train`](Self::train). Where a dataset has a part
     /// for tests only, it is that one.
     pub valid: Option<Arc<dyn Dataset>>,
-    /// A part for tests beside [`valid`](Self::valid).
+    /// A part for tests beside [`valid`](Self::valid), with the same classes.
     pub test: Option<Arc<dyn Dataset>>,
     /// What was found, and what of it is not used.
     pub contents: Contents,
 }
 
-/// Names of the folder to train on, and of the one to validate on, the first found of each.
-const TRAIN: [&str; 2] = ["train", "training"];
-const VALID: [&str; 4] = ["valid", "val", "validation", "test"];
-
 impl Splits {
+    /// Opens whatever dataset lies in a folder or in a `.tar`, `.tar.gz` or `.zip`:
+    ///
+    /// - [`Idx`], where there is a `train-images-idx3-ubyte`, with or without `.gz`; its test
+    ///   files are the second part. The classes are those of Fashion-MNIST where the folder of the
+    ///   files is called so (or the one above, where it is called `raw`), and else digits;
+    /// - [`Cifar`], where there is a `data_batch_1.bin` (CIFAR-10) or a `train.bin` (CIFAR-100, of
+    ///   which the fine labels are taken); its test file is the second part;
+    /// - else [`ClassFolders`]. Folders called `train` or `training`; `valid`, `val`, `validation`,
+    ///   `validate`, `dev` or `eval`; `test` or `testing`, in any case and also as first or last word
+    ///   of a name, as in `seg_train`, are parts. Without any of them, the folders are the classes.
+    ///   A folder with pictures beside the parts that is none is an error; but where it and the
+    ///   `train` beside it have pictures of their own, both are classes.
+    ///
+    /// # Errors
+    ///
+    /// Those of the three, with the path, and [`Error::Layout`] for the first of the
+    /// [faults](Contents::faults).
+    pub fn open(path: impl AsRef<Path>, limits: &DatasetLimits) -> Result<Self> {
+        let path = path.as_ref();
+        let splits = Self::survey(path, limits)?;
+        match splits.contents.faults.first() {
+            None => Ok(splits),
+            Some(fault) => Err(Error::Layout(fault.clone()).in_file(path)),
+        }
+    }
+
+    /// As [`open`](Self::open), but with the [faults](Contents::faults) of the layout in the
+    /// contents, to name them all. Such a dataset is good to be looked at, but not to train on: its
+    /// parts may differ in their classes, of which those of `train` come first.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open), but [`Error::Layout`] only where nothing can be looked at.
+    pub fn survey(path: impl AsRef<Path>, limits: &DatasetLimits) -> Result<Self> {
+        let path = path.as_ref();
+        let tree = Arc::new(Tree::open(path, limits)?);
+        if let Some(splits) = Idx::in_tree(&tree)? {
+            return Ok(splits);
+        }
+        if let Some(splits) = Cifar::in_tree(&tree, CifarLabels::Fine)? {
+            return Ok(splits);
+        }
+        Self::class_folders(&tree).map_err(|reason| reason.in_file(path))
+    }
+
     /// Parts that were not found in a folder, but made.
     #[must_use]
     pub fn new(train: Arc<dyn Dataset>, valid: Option<Arc<dyn Dataset>>) -> Self {
@@ -50,80 +117,112 @@ impl Splits {
     }
 
     /// What messages call the part that a network is [measured](Self::measured) on, such as
-    /// `valid (Test)`.
+    /// `valid (Dev)`.
     #[must_use]
     pub fn measured_title(&self) -> String {
         let part = usize::from(self.valid.is_some());
-        self.contents
+        let part = self.contents.parts.get(part);
+        part.map_or_else(String::new, Part::title)
+    }
+
+    /// All parts, each with what was found of it.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (&Part, &dyn Dataset)> {
+        let datasets = [Some(&self.train), self.valid.as_ref(), self.test.as_ref()];
+        let datasets = datasets.into_iter().flatten().map(|dataset| &**dataset);
+        self.contents.parts.iter().zip(datasets)
+    }
+
+    /// With the names of the files' folder and, for the second part, of the file.
+    pub(super) fn of_files(mut self, tree: &Tree, folder: FolderId, test: &str) -> Self {
+        let below = tree.shown_below(folder);
+        for part in &mut self.contents.parts {
+            part.name.clone_from(&below);
+            if part.role == Role::Valid {
+                part.role = Role::Test;
+                part.name = if below.is_empty() {
+                    test.to_owned()
+                } else {
+                    format!("{below}/{test}")
+                };
+            }
+        }
+        self.contents.left_out = tree.left_out().to_vec();
+        self
+    }
+
+    fn class_folders(tree: &Arc<Tree>) -> Result<Self> {
+        let layout = Layout::find(tree)?;
+        let mut contents = Contents {
+            left_out: tree.left_out().to_vec(),
+            faults: layout.faults,
+            ..Contents::default()
+        };
+        let mut datasets: Vec<Arc<dyn Dataset>> = Vec::new();
+        for &(role, folder) in &layout.parts {
+            let classes = datasets.first().map(|first| first.classes());
+            let Found {
+                dataset,
+                part,
+                left_out,
+                faults,
+            } = ClassFolders::in_tree(Arc::clone(tree), role, folder, classes)?;
+            datasets.push(Arc::new(dataset));
+            contents.parts.push(part);
+            contents.left_out.extend(left_out);
+            contents.faults.extend(faults);
+        }
+        if layout
             .parts
-            .get(part)
-            .map_or_else(String::new, Part::title)
-    }
-
-    /// Opens whatever dataset lies in a folder or in a `.tar` or `.tar.gz`:
-    ///
-    /// - [`Idx`], where there is a `train-images-idx3-ubyte`, with or without `.gz`; its test
-    ///   files are the second part. The classes are those of Fashion-MNIST where the path has
-    ///   `fashion` in it, and else digits;
-    /// - [`Cifar`], where there is a `data_batch_1.bin` (CIFAR-10) or a `train.bin` (CIFAR-100, of
-    ///   which the fine labels are taken); its test file is the second part;
-    /// - else [`ClassFolders`]: below a folder `train` or `training`, if there is one, with
-    ///   `valid`, `val`, `validation` or `test` beside it; or the folder itself, without a second
-    ///   part.
-    ///
-    /// # Errors
-    ///
-    /// Those of the three, with the path, and [`Error::Layout`] for the first of the
-    /// [faults](Contents::faults).
-    pub fn open(path: impl AsRef<Path>, limits: &DatasetLimits) -> Result<Self> {
-        let path = path.as_ref();
-        let splits = Self::survey(path, limits)?;
-        match splits.contents.faults.first() {
-            None => Ok(splits),
-            Some(fault) => Err(Error::Layout(fault.clone()).in_file(path)),
+            .iter()
+            .all(|&(_, folder)| folder != layout.root)
+        {
+            let beside = tree.files_in(layout.root);
+            let beside = beside.map(|file| left_out_file(tree, file, true));
+            contents.left_out.extend(beside);
         }
-    }
-
-    /// As [`open`](Self::open), but with the [faults](Contents::faults) of the layout in the
-    /// contents, to name them all. Such a dataset is good to be looked at, but not to train on.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`open`](Self::open) but for [`Error::Layout`].
-    pub fn survey(path: impl AsRef<Path>, limits: &DatasetLimits) -> Result<Self> {
-        let path = path.as_ref();
-        let tree = Arc::new(Tree::open(path, limits)?);
-        if let Some(splits) = Idx::in_tree(&tree)? {
-            return Ok(splits);
+        for (folder, reason) in layout.left_out {
+            contents
+                .left_out
+                .push(left_out_folder(tree, folder, reason));
+            contents.left_out.extend(unread_files(tree, folder));
         }
-        if let Some(splits) = Cifar::in_tree(&tree, CifarLabels::Fine)? {
-            return Ok(splits);
+        contents.left_out.sort_unstable();
+        if let [_, valid, test] = &contents.parts[..] {
+            let note = format!(
+                "measured on {}; to measure on {}, open it by itself",
+                valid.title(),
+                test.title()
+            );
+            contents.notes.push(note);
         }
-        Self::class_folders(tree).map_err(|reason| reason.in_file(path))
+        let mut datasets = datasets.into_iter();
+        Ok(Self {
+            train: datasets.next().ok_or(Error::Internal {
+                invariant: "a dataset has at least one part",
+            })?,
+            valid: datasets.next(),
+            test: datasets.next(),
+            contents,
+        })
     }
+}
 
-    fn class_folders(tree: Arc<Tree>) -> Result<Self> {
-        let root = only_folder(&tree, "");
-        let folder_called = |names: &[&str]| {
-            let name = names
-                .iter()
-                .find(|&&name| tree.folders_in(&root).any(|folder| folder == name))?;
-            Some(join(&root, name))
-        };
-        // A class may be called `train` too, but then has no folders in it.
-        let train = folder_called(&TRAIN)
-            .filter(|train| tree.folders_in(train).any(|name| !is_hidden(name)));
-        let Some(train) = train else {
-            let train = ClassFolders::in_tree(tree, &root, None)?;
-            return Ok(Self::new(Arc::new(train), None));
-        };
-        let valid = folder_called(&VALID);
-        let train = ClassFolders::in_tree(Arc::clone(&tree), &train, None)?;
-        let valid = match valid {
-            Some(valid) => Some(ClassFolders::in_tree(tree, &valid, Some(train.classes()))?),
-            None => None,
-        };
-        let valid = valid.map(|valid| Arc::new(valid) as Arc<dyn Dataset>);
-        Ok(Self::new(Arc::new(train), valid))
+/// The one folder with a file of one of these names, or none.
+pub(super) fn only_with(tree: &Tree, names: &[&str]) -> Result<Option<FolderId>> {
+    let has = |&folder: &FolderId| {
+        names
+            .iter()
+            .any(|name| tree.find(folder, name.as_bytes()).is_some())
+    };
+    let mut folders = (0..tree.folder_count()).filter(has);
+    let first = folders.next();
+    if let (Some(first), Some(second)) = (first, folders.next()) {
+        let [first, second] = [first, second].map(|folder| tree.shown_below(folder));
+        let reason = format!(
+            "{} in {first:?} and in {second:?}: open one of these folders",
+            names[0]
+        );
+        return Err(Error::NoDataset { reason }.in_file(tree.root()));
     }
+    Ok(first)
 }

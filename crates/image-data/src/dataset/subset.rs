@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::{Dataset, Skipped, Splits};
+use super::{Dataset, Splits};
 use crate::error::{Error, Result};
 use crate::picture::Picture;
 use crate::random::{Purpose, keyed};
@@ -123,9 +123,5 @@ impl Dataset for Subset {
 
     fn file(&self, index: usize) -> Result<Option<Cow<'_, [u8]>>> {
         self.dataset.file(self.sample(index)?)
-    }
-
-    fn skipped(&self) -> &[Skipped] {
-        self.dataset.skipped()
     }
 }

@@ -1,8 +1,12 @@
 //! The kinds of things that can be wrong with a dataset.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
+use files::show::count;
 use serde::{Deserialize, Serialize};
+
+use crate::dataset::{Fault, LeftOutFor};
 
 /// One thing that is wrong.
 ///
@@ -11,7 +15,12 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Finding {
-    /// A class without a sample.
+    /// Folders that do not say what they are: the dataset cannot be trained on.
+    Layout {
+        /// What is wrong.
+        fault: Fault,
+    },
+    /// A class without a sample in a part that may do without.
     EmptyClass {
         /// The part of the dataset.
         part: String,
@@ -65,6 +74,15 @@ pub enum Finding {
         /// Where it is.
         samples: Vec<Place>,
     },
+    /// Pictures of several sizes, which fit into a batch only after a crop or an exact resize.
+    MixedSizes {
+        /// How many sizes there are.
+        sizes: usize,
+        /// The one of the smallest area, `[h, w]`.
+        smallest: [usize; 2],
+        /// The one of the largest.
+        largest: [usize; 2],
+    },
     /// A picture that is much larger or smaller than most.
     OddSize {
         /// The file.
@@ -96,12 +114,22 @@ pub enum Finding {
         /// How many are in colour.
         colored: usize,
     },
-    /// A file that is no part of the dataset.
+    /// A file that may be a picture and is no part of the dataset.
     Skipped {
         /// The file.
         file: String,
         /// Why it is left out.
         reason: String,
+    },
+    /// Other files and folders that are no part of the dataset.
+    LeftOut {
+        /// Those of one reason.
+        group: LeftOutFor,
+    },
+    /// What was decided where there was a choice.
+    Choice {
+        /// The decision, a sentence.
+        note: String,
     },
 }
 
@@ -127,27 +155,58 @@ pub struct Place {
 }
 
 /// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// May be meant so.
+    /// Usual, and good to know.
+    Note,
+    /// Probably a mistake, but training is possible.
     Warning,
     /// Ends a training run, or makes its result wrong.
     Error,
 }
 
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        })
+    }
+}
+
 impl Finding {
-    /// An error for what cannot be read, for a class without a sample, and for one picture in
-    /// several classes or in both parts; else a warning.
+    /// An error for what cannot be read or trained on, and for one picture in several classes or in
+    /// several parts. A note for what many good datasets have: several sizes, grey pictures among
+    /// those in colour, files that are no pictures. Else a warning.
     #[must_use]
     pub fn severity(&self) -> Severity {
         match self {
-            Self::EmptyClass { .. }
+            Self::Layout { .. }
             | Self::EmptyFile { .. }
             | Self::Truncated { .. }
             | Self::Unreadable { .. } => Severity::Error,
-            Self::Duplicates { samples, .. } if differ(samples) != [false; 2] => Severity::Error,
-            _ => Severity::Warning,
+            Self::Duplicates { samples, .. } => {
+                if differ(samples) == [false; 2] {
+                    Severity::Warning
+                } else {
+                    Severity::Error
+                }
+            }
+            Self::EmptyClass { .. }
+            | Self::SmallClass { .. }
+            | Self::WrongExtension { .. }
+            | Self::Alpha { .. }
+            | Self::OddSize { .. }
+            | Self::OddAspect { .. }
+            | Self::Skipped { .. } => Severity::Warning,
+            Self::MixedSizes { .. }
+            | Self::Grey { .. }
+            | Self::Colored { .. }
+            | Self::MixedColors { .. }
+            | Self::LeftOut { .. }
+            | Self::Choice { .. } => Severity::Note,
         }
     }
 }
@@ -158,10 +217,14 @@ fn differ(samples: &[Place]) -> [bool; 2] {
     [several(|place| &place.class), several(|place| &place.part)]
 }
 
+/// How many files of the same content are named; the report has all.
+const SHOWN: usize = 5;
+
 impl fmt::Display for Finding {
     /// One line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Layout { fault } => fault.fmt(f),
             Self::EmptyClass { part, class } => write!(f, "{part}: class {class} has no sample"),
             Self::SmallClass {
                 part,
@@ -170,7 +233,8 @@ impl fmt::Display for Finding {
                 largest,
             } => write!(
                 f,
-                "{part}: class {class} has {samples} samples, the largest {largest}"
+                "{part}: class {class} has {}, the largest {largest}",
+                count(*samples, "sample", "samples")
             ),
             Self::WrongExtension { file, format } => {
                 write!(
@@ -189,15 +253,36 @@ impl fmt::Display for Finding {
                     Same::Bytes => "bytes",
                     Same::Pixels => "pixels",
                 };
-                let places = match differ(samples) {
-                    [false, false] => "",
-                    [true, false] => ", in several classes",
-                    [false, true] => ", in train and valid",
-                    [true, true] => ", in several classes and in train and valid",
-                };
-                let files: Vec<&str> = samples.iter().map(|place| &*place.file).collect();
-                write!(f, "{}: the same {what}{places}", files.join(", "))
+                let [classes, parts] = differ(samples);
+                let mut places = Vec::new();
+                if classes {
+                    places.push("in several classes".to_owned());
+                }
+                if parts {
+                    let parts: BTreeSet<&str> = samples.iter().map(|place| &*place.part).collect();
+                    let parts: Vec<&str> = parts.into_iter().collect();
+                    places.push(format!("in {}", parts.join(" and ")));
+                }
+                let shown = samples.iter().take(SHOWN).map(|place| &*place.file);
+                write!(f, "{}", shown.collect::<Vec<_>>().join(", "))?;
+                if samples.len() > SHOWN {
+                    write!(f, " and {} more", samples.len() - SHOWN)?;
+                }
+                write!(f, ": the same {what}")?;
+                if places.is_empty() {
+                    return Ok(());
+                }
+                write!(f, ", {}", places.join(" and "))
             }
+            Self::MixedSizes {
+                sizes,
+                smallest: [h, w],
+                largest: [height, width],
+            } => write!(
+                f,
+                "pictures of {sizes} sizes, from {h} x {w} to {height} x {width}: to train on them, \
+                 the preprocessing needs a crop or an exact resize"
+            ),
             Self::OddSize { file, size: [h, w] } => {
                 write!(f, "{file}: {h} x {w} pixels are far from the usual size")
             }
@@ -213,6 +298,8 @@ impl fmt::Display for Finding {
                 write!(f, "{grey} pictures are grey, {colored} in colour")
             }
             Self::Skipped { file, reason } => write!(f, "{file}: left out: {reason}"),
+            Self::LeftOut { group } => group.fmt(f),
+            Self::Choice { note } => f.write_str(note),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::dataset::Dataset;
 use crate::decode::{Header, header};
 use crate::error::Result;
 use crate::loader::caught;
+use crate::suffix::picture_format;
 
 /// What a look at a sample shows.
 pub(super) struct Look {
@@ -34,7 +35,11 @@ pub(super) struct Seen {
 }
 
 /// Looks at every sample. The result does not depend on the number of threads.
-pub(super) fn look_at_all(dataset: &dyn Dataset, workers: usize) -> Vec<Look> {
+pub(super) fn look_at_all(
+    dataset: &dyn Dataset,
+    workers: usize,
+    looked_at: &(dyn Fn() + Sync),
+) -> Vec<Look> {
     let next = AtomicUsize::new(0);
     let looks = Mutex::new(Vec::with_capacity(dataset.len()));
     thread::scope(|scope| {
@@ -46,6 +51,7 @@ pub(super) fn look_at_all(dataset: &dyn Dataset, workers: usize) -> Vec<Look> {
                         return;
                     }
                     let look = look(dataset, index);
+                    looked_at();
                     let mut looks = looks.lock().unwrap_or_else(PoisonError::into_inner);
                     looks.push((index, look));
                 }
@@ -61,7 +67,7 @@ fn look(dataset: &dyn Dataset, index: usize) -> Look {
     // A file that cannot be read gives no picture either, and so its reason.
     let file = caught(|| dataset.file(index)).ok().flatten();
     let header = file.as_ref().and_then(|file| header(file));
-    let said = format_said(&dataset.name(index));
+    let said = picture_format(dataset.name(index).as_bytes());
     Look {
         bytes: file.as_ref().map(|file| Sha256::digest(file).into()),
         other_format: header
@@ -86,16 +92,4 @@ fn see(dataset: &dyn Dataset, index: usize) -> Result<Seen> {
         pixels: pixels.finalize().into(),
         grey: rgb.iter().all(|[r, g, b]| r == g && g == b),
     })
-}
-
-/// The format that a file's name promises.
-fn format_said(name: &str) -> Option<&'static str> {
-    let (_, extension) = name.rsplit_once('.')?;
-    match &*extension.to_ascii_lowercase() {
-        "jpg" | "jpeg" => Some("JPEG"),
-        "png" => Some("PNG"),
-        "bmp" => Some("BMP"),
-        "pbm" | "pgm" | "pnm" | "ppm" => Some("PNM"),
-        _ => None,
-    }
 }

@@ -6,11 +6,12 @@ use std::{
 };
 
 use conv_core::Element;
+use files::whole_file;
 
 use super::Checkpoint;
 use crate::{
     error::{Error, Result},
-    whole_file,
+    model_file::container,
 };
 
 /// The newest checkpoint's name.
@@ -93,36 +94,24 @@ impl CheckpointFolder {
 
     fn try_save<T: Element>(&mut self, checkpoint: &Checkpoint<T>, last: &Path) -> Result<()> {
         fs::create_dir_all(&self.folder).map_err(Error::io)?;
-        self.remove_unfinished()?;
-        let new = whole_file::prepare(last, whole_file::plain, |target| checkpoint.write(target))?;
+        // Also what a killed process left of model files beside the checkpoints.
+        whole_file::sweep(&self.folder, whole_file::PREFIX);
+        let new = container::prepare(last, |target| checkpoint.write(target))?;
         let step = checkpoint.position.step;
-        let before = self.last.or_else(|| {
-            // Of a damaged one nothing is kept.
-            let before = Checkpoint::<T>::open(last).ok()?;
-            Some(before.position.step)
-        });
+        let before = match self.last {
+            Some(before) => Some(before),
+            None => step_in::<T>(last)?,
+        };
         if let Some(before) = before.filter(|&before| before != step && last.exists()) {
             fs::rename(last, self.folder.join(name(before))).map_err(Error::io)?;
         }
-        new.persist(last)?;
+        new.persist().map_err(Error::file)?;
         self.last = Some(step);
         self.prune(step, checkpoint.best.as_ref().map(|best| best.step))
     }
 
-    /// Removes what a process that was killed did not finish.
-    fn remove_unfinished(&self) -> Result<()> {
-        for entry in fs::read_dir(&self.folder).map_err(Error::io)? {
-            let entry = entry.map_err(Error::io)?;
-            let name = entry.file_name();
-            if name.to_string_lossy().starts_with(whole_file::PREFIX) {
-                remove(&entry.path())?;
-            }
-        }
-        Ok(())
-    }
-
     /// Removes what is older than those to keep, and not the best. What is newer than the last,
-    /// which somebody else may have put there, stays.
+    /// which something else may have written, stays.
     fn prune(&self, last: u64, best: Option<u64>) -> Result<()> {
         let older = self.steps()?.into_iter().filter(|&(step, _)| step < last);
         for (step, path) in older.skip(self.keep - 1) {
@@ -178,6 +167,18 @@ impl CheckpointFolder {
         }
         steps.sort_by_key(|&(step, _)| std::cmp::Reverse(step));
         Ok(steps)
+    }
+}
+
+/// The step of the checkpoint at `path`, where there is one. Of a damaged one nothing is kept.
+fn step_in<T: Element>(path: &Path) -> Result<Option<u64>> {
+    match Checkpoint::<T>::open(path) {
+        Ok(checkpoint) => Ok(Some(checkpoint.position.step)),
+        Err(Error::File { error, .. }) => match *error {
+            Error::Io { kind, .. } if kind != std::io::ErrorKind::NotFound => Err(*error),
+            _ => Ok(None),
+        },
+        Err(error) => Err(error),
     }
 }
 

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use super::{Best, Checkpoint, EpochTotals, Position};
 use crate::{
     error::{Error, Result},
-    model_file::one_line,
     optimiser::OptimiserState,
     params::Params,
 };
@@ -23,6 +22,25 @@ const LARGEST_COUNT: u64 = 1 << 53;
 #[serde(deny_unknown_fields)]
 struct Envelope {
     checkpoint: Text,
+}
+
+/// What tells a checkpoint's text, damaged or not.
+#[derive(Deserialize)]
+struct OfCheckpoint {
+    #[serde(rename = "checkpoint")]
+    _checkpoint: IgnoredAny,
+}
+
+/// What tells a model's.
+#[derive(Deserialize)]
+struct OfModel {
+    #[serde(rename = "architecture")]
+    _architecture: IgnoredAny,
+}
+
+/// Whether a file's metadata are those of a checkpoint.
+pub(crate) fn is_text_of_one(text: &str) -> bool {
+    serde_json::from_str::<OfCheckpoint>(text).is_ok()
 }
 
 /// What stands in the metadata.
@@ -133,21 +151,24 @@ impl Text {
     }
 
     pub(super) fn from_json(text: Option<&str>) -> Result<Self> {
-        let damaged = |reason| Error::Metadata { reason };
-        let text =
-            text.ok_or_else(|| damaged("there is none, so the file is no checkpoint".to_owned()))?;
-        let envelope: Result<Envelope, _> = serde_json::from_str(text);
-        let Envelope { checkpoint } = envelope.map_err(|error| damaged(one_line(&error)))?;
+        let other = |got| Error::OtherFile {
+            got,
+            expected: "a checkpoint of a training",
+            advice: "a checkpoint's name ends in .ckpt",
+        };
+        let text = text.ok_or_else(|| other("a file of weights"))?;
+        if serde_json::from_str::<OfModel>(text).is_ok() {
+            return Err(other("a model file"));
+        }
+        let Envelope { checkpoint } = serde_json::from_str(text).map_err(Error::metadata)?;
         checkpoint.check()?;
         Ok(checkpoint)
     }
 
     /// The text that the file holds; what cannot be read back is refused.
     pub(super) fn into_json(self) -> Result<String> {
-        let damaged = |error| Error::Metadata {
-            reason: one_line(&error),
-        };
-        let text = serde_json::to_string(&Envelope { checkpoint: self }).map_err(damaged)?;
+        let text = serde_json::to_string(&Envelope { checkpoint: self });
+        let text = text.map_err(Error::metadata)?;
         Self::from_json(Some(&text))?;
         Ok(text)
     }

@@ -1,4 +1,4 @@
-//! Errors of somebody else's.
+//! Errors of other crates.
 
 use std::{error, fmt, sync::Arc};
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use files::{Kind, show::one_line};
+
 use crate::{load_report::LoadReport, params::Misfit};
 
 /// Enough to see the pattern (a wrong prefix, a wrong head) without flooding a terminal.
@@ -30,7 +32,9 @@ impl fmt::Display for ReportLine<'_> {
         let LoadReport {
             misfits,
             unexpected,
-            ..
+            prefix,
+            loaded: _,
+            known_unused: _,
         } = self.0;
         if !misfits.is_empty() {
             write!(f, "{}", MisfitList(misfits))?;
@@ -47,6 +51,14 @@ impl fmt::Display for ReportLine<'_> {
             write!(f, "{comma}{} tensor{plural} unexpected: ", unexpected.len())?;
             write_first(f, unexpected, ", ")?;
         }
+        if let Some(prefix) = prefix {
+            let prefix = one_line(prefix);
+            write!(
+                f,
+                "; all parameters fit without the prefix {prefix}, which a wrapper of the network \
+                 adds: remove it from the names"
+            )?;
+        }
         Ok(())
     }
 }
@@ -59,7 +71,7 @@ fn write_first<T: fmt::Display>(
 ) -> fmt::Result {
     for (index, item) in items.iter().take(SHOWN).enumerate() {
         let separator = if index == 0 { "" } else { separator };
-        write!(f, "{separator}{item}")?;
+        write!(f, "{separator}{}", one_line(&item.to_string()))?;
     }
     match items.len().saturating_sub(SHOWN) {
         0 => Ok(()),
@@ -80,6 +92,18 @@ pub(super) fn at_node(node: Option<&str>) -> String {
     match node {
         None => String::new(),
         Some(node) => format!("; the first node whose output is not finite is {node:?}"),
+    }
+}
+
+/// What to do with a file of another kind.
+pub(super) fn advice(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Html => ": the download failed or was redirected",
+        Kind::GitLfsPointer => ": fetch the file itself with `git lfs pull`",
+        Kind::Zip | Kind::Pickle => {
+            ": if it holds weights of PyTorch, save them as .safetensors first"
+        }
+        _ => "",
     }
 }
 

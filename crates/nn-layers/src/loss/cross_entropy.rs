@@ -133,7 +133,7 @@ impl CrossEntropy {
         Ok(sum / divisor)
     }
 
-    /// Checks the options for so many classes.
+    /// Checks the options for `classes` classes.
     fn check(&self, classes: usize) -> Result<()> {
         from_0_to_1("label_smoothing", self.label_smoothing)?;
         let Some(weights) = &self.class_weights else {

@@ -2,25 +2,27 @@
 //!
 //! ```text
 //! u64     length of the header, little-endian
-//! header  {"__metadata__": {"convoxide": "..."},
+//! header  {"__metadata__": {"convoxide": "...", "convoxide-sha256": "..."},
 //!          "fc.bias": {"dtype": "F32", "shape": [10], "data_offsets": [0, 40]}, ...}
 //! data    all tensors one after the other, in row-major order, little-endian
 //! ```
 //!
 //! Offsets count from the end of the header. The data have neither gaps nor overlaps, and end with
-//! the file.
+//! the file. The digest is that of [`super::digest`].
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt,
-    io::Write,
 };
 
 use conv_core::{Element, checked_len};
-use safetensors::tensor::{Metadata as Container, TensorInfo};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use safetensors::tensor::TensorInfo;
+use serde::{
+    de::{Deserialize, Deserializer, MapAccess, Visitor},
+    ser::{Serialize, SerializeMap, Serializer},
+};
 
-use super::{one_line, tensor};
+use super::{digest, tensor};
 use crate::{
     error::{Error, Result},
     params::Param,
@@ -50,6 +52,8 @@ const TEXTS: &str = "__metadata__";
 pub(super) struct Header {
     /// Our metadata, as JSON text.
     pub(super) metadata: Option<String>,
+    /// The digest of the file.
+    pub(super) digest: Option<String>,
     /// The tensors in the order of their data.
     pub(super) tensors: Vec<(String, TensorInfo)>,
 }
@@ -88,7 +92,7 @@ impl Header {
         let mut begin = 0usize;
         let mut tensors = Vec::with_capacity(params.len());
         for (name, param) in params {
-            let (dtype, shape) = (tensor::dtype::<T>(param.slot), param.value.shape());
+            let (dtype, shape) = (tensor::stored::<T>(param.slot).dtype(), param.value.shape());
             let bytes = param.value.len().checked_mul(dtype.bitsize() / 8);
             let end = bytes.and_then(|bytes| begin.checked_add(bytes));
             let end = end.ok_or_else(|| Error::TensorSize {
@@ -106,7 +110,11 @@ impl Header {
             tensors.push((name.clone(), info));
             begin = end;
         }
-        let header = Self { metadata, tensors };
+        let header = Self {
+            metadata,
+            digest: Some(digest::BLANK.to_owned()),
+            tensors,
+        };
         header.check_tensors()?;
         Ok(header)
     }
@@ -119,8 +127,7 @@ impl Header {
         if !text.starts_with('{') {
             return Err(damaged("it does not begin with '{'".to_owned()));
         }
-        let mut header: Self =
-            serde_json::from_str(text).map_err(|error| damaged(one_line(&error)))?;
+        let mut header: Self = serde_json::from_str(text).map_err(Error::header)?;
         header.tensors.sort_by(|(left_name, left), (name, right)| {
             let offsets = left.data_offsets.cmp(&right.data_offsets);
             offsets.then_with(|| left_name.cmp(name))
@@ -128,7 +135,7 @@ impl Header {
         Ok(header)
     }
 
-    /// Checks that the header of so many bytes describes a file of `length` bytes.
+    /// Checks that this header of `header_bytes` bytes describes a file of `length` bytes.
     pub(super) fn check(&self, header_bytes: usize, length: u64) -> Result<()> {
         let data = self.check_tensors()?;
         let expected = (LENGTH_BYTES as u64)
@@ -182,15 +189,9 @@ impl Header {
         Ok(end)
     }
 
-    /// Writes length and header, filled up with blanks so that the data are aligned.
-    pub(super) fn write(self, target: &mut impl Write) -> Result<()> {
-        let damaged = |error: &dyn fmt::Display| Error::Header {
-            reason: one_line(&error),
-        };
-        // One entry: a second would be written in any order.
-        let texts = self.metadata.map(|text| [(KEY.to_owned(), text)].into());
-        let container = Container::new(texts, self.tensors).map_err(|error| damaged(&error))?;
-        let mut text = serde_json::to_vec(&container).map_err(|error| damaged(&error))?;
+    /// The JSON text, filled up with blanks so that the data are aligned.
+    pub(super) fn to_text(&self) -> Result<Vec<u8>> {
+        let mut text = serde_json::to_vec(self).map_err(Error::header)?;
         text.resize(text.len().next_multiple_of(LENGTH_BYTES), b' ');
         let length = text.len() as u64;
         if length > LONGEST {
@@ -199,9 +200,7 @@ impl Header {
                 limit: LONGEST,
             });
         }
-        let mut write = |bytes: &[u8]| target.write_all(bytes).map_err(Error::io);
-        write(&length.to_le_bytes())?;
-        write(&text)
+        Ok(text)
     }
 }
 
@@ -238,6 +237,23 @@ fn check_name(name: &str, is_new: bool) -> Result<()> {
     })
 }
 
+/// The same header is the same text: tensors in their order, and of the format's own texts ours.
+impl Serialize for Header {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let texts = [(KEY, &self.metadata), (digest::KEY, &self.digest)];
+        let texts: BTreeMap<&str, &String> = texts
+            .into_iter()
+            .filter_map(|(key, text)| Some((key, text.as_ref()?)))
+            .collect();
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry(TEXTS, &texts)?;
+        for (name, info) in &self.tensors {
+            map.serialize_entry(name, info)?;
+        }
+        map.end()
+    }
+}
+
 /// Keeps tensors of the same name, which a map would not.
 impl<'de> Deserialize<'de> for Header {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -257,12 +273,16 @@ impl<'de> Visitor<'de> for HeaderVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
         let mut header = Header {
             metadata: None,
+            digest: None,
             tensors: Vec::new(),
         };
         while let Some(name) = map.next_key::<String>()? {
             if name == TEXTS {
                 let texts: Option<HashMap<String, String>> = map.next_value()?;
-                header.metadata = texts.and_then(|mut texts| texts.remove(KEY));
+                if let Some(mut texts) = texts {
+                    header.metadata = texts.remove(KEY);
+                    header.digest = texts.remove(digest::KEY);
+                }
             } else {
                 let info = map.next_value().map_err(|error| {
                     serde::de::Error::custom(format_args!("tensor {name:?}: {error}"))

@@ -4,35 +4,60 @@ use std::io::{Read, Write};
 
 use conv_core::Element;
 use half::{bf16, f16};
-use ndarray::{ArrayD, IxDyn};
+use ndarray::{ArrayD, Axis, IxDyn};
 use num_traits::ToPrimitive;
 use safetensors::{Dtype, tensor::TensorInfo};
 
 use crate::{
     error::{Error, Result},
-    params::{Param, Slot},
+    params::{Param, Params, Slot},
 };
 
 /// Bytes that are read or written at once; every type's size divides it.
 const CHUNK: usize = 1 << 16;
 
+/// The number of batches that PyTorch's batch normalisation has seen.
+const COUNTER: &str = "num_batches_tracked";
+
+/// The part of a name behind its node's.
+fn local_name(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(_, local)| local)
+}
+
 /// The slot of a tensor, by name and type.
 pub(crate) fn slot(name: &str, dtype: Dtype) -> Slot {
-    let local = name.rsplit_once('.').map_or(name, |(_, local)| local);
-    match local {
+    match local_name(name) {
         "running_mean" | "running_var" => Slot::Buffer,
-        "num_batches_tracked" => Slot::Counter,
+        COUNTER => Slot::Counter,
         _ if is_float(dtype) => Slot::Weight,
         _ => Slot::Counter,
     }
 }
 
+/// The types that are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stored {
+    I64,
+    F32,
+    F64,
+}
+
+impl Stored {
+    pub(crate) fn dtype(self) -> Dtype {
+        match self {
+            Self::I64 => Dtype::I64,
+            Self::F32 => Dtype::F32,
+            Self::F64 => Dtype::F64,
+        }
+    }
+}
+
 /// The type that a slot is written in: as wide as the numbers are.
-pub(crate) fn dtype<T: Element>(slot: Slot) -> Dtype {
+pub(crate) fn stored<T: Element>(slot: Slot) -> Stored {
     match slot {
-        Slot::Counter => Dtype::I64,
-        Slot::Weight | Slot::Buffer if size_of::<T>() == size_of::<f64>() => Dtype::F64,
-        Slot::Weight | Slot::Buffer => Dtype::F32,
+        Slot::Counter => Stored::I64,
+        Slot::Weight | Slot::Buffer if size_of::<T>() == size_of::<f64>() => Stored::F64,
+        Slot::Weight | Slot::Buffer => Stored::F32,
     }
 }
 
@@ -74,39 +99,56 @@ pub(super) fn read<T: Element>(
 ) -> Result<ArrayD<T>> {
     let numbers = Numbers { source, name, info };
     match info.dtype {
-        Dtype::F32 => numbers.read(|bytes| Ok(nearest(f32::from_le_bytes(bytes)))),
-        Dtype::F16 => numbers.read(|bytes| Ok(nearest(f16::from_le_bytes(bytes).to_f32()))),
-        Dtype::BF16 => numbers.read(|bytes| Ok(nearest(bf16::from_le_bytes(bytes).to_f32()))),
+        Dtype::F32 => numbers.read(|bytes| nearest(f32::from_le_bytes(bytes))),
+        Dtype::F16 => numbers.read(|bytes| nearest(f16::from_le_bytes(bytes).to_f32())),
+        Dtype::BF16 => numbers.read(|bytes| nearest(bf16::from_le_bytes(bytes).to_f32())),
         Dtype::F64 => numbers.read(|bytes| narrow(f64::from_le_bytes(bytes))),
-        Dtype::I8 => numbers.read(|bytes| Ok(nearest(i8::from_le_bytes(bytes)))),
-        Dtype::I16 => numbers.read(|bytes| Ok(nearest(i16::from_le_bytes(bytes)))),
-        Dtype::I32 => numbers.read(|bytes| Ok(nearest(i32::from_le_bytes(bytes)))),
-        Dtype::I64 => numbers.read(|bytes| Ok(nearest(i64::from_le_bytes(bytes)))),
-        Dtype::U8 => numbers.read(|bytes| Ok(nearest(u8::from_le_bytes(bytes)))),
-        Dtype::U16 => numbers.read(|bytes| Ok(nearest(u16::from_le_bytes(bytes)))),
-        Dtype::U32 => numbers.read(|bytes| Ok(nearest(u32::from_le_bytes(bytes)))),
-        Dtype::U64 => numbers.read(|bytes| Ok(nearest(u64::from_le_bytes(bytes)))),
-        other => Err(Error::TensorType {
-            tensor: name.to_owned(),
-            got: other.to_string(),
-            expected: "a type that was checked before",
+        Dtype::I8 => numbers.read(|bytes| nearest(i8::from_le_bytes(bytes))),
+        Dtype::I16 => numbers.read(|bytes| nearest(i16::from_le_bytes(bytes))),
+        Dtype::I32 => numbers.read(|bytes| nearest(i32::from_le_bytes(bytes))),
+        Dtype::I64 => numbers.read(|bytes| nearest(i64::from_le_bytes(bytes))),
+        Dtype::U8 => numbers.read(|bytes| nearest(u8::from_le_bytes(bytes))),
+        Dtype::U16 => numbers.read(|bytes| nearest(u16::from_le_bytes(bytes))),
+        Dtype::U32 => numbers.read(|bytes| nearest(u32::from_le_bytes(bytes))),
+        Dtype::U64 => numbers.read(|bytes| nearest(u64::from_le_bytes(bytes))),
+        other => Err(Error::Internal {
+            what: format!("tensor {name:?} of {other} has passed the check of types"),
         }),
     }
 }
 
-/// The nearest number of this type, rounded once.
-fn nearest<T: Element>(number: impl ToPrimitive) -> T {
-    // Every number of these types has one.
-    T::from(number).unwrap_or_else(T::nan)
+/// Why a number is not kept.
+enum Unkept {
+    /// It is finite, and beyond all numbers of the type that it is read as.
+    TooLarge(f64),
+    /// The type has no number near it, which those read here do not know.
+    NoNumber,
 }
 
-/// The nearest number of this type, or the number itself where it is beyond all of them.
-fn narrow<T: Element>(number: f64) -> Result<T, f64> {
+/// The nearest number of this type, rounded once.
+fn nearest<T: Element>(number: impl ToPrimitive) -> Result<T, Unkept> {
+    T::from(number).ok_or(Unkept::NoNumber)
+}
+
+/// The nearest number of this type, unless it is beyond all of them.
+fn narrow<T: Element>(number: f64) -> Result<T, Unkept> {
     let narrow = T::from_f64(number);
     if narrow.is_infinite() && number.is_finite() {
-        Err(number)
+        Err(Unkept::TooLarge(number))
     } else {
         Ok(narrow)
+    }
+}
+
+/// Room for so many numbers of what a file claims to hold.
+pub(super) fn reserve<T>(count: usize, what: impl FnOnce() -> String) -> Result<Vec<T>> {
+    let mut numbers = Vec::new();
+    match numbers.try_reserve_exact(count) {
+        Ok(()) => Ok(numbers),
+        Err(_) => Err(Error::OutOfMemory {
+            what: what(),
+            bytes: count.saturating_mul(size_of::<T>()),
+        }),
     }
 }
 
@@ -120,51 +162,54 @@ struct Numbers<'a, R> {
 impl<R: Read> Numbers<'_, R> {
     fn read<T, const BYTES: usize>(
         self,
-        decode: impl Fn([u8; BYTES]) -> Result<T, f64>,
+        decode: impl Fn([u8; BYTES]) -> Result<T, Unkept>,
     ) -> Result<ArrayD<T>> {
         let Self { source, name, info } = self;
         let (begin, end) = info.data_offsets;
         let count = (end - begin) / BYTES;
-        let too_large = || Error::TensorSize {
-            tensor: name.to_owned(),
-            shape: info.shape.clone(),
-            dtype: info.dtype.to_string(),
-            expected: None,
-            end,
-        };
-        let mut numbers = Vec::new();
         // A sparse file is as long as its header says and yet beyond memory.
-        numbers.try_reserve_exact(count).map_err(|_| too_large())?;
+        let mut numbers = reserve(count, || format!("tensor {name:?}"))?;
         let mut buffer = [0; CHUNK];
         while numbers.len() < count {
             let bytes = CHUNK.min(BYTES * (count - numbers.len()));
             source.read_exact(&mut buffer[..bytes]).map_err(Error::io)?;
             let (words, _) = buffer[..bytes].as_chunks::<BYTES>();
             for &word in words {
-                let index = numbers.len();
-                numbers.push(decode(word).map_err(|got| Error::TensorValue {
-                    tensor: name.to_owned(),
-                    index,
-                    got,
-                    expected: "a number within the range of f32",
-                })?);
+                let number = decode(word).map_err(|unkept| match unkept {
+                    Unkept::TooLarge(got) => Error::TensorValue {
+                        tensor: name.to_owned(),
+                        index: numbers.len(),
+                        got,
+                        expected: "a number within the range of f32",
+                    },
+                    Unkept::NoNumber => Error::Internal {
+                        what: format!("a number of {} has no nearest float", info.dtype),
+                    },
+                })?;
+                numbers.push(number);
             }
         }
-        ArrayD::from_shape_vec(IxDyn(&info.shape), numbers).map_err(|_| too_large())
+        ArrayD::from_shape_vec(IxDyn(&info.shape), numbers).map_err(|error| Error::Internal {
+            what: format!("tensor {name:?} has passed the check of sizes: {error}"),
+        })
     }
 }
 
-/// Writes a tensor's numbers, in the type of its [slot](dtype).
+/// Writes a tensor's numbers, in the type of its [slot](stored).
 pub(super) fn write<T: Element>(
-    target: &mut impl Write,
+    target: &mut (impl Write + ?Sized),
     name: &str,
     param: &Param<T>,
 ) -> Result<()> {
     // Exact for both types, and NaN or infinity stay what they are.
     let numbers = param.value.iter().map(|x| x.to_f64().unwrap_or(f64::NAN));
-    match dtype::<T>(param.slot) {
-        Dtype::F64 => write_all(target, numbers.map(|number| Ok(number.to_le_bytes()))),
-        Dtype::I64 => {
+    match stored::<T>(param.slot) {
+        Stored::F64 => write_all(target, numbers.map(|number| Ok(number.to_le_bytes()))),
+        Stored::F32 => write_all(
+            target,
+            numbers.map(|number| Ok((number as f32).to_le_bytes())),
+        ),
+        Stored::I64 => {
             let whole = |(index, number): (usize, f64)| {
                 // 2^63, the first number that is none of i64.
                 const END: f64 = 9_223_372_036_854_775_808.0;
@@ -181,15 +226,11 @@ pub(super) fn write<T: Element>(
             };
             write_all(target, numbers.enumerate().map(whole))
         }
-        _ => write_all(
-            target,
-            numbers.map(|number| Ok((number as f32).to_le_bytes())),
-        ),
     }
 }
 
 fn write_all<const BYTES: usize>(
-    target: &mut impl Write,
+    target: &mut (impl Write + ?Sized),
     words: impl Iterator<Item = Result<[u8; BYTES]>>,
 ) -> Result<()> {
     let mut buffer = Vec::with_capacity(CHUNK);
@@ -201,4 +242,40 @@ fn write_all<const BYTES: usize>(
         }
     }
     target.write_all(&buffer).map_err(Error::io)
+}
+
+/// A counter of batches as the scalar that it is: some programs write a vector of one.
+pub(super) fn as_scalar<T>(name: &str, value: ArrayD<T>) -> ArrayD<T> {
+    match value.shape() {
+        [1] if local_name(name) == COUNTER => value.index_axis_move(Axis(0), 0),
+        _ => value,
+    }
+}
+
+/// Refuses what no network computes with: weights and statistics that are not finite, and variances
+/// below 0.
+pub(crate) fn check_values<T: Element>(params: &Params<T>) -> Result<()> {
+    for (name, param) in params.iter() {
+        let is_good: fn(&T) -> bool = match (param.slot, local_name(name)) {
+            (Slot::Counter, _) => continue,
+            (Slot::Weight | Slot::Buffer, "running_var") => |&x| x.is_finite() && x >= T::zero(),
+            (Slot::Weight | Slot::Buffer, _) => |x| x.is_finite(),
+        };
+        if let Some(index) = param.value.iter().position(|x| !is_good(x)) {
+            let got = param.value.iter().nth(index).and_then(T::to_f64);
+            let got = got.ok_or_else(|| Error::Internal {
+                what: format!("tensor {name:?} has no number {index}"),
+            })?;
+            return Err(Error::TensorValue {
+                tensor: name.to_owned(),
+                index,
+                got,
+                expected: match got.is_finite() {
+                    true => "at least 0, as it is a variance",
+                    false => "a finite number",
+                },
+            });
+        }
+    }
+    Ok(())
 }

@@ -61,16 +61,14 @@ impl RmsProp {
         update: &Update<T>,
         numbers: &mut [T],
         gradient: &[T],
-        slots: &mut [Vec<T>],
+        square: &mut [T],
+        buffer: Option<&mut Vec<T>>,
     ) {
         let [alpha, new] = [self.alpha, 1.0 - self.alpha].map(T::from_f64);
         let epsilon = T::from_f64(self.epsilon);
         let rate = T::from_f64(update.rate);
-        let Some((square, rest)) = slots.split_first_mut() else {
-            return;
-        };
         let numbers = numbers.iter_mut().zip(gradient).zip(square);
-        let Some(buffer) = rest.first_mut() else {
+        let Some(buffer) = buffer else {
             for ((p, &g), v) in numbers {
                 let g = update.gradient(*p, g);
                 *v = *v * alpha + new * g * g;

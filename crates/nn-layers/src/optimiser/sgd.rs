@@ -49,11 +49,11 @@ impl Sgd {
         update: &Update<T>,
         numbers: &mut [T],
         gradient: &[T],
-        slots: &mut [Vec<T>],
+        buffer: Option<&mut Vec<T>>,
     ) {
         let rate = T::from_f64(update.rate);
         let numbers = numbers.iter_mut().zip(gradient);
-        let Some(buffer) = slots.first_mut() else {
+        let Some(buffer) = buffer else {
             for (p, &g) in numbers {
                 let g = update.gradient(*p, g);
                 *p = *p * update.kept - rate * g;

@@ -101,8 +101,8 @@ impl<'a, T: Element> Backward<'a, T> {
                 let weight = self.site.param("weight")?;
                 let gradients =
                     batch_norm2d::grad_training(grad, x, &weight, statistics, norm.epsilon);
-                self.add_to("weight", &gradients.weight.into_dyn());
-                self.add_to("bias", &gradients.bias.into_dyn());
+                self.add_to("weight", &gradients.weight.into_dyn())?;
+                self.add_to("bias", &gradients.bias.into_dyn())?;
                 Ok(vec![self.wanted[0].then_some(gradients.input)])
             }
             op => {
@@ -139,12 +139,30 @@ impl<'a, T: Element> Backward<'a, T> {
                 let weight = affine::grad_weight(grad, self.kept()?);
                 (weight, Some(affine::grad_bias(grad)))
             }
-            // The others have no parameters, but for batch normalisations: `run` sees to those.
-            _ => return Ok(()),
+            // `run` sees to those whose statistics are the batch's.
+            Op::BatchNorm2d(_)
+            | Op::Input
+            | Op::Relu
+            | Op::LeakyRelu { .. }
+            | Op::Sigmoid
+            | Op::Softmax
+            | Op::MaxPool2d(_)
+            | Op::AvgPool2d(_)
+            | Op::GlobalAvgPool2d
+            | Op::AdaptiveAvgPool2d(_)
+            | Op::Add
+            | Op::Concat
+            | Op::Slice { .. }
+            | Op::PadChannels { .. }
+            | Op::Flatten
+            | Op::Dropout { .. }
+            | Op::Upsample { .. }
+            | Op::Reorg { .. }
+            | Op::Pad { .. } => return Ok(()),
         };
-        self.add_to("weight", &weight);
+        self.add_to("weight", &weight)?;
         if let Some(bias) = bias {
-            self.add_to("bias", &bias);
+            self.add_to("bias", &bias)?;
         }
         Ok(())
     }
@@ -228,7 +246,9 @@ impl<'a, T: Element> Backward<'a, T> {
                 site.kernel(plain::pad2d_grad(site.fixed(&view)?, *padding, *value))
             }
             // `run` has seen to those of several inputs, and an input has none.
-            Op::Input | Op::Add | Op::Concat => Ok(grad),
+            Op::Input | Op::Add | Op::Concat => {
+                Err(site.broken("an operation without one input has the gradient of one"))
+            }
         }
     }
 
@@ -240,20 +260,27 @@ impl<'a, T: Element> Backward<'a, T> {
             .collect()
     }
 
-    fn add_to(&mut self, local: &str, gradient: &ArrayD<T>) {
+    fn add_to(&mut self, local: &str, gradient: &ArrayD<T>) -> Result<()> {
         let spec = self.site.node.param(local);
-        if let Some(sum) = spec.and_then(|spec| self.gradients.get_mut(&spec.name)) {
-            sum.value += gradient;
-            sum.reached = true;
-        }
+        let sum = spec.and_then(|spec| self.gradients.get_mut(&spec.name));
+        let missing = || self.site.broken("a parameter that learns has no gradient");
+        let sum = sum.ok_or_else(missing)?;
+        sum.value += gradient;
+        sum.reached = true;
+        Ok(())
     }
 
     /// The tensor that was kept for this pass: the trainer keeps what [`reads`] says.
     fn kept(&self) -> Result<&'a ArrayD<T>> {
-        self.kept.ok_or_else(|| self.site.missing_input())
+        let missing = || {
+            self.site
+                .broken("what its backward pass reads was not kept")
+        };
+        self.kept.ok_or_else(missing)
     }
 
     fn statistics(&self) -> Result<&'a batch_norm2d::Statistics<T>> {
-        self.statistics.ok_or_else(|| self.site.missing_input())
+        let missing = || self.site.broken("the batch's statistics were not kept");
+        self.statistics.ok_or_else(missing)
     }
 }

@@ -26,7 +26,7 @@ use crate::{
     graph::{Graph, Node, NodeId},
     liveness::last_uses,
     op::Op,
-    params::{Misfit, Params},
+    params::Params,
     shape::Shape,
 };
 
@@ -130,14 +130,7 @@ impl<T: Element> Plain<T> {
                     given.next();
                     input.to_owned()
                 }
-                _ => {
-                    let inputs: Vec<_> = node
-                        .inputs
-                        .iter()
-                        .filter_map(|id| live[id.0].as_ref())
-                        .collect();
-                    self.eval(node, &inputs)?
-                }
+                _ => self.eval(node, &inputs_of(node, &live)?)?,
             };
             debug_assert_eq!(output.shape(), &*shapes[id.0], "node {:?}", node.name);
             visit(id, &output);
@@ -174,9 +167,7 @@ impl<T: Element> Plain<T> {
         };
         let x = site.input(0)?;
         match &node.op {
-            Op::Input => Err(Error::InputShape {
-                node: node.name.clone(),
-            }),
+            Op::Input => Err(site.broken("there are fewer tensors than inputs")),
 
             Op::Conv2d(conv) => {
                 let (weight, bias) = (site.param::<Ix4>("weight")?, site.bias(conv.bias)?);
@@ -240,10 +231,19 @@ impl Infer for Plain<f32> {
     }
 }
 
+/// The tensors that a node reads.
+fn inputs_of<'a, T>(node: &Node, live: &'a [Option<ArrayD<T>>]) -> Result<Vec<&'a ArrayD<T>>> {
+    let missing = || Error::internal(&node.name, "an input was not computed or is gone");
+    let inputs = node.inputs.iter();
+    inputs
+        .map(|id| live[id.0].as_ref().ok_or_else(missing))
+        .collect()
+}
+
 /// A node that is being computed.
 ///
 /// Shape inference and the check of the parameters have made sure of everything that could be
-/// missing or misshapen here, so the errors below are for the type system.
+/// missing or misshapen here, so the errors below are [`Error::Internal`].
 #[derive(Clone, Copy)]
 struct Site<'a, T> {
     node: &'a Node,
@@ -256,16 +256,12 @@ impl<'a, T: Element> Site<'a, T> {
         self.inputs
             .get(index)
             .map(|input| input.view())
-            .ok_or_else(|| self.missing_input())
+            .ok_or_else(|| self.broken("an input was not computed or is gone"))
     }
 
-    fn missing_input(&self) -> Error {
-        Error::InputCount {
-            node: self.node.name.clone(),
-            op: self.node.op.kind(),
-            expected: "more",
-            got: self.inputs.len(),
-        }
+    /// The error of a state that cannot be.
+    fn broken(&self, broken: &'static str) -> Error {
+        Error::internal(&self.node.name, broken)
     }
 
     /// An input as a view of fixed rank.
@@ -275,13 +271,7 @@ impl<'a, T: Element> Site<'a, T> {
 
     /// The parameter `local` of this node, as a view of fixed rank.
     fn param<D: Dimension>(&self, local: &str) -> Result<ArrayView<'a, T, D>> {
-        let missing = || {
-            let name = format!("{}.{local}", self.node.name);
-            Error::Params(vec![Misfit::Missing {
-                name,
-                expected: Vec::new(),
-            }])
-        };
+        let missing = || self.broken("a parameter is missing that was there at the start");
         let spec = self.node.param(local).ok_or_else(missing)?;
         let param = self.params.get(&spec.name).ok_or_else(missing)?;
         self.shaped(param.value.view().into_dimensionality::<D>())
@@ -302,11 +292,6 @@ impl<'a, T: Element> Site<'a, T> {
 
     /// The result of one of ndarray's reshapings.
     fn shaped<A>(&self, result: Result<A, ShapeError>) -> Result<A> {
-        result.map_err(|_| Error::Rank {
-            node: self.node.name.clone(),
-            op: self.node.op.kind(),
-            expected: "a shape that the operation takes",
-            got: self.node.shape.clone(),
-        })
+        result.map_err(|_| self.broken("a tensor has another shape than was inferred"))
     }
 }

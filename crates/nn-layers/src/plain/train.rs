@@ -9,7 +9,7 @@ use super::{
     Plain, Site,
     backward::{Backward, Gradient},
     batch_norm2d::{self, Statistics},
-    dropout,
+    dropout, inputs_of,
     tape::Tape,
 };
 use crate::{
@@ -210,11 +210,7 @@ impl<T: Element> PlainTrainer<T> {
 
     /// One node's output in training mode.
     fn eval(&self, id: NodeId, node: &Node, key: StepKey, tape: &mut Tape<T>) -> Result<ArrayD<T>> {
-        let inputs: Vec<&ArrayD<T>> = node
-            .inputs
-            .iter()
-            .filter_map(|id| tape.live[id.index()].as_ref())
-            .collect();
+        let inputs = inputs_of(node, &tape.live)?;
         let site = Site {
             node,
             inputs: &inputs,
@@ -406,9 +402,10 @@ impl<T: Element> TrainBackend<T> for PlainTrainer<T> {
             let numbers = self.plain.params.get_mut(name);
             let numbers = numbers.and_then(|param| param.value.as_slice_mut());
             // Both are in standard layout, by `set_params`.
-            if let (Some(numbers), Some(gradient)) = (numbers, sum.value.as_slice()) {
-                rule(name, numbers, gradient);
-            }
+            let (Some(numbers), Some(gradient)) = (numbers, sum.value.as_slice()) else {
+                return Err(Error::internal(name, NOT_STANDARD));
+            };
+            rule(name, numbers, gradient);
             sum.value.fill(T::zero());
             sum.reached = false;
         }
@@ -417,10 +414,11 @@ impl<T: Element> TrainBackend<T> for PlainTrainer<T> {
 
     fn visit_gradients(&self, visit: &mut dyn FnMut(&str, &[T])) -> Result<()> {
         for (name, sum) in &self.gradients {
-            // In standard layout, by `set_params`.
-            if let Some(gradient) = sum.value.as_slice() {
-                visit(name, gradient);
-            }
+            let gradient = sum.value.as_slice();
+            visit(
+                name,
+                gradient.ok_or_else(|| Error::internal(name, NOT_STANDARD))?,
+            );
         }
         Ok(())
     }
@@ -482,6 +480,9 @@ impl<T: Element> TrainBackend<T> for PlainTrainer<T> {
         }
     }
 }
+
+/// What [`PlainTrainer::set_params`] rules out.
+const NOT_STANDARD: &str = "a parameter or its gradient is not in standard layout";
 
 /// A loss that ends every step.
 struct Refusal;

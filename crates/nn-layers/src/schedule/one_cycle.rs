@@ -71,7 +71,7 @@ impl Anneal {
 }
 
 impl OneCycle {
-    /// A cycle of so many steps, else with the defaults: 0.3, cosine, 25, 1e4, no momentum.
+    /// A cycle of `steps` steps, with the defaults for the rest: 0.3, cosine, 25, 1e4, no momentum.
     #[must_use]
     pub fn new(steps: u64) -> Self {
         Self {

@@ -18,7 +18,7 @@ pub struct TrainerOptions {
     pub schedule: Schedule,
     /// What makes updates of gradients.
     pub optimiser: OptimiserOptions,
-    /// What all randomness is keyed by.
+    /// The seed of all randomness.
     pub seed: u64,
     /// How many batches make one update, at least 1. Their gradients are averaged; at the end of
     /// an epoch there may be fewer.
@@ -38,8 +38,8 @@ pub struct TrainerOptions {
 }
 
 impl TrainerOptions {
-    /// So many epochs by this schedule; the optimiser's defaults, seed 0, an update for each batch,
-    /// small last batches kept, no early stopping.
+    /// `epochs` epochs by this schedule, with the optimiser's defaults, seed 0, an update for each
+    /// batch, small last batches kept, and no early stopping.
     #[must_use]
     pub fn new(epochs: u64, schedule: Schedule) -> Self {
         Self {
@@ -81,11 +81,11 @@ pub enum LastBatch {
     #[default]
     Keep,
     /// It is left out; [`EpochReport::dropped`](super::EpochReport::dropped) says how many pictures
-    /// that were. Who shuffles leaves out others in each epoch.
+    /// that were. A loader that shuffles leaves out others in each epoch.
     Drop,
 }
 
-/// Stops when the network no longer becomes better, and gives back its best parameters.
+/// Stops a training that no longer improves, and gives back the best parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EarlyStopping {

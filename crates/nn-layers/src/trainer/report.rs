@@ -1,4 +1,4 @@
-//! What a training says about itself while it runs.
+//! What a training reports while it runs.
 
 use std::path::Path;
 
@@ -46,7 +46,7 @@ pub trait Observer<T> {
 
 impl<T> Observer<T> for () {}
 
-/// What there is to say about one update.
+/// The report of one update.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepReport {
     /// The epoch, counted from 0.
@@ -65,7 +65,7 @@ pub struct StepReport {
     pub gradient_norm: f64,
 }
 
-/// What there is to say about one epoch.
+/// The report of one epoch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EpochReport {
     /// The epoch, counted from 0.
@@ -91,7 +91,7 @@ pub struct EpochReport {
 /// How good a network is after an epoch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Evaluation {
-    /// What is to be large, such as accuracy on pictures that are not trained on.
+    /// The larger, the better: such as the accuracy on pictures that are not trained on.
     pub score: f64,
     /// Whatever else is worth reporting.
     pub parts: Vec<(String, f64)>,

@@ -5,10 +5,12 @@ use serde_json::Value;
 
 use super::*;
 
-/// A file's header as JSON, and its data.
+/// A file's header as JSON, without its digest so that changes get beyond it, and its data.
 fn parts(bytes: &[u8]) -> (Value, Vec<u8>) {
     let length = u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
-    let header = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let mut header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let texts = header["__metadata__"].as_object_mut().unwrap();
+    texts.remove("convoxide-sha256").unwrap();
     (header, bytes[8 + length..].to_vec())
 }
 
@@ -117,6 +119,85 @@ fn huge_claims_are_compared_with_the_length() {
     assert!(matches!(refuse(&long), Error::HeaderTooLarge { .. }));
 }
 
+/// Also in the optimiser's state, which nothing else checks.
+#[test]
+fn a_flipped_bit_is_found() {
+    let good = checkpoint::<f32>();
+    let bytes = good.to_bytes().unwrap();
+    let data = 8 + u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
+    for at in 0..bytes.len() {
+        for bit in 0..8 {
+            let mut bytes = bytes.clone();
+            bytes[at] ^= 1 << bit;
+            match Checkpoint::<f32>::from_bytes(&bytes) {
+                // Where the digest's own key is no longer there.
+                Ok(checkpoint) => assert!(at < data && checkpoint == good, "{at} {bit}"),
+                Err(error) if at >= data => {
+                    assert!(matches!(error, Error::Digest { .. }), "{at} {bit}: {error}");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn parameters_that_are_not_finite() {
+    for of_best in [false, true] {
+        let mut bad = checkpoint::<f32>();
+        let params = match (of_best, &mut bad.best) {
+            (true, Some(best)) => &mut best.params,
+            _ => &mut bad.params,
+        };
+        params.get_mut("bn.bias").unwrap().value[[1]] = f32::NAN;
+        match bad.to_bytes() {
+            Err(Error::TensorValue { tensor, index, .. }) => {
+                assert_eq!((&*tensor, index), ("bn.bias", 1));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    // The same in a file.
+    let (header, mut data) = parts(&checkpoint::<f32>().to_bytes().unwrap());
+    let at = header["params/bn.bias"]["data_offsets"][0]
+        .as_u64()
+        .unwrap() as usize;
+    data[at..at + 4].copy_from_slice(&f32::INFINITY.to_le_bytes());
+    let error = refuse(&join(&header, &data));
+    assert!(matches!(error, Error::TensorValue { .. }), "{error}");
+}
+
+/// A file can be as long as its header says and hold nothing.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_sparse_file_is_no_reason_to_take_its_length_in_memory() {
+    // In memory if there is such a place: not every disk has files of this length.
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+    let folder = folder.unwrap();
+    let path = folder.path().join("sparse.ckpt");
+    // As many as all addresses of a process.
+    let bytes = 128u64 << 40;
+    let (mut header, _) = parts(&checkpoint::<f32>().to_bytes().unwrap());
+    header
+        .as_object_mut()
+        .unwrap()
+        .retain(|name, _| name == "__metadata__");
+    header["params/w"] = json!({"dtype": "F32", "shape": [bytes / 4], "data_offsets": [0, bytes]});
+    let start = join(&header, &[]);
+    std::fs::write(&path, &start).unwrap();
+    let sparse = std::fs::File::options().write(true).open(&path).unwrap();
+    if sparse.set_len(start.len() as u64 + bytes).is_err() {
+        println!("skipped: the file system has no file of 128 TiB");
+        return;
+    }
+    match Checkpoint::<f32>::open(&path) {
+        Err(Error::File { error, .. }) => {
+            assert!(matches!(*error, Error::OutOfMemory { .. }), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn texts_that_say_something_else() {
     type Change = fn(&mut Value);
@@ -204,7 +285,7 @@ proptest! {
     fn changed_files_are_results_not_panics(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3), 1..4),
     ) {
-        let mut bytes = checkpoint::<f32>().to_bytes().unwrap();
+        let mut bytes = with_text(|_| ());
         for (at, byte, kind) in changes {
             let at = at.index(bytes.len());
             match kind {

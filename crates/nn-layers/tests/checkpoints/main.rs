@@ -125,14 +125,26 @@ fn numbers_are_of_the_type_that_is_trained_in() {
 fn a_model_is_no_checkpoint_and_a_checkpoint_no_model() {
     let checkpoint = checkpoint::<f32>();
     let error = ModelFile::from_bytes(&checkpoint.to_bytes().unwrap()).unwrap_err();
-    assert!(matches!(error, Error::Metadata { .. }), "{error}");
+    assert_eq!(
+        error.to_string(),
+        "is a checkpoint of a training, not a model file: use best.safetensors or last.safetensors \
+         beside it"
+    );
+    assert!(matches!(error, Error::OtherFile { .. }), "{error}");
     for metadata in [None, Some(nn_layers::Metadata::default())] {
         let model = ModelFile {
             metadata,
             params: checkpoint.params.clone(),
         };
+        let got = match &model.metadata {
+            None => "a file of weights",
+            Some(_) => "a model file",
+        };
         let error = refuse(&model.to_bytes().unwrap());
-        assert!(matches!(error, Error::Metadata { .. }), "{error}");
+        assert!(
+            matches!(&error, Error::OtherFile { got: named, .. } if *named == got),
+            "{error}"
+        );
     }
 }
 

@@ -1,12 +1,14 @@
-//! What can be wrong in a cfg file, and where it stands.
+//! What can be wrong in a cfg file, and where.
 
 use nn_layers::Shape;
+
+use crate::encoding::Encoding;
 
 /// What is wrong in a cfg file, and where.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {problem}", self.place())]
 pub struct CfgError {
-    /// The line, from 1; 0 where no one line is at fault.
+    /// The line, from 1; 0 where no single line is at fault.
     pub line: usize,
     /// The section's name, without brackets.
     pub section: Option<String>,
@@ -49,6 +51,13 @@ pub enum CfgProblem {
         text: String,
     },
 
+    /// A section, key or value that is not UTF-8.
+    #[error("not UTF-8 text but in {encoding}: only comments may be")]
+    Encoding {
+        /// What the line seems to be in.
+        encoding: Encoding,
+    },
+
     /// A `key=value` before the first section.
     #[error("a key before the first [section]")]
     KeyOutsideSection,
@@ -57,10 +66,10 @@ pub enum CfgProblem {
     #[error("the file has no sections")]
     Empty,
 
-    /// A first section that is not the network's.
+    /// A first section other than `[net]`.
     #[error("the first section is [{got}], expected [net] or [network]")]
     FirstSection {
-        /// What it is.
+        /// The section's name.
         got: String,
     },
 
@@ -68,19 +77,19 @@ pub enum CfgProblem {
     #[error("only the first section can be the network's")]
     SecondNet,
 
-    /// A network of no layers.
+    /// A file with `[net]` only.
     #[error("the network has no layers")]
     NoLayers,
 
-    /// A section that darknet does not know either.
+    /// A section that is unknown to darknet, too.
     #[error("no such section")]
     UnknownSection,
 
-    /// A section that darknet knows and this crate does not run.
+    /// A section of darknet's that this crate does not support.
     #[error("this kind of layer is not supported")]
     UnsupportedSection,
 
-    /// A key that a section cannot do without.
+    /// A missing key that has no default.
     #[error("the key is missing")]
     Missing,
 
@@ -93,7 +102,7 @@ pub enum CfgProblem {
         expected: &'static str,
     },
 
-    /// A number outside the range that makes sense.
+    /// A number that is out of range.
     #[error("{got} is out of range, expected {expected}")]
     OutOfRange {
         /// The number.
@@ -102,42 +111,44 @@ pub enum CfgProblem {
         expected: String,
     },
 
-    /// A key or value that would change what the network computes in a way that this crate
-    /// does not follow.
+    /// A key or value with which the network would compute something that this crate does not support.
     #[error("{value:?} is not supported, expected {expected}")]
     NotSupported {
         /// The value.
         value: String,
-        /// What would do.
+        /// What is supported.
         expected: &'static str,
     },
 
-    /// An activation function by another name.
+    /// An activation function that is not supported.
     #[error("activation {name:?} is not supported, expected linear, leaky, relu or logistic")]
     Activation {
         /// The name.
         name: String,
     },
 
-    /// A reference to a layer that does not come before this one.
-    #[error("{got} means layer {layer}, expected one of the {before} layers before this one")]
+    /// A reference to a layer that is not before this one.
+    #[error(
+        "{got} means layer {layer}, expected one of the {} before this one",
+        files::show::count(*before, "layer", "layers")
+    )]
     LayerReference {
-        /// What the cfg says: negative numbers count back from this layer.
+        /// The number in the cfg; a negative one counts back from this layer.
         got: i64,
         /// The layer's absolute number.
         layer: i64,
-        /// How many layers come before.
+        /// The number of layers before this one.
         before: usize,
     },
 
-    /// A layer that reads a detection head, whose output is boxes and no layer's input.
+    /// A layer that reads a detection head, whose output is boxes.
     #[error("layer {layer} is a detection head, which no other layer can read")]
     ReadsHead {
         /// The head.
         layer: usize,
     },
 
-    /// Layers side by side in a route that do not have one height and width.
+    /// Layers of a route that differ in height or width.
     #[error("layer {layer} is {got}, expected the height and width of layer {first}: {expected}")]
     RouteShape {
         /// The layer that differs.
@@ -150,10 +161,10 @@ pub enum CfgProblem {
         got: Shape,
     },
 
-    /// A shortcut between layers of two shapes.
+    /// A shortcut between layers of different shapes.
     #[error(
         "layer {from} is {got}, expected {expected} as the layer before: \
-         a shortcut between two shapes is not supported"
+         a shortcut between different shapes is not supported"
     )]
     ShortcutShape {
         /// The layer that is added.
@@ -164,12 +175,12 @@ pub enum CfgProblem {
         got: Shape,
     },
 
-    /// Channels that the groups do not divide.
+    /// A number of channels that is no multiple of the number of groups.
     #[error("{channels} channels do not divide into {groups} groups")]
     Groups {
-        /// How many channels.
+        /// The number of channels.
         channels: usize,
-        /// How many groups.
+        /// The number of groups.
         groups: usize,
     },
 
@@ -178,7 +189,7 @@ pub enum CfgProblem {
     AnchorCount {
         /// `2 * num`.
         expected: usize,
-        /// How many there are.
+        /// How many numbers there are.
         got: usize,
     },
 
@@ -198,12 +209,12 @@ pub enum CfgProblem {
         classes: usize,
     },
 
-    /// A layer that needs another kind of layer before it.
-    #[error("the layer before gives {got}, expected {expected}")]
+    /// A layer that cannot read the output of the layer before it.
+    #[error("the output of the layer before is {got}, expected {expected}")]
     Input {
-        /// What it needs.
+        /// The shape that it reads, in words.
         expected: &'static str,
-        /// The shape that arrives.
+        /// The shape of that output.
         got: Shape,
     },
 
@@ -212,7 +223,7 @@ pub enum CfgProblem {
     TooLarge {
         /// What there is too much of.
         what: &'static str,
-        /// How much.
+        /// How much there is.
         got: u64,
         /// The limit.
         limit: u64,

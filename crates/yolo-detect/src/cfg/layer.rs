@@ -1,16 +1,20 @@
-//! The sections of a cfg as typed values.
+//! A cfg's sections as typed values.
 
 use crate::anchors::Anchor;
 
-/// `[net]` or `[network]`: what the network takes.
+/// `[net]` or `[network]`: the network's input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Net {
-    /// Input height in pixels; must be given.
+    /// Input height in pixels; required.
     pub height: usize,
-    /// Input width in pixels; must be given.
+    /// Input width in pixels; required.
     pub width: usize,
-    /// Input channels; must be given.
+    /// Input channels; required.
     pub channels: usize,
+    /// Whether the program that trained the network letterboxed pictures. A key of A. Bochkovskiy's
+    /// fork, which otherwise stretches them; default no. A [`Detector`](crate::Detector) letterboxes
+    /// whatever it says, as J. Redmon's darknet does.
+    pub letter_box: bool,
 }
 
 /// One layer.
@@ -22,24 +26,24 @@ pub enum Layer {
     MaxPool(MaxPool),
     /// `[avgpool]` or `[avg]`: the mean of each channel's plane.
     AvgPool,
-    /// `[route]`: outputs of earlier layers one behind the other.
+    /// `[route]`: the outputs of earlier layers, concatenated along the channels.
     Route(Route),
     /// `[shortcut]`: the sum with an earlier layer.
     Shortcut(Shortcut),
     /// `[upsample]`: each pixel repeated.
     Upsample(Upsample),
-    /// `[reorg]`: pixels to channels, in darknet's own order.
+    /// `[reorg]`: blocks of pixels become channels, in darknet's own order.
     Reorg(Reorg),
-    /// `[connected]` or `[conn]`: every input to every output.
+    /// `[connected]` or `[conn]`: a dense layer.
     Connected(Connected),
-    /// `[dropout]`: passes its input through when the network runs.
+    /// `[dropout]`: does nothing at inference.
     Dropout {
-        /// The share that training drops, from 0 up to but not 1; default 0.5.
+        /// The share that training drops, at least 0 and less than 1; default 0.5.
         probability: f32,
     },
-    /// `[softmax]` or `[soft]`: over all numbers of the input.
+    /// `[softmax]` or `[soft]`: over all elements of the input.
     Softmax,
-    /// `[cost]`: passes its input through when the network runs.
+    /// `[cost]`: does nothing at inference.
     Cost,
     /// `[region]`: the detection head of YOLOv2.
     Region(Region),
@@ -47,79 +51,79 @@ pub enum Layer {
     Yolo(Yolo),
 }
 
-/// `[convolutional]`: cross-correlation, batch normalisation if any, activation.
+/// `[convolutional]`: cross-correlation, batch normalisation if it is on, activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Convolutional {
     /// Output channels; default 1.
     pub filters: usize,
     /// Kernel height and width; default 1.
     pub size: usize,
-    /// Step in both axes; default 1.
+    /// Stride of both axes; default 1.
     pub stride: usize,
-    /// Zeros on all four sides: `size / 2` where `pad` is not 0, else `padding`; default 0.
+    /// Zeros added on each side: `size / 2` where `pad` is not 0, else `padding`; default 0.
     pub padding: usize,
-    /// Groups of channels that do not see one another; default 1.
+    /// Groups of channels that are convolved separately; default 1.
     pub groups: usize,
-    /// Whether batch normalisation takes the place of a plain bias; default no.
+    /// Whether batch normalisation replaces the bias; default no.
     pub batch_normalize: bool,
-    /// What is applied last; default logistic.
+    /// The activation; default logistic.
     pub activation: Activation,
 }
 
-/// `[maxpool]`. The output is `(input + padding - size) / stride + 1` long, and the first window
-/// begins `padding / 2` before the input. What lies outside never is the largest.
+/// `[maxpool]`. The output's length is `(input + padding - size) / stride + 1`, and the first window
+/// begins `padding / 2` before the input. Padding is never the maximum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaxPool {
     /// Window height and width; default `stride`.
     pub size: usize,
-    /// Step in both axes; default 1.
+    /// Stride of both axes; default 1.
     pub stride: usize,
-    /// Padding of both ends together; default `size - 1`, so that stride 1 keeps the size.
+    /// Padding of both ends together; default `size - 1`, with which stride 1 keeps the size.
     pub padding: usize,
 }
 
 /// `[route]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// Absolute numbers of the layers, which all come before this one.
+    /// The layers' absolute numbers, all less than this one's.
     pub layers: Vec<usize>,
-    /// Into how many parts each layer's channels are split; default 1.
+    /// The number of parts that each layer's channels are split into; default 1.
     pub groups: usize,
-    /// Which of the parts is taken; default 0.
+    /// The part that is taken, from 0; default 0.
     pub group_id: usize,
 }
 
 /// `[shortcut]`: `activation(previous + from)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shortcut {
-    /// Absolute number of the layer that is added, which comes before this one.
+    /// The absolute number of the layer that is added, less than this one's.
     pub from: usize,
-    /// What is applied to the sum; default linear.
+    /// The activation of the sum; default linear.
     pub activation: Activation,
 }
 
 /// `[upsample]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Upsample {
-    /// How often each pixel is repeated in both axes; default 2.
+    /// How many times each pixel is repeated along both axes; default 2.
     pub stride: usize,
 }
 
-/// `[reorg]`: `stride * stride` times the channels, each axis `stride` times shorter.
+/// `[reorg]`: a picture of `stride * stride` times the channels, with both axes `stride` times shorter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reorg {
-    /// The block's side; default 1.
+    /// The side of a block; default 1.
     pub stride: usize,
 }
 
 /// `[connected]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connected {
-    /// How many outputs; default 1.
+    /// The number of outputs; default 1.
     pub output: usize,
-    /// Whether batch normalisation takes the place of a plain bias; default no.
+    /// Whether batch normalisation replaces the bias; default no.
     pub batch_normalize: bool,
-    /// What is applied last; default logistic.
+    /// The activation; default logistic.
     pub activation: Activation,
 }
 
@@ -129,22 +133,22 @@ pub struct Connected {
 pub struct Region {
     /// `num` anchors in grid cells; `num` defaults to 1, missing anchors to 0.5 x 0.5.
     pub anchors: Vec<Anchor>,
-    /// How many classes; default 20.
+    /// The number of classes; default 20.
     pub classes: usize,
-    /// Whether class scores compete (softmax) or stand alone (logistic); default no.
+    /// Whether class scores go through a softmax instead of logistic functions; default no.
     pub softmax: bool,
 }
 
-/// `[yolo]`: a head of YOLOv3 (J. Redmon and A. Farhadi, "YOLOv3: An Incremental Improvement",
+/// `[yolo]`: a detection head of YOLOv3 (J. Redmon and A. Farhadi, "YOLOv3: An Incremental Improvement",
 /// 2018, section 2).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Yolo {
-    /// `num` anchors in pixels of the network's input, those of all heads; `num` defaults to 1,
+    /// The `num` anchors of all heads, in pixels of the network's input; `num` defaults to 1,
     /// missing anchors to 0.5 x 0.5.
     pub anchors: Vec<Anchor>,
-    /// Which of the anchors this head uses; default all.
+    /// The numbers of the anchors that this head uses; default all.
     pub mask: Vec<usize>,
-    /// How many classes; default 20.
+    /// The number of classes; default 20.
     pub classes: usize,
 }
 
@@ -153,7 +157,7 @@ pub struct Yolo {
 pub enum Activation {
     /// `x`
     Linear,
-    /// `x` where positive, else `0.1 x`.
+    /// `x` where positive, elsewhere `0.1 x`.
     Leaky,
     /// `max(x, 0)`
     Relu,

@@ -4,13 +4,14 @@ use super::layer::{
     Activation, Connected, Convolutional, Layer, MaxPool, Net, Region, Reorg, Route, Shortcut,
     Upsample, Yolo,
 };
-use super::limits::{MAX_ANCHORS, MAX_SIZE};
+use super::limits::{MAX_ANCHORS, MAX_SIZE, MAX_WINDOW};
 use super::section::Fields;
 use super::{CfgProblem, Warning, WarningKind};
 use crate::anchors::{Anchor, AnchorUnit};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 const SIZE: std::ops::RangeInclusive<usize> = 1..=MAX_SIZE;
+const WINDOW: std::ops::RangeInclusive<usize> = 1..=MAX_WINDOW;
 const PADDING: std::ops::RangeInclusive<usize> = 0..=MAX_SIZE;
 
 impl Net {
@@ -42,6 +43,7 @@ impl Net {
             height,
             width,
             channels,
+            letter_box: fields.flag("letter_box")?,
         })
     }
 }
@@ -104,7 +106,7 @@ impl Layer {
             }
             _ => return Err(fields.fail(CfgProblem::UnknownSection).into()),
         };
-        // Every layer may say how its weights are loaded; only the plain way is supported.
+        // Keys of every layer about the loading of weights, of which only the default is supported.
         for key in ["dontload", "dontloadscales", "numload"] {
             fields.only(key, 0.0, "0")?;
         }
@@ -114,7 +116,7 @@ impl Layer {
 }
 
 fn convolutional(fields: &mut Fields<'_>) -> Result<Convolutional> {
-    let size = fields.size("size", 1, SIZE)?;
+    let size = fields.size("size", 1, WINDOW)?;
     let padding = fields.size("padding", 0, PADDING)?;
     for key in ["binary", "xnor", "flipped"] {
         fields.only(key, 0.0, "0")?;
@@ -141,8 +143,9 @@ fn convolutional(fields: &mut Fields<'_>) -> Result<Convolutional> {
 }
 
 fn max_pool(fields: &mut Fields<'_>) -> Result<MaxPool> {
-    let stride = fields.size("stride", 1, SIZE)?;
-    let size = fields.size("size", stride, SIZE)?;
+    // The stride is also the default of the size.
+    let stride = fields.size("stride", 1, WINDOW)?;
+    let size = fields.size("size", stride, WINDOW)?;
     for key in ["stride_x", "stride_y", "antialiasing", "maxpool_depth"] {
         fields.refuse(key)?;
     }
@@ -170,14 +173,9 @@ fn shortcut(fields: &mut Fields<'_>, number: usize) -> Result<Shortcut> {
     let list = fields.whole_list("from")?;
     let list = list.ok_or_else(|| fields.fail_at("from", CfgProblem::Missing))?;
     let &[index] = list.as_slice() else {
-        let value = fields
-            .text("from")
-            .unwrap_or_default()
-            .chars()
-            .take(40)
-            .collect();
+        let value = list.iter().map(i64::to_string).collect::<Vec<_>>();
         let problem = CfgProblem::NotSupported {
-            value,
+            value: value.join(",").chars().take(40).collect(),
             expected: "one layer",
         };
         return Err(fields.fail_at("from", problem).into());
@@ -191,10 +189,11 @@ fn shortcut(fields: &mut Fields<'_>, number: usize) -> Result<Shortcut> {
     })
 }
 
-/// The absolute number that `index` means in layer `number`: itself, or counted back from there.
+/// The absolute number that `index` means in layer `number`; a negative one counts back from there.
 fn earlier_layer(fields: &Fields<'_>, key: &str, index: i64, number: usize) -> Result<usize> {
-    // At most `limits::MAX_LAYERS`, so it fits.
-    let here = i64::try_from(number).unwrap_or(i64::MAX);
+    let here = i64::try_from(number).map_err(|_| Error::Internal {
+        broken: "a layer's number is at most limits::MAX_LAYERS",
+    })?;
     let layer = if index < 0 {
         here.saturating_add(index)
     } else {
@@ -277,7 +276,7 @@ fn anchors(
     unit: AnchorUnit,
     warnings: &mut Vec<Warning>,
 ) -> Result<Vec<Anchor>> {
-    let Some(numbers) = fields.number_list("anchors")? else {
+    let Some(numbers) = fields.number_list("anchors", warnings)? else {
         warnings.push(fields.warn("anchors", WarningKind::DefaultAnchors));
         return Ok(vec![
             Anchor {

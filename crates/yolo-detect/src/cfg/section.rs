@@ -1,13 +1,17 @@
 //! A cfg file's text as sections of `key=value` lines, and typed reading of the values.
 //!
-//! As in darknet, spaces and tabs count nowhere in a line, and a line that begins with `#` or `;`
-//! is a comment. A comment behind a value is cut off too: darknet's own number parser stops there.
-//! A byte order mark and carriage returns are ignored. Unlike darknet, a value that is not wholly
-//! a number is an error, not the number it begins with.
+//! As in darknet, spaces and tabs are ignored everywhere in a line, and a line that begins with `#`
+//! or `;` is a comment. A comment after a value is cut off too, where darknet's number parser stops.
+//! A byte order mark and carriage returns are ignored.
+//!
+//! Darknet reads numbers with C's `atoi` and `atof`, which take as much of the text as is a number.
+//! Here a text that is a number as a whole, or clearly means one (`255.0` for 255), is read as
+//! darknet reads it; any other (`1e3`, of which darknet reads 1) is an error.
 
 use std::ops::RangeInclusive;
 
 use super::{CfgError, CfgProblem, Warning, WarningKind};
+use crate::encoding::Encoding;
 use crate::error::Result;
 
 /// `[kind]` and the lines below it.
@@ -28,17 +32,15 @@ struct Entry {
     line: usize,
 }
 
-/// Splits a cfg text into its sections.
-pub(super) fn split(text: &str) -> Result<Vec<Section>> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+/// Splits a cfg text into its sections. Comments may be in any encoding in which `#`, `;` and the
+/// line feed are bytes of their own; UTF-8, GBK, Shift-JIS and those of one byte per letter are.
+pub(super) fn split(text: &[u8]) -> Result<Vec<Section>> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let mut sections: Vec<Section> = Vec::new();
-    for (index, raw) in text.lines().enumerate() {
+    for (index, raw) in text.split(|&byte| byte == b'\n').enumerate() {
         let line = index + 1;
-        let stripped: String = raw.chars().filter(|c| !c.is_whitespace()).collect();
-        let content = stripped.split(['#', ';']).next().unwrap_or_default();
-        if content.is_empty() {
-            continue;
-        }
+        let code = raw.split(|byte| matches!(byte, b'#' | b';')).next();
+        let code = code.unwrap_or_default();
         let fail = |section: Option<&Section>, problem| {
             let section = section.map(|section| section.kind.clone());
             Box::new(CfgError {
@@ -49,6 +51,14 @@ pub(super) fn split(text: &str) -> Result<Vec<Section>> {
                 problem,
             })
         };
+        let code = std::str::from_utf8(code).map_err(|_| {
+            let encoding = Encoding::guess(code);
+            fail(sections.last(), CfgProblem::Encoding { encoding })
+        })?;
+        let content: String = code.chars().filter(|c| !c.is_whitespace()).collect();
+        if content.is_empty() {
+            continue;
+        }
         let syntax = || CfgProblem::Syntax {
             text: content.chars().take(40).collect(),
         };
@@ -65,9 +75,7 @@ pub(super) fn split(text: &str) -> Result<Vec<Section>> {
             });
             continue;
         }
-        let pair = content
-            .split_once('=')
-            .filter(|(key, value)| is_word(key) && !value.is_empty());
+        let pair = content.split_once('=').filter(|(key, _)| is_word(key));
         let (key, value) = pair.ok_or_else(|| fail(sections.last(), syntax()))?;
         match sections.last_mut() {
             None => return Err(fail(None, CfgProblem::KeyOutsideSection).into()),
@@ -83,12 +91,12 @@ pub(super) fn split(text: &str) -> Result<Vec<Section>> {
     Ok(sections)
 }
 
-/// Whether this can be a section's name or a key: something that a message can show as it is.
+/// Whether this can be a section's name or a key, which messages show as it is.
 fn is_word(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic())
 }
 
-/// Reads one section's values by key, and notes which keys were asked for.
+/// Reads one section's values by key, and records which keys were asked for.
 pub(super) struct Fields<'a> {
     section: &'a Section,
     layer: Option<usize>,
@@ -112,12 +120,13 @@ impl<'a> Fields<'a> {
 
     /// An error about `key`, at its line if it is there.
     pub(super) fn fail_at(&self, key: &str, problem: CfgProblem) -> Box<CfgError> {
+        self.error(self.line_of(key), Some(key), problem)
+    }
+
+    /// The line of `key`, or of the section where there is no such key.
+    fn line_of(&self, key: &str) -> usize {
         let entry = self.section.entries.iter().find(|entry| entry.key == key);
-        self.error(
-            entry.map_or(self.section.line, |entry| entry.line),
-            Some(key),
-            problem,
-        )
+        entry.map_or(self.section.line, |entry| entry.line)
     }
 
     fn error(&self, line: usize, key: Option<&str>, problem: CfgProblem) -> Box<CfgError> {
@@ -196,12 +205,22 @@ impl<'a> Fields<'a> {
             .map(Some)
     }
 
-    /// Finite numbers between commas, or `None` where the key is missing.
-    pub(super) fn number_list(&mut self, key: &str) -> Result<Option<Vec<f32>>> {
+    /// Finite numbers between commas, or `None` where the key is missing. A comma at the end is
+    /// ignored with a warning.
+    pub(super) fn number_list(
+        &mut self,
+        key: &str,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Option<Vec<f32>>> {
         let Some(text) = self.text(key) else {
             return Ok(None);
         };
-        text.split(',')
+        let list = text.strip_suffix(',').unwrap_or(text);
+        if list.len() < text.len() {
+            let line = self.line_of(key);
+            warnings.push(self.warn_at(line, key, WarningKind::TrailingComma));
+        }
+        list.split(',')
             .map(|item| self.finite(key, item))
             .collect::<Result<_>>()
             .map(Some)
@@ -226,14 +245,15 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Accepts keys, between spaces, that mean nothing when a network only runs.
+    /// Accepts keys, separated by spaces, that mean nothing when a network only runs.
     pub(super) fn accept(&mut self, keys: &str) {
         for (entry, known) in self.section.entries.iter().zip(&mut self.known) {
             *known |= keys.split_whitespace().any(|key| key == entry.key);
         }
     }
 
-    /// Warns about keys that nobody asked for, and about values that an earlier line overrides.
+    /// Warns about keys that were not asked for, about values that an earlier line overrides, and about
+    /// keys without a value.
     pub(super) fn finish(self, warnings: &mut Vec<Warning>) {
         let mut seen = std::collections::HashSet::new();
         for (entry, known) in self.section.entries.iter().zip(self.known) {
@@ -241,6 +261,8 @@ impl<'a> Fields<'a> {
             let kind = match (known, first) {
                 (false, _) => WarningKind::UnknownKey,
                 (true, false) => WarningKind::DuplicateKey,
+                // Readers of a value have refused an empty one.
+                (true, true) if entry.value.is_empty() => WarningKind::NoValue,
                 (true, true) => continue,
             };
             let (section, key) = (self.section.kind.clone(), entry.key.clone());
@@ -255,17 +277,26 @@ impl<'a> Fields<'a> {
 
     /// A warning about a key that is missing.
     pub(super) fn warn(&self, key: &str, kind: WarningKind) -> Warning {
-        let (line, section) = (self.section.line, self.section.kind.clone());
+        self.warn_at(self.section.line, key, kind)
+    }
+
+    fn warn_at(&self, line: usize, key: &str, kind: WarningKind) -> Warning {
         Warning {
             line,
-            section,
+            section: self.section.kind.clone(),
             key: key.to_owned(),
             kind,
         }
     }
 
     fn whole(&self, key: &str, text: &str) -> Result<i64> {
-        text.parse()
+        // `255.0` and `255.`, as programs in Python write.
+        let digits = match text.split_once('.') {
+            Some((whole, fraction)) if fraction.bytes().all(|byte| byte == b'0') => whole,
+            _ => text,
+        };
+        digits
+            .parse()
             .map_err(|_| self.not_a_number(key, text, "a whole number"))
     }
 
@@ -293,7 +324,7 @@ mod tests {
     use crate::Error;
 
     fn only_section(text: &str) -> Section {
-        split(text).unwrap().pop().unwrap()
+        split(text.as_bytes()).unwrap().pop().unwrap()
     }
 
     #[test]
@@ -333,12 +364,11 @@ mod tests {
         for (text, line) in [
             ("[net", 1),
             ("[net]\nwidth", 2),
-            ("[net]\n\nwidth=", 3),
             ("[net]\n=5", 2),
             ("[net]x", 1),
             ("<html>", 1),
         ] {
-            match split(text) {
+            match split(text.as_bytes()) {
                 Err(Error::Cfg(error)) => {
                     assert!(matches!(error.problem, CfgProblem::Syntax { .. }), "{text}");
                     assert_eq!(error.line, line, "{text}");
@@ -347,7 +377,7 @@ mod tests {
             }
         }
         assert!(matches!(
-            split("width=5"),
+            split(b"width=5"),
             Err(Error::Cfg(error)) if matches!(error.problem, CfgProblem::KeyOutsideSection)
         ));
     }

@@ -1,4 +1,4 @@
-//! YOLOv2's head: anchors in grid cells, classes that compete.
+//! YOLOv2's head: anchors in grid cells, and usually a softmax over the classes.
 
 use super::{ClassActivation, Head};
 use crate::cfg::Region;

@@ -9,10 +9,10 @@ use nn_layers::{
 
 use super::{LayerOutput, Network};
 use crate::cfg::{
-    Activation, Cfg, CfgProblem, Connected, Convolutional, Layer, MaxPool, Route, Shortcut, limits,
-    whole_file,
+    Activation, Cfg, CfgProblem, Connected, Convolutional, Layer, LayerSection, MaxPool, Route,
+    Shortcut, limits, whole_file,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::head::Head;
 
 /// Darknet divides by `sqrt(variance) + 0.000001`.
@@ -35,6 +35,7 @@ pub(super) struct Builder<'a> {
     /// Parameter names in the order of the weights file.
     order: Vec<String>,
     parameters: u64,
+    multiply_adds: u64,
 }
 
 impl<'a> Builder<'a> {
@@ -61,11 +62,13 @@ impl<'a> Builder<'a> {
             heads,
             order,
             parameters: 0,
+            multiply_adds: 0,
         })
     }
 
     /// Adds layer `number`.
-    pub(super) fn add(&mut self, number: usize, layer: &Layer) -> Result<()> {
+    pub(super) fn add(&mut self, number: usize, section: &LayerSection) -> Result<()> {
+        let layer = &section.layer;
         let is_alone = matches!(layer, Layer::Route(_) | Layer::Cost);
         if !is_alone && number > 0 && self.is_head(number - 1) {
             return Err(self
@@ -107,12 +110,7 @@ impl<'a> Builder<'a> {
             }
         };
         self.previous = node;
-        let name = self
-            .cfg
-            .layers
-            .get(number)
-            .map(|section| section.name.clone());
-        let (name, shape) = (name.unwrap_or_default(), self.shape(node));
+        let (name, shape) = (section.name.clone(), self.shape(node)?);
         self.layers.push(LayerOutput { name, node, shape });
         Ok(())
     }
@@ -121,8 +119,13 @@ impl<'a> Builder<'a> {
         let outputs: Vec<NodeId> = if self.heads.is_empty() {
             vec![self.previous]
         } else {
-            let node = |head: &Head| self.layers.get(head.layer).map(|layer| layer.node);
-            self.heads.iter().filter_map(node).collect()
+            let node = |head: &Head| {
+                let layer = self.layers.get(head.layer).ok_or(Error::Internal {
+                    broken: "a head is one of its network's layers",
+                })?;
+                Ok(layer.node)
+            };
+            self.heads.iter().map(node).collect::<Result<_>>()?
         };
         let graph = self
             .graph
@@ -132,8 +135,13 @@ impl<'a> Builder<'a> {
             .param_specs()
             .map(|spec| (spec.name(), spec))
             .collect();
-        let spec = |name: &String| specs.get(name.as_str()).map(|&spec| spec.clone());
-        let parameters = self.order.iter().filter_map(spec).collect();
+        let spec = |name: &String| {
+            let spec = specs.get(name.as_str()).ok_or(Error::Internal {
+                broken: "a parameter of the weights file is one of the graph's",
+            })?;
+            Ok((*spec).clone())
+        };
+        let parameters = self.order.iter().map(spec).collect::<Result<_>>()?;
         let (input, heads, layers) = (self.input, self.heads, self.layers);
         Ok(Network {
             graph,
@@ -144,7 +152,7 @@ impl<'a> Builder<'a> {
         })
     }
 
-    /// Adds one node of layer `number`, and holds the network to its limits.
+    /// Adds one node of layer `number`, and checks the limits.
     fn node(
         &mut self,
         number: usize,
@@ -152,11 +160,8 @@ impl<'a> Builder<'a> {
     ) -> Result<NodeId> {
         let fail = |problem| self.cfg.fail(number, None, problem);
         let node = add(&mut self.graph).map_err(|error| fail(Box::new(error).into()))?;
-        let elements = self
-            .graph
-            .shape(node)
-            .and_then(Shape::elements)
-            .unwrap_or(usize::MAX);
+        // More than a `usize` counts is over the limit, too.
+        let elements = self.shape(node)?.elements().unwrap_or(usize::MAX);
         limits::check(
             "numbers in its output",
             elements as u64,
@@ -166,7 +171,20 @@ impl<'a> Builder<'a> {
         Ok(node)
     }
 
-    /// Notes that the weights file goes on with these parameters, of so many numbers in all.
+    /// Adds the multiply-adds of a layer, `per_output` for each number of its output.
+    fn count_work(&mut self, number: usize, node: NodeId, per_output: u64) -> Result<()> {
+        let outputs = self.shape(node)?.elements().unwrap_or(usize::MAX) as u64;
+        let work = outputs.saturating_mul(per_output);
+        self.multiply_adds = self.multiply_adds.saturating_add(work);
+        limits::check(
+            "multiply-adds up to here",
+            self.multiply_adds,
+            limits::MAX_MULTIPLY_ADDS,
+        )
+        .map_err(|problem| self.cfg.fail(number, None, problem))
+    }
+
+    /// Appends these parameters, with `count` numbers in all, to the order of the weights file.
     fn read(&mut self, number: usize, names: &[String], count: u64) -> Result<()> {
         self.parameters = self.parameters.saturating_add(count);
         limits::check(
@@ -218,12 +236,14 @@ impl<'a> Builder<'a> {
         }
         let (x, name) = (self.previous, format!("{number}.conv"));
         let node = self.node(number, |graph| graph.conv2d(&name, x, op))?;
+        self.count_work(number, node, per_filter)?;
         let node = self.batch_norm(number, node, conv.batch_normalize)?;
         self.activation(number, node, conv.activation)
     }
 
     fn connected(&mut self, number: usize, connected: &Connected) -> Result<NodeId> {
-        let inputs = self.shape(self.previous).elements().unwrap_or(usize::MAX) as u64;
+        // More than a `usize` counts is over the limit of parameters, too.
+        let inputs = self.shape(self.previous)?.elements().unwrap_or(usize::MAX) as u64;
         let weight = format!("{number}.linear.weight");
         let (names, rest) = if connected.batch_normalize {
             // Unlike a convolution's, the weights come before the scales.
@@ -240,7 +260,7 @@ impl<'a> Builder<'a> {
         )?;
 
         let mut node = self.previous;
-        if self.shape(node).rank() != 2 {
+        if self.shape(node)?.rank() != 2 {
             let (x, name) = (node, format!("{number}.flatten"));
             node = self.node(number, |graph| graph.flatten(&name, x))?;
         }
@@ -250,6 +270,7 @@ impl<'a> Builder<'a> {
         }
         let (x, name) = (node, format!("{number}.linear"));
         let node = self.node(number, |graph| graph.linear(&name, x, op))?;
+        self.count_work(number, node, inputs)?;
         let node = self.batch_norm(number, node, connected.batch_normalize)?;
         self.activation(number, node, connected.activation)
     }
@@ -286,15 +307,14 @@ impl<'a> Builder<'a> {
 
     fn route(&mut self, number: usize, route: &Route) -> Result<NodeId> {
         let mut parts: Vec<NodeId> = Vec::with_capacity(route.layers.len());
+        let Some(&first) = route.layers.first() else {
+            return Err(self.cfg.fail(number, Some("layers"), CfgProblem::Missing));
+        };
+        let expected = self.output(number, "layers", first)?;
+        let expected = self.shape(expected)?;
         for &layer in &route.layers {
             let x = self.output(number, "layers", layer)?;
-            let (got, first) = (
-                self.shape(x),
-                route.layers.first().copied().unwrap_or(layer),
-            );
-            let expected = self
-                .output(number, "layers", first)
-                .map(|first| self.shape(first))?;
+            let got = self.shape(x)?;
             if got.rank() != expected.rank() || got.get(2..) != expected.get(2..) {
                 let problem = CfgProblem::RouteShape {
                     layer,
@@ -308,7 +328,10 @@ impl<'a> Builder<'a> {
                 parts.push(x);
                 continue;
             }
-            let (channels, groups) = (got.get(1).copied().unwrap_or_default(), route.groups);
+            let groups = route.groups;
+            let &channels = got.get(1).ok_or(Error::Internal {
+                broken: "a layer's output has two axes at least",
+            })?;
             if !channels.is_multiple_of(groups) {
                 let problem = CfgProblem::Groups { channels, groups };
                 return Err(self.cfg.fail(number, Some("groups"), problem));
@@ -328,7 +351,7 @@ impl<'a> Builder<'a> {
     fn shortcut(&mut self, number: usize, shortcut: &Shortcut) -> Result<NodeId> {
         let (x, from) = (self.previous, shortcut.from);
         let other = self.output(number, "from", from)?;
-        let (expected, got) = (self.shape(x), self.shape(other));
+        let (expected, got) = (self.shape(x)?, self.shape(other)?);
         if got != expected {
             let problem = CfgProblem::ShortcutShape {
                 from,
@@ -342,10 +365,10 @@ impl<'a> Builder<'a> {
         self.activation(number, node, shortcut.activation)
     }
 
-    /// Darknet's softmax runs over all numbers, whatever channel and pixel they are of.
+    /// Darknet's softmax runs over all numbers of all channels and pixels.
     fn softmax(&mut self, number: usize) -> Result<NodeId> {
         let mut x = self.previous;
-        if self.shape(x).iter().skip(2).any(|&size| size != 1) {
+        if self.shape(x)?.iter().skip(2).any(|&size| size != 1) {
             let (input, name) = (x, format!("{number}.flatten"));
             x = self.node(number, |graph| graph.flatten(&name, input))?;
         }
@@ -402,27 +425,27 @@ impl<'a> Builder<'a> {
         matches!(layer(at), Some(Layer::Region(_) | Layer::Yolo(_)))
     }
 
-    fn shape(&self, node: NodeId) -> Shape {
-        self.graph
-            .shape(node)
-            .cloned()
-            .unwrap_or_else(|| Shape::from([0, 0]))
+    fn shape(&self, node: NodeId) -> Result<Shape> {
+        let shape = self.graph.shape(node).cloned();
+        shape.ok_or(Error::Internal {
+            broken: "a layer's node is one of its network's graph",
+        })
     }
 
-    /// The channels of what layer `number` reads, if that is a picture.
+    /// The channels of the picture that layer `number` reads.
     fn channels(&self, number: usize) -> Result<usize> {
         Ok(self.image(number)?[0])
     }
 
-    /// The `[h, w]` of what layer `number` reads, if that is a picture.
+    /// The `[h, w]` of the picture that layer `number` reads.
     fn grid(&self, number: usize) -> Result<[usize; 2]> {
         let [_, height, width] = self.image(number)?;
         Ok([height, width])
     }
 
-    /// The `[c, h, w]` of what layer `number` reads.
+    /// The `[c, h, w]` of the picture that layer `number` reads; an error if it reads something else.
     fn image(&self, number: usize) -> Result<[usize; 3]> {
-        let got = self.shape(self.previous);
+        let got = self.shape(self.previous)?;
         match got.nchw() {
             Some([_, channels, height, width]) => Ok([channels, height, width]),
             None => {
