@@ -22,7 +22,7 @@ pub(crate) struct Common {
         value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024)
     )]
     threads: Option<usize>,
-    /// Most memory of a network: 500MB, 16GiB [default: 8GiB]
+    /// Most memory for a network, like 500MB [default: 8GiB]
     #[arg(long, global = true, value_name = "SIZE", value_parser = bytes)]
     memory_limit: Option<u64>,
     /// Show errors only: no progress, no warnings

@@ -80,6 +80,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
         error,
     };
     let (dataset, part) = part(&splits, args.part).map_err(in_data)?;
+    let (names, labels, matched) = labels(&model, &**dataset).map_err(|error| Error::Classes {
+        path: args.data.clone(),
+        error,
+    })?;
     let only_training = part.role == Role::Train && args.part.is_none();
     if only_training && !context.quiet {
         output::complain(&format!(
@@ -87,10 +91,6 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
             show::name(args.data.as_os_str())
         ));
     }
-    let (names, labels, matched) = labels(&model, &**dataset).map_err(|error| Error::Classes {
-        path: args.data.clone(),
-        error,
-    })?;
     if matched == Matched::ByNumber && !context.quiet {
         output::complain(&format!(
             "{}: the model file names no classes: class 0 is taken for {}, and so on",

@@ -249,7 +249,7 @@ fn paths_come_from_standard_input_too() {
 fn what_is_no_classifier_is_refused() {
     let (fixture, mut params) = fixture();
     let refused = |model: &[&str]| {
-        let arguments = [&["classify", "--model"], model, &["photos/a.png"]].concat();
+        let arguments = [&["-q", "classify", "--model"], model, &["photos/a.png"]].concat();
         complaint(&fixture, &arguments)
     };
     assert!(refused(&["resnet20"]).contains("give --weights"));
@@ -257,10 +257,10 @@ fn what_is_no_classifier_is_refused() {
     let with_weights = ["tiny.cfg", "--weights", "tiny.weights"];
     assert!(refused(&with_weights).contains("convoxide detect"));
 
-    // A network that has gone wrong in training.
-    params.get_mut("fc.bias").unwrap().value.fill(f32::NAN);
-    save(&fixture.path("nan.safetensors"), params, None);
-    let message = refused(&["resnet20", "--weights", "nan.safetensors"]);
+    // A network that has gone wrong in training, each weight still a number.
+    params.get_mut("fc.weight").unwrap().value.fill(f32::MAX);
+    save(&fixture.path("inf.safetensors"), params, None);
+    let message = refused(&["resnet20", "--weights", "inf.safetensors"]);
     assert!(
         message.contains("photos/a.png: ") && message.contains("not finite"),
         "{message}"
