@@ -10,9 +10,8 @@ use files::show;
 pub use self::cause::Cause;
 use self::words::{MisfitList, ReportLine, advice, and_more, at_node, cut_or_padded};
 use crate::{
-    load_report::LoadReport,
-    params::Misfit,
-    shape::{Shape, join},
+    graph::shape::{Shape, join},
+    params::{Misfit, load_report::LoadReport},
 };
 
 /// Why a graph, a set of parameters, an input or a model file was refused.

@@ -1,11 +1,21 @@
 //! The graph: nodes in topological order, described once, never changed.
 
+pub(crate) mod builder;
+pub(crate) mod executor;
+pub(crate) mod infer;
+pub(crate) mod liveness;
+pub(crate) mod op;
+pub(crate) mod shape;
+mod surgery;
+
 use crate::{
     error::{Error, Result},
-    infer::{Site, check_shape},
-    op::Op,
+    graph::{
+        infer::{Site, check_shape},
+        op::Op,
+        shape::Shape,
+    },
     params::ParamSpec,
-    shape::Shape,
 };
 
 /// A node's place in its graph; it means nothing in another graph.

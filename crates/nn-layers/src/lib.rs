@@ -39,66 +39,53 @@
 
 #![forbid(unsafe_code)]
 
-mod backend;
-mod builder;
-mod checkpoint;
 mod error;
-mod executor;
+mod file;
 mod graph;
-mod infer;
-mod init;
-mod liveness;
-mod load_report;
-mod loss;
-mod mermaid;
-mod metrics;
-mod model_file;
-mod op;
-mod optimiser;
 mod params;
 mod plain;
-mod random;
-mod schedule;
-mod shape;
-mod summary;
-mod surgery;
-mod train_option;
-mod train_spec;
-mod trainer;
+mod train;
+mod view;
 
-pub use backend::{StepKey, TrainBackend};
-pub use builder::GraphBuilder;
-pub use checkpoint::{Best, Checkpoint, CheckpointFolder, EpochTotals, Position, Restored};
 pub use conv_core::{
     AvgPool2dOptions, Conv2dOptions, Element, MaxPool2dOptions, Padding, PaddingValue, ndarray,
 };
 pub use error::{Cause, Error, Result};
-pub use executor::{Infer, Outputs};
-pub use graph::{Graph, Node, NodeId};
-pub use init::{Fan, Init, initialise};
-pub use load_report::LoadReport;
-pub use loss::{
-    BceWithLogits, ClassTargets, Classification, ClassificationObjective, CrossEntropy, Loss, Mse,
-    Objective, SoftClassification, Targets, Terms,
+pub use file::model_file::{Metadata, ModelFile};
+pub use graph::{
+    Graph, Node, NodeId,
+    builder::GraphBuilder,
+    executor::{Infer, Outputs},
+    op::{BatchNorm2d, Conv2d, Epsilon, Linear, Op},
+    shape::Shape,
 };
-pub use metrics::{ConfusionMatrix, RunningMean, top_k_correct};
-pub use model_file::{Metadata, ModelFile};
-pub use op::{BatchNorm2d, Conv2d, Epsilon, Linear, Op};
-pub use optimiser::{
-    Adam, Clip, Method, Optimiser, OptimiserOptions, OptimiserState, ParamGroup, RmsProp, Select,
-    Sgd, UpdateReport, WeightDecay,
+pub use params::{
+    Misfit, Param, ParamSpec, Params, Slot,
+    init::{Fan, Init, initialise},
+    load_report::LoadReport,
+    random::random_params,
 };
-pub use params::{Misfit, Param, ParamSpec, Params, Slot};
 pub use plain::{Pass, Plain, PlainTrainer, StepTrace, Trace, dropout_mask, dropout_scale};
-pub use random::random_params;
-pub use schedule::{Anneal, OneCycle, Policy, Rates, Schedule, WarmUp};
-pub use shape::Shape;
-pub use summary::{Summary, SummaryRow};
-pub use train_spec::{GradientFlow, TrainSpec};
-pub use trainer::{
-    Batch, BoxedError, EarlyStopping, EpochReport, Evaluation, LastBatch, Observer, Outcome,
-    StepReport, Trainer, TrainerOptions,
+pub use train::{
+    backend::{StepKey, TrainBackend},
+    checkpoint::{Best, Checkpoint, CheckpointFolder, EpochTotals, Position, Restored},
+    loss::{
+        BceWithLogits, ClassTargets, Classification, ClassificationObjective, CrossEntropy, Loss,
+        Mse, Objective, SoftClassification, Targets, Terms,
+    },
+    metrics::{ConfusionMatrix, RunningMean, top_k_correct},
+    optimiser::{
+        Adam, Clip, Method, Optimiser, OptimiserOptions, OptimiserState, ParamGroup, RmsProp,
+        Select, Sgd, UpdateReport, WeightDecay,
+    },
+    schedule::{Anneal, OneCycle, Policy, Rates, Schedule, WarmUp},
+    spec::{GradientFlow, TrainSpec},
+    trainer::{
+        Batch, BoxedError, EarlyStopping, EpochReport, Evaluation, LastBatch, Observer, Outcome,
+        StepReport, Trainer, TrainerOptions,
+    },
 };
+pub use view::summary::{Summary, SummaryRow};
 
 /// Compiles the README's example.
 #[cfg(doctest)]

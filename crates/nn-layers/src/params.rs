@@ -1,5 +1,9 @@
 //! Parameters: what a node asks for, and the named store that holds them.
 
+pub(crate) mod init;
+pub(crate) mod load_report;
+pub(crate) mod random;
+
 use std::{collections::BTreeMap, fmt};
 
 use conv_core::Element;
@@ -7,8 +11,7 @@ use ndarray::ArrayD;
 
 use crate::{
     error::{Error, Result},
-    graph::Graph,
-    shape::join,
+    graph::{Graph, shape::join},
 };
 
 /// What a tensor of a network is to training and to a checkpoint.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use files::{Kind, show::one_line};
 
-use crate::{load_report::LoadReport, params::Misfit};
+use crate::params::{Misfit, load_report::LoadReport};
 
 /// Enough to see the pattern (a wrong prefix, a wrong head) without flooding a terminal.
 const SHOWN: usize = 8;

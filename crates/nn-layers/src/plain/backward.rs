@@ -6,7 +6,11 @@ use conv_core::{Element, plain};
 use ndarray::{ArrayD, Ix2, Ix4};
 
 use super::{Site, activation, affine, batch_norm2d, concat, dropout, flatten, reorg, softmax};
-use crate::{backend::StepKey, error::Result, op::Op, shape::Shape};
+use crate::{
+    error::Result,
+    graph::{op::Op, shape::Shape},
+    train::backend::StepKey,
+};
 
 /// Which of its tensors an operation's backward pass reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use conv_core::Element;
 use ndarray::{Array1, ArrayD, ArrayView1, ArrayViewD, Axis, Zip};
 
 use super::channels::sum;
-use crate::op::Epsilon;
+use crate::graph::op::Epsilon;
 
 /// `(x - mean[c]) * factor[c] + bias[c]`, where the factor is the weight over the deviation.
 pub(super) fn eval<T: Element>(

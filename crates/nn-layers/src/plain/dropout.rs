@@ -5,7 +5,7 @@ use ndarray::ArrayD;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::{backend::StepKey, random::hash};
+use crate::{params::random::hash, train::backend::StepKey};
 
 /// Which elements of a dropout's tensor stay, without end, in the order n, c, h, w: each with
 /// probability `1 - probability`.

@@ -9,9 +9,8 @@ use super::{
     batch_norm2d::Statistics,
 };
 use crate::{
-    graph::{Graph, Node, NodeId},
-    liveness::last_uses,
-    train_spec::GradientFlow,
+    graph::{Graph, Node, NodeId, liveness::last_uses},
+    train::spec::GradientFlow,
 };
 
 /// A step's tensors, one entry a node.

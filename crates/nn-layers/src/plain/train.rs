@@ -13,14 +13,14 @@ use super::{
     tape::Tape,
 };
 use crate::{
-    backend::{StepKey, TrainBackend},
     error::{Error, Result},
-    graph::{Graph, Node, NodeId},
-    loss::{Loss, Terms},
-    op::Op,
+    graph::{Graph, Node, NodeId, op::Op, shape::Shape},
     params::{Param, Params, Slot},
-    shape::Shape,
-    train_spec::{GradientFlow, TrainSpec},
+    train::{
+        backend::{StepKey, TrainBackend},
+        loss::{Loss, Terms},
+        spec::{GradientFlow, TrainSpec},
+    },
 };
 
 /// Trains a network by definition: plain loops forward and backward, in f32 or f64.

@@ -1,0 +1,7 @@
+//! Files: `.safetensors` as a container, and the model file that it makes.
+
+pub(crate) mod container;
+mod digest;
+mod header;
+pub(crate) mod model_file;
+pub(crate) mod tensor;

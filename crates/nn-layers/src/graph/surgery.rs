@@ -1,0 +1,188 @@
+//! New graphs from parts of one.
+
+use crate::{
+    error::{Error, Result},
+    graph::{Graph, Node, NodeId, infer::Site, op::Op, shape::Shape},
+};
+
+impl Graph {
+    /// The graph that computes these nodes' tensors, without the nodes that they do not need.
+    ///
+    /// Names, and with them the names of parameters, stay; ids change, and inputs that are not
+    /// needed go too: look them up with [`find`](Self::find).
+    ///
+    /// ```
+    /// # use nn_layers::{Conv2d, GraphBuilder};
+    /// let mut b = GraphBuilder::new();
+    /// let x = b.input("image", [1, 3, 8, 8])?;
+    /// let features = b.conv2d("backbone", x, Conv2d::new(16, [1, 1]))?;
+    /// let head = b.conv2d("head", features, Conv2d::new(10, [1, 1]))?;
+    /// let classifier = b.finish(&[head])?;
+    ///
+    /// let extractor = classifier.with_outputs(&[features])?;
+    /// assert_eq!(extractor.find("head"), None);
+    /// assert_eq!(extractor.nodes().len(), 2);
+    /// # Ok::<(), nn_layers::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoOutputs`], or [`Error::UnknownNode`] for an id that is not this graph's.
+    pub fn with_outputs(&self, outputs: &[NodeId]) -> Result<Self> {
+        if outputs.is_empty() {
+            return Err(Error::NoOutputs);
+        }
+        let mut needed = vec![false; self.nodes.len()];
+        for &output in outputs {
+            self.check_id("the list of outputs", output)?;
+            needed[output.0] = true;
+        }
+        for (id, node) in self.iter().rev() {
+            if needed[id.0] {
+                node.inputs.iter().for_each(|input| needed[input.0] = true);
+            }
+        }
+        let nodes = self
+            .iter()
+            .filter(|(id, _)| needed[id.0])
+            .map(|(id, node)| (id, node.clone()));
+        Ok(self.renumbered(nodes.collect(), outputs))
+    }
+
+    /// The graph with another operation in one node's place, on the same inputs and under the same
+    /// name. Ids stay. The node's parameters are those that the new operation asks for; all others
+    /// stay as they are, so a later node that reads other channels now is an error.
+    ///
+    /// ```
+    /// # use nn_layers::{GraphBuilder, Linear, Op};
+    /// let mut b = GraphBuilder::new();
+    /// let features = b.input("features", [1, 512])?;
+    /// let fc = b.linear("fc", features, Linear::new(1000))?;
+    /// let probabilities = b.softmax("softmax", fc)?;
+    /// let imagenet = b.finish(&[probabilities])?;
+    ///
+    /// // Ten classes instead of a thousand.
+    /// let graph = imagenet.replace(fc, Op::Linear(Linear::new(10)))?;
+    /// assert_eq!(graph.node(probabilities).map(|node| node.shape().to_string()), Some("1x10".into()));
+    /// # Ok::<(), nn_layers::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownNode`] for an id that is not this graph's; what the builder says of the new
+    /// operation on these inputs; and what [`infer`](Self::infer) says of a later node that does
+    /// not fit any more. An input is replaced by nothing, and nothing by an input:
+    /// [`Error::InputCount`] or [`Error::InputShape`].
+    pub fn replace(&self, id: NodeId, op: Op) -> Result<Self> {
+        self.check_id("the replacement", id)?;
+        let mut graph = self.clone();
+        graph.nodes[id.0].op = op;
+        for index in id.0..graph.nodes.len() {
+            let node = &graph.nodes[index];
+            // Another input of the graph, behind this node: its shape is given.
+            if node.op == Op::Input && index != id.0 {
+                continue;
+            }
+            let inputs: Vec<&Shape> = node
+                .inputs
+                .iter()
+                .map(|input| &graph.nodes[input.0].shape)
+                .collect();
+            let site = Site {
+                name: &node.name,
+                op: &node.op,
+                inputs: &inputs,
+            };
+            let params = if index == id.0 {
+                site.param_specs()?
+            } else {
+                node.params.clone()
+            };
+            let shape = site.output_shape(&params)?;
+            let node = &mut graph.nodes[index];
+            (node.params, node.shape) = (params, shape);
+        }
+        Ok(graph)
+    }
+
+    /// The graph of one node alone: each node that it reads is an input, in the order of
+    /// [`Node::inputs`] without repetitions. Fed with the tensors that those nodes compute, it
+    /// computes what it does in the whole.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownNode`] for an id that is not this graph's.
+    pub fn isolate(&self, id: NodeId) -> Result<Self> {
+        self.subgraph(id, id)
+    }
+
+    /// The graph of the nodes from `first` to `last`, in the graph's order and both included.
+    ///
+    /// Nodes outside that they read become inputs of the same name, before all others and in the
+    /// order in which they are first read. The outputs are the nodes that are read outside, that
+    /// are outputs of the whole, or that nothing reads. Names of nodes and parameters stay.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownNode`] for an id that is not this graph's, [`Error::NoOutputs`] where
+    /// `first` comes after `last`.
+    pub fn subgraph(&self, first: NodeId, last: NodeId) -> Result<Self> {
+        self.check_id("the first node of the subgraph", first)?;
+        self.check_id("the last node of the subgraph", last)?;
+        if first > last {
+            return Err(Error::NoOutputs);
+        }
+        let inside = first.0..=last.0;
+        let run = || self.iter().filter(|(id, _)| inside.contains(&id.0));
+
+        let mut nodes: Vec<(NodeId, Node)> = Vec::new();
+        for input in run().flat_map(|(_, node)| &node.inputs) {
+            if !inside.contains(&input.0) && nodes.iter().all(|(id, _)| id != input) {
+                let source = &self.nodes[input.0];
+                let node = Node {
+                    name: source.name.clone(),
+                    op: Op::Input,
+                    inputs: Vec::new(),
+                    params: Vec::new(),
+                    shape: source.shape.clone(),
+                };
+                nodes.push((*input, node));
+            }
+        }
+        nodes.extend(run().map(|(id, node)| (id, node.clone())));
+
+        let readers = self.readers();
+        let leaves = |&id: &NodeId| {
+            let readers = &readers[id.0];
+            readers.is_empty()
+                || readers.iter().any(|reader| !inside.contains(&reader.0))
+                || self.outputs.contains(&id)
+        };
+        let outputs: Vec<NodeId> = run().map(|(id, _)| id).filter(leaves).collect();
+        Ok(self.renumbered(nodes, &outputs))
+    }
+
+    /// The graph of these nodes, whose ids are still this graph's; each comes after those it
+    /// reads.
+    fn renumbered(&self, nodes: Vec<(NodeId, Node)>, outputs: &[NodeId]) -> Self {
+        let mut new_ids = vec![NodeId(usize::MAX); self.nodes.len()];
+        let mut graph = Self {
+            nodes: Vec::new(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+        };
+        for (old, mut node) in nodes {
+            let new = NodeId(graph.nodes.len());
+            new_ids[old.0] = new;
+            node.inputs
+                .iter_mut()
+                .for_each(|input| *input = new_ids[input.0]);
+            if node.op == Op::Input {
+                graph.inputs.push(new);
+            }
+            graph.nodes.push(node);
+        }
+        graph.outputs = outputs.iter().map(|output| new_ids[output.0]).collect();
+        graph
+    }
+}

@@ -1,0 +1,11 @@
+//! Training: what runs its steps, what they minimise, and the loop around them.
+
+pub(crate) mod backend;
+pub(crate) mod checkpoint;
+pub(crate) mod loss;
+pub(crate) mod metrics;
+pub(crate) mod optimiser;
+pub(crate) mod option;
+pub(crate) mod schedule;
+pub(crate) mod spec;
+pub(crate) mod trainer;

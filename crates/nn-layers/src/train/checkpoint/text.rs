@@ -1,0 +1,208 @@
+//! What a checkpoint says in words, and how its tensors are called.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize, de::IgnoredAny};
+
+use super::{Best, Checkpoint, EpochTotals, Position};
+use crate::{
+    error::{Error, Result},
+    params::Params,
+    train::optimiser::OptimiserState,
+};
+
+/// The version of the format.
+const VERSION: u32 = 1;
+
+/// No training counts beyond this, and nothing that counts on from here overflows.
+const LARGEST_COUNT: u64 = 1 << 53;
+
+/// The JSON text. That all is under one key tells it from a model's, and the other way round.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Envelope {
+    checkpoint: Text,
+}
+
+/// What tells a checkpoint's text, damaged or not.
+#[derive(Deserialize)]
+struct OfCheckpoint {
+    #[serde(rename = "checkpoint")]
+    _checkpoint: IgnoredAny,
+}
+
+/// What tells a model's.
+#[derive(Deserialize)]
+struct OfModel {
+    #[serde(rename = "architecture")]
+    _architecture: IgnoredAny,
+}
+
+/// Whether a file's metadata are those of a checkpoint.
+pub(crate) fn is_text_of_one(text: &str) -> bool {
+    serde_json::from_str::<OfCheckpoint>(text).is_ok()
+}
+
+/// What stands in the metadata.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Text {
+    version: u32,
+    seed: u64,
+    position: Position,
+    epoch: EpochTotals,
+    optimiser: OptimiserText,
+    best: Option<BestText>,
+    recipe: serde_json::Value,
+    #[serde(default)]
+    data: serde_json::Value,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OptimiserText {
+    method: String,
+    slots: Vec<String>,
+    steps: BTreeMap<String, u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BestText {
+    epoch: u64,
+    step: u64,
+    score: f64,
+}
+
+/// What a tensor of a checkpoint belongs to.
+pub(super) enum Kind<'a> {
+    Params,
+    Optimiser(&'a str),
+    Best,
+}
+
+impl Text {
+    pub(super) fn new<T>(checkpoint: &Checkpoint<T>) -> Self {
+        let OptimiserState {
+            method,
+            steps,
+            slots,
+        } = &checkpoint.optimiser;
+        Self {
+            version: VERSION,
+            seed: checkpoint.seed,
+            position: checkpoint.position,
+            epoch: checkpoint.epoch.clone(),
+            optimiser: OptimiserText {
+                method: method.clone(),
+                slots: slots.keys().cloned().collect(),
+                steps: steps.clone(),
+            },
+            best: checkpoint.best.as_ref().map(|best| BestText {
+                epoch: best.epoch,
+                step: best.step,
+                score: best.score,
+            }),
+            recipe: checkpoint.recipe.clone(),
+            data: checkpoint.data.clone(),
+        }
+    }
+
+    /// A checkpoint that has everything but its tensors.
+    pub(super) fn checkpoint<T>(&self) -> Checkpoint<T> {
+        Checkpoint {
+            params: Params::new(),
+            optimiser: OptimiserState {
+                method: self.optimiser.method.clone(),
+                steps: self.optimiser.steps.clone(),
+                slots: (self.optimiser.slots.iter())
+                    .map(|slot| (slot.clone(), Params::new()))
+                    .collect(),
+            },
+            best: self.best.as_ref().map(|best| Best {
+                epoch: best.epoch,
+                step: best.step,
+                score: best.score,
+                params: Params::new(),
+            }),
+            position: self.position,
+            epoch: self.epoch.clone(),
+            seed: self.seed,
+            recipe: self.recipe.clone(),
+            data: self.data.clone(),
+        }
+    }
+
+    /// What the tensor of this name belongs to, and its parameter's name.
+    pub(super) fn kind<'a>(&'a self, name: &'a str) -> Result<(Kind<'a>, &'a str)> {
+        let kind = match name.split_once('/') {
+            Some(("params", own)) => Some((Kind::Params, own)),
+            Some(("best", own)) if self.best.is_some() => Some((Kind::Best, own)),
+            Some(("optimiser", rest)) => rest
+                .split_once('/')
+                .filter(|(slot, _)| self.optimiser.slots.iter().any(|known| known == slot))
+                .map(|(slot, own)| (Kind::Optimiser(slot), own)),
+            _ => None,
+        };
+        kind.ok_or_else(|| Error::TensorName {
+            tensor: name.chars().take(64).collect(),
+            what: "is none that a checkpoint has",
+        })
+    }
+
+    pub(super) fn from_json(text: Option<&str>) -> Result<Self> {
+        let other = |got| Error::OtherFile {
+            got,
+            expected: "a checkpoint of a training",
+            advice: "a checkpoint's name ends in .ckpt",
+        };
+        let text = text.ok_or_else(|| other("a file of weights"))?;
+        if serde_json::from_str::<OfModel>(text).is_ok() {
+            return Err(other("a model file"));
+        }
+        let Envelope { checkpoint } = serde_json::from_str(text).map_err(Error::metadata)?;
+        checkpoint.check()?;
+        Ok(checkpoint)
+    }
+
+    /// The text that the file holds; what cannot be read back is refused.
+    pub(super) fn into_json(self) -> Result<String> {
+        let text = serde_json::to_string(&Envelope { checkpoint: self });
+        let text = text.map_err(Error::metadata)?;
+        Self::from_json(Some(&text))?;
+        Ok(text)
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.version != VERSION {
+            return Err(Error::Metadata {
+                reason: format!("version {}, expected {VERSION}", self.version),
+            });
+        }
+        let Position {
+            epoch,
+            batch,
+            step,
+            batches,
+        } = self.position;
+        // The end of an epoch divides by its pictures.
+        let has_loss = self.epoch.loss.mean().is_some_and(f64::is_finite);
+        if has_loss != (self.epoch.pictures > 0) || self.epoch.trained && !has_loss {
+            return Err(Error::Metadata {
+                reason: "the epoch's totals contradict each other".to_owned(),
+            });
+        }
+        let best = self.best.iter().flat_map(|best| [best.epoch, best.step]);
+        let counts = [epoch, batch, step, batches].into_iter().chain(best);
+        let totals = [self.epoch.pictures, self.epoch.dropped];
+        let mut counts = counts
+            .chain(totals)
+            .chain(self.optimiser.steps.values().copied());
+        match counts.find(|&count| count > LARGEST_COUNT) {
+            None => Ok(()),
+            Some(count) => Err(Error::Metadata {
+                reason: format!("a count of {count}, expected at most {LARGEST_COUNT}"),
+            }),
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What a loss is: one number that training makes small, and its gradient.
+
+mod bce_with_logits;
+mod classification;
+mod cross_entropy;
+mod mse;
+mod objective;
+
+use conv_core::Element;
+use ndarray::{ArrayD, ArrayViewD};
+
+pub(crate) use self::classification::largest;
+pub use self::{
+    bce_with_logits::BceWithLogits,
+    classification::{Classification, SoftClassification},
+    cross_entropy::{ClassTargets, CrossEntropy},
+    mse::Mse,
+    objective::{ClassificationObjective, Objective, Targets},
+};
+use crate::{
+    error::{Error, Result},
+    graph::shape::{Shape, join},
+};
+
+/// A loss of a network's outputs.
+pub trait Loss<T> {
+    /// The loss of a batch, and its gradient.
+    ///
+    /// `outputs` has one tensor for each output of the graph, in its order. `grads` comes in as
+    /// zeros of the same shapes, and goes out as `d total / d output`.
+    ///
+    /// # Errors
+    ///
+    /// Outputs that the loss is not made for.
+    fn eval(&self, outputs: &[ArrayViewD<'_, T>], grads: &mut [ArrayD<T>]) -> Result<Terms>;
+}
+
+/// What a loss has to report.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Terms {
+    /// The loss itself.
+    pub total: f64,
+    /// Whatever else is worth knowing, such as `("correct", 17.0)`.
+    pub parts: Vec<(String, f64)>,
+}
+
+/// The mean over all numbers of all outputs of `term(output, target)`, which gives a number's loss
+/// and its slope. Each output has the same weight, however many numbers it has.
+fn mean_of_each<T: Element>(
+    loss: &'static str,
+    outputs: &[ArrayViewD<'_, T>],
+    targets: &[ArrayViewD<'_, T>],
+    grads: &mut [ArrayD<T>],
+    term: impl Fn(f64, f64) -> (f64, f64),
+) -> Result<Terms> {
+    if targets.len() != outputs.len() || grads.len() != outputs.len() {
+        return Err(Error::LossInput {
+            loss,
+            what: "the number of targets is",
+            got: targets.len().to_string(),
+            expected: format!("{}, one for each output", outputs.len()),
+        });
+    }
+    let mut total = 0.0;
+    for ((output, target), grad) in outputs.iter().zip(targets).zip(grads) {
+        if output.shape() != target.shape() {
+            return Err(Error::LossInput {
+                loss,
+                what: "the target has shape",
+                got: join(target.shape()),
+                expected: format!("{}, the output's", join(output.shape())),
+            });
+        }
+        if output.is_empty() {
+            return Err(empty(loss, output.shape()));
+        }
+        let count = output.len() as f64;
+        let mut sum = 0.0;
+        for ((&x, &t), grad) in output.iter().zip(target).zip(grad.iter_mut()) {
+            let (number, slope) = term(wide(x), wide(t));
+            sum += number;
+            *grad = T::from_f64(slope / count);
+        }
+        total += sum / count;
+    }
+    Ok(Terms {
+        total,
+        parts: Vec::new(),
+    })
+}
+
+/// A batch of nothing, which has no mean.
+fn empty(loss: &'static str, shape: &[usize]) -> Error {
+    Error::LossInput {
+        loss,
+        what: "the output has shape",
+        got: Shape::from(shape).to_string(),
+        expected: "at least one number".to_owned(),
+    }
+}
+
+/// The number in f64, which is exact.
+fn wide<T: Element>(number: T) -> f64 {
+    number.to_f64().unwrap_or(f64::NAN)
+}

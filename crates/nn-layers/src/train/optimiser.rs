@@ -1,0 +1,383 @@
+//! What turns gradients into updates.
+
+mod adam;
+mod clip;
+mod groups;
+mod rms_prop;
+mod sgd;
+mod state;
+
+use std::collections::BTreeMap;
+
+use conv_core::Element;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use self::clip::first_non_finite;
+pub use self::{
+    adam::Adam,
+    clip::Clip,
+    groups::{ParamGroup, Select},
+    rms_prop::RmsProp,
+    sgd::Sgd,
+    state::OptimiserState,
+};
+use self::{clip::Scan, groups::Settings, state::State};
+use crate::{
+    error::{Error, Result},
+    params::Params,
+    train::{backend::TrainBackend, option, schedule::Rates},
+};
+
+/// What an optimiser does with every parameter. The rate is the [schedule](crate::Schedule)'s.
+///
+/// ```
+/// use nn_layers::{OptimiserOptions, ParamGroup, Select, Sgd, WeightDecay};
+///
+/// // As residual networks are trained, with no decay of biases and batch normalisations.
+/// let options = OptimiserOptions {
+///     method: Sgd { momentum: 0.9, nesterov: true }.into(),
+///     weight_decay: WeightDecay::L2(1e-4),
+///     groups: vec![ParamGroup {
+///         weight_decay: Some(WeightDecay::None),
+///         ..ParamGroup::new(Select::OneDimensional)
+///     }],
+///     ..OptimiserOptions::default()
+/// };
+/// # let _ = options;
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OptimiserOptions {
+    /// How a gradient becomes a step.
+    pub method: Method,
+    /// What pulls all numbers towards 0.
+    pub weight_decay: WeightDecay,
+    /// Parameters that are treated differently.
+    pub groups: Vec<ParamGroup>,
+    /// A limit on gradients.
+    pub clip: Option<Clip>,
+}
+
+/// How a gradient becomes a step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// Gradient descent, with momentum: [`Sgd`].
+    Sgd(Sgd),
+    /// Steps scaled by the gradient's running moments: [`Adam`]. With
+    /// [`WeightDecay::Decoupled`] it is AdamW.
+    Adam(Adam),
+    /// Steps scaled by the gradient's running size: [`RmsProp`].
+    RmsProp(RmsProp),
+}
+
+/// Gradient descent without momentum.
+impl Default for Method {
+    fn default() -> Self {
+        Self::Sgd(Sgd::default())
+    }
+}
+
+/// What pulls a parameter `p` towards 0 in every step of rate `γ`, by a coefficient `λ`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WeightDecay {
+    /// Nothing.
+    #[default]
+    None,
+    /// `λ p` is added to the gradient: the slope of `λ/2 · Σ p²`. It goes through momentum and
+    /// whatever else the method does with a gradient.
+    L2(f64),
+    /// `p` is multiplied by `1 - γ λ` before the step (Loshchilov and Hutter, "Decoupled Weight
+    /// Decay Regularization", 2017, section 2). PyTorch's AdamW has `λ` = 0.01.
+    Decoupled(f64),
+}
+
+impl Method {
+    /// As checkpoints and messages call it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Sgd(_) => "sgd",
+            Self::Adam(_) => "adam",
+            Self::RmsProp(_) => "rms_prop",
+        }
+    }
+
+    /// The names of what is kept for each parameter, PyTorch's.
+    fn slots(&self) -> &'static [&'static str] {
+        match self {
+            Self::Sgd(sgd) => sgd.slots(),
+            Self::Adam(_) => &["exp_avg", "exp_avg_sq"],
+            Self::RmsProp(rms_prop) => rms_prop.slots(),
+        }
+    }
+
+    /// Whether there is a momentum for a schedule to set: Adam's is `β₁`.
+    fn has_momentum(&self) -> bool {
+        match self {
+            Self::Sgd(sgd) => sgd.momentum != 0.0,
+            Self::Adam(_) => true,
+            Self::RmsProp(rms_prop) => rms_prop.momentum != 0.0,
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        match self {
+            Self::Sgd(sgd) => sgd.check(),
+            Self::Adam(adam) => adam.check(),
+            Self::RmsProp(rms_prop) => rms_prop.check(),
+        }
+    }
+}
+
+impl From<Sgd> for Method {
+    fn from(sgd: Sgd) -> Self {
+        Self::Sgd(sgd)
+    }
+}
+
+impl From<Adam> for Method {
+    fn from(adam: Adam) -> Self {
+        Self::Adam(adam)
+    }
+}
+
+impl From<RmsProp> for Method {
+    fn from(rms_prop: RmsProp) -> Self {
+        Self::RmsProp(rms_prop)
+    }
+}
+
+/// Moves parameters against their gradients, and remembers what it needs for the next time.
+///
+/// The arithmetic and its order are those of PyTorch's single-tensor implementations, number by
+/// number; the state is kept by parameter name, in whatever order the numbers come in.
+///
+/// ```
+/// use ndarray::ArrayD;
+/// use nn_layers::{Optimiser, OptimiserOptions, Params, Rates, Sgd, Slot};
+///
+/// let mut params = Params::new();
+/// params.insert("w", Slot::Weight, ArrayD::<f64>::zeros(vec![1]));
+/// let options = OptimiserOptions {
+///     method: Sgd { momentum: 0.5, ..Sgd::default() }.into(),
+///     ..OptimiserOptions::default()
+/// };
+/// let mut optimiser = Optimiser::new(options, &params)?;
+/// let mut numbers = [4.0];
+/// for expected in [3.0, 1.5, -0.25] {
+///     optimiser.apply("w", &mut numbers, &[1.0], Rates::new(1.0), 1.0)?;
+///     assert_eq!(numbers, [expected]);
+/// }
+/// # Ok::<(), nn_layers::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Optimiser<T> {
+    options: OptimiserOptions,
+    settings: BTreeMap<String, Settings>,
+    states: BTreeMap<String, State<T>>,
+}
+
+/// What there is to say about an update.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct UpdateReport {
+    /// The Euclidean norm of all gradients together, before they were clipped.
+    pub gradient_norm: f64,
+}
+
+impl<T: Element> Optimiser<T> {
+    /// An optimiser for these parameters; only names and shapes of what is learnt matter, which
+    /// say who belongs to which group.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TrainOption`] for a number out of range, [`Error::EmptyGroup`] for a group that no
+    /// parameter belongs to.
+    pub fn new(options: OptimiserOptions, params: &Params<T>) -> Result<Self> {
+        options.method.check()?;
+        if let Some(clip) = options.clip {
+            clip.check()?;
+        }
+        let settings = groups::resolve(&options, params)?;
+        Ok(Self {
+            options,
+            settings,
+            states: BTreeMap::new(),
+        })
+    }
+
+    /// The options.
+    #[must_use]
+    pub fn options(&self) -> &OptimiserOptions {
+        &self.options
+    }
+
+    /// Updates every parameter that the backend learns. Its gradients are multiplied by
+    /// `gradient_factor` first: `1/k` where those of `k` batches were added up.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NonFinite`] for a gradient that is not finite, by the parameter's name,
+    /// [`Error::TrainOption`] for a rate or momentum out of range, and what the backend says.
+    /// Nothing has changed then.
+    pub fn update<B: TrainBackend<T>>(
+        &mut self,
+        backend: &mut B,
+        rates: Rates,
+        gradient_factor: f64,
+    ) -> Result<UpdateReport> {
+        self.check(rates)?;
+        let mut scan = Scan::default();
+        let mut unknown = None;
+        let visit = &mut |name: &str, gradient: &[T]| {
+            if !self.settings.contains_key(name) {
+                unknown.get_or_insert_with(|| name.to_owned());
+            }
+            scan.add(name, gradient);
+        };
+        backend.visit_gradients(visit).map_err(Error::other)?;
+        if let Some(name) = unknown {
+            return Err(Error::UnknownParam { name });
+        }
+        let gradient_norm = gradient_factor * scan.norm()?;
+        let factor = match self.options.clip {
+            Some(clip) => gradient_factor * clip.factor(gradient_norm),
+            None => gradient_factor,
+        };
+
+        let mut first = Ok(());
+        let rule = &mut |name: &str, numbers: &mut [T], gradient: &[T]| {
+            let result = self.apply_checked(name, numbers, gradient, rates, factor);
+            if first.is_ok() {
+                first = result;
+            }
+        };
+        backend.update(rule).map_err(Error::other)?;
+        first.map(|()| UpdateReport { gradient_norm })
+    }
+
+    /// Updates one parameter: `numbers` move against `gradient_factor` times `gradient`. Clips by
+    /// value, not by norm, which takes all gradients.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownParam`], [`Error::ParamLength`] for as many numbers as neither the gradient
+    /// nor the last time had, and [`Error::TrainOption`] for a rate or momentum out of range.
+    pub fn apply(
+        &mut self,
+        name: &str,
+        numbers: &mut [T],
+        gradient: &[T],
+        rates: Rates,
+        gradient_factor: f64,
+    ) -> Result<()> {
+        self.check(rates)?;
+        self.apply_checked(name, numbers, gradient, rates, gradient_factor)
+    }
+
+    fn apply_checked(
+        &mut self,
+        name: &str,
+        numbers: &mut [T],
+        gradient: &[T],
+        rates: Rates,
+        gradient_factor: f64,
+    ) -> Result<()> {
+        let settings = self.settings.get(name);
+        let settings = settings.ok_or_else(|| Error::UnknownParam {
+            name: name.to_owned(),
+        })?;
+        let length = |got| Error::ParamLength {
+            name: name.to_owned(),
+            expected: numbers.len(),
+            got,
+        };
+        if gradient.len() != numbers.len() {
+            return Err(length(gradient.len()));
+        }
+        let method = self.options.method;
+        if !self.states.contains_key(name) {
+            let state = State::zeros(method.slots().len(), numbers.len());
+            self.states.insert(name.to_owned(), state);
+        }
+        let missing = || Error::internal(name, "the optimiser's state was not kept");
+        let State { steps, slots } = self.states.get_mut(name).ok_or_else(missing)?;
+        if let Some(slot) = slots.iter().find(|slot| slot.len() != numbers.len()) {
+            return Err(length(slot.len()));
+        }
+
+        *steps += 1;
+        let rate = rates.rate * settings.rate_factor;
+        let (l2, kept) = match settings.weight_decay {
+            WeightDecay::None => (0.0, 1.0),
+            WeightDecay::L2(decay) => (decay, 1.0),
+            WeightDecay::Decoupled(decay) => (0.0, 1.0 - rate * decay),
+        };
+        let update = Update {
+            rate,
+            momentum: rates.momentum,
+            steps: *steps,
+            factor: T::from_f64(gradient_factor),
+            limit: T::from_f64(self.options.clip.map_or(f64::INFINITY, Clip::limit)),
+            l2: T::from_f64(l2),
+            kept: T::from_f64(kept),
+        };
+        match (method, &mut slots[..]) {
+            (Method::Sgd(sgd), []) => sgd.apply(&update, numbers, gradient, None),
+            (Method::Sgd(sgd), [buffer]) => sgd.apply(&update, numbers, gradient, Some(buffer)),
+            (Method::Adam(adam), [mean, square]) => {
+                adam.apply(&update, numbers, gradient, mean, square);
+            }
+            (Method::RmsProp(rms_prop), [square]) => {
+                rms_prop.apply(&update, numbers, gradient, square, None);
+            }
+            (Method::RmsProp(rms_prop), [square, buffer]) => {
+                rms_prop.apply(&update, numbers, gradient, square, Some(buffer));
+            }
+            (Method::Sgd(_) | Method::Adam(_) | Method::RmsProp(_), _) => {
+                let broken = "the optimiser's state has other slots than its method";
+                return Err(Error::internal(name, broken));
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, rates: Rates) -> Result<()> {
+        let Rates { rate, momentum } = rates;
+        option::at_least_0("the rate", rate)?;
+        match momentum {
+            None => Ok(()),
+            Some(got) if !self.options.method.has_momentum() => Err(Error::TrainOption {
+                what: "the schedule's momentum",
+                got,
+                expected: "none, as the optimiser has no momentum",
+            }),
+            Some(momentum) => option::below_1("the schedule's momentum", momentum),
+        }
+    }
+}
+
+/// One update of one parameter: what all methods share.
+struct Update<T> {
+    rate: f64,
+    /// In the place of the method's own.
+    momentum: Option<f64>,
+    /// How many there were, this one included.
+    steps: u64,
+    /// What gradients are multiplied by.
+    factor: T,
+    /// The largest magnitude of a gradient.
+    limit: T,
+    /// What is added to the gradient for each unit of the number.
+    l2: T,
+    /// What is left of a number before the step.
+    kept: T,
+}
+
+impl<T: Element> Update<T> {
+    /// The gradient that the method sees of a number `p` with gradient `g`.
+    fn gradient(&self, p: T, g: T) -> T {
+        (g * self.factor).max(-self.limit).min(self.limit) + self.l2 * p
+    }
+}

@@ -1,0 +1,211 @@
+//! The rate of each step.
+
+mod one_cycle;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::one_cycle::{Anneal, OneCycle};
+use crate::{
+    error::Result,
+    train::option::{at_least_0, at_least_1, from_0_to_1, positive},
+};
+
+/// The rate of each step: a function of the step's number and nothing else.
+///
+/// ```
+/// use nn_layers::{Policy, Schedule, WarmUp};
+///
+/// let schedule = Schedule {
+///     rate: 0.1,
+///     policy: Policy::Cosine { steps: 100, last: 0.0 },
+///     warm_up: WarmUp { steps: 10, start_factor: 0.5 },
+/// };
+/// assert_eq!(schedule.at(0).rate, 0.05);
+/// assert_eq!(schedule.at(10).rate, 0.1);
+/// assert_eq!(schedule.at(60).rate, 0.05);
+/// assert_eq!(schedule.at(110).rate, 0.0);
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// The rate that the policy starts from; of a one-cycle the largest.
+    pub rate: f64,
+    /// What becomes of it.
+    #[serde(default)]
+    pub policy: Policy,
+    /// What comes before.
+    #[serde(default)]
+    pub warm_up: WarmUp,
+}
+
+/// What becomes of a rate `γ`, step by step. Steps count from 0, where the policy begins.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Policy {
+    /// `γ`.
+    #[default]
+    Constant,
+    /// `γ · factor^floor(s / every)`.
+    Step {
+        /// Steps between two changes, at least 1.
+        every: u64,
+        /// What the rate is multiplied by.
+        factor: f64,
+    },
+    /// `γ · factor^(how many of at are ≤ s)`.
+    MultiStep {
+        /// The steps from which on the rate is multiplied once more.
+        at: Vec<u64>,
+        /// What the rate is multiplied by.
+        factor: f64,
+    },
+    /// `last + (γ - last) · (1 + cos(π s / steps)) / 2`, and `last` from `steps` on (Loshchilov and
+    /// Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", 2016, section 3, without
+    /// restarts).
+    Cosine {
+        /// How many steps it takes, at least 1.
+        steps: u64,
+        /// The rate at the end.
+        #[serde(default)]
+        last: f64,
+    },
+    /// `γ · (1 - s / steps)^power`, and 0 from `steps` on.
+    Polynomial {
+        /// How many steps it takes, at least 1.
+        steps: u64,
+        /// 1 is a straight line.
+        power: f64,
+    },
+    /// Up to `γ` and down again: [`OneCycle`].
+    OneCycle(OneCycle),
+}
+
+/// A straight line in front of the policy, from `start_factor` times the rate up to the rate, so
+/// that the first steps do not throw the parameters away (Goyal et al., "Accurate, Large Minibatch
+/// SGD", 2017, section 2.2). The policy's own steps count from its end.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WarmUp {
+    /// How many steps it takes; 0 is none.
+    pub steps: u64,
+    /// The share of the rate that the first step has, from 0 to 1.
+    pub start_factor: f64,
+}
+
+/// No steps; where some are asked for, from a hundredth of the rate.
+impl Default for WarmUp {
+    fn default() -> Self {
+        Self {
+            steps: 0,
+            start_factor: 0.01,
+        }
+    }
+}
+
+/// What a schedule sets in a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rates {
+    /// The learning rate.
+    pub rate: f64,
+    /// The momentum (Adam's `β₁`), where it is the schedule's and not the optimiser's.
+    pub momentum: Option<f64>,
+}
+
+impl Rates {
+    /// A rate alone.
+    #[must_use]
+    pub fn new(rate: f64) -> Self {
+        Self {
+            rate,
+            momentum: None,
+        }
+    }
+}
+
+impl Schedule {
+    /// The same rate in every step.
+    #[must_use]
+    pub fn constant(rate: f64) -> Self {
+        Self {
+            rate,
+            policy: Policy::Constant,
+            warm_up: WarmUp::default(),
+        }
+    }
+
+    /// Rate and momentum of step `step`, counted from 0.
+    #[must_use]
+    pub fn at(&self, step: u64) -> Rates {
+        let WarmUp {
+            steps,
+            start_factor,
+        } = self.warm_up;
+        match step.checked_sub(steps) {
+            Some(step) => self.policy.at(self.rate, step),
+            None => {
+                let first = self.policy.at(self.rate, 0);
+                let share = step as f64 / steps as f64;
+                let factor = start_factor + (1.0 - start_factor) * share;
+                Rates {
+                    rate: first.rate * factor,
+                    ..first
+                }
+            }
+        }
+    }
+
+    /// Checks all numbers.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TrainOption`](crate::Error::TrainOption) for the first that is out of range.
+    pub fn check(&self) -> Result<()> {
+        positive("the rate", self.rate)?;
+        from_0_to_1("the warm-up's start_factor", self.warm_up.start_factor)?;
+        self.policy.check()
+    }
+}
+
+impl Policy {
+    fn at(&self, rate: f64, step: u64) -> Rates {
+        let share = |steps: u64| step.min(steps) as f64 / steps as f64;
+        Rates::new(match self {
+            Self::Constant => rate,
+            Self::Step { every, factor } => rate * power(*factor, step / every.max(&1)),
+            Self::MultiStep { at, factor } => {
+                let passed = at.iter().filter(|&&at| at <= step).count();
+                rate * power(*factor, passed as u64)
+            }
+            Self::Cosine { steps, last } => {
+                let turn = std::f64::consts::PI * share(*steps);
+                last + (rate - last) * (1.0 + turn.cos()) / 2.0
+            }
+            Self::Polynomial { steps, power } => rate * (1.0 - share(*steps)).powf(*power),
+            Self::OneCycle(one_cycle) => return one_cycle.at(rate, step),
+        })
+    }
+
+    fn check(&self) -> Result<()> {
+        match self {
+            Self::Constant => Ok(()),
+            Self::Step { every, factor } => {
+                at_least_1("the steps between two changes of the rate", *every)?;
+                positive("the rate's factor", *factor)
+            }
+            Self::MultiStep { factor, .. } => positive("the rate's factor", *factor),
+            Self::Cosine { steps, last } => {
+                at_least_1("the schedule's steps", *steps)?;
+                at_least_0("the last rate", *last)
+            }
+            Self::Polynomial { steps, power } => {
+                at_least_1("the schedule's steps", *steps)?;
+                positive("the schedule's power", *power)
+            }
+            Self::OneCycle(one_cycle) => one_cycle.check(),
+        }
+    }
+}
+
+fn power(factor: f64, times: u64) -> f64 {
+    factor.powf(times as f64)
+}

@@ -1,0 +1,517 @@
+//! The loop of a training.
+
+mod checked;
+mod options;
+mod report;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use conv_core::Element;
+use ndarray::{ArrayBase, ArrayD, ArrayViewD};
+
+use self::checked::{Checked, check, check_params};
+pub use self::{
+    options::{EarlyStopping, LastBatch, TrainerOptions},
+    report::{EpochReport, Evaluation, Observer, StepReport},
+};
+use crate::{
+    error::{Error, Result},
+    params::Params,
+    train::{
+        backend::{StepKey, TrainBackend},
+        checkpoint::{Best, Checkpoint, CheckpointFolder, EpochTotals, Position},
+        loss::{Objective, Terms},
+        metrics::RunningMean,
+        optimiser::Optimiser,
+    },
+};
+
+/// Pictures, or whatever the network's inputs are, and what they are to be compared with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch<T, Y> {
+    /// One tensor for each input of the graph; the first axis counts the pictures.
+    pub inputs: Vec<ArrayD<T>>,
+    /// What the [`Objective`] takes.
+    pub targets: Y,
+}
+
+/// How a training ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All epochs are done.
+    Finished,
+    /// The score had not become better for as long as [`EarlyStopping`] waits.
+    EarlyStopped,
+    /// It was stopped from outside, and can go on from its checkpoint.
+    Stopped,
+}
+
+/// Trains a network, epoch by epoch.
+///
+/// A trainer drives a [`TrainBackend`], which runs the steps, over the batches of a loader, with an
+/// [`Optimiser`] and a [`Schedule`](crate::Schedule). Its checkpoints hold its whole state: a
+/// training that [resumes](Self::resume) from one with the same batches gives the same bits as one
+/// that never stopped.
+///
+/// ```
+/// use std::sync::atomic::AtomicBool;
+///
+/// use ndarray::{ArrayD, arr2};
+/// use nn_layers::{
+///     Batch, ClassificationObjective, GraphBuilder, Linear, Outcome, PlainTrainer, Schedule, Targets,
+///     TrainSpec, Trainer, TrainerOptions, random_params,
+/// };
+///
+/// let mut b = GraphBuilder::new();
+/// let x = b.input("x", [1, 2])?;
+/// let y = b.linear("fc", x, Linear::new(2))?;
+/// let graph = b.finish(&[y])?;
+/// let mut backend = PlainTrainer::new(&graph, random_params(&graph, 1), TrainSpec::default())?;
+///
+/// // Which of the two numbers is larger?
+/// let batch = Batch {
+///     inputs: vec![arr2(&[[1.0f32, 0.0], [-1.0, 1.0], [0.5, 2.0]]).into_dyn()],
+///     targets: Targets::Labels(vec![0, 1, 1]),
+/// };
+/// let options = TrainerOptions::new(20, Schedule::constant(1.0));
+/// let mut trainer = Trainer::new(options, &backend)?;
+/// let outcome = trainer.run(
+///     &mut backend,
+///     &ClassificationObjective::default(),
+///     |_epoch, first| (first == 0).then(|| Ok::<_, nn_layers::Error>(batch.clone())),
+///     |_backend, _epoch| Ok(None),
+///     &mut (),
+///     &AtomicBool::new(false),
+/// )?;
+/// assert_eq!((outcome, trainer.position().step), (Outcome::Finished, 20));
+/// # Ok::<(), nn_layers::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Trainer<T> {
+    options: TrainerOptions,
+    optimiser: Optimiser<T>,
+    position: Position,
+    totals: EpochTotals,
+    best: Option<Best<T>>,
+    folder: Option<CheckpointFolder>,
+}
+
+/// What has been added into the gradients since the last update.
+#[derive(Default)]
+struct Pending {
+    batches: u64,
+    pictures: u64,
+    loss: RunningMean,
+    parts: Vec<(String, f64)>,
+}
+
+impl<T: Element> Trainer<T> {
+    /// A trainer at the beginning.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TrainOption`] for an option out of range, and those of [`Optimiser::new`].
+    pub fn new<B: TrainBackend<T>>(options: TrainerOptions, backend: &B) -> Result<Self> {
+        options.check()?;
+        let optimiser = Optimiser::new(options.optimiser.clone(), &backend.export())?;
+        Ok(Self {
+            options,
+            optimiser,
+            position: Position::default(),
+            totals: EpochTotals::default(),
+            best: None,
+            folder: None,
+        })
+    }
+
+    /// A trainer that goes on where the checkpoint was saved, in the epoch and at the batch. The
+    /// backend gets its parameters.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new), [`Error::Resume`] where the checkpoint is that of another seed or
+    /// optimiser, and what the backend says of parameters that do not fit; its own stay then.
+    pub fn resume<B: TrainBackend<T>>(
+        options: TrainerOptions,
+        checkpoint: Checkpoint<T>,
+        backend: &mut B,
+    ) -> Result<Self> {
+        let mut trainer = Self::new(options, backend)?;
+        let expected = trainer.options.seed;
+        if checkpoint.seed != expected {
+            return Err(Error::Resume {
+                what: "the seed".to_owned(),
+                got: checkpoint.seed.to_string(),
+                expected: expected.to_string(),
+            });
+        }
+        trainer.optimiser.import(&checkpoint.optimiser, backend)?;
+        backend.import(&checkpoint.params).map_err(Error::other)?;
+        trainer.position = checkpoint.position;
+        trainer.totals = checkpoint.epoch;
+        trainer.best = checkpoint.best;
+        Ok(trainer)
+    }
+
+    /// This trainer, saving checkpoints into a folder: before and after each evaluation, after each
+    /// [`save_every`](TrainerOptions::save_every) updates, and when it is stopped.
+    #[must_use]
+    pub fn save_to(mut self, folder: CheckpointFolder) -> Self {
+        self.folder = Some(folder);
+        self
+    }
+
+    /// Where the training stands.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Whether [`run`](Self::run) begins with an evaluation: the epoch has been trained to its end,
+    /// and then the training was stopped or its evaluation failed.
+    ///
+    /// An epoch that was stopped at its last update is not known to be over: its loader has to say
+    /// that there are no more batches.
+    #[must_use]
+    pub fn is_evaluation_due(&self) -> bool {
+        self.totals.trained
+    }
+
+    /// The best parameters so far, where evaluations gave scores. A resumed trainer has them from
+    /// its checkpoint, so a model file of the best can be written again.
+    #[must_use]
+    pub fn best(&self) -> Option<&Best<T>> {
+        self.best.as_ref()
+    }
+
+    /// Trains until all epochs are done, the score stalls, or `stop` becomes true.
+    ///
+    /// `batches(epoch, first)` gives an epoch's batches from number `first` on, which is not 0
+    /// where a training goes on in the middle of an epoch, and may be their number; what it gives
+    /// may depend on nothing else. `evaluate(backend, epoch)` says how good the network is after an
+    /// epoch. `stop` is read before each update's batches and before each evaluation, and the
+    /// training is saved then.
+    ///
+    /// A checkpoint is saved before each evaluation and another one after it. Where an evaluation or
+    /// an observer fails, nothing trained is lost: a resumed training goes on with the evaluation.
+    ///
+    /// With [`EarlyStopping`], the backend has the best parameters at the end; a checkpoint has the
+    /// last.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Batch`], [`Error::Step`] and [`Error::Evaluation`] say where a loader, a step (with
+    /// [`Error::NonFinite`] in it where a number is not finite) and an evaluation failed, and
+    /// [`Error::Observer`] where an observer did; [`Error::EmptyEpoch`], [`Error::NoScore`]; and what
+    /// [`CheckpointFolder::save`] says. The checkpoints that were there are still there.
+    pub fn run<B, O, I, E>(
+        &mut self,
+        backend: &mut B,
+        objective: &O,
+        mut batches: impl FnMut(u64, u64) -> I,
+        mut evaluate: impl FnMut(&B, u64) -> Result<Option<Evaluation>, BoxedError>,
+        observer: &mut dyn Observer<T>,
+        stop: &AtomicBool,
+    ) -> Result<Outcome>
+    where
+        B: TrainBackend<T>,
+        O: Objective<T>,
+        I: IntoIterator<Item = Result<Batch<T, O::Targets>, E>>,
+        E: Into<BoxedError>,
+    {
+        while self.position.epoch < self.options.epochs && !self.has_stalled() {
+            let epoch = self.position.epoch;
+            if !self.totals.trained {
+                let given = batches(epoch, self.position.batch).into_iter();
+                let given = given.map(|batch| batch.map_err(Error::other));
+                self.totals.trained =
+                    self.train_epoch(backend, objective, given, observer, stop)?;
+                // Before the evaluation, which may fail.
+                self.save(backend, observer)?;
+            }
+            if !self.totals.trained || stop.load(Ordering::Relaxed) {
+                return Ok(Outcome::Stopped);
+            }
+            let params = self.export(backend)?;
+            let evaluation = evaluate(backend, epoch).map_err(|error| Error::Evaluation {
+                epoch,
+                error: Box::new(Error::other(error)),
+            })?;
+            let report = self.end_epoch(params, evaluation)?;
+            self.tell(&report, observer)?;
+            self.save(backend, observer)?;
+        }
+        let outcome = match self.has_stalled() {
+            true => Outcome::EarlyStopped,
+            false => Outcome::Finished,
+        };
+        if let (Some(_), Some(best)) = (self.options.early_stopping, &self.best) {
+            backend.import(&best.params).map_err(Error::other)?;
+        }
+        Ok(outcome)
+    }
+
+    /// Trains on what is left of an epoch; false where it was stopped before its end.
+    fn train_epoch<B: TrainBackend<T>, O: Objective<T>>(
+        &mut self,
+        backend: &mut B,
+        objective: &O,
+        mut batches: impl Iterator<Item = Result<Batch<T, O::Targets>>>,
+        observer: &mut dyn Observer<T>,
+        stop: &AtomicBool,
+    ) -> Result<bool> {
+        let mut pending = Pending::default();
+        loop {
+            if pending.batches == 0 && stop.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+            let Some(batch) = batches.next() else { break };
+            let batch = batch.map_err(|error| Error::Batch {
+                epoch: self.position.epoch,
+                batch: self.position.batch,
+                error: Box::new(error),
+            })?;
+            let shape = batch.inputs.first().map(ArrayBase::shape);
+            let pictures = shape.and_then(<[usize]>::first).map_or(0, |&n| n as u64);
+            if pictures == 0 {
+                return Err(Error::Batch {
+                    epoch: self.position.epoch,
+                    batch: self.position.batch,
+                    error: Box::new(Error::EmptyBatch),
+                });
+            }
+            if self.drops(pictures) {
+                self.totals.dropped += pictures;
+                self.position.batch += 1;
+                continue;
+            }
+            let terms = self.step(backend, objective, &batch);
+            let terms = terms.map_err(|error| self.at_batch(self.position.batch, error))?;
+            self.position.batch += 1;
+            self.position.batches += 1;
+            self.totals.pictures += pictures;
+            self.totals.loss.add(terms.total, pictures as f64);
+            add_parts(&mut self.totals.parts, &terms.parts);
+            pending.batches += 1;
+            pending.pictures += pictures;
+            pending.loss.add(terms.total, pictures as f64);
+            add_parts(&mut pending.parts, &terms.parts);
+            if pending.batches == self.options.accumulate {
+                self.update(backend, std::mem::take(&mut pending), observer)?;
+            }
+        }
+        if pending.batches > 0 {
+            self.update(backend, pending, observer)?;
+        }
+        if self.totals.pictures == 0 {
+            let epoch = self.position.epoch;
+            return Err(Error::EmptyEpoch { epoch });
+        }
+        Ok(true)
+    }
+
+    /// Whether a batch of `pictures` pictures is left out.
+    fn drops(&mut self, pictures: u64) -> bool {
+        let full = *self.totals.batch_size.get_or_insert(pictures);
+        self.options.last_batch == LastBatch::Drop && pictures < full
+    }
+
+    /// Adds a batch's gradients.
+    fn step<B: TrainBackend<T>, O: Objective<T>>(
+        &self,
+        backend: &mut B,
+        objective: &O,
+        batch: &Batch<T, O::Targets>,
+    ) -> Result<Terms> {
+        for (index, input) in batch.inputs.iter().enumerate() {
+            check(input, || format!("input {index} of the network"))?;
+        }
+        let inputs: Vec<ArrayViewD<'_, T>> = batch.inputs.iter().map(|x| x.view()).collect();
+        let key = StepKey {
+            seed: self.options.seed,
+            step: self.position.batches,
+        };
+        let loss = Checked::new(objective, &batch.targets);
+        let terms = backend.step(&inputs, &loss, key);
+        terms.map_err(|error| {
+            let mut error = loss.fault().unwrap_or_else(|| Error::other(error));
+            if let Error::NonFinite { node, .. } = &mut error {
+                *node = backend.first_non_finite(&inputs, key);
+            }
+            error
+        })
+    }
+
+    /// Moves the parameters by the gradients that were added up.
+    fn update<B: TrainBackend<T>>(
+        &mut self,
+        backend: &mut B,
+        pending: Pending,
+        observer: &mut dyn Observer<T>,
+    ) -> Result<()> {
+        let step = self.position.step;
+        let rates = self.options.schedule.at(step);
+        let factor = 1.0 / pending.batches as f64;
+        let updated = self.optimiser.update(backend, rates, factor);
+        let updated = updated.map_err(|error| self.at_step(error))?;
+        self.position.step += 1;
+        observer.step(&StepReport {
+            epoch: self.position.epoch,
+            batch: self.position.batch,
+            step,
+            pictures: pending.pictures,
+            terms: Terms {
+                total: mean(pending.loss)?,
+                parts: pending.parts,
+            },
+            rates,
+            gradient_norm: updated.gradient_norm,
+        });
+        let every = self.options.save_every;
+        if every.is_some_and(|every| self.position.step.is_multiple_of(every)) {
+            self.save(backend, observer)?;
+        }
+        Ok(())
+    }
+
+    /// Reports an epoch.
+    fn tell(&self, report: &EpochReport, observer: &mut dyn Observer<T>) -> Result<()> {
+        let best = self.best.as_ref().filter(|_| report.is_best);
+        let told = best.map_or(Ok(()), |best| observer.best(best));
+        told.and_then(|()| observer.epoch(report))
+            .map_err(|error| Error::Observer {
+                epoch: report.epoch,
+                error: Box::new(Error::other(error)),
+            })
+    }
+
+    /// Judges an epoch, and goes on to the next.
+    fn end_epoch(
+        &mut self,
+        params: Params<T>,
+        evaluation: Option<Evaluation>,
+    ) -> Result<EpochReport> {
+        let Position { epoch, step, .. } = self.position;
+        let mut is_best = false;
+        match &evaluation {
+            None if self.options.early_stopping.is_some() => {
+                return Err(Error::NoScore { epoch });
+            }
+            None => {}
+            Some(Evaluation { score, .. }) => {
+                check(&[*score], || "the evaluation's score".to_owned())
+                    .map_err(|error| self.at_step(error))?;
+                let gain = self
+                    .options
+                    .early_stopping
+                    .map_or(0.0, |early| early.min_gain);
+                is_best = self
+                    .best
+                    .as_ref()
+                    .is_none_or(|best| *score > best.score + gain);
+                if is_best {
+                    self.best = Some(Best {
+                        epoch,
+                        step,
+                        score: *score,
+                        params,
+                    });
+                }
+            }
+        }
+        let totals = std::mem::take(&mut self.totals);
+        self.position.epoch += 1;
+        self.position.batch = 0;
+        Ok(EpochReport {
+            epoch,
+            step,
+            pictures: totals.pictures,
+            dropped: totals.dropped,
+            rates: self.options.schedule.at(step.saturating_sub(1)),
+            loss: mean(totals.loss)?,
+            parts: totals.parts,
+            evaluation,
+            is_best,
+        })
+    }
+
+    /// Whether there were as many epochs since the best as early stopping waits for.
+    fn has_stalled(&self) -> bool {
+        match (self.options.early_stopping, &self.best) {
+            (Some(early), Some(best)) => {
+                // Epochs done, without the one that was the best.
+                let since = self.position.epoch.saturating_sub(best.epoch + 1);
+                since >= early.patience
+            }
+            (None, _) | (Some(_), None) => false,
+        }
+    }
+
+    fn save<B: TrainBackend<T>>(
+        &mut self,
+        backend: &B,
+        observer: &mut dyn Observer<T>,
+    ) -> Result<()> {
+        if self.folder.is_none() {
+            return Ok(());
+        }
+        let checkpoint = Checkpoint {
+            params: self.export(backend)?,
+            optimiser: self.optimiser.export(backend)?,
+            best: self.best.take(),
+            position: self.position,
+            epoch: self.totals.clone(),
+            seed: self.options.seed,
+            recipe: self.options.recipe.clone(),
+            data: self.options.data.clone(),
+        };
+        let saved = self.folder.as_mut().map(|folder| folder.save(&checkpoint));
+        self.best = checkpoint.best;
+        if let Some(path) = saved.transpose()? {
+            observer.saved(&path);
+        }
+        Ok(())
+    }
+
+    /// The parameters, all of them finite.
+    fn export<B: TrainBackend<T>>(&self, backend: &B) -> Result<Params<T>> {
+        let params = backend.export();
+        check_params(&params).map_err(|error| self.at_step(error))?;
+        Ok(params)
+    }
+
+    /// An error behind the last batch.
+    fn at_step(&self, error: Error) -> Error {
+        self.at_batch(self.position.batch.saturating_sub(1), error)
+    }
+
+    fn at_batch(&self, batch: u64, error: Error) -> Error {
+        let Position { epoch, step, .. } = self.position;
+        Error::Step {
+            step,
+            epoch,
+            batch,
+            error: Box::new(error),
+        }
+    }
+}
+
+/// An error of any type, as `?` makes it.
+pub type BoxedError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The mean of losses, of which there is at least one.
+fn mean(losses: RunningMean) -> Result<f64> {
+    losses.mean().ok_or_else(|| Error::Internal {
+        what: "a mean over no pictures".to_owned(),
+    })
+}
+
+/// Adds numbers to those of the same names.
+fn add_parts(sums: &mut Vec<(String, f64)>, parts: &[(String, f64)]) {
+    for (name, part) in parts {
+        match sums.iter_mut().find(|(known, _)| known == name) {
+            Some((_, sum)) => *sum += part,
+            None => sums.push((name.clone(), *part)),
+        }
+    }
+}

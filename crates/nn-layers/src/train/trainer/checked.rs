@@ -1,0 +1,94 @@
+//! A loss that finds what is not finite.
+
+use std::cell::RefCell;
+
+use conv_core::Element;
+use ndarray::{ArrayD, ArrayViewD};
+
+use crate::{
+    error::{Error, Result},
+    params::{Params, Slot},
+    train::{
+        loss::{Loss, Objective, Terms},
+        optimiser::first_non_finite,
+    },
+};
+
+/// An objective with a batch's targets. It refuses outputs and losses that are not finite, before
+/// the backend has changed anything.
+pub(super) struct Checked<'a, O, Y> {
+    objective: &'a O,
+    targets: &'a Y,
+    /// Backends wrap errors in their own; this one stays as it is.
+    fault: RefCell<Option<Error>>,
+}
+
+impl<'a, O, Y> Checked<'a, O, Y> {
+    pub(super) fn new(objective: &'a O, targets: &'a Y) -> Self {
+        Self {
+            objective,
+            targets,
+            fault: RefCell::new(None),
+        }
+    }
+
+    /// What was wrong, if it was the loss that refused.
+    pub(super) fn fault(&self) -> Option<Error> {
+        self.fault.take()
+    }
+
+    fn try_eval<T: Element>(
+        &self,
+        outputs: &[ArrayViewD<'_, T>],
+        grads: &mut [ArrayD<T>],
+    ) -> Result<Terms>
+    where
+        O: Objective<T, Targets = Y>,
+    {
+        for (index, output) in outputs.iter().enumerate() {
+            check(output, || format!("output {index} of the network"))?;
+        }
+        let terms = self.objective.eval(self.targets, outputs, grads)?;
+        check(&[terms.total], || "the loss".to_owned())?;
+        for (name, part) in &terms.parts {
+            check(&[*part], || format!("the loss's part {name:?}"))?;
+        }
+        Ok(terms)
+    }
+}
+
+impl<T: Element, O: Objective<T>> Loss<T> for Checked<'_, O, O::Targets> {
+    fn eval(&self, outputs: &[ArrayViewD<'_, T>], grads: &mut [ArrayD<T>]) -> Result<Terms> {
+        let terms = self.try_eval(outputs, grads);
+        if let Err(error) = &terms {
+            self.fault.replace(Some(error.clone()));
+        }
+        terms
+    }
+}
+
+/// Refuses NaN and infinities.
+pub(super) fn check<'a, T: Element>(
+    numbers: impl IntoIterator<Item = &'a T>,
+    tensor: impl Fn() -> String,
+) -> Result<()> {
+    match first_non_finite(numbers) {
+        None => Ok(()),
+        Some((index, got)) => Err(Error::NonFinite {
+            tensor: tensor(),
+            index,
+            got,
+            node: None,
+        }),
+    }
+}
+
+/// Refuses parameters that no training can go on from.
+pub(super) fn check_params<T: Element>(params: &Params<T>) -> Result<()> {
+    for (name, param) in params.iter() {
+        if param.slot != Slot::Counter {
+            check(&param.value, || format!("parameter {name:?}"))?;
+        }
+    }
+    Ok(())
+}
