@@ -11,7 +11,7 @@ pub use self::cause::Cause;
 use self::words::{MisfitList, ReportLine, advice, and_more, at_node, cut_or_padded};
 use crate::{
     graph::shape::{Shape, join},
-    params::{Misfit, load_report::LoadReport},
+    params::load_report::{LoadReport, Misfit},
 };
 
 /// Why a graph, a set of parameters, an input or a model file was refused.

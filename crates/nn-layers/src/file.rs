@@ -4,4 +4,5 @@ pub(crate) mod container;
 mod digest;
 mod header;
 pub(crate) mod model_file;
+pub(crate) mod purpose;
 pub(crate) mod tensor;

@@ -5,6 +5,7 @@ pub(crate) mod executor;
 pub(crate) mod infer;
 pub(crate) mod liveness;
 pub(crate) mod op;
+pub(crate) mod param_spec;
 pub(crate) mod shape;
 mod surgery;
 
@@ -13,9 +14,9 @@ use crate::{
     graph::{
         infer::{Site, check_shape},
         op::Op,
+        param_spec::ParamSpec,
         shape::Shape,
     },
-    params::ParamSpec,
 };
 
 /// A node's place in its graph; it means nothing in another graph.

@@ -57,12 +57,13 @@ pub use graph::{
     builder::GraphBuilder,
     executor::{Infer, Outputs},
     op::{BatchNorm2d, Conv2d, Epsilon, Linear, Op},
+    param_spec::{ParamSpec, Slot},
     shape::Shape,
 };
 pub use params::{
-    Misfit, Param, ParamSpec, Params, Slot,
+    Param, Params,
     init::{Fan, Init, initialise},
-    load_report::LoadReport,
+    load_report::{LoadReport, Misfit},
     random::random_params,
 };
 pub use plain::{Pass, Plain, PlainTrainer, StepTrace, Trace, dropout_mask, dropout_scale};

@@ -1,72 +1,16 @@
-//! Parameters: what a node asks for, and the named store that holds them.
+//! Parameters: the named store that holds them.
 
+mod fit;
 pub(crate) mod init;
 pub(crate) mod load_report;
 pub(crate) mod random;
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use conv_core::Element;
 use ndarray::ArrayD;
 
-use crate::{
-    error::{Error, Result},
-    graph::{Graph, shape::join},
-};
-
-/// What a tensor of a network is to training and to a checkpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Slot {
-    /// Learnt by gradient descent.
-    Weight,
-    /// Estimated from the data, such as running statistics: saved, never given a gradient.
-    Buffer,
-    /// Counted, such as `num_batches_tracked`: found in checkpoints, read by no graph.
-    Counter,
-}
-
-/// A parameter that a node reads: its full name, shape and slot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParamSpec {
-    pub(crate) name: String,
-    pub(crate) shape: Vec<usize>,
-    pub(crate) slot: Slot,
-}
-
-impl ParamSpec {
-    /// The name in a checkpoint: the node's name, a dot, and `weight`, `bias`, ...
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The part of the name behind the node's: `weight`, `bias`, `running_mean` or `running_var`.
-    #[must_use]
-    pub fn local_name(&self) -> &str {
-        self.name
-            .rsplit_once('.')
-            .map_or(&self.name, |(_, local)| local)
-    }
-
-    /// The shape: OIHW for a convolution's weight, `[O, I]` for a dense one, `[C]` for the rest.
-    #[must_use]
-    pub fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    /// The slot.
-    #[must_use]
-    pub fn slot(&self) -> Slot {
-        self.slot
-    }
-
-    /// How many numbers it holds.
-    #[must_use]
-    pub fn elements(&self) -> usize {
-        // The builder has checked that the product does not overflow.
-        self.shape.iter().product()
-    }
-}
+use crate::graph::param_spec::Slot;
 
 /// A tensor in a store.
 #[derive(Clone, Debug, PartialEq)]
@@ -155,38 +99,6 @@ impl<T> Params<T> {
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
-
-    /// Checks that every parameter the graph reads is here with the right shape. More than the
-    /// graph reads is no fault.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Params`] with every parameter that is missing or misshapen.
-    pub fn check(&self, graph: &Graph) -> Result<()> {
-        let misfits: Vec<_> = graph
-            .param_specs()
-            .filter_map(|spec| self.misfit(&spec.name, &spec.shape))
-            .collect();
-        if misfits.is_empty() {
-            Ok(())
-        } else {
-            Err(Error::Params(misfits))
-        }
-    }
-
-    /// What is wrong with the tensor of this name, if it should have this shape.
-    pub(crate) fn misfit(&self, name: &str, expected: &[usize]) -> Option<Misfit> {
-        let (name, expected) = (name.to_owned(), expected.to_vec());
-        match self.get(&name) {
-            None => Some(Misfit::Missing { name, expected }),
-            Some(param) if param.value.shape() != expected => Some(Misfit::Shape {
-                name,
-                expected,
-                got: param.value.shape().to_vec(),
-            }),
-            Some(_) => None,
-        }
-    }
 }
 
 impl<T: Element> Params<T> {
@@ -206,59 +118,6 @@ impl<T: Element> Params<T> {
                 .iter()
                 .map(|(name, param)| (name.clone(), cast(param)))
                 .collect(),
-        }
-    }
-}
-
-/// A parameter that does not fit its graph.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Misfit {
-    /// The store has none of this name.
-    Missing {
-        /// The name.
-        name: String,
-        /// The shape that the graph asks for.
-        expected: Vec<usize>,
-    },
-    /// The store's has another shape.
-    Shape {
-        /// The name.
-        name: String,
-        /// The shape that the graph asks for.
-        expected: Vec<usize>,
-        /// The store's.
-        got: Vec<usize>,
-    },
-}
-
-impl Misfit {
-    /// The parameter's name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Missing { name, .. } | Self::Shape { name, .. } => name,
-        }
-    }
-}
-
-impl fmt::Display for Misfit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing { name, expected } => {
-                write!(f, "{name} is missing, expected shape {}", join(expected))
-            }
-            Self::Shape {
-                name,
-                expected,
-                got,
-            } => {
-                write!(
-                    f,
-                    "{name} has shape {}, expected {}",
-                    join(got),
-                    join(expected)
-                )
-            }
         }
     }
 }

@@ -9,13 +9,15 @@ mod concat;
 mod dropout;
 mod flatten;
 mod reorg;
+mod site;
 mod softmax;
 mod tape;
 mod train;
 
-use conv_core::{Element, plain};
-use ndarray::{Array, ArrayD, ArrayView, ArrayViewD, Dimension, Ix1, Ix2, Ix4, ShapeError};
+use conv_core::Element;
+use ndarray::{ArrayD, ArrayViewD};
 
+use self::site::{Site, inputs_of};
 pub use self::{
     dropout::{dropout_mask, dropout_scale},
     train::{Pass, PlainTrainer, StepTrace},
@@ -23,7 +25,7 @@ pub use self::{
 use crate::{
     error::{Error, Result},
     graph::{
-        Graph, Node, NodeId,
+        Graph, NodeId,
         executor::{Infer, Outputs},
         liveness::last_uses,
         op::Op,
@@ -132,7 +134,12 @@ impl<T: Element> Plain<T> {
                     given.next();
                     input.to_owned()
                 }
-                _ => self.eval(node, &inputs_of(node, &live)?)?,
+                _ => Site {
+                    node,
+                    inputs: &inputs_of(node, &live)?,
+                    params: &self.params,
+                }
+                .output()?,
             };
             debug_assert_eq!(output.shape(), &*shapes[id.0], "node {:?}", node.name);
             visit(id, &output);
@@ -159,69 +166,6 @@ impl<T: Element> Plain<T> {
             peak_live_elements,
         })
     }
-
-    /// One node's output from those of the nodes it reads.
-    fn eval(&self, node: &Node, inputs: &[&ArrayD<T>]) -> Result<ArrayD<T>> {
-        let site = Site {
-            node,
-            inputs,
-            params: &self.params,
-        };
-        let x = site.input(0)?;
-        match &node.op {
-            Op::Input => Err(site.broken("there are fewer tensors than inputs")),
-
-            Op::Conv2d(conv) => {
-                let (weight, bias) = (site.param::<Ix4>("weight")?, site.bias(conv.bias)?);
-                site.kernel(plain::conv2d(site.fixed(&x)?, weight, bias, &conv.options))
-            }
-            Op::Linear(linear) => {
-                let (weight, bias) = (site.param::<Ix2>("weight")?, site.bias(linear.bias)?);
-                site.kernel(plain::linear(site.fixed(&x)?, weight, bias))
-            }
-            Op::BatchNorm2d(norm) => Ok(batch_norm2d::eval(
-                &x,
-                &site.param("weight")?,
-                &site.param("bias")?,
-                &site.param("running_mean")?,
-                &site.param("running_var")?,
-                norm.epsilon,
-            )),
-            Op::Affine => Ok(affine::eval(
-                &x,
-                &site.param("weight")?,
-                &site.param("bias")?,
-            )),
-
-            Op::Relu => Ok(activation::relu(&x)),
-            Op::LeakyRelu { slope } => Ok(activation::leaky_relu(&x, T::from_f64(*slope))),
-            Op::Sigmoid => Ok(activation::sigmoid(&x)),
-            Op::Softmax => Ok(softmax::eval(&x)),
-
-            Op::MaxPool2d(options) => site.kernel(plain::max_pool2d(site.fixed(&x)?, options)),
-            Op::AvgPool2d(options) => site.kernel(plain::avg_pool2d(site.fixed(&x)?, options)),
-            Op::GlobalAvgPool2d => site.kernel(plain::global_avg_pool2d(site.fixed(&x)?)),
-            Op::AdaptiveAvgPool2d(output) => {
-                site.kernel(plain::adaptive_avg_pool2d(site.fixed(&x)?, *output))
-            }
-
-            Op::Add => Ok(&x + &site.input(1)?),
-            Op::Concat => site.shaped(concat::concat(inputs)),
-            Op::Slice { start, len } => Ok(concat::slice(&x, *start, *len)),
-            &Op::PadChannels { before, after } => Ok(concat::pad_channels(&x, before, after)),
-            Op::Flatten => site.shaped(flatten::eval(&x)),
-            // In evaluation; training drops in `train.rs`.
-            Op::Dropout { .. } => Ok(x.to_owned()),
-
-            Op::Upsample { scale } => {
-                site.kernel(plain::upsample_nearest2d(site.fixed(&x)?, *scale))
-            }
-            Op::Reorg { stride } => site.shaped(reorg::eval(&site.fixed(&x)?, *stride)),
-            Op::Pad { padding, value } => {
-                site.kernel(plain::pad2d(site.fixed(&x)?, *padding, *value))
-            }
-        }
-    }
 }
 
 impl Infer for Plain<f32> {
@@ -230,70 +174,5 @@ impl Infer for Plain<f32> {
     fn run(&mut self, inputs: &[ArrayViewD<'_, f32>], outputs: &mut Outputs) -> Result<()> {
         outputs.tensors = Plain::run(self, inputs)?;
         Ok(())
-    }
-}
-
-/// The tensors that a node reads.
-fn inputs_of<'a, T>(node: &Node, live: &'a [Option<ArrayD<T>>]) -> Result<Vec<&'a ArrayD<T>>> {
-    let missing = || Error::internal(&node.name, "an input was not computed or is gone");
-    let inputs = node.inputs.iter();
-    inputs
-        .map(|id| live[id.0].as_ref().ok_or_else(missing))
-        .collect()
-}
-
-/// A node that is being computed.
-///
-/// Shape inference and the check of the parameters have made sure of everything that could be
-/// missing or misshapen here, so the errors below are [`Error::Internal`].
-#[derive(Clone, Copy)]
-struct Site<'a, T> {
-    node: &'a Node,
-    inputs: &'a [&'a ArrayD<T>],
-    params: &'a Params<T>,
-}
-
-impl<'a, T: Element> Site<'a, T> {
-    fn input(&self, index: usize) -> Result<ArrayViewD<'a, T>> {
-        self.inputs
-            .get(index)
-            .map(|input| input.view())
-            .ok_or_else(|| self.broken("an input was not computed or is gone"))
-    }
-
-    /// The error of a state that cannot be.
-    fn broken(&self, broken: &'static str) -> Error {
-        Error::internal(&self.node.name, broken)
-    }
-
-    /// An input as a view of fixed rank.
-    fn fixed<'x, D: Dimension>(&self, x: &'x ArrayViewD<'_, T>) -> Result<ArrayView<'x, T, D>> {
-        self.shaped(x.view().into_dimensionality::<D>())
-    }
-
-    /// The parameter `local` of this node, as a view of fixed rank.
-    fn param<D: Dimension>(&self, local: &str) -> Result<ArrayView<'a, T, D>> {
-        let missing = || self.broken("a parameter is missing that was there at the start");
-        let spec = self.node.param(local).ok_or_else(missing)?;
-        let param = self.params.get(&spec.name).ok_or_else(missing)?;
-        self.shaped(param.value.view().into_dimensionality::<D>())
-    }
-
-    fn bias(&self, has_bias: bool) -> Result<Option<ArrayView<'a, T, Ix1>>> {
-        has_bias.then(|| self.param("bias")).transpose()
-    }
-
-    /// The result of one of conv-core's operations.
-    fn kernel<D: Dimension>(&self, result: conv_core::Result<Array<T, D>>) -> Result<ArrayD<T>> {
-        let error = |source| Error::Kernel {
-            node: self.node.name.clone(),
-            source,
-        };
-        Ok(result.map_err(error)?.into_dyn())
-    }
-
-    /// The result of one of ndarray's reshapings.
-    fn shaped<A>(&self, result: Result<A, ShapeError>) -> Result<A> {
-        result.map_err(|_| self.broken("a tensor has another shape than was inferred"))
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use files::{Kind, show::one_line};
 
-use crate::params::{Misfit, load_report::LoadReport};
+use crate::params::{load_report::LoadReport, load_report::Misfit};
 
 /// Enough to see the pattern (a wrong prefix, a wrong head) without flooding a terminal.
 const SHOWN: usize = 8;

@@ -7,11 +7,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{container, tensor};
+use super::{container, purpose, tensor};
 use crate::{
     error::{Error, Result},
     params::Params,
-    train::checkpoint,
 };
 
 /// What a model file says about itself, so that it needs nothing beside it.
@@ -152,7 +151,7 @@ impl ModelFile {
     /// Reads a file of `length` bytes.
     fn read(source: &mut dyn Read, length: u64) -> Result<Self> {
         let reader = container::Reader::new(source, length)?;
-        if reader.metadata().is_some_and(checkpoint::is_text_of_one) {
+        if reader.metadata().is_some_and(purpose::is_checkpoint) {
             return Err(Error::OtherFile {
                 got: "a checkpoint of a training",
                 expected: "a model file",

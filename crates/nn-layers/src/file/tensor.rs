@@ -10,7 +10,8 @@ use safetensors::{Dtype, tensor::TensorInfo};
 
 use crate::{
     error::{Error, Result},
-    params::{Param, Params, Slot},
+    graph::param_spec::Slot,
+    params::{Param, Params},
 };
 
 /// Bytes that are read or written at once; every type's size divides it.

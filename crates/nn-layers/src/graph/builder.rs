@@ -169,7 +169,7 @@ impl GraphBuilder {
         name: String,
         op: Op,
         inputs: &[NodeId],
-        params: Vec<crate::params::ParamSpec>,
+        params: Vec<crate::graph::param_spec::ParamSpec>,
         shape: Shape,
     ) -> NodeId {
         self.names.insert(name.clone());

@@ -11,9 +11,9 @@ use crate::{
     error::{Error, Result},
     graph::{
         op::{Op, divides},
+        param_spec::{ParamSpec, Slot},
         shape::Shape,
     },
-    params::{ParamSpec, Slot},
 };
 
 /// A node on its way into a graph.

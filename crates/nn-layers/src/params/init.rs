@@ -7,8 +7,12 @@ use rand_distr::StandardNormal;
 
 use crate::{
     error::{Error, Result},
-    graph::{Graph, Node, op::Op},
-    params::{ParamSpec, Params, Slot, random::hash},
+    graph::{
+        Graph, Node,
+        op::Op,
+        param_spec::{ParamSpec, Slot},
+    },
+    params::{Params, random::hash},
 };
 
 /// Which products a weight `[O, I, h, w]` or `[O, I]` is scaled by.

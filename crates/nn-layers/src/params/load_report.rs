@@ -1,17 +1,10 @@
 //! What of a file's tensors a graph reads, and what not.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::fmt;
 
 use files::show::{one_line, shorten};
 
-use crate::{
-    error::{Error, Result},
-    graph::Graph,
-    params::{Misfit, ParamSpec, Params},
-};
+use crate::graph::shape::join;
 
 /// How tensors, from a file most often, fit a graph.
 ///
@@ -56,80 +49,6 @@ pub struct LoadReport {
     /// it: `module.`, `_orig_mod.`, `backbone.` or whatever a wrapper of the network added. `None`
     /// where the parameters fit as they are, or not at all.
     pub prefix: Option<String>,
-}
-
-impl LoadReport {
-    /// Holds `params` against `graph`. `known` are parameters that the architecture has and the
-    /// graph may leave out; if one is missing, that is no misfit.
-    pub fn new<'a, T>(
-        params: &Params<T>,
-        graph: &Graph,
-        known: impl IntoIterator<Item = &'a ParamSpec>,
-    ) -> Self {
-        let mut report = Self::default();
-        let mut read = BTreeSet::new();
-        for spec in graph.param_specs() {
-            read.insert(spec.name());
-            match params.misfit(spec.name(), spec.shape()) {
-                None => report.loaded += 1,
-                Some(misfit) => report.misfits.push(misfit),
-            }
-        }
-
-        let known: Vec<&ParamSpec> = known.into_iter().collect();
-        let counters = graph.param_specs().chain(known.iter().copied());
-        let counters: Vec<String> = counters.filter_map(counter).collect();
-        let mut unused: BTreeMap<&str, &[usize]> =
-            counters.iter().map(|name| (&**name, &[][..])).collect();
-        unused.extend(known.iter().map(|spec| (spec.name(), spec.shape())));
-
-        for (name, _) in params.iter().filter(|(name, _)| !read.contains(name)) {
-            match unused.get(name).map(|shape| params.misfit(name, shape)) {
-                Some(None) => report.known_unused.push(name.to_owned()),
-                Some(Some(misfit)) => report.misfits.push(misfit),
-                None => report.unexpected.push(name.to_owned()),
-            }
-        }
-        if !report.misfits.is_empty() {
-            report.prefix = prefix(params, graph);
-        }
-        report
-    }
-
-    /// The report itself, if every parameter of the graph is there and nothing unexpected is.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Load`] with the report where there are misfits or unexpected tensors.
-    pub fn strict(self) -> Result<Self> {
-        if self.misfits.is_empty() && self.unexpected.is_empty() {
-            Ok(self)
-        } else {
-            Err(Error::Load(Box::new(self)))
-        }
-    }
-}
-
-/// What all of the graph's parameters have in front of their names in `params`.
-fn prefix<T>(params: &Params<T>, graph: &Graph) -> Option<String> {
-    let first = graph.param_specs().next()?;
-    let prefixes = params.iter().filter_map(|(name, _)| {
-        let prefix = name.strip_suffix(first.name())?;
-        prefix.ends_with('.').then_some(prefix)
-    });
-    let fits = |prefix: &&str| {
-        graph.param_specs().all(|spec| {
-            let name = format!("{prefix}{}", spec.name());
-            params.misfit(&name, spec.shape()).is_none()
-        })
-    };
-    prefixes.into_iter().find(fits).map(str::to_owned)
-}
-
-/// The name of the counter beside a batch normalisation, which has one `running_mean`.
-fn counter(spec: &ParamSpec) -> Option<String> {
-    let node = spec.name().strip_suffix(".running_mean")?;
-    Some(format!("{node}.num_batches_tracked"))
 }
 
 /// One line a kind; kinds without tensors have none, but for the first.
@@ -186,4 +105,57 @@ fn write_kind(f: &mut fmt::Formatter<'_>, kind: &str, items: &[String]) -> fmt::
     line += &text;
     line += &more(items.len() - shown);
     write!(f, "\n{line}")
+}
+
+/// A parameter that does not fit its graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Misfit {
+    /// The store has none of this name.
+    Missing {
+        /// The name.
+        name: String,
+        /// The shape that the graph asks for.
+        expected: Vec<usize>,
+    },
+    /// The store's has another shape.
+    Shape {
+        /// The name.
+        name: String,
+        /// The shape that the graph asks for.
+        expected: Vec<usize>,
+        /// The store's.
+        got: Vec<usize>,
+    },
+}
+
+impl Misfit {
+    /// The parameter's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Missing { name, .. } | Self::Shape { name, .. } => name,
+        }
+    }
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { name, expected } => {
+                write!(f, "{name} is missing, expected shape {}", join(expected))
+            }
+            Self::Shape {
+                name,
+                expected,
+                got,
+            } => {
+                write!(
+                    f,
+                    "{name} has shape {}, expected {}",
+                    join(got),
+                    join(expected)
+                )
+            }
+        }
+    }
 }

@@ -3,8 +3,8 @@
 use ndarray::ArrayD;
 
 use crate::{
-    graph::Graph,
-    params::{ParamSpec, Params},
+    graph::{Graph, param_spec::ParamSpec},
+    params::Params,
 };
 
 /// Random parameters for every one that the graph reads, for tests and for measuring speed.

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use conv_core::{Element, plain};
 use ndarray::{ArrayD, Ix2, Ix4};
 
-use super::{Site, activation, affine, batch_norm2d, concat, dropout, flatten, reorg, softmax};
+use super::{
+    activation, affine, batch_norm2d, concat, dropout, flatten, reorg, site::Site, softmax,
+};
 use crate::{
     error::Result,
     graph::{op::Op, shape::Shape},

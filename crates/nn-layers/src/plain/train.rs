@@ -6,16 +6,16 @@ use conv_core::Element;
 use ndarray::{ArrayD, ArrayViewD, IxDyn};
 
 use super::{
-    Plain, Site,
     backward::{Backward, Gradient},
     batch_norm2d::{self, Statistics},
-    dropout, inputs_of,
+    dropout,
+    site::{Site, inputs_of},
     tape::Tape,
 };
 use crate::{
     error::{Error, Result},
-    graph::{Graph, Node, NodeId, op::Op, shape::Shape},
-    params::{Param, Params, Slot},
+    graph::{Graph, Node, NodeId, op::Op, param_spec::Slot, shape::Shape},
+    params::{Param, Params},
     train::{
         backend::{StepKey, TrainBackend},
         loss::{Loss, Terms},
@@ -70,7 +70,8 @@ use crate::{
 /// # Ok::<(), nn_layers::Error>(())
 /// ```
 pub struct PlainTrainer<T> {
-    plain: Plain<T>,
+    graph: Graph,
+    params: Params<T>,
     flow: GradientFlow,
     momentum: f64,
     /// Of every parameter that learns.
@@ -108,10 +109,8 @@ impl<T: Element> PlainTrainer<T> {
     pub fn new(graph: &Graph, params: Params<T>, spec: TrainSpec) -> Result<Self> {
         let flow = spec.resolve(graph)?;
         let mut trainer = Self {
-            plain: Plain {
-                graph: graph.clone(),
-                params: Params::new(),
-            },
+            graph: graph.clone(),
+            params: Params::new(),
             flow,
             momentum: spec.batch_norm_momentum,
             gradients: BTreeMap::new(),
@@ -124,13 +123,13 @@ impl<T: Element> PlainTrainer<T> {
     /// The graph.
     #[must_use]
     pub fn graph(&self) -> &Graph {
-        &self.plain.graph
+        &self.graph
     }
 
     /// The parameters as they are now.
     #[must_use]
     pub fn params(&self) -> &Params<T> {
-        &self.plain.params
+        &self.params
     }
 
     /// Like [`step`](TrainBackend::step), and shows to `visit` every node's output in the forward
@@ -151,10 +150,10 @@ impl<T: Element> PlainTrainer<T> {
             .iter()
             .map(|input| Shape::from(input.shape()))
             .collect();
-        let shapes = self.plain.graph.infer(&shapes)?;
+        let shapes = self.graph.infer(&shapes)?;
         self.check_batch(&shapes)?;
 
-        let mut tape = Tape::new(&self.plain.graph, &self.flow);
+        let mut tape = Tape::new(&self.graph, &self.flow);
         self.forward(inputs, key, &mut tape, &mut visit)?;
         let (terms, grads) = self.loss(loss, &mut tape)?;
         self.backward(grads, key, &shapes, &mut tape, &mut visit)?;
@@ -167,7 +166,7 @@ impl<T: Element> PlainTrainer<T> {
 
     /// Refuses a batch that leaves a batch normalisation one value a channel.
     fn check_batch(&self, shapes: &[Shape]) -> Result<()> {
-        for (id, node) in self.plain.graph.iter() {
+        for (id, node) in self.graph.iter() {
             if self.normalises_by_batch(id, node) {
                 let shape = &shapes[node.inputs[0].index()];
                 let channels = shape.get(1).copied().unwrap_or(1);
@@ -194,7 +193,7 @@ impl<T: Element> PlainTrainer<T> {
         visit: &mut impl FnMut(Pass, NodeId, &ArrayD<T>),
     ) -> Result<()> {
         let mut given = inputs.iter();
-        for (id, node) in self.plain.graph.iter() {
+        for (id, node) in self.graph.iter() {
             let output = match (&node.op, given.as_slice()) {
                 (Op::Input, [input, ..]) => {
                     given.next();
@@ -214,7 +213,7 @@ impl<T: Element> PlainTrainer<T> {
         let site = Site {
             node,
             inputs: &inputs,
-            params: &self.plain.params,
+            params: &self.params,
         };
         match &node.op {
             Op::BatchNorm2d(norm) if self.normalises_by_batch(id, node) => {
@@ -235,13 +234,13 @@ impl<T: Element> PlainTrainer<T> {
                 let x = site.input(0)?.to_owned();
                 Ok(dropout::eval(x, key, &node.name, *probability))
             }
-            _ => self.plain.eval(node, &inputs),
+            _ => site.output(),
         }
     }
 
     /// The loss, and its gradient for each output of the graph.
     fn loss(&self, loss: &dyn Loss<T>, tape: &mut Tape<T>) -> Result<(Terms, Vec<ArrayD<T>>)> {
-        let ids = &self.plain.graph.outputs;
+        let ids = &self.graph.outputs;
         let outputs: Vec<ArrayViewD<'_, T>> = ids
             .iter()
             .filter_map(|id| tape.live[id.index()].as_ref())
@@ -275,7 +274,7 @@ impl<T: Element> PlainTrainer<T> {
         tape: &mut Tape<T>,
         visit: &mut impl FnMut(Pass, NodeId, &ArrayD<T>),
     ) -> Result<()> {
-        let Plain { graph, params } = &self.plain;
+        let (graph, params) = (&self.graph, &self.params);
         for (&id, grad) in graph.outputs.iter().zip(grads) {
             if self.flow.is_wanted(id) {
                 tape.add_grad(id, grad);
@@ -324,7 +323,7 @@ impl<T: Element> PlainTrainer<T> {
 
     /// Moves running statistics, and counts the batch.
     fn track(&mut self, tape: &Tape<T>) {
-        let Plain { graph, params } = &mut self.plain;
+        let (graph, params) = (&self.graph, &mut self.params);
         for ((_, node), statistics) in graph.iter().zip(&tape.statistics) {
             let Some(statistics) = statistics else {
                 continue;
@@ -347,7 +346,7 @@ impl<T: Element> PlainTrainer<T> {
 
     /// Takes parameters over, and starts their gradients at 0.
     fn set_params(&mut self, mut params: Params<T>) -> Result<()> {
-        let graph = &self.plain.graph;
+        let graph = &self.graph;
         params.check(graph)?;
         self.gradients.clear();
         for name in self.flow.learnt(graph) {
@@ -364,12 +363,12 @@ impl<T: Element> PlainTrainer<T> {
             }
         }
         self.grad_inputs.clear();
-        self.plain.params = params;
+        self.params = params;
         Ok(())
     }
 
     fn shape_of(&self, name: &str) -> Result<&[usize]> {
-        let mut specs = self.plain.graph.param_specs();
+        let mut specs = self.graph.param_specs();
         let spec = specs.find(|spec| spec.name == name);
         spec.map(|spec| &spec.shape[..])
             .ok_or_else(|| Error::UnknownParam {
@@ -399,7 +398,7 @@ impl<T: Element> TrainBackend<T> for PlainTrainer<T> {
             });
         }
         for (name, sum) in &mut self.gradients {
-            let numbers = self.plain.params.get_mut(name);
+            let numbers = self.params.get_mut(name);
             let numbers = numbers.and_then(|param| param.value.as_slice_mut());
             // Both are in standard layout, by `set_params`.
             let (Some(numbers), Some(gradient)) = (numbers, sum.value.as_slice()) else {
@@ -432,7 +431,7 @@ impl<T: Element> TrainBackend<T> for PlainTrainer<T> {
         };
         // The step ends at the loss, before anything changes.
         let _ = self.trace(inputs, &Refusal, key, visit);
-        let node = self.plain.graph.node(first?)?;
+        let node = self.graph.node(first?)?;
         Some(node.name.clone())
     }
 
@@ -441,7 +440,7 @@ impl<T: Element> TrainBackend<T> for PlainTrainer<T> {
         for (name, sum) in &self.gradients {
             gradients.insert(name, Slot::Weight, sum.value.clone());
         }
-        let only = self.plain.graph.inputs.len() == 1;
+        let only = self.graph.inputs.len() == 1;
         for (name, grad) in &self.grad_inputs {
             let name = if only { "input" } else { name };
             gradients.insert(name, Slot::Buffer, grad.clone());
@@ -450,7 +449,7 @@ impl<T: Element> TrainBackend<T> for PlainTrainer<T> {
     }
 
     fn export(&self) -> Params<T> {
-        self.plain.params.clone()
+        self.params.clone()
     }
 
     fn import(&mut self, params: &Params<T>) -> Result<()> {
@@ -472,11 +471,13 @@ impl<T: Element> TrainBackend<T> for PlainTrainer<T> {
         if numbers.shape() == expected {
             Ok(numbers.iter().copied().collect())
         } else {
-            Err(Error::Params(vec![crate::params::Misfit::Shape {
-                name: name.to_owned(),
-                expected: expected.to_vec(),
-                got: numbers.shape().to_vec(),
-            }]))
+            Err(Error::Params(vec![
+                crate::params::load_report::Misfit::Shape {
+                    name: name.to_owned(),
+                    expected: expected.to_vec(),
+                    got: numbers.shape().to_vec(),
+                },
+            ]))
         }
     }
 }

@@ -3,7 +3,8 @@
 use ndarray::{ArrayD, ArrayViewD};
 
 use crate::{
-    params::{Params, Slot},
+    graph::param_spec::Slot,
+    params::Params,
     train::loss::{Loss, Terms},
 };
 

@@ -13,8 +13,7 @@ use ndarray::ArrayD;
 use serde::{Deserialize, Serialize};
 
 pub use self::folder::{CheckpointFolder, Restored};
-pub(crate) use self::text::is_text_of_one;
-use self::text::{Kind, Text};
+use self::text::{Part, Text};
 use crate::{
     error::{Error, Result},
     file::{
@@ -163,7 +162,7 @@ impl<T: Element> Checkpoint<T> {
         let reader = container::Reader::new(source, length)?;
         let text = Text::from_json(reader.metadata())?;
         for (name, dtype) in reader.types() {
-            let (_, own) = text.kind(name)?;
+            let (_, own) = text.part(name)?;
             let expected = tensor::stored::<T>(tensor::slot(own, dtype));
             if dtype != expected.dtype() {
                 return Err(Error::TensorType {
@@ -176,11 +175,11 @@ impl<T: Element> Checkpoint<T> {
         let mut checkpoint = text.checkpoint();
         let mut best = Params::new();
         reader.tensors(|name, dtype, value: ArrayD<T>| {
-            let (kind, own) = text.kind(name)?;
-            let params = match kind {
-                Kind::Params => &mut checkpoint.params,
-                Kind::Best => &mut best,
-                Kind::Optimiser(slot) => {
+            let (part, own) = text.part(name)?;
+            let params = match part {
+                Part::Params => &mut checkpoint.params,
+                Part::Best => &mut best,
+                Part::Optimiser(slot) => {
                     let slots = &mut checkpoint.optimiser.slots;
                     slots.get_mut(slot).ok_or_else(|| Error::Internal {
                         what: format!("the optimiser's state {slot:?} is known by name alone"),

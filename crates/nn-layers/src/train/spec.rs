@@ -2,8 +2,7 @@
 
 use crate::{
     error::{Error, Result},
-    graph::{Graph, Node, NodeId, op::Op},
-    params::Slot,
+    graph::{Graph, Node, NodeId, op::Op, param_spec::Slot},
     train::option,
 };
 
@@ -104,7 +103,7 @@ fn is_within(node: &Node, name: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-fn is_learnt(spec: &crate::params::ParamSpec) -> bool {
+fn is_learnt(spec: &crate::graph::param_spec::ParamSpec) -> bool {
     spec.slot() == Slot::Weight
 }
 
@@ -145,6 +144,6 @@ impl GradientFlow {
             .filter(|&(id, _)| !self.is_frozen(id))
             .flat_map(|(_, node)| node.params())
             .filter(|spec| is_learnt(spec))
-            .map(crate::params::ParamSpec::name)
+            .map(crate::graph::param_spec::ParamSpec::name)
     }
 }

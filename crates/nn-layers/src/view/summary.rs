@@ -7,8 +7,7 @@ use serde::Serialize;
 
 use crate::{
     error::{Error, Result},
-    graph::{Graph, Node, liveness::last_uses, op::Op, shape::Shape},
-    params::Slot,
+    graph::{Graph, Node, liveness::last_uses, op::Op, param_spec::Slot, shape::Shape},
 };
 
 /// The size of an f32.

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde::{Deserialize, Serialize};
 
 use super::{Best, Checkpoint, EpochTotals, Position};
 use crate::{
     error::{Error, Result},
+    file::purpose,
     params::Params,
     train::optimiser::OptimiserState,
 };
@@ -22,25 +23,6 @@ const LARGEST_COUNT: u64 = 1 << 53;
 #[serde(deny_unknown_fields)]
 struct Envelope {
     checkpoint: Text,
-}
-
-/// What tells a checkpoint's text, damaged or not.
-#[derive(Deserialize)]
-struct OfCheckpoint {
-    #[serde(rename = "checkpoint")]
-    _checkpoint: IgnoredAny,
-}
-
-/// What tells a model's.
-#[derive(Deserialize)]
-struct OfModel {
-    #[serde(rename = "architecture")]
-    _architecture: IgnoredAny,
-}
-
-/// Whether a file's metadata are those of a checkpoint.
-pub(crate) fn is_text_of_one(text: &str) -> bool {
-    serde_json::from_str::<OfCheckpoint>(text).is_ok()
 }
 
 /// What stands in the metadata.
@@ -75,7 +57,7 @@ struct BestText {
 }
 
 /// What a tensor of a checkpoint belongs to.
-pub(super) enum Kind<'a> {
+pub(super) enum Part<'a> {
     Params,
     Optimiser(&'a str),
     Best,
@@ -134,17 +116,17 @@ impl Text {
     }
 
     /// What the tensor of this name belongs to, and its parameter's name.
-    pub(super) fn kind<'a>(&'a self, name: &'a str) -> Result<(Kind<'a>, &'a str)> {
-        let kind = match name.split_once('/') {
-            Some(("params", own)) => Some((Kind::Params, own)),
-            Some(("best", own)) if self.best.is_some() => Some((Kind::Best, own)),
+    pub(super) fn part<'a>(&'a self, name: &'a str) -> Result<(Part<'a>, &'a str)> {
+        let part = match name.split_once('/') {
+            Some(("params", own)) => Some((Part::Params, own)),
+            Some(("best", own)) if self.best.is_some() => Some((Part::Best, own)),
             Some(("optimiser", rest)) => rest
                 .split_once('/')
                 .filter(|(slot, _)| self.optimiser.slots.iter().any(|known| known == slot))
-                .map(|(slot, own)| (Kind::Optimiser(slot), own)),
+                .map(|(slot, own)| (Part::Optimiser(slot), own)),
             _ => None,
         };
-        kind.ok_or_else(|| Error::TensorName {
+        part.ok_or_else(|| Error::TensorName {
             tensor: name.chars().take(64).collect(),
             what: "is none that a checkpoint has",
         })
@@ -157,7 +139,7 @@ impl Text {
             advice: "a checkpoint's name ends in .ckpt",
         };
         let text = text.ok_or_else(|| other("a file of weights"))?;
-        if serde_json::from_str::<OfModel>(text).is_ok() {
+        if purpose::is_model(text) {
             return Err(other("a model file"));
         }
         let Envelope { checkpoint } = serde_json::from_str(text).map_err(Error::metadata)?;

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::{OptimiserOptions, WeightDecay};
 use crate::{
     error::{Error, Result},
-    params::{Params, Slot},
+    graph::param_spec::Slot,
+    params::Params,
     train::option::at_least_0,
 };
 

@@ -7,7 +7,8 @@ use conv_core::Element;
 use super::Optimiser;
 use crate::{
     error::{Error, Result},
-    params::{Params, Slot},
+    graph::param_spec::Slot,
+    params::Params,
     train::backend::TrainBackend,
 };
 

@@ -7,7 +7,8 @@ use ndarray::{ArrayD, ArrayViewD};
 
 use crate::{
     error::{Error, Result},
-    params::{Params, Slot},
+    graph::param_spec::Slot,
+    params::Params,
     train::{
         loss::{Loss, Objective, Terms},
         optimiser::first_non_finite,
