@@ -3,10 +3,11 @@
 //! The builder and [`Graph::infer`](crate::Graph::infer) both ask this file, so a graph that was
 //! built once refuses at another size exactly what building it at that size would have refused.
 
-use std::ops::RangeInclusive;
+mod inputs;
 
 use conv_core::{Conv2dShape, checked_len};
 
+use self::inputs::{arity, ranks};
 use crate::{
     error::{Error, Result},
     graph::{
@@ -406,62 +407,6 @@ pub(crate) fn check_shape(node: &str, shape: &Shape) -> Result<()> {
             node: node.to_owned(),
             what: "the tensor",
         }),
-    }
-}
-
-/// How many inputs an operation takes, and how to say so.
-fn arity(op: &Op) -> (RangeInclusive<usize>, &'static str) {
-    match op {
-        Op::Input => (0..=0, "none"),
-        Op::Add => (2..=2, "2"),
-        Op::Concat => (1..=usize::MAX, "at least 1"),
-        Op::Conv2d(_)
-        | Op::Linear(_)
-        | Op::BatchNorm2d(_)
-        | Op::Affine
-        | Op::Relu
-        | Op::LeakyRelu { .. }
-        | Op::Sigmoid
-        | Op::Softmax
-        | Op::MaxPool2d(_)
-        | Op::AvgPool2d(_)
-        | Op::GlobalAvgPool2d
-        | Op::AdaptiveAvgPool2d(_)
-        | Op::Slice { .. }
-        | Op::PadChannels { .. }
-        | Op::Flatten
-        | Op::Dropout { .. }
-        | Op::Upsample { .. }
-        | Op::Reorg { .. }
-        | Op::Pad { .. } => (1..=1, "1"),
-    }
-}
-
-/// Which ranks an operation takes, and how to say so.
-fn ranks(op: &Op) -> (&'static [usize], &'static str) {
-    match op {
-        Op::Linear(_) => (&[2], "rank 2 [n, f]: flatten it first"),
-        Op::Conv2d(_)
-        | Op::MaxPool2d(_)
-        | Op::AvgPool2d(_)
-        | Op::GlobalAvgPool2d
-        | Op::AdaptiveAvgPool2d(_)
-        | Op::Upsample { .. }
-        | Op::Reorg { .. }
-        | Op::Pad { .. } => (&[4], "rank 4 [n, c, h, w]"),
-        Op::Input
-        | Op::BatchNorm2d(_)
-        | Op::Affine
-        | Op::Relu
-        | Op::LeakyRelu { .. }
-        | Op::Sigmoid
-        | Op::Softmax
-        | Op::Add
-        | Op::Concat
-        | Op::Slice { .. }
-        | Op::PadChannels { .. }
-        | Op::Flatten
-        | Op::Dropout { .. } => (&[2, 4], "rank 4 [n, c, h, w] or 2 [n, f]"),
     }
 }
 

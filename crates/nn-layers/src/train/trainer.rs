@@ -2,6 +2,7 @@
 
 mod checked;
 mod options;
+mod pending;
 mod report;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,10 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use conv_core::Element;
 use ndarray::{ArrayBase, ArrayD, ArrayViewD};
 
-use self::checked::{Checked, check, check_params};
+use self::{
+    checked::{Checked, check, check_params},
+    pending::{Pending, add_parts, mean},
+};
 pub use self::{
     options::{EarlyStopping, LastBatch, TrainerOptions},
-    report::{EpochReport, Evaluation, Observer, StepReport},
+    report::{BoxedError, EpochReport, Evaluation, Observer, StepReport},
 };
 use crate::{
     error::{Error, Result},
@@ -21,7 +25,6 @@ use crate::{
         backend::{StepKey, TrainBackend},
         checkpoint::{Best, Checkpoint, CheckpointFolder, EpochTotals, Position},
         loss::{Objective, Terms},
-        metrics::RunningMean,
         optimiser::Optimiser,
     },
 };
@@ -94,15 +97,6 @@ pub struct Trainer<T> {
     totals: EpochTotals,
     best: Option<Best<T>>,
     folder: Option<CheckpointFolder>,
-}
-
-/// What has been added into the gradients since the last update.
-#[derive(Default)]
-struct Pending {
-    batches: u64,
-    pictures: u64,
-    loss: RunningMean,
-    parts: Vec<(String, f64)>,
 }
 
 impl<T: Element> Trainer<T> {
@@ -492,26 +486,6 @@ impl<T: Element> Trainer<T> {
             epoch,
             batch,
             error: Box::new(error),
-        }
-    }
-}
-
-/// An error of any type, as `?` makes it.
-pub type BoxedError = Box<dyn std::error::Error + Send + Sync>;
-
-/// The mean of losses, of which there is at least one.
-fn mean(losses: RunningMean) -> Result<f64> {
-    losses.mean().ok_or_else(|| Error::Internal {
-        what: "a mean over no pictures".to_owned(),
-    })
-}
-
-/// Adds numbers to those of the same names.
-fn add_parts(sums: &mut Vec<(String, f64)>, parts: &[(String, f64)]) {
-    for (name, part) in parts {
-        match sums.iter_mut().find(|(known, _)| known == name) {
-            Some((_, sum)) => *sum += part,
-            None => sums.push((name.clone(), *part)),
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use super::BoxedError;
 use crate::train::{checkpoint::Best, loss::Terms, schedule::Rates};
 
 /// Receives the progress of a training. The library itself prints nothing.
@@ -96,3 +95,6 @@ pub struct Evaluation {
     /// Whatever else is worth reporting.
     pub parts: Vec<(String, f64)>,
 }
+
+/// An error of any type, as `?` makes it.
+pub type BoxedError = Box<dyn std::error::Error + Send + Sync>;
