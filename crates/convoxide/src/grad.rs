@@ -8,7 +8,7 @@ use engine::TrainingSession;
 use ndarray::{ArrayD, IxDyn};
 use nn_layers::{
     Classification, CrossEntropy, Graph, Params, PlainTrainer, Slot, StepKey, TrainBackend,
-    TrainSpec,
+    TrainError, TrainSpec,
 };
 use serde::Serialize;
 
@@ -196,12 +196,16 @@ impl Step<'_> {
         let mut numbers = tensor.iter().enumerate();
         match numbers.find(|(_, number)| !number.is_finite()) {
             None => Ok(()),
-            Some((index, got)) => Err(self.source.fault(nn_layers::Error::NonFinite {
-                tensor: name.to_owned(),
-                index,
-                got: got.wide(),
-                node: None,
-            })),
+            Some((index, got)) => {
+                Err(self
+                    .source
+                    .fault(nn_layers::Error::Train(TrainError::NonFinite {
+                        tensor: name.to_owned(),
+                        index,
+                        got: got.wide(),
+                        node: None,
+                    })))
+            }
         }
     }
 }

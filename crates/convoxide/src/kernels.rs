@@ -8,7 +8,7 @@ use files::show::{count, one_line};
 use files::whole_file;
 use image_data::{ChannelOrder, Picture};
 use ndarray::{ArrayView4, Ix4};
-use nn_layers::{Graph, Node, Op};
+use nn_layers::{Graph, Node, Op, TrainError};
 use serde::Serialize;
 
 use crate::architectures::{Reason, nearest};
@@ -79,12 +79,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     let weight = weight.map_err(|error| source.fault(error))?;
     let mut numbers = weight.iter().enumerate();
     if let Some((index, &got)) = numbers.find(|(_, number)| !number.is_finite()) {
-        return Err(source.fault(nn_layers::Error::NonFinite {
+        return Err(source.fault(nn_layers::Error::Train(TrainError::NonFinite {
             tensor: name.to_owned(),
             index,
             got: got.into(),
             node: None,
-        }));
+        })));
     }
     let order = model
         .preprocessing

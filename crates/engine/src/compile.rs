@@ -9,7 +9,7 @@
 use conv_core::blocked::{BLOCK, Buffer, PackedConv2d};
 use conv_core::{Activation, Conv2dOptions, Isa, PaddingValue};
 use ndarray::{ArrayD, Axis};
-use nn_layers::{BatchNorm2d, Epsilon, Graph, Node, NodeId, Op, Params};
+use nn_layers::{BatchNorm2d, Epsilon, Graph, Node, NodeId, Op, Params, ParamsError};
 
 use crate::error::{Error, Result};
 use crate::memory::F32;
@@ -288,7 +288,10 @@ fn take(node: &Node, local: &str, params: &mut Params<f32>) -> Result<ArrayD<f32
         let expected = node
             .param(local)
             .map_or(Vec::new(), |spec| spec.shape().to_vec());
-        nn_layers::Error::Params(vec![nn_layers::Misfit::Missing { name, expected }])
+        nn_layers::Error::Params(ParamsError::Misfits(vec![nn_layers::Misfit::Missing {
+            name,
+            expected,
+        }]))
     };
     let spec = node.param(local).ok_or_else(missing)?;
     Ok(params.remove(spec.name()).ok_or_else(missing)?.value)

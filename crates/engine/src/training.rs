@@ -11,7 +11,10 @@ mod unit;
 
 use conv_core::Isa;
 use ndarray::{ArrayD, ArrayViewD, IxDyn};
-use nn_layers::{Graph, Loss, Params, Shape, Slot, StepKey, Terms, TrainBackend, TrainSpec};
+use nn_layers::{
+    Graph, Loss, Params, ParamsError, Shape, Slot, StepKey, Terms, TrainBackend, TrainError,
+    TrainSpec,
+};
 
 use crate::error::{Error, Result};
 use crate::memory::{F32, MemoryUse, bytes, grow, training_bytes};
@@ -270,9 +273,9 @@ impl TrainingSession {
             .iter()
             .find_map(|layer| Some((layer, layer.spec(name)?)))
             .ok_or_else(|| {
-                nn_layers::Error::UnknownParam {
+                nn_layers::Error::Params(ParamsError::UnknownParam {
                     name: name.to_owned(),
-                }
+                })
                 .into()
             })
     }
@@ -298,11 +301,11 @@ impl TrainBackend<f32> for TrainingSession {
         let terms = loss.eval(&views, &mut self.output_grads)?;
         for (position, (output, grad)) in self.outputs.iter().zip(&self.output_grads).enumerate() {
             if output.shape() != grad.shape() {
-                return Err(nn_layers::Error::LossGradient {
+                return Err(nn_layers::Error::Train(TrainError::LossGradient {
                     output: position,
                     expected: Shape::from(output.shape().to_vec()),
                     got: Shape::from(grad.shape().to_vec()),
-                }
+                })
                 .into());
             }
         }
@@ -326,10 +329,10 @@ impl TrainBackend<f32> for TrainingSession {
         learnt.sort_by(|a, b| a.name.cmp(b.name));
         let mut missing = learnt.iter().filter(|parameter| !parameter.reached);
         if let Some(first) = missing.next() {
-            return Err(nn_layers::Error::NoGradient {
+            return Err(nn_layers::Error::Train(TrainError::NoGradient {
                 name: first.name.to_owned(),
                 more: missing.count(),
-            }
+            })
             .into());
         }
         for parameter in learnt {

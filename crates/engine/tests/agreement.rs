@@ -6,8 +6,8 @@
 use engine::{Error, Isa, Options, Plan};
 use ndarray::ArrayD;
 use nn_layers::{
-    BatchNorm2d, Conv2d, Epsilon, Graph, GraphBuilder, Infer, MaxPool2dOptions, Outputs, Padding,
-    PaddingValue, Params, Shape, random_params,
+    BatchNorm2d, Conv2d, Epsilon, Graph, GraphBuilder, GraphError, Infer, MaxPool2dOptions,
+    Outputs, Padding, PaddingValue, Params, ParamsError, Shape, random_params,
 };
 use proptest::prelude::*;
 use testkit::{
@@ -230,7 +230,10 @@ fn inputs_that_do_not_fit_are_named() {
 
     let error = plan.session(&[Shape::from([1, 4, 64, 96])]).unwrap_err();
     assert!(
-        matches!(error, Error::Graph(nn_layers::Error::Mismatch { .. })),
+        matches!(
+            error,
+            Error::Graph(nn_layers::Error::Graph(GraphError::Mismatch { .. }))
+        ),
         "{error}"
     );
 
@@ -238,7 +241,10 @@ fn inputs_that_do_not_fit_are_named() {
     params.remove("head.weight");
     let error = Plan::compile(&graph, params, &Options::default()).unwrap_err();
     assert!(
-        matches!(error, Error::Graph(nn_layers::Error::Params(_))),
+        matches!(
+            error,
+            Error::Graph(nn_layers::Error::Params(ParamsError::Misfits(_)))
+        ),
         "{error}"
     );
 }

@@ -6,9 +6,9 @@
 use engine::{Error, Isa, Options, TrainingSession};
 use ndarray::{ArrayD, ArrayViewD};
 use nn_layers::{
-    AvgPool2dOptions, BatchNorm2d, Conv2d, Epsilon, Graph, GraphBuilder, Linear, Loss,
+    AvgPool2dOptions, BatchNorm2d, Conv2d, Epsilon, Graph, GraphBuilder, GraphError, Linear, Loss,
     MaxPool2dOptions, Op, Padding, Params, PlainTrainer, Shape, StepKey, Terms, TrainBackend,
-    TrainSpec, random_params,
+    TrainError, TrainSpec, random_params,
 };
 use proptest::prelude::*;
 use testkit::{compare, graph_recipes, node_step, on_threads, random_array, to_f32};
@@ -427,7 +427,10 @@ fn wrong_steps_are_errors_that_name_the_node() {
     let mut session = session(&graph, &params, TrainSpec::default(), Isa::best());
     let nothing = session.update(&mut |_, _, _| ()).unwrap_err();
     assert!(
-        matches!(nothing, Error::Graph(nn_layers::Error::NoGradient { .. })),
+        matches!(
+            nothing,
+            Error::Graph(nn_layers::Error::Train(TrainError::NoGradient { .. }))
+        ),
         "{nothing}"
     );
 
@@ -435,7 +438,10 @@ fn wrong_steps_are_errors_that_name_the_node() {
     let channels = ArrayD::<f32>::zeros(vec![2, 4, 24, 20]);
     let error = session.step(&[channels.view()], &loss, KEY).unwrap_err();
     assert!(
-        matches!(error, Error::Graph(nn_layers::Error::Mismatch { .. })),
+        matches!(
+            error,
+            Error::Graph(nn_layers::Error::Graph(GraphError::Mismatch { .. }))
+        ),
         "{error}"
     );
 
@@ -462,7 +468,9 @@ fn wrong_steps_are_errors_that_name_the_node() {
     assert!(
         matches!(
             error,
-            Error::Graph(nn_layers::Error::OneValuePerChannel { .. })
+            Error::Graph(nn_layers::Error::Train(
+                TrainError::OneValuePerChannel { .. }
+            ))
         ),
         "{error}"
     );

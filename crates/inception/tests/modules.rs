@@ -9,8 +9,8 @@ use inception::{
 };
 use ndarray::{ArrayD, Axis, concatenate};
 use nn_layers::{
-    Conv2d, Element, Graph, GraphBuilder, NodeId, Op, Padding, Params, Plain, Shape, Summary,
-    random_params,
+    Conv2d, Element, Graph, GraphBuilder, GraphError, NodeId, Op, Padding, Params, Plain, Shape,
+    Summary, random_params,
 };
 use proptest::prelude::*;
 use testkit::{random_array, run_by, to_f32};
@@ -246,7 +246,7 @@ fn a_module_without_channels_names_the_node() {
     };
     let error = b.scope("module", |b| module.build(b, x)).unwrap_err();
     assert!(
-        matches!(&error, Error::Graph(nn_layers::Error::Zero { node, .. })
+        matches!(&error, Error::Graph(nn_layers::Error::Graph(GraphError::Zero { node, .. }))
             if node == "module.branch5x5.conv"),
         "{error}"
     );

@@ -8,7 +8,8 @@ use engine::{Options, Plan};
 use inception::{Error, GoogLeNet, InceptionModule, InceptionV3};
 use ndarray::ArrayD;
 use nn_layers::{
-    Graph, Infer, LoadReport, Outputs, ParamSpec, Params, Plain, Shape, Summary, random_params,
+    Graph, GraphError, Infer, LoadReport, Outputs, ParamSpec, Params, Plain, Shape, Summary,
+    random_params,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -278,14 +279,14 @@ fn a_picture_that_is_too_small_names_the_node() {
     ] {
         let error = network.graph(size).unwrap_err();
         assert!(
-            matches!(&error, Error::Graph(nn_layers::Error::Kernel { node, .. }) if node.starts_with(at)),
+            matches!(&error, Error::Graph(nn_layers::Error::Graph(GraphError::Kernel { node, .. })) if node.starts_with(at)),
             "{size:?}: {error}"
         );
     }
     network.graph([75, 75]).unwrap();
     let error = network.training_graph([75, 75]).unwrap_err();
     assert!(
-        matches!(&error, Error::Graph(nn_layers::Error::Kernel { node, .. }) if node == "AuxLogits.pool"),
+        matches!(&error, Error::Graph(nn_layers::Error::Graph(GraphError::Kernel { node, .. })) if node == "AuxLogits.pool"),
         "{error}"
     );
     // The graph that was built for 299x299 refuses the same.
@@ -402,7 +403,7 @@ fn what_is_too_large_is_refused_before_memory_is_taken() {
     };
     let error = network.graph([224, 224]).unwrap_err();
     assert!(
-        matches!(&error, Error::Graph(nn_layers::Error::TooLarge { node, .. }) if node == "fc"),
+        matches!(&error, Error::Graph(nn_layers::Error::Graph(GraphError::TooLarge { node, .. })) if node == "fc"),
         "{error}"
     );
     for dropout in [-0.1, 1.5, f64::NAN] {
@@ -412,7 +413,7 @@ fn what_is_too_large_is_refused_before_memory_is_taken() {
         };
         let error = network.graph([224, 224]).unwrap_err();
         assert!(
-            matches!(&error, Error::Graph(nn_layers::Error::Value { node, .. }) if node == "dropout"),
+            matches!(&error, Error::Graph(nn_layers::Error::Graph(GraphError::Value { node, .. })) if node == "dropout"),
             "{error}"
         );
     }

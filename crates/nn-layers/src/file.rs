@@ -2,6 +2,7 @@
 
 pub(crate) mod container;
 mod digest;
+pub(crate) mod error;
 mod header;
 pub(crate) mod model_file;
 pub(crate) mod purpose;

@@ -1,6 +1,7 @@
 //! The graph: nodes in topological order, described once, never changed.
 
 pub(crate) mod builder;
+pub(crate) mod error;
 pub(crate) mod executor;
 pub(crate) mod infer;
 pub(crate) mod liveness;
@@ -10,8 +11,9 @@ pub(crate) mod shape;
 mod surgery;
 
 use crate::{
-    error::{Error, Result},
+    error::Result,
     graph::{
+        error::GraphError,
         infer::{Site, check_shape},
         op::Op,
         param_spec::ParamSpec,
@@ -173,12 +175,12 @@ impl Graph {
     ///
     /// # Errors
     ///
-    /// Names the node, the axis, what was expected and what was got: [`Error::GraphInputs`] for
+    /// Names the node, the axis, what was expected and what was got: [`GraphError::Inputs`] for
     /// another number of inputs, and what the builder says of the same operation.
     pub fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
         if inputs.len() != self.inputs.len() {
             let (expected, got) = (self.inputs.len(), inputs.len());
-            return Err(Error::GraphInputs { expected, got });
+            return Err(GraphError::Inputs { expected, got }.into());
         }
         let mut given = inputs.iter();
         let mut shapes: Vec<Shape> = Vec::with_capacity(self.nodes.len());
@@ -210,11 +212,12 @@ impl Graph {
         if id.0 < nodes {
             return Ok(());
         }
-        Err(Error::UnknownNode {
+        Err(GraphError::UnknownNode {
             by: by.to_owned(),
             id: id.0,
             nodes,
-        })
+        }
+        .into())
     }
 }
 
@@ -222,7 +225,7 @@ impl Graph {
 fn check_input(node: &Node, shape: &Shape) -> Result<()> {
     let nominal = &node.shape;
     if shape.rank() != nominal.rank() {
-        return Err(Error::Rank {
+        return Err(GraphError::Rank {
             node: node.name.clone(),
             op: node.op.kind(),
             expected: if nominal.rank() == 4 {
@@ -231,7 +234,8 @@ fn check_input(node: &Node, shape: &Shape) -> Result<()> {
                 "rank 2 [n, f]"
             },
             got: shape.clone(),
-        });
+        }
+        .into());
     }
     if let (Some(&expected), Some(&got)) = (nominal.get(1), shape.get(1))
         && got != expected
@@ -242,13 +246,14 @@ fn check_input(node: &Node, shape: &Shape) -> Result<()> {
         } else {
             "input features"
         };
-        return Err(Error::Mismatch {
+        return Err(GraphError::Mismatch {
             node: node.name.clone(),
             what,
             axis,
             expected,
             got,
-        });
+        }
+        .into());
     }
     check_shape(&node.name, shape)
 }

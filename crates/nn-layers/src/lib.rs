@@ -51,10 +51,14 @@ pub use conv_core::{
     AvgPool2dOptions, Conv2dOptions, Element, MaxPool2dOptions, Padding, PaddingValue, ndarray,
 };
 pub use error::{Cause, Error, Result};
-pub use file::model_file::{Metadata, ModelFile};
+pub use file::{
+    error::FileError,
+    model_file::{Metadata, ModelFile},
+};
 pub use graph::{
     Graph, Node, NodeId,
     builder::GraphBuilder,
+    error::GraphError,
     executor::{Infer, Outputs},
     op::{BatchNorm2d, Conv2d, Epsilon, Linear, Op},
     param_spec::{ParamSpec, Slot},
@@ -62,6 +66,7 @@ pub use graph::{
 };
 pub use params::{
     Param, Params,
+    error::ParamsError,
     init::{Fan, Init, initialise},
     load_report::{LoadReport, Misfit},
     random::random_params,
@@ -70,6 +75,7 @@ pub use plain::{Pass, Plain, PlainTrainer, StepTrace, Trace, dropout_mask, dropo
 pub use train::{
     backend::{StepKey, TrainBackend},
     checkpoint::{Best, Checkpoint, CheckpointFolder, EpochTotals, Position, Restored},
+    error::TrainError,
     loss::{
         BceWithLogits, ClassTargets, Classification, ClassificationObjective, CrossEntropy, Loss,
         Mse, Objective, SoftClassification, Targets, Terms,

@@ -1,5 +1,6 @@
 //! Parameters: the named store that holds them.
 
+pub(crate) mod error;
 mod fit;
 pub(crate) mod init;
 pub(crate) mod load_report;

@@ -77,7 +77,8 @@ impl<T: Element> Plain<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::Params`] where a parameter is missing or has another shape.
+    /// [`ParamsError::Misfits`](crate::ParamsError::Misfits) where a parameter is missing or has
+    /// another shape.
     pub fn new(graph: &Graph, params: Params<T>) -> Result<Self> {
         params.check(graph)?;
         Ok(Self {

@@ -2,6 +2,7 @@
 
 pub(crate) mod backend;
 pub(crate) mod checkpoint;
+pub(crate) mod error;
 pub(crate) mod loss;
 pub(crate) mod metrics;
 pub(crate) mod optimiser;

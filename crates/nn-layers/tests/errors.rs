@@ -4,9 +4,9 @@
 
 use ndarray::ArrayD;
 use nn_layers::{
-    AvgPool2dOptions, BatchNorm2d, Conv2d, Epsilon, Error, Graph, GraphBuilder, Linear,
-    MaxPool2dOptions, Misfit, NodeId, Op, Padding, PaddingValue, Params, Plain, Shape, Slot,
-    Summary, random_params,
+    AvgPool2dOptions, BatchNorm2d, Conv2d, Epsilon, Error, FileError, Graph, GraphBuilder,
+    GraphError, Linear, MaxPool2dOptions, Misfit, NodeId, Op, Padding, PaddingValue, Params,
+    ParamsError, Plain, Shape, Slot, Summary, TrainError, random_params,
 };
 
 /// A builder in the scope of a layer, with an input of this shape.
@@ -26,7 +26,10 @@ fn refuse_pair(left: &[usize], right: &[usize], op: Op) -> Error {
 #[test]
 fn ranks() {
     let error = refuse([1, 512, 7, 7], Op::Linear(Linear::new(10)));
-    assert!(matches!(error, Error::Rank { op: "linear", .. }));
+    assert!(matches!(
+        error,
+        Error::Graph(GraphError::Rank { op: "linear", .. })
+    ));
     assert_eq!(
         error.to_string(),
         "node \"layer1.0.y\": the input of linear has shape 1x512x7x7, \
@@ -45,14 +48,23 @@ fn ranks() {
             value: PaddingValue::Zeros,
         },
     ] {
-        assert!(matches!(refuse([1, 8], op), Error::Rank { .. }));
+        assert!(matches!(
+            refuse([1, 8], op),
+            Error::Graph(GraphError::Rank { .. })
+        ));
     }
     for shape in [vec![], vec![1], vec![1, 2, 3], vec![1; 5]] {
         let error = GraphBuilder::new().input("x", shape).unwrap_err();
-        assert!(matches!(error, Error::Rank { op: "input", .. }));
+        assert!(matches!(
+            error,
+            Error::Graph(GraphError::Rank { op: "input", .. })
+        ));
     }
     let error = refuse_pair(&[1, 4], &[1, 4, 1, 1], Op::Concat);
-    assert!(matches!(error, Error::Rank { op: "concat", .. }));
+    assert!(matches!(
+        error,
+        Error::Graph(GraphError::Rank { op: "concat", .. })
+    ));
 }
 
 #[test]
@@ -65,33 +77,33 @@ fn sizes_that_disagree() {
     let error = refuse_pair(&[1, 4, 8, 6], &[1, 3, 8, 6], Op::Add);
     assert!(matches!(
         error,
-        Error::Mismatch {
+        Error::Graph(GraphError::Mismatch {
             axis: "c",
             expected: 4,
             got: 3,
             ..
-        }
+        })
     ));
     // Along the channels a concat's inputs may differ, along the others not.
     let error = refuse_pair(&[1, 4, 8, 6], &[1, 3, 7, 6], Op::Concat);
     assert!(matches!(
         error,
-        Error::Mismatch {
+        Error::Graph(GraphError::Mismatch {
             axis: "h",
             expected: 8,
             got: 7,
             ..
-        }
+        })
     ));
     let error = refuse_pair(&[1, 4], &[2, 3], Op::Concat);
     assert!(matches!(
         error,
-        Error::Mismatch {
+        Error::Graph(GraphError::Mismatch {
             axis: "n",
             expected: 1,
             got: 2,
             ..
-        }
+        })
     ));
 }
 
@@ -113,25 +125,25 @@ fn options() {
         (Op::Reorg { stride: 0 }, "stride"),
     ] {
         match refuse(shape, op) {
-            Error::Zero { what: got, .. } => assert_eq!(got, what),
+            Error::Graph(GraphError::Zero { what: got, .. }) => assert_eq!(got, what),
             other => panic!("{other}"),
         }
     }
     let error = refuse([1, 8], Op::Linear(Linear::new(0)));
     assert!(matches!(
         error,
-        Error::Zero {
+        Error::Graph(GraphError::Zero {
             what: "output features (axis f)",
             ..
-        }
+        })
     ));
 
     // Groups divide the output's channels (6, not by 4) and the input's (8, not by 3).
     for (groups, what) in [(4, "output channels"), (3, "input channels")] {
         match refuse(shape, Op::Conv2d(conv.clone().groups(groups))) {
-            Error::Multiple {
+            Error::Graph(GraphError::Multiple {
                 what: got, factor, ..
-            } => assert_eq!((got, factor), (what, groups)),
+            }) => assert_eq!((got, factor), (what, groups)),
             other => panic!("{other}"),
         }
     }
@@ -160,7 +172,7 @@ fn options() {
         },
     ] {
         match refuse(shape, op.clone()) {
-            Error::Kernel { node, .. } => assert_eq!(node, "layer1.0.y"),
+            Error::Graph(GraphError::Kernel { node, .. }) => assert_eq!(node, "layer1.0.y"),
             other => panic!("{op:?}: {other}"),
         }
     }
@@ -178,7 +190,10 @@ fn options() {
             epsilon: Epsilon::Outside(f64::INFINITY),
         }),
     ] {
-        assert!(matches!(refuse(shape, op), Error::Value { .. }));
+        assert!(matches!(
+            refuse(shape, op),
+            Error::Graph(GraphError::Value { .. })
+        ));
     }
 }
 
@@ -187,12 +202,12 @@ fn slices_and_reorganisations_that_do_not_fit() {
     let error = refuse([1, 8, 4, 4], Op::Slice { start: 6, len: 3 });
     assert!(matches!(
         error,
-        Error::Slice {
+        Error::Graph(GraphError::Slice {
             start: 6,
             len: 3,
             channels: 8,
             ..
-        }
+        })
     ));
     let error = refuse(
         [1, 8, 4, 4],
@@ -201,7 +216,7 @@ fn slices_and_reorganisations_that_do_not_fit() {
             len: usize::MAX,
         },
     );
-    assert!(matches!(error, Error::Slice { .. }));
+    assert!(matches!(error, Error::Graph(GraphError::Slice { .. })));
 
     for (shape, axis) in [
         ([1, 8, 5, 4], "h"),
@@ -209,7 +224,7 @@ fn slices_and_reorganisations_that_do_not_fit() {
         ([1, 6, 4, 4], "c"),
     ] {
         match refuse(shape, Op::Reorg { stride: 2 }) {
-            Error::Multiple { axis: got, .. } => assert_eq!(got, axis),
+            Error::Graph(GraphError::Multiple { axis: got, .. }) => assert_eq!(got, axis),
             other => panic!("{other}"),
         }
     }
@@ -227,7 +242,7 @@ fn channels_of_zeros_beyond_counting() {
         let error = refuse([1, 8, 4, 4], Op::PadChannels { before, after });
         let what = "the output";
         let node = "layer1.0.y".to_owned();
-        assert_eq!(error, Error::TooLarge { node, what });
+        assert_eq!(error, Error::Graph(GraphError::TooLarge { node, what }));
     }
     // What can be counted is accepted: no memory is taken for it.
     let mut b = GraphBuilder::new();
@@ -243,16 +258,19 @@ fn names_and_ids() {
     let relu = b.scope("a", |b| b.relu("relu", x)).unwrap();
     assert_eq!(
         b.relu("a.relu", x),
-        Err(Error::DuplicateName {
+        Err(Error::Graph(GraphError::DuplicateName {
             node: "a.relu".into()
-        })
+        }))
     );
     for name in ["", ".", "a.", ".a", "a..b"] {
-        assert_eq!(b.relu(name, x), Err(Error::EmptyName { node: name.into() }));
+        assert_eq!(
+            b.relu(name, x),
+            Err(Error::Graph(GraphError::EmptyName { node: name.into() }))
+        );
     }
     assert!(matches!(
         b.scope("", |b| b.relu("relu", x)),
-        Err(Error::EmptyName { .. })
+        Err(Error::Graph(GraphError::EmptyName { .. }))
     ));
     // A scope that failed is closed.
     assert!(b.scope("a", |b| b.relu("relu", x)).is_err());
@@ -266,11 +284,11 @@ fn names_and_ids() {
     let error = b.add("sum", x, foreign).unwrap_err();
     assert!(matches!(
         error,
-        Error::UnknownNode {
+        Error::Graph(GraphError::UnknownNode {
             id: 8,
             nodes: 3,
             ..
-        }
+        })
     ));
     assert_eq!(
         error.to_string(),
@@ -278,21 +296,30 @@ fn names_and_ids() {
     );
     assert!(matches!(
         b.clone().finish(&[foreign]),
-        Err(Error::UnknownNode { .. })
+        Err(Error::Graph(GraphError::UnknownNode { .. }))
     ));
-    assert_eq!(b.clone().finish(&[]), Err(Error::NoOutputs));
+    assert_eq!(
+        b.clone().finish(&[]),
+        Err(Error::Graph(GraphError::NoOutputs))
+    );
 
     let graph = b.finish(&[relu]).unwrap();
     assert!(matches!(
         graph.isolate(foreign),
-        Err(Error::UnknownNode { .. })
+        Err(Error::Graph(GraphError::UnknownNode { .. }))
     ));
     assert!(matches!(
         graph.with_outputs(&[foreign]),
-        Err(Error::UnknownNode { .. })
+        Err(Error::Graph(GraphError::UnknownNode { .. }))
     ));
-    assert_eq!(graph.with_outputs(&[]), Err(Error::NoOutputs));
-    assert_eq!(graph.subgraph(relu, x), Err(Error::NoOutputs));
+    assert_eq!(
+        graph.with_outputs(&[]),
+        Err(Error::Graph(GraphError::NoOutputs))
+    );
+    assert_eq!(
+        graph.subgraph(relu, x),
+        Err(Error::Graph(GraphError::NoOutputs))
+    );
 }
 
 #[test]
@@ -308,12 +335,12 @@ fn numbers_of_inputs() {
     for (op, inputs) in counts {
         assert!(matches!(
             b.node("y", op, inputs),
-            Err(Error::InputCount { .. })
+            Err(Error::Graph(GraphError::InputCount { .. }))
         ));
     }
     assert!(matches!(
         b.node("y", Op::Input, &[]),
-        Err(Error::InputShape { .. })
+        Err(Error::Graph(GraphError::InputShape { .. }))
     ));
 }
 
@@ -342,10 +369,10 @@ fn inputs_that_the_graph_does_not_take() {
     let error = graph.infer(&[Shape::from([1, 3, 8, 8])]).unwrap_err();
     assert_eq!(
         error,
-        Error::GraphInputs {
+        Error::Graph(GraphError::Inputs {
             expected: 2,
             got: 1
-        }
+        })
     );
     assert_eq!(
         infer(&[1, 1, 8, 8], &[1, 5]).unwrap_err().to_string(),
@@ -362,23 +389,23 @@ fn inputs_that_the_graph_does_not_take() {
     );
     assert!(matches!(
         infer(&[1, 3, 8], &[1, 5]),
-        Err(Error::Rank { .. })
+        Err(Error::Graph(GraphError::Rank { .. }))
     ));
     assert!(matches!(
         infer(&[0, 3, 8, 8], &[0, 5]),
-        Err(Error::Zero { .. })
+        Err(Error::Graph(GraphError::Zero { .. }))
     ));
     assert!(matches!(
         infer(&[1, 3, 2, 8], &[1, 5]),
-        Err(Error::Kernel { .. })
+        Err(Error::Graph(GraphError::Kernel { .. }))
     ));
     assert!(matches!(
         infer(&[1, 3, usize::MAX, 8], &[1, 5]),
-        Err(Error::TooLarge { .. })
+        Err(Error::Graph(GraphError::TooLarge { .. }))
     ));
     assert!(matches!(
         infer(&[2, 3, 8, 8], &[1, 5]),
-        Err(Error::Mismatch { axis: "n", .. })
+        Err(Error::Graph(GraphError::Mismatch { axis: "n", .. }))
     ));
 
     let plain = Plain::new(&graph, random_params(&graph, 1)).unwrap();
@@ -386,15 +413,15 @@ fn inputs_that_the_graph_does_not_take() {
     let error = plain.run(&[image.view()]).unwrap_err();
     assert_eq!(
         error,
-        Error::GraphInputs {
+        Error::Graph(GraphError::Inputs {
             expected: 2,
             got: 1
-        }
+        })
     );
     let vector = ArrayD::zeros(vec![1, 4]);
     assert!(matches!(
         plain.run(&[image.view(), vector.view()]),
-        Err(Error::Mismatch { .. })
+        Err(Error::Graph(GraphError::Mismatch { .. }))
     ));
 }
 
@@ -408,12 +435,12 @@ fn a_batch_norm_behind_a_flatten_says_what_changed() {
     let error = graph.infer(&[Shape::from([1, 2, 2, 3])]).unwrap_err();
     assert!(matches!(
         error,
-        Error::Mismatch {
+        Error::Graph(GraphError::Mismatch {
             axis: "f",
             expected: 8,
             got: 12,
             ..
-        }
+        })
     ));
 }
 
@@ -433,7 +460,7 @@ fn parameters_that_do_not_fit_are_all_reported() {
         "3 parameters do not fit the graph: conv.weight is missing, expected shape 2x3x3x3; \
          fc.weight has shape 77x4, expected 4x77; fc.bias has shape 5, expected 4"
     );
-    let Error::Params(misfits) = error else {
+    let Error::Params(ParamsError::Misfits(misfits)) = error else {
         panic!("{error}")
     };
     assert!(matches!(&misfits[0], Misfit::Missing { name, .. } if name == "conv.weight"));
@@ -455,7 +482,7 @@ fn a_long_list_of_misfits_is_one_short_line() {
         text.ends_with("; and 92 more") && !text.contains('\n'),
         "{text}"
     );
-    assert!(matches!(error, Error::Params(misfits) if misfits.len() == 100));
+    assert!(matches!(error, Error::Params(ParamsError::Misfits(misfits)) if misfits.len() == 100));
 }
 
 #[test]
@@ -469,9 +496,36 @@ fn counts_that_do_not_fit_are_errors() {
     let error = Summary::new(&graph, &[Shape::from([1, channels, 1 << 14, 1 << 14])]).unwrap_err();
     assert!(matches!(
         error,
-        Error::TooLarge {
+        Error::Graph(GraphError::TooLarge {
             what: "the number of multiply-adds",
             ..
-        }
+        })
     ));
+}
+
+/// An error keeps its variant and its words whatever box it comes out of.
+#[test]
+fn boxed_errors_of_every_part_keep_their_variants() {
+    let graph = GraphError::NoOutputs;
+    let params = ParamsError::UnknownParam { name: "w".into() };
+    let train = TrainError::EmptyBatch;
+    let file = FileError::NotAFile { what: "a folder" };
+    let boxed: [(Box<dyn std::error::Error + Send + Sync>, Error); 5] = [
+        (graph.clone().into(), graph.into()),
+        (params.clone().into(), params.into()),
+        (train.clone().into(), train.into()),
+        (file.clone().into(), file.clone().into()),
+        (
+            Error::from(file.clone()).in_file("m").into(),
+            Error::from(file).in_file("m"),
+        ),
+    ];
+    for (boxed, expected) in boxed {
+        let text = boxed.to_string();
+        let error = Error::other(boxed);
+        assert_eq!(error, expected);
+        assert_eq!(error.to_string(), text);
+    }
+    let other = Error::other("a loader's");
+    assert!(matches!(&other, Error::Other(_)), "{other:?}");
 }

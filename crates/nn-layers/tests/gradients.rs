@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use ndarray::ArrayD;
 use nn_layers::{
     AvgPool2dOptions, BatchNorm2d, Conv2d, Epsilon, Error, Graph, GraphBuilder, Linear,
-    MaxPool2dOptions, Op, Padding, PaddingValue, Params, TrainSpec, random_params,
+    MaxPool2dOptions, Op, Padding, PaddingValue, Params, TrainError, TrainSpec, random_params,
 };
 use proptest::prelude::*;
 use testkit::{Compared, StepCheck, distinct_array, graph_recipes, random_array};
@@ -201,7 +201,7 @@ proptest! {
         match check_graph(&graph, recipe.seed, [recipe.batch + 1, h, w]) {
             Ok(compared) => prop_assert!(compared.slopes > 0),
             // No such batch has a deviation behind a global pool.
-            Err(Error::OneValuePerChannel { .. }) => {}
+            Err(Error::Train(TrainError::OneValuePerChannel { .. })) => {}
             Err(error) => prop_assert!(false, "{error}"),
         }
     }

@@ -9,7 +9,7 @@
 use std::io::ErrorKind;
 
 use ndarray::ArrayD;
-use nn_layers::{Error, Metadata, ModelFile, Params, Slot};
+use nn_layers::{Error, FileError, Metadata, ModelFile, Params, Slot};
 use proptest::prelude::*;
 
 /// A file with this header, with the length that it claims and so many bytes of data.
@@ -63,7 +63,10 @@ fn files_of_another_kind_are_named() {
         (b"\x1f\x8b\x08\0\0\0\0\0", "is a gzip file"),
     ] {
         let error = refuse_bytes(bytes);
-        assert!(matches!(error, Error::NotSafetensors { .. }), "{error}");
+        assert!(
+            matches!(error, Error::File(FileError::NotSafetensors { .. })),
+            "{error}"
+        );
         assert!(error.to_string().contains(part), "{error}");
     }
     for bytes in [
@@ -73,7 +76,10 @@ fn files_of_another_kind_are_named() {
         &(9u64 << 20).to_le_bytes(),
     ] {
         let error = refuse_bytes(bytes);
-        assert!(matches!(error, Error::HeaderTooLarge { .. }), "{error}");
+        assert!(
+            matches!(error, Error::File(FileError::HeaderTooLarge { .. })),
+            "{error}"
+        );
     }
 }
 
@@ -91,19 +97,25 @@ fn a_file_in_the_place_of_a_file_is_named_with_its_path() {
         )
     );
     let inner = |path| match ModelFile::open(path) {
-        Err(Error::File { error, .. }) => *error,
+        Err(Error::InFile { error, .. }) => *error,
         other => panic!("{other:?}"),
     };
-    assert!(matches!(inner(path), Error::NotSafetensors { .. }));
+    assert!(matches!(
+        inner(path),
+        Error::File(FileError::NotSafetensors { .. })
+    ));
     let what = "a folder";
-    assert_eq!(inner(folder.path().to_owned()), Error::NotAFile { what });
+    assert_eq!(
+        inner(folder.path().to_owned()),
+        Error::File(FileError::NotAFile { what })
+    );
     let missing = inner(folder.path().join("missing"));
     assert!(matches!(
         missing,
-        Error::Io {
+        Error::File(FileError::Io {
             kind: ErrorKind::NotFound,
             ..
-        }
+        })
     ));
 }
 
@@ -119,7 +131,7 @@ fn files_that_were_cut_or_padded() {
     ] {
         let error = refuse_bytes(&bytes);
         let got = bytes.len() as u64;
-        assert_eq!(error, Error::FileLength { expected, got });
+        assert_eq!(error, Error::File(FileError::Length { expected, got }));
     }
     // The data are.
     let header = format!("{{{}}}", tensor("a", "F32", "[5, 2]", [0, 40]));
@@ -132,13 +144,16 @@ fn files_that_were_cut_or_padded() {
     ] {
         let error = refuse(&header, data);
         assert!(error.to_string().ends_with(words), "{error}");
-        let expected = Error::FileLength {
+        let expected = Error::File(FileError::Length {
             expected: head + 40,
             got: head + data as u64,
-        };
+        });
         assert_eq!(error, expected);
     }
-    assert!(matches!(refuse("{}", 1), Error::FileLength { .. }));
+    assert!(matches!(
+        refuse("{}", 1),
+        Error::File(FileError::Length { .. })
+    ));
 }
 
 #[test]
@@ -189,7 +204,10 @@ fn headers_that_cannot_be_read() {
         (&deep_objects, "tensor \"a\""),
     ] {
         let error = refuse(header, 4);
-        assert!(matches!(error, Error::Header { .. }), "{error}");
+        assert!(
+            matches!(error, Error::File(FileError::Header { .. })),
+            "{error}"
+        );
         assert!(error.to_string().contains(part), "{error}");
     }
     let error = refuse_bytes(&file(b"{\"\xff\": 3}", 8, 0));
@@ -214,11 +232,11 @@ fn tensors_that_cannot_be() {
     );
     assert!(matches!(
         error,
-        Error::TensorSize {
+        Error::File(FileError::TensorSize {
             expected: Some(120),
             end: 124,
             ..
-        }
+        })
     ));
 
     // 2^63 elements, whose bytes no 64 bits count; the same hidden behind a 0; and what does fit
@@ -231,47 +249,62 @@ fn tensors_that_cannot_be() {
     ] {
         let error = one("F32", shape, [0, 4], 4);
         assert!(
-            matches!(error, Error::TensorSize { expected: None, .. }),
+            matches!(
+                error,
+                Error::File(FileError::TensorSize { expected: None, .. })
+            ),
             "{error}"
         );
     }
     let error = one("F32", "[288230376151711744]", [0, 1 << 60], 4);
-    assert!(matches!(error, Error::FileLength { .. }), "{error}");
+    assert!(
+        matches!(error, Error::File(FileError::Length { .. })),
+        "{error}"
+    );
     let error = one("F32", "[1]", [8, 4], 4);
     assert!(
         matches!(
             error,
-            Error::TensorOffset {
+            Error::File(FileError::TensorOffset {
                 expected: 0,
                 got: 8,
                 ..
-            }
+            })
         ),
         "{error}"
     );
     let error = one("F32", "[1]", [u64::MAX - 3, u64::MAX], 4);
-    assert!(matches!(error, Error::TensorOffset { .. }), "{error}");
+    assert!(
+        matches!(error, Error::File(FileError::TensorOffset { .. })),
+        "{error}"
+    );
     let error = one("F32", "[1,1,1,1,1,1,1,1,1]", [0, 4], 4);
     assert!(
         matches!(
             error,
-            Error::TensorRank {
+            Error::File(FileError::TensorRank {
                 got: 9,
                 limit: 8,
                 ..
-            }
+            })
         ),
         "{error}"
     );
 
     for dtype in ["BOOL", "C64", "F8_E4M3", "F4"] {
         let error = one(dtype, "[8]", [0, 4], 4);
-        assert!(matches!(error, Error::TensorType { .. }), "{error}");
+        assert!(
+            matches!(error, Error::File(FileError::TensorType { .. })),
+            "{error}"
+        );
         assert!(error.to_string().contains(dtype), "{error}");
     }
     let header = format!("{{{}}}", tensor("bn.running_var", "I32", "[1]", [0, 4]));
     let error = refuse(&header, 4);
-    assert!(matches!(error, Error::TensorType { .. }), "{error}");
+    assert!(
+        matches!(error, Error::File(FileError::TensorType { .. })),
+        "{error}"
+    );
 }
 
 #[test]
@@ -294,11 +327,11 @@ fn tensors_that_overlap_leave_gaps_or_share_a_name() {
         let tensor = "right".to_owned();
         assert_eq!(
             error,
-            Error::TensorOffset {
+            Error::File(FileError::TensorOffset {
                 tensor,
                 expected,
                 got
-            }
+            })
         );
     }
 
@@ -312,7 +345,10 @@ fn tensors_that_overlap_leave_gaps_or_share_a_name() {
         format!("{{{}}}", empty(&long)),
     ] {
         let error = refuse(&header, 0);
-        assert!(matches!(error, Error::TensorName { .. }), "{error}");
+        assert!(
+            matches!(error, Error::File(FileError::TensorName { .. })),
+            "{error}"
+        );
     }
 }
 
@@ -325,11 +361,11 @@ fn a_double_beyond_f32_is_an_error() {
     assert!(
         matches!(
             error,
-            Error::TensorValue {
+            Error::File(FileError::TensorValue {
                 index: 1,
                 got: 1e39,
                 ..
-            }
+            })
         ),
         "{error}"
     );
@@ -356,7 +392,7 @@ fn a_sparse_file_is_no_reason_to_take_its_length_in_memory() {
         return;
     }
     match ModelFile::open(&path) {
-        Err(Error::File { error, .. }) => {
+        Err(Error::InFile { error, .. }) => {
             assert!(
                 matches!(&*error, Error::OutOfMemory { bytes, .. } if *bytes as u64 == 4 * (64 << 40)),
                 "{error}"

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use nn_layers::{
-    AvgPool2dOptions, Conv2d, Error, GraphBuilder, Linear, MaxPool2dOptions, Op, Outputs, Padding,
-    PaddingValue, Shape, Summary,
+    AvgPool2dOptions, Conv2d, Error, GraphBuilder, GraphError, Linear, MaxPool2dOptions, Op,
+    Outputs, Padding, PaddingValue, Shape, Summary,
 };
 use proptest::prelude::*;
 
@@ -150,5 +150,8 @@ fn outputs_beyond_memory_are_an_error() {
         "{error}"
     );
     let error = prepare(&[usize::MAX, 2]);
-    assert!(matches!(error, Error::TooLarge { .. }), "{error}");
+    assert!(
+        matches!(error, Error::Graph(GraphError::TooLarge { .. })),
+        "{error}"
+    );
 }

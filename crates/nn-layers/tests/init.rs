@@ -7,8 +7,8 @@
 )]
 
 use nn_layers::{
-    BatchNorm2d, Conv2d, Error, Fan, Graph, GraphBuilder, Init, Linear, LoadReport, Params, Slot,
-    initialise,
+    BatchNorm2d, Conv2d, Error, Fan, Graph, GraphBuilder, GraphError, Init, Linear, LoadReport,
+    Params, Slot, initialise,
 };
 
 /// A grouped convolution of 7 x 5, a batch normalisation, an affine and a dense layer.
@@ -281,7 +281,7 @@ fn rules_that_are_none() {
         Init::Constant(f64::NAN),
     ] {
         match refuse("fc.weight", init) {
-            Error::Value { node, .. } => assert_eq!(node, "fc"),
+            Error::Graph(GraphError::Value { node, .. }) => assert_eq!(node, "fc"),
             other => panic!("{init:?}: {other}"),
         }
     }

@@ -8,8 +8,8 @@
 
 use ndarray::ArrayD;
 use nn_layers::{
-    BatchNorm2d, Conv2d, Error, Graph, GraphBuilder, Linear, LoadReport, Misfit, Params, Slot,
-    random_params,
+    BatchNorm2d, Conv2d, Error, Graph, GraphBuilder, Linear, LoadReport, Misfit, Params,
+    ParamsError, Slot, random_params,
 };
 
 /// A network with an auxiliary head, which is its second output.
@@ -77,7 +77,10 @@ fn what_an_inference_graph_leaves_out_is_known() {
     // Without the known ones, the auxiliary head is nobody's.
     let report = LoadReport::new(&params, &inference, []);
     assert_eq!(report.unexpected.len(), 7);
-    assert!(matches!(report.strict(), Err(Error::Load(_))));
+    assert!(matches!(
+        report.strict(),
+        Err(Error::Params(ParamsError::Load(_)))
+    ));
 }
 
 #[test]
@@ -140,7 +143,7 @@ fn every_tensor_is_counted_once() {
          bn1.num_batches_tracked has shape 1, expected scalar; \
          2 tensors are unexpected: fc.num_batches_tracked, layer9.weight"
     );
-    assert_eq!(error, Error::Load(Box::new(report)));
+    assert_eq!(error, Error::Params(ParamsError::Load(Box::new(report))));
 }
 
 #[test]

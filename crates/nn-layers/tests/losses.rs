@@ -9,7 +9,7 @@
 use ndarray::{ArrayD, ArrayViewD, Ix2, arr1, arr2};
 use nn_layers::{
     BceWithLogits, ClassTargets, Classification, CrossEntropy, Error, Loss, Mse,
-    SoftClassification, Terms,
+    SoftClassification, Terms, TrainError,
 };
 use proptest::prelude::*;
 use testkit::{Golden, assert_close, random_array};
@@ -257,11 +257,11 @@ fn wrong_targets_are_named() {
     };
     assert_eq!(
         labels(&[0, 3]),
-        Error::Label {
+        Error::Train(TrainError::Label {
             index: 1,
             got: 3,
             classes: 3
-        }
+        })
     );
     assert_eq!(
         labels(&[0, 3]).to_string(),
@@ -279,7 +279,7 @@ fn wrong_targets_are_named() {
     };
     let error = refuse(&loss, &logits);
     assert!(
-        matches!(error, Error::Target { index: 4, got, .. } if got.is_nan()),
+        matches!(error, Error::Train(TrainError::Target { index: 4, got, .. }) if got.is_nan()),
         "{error}"
     );
     let targets = arr2(&[[0.0, 1.0]]);
@@ -288,7 +288,10 @@ fn wrong_targets_are_named() {
         options,
         aux_weight: 0.0,
     };
-    assert!(matches!(refuse(&loss, &logits), Error::LossInput { .. }));
+    assert!(matches!(
+        refuse(&loss, &logits),
+        Error::Train(TrainError::LossInput { .. })
+    ));
     let targets = arr1(&[0.5, 1.5]).into_dyn();
     let loss = BceWithLogits {
         targets: &[targets.view()],
@@ -297,11 +300,11 @@ fn wrong_targets_are_named() {
     assert!(
         matches!(
             error,
-            Error::Target {
+            Error::Train(TrainError::Target {
                 index: 1,
                 got: 1.5,
                 ..
-            }
+            })
         ),
         "{error}"
     );
@@ -322,7 +325,10 @@ fn outputs_that_a_loss_is_not_made_for() {
         vec![ArrayD::zeros(vec![2, 3]), ArrayD::zeros(vec![3, 3])],
     ] {
         let error = refuse(&loss, &outputs);
-        assert!(matches!(error, Error::LossInput { .. }), "{error}");
+        assert!(
+            matches!(error, Error::Train(TrainError::LossInput { .. })),
+            "{error}"
+        );
     }
     let target = ArrayD::zeros(vec![2]);
     for outputs in [vec![], vec![ArrayD::zeros(vec![3])]] {
@@ -333,7 +339,10 @@ fn outputs_that_a_loss_is_not_made_for() {
             &outputs,
         );
         assert!(
-            matches!(error, Error::LossInput { loss: "mse", .. }),
+            matches!(
+                error,
+                Error::Train(TrainError::LossInput { loss: "mse", .. })
+            ),
             "{error}"
         );
     }
@@ -344,7 +353,10 @@ fn outputs_that_a_loss_is_not_made_for() {
         },
         std::slice::from_ref(&none),
     );
-    assert!(matches!(error, Error::LossInput { .. }), "{error}");
+    assert!(
+        matches!(error, Error::Train(TrainError::LossInput { .. })),
+        "{error}"
+    );
 }
 
 #[test]
@@ -369,10 +381,10 @@ fn options_out_of_range() {
         assert!(
             matches!(
                 error,
-                Error::TrainOption {
+                Error::Train(TrainError::Value {
                     what: "label_smoothing",
                     ..
-                }
+                })
             ),
             "{error}"
         );
@@ -383,10 +395,16 @@ fn options_out_of_range() {
         vec![0.0, 1.0, 0.0],
     ] {
         let error = refuse(0.0, Some(weights));
-        assert!(matches!(error, Error::TrainOption { .. }), "{error}");
+        assert!(
+            matches!(error, Error::Train(TrainError::Value { .. })),
+            "{error}"
+        );
     }
     let error = refuse(0.0, Some(vec![1.0; 4]));
-    assert!(matches!(error, Error::LossInput { .. }), "{error}");
+    assert!(
+        matches!(error, Error::Train(TrainError::LossInput { .. })),
+        "{error}"
+    );
 }
 
 #[test]
@@ -395,5 +413,8 @@ fn a_gradient_of_another_shape_is_an_error() {
     let mut grad = ArrayD::zeros(vec![3, 2]);
     let targets = ClassTargets::Labels(&[0, 1]);
     let error = CrossEntropy::default().eval(logits.view(), targets, 1.0, &mut grad);
-    assert!(matches!(error, Err(Error::LossInput { .. })), "{error:?}");
+    assert!(
+        matches!(error, Err(Error::Train(TrainError::LossInput { .. }))),
+        "{error:?}"
+    );
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use ndarray::{Array2, Ix2, arr2};
-use nn_layers::{ConfusionMatrix, Error, RunningMean, top_k_correct};
+use nn_layers::{ConfusionMatrix, Error, RunningMean, TrainError, top_k_correct};
 use proptest::prelude::*;
 use testkit::random_array;
 
@@ -50,7 +50,7 @@ fn logits_that_are_not_finite_are_refused() {
             confusion.add_logits(logits.view(), &[0, 1]),
         ] {
             match result {
-                Err(Error::NonFinite { index: 4, got, .. }) => {
+                Err(Error::Train(TrainError::NonFinite { index: 4, got, .. })) => {
                     assert_eq!(got.to_bits(), bad.to_bits());
                 }
                 other => unreachable!("{other:?}"),
@@ -63,14 +63,17 @@ fn logits_that_are_not_finite_are_refused() {
 #[test]
 fn labels_that_do_not_fit() {
     let logits = logits(2, 3, 1);
-    let label = Error::Label {
+    let label = Error::Train(TrainError::Label {
         index: 1,
         got: 3,
         classes: 3,
-    };
+    });
     assert_eq!(top_k_correct(logits.view(), &[0, 3], 1), Err(label.clone()));
     let few = top_k_correct(logits.view(), &[0], 1);
-    assert!(matches!(few, Err(Error::LossInput { .. })), "{few:?}");
+    assert!(
+        matches!(few, Err(Error::Train(TrainError::LossInput { .. }))),
+        "{few:?}"
+    );
 
     let mut confusion = ConfusionMatrix::new(3);
     assert_eq!(
@@ -81,7 +84,7 @@ fn labels_that_do_not_fit() {
     let mut other = ConfusionMatrix::new(4);
     let columns = other.add_logits(logits.view(), &[0, 1]);
     assert!(
-        matches!(columns, Err(Error::LossInput { .. })),
+        matches!(columns, Err(Error::Train(TrainError::LossInput { .. }))),
         "{columns:?}"
     );
     assert_eq!((confusion.total(), confusion.accuracy()), (0, None));

@@ -8,7 +8,7 @@
 
 use half::{bf16, f16};
 use ndarray::{ArrayD, IxDyn};
-use nn_layers::{Error, Metadata, ModelFile, Params, Slot};
+use nn_layers::{Error, FileError, Metadata, ModelFile, Params, Slot};
 use serde_json::json;
 use testkit::{random_array, to_f32};
 
@@ -242,12 +242,12 @@ fn numbers_that_no_network_computes_with() {
         ("bn.running_var", -1e-30),
     ] {
         match read(name, [0.5, bad]) {
-            Err(Error::TensorValue {
+            Err(Error::File(FileError::TensorValue {
                 tensor,
                 index: 1,
                 got,
                 ..
-            }) => {
+            })) => {
                 assert_eq!(tensor, name);
                 assert_eq!((got as f32).to_bits(), bad.to_bits());
             }
@@ -286,7 +286,10 @@ fn a_flipped_bit_is_found() {
                 // Where the digest's own key is no longer there.
                 Ok(model) => assert!(at < data && model == good, "{at} {bit}"),
                 Err(error) if at >= data => {
-                    assert!(matches!(error, Error::Digest { .. }), "{at} {bit}: {error}");
+                    assert!(
+                        matches!(error, Error::File(FileError::Digest { .. })),
+                        "{at} {bit}: {error}"
+                    );
                 }
                 Err(_) => {}
             }
@@ -304,7 +307,7 @@ fn with_digest(digest: &str) -> Result<ModelFile, Error> {
 fn digests_that_cannot_be() {
     let zeros = "0".repeat(64);
     match with_digest(&zeros) {
-        Err(Error::Digest { expected, got }) => {
+        Err(Error::File(FileError::Digest { expected, got })) => {
             assert_eq!(expected, zeros);
             assert!(got.len() == 64 && with_digest(&got).is_ok(), "{got}");
         }
@@ -312,12 +315,18 @@ fn digests_that_cannot_be() {
     }
     for digest in ["", "0", &"A".repeat(64), &"é".repeat(32), &"0".repeat(65)] {
         let error = with_digest(digest).unwrap_err();
-        assert!(matches!(error, Error::Header { .. }), "{error}");
+        assert!(
+            matches!(error, Error::File(FileError::Header { .. })),
+            "{error}"
+        );
     }
     // Written otherwise than here.
     let header = format!(r#"{{"__metadata__": {{"convoxide-sha256": "{zeros}"}}}}"#);
     let error = ModelFile::from_bytes(&file(&header, 0)).unwrap_err();
-    assert!(matches!(error, Error::Header { .. }), "{error}");
+    assert!(
+        matches!(error, Error::File(FileError::Header { .. })),
+        "{error}"
+    );
 }
 
 /// The reader that PyTorch's users have.
@@ -342,9 +351,9 @@ fn a_link_is_read_and_not_replaced() {
     std::os::unix::fs::symlink(&path, &link).unwrap();
     assert_eq!(ModelFile::open(&link).unwrap(), model());
     match ModelFile::default().save(&link) {
-        Err(Error::File { error, .. }) => {
+        Err(Error::InFile { error, .. }) => {
             let what = "a symbolic link";
-            assert_eq!(*error, Error::NotAFile { what });
+            assert_eq!(*error, Error::File(FileError::NotAFile { what }));
         }
         other => panic!("{other:?}"),
     }
@@ -399,7 +408,10 @@ fn metadata_that_is_not_understood_says_so() {
         let header = json!({"__metadata__": {"convoxide": text}}).to_string();
         let error = ModelFile::from_bytes(&file(&header, 0)).unwrap_err();
         let line = error.to_string();
-        assert!(matches!(error, Error::Metadata { .. }), "{line}");
+        assert!(
+            matches!(error, Error::File(FileError::Metadata { .. })),
+            "{line}"
+        );
         assert!(
             line.contains(part) && line.contains("newer version"),
             "{line}"
@@ -427,28 +439,40 @@ fn nothing_is_written_that_could_not_be_read() {
     for value in [0.5, f32::NAN, f32::INFINITY, 1e30] {
         let error = with("n", Slot::Counter, number(value));
         assert!(
-            matches!(error, Error::TensorValue { index: 0, .. }),
+            matches!(error, Error::File(FileError::TensorValue { index: 0, .. })),
             "{error}"
         );
     }
     for name in ["", "__metadata__", "a\nb", &"x".repeat(513)] {
         let error = with(name, Slot::Weight, number(0.0));
-        assert!(matches!(error, Error::TensorName { .. }), "{error}");
+        assert!(
+            matches!(error, Error::File(FileError::TensorName { .. })),
+            "{error}"
+        );
     }
     let error = with("w", Slot::Weight, ArrayD::zeros(vec![1; 9]));
-    assert!(matches!(error, Error::TensorRank { got: 9, .. }), "{error}");
+    assert!(
+        matches!(error, Error::File(FileError::TensorRank { got: 9, .. })),
+        "{error}"
+    );
     for value in [f32::NAN, f32::INFINITY] {
         let error = with("w", Slot::Weight, number(value));
         assert!(
-            matches!(error, Error::TensorValue { index: 0, .. }),
+            matches!(error, Error::File(FileError::TensorValue { index: 0, .. })),
             "{error}"
         );
     }
     let error = with("bn.running_var", Slot::Buffer, number(-0.5));
-    assert!(matches!(error, Error::TensorValue { .. }), "{error}");
+    assert!(
+        matches!(error, Error::File(FileError::TensorValue { .. })),
+        "{error}"
+    );
     // A counter with a statistic's name would come back as one.
     let error = with("running_mean", Slot::Counter, number(0.0));
-    assert!(matches!(error, Error::TensorType { .. }), "{error}");
+    assert!(
+        matches!(error, Error::File(FileError::TensorType { .. })),
+        "{error}"
+    );
 
     let mut deep = json!(0);
     for _ in 0..200 {
@@ -466,9 +490,15 @@ fn nothing_is_written_that_could_not_be_read() {
         model.to_bytes().unwrap_err()
     };
     let error = metadata(deep, vec![]);
-    assert!(matches!(error, Error::Metadata { .. }), "{error}");
+    assert!(
+        matches!(error, Error::File(FileError::Metadata { .. })),
+        "{error}"
+    );
     let error = metadata(json!(0), vec!["x".repeat(9 << 20)]);
-    assert!(matches!(error, Error::HeaderTooLarge { .. }), "{error}");
+    assert!(
+        matches!(error, Error::File(FileError::HeaderTooLarge { .. })),
+        "{error}"
+    );
 }
 
 #[test]
@@ -484,9 +514,12 @@ fn a_save_that_fails_leaves_the_old_file() {
         .insert("z", Slot::Counter, ArrayD::from_elem(IxDyn(&[]), 0.5));
     let error = bad.save(&path).unwrap_err();
     match &error {
-        Error::File { path: named, error } => {
+        Error::InFile { path: named, error } => {
             assert_eq!(named, &path);
-            assert!(matches!(**error, Error::TensorValue { .. }), "{error}");
+            assert!(
+                matches!(**error, Error::File(FileError::TensorValue { .. })),
+                "{error}"
+            );
         }
         other => panic!("{other}"),
     }
@@ -495,13 +528,13 @@ fn a_save_that_fails_leaves_the_old_file() {
 
     let missing = folder.path().join("missing").join("model.safetensors");
     match good.save(&missing).unwrap_err() {
-        Error::File { error, .. } => assert!(
+        Error::InFile { error, .. } => assert!(
             matches!(
                 &*error,
-                Error::Io {
+                Error::File(FileError::Io {
                     kind: std::io::ErrorKind::NotFound,
                     ..
-                }
+                })
             ),
             "{error}"
         ),
@@ -509,8 +542,11 @@ fn a_save_that_fails_leaves_the_old_file() {
     }
     for save in [good.save(folder.path()), good.save("/dev/null")] {
         match save {
-            Err(Error::File { error, .. }) => {
-                assert!(matches!(*error, Error::NotAFile { .. }), "{error}");
+            Err(Error::InFile { error, .. }) => {
+                assert!(
+                    matches!(*error, Error::File(FileError::NotAFile { .. })),
+                    "{error}"
+                );
             }
             other => panic!("{other:?}"),
         }
@@ -539,13 +575,13 @@ fn a_folder_that_may_not_be_written_keeps_its_file() {
         return;
     }
     match result {
-        Err(Error::File { error, .. }) => assert!(
+        Err(Error::InFile { error, .. }) => assert!(
             matches!(
                 &*error,
-                Error::Io {
+                Error::File(FileError::Io {
                     kind: std::io::ErrorKind::PermissionDenied,
                     ..
-                }
+                })
             ),
             "{error}"
         ),

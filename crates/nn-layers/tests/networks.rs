@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use ndarray::{ArrayD, ArrayViewD, s};
 use nn_layers::{
-    BatchNorm2d, Conv2d, Error, Graph, GraphBuilder, Infer, Linear, MaxPool2dOptions, NodeId,
-    Outputs, Padding, Params, Plain, Result, Shape, Summary, random_params,
+    BatchNorm2d, Conv2d, Error, Graph, GraphBuilder, GraphError, Infer, Linear, MaxPool2dOptions,
+    NodeId, Outputs, Padding, Params, Plain, Result, Shape, Summary, random_params,
 };
 use testkit::{assert_close, dot_bound, random_array, to_f32};
 
@@ -372,7 +372,7 @@ fn outputs_are_prepared_in_place() {
     let error = outputs
         .prepare([Shape::from([usize::MAX, 2])].iter())
         .unwrap_err();
-    assert!(matches!(error, Error::TooLarge { .. }));
+    assert!(matches!(error, Error::Graph(GraphError::TooLarge { .. })));
 }
 
 #[test]

@@ -6,7 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
-use nn_layers::{Anneal, Error, OneCycle, Policy, Schedule, WarmUp};
+use nn_layers::{Anneal, Error, OneCycle, Policy, Schedule, TrainError, WarmUp};
 use proptest::prelude::*;
 use testkit::Golden;
 
@@ -188,7 +188,7 @@ fn numbers_out_of_range() {
         ),
     ] {
         match schedule(policy).check() {
-            Err(Error::TrainOption { what, .. }) => assert_eq!(what, named),
+            Err(Error::Train(TrainError::Value { what, .. })) => assert_eq!(what, named),
             other => panic!("{named}: {other:?}"),
         }
     }
@@ -197,17 +197,20 @@ fn numbers_out_of_range() {
         assert!(
             matches!(
                 error,
-                Err(Error::TrainOption {
+                Err(Error::Train(TrainError::Value {
                     what: "the rate",
                     ..
-                })
+                }))
             ),
             "{error:?}"
         );
     }
     let mut warm = Schedule::constant(0.1);
     warm.warm_up.start_factor = 1.5;
-    assert!(matches!(warm.check(), Err(Error::TrainOption { .. })));
+    assert!(matches!(
+        warm.check(),
+        Err(Error::Train(TrainError::Value { .. }))
+    ));
 }
 
 #[test]

@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "what a test cannot build fails it")]
 
 use nn_layers::{
-    BatchNorm2d, Conv2d, Error, Graph, GraphBuilder, Linear, Op, Padding, Params, Plain, Result,
-    Shape, Summary, random_params,
+    BatchNorm2d, Conv2d, Error, Graph, GraphBuilder, GraphError, Linear, Op, Padding, Params,
+    Plain, Result, Shape, Summary, random_params,
 };
 use testkit::{random_array, to_f32};
 
@@ -96,11 +96,11 @@ fn a_wider_convolution_does_not_fit_what_comes_behind() {
     );
     assert!(matches!(
         error,
-        Error::Mismatch {
+        Error::Graph(GraphError::Mismatch {
             expected: 4,
             got: 8,
             ..
-        }
+        })
     ));
     // A map of another size is no fault here, and one of another rank is.
     let strided = Op::Conv2d(Conv2d::new(4, [3, 3]).stride([2, 2]));
@@ -110,31 +110,46 @@ fn a_wider_convolution_does_not_fit_what_comes_behind() {
     let error = replace("relu", Op::Flatten).unwrap_err();
     assert!(matches!(
         error,
-        Error::Rank {
+        Error::Graph(GraphError::Rank {
             op: "global_avg_pool2d",
             ..
-        }
+        })
     ));
 }
 
 #[test]
 fn operations_that_do_not_fit_the_place() {
     let error = replace("fc", Op::Linear(Linear::new(0))).unwrap_err();
-    assert!(matches!(error, Error::Zero { .. }), "{error}");
+    assert!(
+        matches!(error, Error::Graph(GraphError::Zero { .. })),
+        "{error}"
+    );
     let error = replace("fc", Op::Conv2d(Conv2d::new(1, [1, 1]))).unwrap_err();
-    assert!(matches!(error, Error::Rank { op: "conv2d", .. }), "{error}");
+    assert!(
+        matches!(error, Error::Graph(GraphError::Rank { op: "conv2d", .. })),
+        "{error}"
+    );
     let error = replace("fc", Op::Add).unwrap_err();
-    assert!(matches!(error, Error::InputCount { got: 1, .. }), "{error}");
+    assert!(
+        matches!(error, Error::Graph(GraphError::InputCount { got: 1, .. })),
+        "{error}"
+    );
     for (name, op) in [
         ("fc", Op::Input),
         ("image", Op::Relu),
         ("vector", Op::Concat),
     ] {
         let error = replace(name, op).unwrap_err();
-        assert!(matches!(error, Error::InputCount { .. }), "{error}");
+        assert!(
+            matches!(error, Error::Graph(GraphError::InputCount { .. })),
+            "{error}"
+        );
     }
     let error = replace("image", Op::Input).unwrap_err();
-    assert!(matches!(error, Error::InputShape { .. }), "{error}");
+    assert!(
+        matches!(error, Error::Graph(GraphError::InputShape { .. })),
+        "{error}"
+    );
 
     let graph = classifier(10, 1).unwrap();
     let mut longer = GraphBuilder::new();
@@ -142,7 +157,7 @@ fn operations_that_do_not_fit_the_place() {
     let foreign = foreign.last().unwrap();
     let error = graph.replace(foreign, Op::Relu).unwrap_err();
     assert!(
-        matches!(error, Error::UnknownNode { id: 19, .. }),
+        matches!(error, Error::Graph(GraphError::UnknownNode { id: 19, .. })),
         "{error}"
     );
 }
@@ -151,7 +166,10 @@ fn operations_that_do_not_fit_the_place() {
 fn shapes_at_the_nominal_size_follow() {
     let graph = replace("conv", Op::Upsample { scale: [2, 3] });
     // Three channels come out, four are expected.
-    assert!(matches!(graph, Err(Error::Mismatch { got: 3, .. })));
+    assert!(matches!(
+        graph,
+        Err(Error::Graph(GraphError::Mismatch { got: 3, .. }))
+    ));
     let graph = classifier(10, 1).unwrap();
     let pool = graph.find("pool").unwrap();
     let graph = graph.with_outputs(&[pool]).unwrap();

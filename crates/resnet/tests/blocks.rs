@@ -8,7 +8,9 @@
 
 use engine::{Isa, Options, Plan};
 use ndarray::{ArrayD, IxDyn};
-use nn_layers::{Element, Graph, GraphBuilder, NodeId, Op, Params, Plain, Shape, random_params};
+use nn_layers::{
+    Element, Graph, GraphBuilder, GraphError, NodeId, Op, Params, Plain, Shape, random_params,
+};
 use proptest::prelude::*;
 use resnet::{BlockOptions, Error, Middle, Order, Shortcut, basic_block, bottleneck};
 use testkit::{random_array, run_by, to_f32};
@@ -346,7 +348,7 @@ fn a_block_behind_a_vector_is_an_error_of_its_first_node() {
     let x = b.input("x", [1, 16]).unwrap();
     let error = basic_block(&mut b, x, 16, &BlockOptions::default()).unwrap_err();
     assert!(
-        matches!(&error, Error::Graph(nn_layers::Error::Rank { node, .. }) if node == "conv1"),
+        matches!(&error, Error::Graph(nn_layers::Error::Graph(GraphError::Rank { node, .. })) if node == "conv1"),
         "{error}"
     );
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use nn_layers::Shape;
+use nn_layers::{GraphError, Shape};
 use proptest::prelude::*;
 use resnet::{Block, Error, ResNet, Shortcut, Stem};
 use serde_json::{Value, json};
@@ -237,7 +237,7 @@ fn what_no_network_has_is_an_error_that_names_it() {
     ] {
         let error = network.graph([64, 64]).unwrap_err();
         assert!(
-            matches!(&error, Error::Graph(nn_layers::Error::Zero { node: n, .. }) if n == node),
+            matches!(&error, Error::Graph(nn_layers::Error::Graph(GraphError::Zero { node: n, .. })) if n == node),
             "{node}: {error}"
         );
     }
@@ -323,7 +323,10 @@ fn what_is_too_large_is_refused_before_memory_is_taken() {
     ] {
         let error = network.graph([64, 64]).unwrap_err();
         assert!(
-            matches!(error, Error::Graph(nn_layers::Error::TooLarge { .. })),
+            matches!(
+                error,
+                Error::Graph(nn_layers::Error::Graph(GraphError::TooLarge { .. }))
+            ),
             "{network:?}: {error}"
         );
     }

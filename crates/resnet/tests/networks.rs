@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use engine::{Options, Plan};
-use nn_layers::{Error, Graph, Infer, Op, Outputs, Params, Plain, Shape, Slot, random_params};
+use nn_layers::{
+    Error, Graph, GraphError, Infer, Op, Outputs, Params, ParamsError, Plain, Shape, Slot,
+    random_params,
+};
 use resnet::{Block, ResNet, Shortcut, Stem};
 use testkit::{assert_close, random_array, to_f32};
 
@@ -258,21 +261,21 @@ fn wrong_inputs_name_the_node() {
     );
     assert!(matches!(
         error,
-        Error::Mismatch {
+        Error::Graph(GraphError::Mismatch {
             expected: 3,
             got: 1,
             ..
-        }
+        })
     ));
 
     let error = graph.infer(&[Shape::from([1, 3, 0, 224])]).unwrap_err();
     assert!(
-        matches!(&error, Error::Zero { node, .. } if node == "image"),
+        matches!(&error, Error::Graph(GraphError::Zero { node, .. }) if node == "image"),
         "{error}"
     );
     let error = ResNet::resnet18().graph([224, 0]).unwrap_err();
     assert!(
-        matches!(&error, resnet::Error::Graph(Error::Zero { node, .. }) if node == "image"),
+        matches!(&error, resnet::Error::Graph(Error::Graph(GraphError::Zero { node, .. })) if node == "image"),
         "{error}"
     );
 
@@ -289,7 +292,7 @@ fn wrong_inputs_name_the_node() {
         "2 parameters do not fit the graph: fc.weight has shape 10x512, expected 1000x512; \
          fc.bias has shape 10, expected 1000"
     );
-    assert!(matches!(error, Error::Params(_)));
+    assert!(matches!(error, Error::Params(ParamsError::Misfits(_))));
 }
 
 #[test]

@@ -69,7 +69,7 @@ pub fn node_step(
                 output = tensor.clone();
             }
         })?;
-        Ok((trainer, output))
+        Ok::<_, nn_layers::Error>((trainer, output))
     };
     let (exact, output) = run(params.clone(), inputs, grad.clone())?;
     let gradients = exact.gradients();

@@ -3,7 +3,7 @@
 use conv_core::blocked::{BLOCK, Buffer, PackedConv2d};
 use conv_core::{Activation, Conv2dOptions, Isa, Padding, PaddingValue};
 use ndarray::{Array1, ArrayD, Axis, Ix1, Ix4, IxDyn};
-use nn_layers::{Misfit, Node, Op, Param, ParamSpec, Params};
+use nn_layers::{Misfit, Node, Op, Param, ParamSpec, Params, ParamsError};
 
 use super::norm_layer::NormLayer;
 use super::unit::Unit;
@@ -178,11 +178,11 @@ impl Layer {
     pub(crate) fn canonical(&self, spec: &ParamSpec, numbers: &[f32]) -> Result<ArrayD<f32>> {
         let expected = self.packed_len(spec);
         if numbers.len() != expected {
-            return Err(nn_layers::Error::ParamLength {
+            return Err(nn_layers::Error::Params(ParamsError::ParamLength {
                 name: spec.name().to_owned(),
                 expected,
                 got: numbers.len(),
-            }
+            })
             .into());
         }
         let flat = match self {
@@ -310,10 +310,10 @@ pub(super) fn take(
     params: &mut Params<f32>,
 ) -> Result<(ParamSpec, ArrayD<f32>)> {
     let missing = |expected: &[usize]| {
-        nn_layers::Error::Params(vec![Misfit::Missing {
+        nn_layers::Error::Params(ParamsError::Misfits(vec![Misfit::Missing {
             name: format!("{}.{local}", node.name()),
             expected: expected.to_vec(),
-        }])
+        }]))
     };
     let spec = node.param(local).ok_or_else(|| missing(&[]))?;
     let Param { value, .. } = params
@@ -332,10 +332,10 @@ fn as_convolution(weight: ArrayD<f32>) -> ArrayD<f32> {
 }
 
 fn misfit(spec: &ParamSpec, got: &[usize]) -> Error {
-    nn_layers::Error::Params(vec![Misfit::Shape {
+    nn_layers::Error::Params(ParamsError::Misfits(vec![Misfit::Shape {
         name: spec.name().to_owned(),
         expected: spec.shape().to_vec(),
         got: got.to_vec(),
-    }])
+    }]))
     .into()
 }

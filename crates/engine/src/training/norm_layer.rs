@@ -4,7 +4,7 @@
 //! no gradient goes through them.
 
 use conv_core::blocked::{BLOCK, Buffer};
-use nn_layers::{Epsilon, Node, Op, ParamSpec, Params, Shape, Slot};
+use nn_layers::{Epsilon, Node, Op, ParamSpec, Params, Shape, Slot, TrainError};
 
 use super::layer::{Learnt, take};
 use crate::error::{Error, Result};
@@ -109,10 +109,10 @@ impl NormLayer {
                 widen(mean, &mut self.mean);
                 widen(variance, &mut self.variance);
             } else if self.count < 2 {
-                return Err(nn_layers::Error::OneValuePerChannel {
+                return Err(nn_layers::Error::Train(TrainError::OneValuePerChannel {
                     node: self.node.clone(),
                     shape: shape.clone(),
-                }
+                })
                 .into());
             }
         }

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    file::error::FileError,
     params::Param,
 };
 
@@ -71,12 +72,12 @@ impl<'a> Reader<'a> {
     pub(crate) fn new(source: &'a mut dyn Read, length: u64) -> Result<Self> {
         let mut start = Vec::new();
         let mut peeked = source.take(length.min(Kind::LOOKED_AT as u64));
-        peeked.read_to_end(&mut start).map_err(Error::io)?;
+        peeked.read_to_end(&mut start).map_err(FileError::io)?;
         // No other kind is a `.safetensors` file by chance: as the length of a header, its first
         // bytes are beyond the limit.
         match Kind::of(&start) {
             Some(Kind::Safetensors) | None => {}
-            Some(kind) => return Err(Error::NotSafetensors { kind }),
+            Some(kind) => return Err(FileError::NotSafetensors { kind }.into()),
         }
 
         let header_bytes = header::length(&start, length)?;
@@ -85,7 +86,7 @@ impl<'a> Reader<'a> {
         let mut source = start.chain(source);
         let mut text = tensor::reserve(header_bytes, || "the header".to_owned())?;
         text.resize(header_bytes, 0);
-        source.read_exact(&mut text).map_err(Error::io)?;
+        source.read_exact(&mut text).map_err(FileError::io)?;
         let mut header = Header::parse(&text)?;
         header.check(header_bytes, length)?;
         let sum = match header.digest.take() {
@@ -123,11 +124,12 @@ impl<'a> Reader<'a> {
             take(name, info.dtype, value)?;
         }
         // The file may have grown since its length was taken.
-        if self.source.read(&mut [0]).map_err(Error::io)? != 0 {
-            return Err(Error::FileLength {
+        if self.source.read(&mut [0]).map_err(FileError::io)? != 0 {
+            return Err(FileError::Length {
                 expected: self.length,
                 got: self.length.saturating_add(1),
-            });
+            }
+            .into());
         }
         self.source.check()
     }
@@ -154,7 +156,7 @@ pub(crate) fn write<T: Element>(
     target
         .write_all(&length.to_le_bytes())
         .and_then(|()| target.write_all(&text))
-        .map_err(Error::io)?;
+        .map_err(FileError::io)?;
     for (name, param) in &params {
         tensor::write(target, name, param)?;
     }

@@ -6,7 +6,10 @@ use std::io::{self, Read, Write};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    file::error::FileError,
+};
 
 /// The key beside that of our metadata.
 pub(super) const KEY: &str = "convoxide-sha256";
@@ -20,8 +23,10 @@ pub(super) struct Sum(Sha256);
 impl Sum {
     /// The sum of a header that has this digest, up to its data, and where in it the digest is.
     pub(super) fn of_header(text: &[u8], digest: &str) -> Result<(Self, usize)> {
-        let damaged = |reason: &str| Error::Header {
-            reason: reason.to_owned(),
+        let damaged = |reason: &str| {
+            Error::File(FileError::Header {
+                reason: reason.to_owned(),
+            })
         };
         let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         if digest.len() != BLANK.len() || !digest.as_bytes().iter().all(is_hex) {
@@ -80,7 +85,7 @@ impl<R> Summed<R> {
         let got = sum.hex();
         match got == expected {
             true => Ok(()),
-            false => Err(Error::Digest { expected, got }),
+            false => Err(FileError::Digest { expected, got }.into()),
         }
     }
 }

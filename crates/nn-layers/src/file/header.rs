@@ -25,6 +25,7 @@ use serde::{
 use super::{digest, tensor};
 use crate::{
     error::{Error, Result},
+    file::error::FileError,
     params::Param,
 };
 
@@ -60,9 +61,11 @@ pub(super) struct Header {
 
 /// The length of the header, from a file's first bytes; it is within the limit and the file.
 pub(super) fn length(start: &[u8], file: u64) -> Result<usize> {
-    let cut = |expected| Error::FileLength {
-        expected,
-        got: file,
+    let cut = |expected| {
+        Error::File(FileError::Length {
+            expected,
+            got: file,
+        })
     };
     let prefix = start.first_chunk::<LENGTH_BYTES>();
     let prefix = prefix.ok_or_else(|| cut(LENGTH_BYTES as u64))?;
@@ -76,10 +79,11 @@ pub(super) fn length(start: &[u8], file: u64) -> Result<usize> {
                 Err(cut(end))
             }
         }
-        _ => Err(Error::HeaderTooLarge {
+        _ => Err(FileError::HeaderTooLarge {
             got: length,
             limit: LONGEST,
-        }),
+        }
+        .into()),
     }
 }
 
@@ -95,7 +99,7 @@ impl Header {
             let (dtype, shape) = (tensor::stored::<T>(param.slot).dtype(), param.value.shape());
             let bytes = param.value.len().checked_mul(dtype.bitsize() / 8);
             let end = bytes.and_then(|bytes| begin.checked_add(bytes));
-            let end = end.ok_or_else(|| Error::TensorSize {
+            let end = end.ok_or_else(|| FileError::TensorSize {
                 tensor: name.clone(),
                 shape: shape.to_vec(),
                 dtype: dtype.to_string(),
@@ -121,13 +125,13 @@ impl Header {
 
     /// Reads the JSON text.
     pub(super) fn parse(text: &[u8]) -> Result<Self> {
-        let damaged = |reason| Error::Header { reason };
+        let damaged = |reason| Error::File(FileError::Header { reason });
         let text = std::str::from_utf8(text)
             .map_err(|error| damaged(format!("byte {} is not UTF-8", error.valid_up_to())))?;
         if !text.starts_with('{') {
             return Err(damaged("it does not begin with '{'".to_owned()));
         }
-        let mut header: Self = serde_json::from_str(text).map_err(Error::header)?;
+        let mut header: Self = serde_json::from_str(text).map_err(FileError::header)?;
         header.tensors.sort_by(|(left_name, left), (name, right)| {
             let offsets = left.data_offsets.cmp(&right.data_offsets);
             offsets.then_with(|| left_name.cmp(name))
@@ -144,10 +148,11 @@ impl Header {
         if expected == length {
             Ok(())
         } else {
-            Err(Error::FileLength {
+            Err(FileError::Length {
                 expected,
                 got: length,
-            })
+            }
+            .into())
         }
     }
 
@@ -160,29 +165,32 @@ impl Header {
             let tensor = || name.clone();
             tensor::check_dtype(name, info.dtype)?;
             if info.shape.len() > MOST_AXES {
-                return Err(Error::TensorRank {
+                return Err(FileError::TensorRank {
                     tensor: tensor(),
                     got: info.shape.len(),
                     limit: MOST_AXES,
-                });
+                }
+                .into());
             }
             let (begin, got) = info.data_offsets;
             if begin != end {
-                return Err(Error::TensorOffset {
+                return Err(FileError::TensorOffset {
                     tensor: tensor(),
                     expected: end,
                     got: begin,
-                });
+                }
+                .into());
             }
             let expected = end_of(info);
             if expected != Some(got) {
-                return Err(Error::TensorSize {
+                return Err(FileError::TensorSize {
                     tensor: tensor(),
                     shape: info.shape.clone(),
                     dtype: info.dtype.to_string(),
                     expected,
                     end: got,
-                });
+                }
+                .into());
             }
             end = got;
         }
@@ -191,14 +199,15 @@ impl Header {
 
     /// The JSON text, filled up with blanks so that the data are aligned.
     pub(super) fn to_text(&self) -> Result<Vec<u8>> {
-        let mut text = serde_json::to_vec(self).map_err(Error::header)?;
+        let mut text = serde_json::to_vec(self).map_err(FileError::header)?;
         text.resize(text.len().next_multiple_of(LENGTH_BYTES), b' ');
         let length = text.len() as u64;
         if length > LONGEST {
-            return Err(Error::HeaderTooLarge {
+            return Err(FileError::HeaderTooLarge {
                 got: length,
                 limit: LONGEST,
-            });
+            }
+            .into());
         }
         Ok(text)
     }
@@ -231,10 +240,11 @@ fn check_name(name: &str, is_new: bool) -> Result<()> {
     } else {
         return Ok(());
     };
-    Err(Error::TensorName {
+    Err(FileError::TensorName {
         tensor: name.chars().take(64).collect(),
         what,
-    })
+    }
+    .into())
 }
 
 /// The same header is the same text: tensors in their order, and of the format's own texts ours.

@@ -8,10 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{container, purpose, tensor};
-use crate::{
-    error::{Error, Result},
-    params::Params,
-};
+use crate::{error::Result, file::error::FileError, params::Params};
 
 /// What a model file says about itself, so that it needs nothing beside it.
 ///
@@ -40,18 +37,19 @@ pub struct Metadata {
 
 impl Metadata {
     fn from_json(text: &str) -> Result<Self> {
-        let metadata: Self = serde_json::from_str(text).map_err(Error::metadata)?;
+        let metadata: Self = serde_json::from_str(text).map_err(FileError::metadata)?;
         match metadata.input_size {
-            Some([0, _] | [_, 0]) => Err(Error::Metadata {
+            Some([0, _] | [_, 0]) => Err(FileError::Metadata {
                 reason: "the input size is 0, expected at least 1".to_owned(),
-            }),
+            }
+            .into()),
             Some(_) | None => Ok(metadata),
         }
     }
 
     /// The text that the file holds; what cannot be read back is refused.
     fn to_json(&self) -> Result<String> {
-        let text = serde_json::to_string(self).map_err(Error::metadata)?;
+        let text = serde_json::to_string(self).map_err(FileError::metadata)?;
         Self::from_json(&text)?;
         Ok(text)
     }
@@ -67,13 +65,13 @@ impl Metadata {
 /// rounded to the nearest f32. Tensors called `running_mean` and `running_var` are
 /// [buffers](crate::Slot::Buffer), integers and tensors called `num_batches_tracked` are
 /// [counters](crate::Slot::Counter), all else are weights. A counter is kept as f32: above 2^24 it
-/// is rounded; `num_batches_tracked` of shape `[1]` is read as the scalar it is. Weights and buffers
-/// that are not finite, and variances below 0, are refused.
+/// is rounded; `num_batches_tracked` of shape `[1]` is read as the scalar it is. Weights and
+/// buffers that are not finite, and variances below 0, are refused.
 ///
-/// **Writing** makes F32 of weights and buffers and I64 of counters, and puts the SHA-256 of the file
-/// under the key `convoxide-sha256`, which is compared on reading. A file without that key, from
-/// another program or an older version, is read without the comparison; a program that changes the
-/// tensors and keeps the metadata has to remove the key. The same model gives the same bytes.
+/// **Writing** makes F32 of weights and buffers and I64 of counters, and puts the SHA-256 of the
+/// file under the key `convoxide-sha256`, which is compared on reading. A file without that key,
+/// from another program or an older version, is read without the comparison; a program that changes
+/// the tensors and keeps the metadata has to remove the key. The same model gives the same bytes.
 ///
 /// ```
 /// use ndarray::ArrayD;
@@ -103,8 +101,8 @@ impl ModelFile {
     ///
     /// # Errors
     ///
-    /// [`Error::File`] around what [`from_bytes`](Self::from_bytes) says, [`Error::Io`] or
-    /// [`Error::NotAFile`].
+    /// [`Error::InFile`](crate::Error::InFile) around what [`from_bytes`](Self::from_bytes) says,
+    /// [`FileError::Io`] or [`FileError::NotAFile`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         container::open(path.as_ref(), Self::read)
     }
@@ -113,11 +111,12 @@ impl ModelFile {
     ///
     /// # Errors
     ///
-    /// [`Error::NotSafetensors`], [`Error::HeaderTooLarge`] and [`Error::Header`] for other files
-    /// and damaged headers, [`Error::FileLength`] for a file that was cut or padded,
-    /// [`Error::Digest`] for one that was damaged otherwise, the variants beginning with `Tensor` for
-    /// what is wrong with one tensor, [`Error::OutOfMemory`] for one that is too large,
-    /// [`Error::Metadata`], and [`Error::OtherFile`] for a checkpoint.
+    /// [`FileError::NotSafetensors`], [`FileError::HeaderTooLarge`] and [`FileError::Header`] for
+    /// other files and damaged headers, [`FileError::Length`] for a file that was cut or padded,
+    /// [`FileError::Digest`] for one that was damaged otherwise, the variants beginning with
+    /// `Tensor` for what is wrong with one tensor,
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) for one that is too large,
+    /// [`FileError::Metadata`], and [`FileError::OtherFile`] for a checkpoint.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         Self::read(&mut &*bytes, bytes.len() as u64)
     }
@@ -127,9 +126,9 @@ impl ModelFile {
     ///
     /// # Errors
     ///
-    /// [`Error::File`] around what [`to_bytes`](Self::to_bytes) says, [`Error::Io`], or
-    /// [`Error::NotAFile`] where the path is a folder, a link or a device. What was there before is
-    /// then still there.
+    /// [`Error::InFile`](crate::Error::InFile) around what [`to_bytes`](Self::to_bytes) says,
+    /// [`FileError::Io`], or [`FileError::NotAFile`] where the path is a folder, a link or a
+    /// device. What was there before is then still there.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         container::save(path.as_ref(), |target| self.write(target))
     }
@@ -138,10 +137,10 @@ impl ModelFile {
     ///
     /// # Errors
     ///
-    /// What a file could not be read back with: [`Error::TensorName`], [`Error::TensorRank`],
-    /// [`Error::TensorSize`], [`Error::HeaderTooLarge`], [`Error::Metadata`], and
-    /// [`Error::TensorValue`] for a counter that is no whole number, a weight that is not finite or a
-    /// variance below 0.
+    /// What a file could not be read back with: [`FileError::TensorName`],
+    /// [`FileError::TensorRank`], [`FileError::TensorSize`], [`FileError::HeaderTooLarge`],
+    /// [`FileError::Metadata`], and [`FileError::TensorValue`] for a counter that is no whole
+    /// number, a weight that is not finite or a variance below 0.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.write(&mut bytes)?;
@@ -152,11 +151,12 @@ impl ModelFile {
     fn read(source: &mut dyn Read, length: u64) -> Result<Self> {
         let reader = container::Reader::new(source, length)?;
         if reader.metadata().is_some_and(purpose::is_checkpoint) {
-            return Err(Error::OtherFile {
+            return Err(FileError::OtherFile {
                 got: "a checkpoint of a training",
                 expected: "a model file",
                 advice: "use best.safetensors or last.safetensors beside it",
-            });
+            }
+            .into());
         }
         let metadata = reader.metadata().map(Metadata::from_json).transpose()?;
         let mut params = Params::new();

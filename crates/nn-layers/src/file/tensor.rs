@@ -10,6 +10,7 @@ use safetensors::{Dtype, tensor::TensorInfo};
 
 use crate::{
     error::{Error, Result},
+    file::error::FileError,
     graph::param_spec::Slot,
     params::{Param, Params},
 };
@@ -85,11 +86,12 @@ pub(super) fn check_dtype(name: &str, dtype: Dtype) -> Result<()> {
         Slot::Buffer => "F32, F16, BF16 or F64",
         Slot::Weight | Slot::Counter => "F32, F16, BF16, F64 or integers",
     };
-    Err(Error::TensorType {
+    Err(FileError::TensorType {
         tensor: name.to_owned(),
         got: dtype.to_string(),
         expected,
-    })
+    }
+    .into())
 }
 
 /// Reads a tensor whose header has been checked.
@@ -173,16 +175,18 @@ impl<R: Read> Numbers<'_, R> {
         let mut buffer = [0; CHUNK];
         while numbers.len() < count {
             let bytes = CHUNK.min(BYTES * (count - numbers.len()));
-            source.read_exact(&mut buffer[..bytes]).map_err(Error::io)?;
+            source
+                .read_exact(&mut buffer[..bytes])
+                .map_err(FileError::io)?;
             let (words, _) = buffer[..bytes].as_chunks::<BYTES>();
             for &word in words {
                 let number = decode(word).map_err(|unkept| match unkept {
-                    Unkept::TooLarge(got) => Error::TensorValue {
+                    Unkept::TooLarge(got) => Error::File(FileError::TensorValue {
                         tensor: name.to_owned(),
                         index: numbers.len(),
                         got,
                         expected: "a number within the range of f32",
-                    },
+                    }),
                     Unkept::NoNumber => Error::Internal {
                         what: format!("a number of {} has no nearest float", info.dtype),
                     },
@@ -217,12 +221,13 @@ pub(super) fn write<T: Element>(
                 if number.fract() == 0.0 && (-END..END).contains(&number) {
                     Ok((number as i64).to_le_bytes())
                 } else {
-                    Err(Error::TensorValue {
+                    Err(FileError::TensorValue {
                         tensor: name.to_owned(),
                         index,
                         got: number,
                         expected: "a whole number of 64 bits, as it is a counter",
-                    })
+                    }
+                    .into())
                 }
             };
             write_all(target, numbers.enumerate().map(whole))
@@ -238,11 +243,13 @@ fn write_all<const BYTES: usize>(
     for word in words {
         buffer.extend_from_slice(&word?);
         if buffer.len() >= CHUNK {
-            target.write_all(&buffer).map_err(Error::io)?;
+            target.write_all(&buffer).map_err(FileError::io)?;
             buffer.clear();
         }
     }
-    target.write_all(&buffer).map_err(Error::io)
+    target
+        .write_all(&buffer)
+        .map_err(|error| FileError::io(error).into())
 }
 
 /// A counter of batches as the scalar that it is: some programs write a vector of one.
@@ -267,7 +274,7 @@ pub(crate) fn check_values<T: Element>(params: &Params<T>) -> Result<()> {
             let got = got.ok_or_else(|| Error::Internal {
                 what: format!("tensor {name:?} has no number {index}"),
             })?;
-            return Err(Error::TensorValue {
+            return Err(FileError::TensorValue {
                 tensor: name.to_owned(),
                 index,
                 got,
@@ -275,7 +282,8 @@ pub(crate) fn check_values<T: Element>(params: &Params<T>) -> Result<()> {
                     true => "at least 0, as it is a variance",
                     false => "a finite number",
                 },
-            });
+            }
+            .into());
         }
     }
     Ok(())

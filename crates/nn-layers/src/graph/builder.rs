@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use conv_core::{AvgPool2dOptions, MaxPool2dOptions, PaddingValue};
 
 use crate::{
-    error::{Error, Result},
+    error::Result,
     graph::{
         Graph, Node, NodeId,
+        error::GraphError,
         infer::{Site, check_shape},
         op::{BatchNorm2d, Conv2d, Linear, Op},
         shape::Shape,
@@ -61,17 +62,18 @@ impl GraphBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::Rank`] for another rank, [`Error::Zero`] and [`Error::TooLarge`] for sizes that
-    /// no tensor has, [`Error::DuplicateName`] and [`Error::EmptyName`].
+    /// [`GraphError::Rank`] for another rank, [`GraphError::Zero`] and [`GraphError::TooLarge`] for
+    /// sizes that no tensor has, [`GraphError::DuplicateName`] and [`GraphError::EmptyName`].
     pub fn input(&mut self, name: &str, shape: impl Into<Shape>) -> Result<NodeId> {
         let (name, shape) = (self.full_name(name)?, shape.into());
         if !matches!(shape.rank(), 2 | 4) {
-            return Err(Error::Rank {
+            return Err(GraphError::Rank {
                 node: name,
                 op: Op::Input.kind(),
                 expected: "rank 4 [n, c, h, w] or 2 [n, f]",
                 got: shape,
-            });
+            }
+            .into());
         }
         check_shape(&name, &shape)?;
         Ok(self.push(name, Op::Input, &[], Vec::new(), shape))
@@ -82,13 +84,13 @@ impl GraphBuilder {
     /// # Errors
     ///
     /// Options that the operation does not have, inputs that do not fit it, each naming the node;
-    /// [`Error::UnknownNode`] for an id of another graph, [`Error::DuplicateName`] and
-    /// [`Error::EmptyName`]. The builder is then as it was before.
+    /// [`GraphError::UnknownNode`] for an id of another graph, [`GraphError::DuplicateName`] and
+    /// [`GraphError::EmptyName`]. The builder is then as it was before.
     pub fn node(&mut self, name: &str, op: Op, inputs: &[NodeId]) -> Result<NodeId> {
         let name = self.full_name(name)?;
         let mut shapes = Vec::with_capacity(inputs.len());
         for &input in inputs {
-            shapes.push(self.shape(input).ok_or_else(|| Error::UnknownNode {
+            shapes.push(self.shape(input).ok_or_else(|| GraphError::UnknownNode {
                 by: format!("node {name:?}"),
                 id: input.0,
                 nodes: self.nodes.len(),
@@ -132,7 +134,7 @@ impl GraphBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::NoOutputs`], or [`Error::UnknownNode`] for an id of another graph.
+    /// [`GraphError::NoOutputs`], or [`GraphError::UnknownNode`] for an id of another graph.
     pub fn finish(self, outputs: &[NodeId]) -> Result<Graph> {
         let is_input =
             |(index, node): (usize, &Node)| (node.op == Op::Input).then_some(NodeId(index));
@@ -146,7 +148,7 @@ impl GraphBuilder {
             graph.check_id("the list of outputs", output)?;
         }
         if outputs.is_empty() {
-            Err(Error::NoOutputs)
+            Err(GraphError::NoOutputs.into())
         } else {
             Ok(graph)
         }
@@ -156,10 +158,10 @@ impl GraphBuilder {
     fn full_name(&self, name: &str) -> Result<String> {
         let node = format!("{}{name}", self.prefix);
         if node.split('.').any(str::is_empty) {
-            return Err(Error::EmptyName { node });
+            return Err(GraphError::EmptyName { node }.into());
         }
         if self.names.contains(&node) {
-            return Err(Error::DuplicateName { node });
+            return Err(GraphError::DuplicateName { node }.into());
         }
         Ok(node)
     }

@@ -4,7 +4,7 @@ use ndarray::{ArrayD, ArrayViewD, IxDyn};
 
 use crate::{
     error::{Error, Result},
-    graph::shape::Shape,
+    graph::{error::GraphError, shape::Shape},
 };
 
 /// Something that computes a network's outputs from its inputs, in f32.
@@ -66,8 +66,9 @@ impl Outputs {
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`] for a shape whose elements cannot be counted, [`Error::OutOfMemory`] where
-    /// the system does not give the memory. The tensors may then have any shape.
+    /// [`GraphError::TooLarge`] for a shape whose elements cannot be counted,
+    /// [`Error::OutOfMemory`] where the system does not give the memory. The tensors may then have
+    /// any shape.
     pub fn prepare<'a>(
         &mut self,
         shapes: impl ExactSizeIterator<Item = &'a Shape>,
@@ -77,7 +78,7 @@ impl Outputs {
             if *tensor.shape() == **shape && tensor.is_standard_layout() {
                 continue;
             }
-            let len = shape.elements().ok_or_else(|| Error::TooLarge {
+            let len = shape.elements().ok_or_else(|| GraphError::TooLarge {
                 node: "an output".to_owned(),
                 what: "the tensor",
             })?;

@@ -11,6 +11,7 @@ use self::inputs::{arity, ranks};
 use crate::{
     error::{Error, Result},
     graph::{
+        error::GraphError,
         op::{Op, divides},
         param_spec::{ParamSpec, Slot},
         shape::Shape,
@@ -34,22 +35,24 @@ impl Site<'_> {
         let (count, expected) = arity(self.op);
         if !count.contains(&self.inputs.len()) {
             let got = self.inputs.len();
-            return Err(Error::InputCount {
+            return Err(GraphError::InputCount {
                 node: node(),
                 op,
                 expected,
                 got,
-            });
+            }
+            .into());
         }
         let (ranks, expected) = ranks(self.op);
         for &shape in self.inputs {
             if !ranks.contains(&shape.rank()) {
-                return Err(Error::Rank {
+                return Err(GraphError::Rank {
                     node: node(),
                     op,
                     expected,
                     got: shape.clone(),
-                });
+                }
+                .into());
             }
             check_shape(self.name, shape)?;
         }
@@ -76,27 +79,32 @@ impl Site<'_> {
         if expected == got {
             return Ok(());
         }
-        Err(Error::Mismatch {
+        Err(GraphError::Mismatch {
             node: self.name.to_owned(),
             what,
             axis,
             expected,
             got,
-        })
+        }
+        .into())
     }
 
     fn kernel<T>(&self, result: conv_core::Result<T>) -> Result<T> {
-        result.map_err(|source| Error::Kernel {
-            node: self.name.to_owned(),
-            source,
+        result.map_err(|source| {
+            Error::Graph(GraphError::Kernel {
+                node: self.name.to_owned(),
+                source,
+            })
         })
     }
 
     /// The product of some sizes, where it does not overflow.
     fn product(&self, what: &'static str, sizes: &[usize]) -> Result<usize> {
-        checked_len("", what, sizes).map_err(|_| Error::TooLarge {
-            node: self.name.to_owned(),
-            what,
+        checked_len("", what, sizes).map_err(|_| {
+            Error::Graph(GraphError::TooLarge {
+                node: self.name.to_owned(),
+                what,
+            })
         })
     }
 
@@ -132,7 +140,7 @@ impl Site<'_> {
     pub(crate) fn param_specs(&self) -> Result<Vec<ParamSpec>> {
         self.op.check_options(self.name)?;
         self.check_inputs()?;
-        let spec = |local: &str, shape: Vec<usize>, slot| {
+        let spec = |local: &str, shape: Vec<usize>, slot| -> Result<ParamSpec> {
             self.product("a parameter", &shape)?;
             Ok(ParamSpec {
                 name: format!("{}.{local}", self.name),
@@ -217,9 +225,10 @@ impl Site<'_> {
         // Every operation with parameters has one named `weight`, and it comes first.
         let weight: &[usize] = params.first().map_or(&[], ParamSpec::shape);
         match self.op {
-            Op::Input => Err(Error::InputShape {
+            Op::Input => Err(GraphError::InputShape {
                 node: self.name.to_owned(),
-            }),
+            }
+            .into()),
 
             Op::Conv2d(conv) => {
                 let groups = conv.options.groups;
@@ -273,7 +282,7 @@ impl Site<'_> {
                     .inputs
                     .iter()
                     .try_fold(0usize, |sum, shape| sum.checked_add(shape[1]))
-                    .ok_or_else(|| Error::TooLarge {
+                    .ok_or_else(|| GraphError::TooLarge {
                         node: self.name.to_owned(),
                         what: "the output",
                     })?;
@@ -283,12 +292,13 @@ impl Site<'_> {
                 let channels = self.channels();
                 match start.checked_add(len) {
                     Some(end) if end <= channels => Ok(self.with_channels(len)),
-                    _ => Err(Error::Slice {
+                    _ => Err(GraphError::Slice {
                         node: self.name.to_owned(),
                         start,
                         len,
                         channels,
-                    }),
+                    }
+                    .into()),
                 }
             }
             &Op::PadChannels { before, after } => {
@@ -296,7 +306,7 @@ impl Site<'_> {
                     .channels()
                     .checked_add(before)
                     .and_then(|sum| sum.checked_add(after))
-                    .ok_or_else(|| Error::TooLarge {
+                    .ok_or_else(|| GraphError::TooLarge {
                         node: self.name.to_owned(),
                         what: "the output",
                     })?;
@@ -343,9 +353,11 @@ impl Site<'_> {
                     sizes
                         .iter()
                         .try_fold(0usize, |sum, &size| sum.checked_add(size))
-                        .ok_or_else(|| Error::TooLarge {
-                            node: self.name.to_owned(),
-                            what: "the output",
+                        .ok_or_else(|| {
+                            Error::Graph(GraphError::TooLarge {
+                                node: self.name.to_owned(),
+                                what: "the output",
+                            })
                         })
                 };
                 Ok(self.with_hw([sum([top, h, bottom])?, sum([left, w, right])?]))
@@ -358,12 +370,13 @@ impl Site<'_> {
         let first = self.input(0);
         for &other in self.inputs {
             if other.rank() != first.rank() {
-                return Err(Error::Rank {
+                return Err(GraphError::Rank {
                     node: self.name.to_owned(),
                     op: self.op.kind(),
                     expected: "the first input's rank",
                     got: other.clone(),
-                });
+                }
+                .into());
             }
             for (axis, (&expected, &got)) in first.iter().zip(other.iter()).enumerate() {
                 if axes(axis) {
@@ -396,17 +409,19 @@ pub(crate) fn check_shape(node: &str, shape: &Shape) -> Result<()> {
             "w" => "the width (axis w)",
             _ => "the number of features (axis f)",
         };
-        return Err(Error::Zero {
+        return Err(GraphError::Zero {
             node: node.to_owned(),
             what,
-        });
+        }
+        .into());
     }
     match shape.elements() {
         Some(_) => Ok(()),
-        None => Err(Error::TooLarge {
+        None => Err(GraphError::TooLarge {
             node: node.to_owned(),
             what: "the tensor",
-        }),
+        }
+        .into()),
     }
 }
 
@@ -444,12 +459,12 @@ mod tests {
         );
         assert!(matches!(
             error,
-            Error::Mismatch {
+            Error::Graph(GraphError::Mismatch {
                 axis: "c",
                 expected: 64,
                 got: 3,
                 ..
-            }
+            })
         ));
     }
 }

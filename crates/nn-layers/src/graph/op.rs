@@ -14,8 +14,8 @@ pub use self::{
     linear::Linear,
 };
 use crate::{
-    error::{Error, Result},
-    graph::shape::join,
+    error::Result,
+    graph::{error::GraphError, shape::join},
 };
 
 /// What a node computes from its inputs `x` (or `a`, `b`) and parameters.
@@ -173,20 +173,22 @@ impl Op {
     /// Checks what can be wrong with the options whatever the input is.
     pub(crate) fn check_options(&self, node: &str) -> Result<()> {
         let positive = |what, size: usize| match size {
-            0 => Err(Error::Zero {
+            0 => Err(GraphError::Zero {
                 node: node.to_owned(),
                 what,
-            }),
+            }
+            .into()),
             _ => Ok(()),
         };
         let value = |what, got: f64, good: bool, expected| match good {
             true => Ok(()),
-            false => Err(Error::Value {
+            false => Err(GraphError::Value {
                 node: node.to_owned(),
                 what,
                 got,
                 expected,
-            }),
+            }
+            .into()),
         };
         match *self {
             Self::Conv2d(ref conv) => {
@@ -253,14 +255,15 @@ pub(crate) fn divides(
     if got.is_multiple_of(factor) {
         Ok(())
     } else {
-        Err(Error::Multiple {
+        Err(GraphError::Multiple {
             node: node.to_owned(),
             what,
             axis,
             got,
             factor,
             why,
-        })
+        }
+        .into())
     }
 }
 

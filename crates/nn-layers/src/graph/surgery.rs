@@ -1,8 +1,8 @@
 //! New graphs from parts of one.
 
 use crate::{
-    error::{Error, Result},
-    graph::{Graph, Node, NodeId, infer::Site, op::Op, shape::Shape},
+    error::Result,
+    graph::{Graph, Node, NodeId, error::GraphError, infer::Site, op::Op, shape::Shape},
 };
 
 impl Graph {
@@ -27,10 +27,11 @@ impl Graph {
     ///
     /// # Errors
     ///
-    /// [`Error::NoOutputs`], or [`Error::UnknownNode`] for an id that is not this graph's.
+    /// [`GraphError::NoOutputs`], or [`GraphError::UnknownNode`] for an id that is not this
+    /// graph's.
     pub fn with_outputs(&self, outputs: &[NodeId]) -> Result<Self> {
         if outputs.is_empty() {
-            return Err(Error::NoOutputs);
+            return Err(GraphError::NoOutputs.into());
         }
         let mut needed = vec![false; self.nodes.len()];
         for &output in outputs {
@@ -69,10 +70,10 @@ impl Graph {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownNode`] for an id that is not this graph's; what the builder says of the new
-    /// operation on these inputs; and what [`infer`](Self::infer) says of a later node that does
-    /// not fit any more. An input is replaced by nothing, and nothing by an input:
-    /// [`Error::InputCount`] or [`Error::InputShape`].
+    /// [`GraphError::UnknownNode`] for an id that is not this graph's; what the builder says of the
+    /// new operation on these inputs; and what [`infer`](Self::infer) says of a later node that
+    /// does not fit any more. An input is replaced by nothing, and nothing by an input:
+    /// [`GraphError::InputCount`] or [`GraphError::InputShape`].
     pub fn replace(&self, id: NodeId, op: Op) -> Result<Self> {
         self.check_id("the replacement", id)?;
         let mut graph = self.clone();
@@ -111,7 +112,7 @@ impl Graph {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownNode`] for an id that is not this graph's.
+    /// [`GraphError::UnknownNode`] for an id that is not this graph's.
     pub fn isolate(&self, id: NodeId) -> Result<Self> {
         self.subgraph(id, id)
     }
@@ -124,13 +125,13 @@ impl Graph {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownNode`] for an id that is not this graph's, [`Error::NoOutputs`] where
-    /// `first` comes after `last`.
+    /// [`GraphError::UnknownNode`] for an id that is not this graph's, [`GraphError::NoOutputs`]
+    /// where `first` comes after `last`.
     pub fn subgraph(&self, first: NodeId, last: NodeId) -> Result<Self> {
         self.check_id("the first node of the subgraph", first)?;
         self.check_id("the last node of the subgraph", last)?;
         if first > last {
-            return Err(Error::NoOutputs);
+            return Err(GraphError::NoOutputs.into());
         }
         let inside = first.0..=last.0;
         let run = || self.iter().filter(|(id, _)| inside.contains(&id.0));

@@ -7,8 +7,9 @@ use super::{
     load_report::{LoadReport, Misfit},
 };
 use crate::{
-    error::{Error, Result},
+    error::Result,
     graph::{Graph, param_spec::ParamSpec},
+    params::error::ParamsError,
 };
 
 impl<T> Params<T> {
@@ -17,7 +18,7 @@ impl<T> Params<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::Params`] with every parameter that is missing or misshapen.
+    /// [`ParamsError::Misfits`] with every parameter that is missing or misshapen.
     pub fn check(&self, graph: &Graph) -> Result<()> {
         let misfits: Vec<_> = graph
             .param_specs()
@@ -26,7 +27,7 @@ impl<T> Params<T> {
         if misfits.is_empty() {
             Ok(())
         } else {
-            Err(Error::Params(misfits))
+            Err(ParamsError::Misfits(misfits).into())
         }
     }
 
@@ -87,12 +88,12 @@ impl LoadReport {
     ///
     /// # Errors
     ///
-    /// [`Error::Load`] with the report where there are misfits or unexpected tensors.
+    /// [`ParamsError::Load`] with the report where there are misfits or unexpected tensors.
     pub fn strict(self) -> Result<Self> {
         if self.misfits.is_empty() && self.unexpected.is_empty() {
             Ok(self)
         } else {
-            Err(Error::Load(Box::new(self)))
+            Err(ParamsError::Load(Box::new(self)).into())
         }
     }
 }

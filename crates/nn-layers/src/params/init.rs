@@ -9,6 +9,7 @@ use crate::{
     error::{Error, Result},
     graph::{
         Graph, Node,
+        error::GraphError,
         op::Op,
         param_spec::{ParamSpec, Slot},
     },
@@ -101,8 +102,8 @@ pub enum Init {
 ///
 /// # Errors
 ///
-/// [`Error::Value`] for a rule whose numbers are not finite or out of range, or that asks for the
-/// fan of a parameter with fewer than two axes.
+/// [`GraphError::Value`] for a rule whose numbers are not finite or out of range, or that asks for
+/// the fan of a parameter with fewer than two axes.
 pub fn initialise(
     graph: &Graph,
     seed: u64,
@@ -170,11 +171,13 @@ enum Draw {
 
 impl Draw {
     fn new(node: &Node, spec: &ParamSpec, init: Init) -> Result<Self> {
-        let value = |what, got, expected| Error::Value {
-            node: node.name().to_owned(),
-            what,
-            got,
-            expected,
+        let value = |what, got, expected| {
+            Error::Graph(GraphError::Value {
+                node: node.name().to_owned(),
+                what,
+                got,
+                expected,
+            })
         };
         let at_least_0 = |what, number: f64| match number.is_finite() && number >= 0.0 {
             true => Ok(number),

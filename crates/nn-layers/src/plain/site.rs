@@ -6,7 +6,7 @@ use ndarray::{Array, ArrayD, ArrayView, ArrayViewD, Dimension, Ix1, Ix2, Ix4, Sh
 use super::{activation, affine, batch_norm2d, concat, flatten, reorg, softmax};
 use crate::{
     error::{Error, Result},
-    graph::{Node, op::Op},
+    graph::{Node, error::GraphError, op::Op},
     params::Params,
 };
 
@@ -117,9 +117,11 @@ impl<'a, T: Element> Site<'a, T> {
         &self,
         result: conv_core::Result<Array<T, D>>,
     ) -> Result<ArrayD<T>> {
-        let error = |source| Error::Kernel {
-            node: self.node.name.clone(),
-            source,
+        let error = |source| {
+            Error::Graph(GraphError::Kernel {
+                node: self.node.name.clone(),
+                source,
+            })
         };
         Ok(result.map_err(error)?.into_dyn())
     }

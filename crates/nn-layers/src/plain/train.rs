@@ -14,10 +14,11 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    graph::{Graph, Node, NodeId, op::Op, param_spec::Slot, shape::Shape},
-    params::{Param, Params},
+    graph::{Graph, Node, NodeId, error::GraphError, op::Op, param_spec::Slot, shape::Shape},
+    params::{Param, Params, error::ParamsError},
     train::{
         backend::{StepKey, TrainBackend},
+        error::TrainError,
         loss::{Loss, Terms},
         spec::{GradientFlow, TrainSpec},
     },
@@ -104,7 +105,7 @@ impl<T: Element> PlainTrainer<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::Params`] where a parameter is missing or has another shape, and those of
+    /// [`ParamsError::Misfits`] where a parameter is missing or has another shape, and those of
     /// [`TrainSpec::resolve`].
     pub fn new(graph: &Graph, params: Params<T>, spec: TrainSpec) -> Result<Self> {
         let flow = spec.resolve(graph)?;
@@ -171,10 +172,11 @@ impl<T: Element> PlainTrainer<T> {
                 let shape = &shapes[node.inputs[0].index()];
                 let channels = shape.get(1).copied().unwrap_or(1);
                 if shape.elements() == Some(channels) {
-                    return Err(Error::OneValuePerChannel {
+                    return Err(TrainError::OneValuePerChannel {
                         node: node.name.clone(),
                         shape: shape.clone(),
-                    });
+                    }
+                    .into());
                 }
             }
         }
@@ -252,11 +254,12 @@ impl<T: Element> PlainTrainer<T> {
         for (output, (expected, grad)) in shapes.into_iter().zip(&grads).enumerate() {
             if grad.shape() != &*expected {
                 let got = Shape::from(grad.shape());
-                return Err(Error::LossGradient {
+                return Err(TrainError::LossGradient {
                     output,
                     expected,
                     got,
-                });
+                }
+                .into());
             }
         }
         tape.watch(grads.iter().map(ArrayD::len).sum());
@@ -370,10 +373,11 @@ impl<T: Element> PlainTrainer<T> {
     fn shape_of(&self, name: &str) -> Result<&[usize]> {
         let mut specs = self.graph.param_specs();
         let spec = specs.find(|spec| spec.name == name);
-        spec.map(|spec| &spec.shape[..])
-            .ok_or_else(|| Error::UnknownParam {
+        spec.map(|spec| &spec.shape[..]).ok_or_else(|| {
+            Error::Params(ParamsError::UnknownParam {
                 name: name.to_owned(),
             })
+        })
     }
 }
 
@@ -392,10 +396,11 @@ impl<T: Element> TrainBackend<T> for PlainTrainer<T> {
     fn update(&mut self, rule: &mut dyn FnMut(&str, &mut [T], &[T])) -> Result<()> {
         let mut unreached = self.gradients.iter().filter(|(_, sum)| !sum.reached);
         if let Some((name, _)) = unreached.next() {
-            return Err(Error::NoGradient {
+            return Err(TrainError::NoGradient {
                 name: name.clone(),
                 more: unreached.count(),
-            });
+            }
+            .into());
         }
         for (name, sum) in &mut self.gradients {
             let numbers = self.params.get_mut(name);
@@ -459,10 +464,12 @@ impl<T: Element> TrainBackend<T> for PlainTrainer<T> {
     fn to_canonical(&self, name: &str, numbers: &[T]) -> Result<ArrayD<T>> {
         let shape = self.shape_of(name)?;
         let array = ArrayD::from_shape_vec(IxDyn(shape), numbers.to_vec());
-        array.map_err(|_| Error::ParamLength {
-            name: name.to_owned(),
-            expected: shape.iter().product(),
-            got: numbers.len(),
+        array.map_err(|_| {
+            Error::Params(ParamsError::ParamLength {
+                name: name.to_owned(),
+                expected: shape.iter().product(),
+                got: numbers.len(),
+            })
         })
     }
 
@@ -471,13 +478,14 @@ impl<T: Element> TrainBackend<T> for PlainTrainer<T> {
         if numbers.shape() == expected {
             Ok(numbers.iter().copied().collect())
         } else {
-            Err(Error::Params(vec![
-                crate::params::load_report::Misfit::Shape {
+            Err(
+                ParamsError::Misfits(vec![crate::params::load_report::Misfit::Shape {
                     name: name.to_owned(),
                     expected: expected.to_vec(),
                     got: numbers.shape().to_vec(),
-                },
-            ]))
+                }])
+                .into(),
+            )
         }
     }
 }
@@ -490,6 +498,6 @@ struct Refusal;
 
 impl<T> Loss<T> for Refusal {
     fn eval(&self, _: &[ArrayViewD<'_, T>], _: &mut [ArrayD<T>]) -> Result<Terms> {
-        Err(Error::NoOutputs)
+        Err(GraphError::NoOutputs.into())
     }
 }

@@ -18,9 +18,10 @@ use crate::{
     error::{Error, Result},
     file::{
         container,
+        error::FileError,
         tensor::{self, Stored},
     },
-    params::{Param, Params},
+    params::{Param, Params, error::ParamsError},
     train::{metrics::RunningMean, optimiser::OptimiserState},
 };
 
@@ -116,8 +117,8 @@ impl<T: Element> Checkpoint<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::File`] around what [`from_bytes`](Self::from_bytes) says, [`Error::Io`] or
-    /// [`Error::NotAFile`].
+    /// [`Error::InFile`] around what [`from_bytes`](Self::from_bytes) says, [`FileError::Io`] or
+    /// [`FileError::NotAFile`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         container::open(path.as_ref(), Self::read)
     }
@@ -126,10 +127,11 @@ impl<T: Element> Checkpoint<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`ModelFile::from_bytes`](crate::ModelFile::from_bytes), with [`Error::OtherFile`]
-    /// for a model file; [`Error::Metadata`] for a text that is not a checkpoint's; [`Error::TensorType`]
-    /// for numbers that are not `T`'s, [`Error::TensorName`] for a tensor that no checkpoint has, and
-    /// [`Error::Params`] where the best parameters are not those that are trained.
+    /// Those of [`ModelFile::from_bytes`](crate::ModelFile::from_bytes), with
+    /// [`FileError::OtherFile`] for a model file; [`FileError::Metadata`] for a text that is not a
+    /// checkpoint's; [`FileError::TensorType`] for numbers that are not `T`'s,
+    /// [`FileError::TensorName`] for a tensor that no checkpoint has, and [`ParamsError::Misfits`]
+    /// where the best parameters are not those that are trained.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         Self::read(&mut &*bytes, bytes.len() as u64)
     }
@@ -140,8 +142,8 @@ impl<T: Element> Checkpoint<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::File`] around what [`to_bytes`](Self::to_bytes) says, [`Error::Io`] or
-    /// [`Error::NotAFile`]. What was there before is then still there.
+    /// [`Error::InFile`] around what [`to_bytes`](Self::to_bytes) says, [`FileError::Io`] or
+    /// [`FileError::NotAFile`]. What was there before is then still there.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         container::save(path.as_ref(), |target| self.write(target))
     }
@@ -165,11 +167,12 @@ impl<T: Element> Checkpoint<T> {
             let (_, own) = text.part(name)?;
             let expected = tensor::stored::<T>(tensor::slot(own, dtype));
             if dtype != expected.dtype() {
-                return Err(Error::TensorType {
+                return Err(FileError::TensorType {
                     tensor: name.to_owned(),
                     got: dtype.to_string(),
                     expected: type_name(expected),
-                });
+                }
+                .into());
             }
         }
         let mut checkpoint = text.checkpoint();
@@ -229,13 +232,14 @@ fn check_alike<T>(got: &Params<T>, expected: &Params<T>) -> Result<()> {
         .filter_map(|(name, param)| got.misfit(name, param.value.shape()));
     let misfits: Vec<_> = misfits.collect();
     if !misfits.is_empty() {
-        return Err(Error::Params(misfits));
+        return Err(ParamsError::Misfits(misfits).into());
     }
     match got.iter().find(|(name, _)| expected.get(name).is_none()) {
         None => Ok(()),
-        Some((name, _)) => Err(Error::UnknownParam {
+        Some((name, _)) => Err(ParamsError::UnknownParam {
             name: name.to_owned(),
-        }),
+        }
+        .into()),
     }
 }
 

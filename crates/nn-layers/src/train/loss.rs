@@ -20,6 +20,7 @@ pub use self::{
 use crate::{
     error::{Error, Result},
     graph::shape::{Shape, join},
+    train::error::TrainError,
 };
 
 /// A loss of a network's outputs.
@@ -54,22 +55,24 @@ fn mean_of_each<T: Element>(
     term: impl Fn(f64, f64) -> (f64, f64),
 ) -> Result<Terms> {
     if targets.len() != outputs.len() || grads.len() != outputs.len() {
-        return Err(Error::LossInput {
+        return Err(TrainError::LossInput {
             loss,
             what: "the number of targets is",
             got: targets.len().to_string(),
             expected: format!("{}, one for each output", outputs.len()),
-        });
+        }
+        .into());
     }
     let mut total = 0.0;
     for ((output, target), grad) in outputs.iter().zip(targets).zip(grads) {
         if output.shape() != target.shape() {
-            return Err(Error::LossInput {
+            return Err(TrainError::LossInput {
                 loss,
                 what: "the target has shape",
                 got: join(target.shape()),
                 expected: format!("{}, the output's", join(output.shape())),
-            });
+            }
+            .into());
         }
         if output.is_empty() {
             return Err(empty(loss, output.shape()));
@@ -91,12 +94,12 @@ fn mean_of_each<T: Element>(
 
 /// A batch of nothing, which has no mean.
 fn empty(loss: &'static str, shape: &[usize]) -> Error {
-    Error::LossInput {
+    Error::Train(TrainError::LossInput {
         loss,
         what: "the output has shape",
         got: Shape::from(shape).to_string(),
         expected: "at least one number".to_owned(),
-    }
+    })
 }
 
 /// The number in f64, which is exact.

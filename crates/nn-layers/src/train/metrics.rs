@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Result},
-    train::{loss::largest, optimiser::first_non_finite},
+    train::{error::TrainError, loss::largest, optimiser::first_non_finite},
 };
 
 /// How many rows of the logits `[N, C]` have their label among the `k` classes of the largest
@@ -24,8 +24,9 @@ use crate::{
 ///
 /// # Errors
 ///
-/// [`Error::LossInput`] for another number of labels than rows, [`Error::Label`] for a label that
-/// is no class, [`Error::NonFinite`] for logits that are NaN or infinite, which tell no order.
+/// [`TrainError::LossInput`] for another number of labels than rows, [`TrainError::Label`] for a
+/// label that is no class, [`TrainError::NonFinite`] for logits that are NaN or infinite, which
+/// tell no order.
 pub fn top_k_correct<T: Element>(
     logits: ArrayView2<'_, T>,
     labels: &[usize],
@@ -80,16 +81,17 @@ impl ConfusionMatrix {
     ///
     /// # Errors
     ///
-    /// [`Error::Label`] where either is no class.
+    /// [`TrainError::Label`] where either is no class.
     pub fn add(&mut self, label: usize, predicted: usize) -> Result<()> {
         let classes = self.rows.len();
         for (index, got) in [label, predicted].into_iter().enumerate() {
             if got >= classes {
-                return Err(Error::Label {
+                return Err(TrainError::Label {
                     index,
                     got,
                     classes,
-                });
+                }
+                .into());
             }
         }
         self.rows[label][predicted] += 1;
@@ -101,9 +103,9 @@ impl ConfusionMatrix {
     ///
     /// # Errors
     ///
-    /// [`Error::LossInput`] where rows and labels, or columns and classes, are not as many;
-    /// [`Error::Label`] for a label that is no class; [`Error::NonFinite`] for logits that are NaN or
-    /// infinite. Nothing is counted then.
+    /// [`TrainError::LossInput`] where rows and labels, or columns and classes, are not as many;
+    /// [`TrainError::Label`] for a label that is no class; [`TrainError::NonFinite`] for logits
+    /// that are NaN or infinite. Nothing is counted then.
     pub fn add_logits<T: Element>(
         &mut self,
         logits: ArrayView2<'_, T>,
@@ -189,28 +191,30 @@ fn check<T: Element>(logits: ArrayView2<'_, T>, labels: &[usize]) -> Result<()> 
         return Err(mismatch("the number of labels is", labels.len(), rows));
     }
     if let Some(index) = labels.iter().position(|&label| label >= classes) {
-        return Err(Error::Label {
+        return Err(TrainError::Label {
             index,
             got: labels[index],
             classes,
-        });
+        }
+        .into());
     }
     match first_non_finite(logits) {
         None => Ok(()),
-        Some((index, got)) => Err(Error::NonFinite {
+        Some((index, got)) => Err(TrainError::NonFinite {
             tensor: "the tensor of logits".to_owned(),
             index,
             got,
             node: None,
-        }),
+        }
+        .into()),
     }
 }
 
 fn mismatch(what: &'static str, got: usize, expected: usize) -> Error {
-    Error::LossInput {
+    Error::Train(TrainError::LossInput {
         loss: "metrics",
         what,
         got: got.to_string(),
         expected: expected.to_string(),
-    }
+    })
 }

@@ -24,8 +24,8 @@ pub use self::{
 use self::{clip::Scan, groups::Settings, state::State};
 use crate::{
     error::{Error, Result},
-    params::Params,
-    train::{backend::TrainBackend, option, schedule::Rates},
+    params::{Params, error::ParamsError},
+    train::{backend::TrainBackend, error::TrainError, option, schedule::Rates},
 };
 
 /// What an optimiser does with every parameter. The rate is the [schedule](crate::Schedule)'s.
@@ -192,8 +192,8 @@ impl<T: Element> Optimiser<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::TrainOption`] for a number out of range, [`Error::EmptyGroup`] for a group that no
-    /// parameter belongs to.
+    /// [`TrainError::Value`] for a number out of range, [`TrainError::EmptyGroup`] for a
+    /// group that no parameter belongs to.
     pub fn new(options: OptimiserOptions, params: &Params<T>) -> Result<Self> {
         options.method.check()?;
         if let Some(clip) = options.clip {
@@ -218,8 +218,8 @@ impl<T: Element> Optimiser<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::NonFinite`] for a gradient that is not finite, by the parameter's name,
-    /// [`Error::TrainOption`] for a rate or momentum out of range, and what the backend says.
+    /// [`TrainError::NonFinite`] for a gradient that is not finite, by the parameter's name,
+    /// [`TrainError::Value`] for a rate or momentum out of range, and what the backend says.
     /// Nothing has changed then.
     pub fn update<B: TrainBackend<T>>(
         &mut self,
@@ -238,7 +238,7 @@ impl<T: Element> Optimiser<T> {
         };
         backend.visit_gradients(visit).map_err(Error::other)?;
         if let Some(name) = unknown {
-            return Err(Error::UnknownParam { name });
+            return Err(ParamsError::UnknownParam { name }.into());
         }
         let gradient_norm = gradient_factor * scan.norm()?;
         let factor = match self.options.clip {
@@ -262,8 +262,9 @@ impl<T: Element> Optimiser<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownParam`], [`Error::ParamLength`] for as many numbers as neither the gradient
-    /// nor the last time had, and [`Error::TrainOption`] for a rate or momentum out of range.
+    /// [`ParamsError::UnknownParam`], [`ParamsError::ParamLength`] for as many numbers as neither
+    /// the gradient nor the last time had, and [`TrainError::Value`] for a rate or momentum
+    /// out of range.
     pub fn apply(
         &mut self,
         name: &str,
@@ -285,13 +286,15 @@ impl<T: Element> Optimiser<T> {
         gradient_factor: f64,
     ) -> Result<()> {
         let settings = self.settings.get(name);
-        let settings = settings.ok_or_else(|| Error::UnknownParam {
+        let settings = settings.ok_or_else(|| ParamsError::UnknownParam {
             name: name.to_owned(),
         })?;
-        let length = |got| Error::ParamLength {
-            name: name.to_owned(),
-            expected: numbers.len(),
-            got,
+        let length = |got| {
+            Error::Params(ParamsError::ParamLength {
+                name: name.to_owned(),
+                expected: numbers.len(),
+                got,
+            })
         };
         if gradient.len() != numbers.len() {
             return Err(length(gradient.len()));
@@ -348,11 +351,12 @@ impl<T: Element> Optimiser<T> {
         option::at_least_0("the rate", rate)?;
         match momentum {
             None => Ok(()),
-            Some(got) if !self.options.method.has_momentum() => Err(Error::TrainOption {
+            Some(got) if !self.options.method.has_momentum() => Err(TrainError::Value {
                 what: "the schedule's momentum",
                 got,
                 expected: "none, as the optimiser has no momentum",
-            }),
+            }
+            .into()),
             Some(momentum) => option::below_1("the schedule's momentum", momentum),
         }
     }

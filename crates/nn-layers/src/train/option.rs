@@ -1,8 +1,8 @@
 //! Whether the numbers that a training is told are in their ranges.
 
-use crate::error::{Error, Result};
+use crate::{error::Result, train::error::TrainError};
 
-/// [`Error::TrainOption`] unless `good`.
+/// [`TrainError::Value`] unless `good`.
 pub(crate) fn check(
     what: &'static str,
     got: f64,
@@ -11,11 +11,12 @@ pub(crate) fn check(
 ) -> Result<()> {
     match good {
         true => Ok(()),
-        false => Err(Error::TrainOption {
+        false => Err(TrainError::Value {
             what,
             got,
             expected,
-        }),
+        }
+        .into()),
     }
 }
 

@@ -158,7 +158,8 @@ impl Schedule {
     ///
     /// # Errors
     ///
-    /// [`Error::TrainOption`](crate::Error::TrainOption) for the first that is out of range.
+    /// [`TrainError::Value`](crate::TrainError::Value) for the first that is out of
+    /// range.
     pub fn check(&self) -> Result<()> {
         positive("the rate", self.rate)?;
         from_0_to_1("the warm-up's start_factor", self.warm_up.start_factor)?;

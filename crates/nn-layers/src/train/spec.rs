@@ -1,9 +1,9 @@
 //! Which part of a network learns, and how.
 
 use crate::{
-    error::{Error, Result},
+    error::Result,
     graph::{Graph, Node, NodeId, op::Op, param_spec::Slot},
-    train::option,
+    train::{error::TrainError, option},
 };
 
 /// What to train and what to leave alone.
@@ -52,13 +52,13 @@ impl TrainSpec {
     ///
     /// # Errors
     ///
-    /// [`Error::NothingFrozen`] for a name that is neither a node's nor a scope's, and
-    /// [`Error::TrainOption`] for a momentum that is not in 0 to 1.
+    /// [`TrainError::NothingFrozen`] for a name that is neither a node's nor a scope's, and
+    /// [`TrainError::Value`] for a momentum that is not in 0 to 1.
     pub fn resolve(&self, graph: &Graph) -> Result<GradientFlow> {
         option::from_0_to_1("batch_norm_momentum", self.batch_norm_momentum)?;
         for name in &self.frozen {
             if !graph.nodes().iter().any(|node| is_within(node, name)) {
-                return Err(Error::NothingFrozen { name: name.clone() });
+                return Err(TrainError::NothingFrozen { name: name.clone() }.into());
             }
         }
         let frozen: Vec<bool> = graph

@@ -24,6 +24,7 @@ use crate::{
     train::{
         backend::{StepKey, TrainBackend},
         checkpoint::{Best, Checkpoint, CheckpointFolder, EpochTotals, Position},
+        error::TrainError,
         loss::{Objective, Terms},
         optimiser::Optimiser,
     },
@@ -104,7 +105,7 @@ impl<T: Element> Trainer<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::TrainOption`] for an option out of range, and those of [`Optimiser::new`].
+    /// [`TrainError::Value`] for an option out of range, and those of [`Optimiser::new`].
     pub fn new<B: TrainBackend<T>>(options: TrainerOptions, backend: &B) -> Result<Self> {
         options.check()?;
         let optimiser = Optimiser::new(options.optimiser.clone(), &backend.export())?;
@@ -123,8 +124,8 @@ impl<T: Element> Trainer<T> {
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new), [`Error::Resume`] where the checkpoint is that of another seed or
-    /// optimiser, and what the backend says of parameters that do not fit; its own stay then.
+    /// As [`new`](Self::new), [`TrainError::Resume`] where the checkpoint is that of another seed
+    /// or optimiser, and what the backend says of parameters that do not fit; its own stay then.
     pub fn resume<B: TrainBackend<T>>(
         options: TrainerOptions,
         checkpoint: Checkpoint<T>,
@@ -133,11 +134,12 @@ impl<T: Element> Trainer<T> {
         let mut trainer = Self::new(options, backend)?;
         let expected = trainer.options.seed;
         if checkpoint.seed != expected {
-            return Err(Error::Resume {
+            return Err(TrainError::Resume {
                 what: "the seed".to_owned(),
                 got: checkpoint.seed.to_string(),
                 expected: expected.to_string(),
-            });
+            }
+            .into());
         }
         trainer.optimiser.import(&checkpoint.optimiser, backend)?;
         backend.import(&checkpoint.params).map_err(Error::other)?;
@@ -195,9 +197,10 @@ impl<T: Element> Trainer<T> {
     /// # Errors
     ///
     /// [`Error::Batch`], [`Error::Step`] and [`Error::Evaluation`] say where a loader, a step (with
-    /// [`Error::NonFinite`] in it where a number is not finite) and an evaluation failed, and
-    /// [`Error::Observer`] where an observer did; [`Error::EmptyEpoch`], [`Error::NoScore`]; and what
-    /// [`CheckpointFolder::save`] says. The checkpoints that were there are still there.
+    /// [`TrainError::NonFinite`] in it where a number is not finite) and an evaluation failed, and
+    /// [`Error::Observer`] where an observer did; [`TrainError::EmptyEpoch`],
+    /// [`TrainError::NoScore`]; and what [`CheckpointFolder::save`] says. The checkpoints that were
+    /// there are still there.
     pub fn run<B, O, I, E>(
         &mut self,
         backend: &mut B,
@@ -271,7 +274,7 @@ impl<T: Element> Trainer<T> {
                 return Err(Error::Batch {
                     epoch: self.position.epoch,
                     batch: self.position.batch,
-                    error: Box::new(Error::EmptyBatch),
+                    error: Box::new(Error::Train(TrainError::EmptyBatch)),
                 });
             }
             if self.drops(pictures) {
@@ -299,7 +302,7 @@ impl<T: Element> Trainer<T> {
         }
         if self.totals.pictures == 0 {
             let epoch = self.position.epoch;
-            return Err(Error::EmptyEpoch { epoch });
+            return Err(TrainError::EmptyEpoch { epoch }.into());
         }
         Ok(true)
     }
@@ -329,7 +332,7 @@ impl<T: Element> Trainer<T> {
         let terms = backend.step(&inputs, &loss, key);
         terms.map_err(|error| {
             let mut error = loss.fault().unwrap_or_else(|| Error::other(error));
-            if let Error::NonFinite { node, .. } = &mut error {
+            if let Error::Train(TrainError::NonFinite { node, .. }) = &mut error {
                 *node = backend.first_non_finite(&inputs, key);
             }
             error
@@ -389,7 +392,7 @@ impl<T: Element> Trainer<T> {
         let mut is_best = false;
         match &evaluation {
             None if self.options.early_stopping.is_some() => {
-                return Err(Error::NoScore { epoch });
+                return Err(TrainError::NoScore { epoch }.into());
             }
             None => {}
             Some(Evaluation { score, .. }) => {

@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use crate::{
     error::{Error, Result},
-    graph::{Graph, Node, liveness::last_uses, op::Op, param_spec::Slot, shape::Shape},
+    graph::{
+        Graph, Node, error::GraphError, liveness::last_uses, op::Op, param_spec::Slot, shape::Shape,
+    },
 };
 
 /// The size of an f32.
@@ -82,7 +84,7 @@ impl Summary {
     ///
     /// # Errors
     ///
-    /// Those of [`Graph::infer`], and [`Error::TooLarge`] where a total does not fit 64 bits.
+    /// Those of [`Graph::infer`], and [`GraphError::TooLarge`] where a total does not fit 64 bits.
     pub fn new(graph: &Graph, inputs: &[Shape]) -> Result<Self> {
         let shapes = graph.infer(inputs)?;
         let mut summary = Self {
@@ -225,9 +227,11 @@ fn multiply_adds(node: &Node, output: &Shape) -> Option<u128> {
 }
 
 fn checked(node: &Node, what: &'static str, count: Option<u64>) -> Result<u64> {
-    count.ok_or_else(|| Error::TooLarge {
-        node: node.name().to_owned(),
-        what,
+    count.ok_or_else(|| {
+        Error::Graph(GraphError::TooLarge {
+            node: node.name().to_owned(),
+            what,
+        })
     })
 }
 

@@ -91,9 +91,12 @@ fn a_damaged_checkpoint_gives_way_to_an_older_one() {
     assert_eq!(restored.checkpoint.position.step, 200);
     assert_eq!(restored.path, path.join("step-000200.ckpt"));
     match &restored.damaged[..] {
-        [Error::File { path, error }] => {
+        [Error::InFile { path, error }] => {
             assert_eq!(path, &last);
-            assert!(matches!(**error, Error::FileLength { .. }), "{error}");
+            assert!(
+                matches!(**error, Error::File(FileError::Length { .. })),
+                "{error}"
+            );
         }
         other => panic!("{other:?}"),
     }
@@ -118,7 +121,7 @@ fn a_damaged_checkpoint_gives_way_to_an_older_one() {
         std::fs::write(path.join(name), "<html>").unwrap();
     }
     match folder.latest::<f32>() {
-        Err(Error::File { path, .. }) => assert!(path.ends_with("step-000200.ckpt"), "{path:?}"),
+        Err(Error::InFile { path, .. }) => assert!(path.ends_with("step-000200.ckpt"), "{path:?}"),
         other => panic!("{other:?}"),
     }
 }
@@ -134,8 +137,11 @@ fn a_folder_that_is_a_file() {
         folder.latest::<f32>().map(|_| ()),
     ] {
         match result {
-            Err(Error::File { error, .. }) => {
-                assert!(matches!(*error, Error::Io { .. }), "{error}");
+            Err(Error::InFile { error, .. }) => {
+                assert!(
+                    matches!(*error, Error::File(FileError::Io { .. })),
+                    "{error}"
+                );
             }
             other => panic!("{other:?}"),
         }

@@ -36,12 +36,15 @@ fn a_file_cut_anywhere_is_refused() {
         let error = refuse(&bytes[..length]);
         let named = matches!(
             error,
-            Error::FileLength { .. } | Error::NotSafetensors { .. }
+            Error::File(FileError::Length { .. } | FileError::NotSafetensors { .. })
         );
         assert!(named, "{length}: {error}");
     }
     let padded = [&bytes[..], b"\0"].concat();
-    assert!(matches!(refuse(&padded), Error::FileLength { .. }));
+    assert!(matches!(
+        refuse(&padded),
+        Error::File(FileError::Length { .. })
+    ));
 }
 
 #[test]
@@ -56,24 +59,39 @@ fn tensors_that_lie() {
         let weight = header["params/conv.weight"]["data_offsets"].clone();
         header["best/conv.weight"]["data_offsets"] = weight;
     });
-    assert!(matches!(error, Error::TensorOffset { .. }), "{error}");
+    assert!(
+        matches!(error, Error::File(FileError::TensorOffset { .. })),
+        "{error}"
+    );
     let error =
         changed(&|header| header["best/conv.weight"]["shape"] = json!([1u64 << 40, 1u64 << 40]));
     assert!(
-        matches!(error, Error::TensorSize { expected: None, .. }),
+        matches!(
+            error,
+            Error::File(FileError::TensorSize { expected: None, .. })
+        ),
         "{error}"
     );
     let error = changed(&|header| header["best/conv.weight"]["shape"] = json!([7]));
-    assert!(matches!(error, Error::TensorSize { .. }), "{error}");
+    assert!(
+        matches!(error, Error::File(FileError::TensorSize { .. })),
+        "{error}"
+    );
     // The same numbers in another shape: the best is no longer what is trained.
     let error = changed(&|header| header["best/conv.weight"]["shape"] = json!([6]));
-    assert!(matches!(error, Error::Params(_)), "{error}");
+    assert!(
+        matches!(error, Error::Params(ParamsError::Misfits(_))),
+        "{error}"
+    );
     // Four times as many numbers in the same bytes.
     let error = changed(&|header| {
         header["best/conv.weight"]["dtype"] = "U8".into();
         header["best/conv.weight"]["shape"] = json!([24]);
     });
-    assert!(matches!(error, Error::TensorType { .. }), "{error}");
+    assert!(
+        matches!(error, Error::File(FileError::TensorType { .. })),
+        "{error}"
+    );
     for (from, to) in [
         ("params/bn.bias", "bn.bias"),
         ("params/bn.bias", "other/bn.bias"),
@@ -84,23 +102,35 @@ fn tensors_that_lie() {
             let tensor = header.remove(from).unwrap();
             header.insert(to.to_owned(), tensor);
         });
-        assert!(matches!(error, Error::TensorName { .. }), "{error}");
+        assert!(
+            matches!(error, Error::File(FileError::TensorName { .. })),
+            "{error}"
+        );
     }
     let error = changed(&|header| {
         let tensor = header.remove("best/bn.bias").unwrap();
         header.insert("best/other".to_owned(), tensor);
     });
-    assert!(matches!(error, Error::Params(_)), "{error}");
+    assert!(
+        matches!(error, Error::Params(ParamsError::Misfits(_))),
+        "{error}"
+    );
     let error = changed(&|header| {
         let tensor = header.remove("params/bn.bias").unwrap();
         header.insert("params/other".to_owned(), tensor);
     });
-    assert!(matches!(error, Error::Params(_)), "{error}");
+    assert!(
+        matches!(error, Error::Params(ParamsError::Misfits(_))),
+        "{error}"
+    );
     let error = changed(&|header| {
         let tensor = header.remove("optimiser/exp_avg/bn.bias").unwrap();
         header.insert("best/other".to_owned(), tensor);
     });
-    assert!(matches!(error, Error::UnknownParam { .. }), "{error}");
+    assert!(
+        matches!(error, Error::Params(ParamsError::UnknownParam { .. })),
+        "{error}"
+    );
 }
 
 #[test]
@@ -112,11 +142,17 @@ fn huge_claims_are_compared_with_the_length() {
             "params/w": {"dtype": "F32", "shape": [bytes / 4], "data_offsets": [0, bytes]},
         });
         let error = refuse(&join(&header, &vec![0; length]));
-        assert!(matches!(error, Error::FileLength { .. }), "{error}");
+        assert!(
+            matches!(error, Error::File(FileError::Length { .. })),
+            "{error}"
+        );
     }
     let mut long = (9u64 << 20).to_le_bytes().to_vec();
     long.extend(vec![b' '; 100]);
-    assert!(matches!(refuse(&long), Error::HeaderTooLarge { .. }));
+    assert!(matches!(
+        refuse(&long),
+        Error::File(FileError::HeaderTooLarge { .. })
+    ));
 }
 
 /// Also in the optimiser's state, which nothing else checks.
@@ -133,7 +169,10 @@ fn a_flipped_bit_is_found() {
                 // Where the digest's own key is no longer there.
                 Ok(checkpoint) => assert!(at < data && checkpoint == good, "{at} {bit}"),
                 Err(error) if at >= data => {
-                    assert!(matches!(error, Error::Digest { .. }), "{at} {bit}: {error}");
+                    assert!(
+                        matches!(error, Error::File(FileError::Digest { .. })),
+                        "{at} {bit}: {error}"
+                    );
                 }
                 Err(_) => {}
             }
@@ -151,7 +190,7 @@ fn parameters_that_are_not_finite() {
         };
         params.get_mut("bn.bias").unwrap().value[[1]] = f32::NAN;
         match bad.to_bytes() {
-            Err(Error::TensorValue { tensor, index, .. }) => {
+            Err(Error::File(FileError::TensorValue { tensor, index, .. })) => {
                 assert_eq!((&*tensor, index), ("bn.bias", 1));
             }
             other => panic!("{other:?}"),
@@ -164,7 +203,10 @@ fn parameters_that_are_not_finite() {
         .unwrap() as usize;
     data[at..at + 4].copy_from_slice(&f32::INFINITY.to_le_bytes());
     let error = refuse(&join(&header, &data));
-    assert!(matches!(error, Error::TensorValue { .. }), "{error}");
+    assert!(
+        matches!(error, Error::File(FileError::TensorValue { .. })),
+        "{error}"
+    );
 }
 
 /// A file can be as long as its header says and hold nothing.
@@ -191,7 +233,7 @@ fn a_sparse_file_is_no_reason_to_take_its_length_in_memory() {
         return;
     }
     match Checkpoint::<f32>::open(&path) {
-        Err(Error::File { error, .. }) => {
+        Err(Error::InFile { error, .. }) => {
             assert!(matches!(*error, Error::OutOfMemory { .. }), "{error}");
         }
         other => panic!("{other:?}"),
@@ -266,12 +308,18 @@ fn texts_that_say_something_else() {
     ];
     for (change, part) in changes {
         let error = refuse(&with_text(change));
-        assert!(matches!(error, Error::Metadata { .. }), "{error}");
+        assert!(
+            matches!(error, Error::File(FileError::Metadata { .. })),
+            "{error}"
+        );
         assert!(error.to_string().contains(part), "{error}");
     }
     // The best without its description.
     let error = refuse(&with_text(|text| text["checkpoint"]["best"] = Value::Null));
-    assert!(matches!(error, Error::TensorName { .. }), "{error}");
+    assert!(
+        matches!(error, Error::File(FileError::TensorName { .. })),
+        "{error}"
+    );
     let same = with_text(|_| ());
     assert_eq!(Checkpoint::from_bytes(&same), Ok(checkpoint::<f32>()));
 }
@@ -302,7 +350,7 @@ proptest! {
                         let read = Checkpoint::<f32>::from_bytes(&again).unwrap();
                         prop_assert_eq!(read.to_bytes().unwrap(), again);
                     }
-                    Err(error) => prop_assert!(matches!(error, Error::TensorValue { .. }), "{}", error),
+                    Err(error) => prop_assert!(matches!(error, Error::File(FileError::TensorValue { .. })), "{}", error),
                 }
             }
             Err(error) => {

@@ -14,8 +14,8 @@ mod kill;
 
 use ndarray::ArrayD;
 use nn_layers::{
-    Best, Checkpoint, Element, EpochTotals, Error, ModelFile, OptimiserState, Params, Position,
-    RunningMean, Slot,
+    Best, Checkpoint, Element, EpochTotals, Error, FileError, ModelFile, OptimiserState, Params,
+    ParamsError, Position, RunningMean, Slot,
 };
 use serde_json::json;
 use testkit::random_array;
@@ -110,13 +110,13 @@ fn numbers_are_of_the_type_that_is_trained_in() {
     let wide = checkpoint::<f64>().to_bytes().unwrap();
     let error = refuse(&wide);
     assert!(
-        matches!(&error, Error::TensorType { got, .. } if got == "F64"),
+        matches!(&error, Error::File(FileError::TensorType { got, .. }) if got == "F64"),
         "{error}"
     );
     let narrow = checkpoint::<f32>().to_bytes().unwrap();
     let error = Checkpoint::<f64>::from_bytes(&narrow).unwrap_err();
     assert!(
-        matches!(&error, Error::TensorType { got, .. } if got == "F32"),
+        matches!(&error, Error::File(FileError::TensorType { got, .. }) if got == "F32"),
         "{error}"
     );
 }
@@ -130,7 +130,10 @@ fn a_model_is_no_checkpoint_and_a_checkpoint_no_model() {
         "is a checkpoint of a training, not a model file: use best.safetensors or last.safetensors \
          beside it"
     );
-    assert!(matches!(error, Error::OtherFile { .. }), "{error}");
+    assert!(
+        matches!(error, Error::File(FileError::OtherFile { .. })),
+        "{error}"
+    );
     for metadata in [None, Some(nn_layers::Metadata::default())] {
         let model = ModelFile {
             metadata,
@@ -142,7 +145,7 @@ fn a_model_is_no_checkpoint_and_a_checkpoint_no_model() {
         };
         let error = refuse(&model.to_bytes().unwrap());
         assert!(
-            matches!(&error, Error::OtherFile { got: named, .. } if *named == got),
+            matches!(&error, Error::File(FileError::OtherFile { got: named, .. }) if *named == got),
             "{error}"
         );
     }
@@ -163,8 +166,11 @@ fn nothing_is_written_that_could_not_be_read() {
         let mut bad = good.clone();
         change(&mut bad);
         match bad.save(&path) {
-            Err(Error::File { error, .. }) => {
-                assert!(matches!(*error, Error::Metadata { .. }), "{error}");
+            Err(Error::InFile { error, .. }) => {
+                assert!(
+                    matches!(*error, Error::File(FileError::Metadata { .. })),
+                    "{error}"
+                );
             }
             other => panic!("{other:?}"),
         }

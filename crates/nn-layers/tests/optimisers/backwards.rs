@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ndarray::{ArrayD, ArrayViewD, IxDyn};
-use nn_layers::{Error, Loss, Params, Result, Slot, StepKey, Terms, TrainBackend};
+use nn_layers::{Error, Loss, Params, ParamsError, Result, Slot, StepKey, Terms, TrainBackend};
 
 /// Parameters and gradients without a network. Its own order is the reverse of the canonical one.
 #[derive(Clone)]
@@ -80,11 +80,11 @@ impl TrainBackend<f64> for Backwards {
 
     fn from_canonical(&self, name: &str, numbers: &ArrayD<f64>) -> Result<Vec<f64>> {
         if self.shapes[name] != numbers.shape() {
-            return Err(Error::ParamLength {
+            return Err(Error::Params(ParamsError::ParamLength {
                 name: name.to_owned(),
                 expected: self.shapes[name].iter().product(),
                 got: numbers.len(),
-            });
+            }));
         }
         let mut numbers: Vec<f64> = numbers.iter().copied().collect();
         numbers.reverse();

@@ -12,7 +12,8 @@ mod refusals;
 use ndarray::{ArrayD, Ix1, Ix2, IxDyn, concatenate, s};
 use nn_layers::{
     Adam, Clip, Error, Method, OneCycle, Optimiser, OptimiserOptions, OptimiserState, ParamGroup,
-    Params, Policy, Rates, RmsProp, Schedule, Select, Sgd, Slot, TrainBackend, WeightDecay,
+    Params, ParamsError, Policy, Rates, RmsProp, Schedule, Select, Sgd, Slot, TrainBackend,
+    TrainError, WeightDecay,
 };
 use proptest::prelude::*;
 use testkit::{Golden, assert_close, random_array};
@@ -205,7 +206,7 @@ fn groups_combine() {
     }
     let error = optimiser.apply("body.bn.running_mean", &mut [0.0], &[0.0], rates, 1.0);
     assert!(
-        matches!(error, Err(Error::UnknownParam { .. })),
+        matches!(error, Err(Error::Params(ParamsError::UnknownParam { .. }))),
         "{error:?}"
     );
 
@@ -218,7 +219,10 @@ fn groups_combine() {
             ..OptimiserOptions::default()
         };
         let error = Optimiser::new(options, &params).unwrap_err();
-        assert!(matches!(error, Error::EmptyGroup { .. }), "{error}");
+        assert!(
+            matches!(error, Error::Train(TrainError::EmptyGroup { .. })),
+            "{error}"
+        );
     }
 }
 

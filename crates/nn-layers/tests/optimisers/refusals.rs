@@ -59,7 +59,8 @@ fn states_that_do_not_fit() {
         assert!(error.to_string().contains(part), "{error}");
         let named = matches!(
             error,
-            Error::Resume { .. } | Error::UnknownParam { .. } | Error::ParamLength { .. }
+            Error::Train(TrainError::Resume { .. })
+                | Error::Params(ParamsError::UnknownParam { .. } | ParamsError::ParamLength { .. })
         );
         assert!(named, "{error:?}");
         assert_eq!(optimiser.export(&backend).as_ref(), Ok(&good));
@@ -76,12 +77,12 @@ fn a_gradient_that_is_not_finite_is_named_and_changes_nothing() {
             gradient[index] = value;
             backend.set_gradient("fc.weight", &gradient);
             match optimiser.update(&mut backend, Rates::new(0.1), 1.0) {
-                Err(Error::NonFinite {
+                Err(Error::Train(TrainError::NonFinite {
                     tensor,
                     index: at,
                     got,
                     node: None,
-                }) => {
+                })) => {
                     assert_eq!(tensor, "the gradient of \"fc.weight\"");
                     assert_eq!(at, index);
                     assert!(got == value || got.is_nan() && value.is_nan());
@@ -107,7 +108,7 @@ fn a_gradient_that_is_not_finite_is_named_and_changes_nothing() {
 fn numbers_out_of_range() {
     let params = weight_and_bias(&[0.0; 7]);
     let refuse = |options| match Optimiser::new(options, &params) {
-        Err(Error::TrainOption { what, .. }) => what,
+        Err(Error::Train(TrainError::Value { what, .. })) => what,
         other => panic!("{other:?}"),
     };
     let sgd = |momentum, nesterov| Method::Sgd(Sgd { momentum, nesterov });
@@ -175,7 +176,10 @@ fn numbers_out_of_range() {
         (0.1, Some(1.0)),
     ] {
         let error = optimiser.update(&mut backend, Rates { rate, momentum }, 1.0);
-        assert!(matches!(error, Err(Error::TrainOption { .. })), "{error:?}");
+        assert!(
+            matches!(error, Err(Error::Train(TrainError::Value { .. }))),
+            "{error:?}"
+        );
     }
     let (_, mut without) = ready(METHODS[1]);
     let rates = Rates {
@@ -186,10 +190,10 @@ fn numbers_out_of_range() {
     assert!(
         matches!(
             error,
-            Err(Error::TrainOption {
+            Err(Error::Train(TrainError::Value {
                 what: "the schedule's momentum",
                 ..
-            })
+            }))
         ),
         "{error:?}"
     );
@@ -203,11 +207,11 @@ fn lengths_that_differ() {
     let error = optimiser.apply("fc.bias", &mut [0.0; 3], &[0.0; 2], rates, 1.0);
     assert_eq!(
         error,
-        Err(Error::ParamLength {
+        Err(Error::Params(ParamsError::ParamLength {
             name: "fc.bias".into(),
             expected: 3,
             got: 2
-        })
+        }))
     );
     optimiser
         .apply("fc.bias", &mut [0.0; 3], &[0.0; 3], rates, 1.0)
@@ -215,10 +219,10 @@ fn lengths_that_differ() {
     let error = optimiser.apply("fc.bias", &mut [0.0; 4], &[0.0; 4], rates, 1.0);
     assert_eq!(
         error,
-        Err(Error::ParamLength {
+        Err(Error::Params(ParamsError::ParamLength {
             name: "fc.bias".into(),
             expected: 4,
             got: 3
-        })
+        }))
     );
 }

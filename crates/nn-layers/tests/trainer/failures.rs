@@ -56,12 +56,12 @@ fn a_number_in_the_data_that_is_none() {
             .map(|(i, stride)| i * stride)
             .sum::<usize>();
         match at_step(error, [2, 0, 2]) {
-            Error::NonFinite {
+            Error::Train(TrainError::NonFinite {
                 tensor,
                 index: at,
                 got,
                 ..
-            } => {
+            }) => {
                 assert_eq!((&*tensor, at), ("input 0 of the network", index));
                 assert!(!got.is_finite());
             }
@@ -90,11 +90,11 @@ fn a_rate_that_explodes_is_an_error_that_names_step_and_layer() {
     let error = run(&mut trainer, &mut backend).unwrap_err();
     let line = error.to_string();
     match at_step(error, [8, 1, 3]) {
-        Error::NonFinite {
+        Error::Train(TrainError::NonFinite {
             tensor,
             node: Some(node),
             ..
-        } => {
+        }) => {
             assert_eq!(tensor, "output 0 of the network");
             // All weights are about 1e198. What the convolution makes of them is finite, what the
             // batch normalisation divides by infinity is 0; the dense layer multiplies two such
@@ -136,7 +136,9 @@ fn parameters_that_are_not_finite_are_not_saved() {
     let mut trainer = trainer.save_to(CheckpointFolder::new(folder.path(), 2));
     let error = run(&mut trainer, &mut backend).unwrap_err();
     match at_step(error, [10, 1, 4]) {
-        Error::NonFinite { tensor, .. } => assert_eq!(tensor, "parameter \"fc.bias\""),
+        Error::Train(TrainError::NonFinite { tensor, .. }) => {
+            assert_eq!(tensor, "parameter \"fc.bias\"");
+        }
         other => panic!("{other}"),
     }
     let checkpoint = Checkpoint::<f64>::open(folder.path().join("last.ckpt")).unwrap();
@@ -172,7 +174,7 @@ fn a_gradient_that_is_not_finite_names_its_parameter() {
         .run(&mut backend, &Steep, batches, score, &mut (), &stop)
         .unwrap_err();
     match at_step(error, [0, 0, 0]) {
-        Error::NonFinite { tensor, .. } => {
+        Error::Train(TrainError::NonFinite { tensor, .. }) => {
             assert!(tensor.starts_with("the gradient of \""), "{tensor}");
         }
         other => panic!("{other}"),
@@ -225,7 +227,7 @@ fn a_last_batch_of_one_picture() {
         "{error}"
     );
     match at_step(error, [2, 0, 2]) {
-        Error::OneValuePerChannel { node, .. } => assert_eq!(node, "bn"),
+        Error::Train(TrainError::OneValuePerChannel { node, .. }) => assert_eq!(node, "bn"),
         other => panic!("{other}"),
     }
 }
@@ -263,9 +265,9 @@ fn a_loader_that_fails_is_named() {
 #[test]
 fn other_failures_are_named() {
     let (error, ..) = fail(options(sgd()), vec![]);
-    assert_eq!(error, Error::EmptyEpoch { epoch: 0 });
+    assert_eq!(error, Error::Train(TrainError::EmptyEpoch { epoch: 0 }));
     let (error, ..) = fail(options(sgd()), vec![Ok(batch(1, 4)), Ok(batch(2, 0))]);
-    let inside = Box::new(Error::EmptyBatch);
+    let inside = Box::new(Error::Train(TrainError::EmptyBatch));
     let expected = Error::Batch {
         epoch: 0,
         batch: 1,
@@ -281,11 +283,11 @@ fn other_failures_are_named() {
     assert!(
         matches!(
             error,
-            Error::Label {
+            Error::Train(TrainError::Label {
                 index: 1,
                 got: 7,
                 ..
-            }
+            })
         ),
         "{error}"
     );
@@ -298,7 +300,7 @@ fn other_failures_are_named() {
         ..options(sgd())
     };
     let (error, ..) = fail(needs_score, vec![Ok(batch(1, 4))]);
-    assert_eq!(error, Error::NoScore { epoch: 0 });
+    assert_eq!(error, Error::Train(TrainError::NoScore { epoch: 0 }));
 
     let mut backend = backend(&graph());
     let mut trainer = Trainer::new(options(sgd()), &backend).unwrap();
@@ -323,7 +325,10 @@ fn other_failures_are_named() {
         .run(&mut backend, &objective, batches, nan, &mut (), &stop)
         .unwrap_err();
     let error = at_step(error, [5, 0, 4]);
-    assert!(matches!(error, Error::NonFinite { .. }), "{error}");
+    assert!(
+        matches!(error, Error::Train(TrainError::NonFinite { .. })),
+        "{error}"
+    );
 }
 
 #[test]
@@ -333,7 +338,7 @@ fn options_out_of_range() {
         let mut options = options(sgd());
         change(&mut options);
         match Trainer::new(options, &backend) {
-            Err(Error::TrainOption { what, .. }) => what,
+            Err(Error::Train(TrainError::Value { what, .. })) => what,
             other => panic!("{other:?}"),
         }
     };

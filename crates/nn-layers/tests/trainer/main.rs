@@ -21,8 +21,9 @@ use nn_layers::{
     Adam, AvgPool2dOptions, BatchNorm2d, Best, BoxedError, Checkpoint, CheckpointFolder,
     ClassificationObjective, Clip, Conv2d, EarlyStopping, EpochReport, Error, Evaluation, Graph,
     GraphBuilder, LastBatch, Linear, Method, Observer, OneCycle, OptimiserOptions, Outcome,
-    ParamGroup, PlainTrainer, Policy, Result, RmsProp, Schedule, Select, Sgd, Slot, StepReport,
-    Targets, TrainBackend, TrainSpec, Trainer, TrainerOptions, WarmUp, WeightDecay, initialise,
+    ParamGroup, ParamsError, PlainTrainer, Policy, Result, RmsProp, Schedule, Select, Sgd, Slot,
+    StepReport, Targets, TrainBackend, TrainError, TrainSpec, Trainer, TrainerOptions, WarmUp,
+    WeightDecay, initialise,
 };
 use testkit::random_array;
 

@@ -2,8 +2,8 @@
 
 use ndarray::{ArrayD, IxDyn, array};
 use nn_layers::{
-    BatchNorm2d, Error, GraphBuilder, Params, PlainTrainer, Slot, TrainBackend, TrainSpec,
-    random_params,
+    BatchNorm2d, Error, GraphBuilder, Params, PlainTrainer, Slot, TrainBackend, TrainError,
+    TrainSpec, random_params,
 };
 use testkit::{assert_close, distinct_array};
 
@@ -80,7 +80,9 @@ fn one_value_a_channel_is_refused_unless_frozen() {
     trainer.step(&[image(2).view()], &LOSS, KEY).unwrap();
     let before = (trainer.export(), trainer.gradients());
     let error = trainer.step(&[image(1).view()], &LOSS, KEY).unwrap_err();
-    assert!(matches!(&error, Error::OneValuePerChannel { node, .. } if node == "bn"));
+    assert!(
+        matches!(&error, Error::Train(TrainError::OneValuePerChannel { node, .. }) if node == "bn")
+    );
     assert_eq!(
         error.to_string(),
         "node \"bn\": batch normalisation in training needs more than one value a channel, but its \

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use ndarray::ArrayD;
-use nn_layers::{Error, Params, Pass, Plain, PlainTrainer, StepKey, TrainBackend, TrainSpec};
+use nn_layers::{
+    Error, Params, ParamsError, Pass, Plain, PlainTrainer, StepKey, TrainBackend, TrainError,
+    TrainSpec,
+};
 
 use crate::common::{KEY, LOSS, changed, checkpoint, descend, frozen, image, network, set};
 
@@ -124,9 +127,9 @@ fn specs_that_mean_nothing_are_refused() {
     let graph = network();
     let new = |spec| PlainTrainer::new(&graph, checkpoint(&graph), spec).err();
     for name in ["stage", "stage1.", "layer4", "", ".", "fc.weight"] {
-        let expected = Error::NothingFrozen {
+        let expected = Error::Train(TrainError::NothingFrozen {
             name: name.to_owned(),
-        };
+        });
         assert_eq!(new(frozen(&["fc", name])), Some(expected));
     }
     for momentum in [-0.1, 1.5, f64::NAN] {
@@ -134,8 +137,13 @@ fn specs_that_mean_nothing_are_refused() {
             batch_norm_momentum: momentum,
             ..TrainSpec::default()
         };
-        assert!(matches!(new(spec), Some(Error::TrainOption { .. })));
+        assert!(matches!(
+            new(spec),
+            Some(Error::Train(TrainError::Value { .. }))
+        ));
     }
     let missing = PlainTrainer::new(&graph, Params::<f64>::new(), TrainSpec::default());
-    assert!(matches!(missing.err(), Some(Error::Params(misfits)) if misfits.len() == 12));
+    assert!(
+        matches!(missing.err(), Some(Error::Params(ParamsError::Misfits(misfits))) if misfits.len() == 12)
+    );
 }

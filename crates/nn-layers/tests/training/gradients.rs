@@ -2,7 +2,8 @@
 
 use ndarray::array;
 use nn_layers::{
-    Error, GraphBuilder, Linear, Params, PlainTrainer, Slot, TrainBackend, TrainSpec, random_params,
+    Error, GraphBuilder, Linear, Params, PlainTrainer, Slot, TrainBackend, TrainError, TrainSpec,
+    random_params,
 };
 
 use crate::common::{KEY, LOSS, Sum, checkpoint, descend, frozen, image, network};
@@ -125,7 +126,7 @@ fn a_parameter_that_no_output_depends_on_is_named() {
     trainer.step(&[x.view()], &Sum, KEY).unwrap();
     let error = descend(&mut trainer).unwrap_err();
     let (name, more) = ("aux.bias".to_owned(), 3);
-    assert_eq!(error, Error::NoGradient { name, more });
+    assert_eq!(error, Error::Train(TrainError::NoGradient { name, more }));
     // No rule has been called.
     assert_eq!(trainer.export(), params);
 

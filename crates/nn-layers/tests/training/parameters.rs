@@ -2,7 +2,8 @@
 
 use ndarray::{ArrayD, ArrayViewD};
 use nn_layers::{
-    Error, Loss, Misfit, Params, PlainTrainer, Result, Terms, TrainBackend, TrainSpec,
+    Error, GraphError, Loss, Misfit, Params, ParamsError, PlainTrainer, Result, Terms,
+    TrainBackend, TrainError, TrainSpec,
 };
 use testkit::distinct_array;
 
@@ -15,7 +16,7 @@ impl Loss<f64> for Misfitting {
     fn eval(&self, _: &[ArrayViewD<'_, f64>], grads: &mut [ArrayD<f64>]) -> Result<Terms> {
         if self.0 {
             let (expected, got) = (2, 1);
-            return Err(Error::GraphInputs { expected, got });
+            return Err(Error::Graph(GraphError::Inputs { expected, got }));
         }
         grads[0] = ArrayD::zeros(vec![1, 2, 3]);
         Ok(Terms::default())
@@ -28,20 +29,32 @@ fn a_step_that_fails_changes_nothing() {
     let params = checkpoint(&graph);
     let mut trainer = PlainTrainer::new(&graph, params.clone(), TrainSpec::default()).unwrap();
     let error = trainer.step(&[image().view()], &Misfitting(true), KEY);
-    assert!(matches!(error, Err(Error::GraphInputs { .. })));
+    assert!(matches!(
+        error,
+        Err(Error::Graph(GraphError::Inputs { .. }))
+    ));
     let error = trainer
         .step(&[image().view()], &Misfitting(false), KEY)
         .unwrap_err();
-    assert!(matches!(error, Error::LossGradient { output: 0, .. }));
+    assert!(matches!(
+        error,
+        Error::Train(TrainError::LossGradient { output: 0, .. })
+    ));
     assert_eq!(
         error.to_string(),
         "the loss gave output 0 a gradient of shape 1x2x3, expected 2x3"
     );
     let error = trainer.step(&[], &LOSS, KEY);
-    assert!(matches!(error, Err(Error::GraphInputs { got: 0, .. })));
+    assert!(matches!(
+        error,
+        Err(Error::Graph(GraphError::Inputs { got: 0, .. }))
+    ));
     let grey = distinct_array(&[2, 1, 6, 5], 1);
     let error = trainer.step(&[grey.view()], &LOSS, KEY);
-    assert!(matches!(error, Err(Error::Mismatch { axis: "c", .. })));
+    assert!(matches!(
+        error,
+        Err(Error::Graph(GraphError::Mismatch { axis: "c", .. }))
+    ));
     assert_eq!(trainer.export(), params);
     let gradients = trainer.gradients();
     assert!(
@@ -63,12 +76,15 @@ fn parameters_go_in_and_out_as_they_are() {
     assert_ne!(trainer.export(), params);
 
     let misfit = trainer.import(&Params::new());
-    assert!(matches!(misfit, Err(Error::Params(_))));
+    assert!(matches!(
+        misfit,
+        Err(Error::Params(ParamsError::Misfits(_)))
+    ));
     trainer.import(&params).unwrap();
     assert_eq!(trainer.export(), params);
     assert!(matches!(
         descend(&mut trainer),
-        Err(Error::NoGradient { .. })
+        Err(Error::Train(TrainError::NoGradient { .. }))
     ));
 
     // In another order in memory, a rule still sees the numbers and gradients side by side.
@@ -113,8 +129,10 @@ fn the_plain_order_is_the_canonical_one() {
         numbers
     );
 
-    let unknown = |name: &str| Error::UnknownParam {
-        name: name.to_owned(),
+    let unknown = |name: &str| {
+        Error::Params(ParamsError::UnknownParam {
+            name: name.to_owned(),
+        })
     };
     assert_eq!(
         trainer.to_canonical("fc", &numbers).unwrap_err(),
@@ -132,5 +150,7 @@ fn the_plain_order_is_the_canonical_one() {
         "\"fc.weight\" has 11 numbers, expected 12"
     );
     let error = trainer.from_canonical("fc.weight", &turned).unwrap_err();
-    assert!(matches!(error, Error::Params(misfits) if matches!(misfits[0], Misfit::Shape { .. })));
+    assert!(
+        matches!(error, Error::Params(ParamsError::Misfits(misfits)) if matches!(misfits[0], Misfit::Shape { .. }))
+    );
 }

@@ -11,7 +11,7 @@ use files::whole_file;
 use super::Checkpoint;
 use crate::{
     error::{Error, Result},
-    file::container,
+    file::{container, error::FileError},
 };
 
 /// The newest checkpoint's name.
@@ -86,14 +86,14 @@ impl CheckpointFolder {
         let last = self.folder.join(LAST);
         self.try_save(checkpoint, &last)
             .map_err(|error| match error {
-                named @ Error::File { .. } => named,
+                named @ Error::InFile { .. } => named,
                 error => error.in_file(&last),
             })?;
         Ok(last)
     }
 
     fn try_save<T: Element>(&mut self, checkpoint: &Checkpoint<T>, last: &Path) -> Result<()> {
-        fs::create_dir_all(&self.folder).map_err(Error::io)?;
+        fs::create_dir_all(&self.folder).map_err(FileError::io)?;
         // Also what a killed process left of model files beside the checkpoints.
         whole_file::sweep(&self.folder, whole_file::PREFIX);
         let new = container::prepare(last, |target| checkpoint.write(target))?;
@@ -103,7 +103,7 @@ impl CheckpointFolder {
             None => step_in::<T>(last)?,
         };
         if let Some(before) = before.filter(|&before| before != step && last.exists()) {
-            fs::rename(last, self.folder.join(name(before))).map_err(Error::io)?;
+            fs::rename(last, self.folder.join(name(before))).map_err(FileError::io)?;
         }
         new.persist().map_err(Error::file)?;
         self.last = Some(step);
@@ -156,11 +156,11 @@ impl CheckpointFolder {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(Error::io(error)),
+            Err(error) => return Err(FileError::io(error).into()),
         };
         let mut steps = Vec::new();
         for entry in entries {
-            let entry = entry.map_err(Error::io)?;
+            let entry = entry.map_err(FileError::io)?;
             if let Some(step) = entry.file_name().to_str().and_then(step_of) {
                 steps.push((step, entry.path()));
             }
@@ -174,8 +174,10 @@ impl CheckpointFolder {
 fn step_in<T: Element>(path: &Path) -> Result<Option<u64>> {
     match Checkpoint::<T>::open(path) {
         Ok(checkpoint) => Ok(Some(checkpoint.position.step)),
-        Err(Error::File { error, .. }) => match *error {
-            Error::Io { kind, .. } if kind != std::io::ErrorKind::NotFound => Err(*error),
+        Err(Error::InFile { error, .. }) => match *error {
+            Error::File(FileError::Io { kind, .. }) if kind != std::io::ErrorKind::NotFound => {
+                Err(*error)
+            }
             _ => Ok(None),
         },
         Err(error) => Err(error),
@@ -195,5 +197,5 @@ fn step_of(file: &str) -> Option<u64> {
 }
 
 fn remove(path: &Path) -> Result<()> {
-    fs::remove_file(path).map_err(|error| Error::io(error).in_file(path))
+    fs::remove_file(path).map_err(|error| Error::from(FileError::io(error)).in_file(path))
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Best, Checkpoint, EpochTotals, Position};
 use crate::{
     error::{Error, Result},
-    file::purpose,
+    file::{error::FileError, purpose},
     params::Params,
     train::optimiser::OptimiserState,
 };
@@ -126,23 +126,27 @@ impl Text {
                 .map(|(slot, own)| (Part::Optimiser(slot), own)),
             _ => None,
         };
-        part.ok_or_else(|| Error::TensorName {
-            tensor: name.chars().take(64).collect(),
-            what: "is none that a checkpoint has",
+        part.ok_or_else(|| {
+            Error::File(FileError::TensorName {
+                tensor: name.chars().take(64).collect(),
+                what: "is none that a checkpoint has",
+            })
         })
     }
 
     pub(super) fn from_json(text: Option<&str>) -> Result<Self> {
-        let other = |got| Error::OtherFile {
-            got,
-            expected: "a checkpoint of a training",
-            advice: "a checkpoint's name ends in .ckpt",
+        let other = |got| {
+            Error::File(FileError::OtherFile {
+                got,
+                expected: "a checkpoint of a training",
+                advice: "a checkpoint's name ends in .ckpt",
+            })
         };
         let text = text.ok_or_else(|| other("a file of weights"))?;
         if purpose::is_model(text) {
             return Err(other("a model file"));
         }
-        let Envelope { checkpoint } = serde_json::from_str(text).map_err(Error::metadata)?;
+        let Envelope { checkpoint } = serde_json::from_str(text).map_err(FileError::metadata)?;
         checkpoint.check()?;
         Ok(checkpoint)
     }
@@ -150,16 +154,17 @@ impl Text {
     /// The text that the file holds; what cannot be read back is refused.
     pub(super) fn into_json(self) -> Result<String> {
         let text = serde_json::to_string(&Envelope { checkpoint: self });
-        let text = text.map_err(Error::metadata)?;
+        let text = text.map_err(FileError::metadata)?;
         Self::from_json(Some(&text))?;
         Ok(text)
     }
 
     fn check(&self) -> Result<()> {
         if self.version != VERSION {
-            return Err(Error::Metadata {
+            return Err(FileError::Metadata {
                 reason: format!("version {}, expected {VERSION}", self.version),
-            });
+            }
+            .into());
         }
         let Position {
             epoch,
@@ -170,9 +175,10 @@ impl Text {
         // The end of an epoch divides by its pictures.
         let has_loss = self.epoch.loss.mean().is_some_and(f64::is_finite);
         if has_loss != (self.epoch.pictures > 0) || self.epoch.trained && !has_loss {
-            return Err(Error::Metadata {
+            return Err(FileError::Metadata {
                 reason: "the epoch's totals contradict each other".to_owned(),
-            });
+            }
+            .into());
         }
         let best = self.best.iter().flat_map(|best| [best.epoch, best.step]);
         let counts = [epoch, batch, step, batches].into_iter().chain(best);
@@ -182,9 +188,10 @@ impl Text {
             .chain(self.optimiser.steps.values().copied());
         match counts.find(|&count| count > LARGEST_COUNT) {
             None => Ok(()),
-            Some(count) => Err(Error::Metadata {
+            Some(count) => Err(FileError::Metadata {
                 reason: format!("a count of {count}, expected at most {LARGEST_COUNT}"),
-            }),
+            }
+            .into()),
         }
     }
 }

@@ -4,7 +4,7 @@ use conv_core::Element;
 use ndarray::{ArrayD, ArrayViewD};
 
 use super::{Loss, Terms, mean_of_each, wide};
-use crate::error::{Error, Result};
+use crate::{error::Result, train::error::TrainError};
 
 /// Binary cross-entropy on logits: with `p = 1 / (1 + exp(-x))` for each number `x` of an output,
 ///
@@ -29,8 +29,8 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 ///
-/// [`Error::LossInput`] for targets of other shapes than the outputs' and for outputs without a
-/// number, [`Error::Target`] for a target that is no probability.
+/// [`TrainError::LossInput`] for targets of other shapes than the outputs' and for outputs without
+/// a number, [`TrainError::Target`] for a target that is no probability.
 #[derive(Clone, Copy, Debug)]
 pub struct BceWithLogits<'a, T> {
     /// One for each output, of its shape.
@@ -62,11 +62,12 @@ pub(super) fn check_probabilities(
     let found = numbers.by_ref().enumerate().find(|(_, t)| wrong(t));
     match found {
         None => Ok(()),
-        Some((index, got)) => Err(Error::Target {
+        Some((index, got)) => Err(TrainError::Target {
             loss,
             index,
             got,
             expected: "a probability from 0 to 1",
-        }),
+        }
+        .into()),
     }
 }

@@ -4,7 +4,7 @@ use conv_core::Element;
 use ndarray::{ArrayD, ArrayView1, ArrayView2, ArrayViewD, Ix2};
 
 use super::{ClassTargets, CrossEntropy, Loss, Terms};
-use crate::error::{Error, Result};
+use crate::{error::Result, train::error::TrainError};
 
 /// The loss of a classifier whose first output is the logits, `[N, C]`, and whose further outputs,
 /// if there are any, are the logits of auxiliary heads:
@@ -37,7 +37,7 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 ///
-/// Those of [`CrossEntropy::eval`], and [`Error::LossInput`] for a network without an output.
+/// Those of [`CrossEntropy::eval`], and [`TrainError::LossInput`] for a network without an output.
 #[derive(Clone, Copy, Debug)]
 pub struct Classification<'a> {
     /// The class of each picture.
@@ -83,7 +83,7 @@ fn classify<T: Element>(
     grads: &mut [ArrayD<T>],
 ) -> Result<Terms> {
     let mut heads = outputs.iter().zip(grads);
-    let (logits, grad) = heads.next().ok_or_else(|| Error::LossInput {
+    let (logits, grad) = heads.next().ok_or_else(|| TrainError::LossInput {
         loss: "classification",
         what: "the number of outputs is",
         got: "0".to_owned(),

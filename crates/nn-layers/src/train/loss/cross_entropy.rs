@@ -8,7 +8,10 @@ use super::{bce_with_logits::check_probabilities, empty, wide};
 use crate::{
     error::{Error, Result},
     graph::shape::join,
-    train::option::{at_least_0, from_0_to_1},
+    train::{
+        error::TrainError,
+        option::{at_least_0, from_0_to_1},
+    },
 };
 
 /// The options of a cross-entropy on logits.
@@ -68,8 +71,9 @@ impl CrossEntropy {
     ///
     /// # Errors
     ///
-    /// [`Error::TrainOption`] for options out of range, [`Error::LossInput`] for shapes that do not
-    /// fit each other, [`Error::Label`] and [`Error::Target`] for a wrong target.
+    /// [`TrainError::Value`] for options out of range, [`TrainError::LossInput`] for shapes
+    /// that do not fit each other, [`TrainError::Label`] and [`TrainError::Target`] for a wrong
+    /// target.
     pub fn eval<T: Element>(
         &self,
         logits: ArrayViewD<'_, T>,
@@ -99,11 +103,12 @@ impl CrossEntropy {
             ClassTargets::Soft(_) => pictures as f64,
         };
         if divisor == 0.0 {
-            return Err(Error::TrainOption {
+            return Err(TrainError::Value {
                 what: "the sum of the class weights of a batch's labels",
                 got: 0.0,
                 expected: "a number above 0",
-            });
+            }
+            .into());
         }
 
         let spread = self.label_smoothing / classes as f64;
@@ -140,12 +145,13 @@ impl CrossEntropy {
             return Ok(());
         };
         if weights.len() != classes {
-            return Err(Error::LossInput {
+            return Err(TrainError::LossInput {
                 loss: NAME,
                 what: "the number of class weights is",
                 got: weights.len().to_string(),
                 expected: format!("{classes}, one for each class"),
-            });
+            }
+            .into());
         }
         for &weight in weights {
             at_least_0("a class weight", weight)?;
@@ -181,11 +187,12 @@ fn check_targets<T: Element>(
         )),
         ClassTargets::Labels(labels) => match labels.iter().position(|&label| label >= classes) {
             None => Ok(()),
-            Some(index) => Err(Error::Label {
+            Some(index) => Err(TrainError::Label {
                 index,
                 got: labels[index],
                 classes,
-            }),
+            }
+            .into()),
         },
         ClassTargets::Soft(targets) if targets.dim() != (pictures, classes) => Err(wrong(
             "the targets have shape",
@@ -197,10 +204,10 @@ fn check_targets<T: Element>(
 }
 
 fn wrong(what: &'static str, got: &[usize], expected: &str) -> Error {
-    Error::LossInput {
+    Error::Train(TrainError::LossInput {
         loss: NAME,
         what,
         got: join(got),
         expected: expected.to_owned(),
-    }
+    })
 }

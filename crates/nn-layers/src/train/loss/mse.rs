@@ -23,8 +23,8 @@ use crate::error::Result;
 ///
 /// # Errors
 ///
-/// [`Error::LossInput`](crate::Error::LossInput) for targets of other shapes than the outputs', and
-/// for outputs without a number.
+/// [`TrainError::LossInput`](crate::TrainError::LossInput) for targets of other shapes than the
+/// outputs', and for outputs without a number.
 #[derive(Clone, Copy, Debug)]
 pub struct Mse<'a, T> {
     /// One for each output, of its shape.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Result},
-    train::option,
+    train::{error::TrainError, option},
 };
 
 /// A limit on gradients, which keeps one bad batch from throwing the parameters away (Pascanu et
@@ -55,11 +55,13 @@ impl Scan {
         let sum = sum_of_squares(gradient);
         // No square of a finite f32 is infinite in f64, but that of a large f64 is.
         if !sum.is_finite() && self.fault.is_none() {
-            self.fault = first_non_finite(gradient.iter()).map(|(index, got)| Error::NonFinite {
-                tensor: format!("the gradient of {name:?}"),
-                index,
-                got,
-                node: None,
+            self.fault = first_non_finite(gradient.iter()).map(|(index, got)| {
+                Error::Train(TrainError::NonFinite {
+                    tensor: format!("the gradient of {name:?}"),
+                    index,
+                    got,
+                    node: None,
+                })
             });
         }
         self.sum += sum;
@@ -70,12 +72,13 @@ impl Scan {
         match self.fault {
             Some(fault) => Err(fault),
             None if self.sum.is_finite() => Ok(self.sum.sqrt()),
-            None => Err(Error::NonFinite {
+            None => Err(TrainError::NonFinite {
                 tensor: "the norm of all gradients".to_owned(),
                 index: 0,
                 got: self.sum.sqrt(),
                 node: None,
-            }),
+            }
+            .into()),
         }
     }
 }

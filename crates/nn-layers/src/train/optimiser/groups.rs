@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{OptimiserOptions, WeightDecay};
 use crate::{
-    error::{Error, Result},
+    error::Result,
     graph::param_spec::Slot,
     params::Params,
-    train::option::at_least_0,
+    train::{error::TrainError, option::at_least_0},
 };
 
 /// Parameters that are treated differently.
@@ -106,7 +106,7 @@ pub(super) fn resolve<T>(
             }
         }
         if let (0, Select::Prefix(name) | Select::Suffix(name)) = (members, &group.select) {
-            return Err(Error::EmptyGroup { name: name.clone() });
+            return Err(TrainError::EmptyGroup { name: name.clone() }.into());
         }
     }
     Ok(settings)

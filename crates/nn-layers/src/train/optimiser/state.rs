@@ -8,8 +8,8 @@ use super::Optimiser;
 use crate::{
     error::{Error, Result},
     graph::param_spec::Slot,
-    params::Params,
-    train::backend::TrainBackend,
+    params::{Params, error::ParamsError},
+    train::{backend::TrainBackend, error::TrainError},
 };
 
 /// What is kept of one parameter.
@@ -73,8 +73,8 @@ impl<T: Element> Optimiser<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::Resume`] for another method, a slot or tensor that is missing or too much, and what
-    /// the backend says about shapes. The old state stays then.
+    /// [`TrainError::Resume`] for another method, a slot or tensor that is missing or too much, and
+    /// what the backend says about shapes. The old state stays then.
     pub fn import<B: TrainBackend<T>>(
         &mut self,
         state: &OptimiserState<T>,
@@ -104,7 +104,7 @@ impl<T: Element> Optimiser<T> {
         let mut states = BTreeMap::new();
         for (name, &steps) in &state.steps {
             if !self.settings.contains_key(name) {
-                return Err(Error::UnknownParam { name: name.clone() });
+                return Err(ParamsError::UnknownParam { name: name.clone() }.into());
             }
             let mut own = Vec::with_capacity(slots.len());
             for slot in slots {
@@ -122,9 +122,9 @@ impl<T: Element> Optimiser<T> {
 }
 
 fn resume(what: &str, got: &str, expected: &str) -> Error {
-    Error::Resume {
+    Error::Train(TrainError::Resume {
         what: what.to_owned(),
         got: got.to_owned(),
         expected: expected.to_owned(),
-    }
+    })
 }

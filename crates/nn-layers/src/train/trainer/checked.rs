@@ -10,6 +10,7 @@ use crate::{
     graph::param_spec::Slot,
     params::Params,
     train::{
+        error::TrainError,
         loss::{Loss, Objective, Terms},
         optimiser::first_non_finite,
     },
@@ -75,12 +76,13 @@ pub(super) fn check<'a, T: Element>(
 ) -> Result<()> {
     match first_non_finite(numbers) {
         None => Ok(()),
-        Some((index, got)) => Err(Error::NonFinite {
+        Some((index, got)) => Err(TrainError::NonFinite {
             tensor: tensor(),
             index,
             got,
             node: None,
-        }),
+        }
+        .into()),
     }
 }
 

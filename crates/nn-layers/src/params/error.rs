@@ -1,16 +1,53 @@
-//! The parts of messages that are longer than a format string.
+//! What can be wrong with parameters.
 
 use std::fmt;
 
-use files::{Kind, show::one_line};
+use files::show::one_line;
 
-use crate::params::{load_report::LoadReport, load_report::Misfit};
+use super::load_report::{LoadReport, Misfit};
+
+/// Why parameters, or numbers that belong to one, were refused.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParamsError {
+    /// Parameters that are missing or have another shape than the graph asks for.
+    #[error("{}", MisfitList(.0))]
+    Misfits(
+        /// Every misfit, in the order of the graph's nodes.
+        Vec<Misfit>,
+    ),
+
+    /// Parameters that [do not belong](LoadReport::strict) to the graph, or not all.
+    #[error("{}", ReportLine(.0))]
+    Load(
+        /// What fits and what does not.
+        Box<LoadReport>,
+    ),
+
+    /// A name that no parameter of the graph has.
+    #[error("the graph has no parameter {name:?}")]
+    UnknownParam {
+        /// The name.
+        name: String,
+    },
+
+    /// A parameter's state with another number of elements than the parameter.
+    #[error("{name:?} has {got} numbers, expected {expected}")]
+    ParamLength {
+        /// The parameter.
+        name: String,
+        /// How many it has.
+        expected: usize,
+        /// How many came.
+        got: usize,
+    },
+}
 
 /// Enough to see the pattern (a wrong prefix, a wrong head) without flooding a terminal.
 const SHOWN: usize = 8;
 
 /// The first misfits in one line, then how many more there are.
-pub(super) struct MisfitList<'a>(pub(super) &'a [Misfit]);
+struct MisfitList<'a>(&'a [Misfit]);
 
 impl fmt::Display for MisfitList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,7 +62,7 @@ impl fmt::Display for MisfitList<'_> {
 }
 
 /// What a report finds fault with, in one line.
-pub(super) struct ReportLine<'a>(pub(super) &'a LoadReport);
+struct ReportLine<'a>(&'a LoadReport);
 
 impl fmt::Display for ReportLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,41 +113,5 @@ fn write_first<T: fmt::Display>(
     match items.len().saturating_sub(SHOWN) {
         0 => Ok(()),
         more => write!(f, "{separator}and {more} more"),
-    }
-}
-
-/// The end of a list of which one item is shown.
-pub(super) fn and_more(more: usize) -> String {
-    match more {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    }
-}
-
-/// Where something that is not finite begins.
-pub(super) fn at_node(node: Option<&str>) -> String {
-    match node {
-        None => String::new(),
-        Some(node) => format!("; the first node whose output is not finite is {node:?}"),
-    }
-}
-
-/// What to do with a file of another kind.
-pub(super) fn advice(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Html => ": the download failed or was redirected",
-        Kind::GitLfsPointer => ": fetch the file itself with `git lfs pull`",
-        Kind::Zip | Kind::Pickle => {
-            ": if it holds weights of PyTorch, save them as .safetensors first"
-        }
-        _ => "",
-    }
-}
-
-/// What the difference between a file's length and its header's means.
-pub(super) fn cut_or_padded(expected: u64, got: u64) -> String {
-    match expected.checked_sub(got) {
-        Some(missing) => format!("{missing} are missing at its end"),
-        None => format!("{} are left over at its end", got - expected),
     }
 }
