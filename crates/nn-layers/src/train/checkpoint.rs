@@ -28,7 +28,7 @@ use crate::{
 /// Everything that a training needs to go on as if it had never stopped.
 ///
 /// As a file, `.ckpt`, it is a `.safetensors` with the tensors `params/NAME`,
-/// `optimiser/SLOT/NAME` and `best/NAME`, and the rest as JSON text in its metadata. Numbers are
+/// `optimiser/MOMENT/NAME` and `best/NAME`, and the rest as JSON text in its metadata. Numbers are
 /// written as wide as they are, `T`, and read as nothing else, so nothing is rounded. The SHA-256 of
 /// the file is in it and compared on reading; a file of an older version has none. The same
 /// checkpoint gives the same bytes.
@@ -182,10 +182,10 @@ impl<T: Element> Checkpoint<T> {
             let params = match part {
                 Part::Params => &mut checkpoint.params,
                 Part::Best => &mut best,
-                Part::Optimiser(slot) => {
-                    let slots = &mut checkpoint.optimiser.slots;
-                    slots.get_mut(slot).ok_or_else(|| Error::Internal {
-                        what: format!("the optimiser's state {slot:?} is known by name alone"),
+                Part::Optimiser(moment) => {
+                    let moments = &mut checkpoint.optimiser.moments;
+                    moments.get_mut(moment).ok_or_else(|| Error::Internal {
+                        what: format!("the optimiser's state {moment:?} is known by name alone"),
                     })?
                 }
             };
@@ -210,8 +210,8 @@ impl<T: Element> Checkpoint<T> {
         let mut tensors = Vec::new();
         let mut add = |prefix: &str, params| add_all(&mut tensors, prefix, params);
         add("params/", &self.params);
-        for (slot, params) in &self.optimiser.slots {
-            add(&format!("optimiser/{slot}/"), params);
+        for (moment, params) in &self.optimiser.moments {
+            add(&format!("optimiser/{moment}/"), params);
         }
         if let Some(best) = &self.best {
             add("best/", &best.params);

@@ -105,11 +105,11 @@ impl Method {
     }
 
     /// The names of what is kept for each parameter, PyTorch's.
-    fn slots(&self) -> &'static [&'static str] {
+    fn moments(&self) -> &'static [&'static str] {
         match self {
-            Self::Sgd(sgd) => sgd.slots(),
+            Self::Sgd(sgd) => sgd.moments(),
             Self::Adam(_) => &["exp_avg", "exp_avg_sq"],
-            Self::RmsProp(rms_prop) => rms_prop.slots(),
+            Self::RmsProp(rms_prop) => rms_prop.moments(),
         }
     }
 
@@ -301,13 +301,13 @@ impl<T: Element> Optimiser<T> {
         }
         let method = self.options.method;
         if !self.states.contains_key(name) {
-            let state = State::zeros(method.slots().len(), numbers.len());
+            let state = State::zeros(method.moments().len(), numbers.len());
             self.states.insert(name.to_owned(), state);
         }
         let missing = || Error::internal(name, "the optimiser's state was not kept");
-        let State { steps, slots } = self.states.get_mut(name).ok_or_else(missing)?;
-        if let Some(slot) = slots.iter().find(|slot| slot.len() != numbers.len()) {
-            return Err(length(slot.len()));
+        let State { steps, moments } = self.states.get_mut(name).ok_or_else(missing)?;
+        if let Some(moment) = moments.iter().find(|moment| moment.len() != numbers.len()) {
+            return Err(length(moment.len()));
         }
 
         *steps += 1;
@@ -326,7 +326,7 @@ impl<T: Element> Optimiser<T> {
             l2: T::from_f64(l2),
             kept: T::from_f64(kept),
         };
-        match (method, &mut slots[..]) {
+        match (method, &mut moments[..]) {
             (Method::Sgd(sgd), []) => sgd.apply(&update, numbers, gradient, None),
             (Method::Sgd(sgd), [buffer]) => sgd.apply(&update, numbers, gradient, Some(buffer)),
             (Method::Adam(adam), [mean, square]) => {
@@ -339,7 +339,7 @@ impl<T: Element> Optimiser<T> {
                 rms_prop.apply(&update, numbers, gradient, square, Some(buffer));
             }
             (Method::Sgd(_) | Method::Adam(_) | Method::RmsProp(_), _) => {
-                let broken = "the optimiser's state has other slots than its method";
+                let broken = "the optimiser's state has other moments than its method";
                 return Err(Error::internal(name, broken));
             }
         }

@@ -45,7 +45,7 @@ fn checkpoint<T: Element>() -> Checkpoint<T> {
         optimiser: OptimiserState {
             method: "adam".into(),
             steps: [("bn.bias".into(), 11), ("conv.weight".into(), 12)].into(),
-            slots: [
+            moments: [
                 ("exp_avg".into(), params(2, false)),
                 ("exp_avg_sq".into(), params(3, false)),
             ]
@@ -103,6 +103,15 @@ fn what_was_saved_is_opened() {
         Checkpoint::from_bytes(&narrow.to_bytes().unwrap()),
         Ok(narrow)
     );
+}
+
+/// What the code calls moments keeps the key that files of all versions have.
+#[test]
+fn the_moments_are_listed_under_the_key_of_the_format() {
+    let bytes = checkpoint::<f32>().to_bytes().unwrap();
+    let text = String::from_utf8_lossy(&bytes);
+    assert!(text.contains(r#"\"slots\":[\"exp_avg\""#), "{text}");
+    assert!(text.contains(r#""optimiser/exp_avg/"#), "{text}");
 }
 
 #[test]

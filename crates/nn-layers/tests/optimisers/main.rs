@@ -267,7 +267,7 @@ fn an_exported_state_goes_on_exactly() {
         optimiser.update(&mut backend, rates, 1.0).unwrap();
         let state = optimiser.export(&backend).unwrap();
         assert_eq!(state.steps["fc.weight"], 1);
-        for params in state.slots.values() {
+        for params in state.moments.values() {
             assert_eq!(params.get("fc.weight").unwrap().value.shape(), [2, 2]);
         }
 

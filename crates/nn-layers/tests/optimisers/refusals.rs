@@ -18,15 +18,15 @@ fn states_that_do_not_fit() {
             "the optimiser is sgd, expected adam",
         ),
         (
-            |state| drop(state.slots.remove("exp_avg")),
+            |state| drop(state.moments.remove("exp_avg")),
             "what the optimiser remembers is",
         ),
         (
-            |state| drop(state.slots.insert("max".into(), Params::new())),
+            |state| drop(state.moments.insert("max".into(), Params::new())),
             "what the optimiser remembers is",
         ),
         (
-            |state| drop(state.slots.get_mut("exp_avg").unwrap().remove("fc.bias")),
+            |state| drop(state.moments.get_mut("exp_avg").unwrap().remove("fc.bias")),
             "exp_avg of \"fc.bias\" is missing",
         ),
         (
@@ -35,8 +35,8 @@ fn states_that_do_not_fit() {
         ),
         (
             |state| {
-                let slots = state.slots.get_mut("exp_avg").unwrap();
-                slots.insert("other", Slot::Weight, ArrayD::zeros(vec![1]));
+                let moments = state.moments.get_mut("exp_avg").unwrap();
+                moments.insert("other", Slot::Weight, ArrayD::zeros(vec![1]));
             },
             "is missing",
         ),
@@ -46,8 +46,8 @@ fn states_that_do_not_fit() {
         ),
         (
             |state| {
-                let slots = state.slots.get_mut("exp_avg").unwrap();
-                slots.insert("fc.bias", Slot::Weight, ArrayD::zeros(vec![4]));
+                let moments = state.moments.get_mut("exp_avg").unwrap();
+                moments.insert("fc.bias", Slot::Weight, ArrayD::zeros(vec![4]));
             },
             "\"fc.bias\" has 4 numbers",
         ),

@@ -312,8 +312,8 @@ fn checkpoints_of_another_training() {
         "{error}"
     );
     let mut other = good.clone();
-    let slots = other.optimiser.slots.get_mut("momentum_buffer").unwrap();
-    slots.insert("fc.bias", Slot::Weight, ArrayD::zeros(vec![4]));
+    let moments = other.optimiser.moments.get_mut("momentum_buffer").unwrap();
+    moments.insert("fc.bias", Slot::Weight, ArrayD::zeros(vec![4]));
     let error = resume(options(sgd()), &other);
     assert!(
         matches!(error, Error::Params(ParamsError::Misfits(_))),

@@ -44,7 +44,9 @@ pub(super) struct Text {
 #[serde(deny_unknown_fields)]
 struct OptimiserText {
     method: String,
-    slots: Vec<String>,
+    /// Under the key that the format's first version gave it.
+    #[serde(rename = "slots")]
+    moments: Vec<String>,
     steps: BTreeMap<String, u64>,
 }
 
@@ -68,7 +70,7 @@ impl Text {
         let OptimiserState {
             method,
             steps,
-            slots,
+            moments,
         } = &checkpoint.optimiser;
         Self {
             version: VERSION,
@@ -77,7 +79,7 @@ impl Text {
             epoch: checkpoint.epoch.clone(),
             optimiser: OptimiserText {
                 method: method.clone(),
-                slots: slots.keys().cloned().collect(),
+                moments: moments.keys().cloned().collect(),
                 steps: steps.clone(),
             },
             best: checkpoint.best.as_ref().map(|best| BestText {
@@ -97,8 +99,8 @@ impl Text {
             optimiser: OptimiserState {
                 method: self.optimiser.method.clone(),
                 steps: self.optimiser.steps.clone(),
-                slots: (self.optimiser.slots.iter())
-                    .map(|slot| (slot.clone(), Params::new()))
+                moments: (self.optimiser.moments.iter())
+                    .map(|moment| (moment.clone(), Params::new()))
                     .collect(),
             },
             best: self.best.as_ref().map(|best| Best {
@@ -122,8 +124,8 @@ impl Text {
             Some(("best", own)) if self.best.is_some() => Some((Part::Best, own)),
             Some(("optimiser", rest)) => rest
                 .split_once('/')
-                .filter(|(slot, _)| self.optimiser.slots.iter().any(|known| known == slot))
-                .map(|(slot, own)| (Part::Optimiser(slot), own)),
+                .filter(|(moment, _)| self.optimiser.moments.iter().any(|known| known == moment))
+                .map(|(moment, own)| (Part::Optimiser(moment), own)),
             _ => None,
         };
         part.ok_or_else(|| {

@@ -43,7 +43,7 @@ impl Default for RmsProp {
 }
 
 impl RmsProp {
-    pub(super) fn slots(self) -> &'static [&'static str] {
+    pub(super) fn moments(self) -> &'static [&'static str] {
         match self.momentum {
             0.0 => &["square_avg"],
             _ => &["square_avg", "momentum_buffer"],

@@ -30,7 +30,7 @@ pub struct Sgd {
 }
 
 impl Sgd {
-    pub(super) fn slots(self) -> &'static [&'static str] {
+    pub(super) fn moments(self) -> &'static [&'static str] {
         match self.momentum {
             0.0 => &[],
             _ => &["momentum_buffer"],

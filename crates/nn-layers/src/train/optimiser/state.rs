@@ -17,15 +17,15 @@ use crate::{
 pub(super) struct State<T> {
     /// How often it was updated.
     pub(super) steps: u64,
-    /// The method's slots, each with as many numbers as the parameter.
-    pub(super) slots: Vec<Vec<T>>,
+    /// The method's moments, each with as many numbers as the parameter.
+    pub(super) moments: Vec<Vec<T>>,
 }
 
 impl<T: Element> State<T> {
-    pub(super) fn zeros(slots: usize, len: usize) -> Self {
+    pub(super) fn zeros(moments: usize, len: usize) -> Self {
         Self {
             steps: 0,
-            slots: vec![vec![T::zero(); len]; slots],
+            moments: vec![vec![T::zero(); len]; moments],
         }
     }
 }
@@ -37,9 +37,9 @@ pub struct OptimiserState<T> {
     pub method: String,
     /// How often each parameter was updated; one that never was is not here.
     pub steps: BTreeMap<String, u64>,
-    /// For each of the method's slots, by PyTorch's names (`momentum_buffer`, `exp_avg`, ...), a
+    /// For each of the method's moments, by PyTorch's names (`momentum_buffer`, `exp_avg`, ...), a
     /// tensor for each parameter.
-    pub slots: BTreeMap<String, Params<T>>,
+    pub moments: BTreeMap<String, Params<T>>,
 }
 
 impl<T: Element> Optimiser<T> {
@@ -52,16 +52,16 @@ impl<T: Element> Optimiser<T> {
         let mut exported = OptimiserState {
             method: self.options.method.name().to_owned(),
             steps: BTreeMap::new(),
-            slots: BTreeMap::new(),
+            moments: BTreeMap::new(),
         };
-        for name in self.options.method.slots() {
-            exported.slots.insert((*name).to_owned(), Params::new());
+        for name in self.options.method.moments() {
+            exported.moments.insert((*name).to_owned(), Params::new());
         }
         for (name, state) in &self.states {
             exported.steps.insert(name.clone(), state.steps);
-            for (slot, numbers) in self.options.method.slots().iter().zip(&state.slots) {
+            for (moment, numbers) in self.options.method.moments().iter().zip(&state.moments) {
                 let value = backend.to_canonical(name, numbers).map_err(Error::other)?;
-                if let Some(params) = exported.slots.get_mut(*slot) {
+                if let Some(params) = exported.moments.get_mut(*moment) {
                     params.insert(name, Slot::Weight, value);
                 }
             }
@@ -73,31 +73,31 @@ impl<T: Element> Optimiser<T> {
     ///
     /// # Errors
     ///
-    /// [`TrainError::Resume`] for another method, a slot or tensor that is missing or too much, and
-    /// what the backend says about shapes. The old state stays then.
+    /// [`TrainError::Resume`] for another method, a moment or tensor that is missing or too much,
+    /// and what the backend says about shapes. The old state stays then.
     pub fn import<B: TrainBackend<T>>(
         &mut self,
         state: &OptimiserState<T>,
         backend: &B,
     ) -> Result<()> {
         let method = self.options.method;
-        let slots = method.slots();
+        let moments = method.moments();
         if state.method != method.name() {
             return Err(resume("the optimiser", &state.method, method.name()));
         }
-        let got: Vec<_> = state.slots.keys().map(String::as_str).collect();
-        let mut expected = slots.to_vec();
+        let got: Vec<_> = state.moments.keys().map(String::as_str).collect();
+        let mut expected = moments.to_vec();
         expected.sort_unstable();
         if got != expected {
-            let [got, expected] = [got, expected].map(|slots| format!("{slots:?}"));
+            let [got, expected] = [got, expected].map(|moments| format!("{moments:?}"));
             return Err(resume("what the optimiser remembers", &got, &expected));
         }
-        for (slot, params) in &state.slots {
+        for (moment, params) in &state.moments {
             let other = params
                 .iter()
                 .find(|(name, _)| !state.steps.contains_key(*name));
             if let Some((name, _)) = other {
-                let what = format!("the count of updates of {slot} of {name:?}");
+                let what = format!("the count of updates of {moment} of {name:?}");
                 return Err(resume(&what, "missing", "there"));
             }
         }
@@ -106,15 +106,24 @@ impl<T: Element> Optimiser<T> {
             if !self.settings.contains_key(name) {
                 return Err(ParamsError::UnknownParam { name: name.clone() }.into());
             }
-            let mut own = Vec::with_capacity(slots.len());
-            for slot in slots {
-                let param = state.slots.get(*slot).and_then(|params| params.get(name));
+            let mut own = Vec::with_capacity(moments.len());
+            for moment in moments {
+                let param = state
+                    .moments
+                    .get(*moment)
+                    .and_then(|params| params.get(name));
                 let param = param
-                    .ok_or_else(|| resume(&format!("{slot} of {name:?}"), "missing", "there"))?;
+                    .ok_or_else(|| resume(&format!("{moment} of {name:?}"), "missing", "there"))?;
                 let numbers = backend.from_canonical(name, &param.value);
                 own.push(numbers.map_err(Error::other)?);
             }
-            states.insert(name.clone(), State { steps, slots: own });
+            states.insert(
+                name.clone(),
+                State {
+                    steps,
+                    moments: own,
+                },
+            );
         }
         self.states = states;
         Ok(())
