@@ -159,3 +159,35 @@ type Boxed = Box<dyn std::error::Error + Send + Sync>;
 
 /// A result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An error keeps its variant and its words whatever box it comes out of.
+    #[test]
+    fn boxed_errors_of_every_part_keep_their_variants() {
+        let graph = GraphError::NoOutputs;
+        let params = ParamsError::UnknownParam { name: "w".into() };
+        let train = TrainError::EmptyBatch;
+        let file = FileError::NotAFile { what: "a folder" };
+        let boxed: [(Box<dyn std::error::Error + Send + Sync>, Error); 5] = [
+            (graph.clone().into(), graph.into()),
+            (params.clone().into(), params.into()),
+            (train.clone().into(), train.into()),
+            (file.clone().into(), file.clone().into()),
+            (
+                Error::from(file.clone()).in_file("m").into(),
+                Error::from(file).in_file("m"),
+            ),
+        ];
+        for (boxed, expected) in boxed {
+            let text = boxed.to_string();
+            let error = Error::other(boxed);
+            assert_eq!(error, expected);
+            assert_eq!(error.to_string(), text);
+        }
+        let other = Error::other("a loader's");
+        assert!(matches!(&other, Error::Other(_)), "{other:?}");
+    }
+}

@@ -4,9 +4,9 @@
 
 use ndarray::ArrayD;
 use nn_layers::{
-    AvgPool2dOptions, BatchNorm2d, Conv2d, Epsilon, Error, FileError, Graph, GraphBuilder,
-    GraphError, Linear, MaxPool2dOptions, Misfit, NodeId, Op, Padding, PaddingValue, Params,
-    ParamsError, Plain, Shape, Slot, Summary, TrainError, random_params,
+    AvgPool2dOptions, BatchNorm2d, Conv2d, Epsilon, Error, Graph, GraphBuilder, GraphError, Linear,
+    MaxPool2dOptions, Misfit, NodeId, Op, Padding, PaddingValue, Params, ParamsError, Plain, Shape,
+    Slot, Summary, random_params,
 };
 
 /// A builder in the scope of a layer, with an input of this shape.
@@ -501,31 +501,4 @@ fn counts_that_do_not_fit_are_errors() {
             ..
         })
     ));
-}
-
-/// An error keeps its variant and its words whatever box it comes out of.
-#[test]
-fn boxed_errors_of_every_part_keep_their_variants() {
-    let graph = GraphError::NoOutputs;
-    let params = ParamsError::UnknownParam { name: "w".into() };
-    let train = TrainError::EmptyBatch;
-    let file = FileError::NotAFile { what: "a folder" };
-    let boxed: [(Box<dyn std::error::Error + Send + Sync>, Error); 5] = [
-        (graph.clone().into(), graph.into()),
-        (params.clone().into(), params.into()),
-        (train.clone().into(), train.into()),
-        (file.clone().into(), file.clone().into()),
-        (
-            Error::from(file.clone()).in_file("m").into(),
-            Error::from(file).in_file("m"),
-        ),
-    ];
-    for (boxed, expected) in boxed {
-        let text = boxed.to_string();
-        let error = Error::other(boxed);
-        assert_eq!(error, expected);
-        assert_eq!(error.to_string(), text);
-    }
-    let other = Error::other("a loader's");
-    assert!(matches!(&other, Error::Other(_)), "{other:?}");
 }

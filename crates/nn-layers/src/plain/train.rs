@@ -15,7 +15,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     graph::{Graph, Node, NodeId, error::GraphError, op::Op, param_spec::Slot, shape::Shape},
-    params::{Param, Params, error::ParamsError},
+    params::{Param, Params, error::ParamsError, load_report::Misfit},
     train::{
         backend::{StepKey, TrainBackend},
         error::TrainError,
@@ -464,13 +464,11 @@ impl<T: Element> TrainBackend<T> for PlainTrainer<T> {
     fn to_canonical(&self, name: &str, numbers: &[T]) -> Result<ArrayD<T>> {
         let shape = self.shape_of(name)?;
         let array = ArrayD::from_shape_vec(IxDyn(shape), numbers.to_vec());
-        array.map_err(|_| {
-            Error::Params(ParamsError::ParamLength {
-                name: name.to_owned(),
-                expected: shape.iter().product(),
-                got: numbers.len(),
-            })
-        })
+        Ok(array.map_err(|_| ParamsError::ParamLength {
+            name: name.to_owned(),
+            expected: shape.iter().product(),
+            got: numbers.len(),
+        })?)
     }
 
     fn from_canonical(&self, name: &str, numbers: &ArrayD<T>) -> Result<Vec<T>> {
@@ -478,14 +476,12 @@ impl<T: Element> TrainBackend<T> for PlainTrainer<T> {
         if numbers.shape() == expected {
             Ok(numbers.iter().copied().collect())
         } else {
-            Err(
-                ParamsError::Misfits(vec![crate::params::load_report::Misfit::Shape {
-                    name: name.to_owned(),
-                    expected: expected.to_vec(),
-                    got: numbers.shape().to_vec(),
-                }])
-                .into(),
-            )
+            let misfit = Misfit::Shape {
+                name: name.to_owned(),
+                expected: expected.to_vec(),
+                got: numbers.shape().to_vec(),
+            };
+            Err(ParamsError::Misfits(vec![misfit]).into())
         }
     }
 }
