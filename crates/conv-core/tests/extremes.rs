@@ -421,7 +421,11 @@ fn a_window_over_the_whole_picture_costs_no_more_than_its_sides() {
     let (source, mut target) = (vec![0.0; layout.len()], vec![0.0; layout.len()]);
     let input = View::new(layout, &source).unwrap();
     for isa in Isa::available() {
-        macro_rules! out { () => { ViewMut::new(layout, &mut target).unwrap() } }
+        macro_rules! out {
+            () => {
+                ViewMut::new(layout, &mut target).unwrap()
+            };
+        }
         blocked::max_pool2d(isa, input, &max, out!()).unwrap();
         blocked::avg_pool2d(isa, input, &avg, out!()).unwrap();
         blocked::max_pool2d_grad(isa, input, &max, input, out!(), Store::Add).unwrap();

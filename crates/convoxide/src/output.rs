@@ -33,6 +33,29 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), Error> {
     text(line)
 }
 
+/// Whether standard output is a pipe.
+pub(crate) fn is_pipe() -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsFd;
+        use std::os::unix::fs::FileTypeExt;
+        let stdout = io::stdout().as_fd().try_clone_to_owned();
+        let metadata = stdout.and_then(|stdout| std::fs::File::from(stdout).metadata());
+        metadata.is_ok_and(|metadata| metadata.file_type().is_fifo())
+    }
+    #[cfg(not(unix))]
+    {
+        use std::io::IsTerminal;
+        // What else it is cannot be told.
+        !io::stdout().is_terminal()
+    }
+}
+
+/// Writes a line that is no complaint to standard error. Where that fails, nobody is listening.
+pub(crate) fn note(text: &impl Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// Says on standard error what went wrong, in one line.
 pub(crate) fn complain(message: &impl Display) {
     let line = show::message(&message.to_string());

@@ -16,6 +16,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::numbers::{number, percent};
 use crate::output;
+use crate::suffix;
 use crate::train::log::{self, Epoch, Quantity};
 use crate::train::log_of;
 
@@ -117,8 +118,10 @@ struct Row {
 ///
 /// # Errors
 ///
-/// Those of the logs, a run in which there is nothing to draw, and a file that cannot be written.
+/// Those of the logs, a run in which there is nothing to draw, a name that asks for another format, and a
+/// file that cannot be written.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
+    suffix::check(&args.output, "SVG", &["svg"])?;
     let mut runs = Vec::with_capacity(args.runs.len());
     for (folder, name) in args.runs.iter().zip(names(&args.runs)) {
         let epochs = log::read(&log_of(folder))?;

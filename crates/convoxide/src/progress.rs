@@ -5,12 +5,14 @@ use std::io::{IsTerminal, stderr, stdout};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::context::Context;
+use crate::output;
 
 const WITH_TOTAL: &str = "{bar:30} {pos} of {len} pictures, {eta} left";
 const WITHOUT_TOTAL: &str = "{spinner} {pos} pictures";
 
 /// A bar on standard error. It is there only if that is a terminal, there is more than one thing
-/// to do, and neither `--quiet`, nor the log, nor JSON on the same terminal speaks against it.
+/// to do, and neither `--quiet`, nor the log, nor JSON on the same terminal speaks against it. A pipe
+/// for results may end on the terminal, as `| cat` does, and the bar would be in the middle of them.
 #[derive(Debug)]
 pub(crate) struct Progress(ProgressBar);
 
@@ -21,6 +23,7 @@ impl Progress {
         let is_shown = !context.quiet
             && !context.logs
             && !is_mixed
+            && !output::is_pipe()
             && total.is_none_or(|total| total > 1)
             && stderr().is_terminal();
         if !is_shown {

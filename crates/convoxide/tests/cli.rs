@@ -26,6 +26,9 @@ mod detect;
 mod drawings;
 #[path = "cli/eval.rs"]
 mod eval;
+#[cfg(target_os = "linux")]
+#[path = "cli/faults.rs"]
+mod faults;
 #[path = "cli/files.rs"]
 mod files;
 #[path = "cli/grad.rs"]
@@ -44,7 +47,11 @@ mod model_files;
 mod pipes;
 #[path = "cli/plot.rs"]
 mod plot;
+#[path = "cli/run_folder.rs"]
+mod run_folder;
 #[path = "cli/summary.rs"]
 mod summary;
 #[path = "cli/train.rs"]
 mod train;
+#[path = "cli/training_data.rs"]
+mod training_data;

@@ -152,8 +152,11 @@ fn shapes_refuse_options_out_of_range() {
             first: usize::MAX,
             ..default()
         }),
-        "len"
+        "first"
     );
+    for len in [Shapes::MOST + 1, 1 << 40, usize::MAX] {
+        assert_eq!(field(ShapesOptions { len, ..default() }), "len");
+    }
     for size in [[15, 20], [64, 1025], [16, 65], [0, 0]] {
         assert_eq!(field(ShapesOptions { size, ..default() }), "size");
     }

@@ -3,22 +3,27 @@
 
 use std::cell::RefCell;
 use std::io::IsTerminal;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use files::show;
 use image_data::Picture;
 use indicatif::{ProgressBar, ProgressStyle};
-use nn_layers::{Best, BoxedError, EpochReport, Observer, StepReport};
+use nn_layers::{Best, EpochReport, Observer, StepReport};
 
+use super::Args;
 use super::folder::RunFolder;
+use super::job::Job;
 use super::log::{Epoch, Log};
 use super::report::{Mistake, Report};
-use super::{Args, Job};
+use super::status::{self, Finished};
 use crate::architectures::Reason;
 use crate::context::Context;
 use crate::evaluation::Evaluation;
 use crate::output;
 
-const STEPS: &str = "epoch {prefix} {bar:20} {msg}, {eta} left";
+/// The message is cut where the terminal ends.
+const STEPS: &str = "epoch {prefix} {bar:12} {wide_msg}";
 
 /// What is known of a run so far.
 pub(crate) struct Live<'a> {
@@ -34,8 +39,12 @@ pub(crate) struct Live<'a> {
     evaluation: Option<Evaluation>,
     /// When the epoch that is running began.
     begun: Instant,
+    /// How long its steps have taken in this process, and how many there were.
     trained: Duration,
-    rate: f64,
+    steps: u64,
+    /// How long the last evaluation took, with all that is written after it.
+    judged: Duration,
+    has_recipe: bool,
     loss: f64,
     correct: f64,
     seen: u64,
@@ -53,10 +62,9 @@ impl<'a> Live<'a> {
         done: usize,
     ) -> Result<Self, Reason> {
         let (log, epochs) = Log::resume(&folder.log(), done)?;
-        let steps = job.splits.train.len().div_ceil(job.recipe.batch) as u64;
         let is_shown = !context.quiet && !context.logs && std::io::stderr().is_terminal();
         let bar = if is_shown {
-            ProgressBar::new(steps)
+            ProgressBar::new(job.steps())
         } else {
             ProgressBar::hidden()
         };
@@ -69,14 +77,16 @@ impl<'a> Live<'a> {
             job,
             folder,
             title: format!("{} on {}", job.recipe.model, args.data_name()),
-            command: std::env::args().skip(1).collect::<Vec<_>>().join(" "),
+            command: command(),
             pictures: !args.no_pictures,
             log,
             epochs,
             evaluation: None,
             begun: Instant::now(),
             trained: Duration::ZERO,
-            rate: 0.0,
+            steps: 0,
+            judged: Duration::ZERO,
+            has_recipe: false,
             loss: 0.0,
             correct: 0.0,
             seen: 0,
@@ -119,47 +129,73 @@ impl<'a> Live<'a> {
         epochs + self.begun.elapsed().as_secs_f64()
     }
 
-    /// Keeps an evaluation, and gives the trainer what it wants to know of it.
+    /// Is called before an evaluation.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong earlier where nothing could be returned.
+    pub(crate) fn evaluating(&mut self) -> Result<(), Reason> {
+        self.bar.set_message("validating");
+        self.fault.take().map_or(Ok(()), Err)
+    }
+
+    /// Keeps an evaluation, and gives the trainer what it needs of it.
     pub(crate) fn evaluated(
         &mut self,
         evaluation: Option<Evaluation>,
-    ) -> Result<Option<nn_layers::Evaluation>, Reason> {
-        if let Some(fault) = self.fault.take() {
-            return Err(fault);
-        }
+    ) -> Option<nn_layers::Evaluation> {
         self.evaluation = evaluation;
-        Ok(self
-            .evaluation
-            .as_ref()
-            .map(|evaluation| nn_layers::Evaluation {
-                score: evaluation.top1,
-                parts: Vec::new(),
-            }))
+        let evaluation = self.evaluation.as_ref()?;
+        Some(nn_layers::Evaluation {
+            score: evaluation.top1,
+            parts: Vec::new(),
+        })
     }
 
     fn step(&mut self, report: &StepReport) {
         let pictures = report.pictures as f64;
         self.seen += report.pictures;
+        self.steps += 1;
         self.loss += report.terms.total * pictures;
         self.correct += correct(&report.terms.parts);
-        self.rate = report.rates.rate;
         self.trained = self.begun.elapsed();
         let seen = self.seen as f64;
+        let epochs = self.job.recipe.epochs;
+        let left = self.job.steps().saturating_sub(report.batch) as f64;
+        let epoch_left = left * self.step_seconds();
+        let later = epochs.saturating_sub(self.epochs.len() + 1);
+        let run_left = epoch_left + self.judged.as_secs_f64() + self.epochs_left(later);
         self.bar
-            .set_prefix(format!("{}/{}", report.epoch + 1, self.job.recipe.epochs));
-        self.bar.set_message(format!(
-            "loss {:.3}, accuracy {:.1} %, rate {:.2e}, {:.0}/s",
-            self.loss / seen,
-            100.0 * self.correct / seen,
-            self.rate,
-            seen / self.trained.as_secs_f64().max(1e-9),
-        ));
+            .set_prefix(format!("{}/{epochs}", report.epoch + 1));
+        self.bar.set_message(status::step(&status::Step {
+            loss: self.loss / seen,
+            accuracy: self.correct / seen,
+            pictures_per_second: seen / self.trained.as_secs_f64().max(1e-9),
+            epoch_left,
+            run_left,
+        }));
         self.bar.set_position(report.batch);
     }
 
-    fn epoch(&mut self, report: &EpochReport) {
-        let seen = self.seen.max(1) as f64;
+    /// What a step takes; no number before the first.
+    fn step_seconds(&self) -> f64 {
+        self.trained.as_secs_f64() / self.steps as f64
+    }
+
+    /// What so many epochs will take, as fast as this one.
+    fn epochs_left(&self, epochs: usize) -> f64 {
+        match epochs {
+            0 => 0.0,
+            _ => {
+                let steps = self.job.steps() as f64 * self.step_seconds();
+                epochs as f64 * (steps + self.judged.as_secs_f64())
+            }
+        }
+    }
+
+    fn epoch(&mut self, report: &EpochReport) -> Result<(), Reason> {
         let evaluation = self.evaluation.as_ref();
+        let seconds = self.begun.elapsed();
         let epoch = Epoch {
             epoch: usize::try_from(report.epoch)
                 .unwrap_or(usize::MAX)
@@ -171,41 +207,55 @@ impl<'a> Live<'a> {
             valid_loss: evaluation.map(|evaluation| evaluation.loss),
             valid_accuracy: evaluation.map(|evaluation| evaluation.top1),
             valid_top5: evaluation.and_then(|evaluation| evaluation.top5),
-            seconds: self.begun.elapsed().as_secs_f64(),
-            pictures_per_second: seen / self.trained.as_secs_f64().max(1e-9),
+            seconds: seconds.as_secs_f64(),
+            // No number where another process has trained the epoch.
+            pictures_per_second: self.seen as f64 / self.trained.as_secs_f64(),
         };
-        self.begun = Instant::now();
-        if let Err(error) = self.log.append(&epoch) {
-            self.fault.get_or_insert(error.into());
-        }
-        if !self.context.quiet {
-            let line = self.line(&epoch);
-            self.bar.suspend(|| eprintln!("{line}"));
-        }
+        self.log.append(&epoch)?;
         self.epochs.push(epoch);
-        if let Err(error) = self.write_report() {
-            self.fault.get_or_insert(error);
+        self.write_report()?;
+        self.judged = self.begun.elapsed().saturating_sub(self.trained);
+        if !self.context.quiet {
+            let line = self.line();
+            self.bar.suspend(|| output::note(&line));
         }
-        (self.loss, self.correct, self.seen) = (0.0, 0.0, 0);
+        self.begun = Instant::now();
+        self.trained = Duration::ZERO;
+        (self.steps, self.loss, self.correct, self.seen) = (0, 0.0, 0.0, 0);
+        Ok(())
     }
 
-    /// An epoch in at most 80 columns.
-    fn line(&self, epoch: &Epoch) -> String {
-        let mut line = format!(
-            "epoch {}/{}: loss {:.4}, accuracy {:.2} %",
-            epoch.epoch,
-            self.job.recipe.epochs,
-            epoch.train_loss,
-            100.0 * epoch.train_accuracy
-        );
-        if let Some(accuracy) = epoch.valid_accuracy {
-            line += &format!("; valid {:.2} %", 100.0 * accuracy);
+    /// The last epoch in a line.
+    fn line(&self) -> String {
+        let Some(epoch) = self.epochs.last() else {
+            return String::new();
+        };
+        let epochs = self.job.recipe.epochs;
+        status::epoch(&Finished {
+            epoch: epoch.epoch,
+            epochs,
+            loss: epoch.train_loss,
+            train_accuracy: epoch.train_accuracy,
+            valid_accuracy: epoch.valid_accuracy,
+            seconds: epoch.seconds,
+            run_left: self.epochs_left(epochs.saturating_sub(epoch.epoch)),
+        })
+    }
+
+    /// The first checkpoint makes a run of the folder.
+    fn saved(&mut self) {
+        if !self.has_recipe {
+            match self.folder.save_recipe(&self.job.recipe) {
+                Ok(()) => self.has_recipe = true,
+                Err(error) => {
+                    self.fault.get_or_insert(error);
+                }
+            }
         }
-        line + &format!("; {:.0} s", epoch.seconds)
     }
 
     fn write_report(&self) -> Result<(), Reason> {
-        let classes = self.job.splits.train.classes();
+        let classes = self.job.data.train.classes();
         let worst = if self.pictures {
             self.mistakes()?
         } else {
@@ -229,7 +279,7 @@ impl<'a> Live<'a> {
 
     /// The most certain mistakes as pictures.
     fn mistakes(&self) -> Result<Vec<Mistake>, Reason> {
-        let (Some(evaluation), Some(valid)) = (&self.evaluation, &self.job.splits.valid) else {
+        let (Some(evaluation), Some(valid)) = (&self.evaluation, &self.job.data.valid) else {
             return Ok(Vec::new());
         };
         let mistake = |mistake: &crate::evaluation::Mistake| {
@@ -245,14 +295,25 @@ impl<'a> Live<'a> {
         evaluation.mistakes.iter().map(mistake).collect()
     }
 
-    /// Ends the display; what went wrong on the way is told now.
-    pub(crate) fn finish(&self) -> Result<(), Reason> {
+    /// Ends the display.
+    pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
+    }
+
+    /// What went wrong where nothing could be returned.
+    pub(crate) fn fault(&self) -> Result<(), Reason> {
         match &self.fault {
             Some(fault) => Err(fault.to_string().into()),
             None => Ok(()),
         }
     }
+}
+
+/// The program's arguments as they were given, whatever they hold.
+fn command() -> String {
+    let arguments = std::env::args_os().skip(1);
+    let arguments: Vec<String> = arguments.map(|argument| show::name(&argument)).collect();
+    arguments.join(" ")
 }
 
 /// How many pictures were taken for what they are.
@@ -269,20 +330,27 @@ impl Observer<f32> for Watch<'_, '_> {
         self.0.borrow_mut().step(report);
     }
 
-    fn epoch(&mut self, report: &EpochReport) -> Result<(), BoxedError> {
-        self.0.borrow_mut().epoch(report);
-        Ok(())
+    fn epoch(&mut self, report: &EpochReport) -> Result<(), Reason> {
+        self.0.borrow_mut().epoch(report)
     }
 
-    fn best(&mut self, best: &Best<f32>) -> Result<(), BoxedError> {
-        let mut live = self.0.borrow_mut();
-        let saved = live
-            .job
-            .model_file(best.params.clone())
-            .and_then(|model| live.folder.save_best(&model));
-        if let Err(error) = saved {
-            live.fault.get_or_insert(error);
-        }
-        Ok(())
+    fn best(&mut self, best: &Best<f32>) -> Result<(), Reason> {
+        let live = self.0.borrow();
+        let model = live.job.model_file(best.params.clone())?;
+        live.folder.save_best(&model)
+    }
+
+    fn saved(&mut self, _path: &Path) {
+        self.0.borrow_mut().saved();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_is_well_formed() {
+        assert!(ProgressStyle::with_template(STEPS).is_ok());
     }
 }

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use files::whole_file;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// What one epoch came to.
@@ -66,6 +67,10 @@ pub(crate) struct Error {
 pub(crate) enum Reason {
     #[error(transparent)]
     Io(#[from] io::Error),
+    #[error(transparent)]
+    File(#[from] files::Error),
+    #[error("is not a regular file")]
+    NotAFile,
     #[error("line {line} is no epoch: {error}")]
     Line {
         line: usize,
@@ -82,7 +87,6 @@ const MOST_BYTES: u64 = 1 << 26;
 #[derive(Debug)]
 pub(crate) struct Log {
     path: PathBuf,
-    file: File,
     /// Where the last whole line ends.
     end: u64,
 }
@@ -99,55 +103,60 @@ impl Log {
     }
 
     /// Goes on with a log after so many epochs, which it returns. What the log says of later ones is
-    /// cut off, because they will be run again; where there is no log, one begins.
+    /// removed, because they will be run again. Where there is no log, one begins with the first epoch
+    /// that is added.
     ///
     /// # Errors
     ///
-    /// What the system says, a line that is no epoch and has its end, or a file that is far too long.
+    /// What the system says, a path that is no regular file, a line that is no epoch and has its end,
+    /// or a file that is far too long.
     pub(crate) fn resume(path: &Path, epochs: usize) -> Result<(Self, Vec<Epoch>), Error> {
         let run = || {
-            let mut options = OpenOptions::new();
-            let mut file = options.read(true).append(true).create(true).open(path)?;
-            let mut kept = match epochs {
-                // Whatever stood there need not be a log.
-                0 => Vec::new(),
-                _ => lines(&mut file)?,
+            let is_there = whole_file::check(path)?.is_some();
+            let bytes = match is_there {
+                // Of what stood there before a run began, nothing is kept.
+                true if epochs > 0 => content(&mut File::open(path)?)?,
+                _ => Vec::new(),
             };
-            let is_later = |(epoch, _): &(Epoch, u64)| epoch.epoch > epochs;
-            kept.truncate(kept.iter().position(is_later).unwrap_or(kept.len()));
-            let end = kept.last().map_or(0, |&(_, end)| end);
-            file.set_len(end)?;
-            let kept = kept.into_iter().map(|(epoch, _)| epoch).collect();
-            let path = path.to_owned();
-            Ok((Self { path, file, end }, kept))
+            let mut kept: Vec<Epoch> = Vec::new();
+            let mut text = Vec::with_capacity(bytes.len());
+            for (epoch, line) in lines(&bytes)? {
+                let before = kept.last().map_or(0, |last| last.epoch);
+                if (before + 1..=epochs).contains(&epoch.epoch) {
+                    kept.push(epoch);
+                    text.extend(line);
+                }
+            }
+            if is_there && (epochs == 0 || text != bytes) {
+                whole_file::replace::<Reason>(path, |file| Ok(file.write_all(&text)?))?;
+            }
+            let (path, end) = (path.to_owned(), text.len() as u64);
+            Ok((Self { path, end }, kept))
         };
         run().map_err(|reason| at(path, reason))
     }
 
-    /// Adds a line, which is in the file when this returns.
+    /// Adds a line, which is on the disk when this returns.
     ///
     /// # Errors
     ///
     /// What the system says; what it wrote of the line is taken back.
     pub(crate) fn append(&mut self, epoch: &Epoch) -> Result<(), Error> {
-        let mut run = || {
+        let run = || {
             let mut line = serde_json::to_vec(epoch).map_err(io::Error::from)?;
             line.push(b'\n');
-            self.file.write_all(&line)?;
-            self.file.flush()?;
+            whole_file::check(&self.path)?;
+            let mut options = OpenOptions::new();
+            let mut file = options.append(true).create(true).open(&self.path)?;
+            if let Err(error) = file.write_all(&line).and_then(|()| file.sync_data()) {
+                // Best effort: a cut line at the end counts for nothing.
+                let _ = file.set_len(self.end);
+                return Err(error.into());
+            }
             Ok(line.len() as u64)
         };
-        match run() {
-            Ok(length) => {
-                self.end += length;
-                Ok(())
-            }
-            Err(reason) => {
-                // Best effort: `read` gets along with a cut line at the end, too.
-                let _ = self.file.set_len(self.end);
-                Err(at(&self.path, reason))
-            }
-        }
+        self.end += run().map_err(|reason| at(&self.path, reason))?;
+        Ok(())
     }
 }
 
@@ -157,25 +166,34 @@ impl Log {
 ///
 /// What the system says, a line that is no epoch and has its end, or a file that is far too long.
 pub(crate) fn read(path: &Path) -> Result<Vec<Epoch>, Error> {
-    let run = || lines(&mut File::open(path)?);
-    let lines = run().map_err(|reason| at(path, reason))?;
-    Ok(lines.into_iter().map(|(epoch, _)| epoch).collect())
+    let run = || {
+        // Opening a pipe would wait for somebody to write into it.
+        if !std::fs::metadata(path)?.is_file() {
+            return Err(Reason::NotAFile);
+        }
+        let bytes = content(&mut File::open(path)?)?;
+        Ok(lines(&bytes)?.into_iter().map(|(epoch, _)| epoch).collect())
+    };
+    run().map_err(|reason| at(path, reason))
 }
 
-/// Each epoch, and where its line ends.
-fn lines(file: &mut File) -> Result<Vec<(Epoch, u64)>, Reason> {
+/// All bytes of a file, up to a limit.
+fn content(file: &mut File) -> Result<Vec<u8>, Reason> {
     let mut bytes = Vec::new();
     file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MOST_BYTES {
         return Err(Reason::Length);
     }
+    Ok(bytes)
+}
+
+/// Each epoch with its line.
+fn lines(bytes: &[u8]) -> Result<Vec<(Epoch, &[u8])>, Reason> {
     let mut epochs = Vec::new();
-    let mut end = 0;
     for (index, line) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
-        end += line.len();
         match serde_json::from_slice(line) {
             // Without its line end, the next epoch would be written behind it.
-            Ok(epoch) if line.ends_with(b"\n") => epochs.push((epoch, end as u64)),
+            Ok(epoch) if line.ends_with(b"\n") => epochs.push((epoch, line)),
             Err(error) if line.ends_with(b"\n") => {
                 let line = index + 1;
                 return Err(Reason::Line { line, error });
@@ -309,5 +327,38 @@ pub(super) mod tests {
         std::fs::remove_file(&path).unwrap();
         let (_, before) = Log::resume(&path, 5).unwrap();
         assert_eq!(before, []);
+    }
+
+    #[test]
+    fn doubled_epochs_are_dropped() {
+        let (_folder, path) = written(&[epoch(1), epoch(2), epoch(1), epoch(2), epoch(3)]);
+        let (_, before) = Log::resume(&path, 3).unwrap();
+        assert_eq!(before, [epoch(1), epoch(2), epoch(3)]);
+        assert_eq!(read(&path).unwrap(), before);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_log_that_is_a_link_is_refused_and_its_target_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, path) = (
+            folder.path().join("target"),
+            folder.path().join("log.jsonl"),
+        );
+        std::fs::write(&target, "precious").unwrap();
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        for epochs in [0, 3] {
+            let error = Log::resume(&path, epochs).unwrap_err();
+            assert!(matches!(error.reason, Reason::File(_)), "{error}");
+        }
+        // One that appears during a run is no better.
+        std::fs::remove_file(&path).unwrap();
+        let (mut log, _) = Log::resume(&path, 0).unwrap();
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        assert!(matches!(
+            log.append(&epoch(1)).unwrap_err().reason,
+            Reason::File(_)
+        ));
+        assert_eq!(std::fs::read_to_string(&target).unwrap(), "precious");
     }
 }

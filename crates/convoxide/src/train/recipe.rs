@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use image_data::{Augmentation, Preprocessing, ShapesOptions};
+use files::show::count;
+use image_data::{Augmentation, Preprocessing, Shapes, ShapesOptions};
 use nn_layers::{CrossEntropy, OneCycle, OptimiserOptions, Policy, Schedule, WarmUp};
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,9 @@ pub(crate) struct Recipe {
     /// Ends the training when the accuracy has not risen for so many epochs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) patience: Option<usize>,
+    /// The share of the pictures that is set aside to validate on, where the data have no part for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) hold_out: Option<f64>,
     /// The data that are drawn instead of read; all other data come by `--data`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) shapes: Option<DrawnShapes>,
@@ -143,17 +147,53 @@ impl Recipe {
     pub(crate) fn check(&self) -> Result<(), Reason> {
         /// Over it, a number is a slip.
         const MOST: usize = 1_000_000;
-        for (what, got) in [("epochs", self.epochs), ("batch", self.batch)] {
-            if !(1..=MOST).contains(&got) {
-                return Err(format!("{what} is {got}, expected 1 to {MOST}").into());
+        let drawn = self.shapes.iter().flat_map(|shapes| {
+            [
+                ("shapes.train", shapes.train),
+                ("shapes.valid", shapes.valid),
+            ]
+            .map(|(key, got)| (key, got, Shapes::MOST))
+        });
+        let counts = [("epochs", self.epochs, MOST), ("batch", self.batch, MOST)];
+        for (key, got, most) in counts.into_iter().chain(drawn) {
+            if !(1..=most).contains(&got) {
+                return Err(format!("{key} is {got}, expected 1 to {most}").into());
             }
+        }
+        if let Some(share) = self.hold_out
+            && !(share > 0.0 && share < 1.0)
+        {
+            return Err(format!("hold_out is {share}, expected between 0 and 1").into());
         }
         self.architecture(2)?;
         self.schedule(1)?.check()?;
         if let Some(preprocessing) = &self.preprocessing {
             preprocessing.check()?;
+            // As they are in Caffe and in Keras' older models.
+            if let Some(mean) = preprocessing.mean.iter().find(|&&mean| mean > 1.0) {
+                return Err(format!(
+                    "preprocessing.mean has {mean}, but pixels are from 0 to 1 here: divide mean and \
+                     std by 255"
+                )
+                .into());
+            }
         }
         Ok(())
+    }
+
+    /// What is allowed and yet seldom meant, a sentence each.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let (warm_up, epochs) = (self.schedule.warm_up, self.epochs);
+        let mut warnings = Vec::new();
+        if warm_up >= epochs as f64 {
+            let epochs = count(epochs, "epoch", "epochs");
+            warnings.push(format!(
+                "schedule.warm_up is {warm_up} epochs, the training {epochs}: the rate never reaches \
+                 {}",
+                self.schedule.rate
+            ));
+        }
+        warnings
     }
 
     /// The network for so many classes.
@@ -263,5 +303,70 @@ impl DrawnShapes {
             size: self.size,
             ..ShapesOptions::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECIPE: &str = r#"
+model = "resnet20"
+epochs = 4
+batch = 16
+hold_out = 0.1
+
+[shapes]
+train = 100
+valid = 20
+size = [16, 16]
+
+[preprocessing]
+channels = "rgb"
+mean = [0.5, 0.5, 0.5]
+std = [0.25, 0.25, 0.25]
+
+[schedule]
+rate = 0.05
+warm_up = 1
+"#;
+
+    fn error(from: &str, to: &str) -> String {
+        assert!(RECIPE.contains(from), "{from}");
+        Recipe::parse(&RECIPE.replace(from, to))
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_named_with_their_limits() {
+        assert!(Recipe::parse(RECIPE).is_ok());
+        for length in ["0", "1000000000000", "4611686018427387904"] {
+            let expected = format!("shapes.train is {length}, expected 1 to 10000000");
+            assert_eq!(error("train = 100", &format!("train = {length}")), expected);
+            let expected = format!("shapes.valid is {length}, expected 1 to 10000000");
+            assert_eq!(error("valid = 20", &format!("valid = {length}")), expected);
+        }
+        for share in ["0.0", "1.0", "-0.5", "nan"] {
+            let error = error("hold_out = 0.1", &format!("hold_out = {share}"));
+            assert!(error.starts_with("hold_out is "), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_mean_of_pixels_up_to_255_is_an_error_that_says_what_to_do() {
+        let error = error("mean = [0.5, 0.5, 0.5]", "mean = [127.5, 127.5, 127.5]");
+        assert!(error.contains("preprocessing.mean has 127.5"), "{error}");
+        assert!(error.contains("by 255"), "{error}");
+    }
+
+    #[test]
+    fn a_warm_up_that_never_ends_is_warned_of() {
+        assert_eq!(Recipe::parse(RECIPE).unwrap().warnings(), [""; 0]);
+        let long = RECIPE.replace("warm_up = 1", "warm_up = 100");
+        assert_eq!(
+            Recipe::parse(&long).unwrap().warnings(),
+            ["schedule.warm_up is 100 epochs, the training 4 epochs: the rate never reaches 0.05"]
+        );
     }
 }

@@ -61,7 +61,7 @@ fn height_of(svg: &str, tick: &str) -> f64 {
 #[test]
 fn a_training_is_drawn_as_its_log_says() {
     let fixture = Fixture::with_shapes();
-    let trained = fixture.train(&["--out", "runs/shapes", "--epochs", "2"]);
+    let trained = fixture.train(&["--output", "runs/shapes", "--epochs", "2"]);
     let (report, svg) = fixture.plot(&["runs/shapes"]);
     assert_eq!(keys(&report), ["output", "runs", "value"]);
     assert_eq!(report["value"], "error");
@@ -296,4 +296,42 @@ fn logs_that_are_none_are_named() {
         .output()
         .unwrap();
     assert_one_line(&output, "none/p.svg: cannot be written: ");
+}
+
+#[test]
+fn what_is_written_is_svg_into_a_regular_file() {
+    let fixture = Fixture::new();
+    fixture.write("run/log.jsonl", log(&[(0.9, None)]));
+    for name in ["p.png", "p.svg.gz", "p.pdf"] {
+        let message = complaint(&fixture, &["plot", "run", "--output", name]);
+        assert!(message.contains("what is written is SVG"), "{message}");
+        assert!(!fixture.path(name).exists());
+    }
+    for name in ["p", "p.SVG"] {
+        fixture.plot(&["run"]);
+        let output = fixture
+            .command_with(&["plot", "run", "--output", name])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let mode = |mode| std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(fixture.path("p.svg"), mode(0o600)).unwrap();
+        fixture.plot(&["run"]);
+        let kept = std::fs::metadata(fixture.path("p.svg"))
+            .unwrap()
+            .permissions();
+        assert_eq!(kept.mode() & 0o777, 0o600);
+        symlink(fixture.path("p.svg"), fixture.path("link.svg")).unwrap();
+        for (path, what) in [
+            ("link.svg", "is a symbolic link"),
+            ("/dev/null", "is a device"),
+        ] {
+            let message = complaint(&fixture, &["plot", "run", "--output", path]);
+            assert!(message.contains(what), "{message}");
+        }
+    }
 }

@@ -46,7 +46,7 @@ pub struct Shapes {
 pub struct ShapesOptions {
     /// What all pictures depend on. Default 0.
     pub seed: u64,
-    /// How many pictures there are. Default 1000.
+    /// How many pictures there are, from 1 to [`Shapes::MOST`]. Default 1000.
     pub len: usize,
     /// The index, among all pictures of the seed, of the first one. Default 0.
     pub first: usize,
@@ -84,12 +84,16 @@ pub struct ObjectBox {
 const SHARE: [f64; 2] = [0.05, 0.5];
 
 impl Shapes {
+    /// The most pictures of one dataset. A training takes some 60 bytes for each, whether it is drawn
+    /// or not.
+    pub const MOST: usize = 10_000_000;
+
     /// The dataset of these options.
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] for a length of 0, a length or a first index past what can be counted, a
-    /// size or a number of objects out of its range.
+    /// [`Error::Option`] for a length, a size or a number of objects out of its range, and for a first
+    /// index so large that the last could not be counted.
     pub fn new(options: ShapesOptions) -> Result<Self> {
         let wrong = |field, got: &dyn std::fmt::Debug, expected| Error::Option {
             what: "shapes",
@@ -100,8 +104,15 @@ impl Shapes {
         let ShapesOptions {
             len, first, size, ..
         } = options;
-        if len == 0 || first.checked_add(len).is_none() {
-            return Err(wrong("len", &len, "at least 1, and to end before 2^64"));
+        if !(1..=Self::MOST).contains(&len) {
+            return Err(wrong("len", &len, "1 to 10000000"));
+        }
+        if first > usize::MAX - Self::MOST {
+            return Err(wrong(
+                "first",
+                &first,
+                "to leave room for 10000000 pictures after it",
+            ));
         }
         let [shorter, longer] = [size[0].min(size[1]), size[0].max(size[1])];
         if shorter < 16 || longer > 1024 || longer > 4 * shorter {

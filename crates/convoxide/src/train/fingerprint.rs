@@ -1,0 +1,222 @@
+//! What a training learns from, in brief: a checkpoint carries it, and resuming compares it.
+
+use files::show;
+use image_data::Dataset;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::architectures::Reason;
+
+/// The classes, and which pictures of each there are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Fingerprint {
+    classes: Vec<String>,
+    train: Vec<Class>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    valid: Option<Vec<Class>>,
+}
+
+/// The pictures of a class.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Class {
+    pictures: u64,
+    /// A hash of the files' names in their order, in hexadecimal digits.
+    names: String,
+}
+
+/// How many differences are told.
+const TOLD: usize = 5;
+
+/// What a checkpoint's data and those at hand have in common.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Comparison {
+    Same,
+    /// The checkpoint is older than fingerprints.
+    Unknown,
+    /// What differs, in words.
+    OtherPictures(String),
+}
+
+impl Fingerprint {
+    pub(super) fn new(train: &dyn Dataset, valid: Option<&dyn Dataset>) -> Self {
+        Self {
+            classes: train.classes().to_vec(),
+            train: classes(train),
+            valid: valid.map(classes),
+        }
+    }
+
+    /// Compares with what a checkpoint says.
+    ///
+    /// # Errors
+    ///
+    /// Other classes, with both lists, as the outputs of the network would change their meaning; and
+    /// what is no fingerprint.
+    pub(super) fn compare(&self, saved: &Value) -> Result<Comparison, Reason> {
+        if saved.is_null() {
+            return Ok(Comparison::Unknown);
+        }
+        let saved: Self = serde_json::from_value(saved.clone())
+            .map_err(|error| format!("what the checkpoint says of its data: {error}"))?;
+        if saved.classes != self.classes {
+            return Err(format!(
+                "the checkpoint's classes are {}, those of the data are {}; a training cannot go on \
+                 with other classes",
+                list(&saved.classes),
+                list(&self.classes)
+            )
+            .into());
+        }
+        let mut differences = Vec::new();
+        self.differences(
+            "train",
+            Some(&saved.train),
+            Some(&self.train),
+            &mut differences,
+        );
+        let (before, now) = (saved.valid.as_deref(), self.valid.as_deref());
+        self.differences("valid", before, now, &mut differences);
+        Ok(match differences.len() {
+            0 => Comparison::Same,
+            count => {
+                let more = count.saturating_sub(TOLD);
+                differences.truncate(TOLD);
+                let mut text = differences.join(", ");
+                if more > 0 {
+                    text += &format!(", and {}", show::count(more, "class more", "classes more"));
+                }
+                Comparison::OtherPictures(text)
+            }
+        })
+    }
+
+    fn differences(
+        &self,
+        part: &str,
+        before: Option<&[Class]>,
+        now: Option<&[Class]>,
+        into: &mut Vec<String>,
+    ) {
+        let (before, now) = match (before, now) {
+            (None, None) => return,
+            (Some(_), None) => return into.push(format!("{part} is missing")),
+            (None, Some(_)) => return into.push(format!("{part} is new")),
+            (Some(before), Some(now)) => (before, now),
+        };
+        for (name, (before, now)) in self.classes.iter().zip(before.iter().zip(now)) {
+            let class = format!("{part}/{}", show::one_line(name));
+            if before.pictures != now.pictures {
+                let (before, now) = (before.pictures, now.pictures);
+                into.push(format!("{class} has {now} pictures instead of {before}"));
+            } else if before != now {
+                into.push(format!("{class} has pictures of other names"));
+            }
+        }
+    }
+}
+
+fn list(classes: &[String]) -> String {
+    let text = classes.join(", ");
+    show::shorten(&show::one_line(&text), 300)
+}
+
+/// Each class' pictures. A label that is no class is an error when its picture is read.
+fn classes(dataset: &dyn Dataset) -> Vec<Class> {
+    let mut pictures = vec![(0u64, Fnv::default()); dataset.classes().len()];
+    for index in 0..dataset.len() {
+        if let Some((count, hash)) = pictures.get_mut(dataset.label(index)) {
+            // The folder that the data lie in may have another name today.
+            let name = dataset.name(index);
+            let name = name
+                .rsplit(std::path::is_separator)
+                .next()
+                .unwrap_or_default();
+            *count += 1;
+            hash.add(name.as_bytes());
+            hash.add(&[0]);
+        }
+    }
+    let class = |(pictures, hash): (u64, Fnv)| Class {
+        pictures,
+        names: format!("{:016x}", hash.0),
+    };
+    pictures.into_iter().map(class).collect()
+}
+
+/// FNV-1a of 64 bits (G. Fowler, L. C. Noll, K.-P. Vo): the same on every machine and in every
+/// version of the program. It need not withstand anybody.
+#[derive(Clone, Copy)]
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Fnv {
+    fn add(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use image_data::{Shapes, ShapesOptions, Subset};
+
+    use super::*;
+
+    fn shapes(samples: std::ops::Range<usize>) -> Subset {
+        let shapes = Shapes::new(ShapesOptions::default()).unwrap();
+        Subset::new(Arc::new(shapes), samples.collect()).unwrap()
+    }
+
+    #[test]
+    fn the_hash_is_the_published_one() {
+        let mut hash = Fnv::default();
+        hash.add(b"foobar");
+        assert_eq!(hash.0, 0x85944171f73967e8);
+    }
+
+    #[test]
+    fn what_differs_is_named() {
+        let now = Fingerprint::new(&shapes(0..16), Some(&shapes(16..24)));
+        let compare =
+            |before: Fingerprint| now.compare(&serde_json::to_value(before).unwrap()).unwrap();
+        let other = |text: &str| Comparison::OtherPictures(text.to_owned());
+        assert_eq!(compare(now.clone()), Comparison::Same);
+        assert_eq!(
+            compare(Fingerprint::new(&shapes(0..17), Some(&shapes(16..24)))),
+            other("train/circle has 2 pictures instead of 3")
+        );
+        assert_eq!(
+            compare(Fingerprint::new(&shapes(0..16), None)),
+            other("valid is new")
+        );
+        assert_eq!(
+            compare(Fingerprint::new(&shapes(8..24), Some(&shapes(16..24)))),
+            other(
+                "train/circle has pictures of other names, train/crescent has pictures of other \
+                 names, train/cross has pictures of other names, train/heart has pictures of other \
+                 names, train/ring has pictures of other names, and 3 classes more"
+            )
+        );
+        assert_eq!(now.compare(&Value::Null).unwrap(), Comparison::Unknown);
+        assert!(now.compare(&Value::from(7)).is_err());
+    }
+
+    #[test]
+    fn other_classes_are_an_error_that_lists_both() {
+        let before = Fingerprint::new(&shapes(0..16), None);
+        let mut now = before.clone();
+        now.classes[0] = "zebra".to_owned();
+        let saved = serde_json::to_value(&before).unwrap();
+        let error = now.compare(&saved).unwrap_err().to_string();
+        assert!(error.contains("classes are circle, crescent"), "{error}");
+        assert!(error.contains("are zebra, crescent"), "{error}");
+    }
+}
