@@ -62,7 +62,9 @@ fn is_tar(start: &[u8]) -> bool {
             u32::from(byte)
         }
     });
-    header.cksum().is_ok_and(|expected| expected == sum.sum::<u32>())
+    header
+        .cksum()
+        .is_ok_and(|expected| expected == sum.sum::<u32>())
 }
 
 /// A file's bytes, unpacked where they are gzip.
