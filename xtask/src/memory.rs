@@ -27,7 +27,9 @@ pub(crate) fn run() -> Result<()> {
             // Proptest asks for the time and for its files; crossbeam, below rayon, follows the rules
             // of tree borrows but not of the older stacked ones.
             .env("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-tree-borrows")
-            .env("CONVOXIDE_CASES", "0.001");
+            .env("CONVOXIDE_CASES", "0.001")
+            // Threads that wait are emulated, too.
+            .env("RAYON_NUM_THREADS", "1");
         run_command(&mut command)
     };
     miri(&["--lib"])?;

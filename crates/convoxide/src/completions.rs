@@ -10,7 +10,7 @@ use crate::{Cli, output};
 
 /// Print the completions of a shell
 ///
-/// Where a shell looks for them is its own affair; see the examples.
+/// Each shell looks for them in a place of its own; see the examples.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {

@@ -67,7 +67,7 @@ pub(crate) enum Error {
     Tensor(#[from] crate::npy::Error),
 
     /// A file that could not be opened or read.
-    #[error("{}: {error}", shown(path))]
+    #[error("{}: cannot be read: {error}", shown(path))]
     Read {
         /// The file.
         path: PathBuf,

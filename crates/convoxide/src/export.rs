@@ -21,7 +21,7 @@ use crate::suffix;
 pub(crate) struct Args {
     #[command(flatten)]
     source: ClassifierSource,
-    /// The names of its classes, one a line
+    /// The names of its classes, one per line
     #[arg(long, value_name = "FILE")]
     names: Option<PathBuf>,
     /// The kind of file

@@ -223,9 +223,10 @@ fn fuzz_archive() {
             ("train/dog/2.pgm", PGM),
             ("test/cat/3.pgm", PGM),
         ]),
-        tar(&[(&format!("{long}cat/1.pgm"), PGM), ("dog/1.pgm", PGM)]),
     ];
+    let deep = tar(&[(&format!("{long}cat/1.pgm"), PGM), ("dog/1.pgm", PGM)]);
     Fuzz::new("archive", archives)
+        .seeds([deep])
         .dictionary([
             "../",
             "/",

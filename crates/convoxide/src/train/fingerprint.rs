@@ -35,6 +35,8 @@ pub(super) enum Comparison {
     Unknown,
     /// What differs, in words.
     OtherPictures(String),
+    /// The same, but in the part to validate on alone: nothing is learnt from that.
+    OtherValidation(String),
 }
 
 impl Fingerprint {
@@ -74,6 +76,7 @@ impl Fingerprint {
             Some(&self.train),
             &mut differences,
         );
+        let is_train = !differences.is_empty();
         let (before, now) = (saved.valid.as_deref(), self.valid.as_deref());
         self.differences("valid", before, now, &mut differences);
         Ok(match differences.len() {
@@ -85,7 +88,10 @@ impl Fingerprint {
                 if more > 0 {
                     text += &format!(", and {}", show::count(more, "class more", "classes more"));
                 }
-                Comparison::OtherPictures(text)
+                match is_train {
+                    true => Comparison::OtherPictures(text),
+                    false => Comparison::OtherValidation(text),
+                }
             }
         })
     }
@@ -195,7 +201,7 @@ mod tests {
         );
         assert_eq!(
             compare(Fingerprint::new(&shapes(0..16), None)),
-            other("valid is new")
+            Comparison::OtherValidation("valid is new".to_owned())
         );
         assert_eq!(
             compare(Fingerprint::new(&shapes(8..24), Some(&shapes(16..24)))),

@@ -267,6 +267,9 @@ impl Job {
                 "the checkpoint does not say what data it is of; an older version wrote it"
                     .to_owned()
             }
+            Comparison::OtherValidation(difference) => {
+                format!("not measured on the same pictures as before: {difference}")
+            }
             Comparison::OtherPictures(difference) if args.changed_data => {
                 format!("not the pictures of the checkpoint: {difference}")
             }

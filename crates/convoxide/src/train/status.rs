@@ -56,7 +56,8 @@ pub(super) fn epoch(epoch: &Finished) -> String {
         line += &format!(", valid {:.2} %", 100.0 * accuracy);
     }
     line += &format!(", {}", rough(epoch.seconds));
-    if epoch.epoch < epoch.epochs {
+    // Not known where this process has trained no step.
+    if epoch.epoch < epoch.epochs && epoch.run_left.is_finite() {
         line += &format!(", {} left", rough(epoch.run_left));
     }
     line

@@ -164,7 +164,7 @@ mod tests {
         let text = summary("stopped", 0, None).text(&args);
         assert!(
             text.ends_with(
-                "\nfolder: 'runs/it'\\''s'\nnext:   convoxide train 'it'\\''s.toml --epochs 7 \
+                "\nfolder: 'runs/it'\\''s'\nnext:   convoxide train 'it'\\''s.toml' --epochs 7 \
                  --rate 0.5 --skip-bad --resume"
             ),
             "{text}"

@@ -67,7 +67,7 @@ impl Training {
         let output = training.train("whole", &[]).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         training.whole = training.files("whole");
-        assert!(training.whole.len() >= 7, "{:?}", training.whole.keys());
+        assert!(training.whole.len() >= 6, "{:?}", training.whole.keys());
         training
     }
 
@@ -161,8 +161,10 @@ impl Training {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!said.contains("panicked"), "{what}: {said}");
         let killed = output.status.signal() == Some(9);
+        // The fault met the loader of shared libraries, before the program.
+        let not_started = output.status.code() == Some(127) && said.contains("shared libraries");
         assert!(
-            killed || matches!(output.status.code(), Some(0 | 1)),
+            killed || not_started || matches!(output.status.code(), Some(0 | 1)),
             "{what}: {:?} {said}",
             output.status
         );

@@ -188,7 +188,12 @@ fn the_end_names_what_to_look_at_and_to_do_next() {
         .unwrap();
     let next: Vec<&str> = next.split(' ').collect();
     assert!(
-        fixture.command_with(&next).status().unwrap().success(),
+        fixture
+            .command_with(&next)
+            .output()
+            .unwrap()
+            .status
+            .success(),
         "{end}"
     );
     assert!(said.contains("train: 80 pictures of 8 classes\n"), "{said}");

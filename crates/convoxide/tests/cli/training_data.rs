@@ -65,7 +65,10 @@ fn bad_pictures_are_skipped_on_request_and_counted() {
     ] {
         fixture.write(format!("data/{name}"), "no picture");
     }
-    assert_one_line(&train(&fixture, &["--output", "run", "--quiet"]), "bad.png");
+    assert_one_line(
+        &train(&fixture, &["--output", "failed", "--quiet"]),
+        "bad.png",
+    );
     let output = train(&fixture, &["--output", "run", "--skip-bad", "--json"]);
     assert_success(&output);
     assert_eq!(json_lines(&output)[0]["skipped"], 3);

@@ -159,7 +159,7 @@ impl Splits {
         };
         let mut datasets: Vec<Arc<dyn Dataset>> = Vec::new();
         for &(role, folder) in &layout.parts {
-            let classes = datasets.first().map(|first| first.classes());
+            let classes = datasets.first().map(Dataset::classes);
             let Found {
                 dataset,
                 part,
