@@ -202,15 +202,15 @@ impl Window {
 
     /// Places the window on an input of size `[h, w]`.
     ///
-    /// Along each axis, with `N` input pixels, a total padding of `P`, and a reach of `R = dilation
-    /// * (kernel_size - 1) + 1`:
+    /// Along each axis, with `N` input pixels, a total padding of `P`, and a reach of
+    /// `R = dilation * (kernel_size - 1) + 1`:
     ///
     /// ```text
     /// output = floor((N + P - R) / stride) + 1
     /// ```
     ///
-    /// or the same with `ceil` in [`ceil_mode`](Window::ceil_mode). `Same` yields `ceil(N /
-    /// stride)`.
+    /// or the same with `ceil` in [`ceil_mode`](Window::ceil_mode). `Same` yields
+    /// `ceil(N / stride)`.
     ///
     /// ```
     /// # use conv_core::{Padding, Window};

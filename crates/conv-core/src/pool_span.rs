@@ -77,8 +77,8 @@ impl PoolSpan {
         })
     }
 
-    /// Returns the pixels of bin `k` of `bins` over `len` pixels, `floor(k * len / bins) ..
-    /// ceil((k + 1) * len / bins)`.
+    /// Returns the pixels of bin `k` of `bins` over `len` pixels,
+    /// `floor(k * len / bins) .. ceil((k + 1) * len / bins)`.
     fn of_bin(k: usize, bins: usize, len: usize) -> Self {
         // In u128, which holds the product of any two sizes.
         let [k, bins, len] = [k, bins, len].map(|size| size as u128);

@@ -12,8 +12,8 @@ use crate::activation::Activation;
 use crate::error::Result;
 use crate::simd::Isa;
 
-/// Computes the two sums per channel that the gradient of a batch normalisation needs, `sums[c] =
-/// sum of grad` and `products[c] = sum of grad * (input - mean[c])`.
+/// Computes the two sums per channel that the gradient of a batch normalisation needs,
+/// `sums[c] = sum of grad` and `products[c] = sum of grad * (input - mean[c])`.
 ///
 /// If an activation follows, `grad` is the gradient of the activation's `output` on entry and is
 /// replaced in the same pass by that of the activation's input, as by [`activation_grad`].
@@ -156,9 +156,10 @@ pub fn batch_norm_grad(
     Ok(())
 }
 
-/// Computes the gradient of an activation in place from the sign of its output: `grad = grad *
-/// activation'(output)`. The derivative is 1 where `output > 0`; elsewhere it is 0 for ReLU and the
-/// slope for leaky ReLU with a positive slope. NaN counts as positive, as in PyTorch.
+/// Computes the gradient of an activation in place from the sign of its output:
+/// `grad = grad * activation'(output)`. The derivative is 1 where `output > 0`; elsewhere it is 0
+/// for ReLU and the slope for leaky ReLU with a positive slope. NaN counts as positive, as in
+/// PyTorch.
 ///
 /// # Errors
 ///

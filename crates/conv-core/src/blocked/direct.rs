@@ -389,8 +389,8 @@ impl<'a> Sweep<'a> {
         let first = in_blocks.start == 0 && self.begin == Begin::Bias;
         let last = in_blocks.end == self.grid.in_blocks;
         let weight = out_block * self.panel() + in_blocks.start * self.panel_block();
-        // SAFETY: within the input, the output, the weights and the bias: `picture < batch`, `row <
-        // rows`, the block indices are in range, and `check` has compared the extents.
+        // SAFETY: within the input, the output, the weights and the bias: `picture < batch`,
+        // `row < rows`, the block indices are in range, and `check` has compared the extents.
         let (input, output, weight, bias) = unsafe {
             (
                 self.input.add(

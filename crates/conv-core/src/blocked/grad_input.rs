@@ -1,10 +1,10 @@
 //! The gradient of a convolution's input: convolutions of the output's gradient with the flipped
 //! weight, one per phase of the stride.
 //!
-//! An input pixel `y` is read by tap `i` for the output `v` where `y = v * stride + i * dilation -
-//! padding`. All pixels of one *phase*, `y = phase + u * stride`, are read by the same taps, and
-//! their gradients are a convolution of stride 1 over the output's gradient. No zeros are inserted
-//! between pixels.
+//! An input pixel `y` is read by tap `i` for the output `v` where
+//! `y = v * stride + i * dilation - padding`. All pixels of one *phase*, `y = phase + u * stride`,
+//! are read by the same taps, and their gradients are a convolution of stride 1 over the output's
+//! gradient. No zeros are inserted between pixels.
 
 use rayon::prelude::*;
 
@@ -206,8 +206,12 @@ impl Conv2dGradInput {
     }
 
     /// Computes the input's gradient from the output's, both NCHW16c, with the weights that were
-    /// [packed](Self::pack), inside the caller's thread pool: `grad_input[n, c, y, x] = sum over o
-    /// and the taps (i, j) that read it of grad_output[n, o, v, u] * weight[o, c, i, j]`.
+    /// [packed](Self::pack), inside the caller's thread pool:
+    ///
+    /// ```text
+    /// grad_input[n, c, y, x] = sum over o and the taps (i, j) that read it of
+    ///     grad_output[n, o, v, u] * weight[o, c, i, j]
+    /// ```
     ///
     /// # Errors
     ///

@@ -14,7 +14,7 @@ use crate::simd::Isa;
 ///
 /// # Errors
 ///
-/// Those of the plain function, and [`Error::Mismatch`] if the layouts do not fit.
+/// Those of the plain function, and [`Error::Mismatch`](crate::Error::Mismatch) if the layouts do not fit.
 pub fn max_pool2d(
     isa: Isa,
     input: View<'_>,

@@ -113,8 +113,8 @@ impl<'a> ViewMut<'a> {
         super::expect(op, "the output's channel block", block, layout.block)
     }
 
-    /// Sets every element of the interior to the input's element at `source(picture, channel, y,
-    /// x)`; lanes past the last channel are set to zero.
+    /// Sets every element of the interior to the input's element at
+    /// `source(picture, channel, y, x)`; lanes past the last channel are set to zero.
     pub(crate) fn fill_with(
         &mut self,
         source: impl Fn(usize, usize, usize, usize) -> usize + Sync,

@@ -31,13 +31,13 @@ use crate::pool_span::{PoolSpans, check_bins};
 ///
 /// # Errors
 ///
-/// [`Error::Zero`] if the input has no pixel.
+/// [`Error::Zero`](crate::Error::Zero) if the input has no pixel.
 pub fn global_avg_pool2d<T: Element>(input: ArrayView4<'_, T>) -> Result<Array4<T>> {
     adaptive_means("global_avg_pool2d", input, [1, 1])
 }
 
-/// Computes the mean of each bin, with the input divided into `output` `[H', W']` bins: `[N, C, H,
-/// W]` to `[N, C, H', W']`.
+/// Computes the mean of each bin, with the input divided into `output` `[H', W']` bins:
+/// `[N, C, H, W]` to `[N, C, H', W']`.
 ///
 /// Along each axis, bin `k` of `K` over `L` pixels is `floor(k * L / K) .. ceil((k + 1) * L / K)`,
 /// as in PyTorch: bins are equal if `K` divides `L`; otherwise they differ in size and overlap.
@@ -58,8 +58,8 @@ pub fn global_avg_pool2d<T: Element>(input: ArrayView4<'_, T>) -> Result<Array4<
 ///
 /// # Errors
 ///
-/// [`Error::Zero`] if input or output has no pixel, [`Error::TooLarge`] for an output that does not
-/// fit in memory.
+/// [`Error::Zero`](crate::Error::Zero) if input or output has no pixel,
+/// [`Error::TooLarge`](crate::Error::TooLarge) for an output that does not fit in memory.
 pub fn adaptive_avg_pool2d<T: Element>(
     input: ArrayView4<'_, T>,
     output: [usize; 2],
@@ -122,8 +122,9 @@ pub fn adaptive_max_pool2d<T: Element>(
 ///
 /// # Errors
 ///
-/// [`Error::Zero`] if the input has no pixel, [`Error::Mismatch`] if `grad_output` is not `[N, C,
-/// 1, 1]`, [`Error::TooLarge`] for an input that does not fit in memory.
+/// [`Error::Zero`](crate::Error::Zero) if the input has no pixel,
+/// [`Error::Mismatch`](crate::Error::Mismatch) if `grad_output` is not `[N, C, 1, 1]`,
+/// [`Error::TooLarge`](crate::Error::TooLarge) for an input that does not fit in memory.
 pub fn global_avg_pool2d_grad<T: Element>(
     grad_output: ArrayView4<'_, T>,
     input_size: [usize; 2],
@@ -159,8 +160,8 @@ pub fn global_avg_pool2d_grad<T: Element>(
 ///
 /// # Errors
 ///
-/// [`Error::Zero`] if input or output has no pixel, [`Error::TooLarge`] for an input that does not
-/// fit in memory.
+/// [`Error::Zero`](crate::Error::Zero) if input or output has no pixel,
+/// [`Error::TooLarge`](crate::Error::TooLarge) for an input that does not fit in memory.
 pub fn adaptive_avg_pool2d_grad<T: Element>(
     grad_output: ArrayView4<'_, T>,
     input_size: [usize; 2],
@@ -190,8 +191,8 @@ pub fn adaptive_avg_pool2d_grad<T: Element>(
 ///
 /// # Errors
 ///
-/// [`Error::Zero`] if input or output has no pixel, [`Error::Mismatch`] if the two differ in
-/// pictures or channels.
+/// [`Error::Zero`](crate::Error::Zero) if input or output has no pixel,
+/// [`Error::Mismatch`](crate::Error::Mismatch) if the two differ in pictures or channels.
 pub fn adaptive_max_pool2d_grad<T: Element>(
     input: ArrayView4<'_, T>,
     grad_output: ArrayView4<'_, T>,

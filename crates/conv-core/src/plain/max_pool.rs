@@ -11,8 +11,8 @@ use crate::geometry::checked_len;
 use crate::options::MaxPool2dOptions;
 use crate::pool_span::PoolSpans;
 
-/// Returns the largest input under each window, channel by channel: `[N, C, H, W]` to `[N, C, H',
-/// W']`.
+/// Returns the largest input under each window, channel by channel: `[N, C, H, W]` to
+/// `[N, C, H', W']`.
 ///
 /// ```text
 /// y[n, c, v, u] = max over i, j of

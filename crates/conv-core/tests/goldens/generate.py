@@ -1,7 +1,7 @@
 """Writes pytorch.json beside this file: what PyTorch computes for pools, padding and convolutions,
-and its gradients of them.
+and their gradients.
 
-Needs the package `torch`. All numbers are multiples of 1/8 and computed in f64, so that sums are
+Needs the package `torch`. All values are multiples of 1/8 and computed in f64, so that sums are
 exact and only a mean's division rounds.
 """
 
