@@ -1,4 +1,4 @@
-//! What an optimiser remembers, for checkpoints.
+//! An optimiser's state, for checkpoints.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use crate::{
     params::{Params, Slot},
 };
 
-/// What is kept of one parameter.
+/// The state of one parameter.
 #[derive(Clone, Debug)]
 pub(super) struct State<T> {
-    /// How often it was updated.
+    /// The number of updates.
     pub(super) steps: u64,
-    /// The method's slots, each with as many numbers as the parameter.
+    /// The method's slots, each with as many values as the parameter.
     pub(super) slots: Vec<Vec<T>>,
 }
 
@@ -29,24 +29,24 @@ impl<T: Element> State<T> {
     }
 }
 
-/// What an optimiser remembers, in the parameters' own shapes.
+/// An optimiser's state, in the parameters' own shapes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OptimiserState<T> {
     /// The [method's name](super::Method::name).
     pub method: String,
-    /// How often each parameter was updated; one that never was is not here.
+    /// The number of updates of each parameter; parameters never updated are absent.
     pub steps: BTreeMap<String, u64>,
-    /// For each of the method's slots, by PyTorch's names (`momentum_buffer`, `exp_avg`, ...), a
-    /// tensor for each parameter.
+    /// For each of the method's slots, by PyTorch's names (`momentum_buffer`, `exp_avg`, ...), one
+    /// tensor per parameter.
     pub slots: BTreeMap<String, Params<T>>,
 }
 
 impl<T: Element> Optimiser<T> {
-    /// What the optimiser remembers, with the backend's help in the parameters' shapes.
+    /// Returns the optimiser's state; the backend converts it to the parameters' shapes.
     ///
     /// # Errors
     ///
-    /// What the backend says.
+    /// The backend's errors.
     pub fn export<B: TrainBackend<T>>(&self, backend: &B) -> Result<OptimiserState<T>> {
         let mut exported = OptimiserState {
             method: self.options.method.name().to_owned(),
@@ -68,12 +68,12 @@ impl<T: Element> Optimiser<T> {
         Ok(exported)
     }
 
-    /// Goes on from where another optimiser stopped.
+    /// Resumes from the state of another optimiser.
     ///
     /// # Errors
     ///
-    /// [`Error::Resume`] for another method, a slot or tensor that is missing or too much, and what
-    /// the backend says about shapes. The old state stays then.
+    /// [`Error::Resume`] for a different method or for a missing or superfluous slot or tensor, and
+    /// the backend's errors about shapes. The old state is then kept.
     pub fn import<B: TrainBackend<T>>(
         &mut self,
         state: &OptimiserState<T>,
@@ -89,7 +89,7 @@ impl<T: Element> Optimiser<T> {
         expected.sort_unstable();
         if got != expected {
             let [got, expected] = [got, expected].map(|slots| format!("{slots:?}"));
-            return Err(resume("what the optimiser remembers", &got, &expected));
+            return Err(resume("the optimiser's state", &got, &expected));
         }
         for (slot, params) in &state.slots {
             let other = params
@@ -97,7 +97,7 @@ impl<T: Element> Optimiser<T> {
                 .find(|(name, _)| !state.steps.contains_key(*name));
             if let Some((name, _)) = other {
                 let what = format!("the count of updates of {slot} of {name:?}");
-                return Err(resume(&what, "missing", "there"));
+                return Err(resume(&what, "missing", "present"));
             }
         }
         let mut states = BTreeMap::new();
@@ -109,7 +109,7 @@ impl<T: Element> Optimiser<T> {
             for slot in slots {
                 let param = state.slots.get(*slot).and_then(|params| params.get(name));
                 let param = param
-                    .ok_or_else(|| resume(&format!("{slot} of {name:?}"), "missing", "there"))?;
+                    .ok_or_else(|| resume(&format!("{slot} of {name:?}"), "missing", "present"))?;
                 let numbers = backend.from_canonical(name, &param.value);
                 own.push(numbers.map_err(Error::other)?);
             }

@@ -1,4 +1,4 @@
-//! The plain executor: what a network means, node by node.
+//! The plain executor, which defines what a network computes, node by node.
 
 mod activation;
 mod affine;
@@ -30,10 +30,10 @@ use crate::{
     shape::Shape,
 };
 
-/// Executes a graph by definition: one node after the other, each by plain loops, in f32 or f64.
+/// Executes a graph by definition: one node after the other, each with plain loops, in f32 or f64.
 ///
-/// In f64 it is the reference that faster executors are judged by. It keeps a tensor only until
-/// its last reader has run.
+/// In f64 it is the reference for faster executors. It keeps a tensor only until its last reader
+/// has run.
 ///
 /// ```
 /// use ndarray::ArrayD;
@@ -58,22 +58,22 @@ pub struct Plain<T> {
     params: Params<T>,
 }
 
-/// What a [traced](Plain::trace) run leaves behind.
+/// The result of a [traced](Plain::trace) run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trace<T> {
-    /// One tensor for each output of the graph, in its order.
+    /// One tensor per output of the graph, in its order.
     pub outputs: Vec<ArrayD<T>>,
-    /// The largest number of elements that the tensors alive at one time had together: while a
-    /// node runs, those are its output, its inputs, and all that is still to be read later.
+    /// The largest total number of elements of the tensors alive at one time: while a node runs,
+    /// these are its output, its inputs, and everything still to be read later.
     pub peak_live_elements: usize,
 }
 
 impl<T: Element> Plain<T> {
-    /// An executor for this graph with these parameters.
+    /// Creates an executor for this graph with these parameters.
     ///
     /// # Errors
     ///
-    /// [`Error::Params`] where a parameter is missing or has another shape.
+    /// [`Error::Params`] if a parameter is missing or has the wrong shape.
     pub fn new(graph: &Graph, params: Params<T>) -> Result<Self> {
         params.check(graph)?;
         Ok(Self {
@@ -82,19 +82,19 @@ impl<T: Element> Plain<T> {
         })
     }
 
-    /// The graph.
+    /// Returns the graph.
     #[must_use]
     pub fn graph(&self) -> &Graph {
         &self.graph
     }
 
-    /// The parameters.
+    /// Returns the parameters.
     #[must_use]
     pub fn params(&self) -> &Params<T> {
         &self.params
     }
 
-    /// The outputs for `inputs`, one tensor for each of the graph's inputs in its order.
+    /// Returns the outputs for `inputs`, one tensor per input of the graph, in its order.
     ///
     /// # Errors
     ///
@@ -103,8 +103,8 @@ impl<T: Element> Plain<T> {
         Ok(self.trace(inputs, |_, _| ())?.outputs)
     }
 
-    /// Like [`run`](Self::run), and shows every node's output to `visit` as it is computed, those
-    /// of input nodes included.
+    /// Like [`run`](Self::run), and passes every node's output to `visit` as it is computed,
+    /// including those of input nodes.
     ///
     /// # Errors
     ///
@@ -141,7 +141,7 @@ impl<T: Element> Plain<T> {
                 live[dead.0] = None;
             }
         }
-        // A tensor that is an output twice is copied, any other is moved out.
+        // A tensor that is an output twice is copied; any other is moved out.
         let mut outputs = Vec::with_capacity(self.graph.outputs.len());
         for (position, id) in self.graph.outputs.iter().enumerate() {
             let again = self.graph.outputs[position + 1..].contains(id);
@@ -158,7 +158,7 @@ impl<T: Element> Plain<T> {
         })
     }
 
-    /// One node's output from those of the nodes it reads.
+    /// Computes one node's output from those of the nodes it reads.
     fn eval(&self, node: &Node, inputs: &[&ArrayD<T>]) -> Result<ArrayD<T>> {
         let site = Site {
             node,
@@ -208,7 +208,7 @@ impl<T: Element> Plain<T> {
             Op::Slice { start, len } => Ok(concat::slice(&x, *start, *len)),
             &Op::PadChannels { before, after } => Ok(concat::pad_channels(&x, before, after)),
             Op::Flatten => site.shaped(flatten::eval(&x)),
-            // In evaluation; training drops in `train.rs`.
+            // In evaluation mode; training drops elements in `train.rs`.
             Op::Dropout { .. } => Ok(x.to_owned()),
 
             Op::Upsample { scale } => {
@@ -231,7 +231,7 @@ impl Infer for Plain<f32> {
     }
 }
 
-/// The tensors that a node reads.
+/// Returns the tensors that a node reads.
 fn inputs_of<'a, T>(node: &Node, live: &'a [Option<ArrayD<T>>]) -> Result<Vec<&'a ArrayD<T>>> {
     let missing = || Error::internal(&node.name, "an input was not computed or is gone");
     let inputs = node.inputs.iter();
@@ -242,8 +242,8 @@ fn inputs_of<'a, T>(node: &Node, live: &'a [Option<ArrayD<T>>]) -> Result<Vec<&'
 
 /// A node that is being computed.
 ///
-/// Shape inference and the check of the parameters have made sure of everything that could be
-/// missing or misshapen here, so the errors below are [`Error::Internal`].
+/// Shape inference and the check of the parameters have ruled out anything missing or misshapen
+/// here, so the errors below are [`Error::Internal`].
 #[derive(Clone, Copy)]
 struct Site<'a, T> {
     node: &'a Node,
@@ -259,19 +259,19 @@ impl<'a, T: Element> Site<'a, T> {
             .ok_or_else(|| self.broken("an input was not computed or is gone"))
     }
 
-    /// The error of a state that cannot be.
+    /// Returns the error for a state that cannot occur.
     fn broken(&self, broken: &'static str) -> Error {
         Error::internal(&self.node.name, broken)
     }
 
-    /// An input as a view of fixed rank.
+    /// Returns an input as a view of fixed rank.
     fn fixed<'x, D: Dimension>(&self, x: &'x ArrayViewD<'_, T>) -> Result<ArrayView<'x, T, D>> {
         self.shaped(x.view().into_dimensionality::<D>())
     }
 
-    /// The parameter `local` of this node, as a view of fixed rank.
+    /// Returns the parameter `local` of this node as a view of fixed rank.
     fn param<D: Dimension>(&self, local: &str) -> Result<ArrayView<'a, T, D>> {
-        let missing = || self.broken("a parameter is missing that was there at the start");
+        let missing = || self.broken("a parameter present at the start is missing");
         let spec = self.node.param(local).ok_or_else(missing)?;
         let param = self.params.get(&spec.name).ok_or_else(missing)?;
         self.shaped(param.value.view().into_dimensionality::<D>())
@@ -281,7 +281,7 @@ impl<'a, T: Element> Site<'a, T> {
         has_bias.then(|| self.param("bias")).transpose()
     }
 
-    /// The result of one of conv-core's operations.
+    /// Maps the result of one of conv-core's operations.
     fn kernel<D: Dimension>(&self, result: conv_core::Result<Array<T, D>>) -> Result<ArrayD<T>> {
         let error = |source| Error::Kernel {
             node: self.node.name.clone(),
@@ -290,8 +290,8 @@ impl<'a, T: Element> Site<'a, T> {
         Ok(result.map_err(error)?.into_dyn())
     }
 
-    /// The result of one of ndarray's reshapings.
+    /// Maps the result of one of ndarray's reshapings.
     fn shaped<A>(&self, result: Result<A, ShapeError>) -> Result<A> {
-        result.map_err(|_| self.broken("a tensor has another shape than was inferred"))
+        result.map_err(|_| self.broken("a tensor's shape differs from the inferred one"))
     }
 }

@@ -19,11 +19,11 @@ fn states_that_do_not_fit() {
         ),
         (
             |state| drop(state.slots.remove("exp_avg")),
-            "what the optimiser remembers is",
+            "the optimiser's state is",
         ),
         (
             |state| drop(state.slots.insert("max".into(), Params::new())),
-            "what the optimiser remembers is",
+            "the optimiser's state is",
         ),
         (
             |state| drop(state.slots.get_mut("exp_avg").unwrap().remove("fc.bias")),
