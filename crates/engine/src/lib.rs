@@ -2,8 +2,8 @@
 //!
 //! [`Plan::compile`] folds batch normalisation into weights, fuses activations into the preceding
 //! layer and packs weights for the machine; [`Plan::session`] lays out one arena for the
-//! activations of one input size; [`Session`] runs them. [`nn_layers::Plain`] runs the same network
-//! with plain loops and is the definition that this crate is tested against.
+//! activations of one input size; [`Session`] runs the network. [`nn_layers::Plain`] runs the same
+//! network with plain loops and is the definition that this crate is tested against.
 //!
 //! Activations are kept in NCHW16c from the first layer to the last (see
 //! [`conv_core::blocked`]); the caller's tensors are NCHW.

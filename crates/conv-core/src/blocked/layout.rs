@@ -237,7 +237,7 @@ impl Layout {
         Ok(())
     }
 
-    /// Copies the interior into a new NCHW array.
+    /// Copies the interior into an NCHW array.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 //! Recomputes sums that a spurious product has made NaN, without that product.
 //!
-//! The micro-kernel multiplies whole channel blocks, and stores a zero where a block has no weight:
+//! The micro-kernel multiplies whole channel blocks, which hold a zero wherever there is no weight:
 //! between merged groups, and past the last output channel. In the gradient of an input, zeros
 //! represent the outputs beyond the edge. A product with such a zero adds nothing unless its other
 //! factor is infinite or NaN: then it is NaN, where the definition has no product at all.
