@@ -254,7 +254,7 @@ impl PackedConv2d {
     ///
     /// [`Error::Mismatch`] if the number of elements differs.
     pub fn unpack(&self, packed: &[f32]) -> Result<Array4<f32>> {
-        super::expect(OP, "the number of packed weights", self.weight.len(), packed.len())?;
+        super::expect(OP, "the packed weights", self.weight.len(), packed.len())?;
         let [kh, kw] = self.window.kernel_size;
         let group_in = self.in_channels / self.real_groups;
         let mut weight = Array4::zeros((self.out_channels, group_in, kh, kw));

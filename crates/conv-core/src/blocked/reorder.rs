@@ -216,7 +216,7 @@ pub fn reshape(input: View<'_>, mut output: ViewMut<'_>) -> Result<()> {
     let numbers = |layout: &Layout| layout.channels * layout.size[0] * layout.size[1];
     super::expect(
         "reshape",
-        "the numbers of a picture",
+        "the number of values per picture",
         numbers(&from),
         numbers(&to),
     )?;

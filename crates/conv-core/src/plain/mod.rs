@@ -5,11 +5,11 @@
 //! caller's rayon pool. Each output is summed by one thread in a fixed order, so results do not
 //! depend on the number of threads.
 //!
-//! A gradient is that of a scalar L, the loss, of which only the gradient with respect to the
-//! operation's output, `grad_output` = dL / d output, has to be known. `conv2d_grad_input` then
-//! returns dL / d input, `conv2d_grad_weight` dL / d weight, and so on; operations that have only
-//! an input, such as pools, have a single function whose name ends in `_grad`. All return new
-//! arrays: accumulating them is up to the caller.
+//! Gradients are those of a scalar loss L. The caller supplies its gradient with respect to the
+//! operation's output, `grad_output` = dL / d output. `conv2d_grad_input` then returns dL / d
+//! input, `conv2d_grad_weight` dL / d weight, and so on; operations that have only an input, such
+//! as pools, have a single function whose name ends in `_grad`. All return new arrays: accumulating
+//! them is up to the caller.
 //!
 //! Pictures are `[N, C, H, W]`, weights `[O, C / groups, Kh, Kw]`. Views may have any strides;
 //! returned arrays are in standard layout. For a batch of 0, the output has no elements.

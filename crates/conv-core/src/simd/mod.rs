@@ -165,7 +165,7 @@ impl Isa {
         }
     }
 
-    /// Runs `iterations` rounds of independent multiply-adds on one core, none of which accesses
+    /// Runs `iterations` rounds of independent multiply-adds on one core, without accessing
     /// memory, and returns the number of floating-point operations.
     ///
     /// A benchmark times this call to measure the machine's peak at the same time as a kernel:
