@@ -1,15 +1,15 @@
-//! Layers of networks against the peak of the machine.
+//! Network layers measured against the peak of the machine.
 //!
-//! `cargo bench -p conv-core` times each layer on two threads and, in turn with it, a loop of
-//! multiply-adds that touches no memory: the peak in the same seconds. The share printed is the
-//! median of the pairs, which means something on a shared machine where neither time does. Inputs
-//! and weights are random, and each answer is checked against the plain loops first.
+//! `cargo bench -p conv-core` times each layer on two threads, alternating with a loop of
+//! multiply-adds that accesses no memory: the peak in the same seconds. The printed share is the
+//! median of the pairs, which is meaningful on a shared machine where neither time is. Inputs and
+//! weights are random, and each result is first checked against the plain loops.
 
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
     missing_docs,
-    reason = "a benchmark prints, and stops where something fails"
+    reason = "a benchmark prints, and stops on failure"
 )]
 
 use std::time::{Duration, Instant};
@@ -136,7 +136,7 @@ fn layers(criterion: &mut Criterion) {
     for (name, c, o, map, kernel, stride) in LAYERS {
         let mut shares = Vec::new();
         let mut rates = Vec::new();
-        // Packed and checked only where the filter of the command line lets it run.
+        // Packed and checked only if the command line's filter selects it.
         let mut layer = None;
         group.bench_function(name, |bencher| {
             let layer = layer.get_or_insert_with(|| Layer::new(isa, c, o, map, kernel, stride));
@@ -150,7 +150,7 @@ fn layers(criterion: &mut Criterion) {
                         let time = start.elapsed();
                         total += time;
                         let rate = layer.flops / time.as_secs_f64();
-                        // The better of the two neighbours: neither may be slowed by others.
+                        // The better of the two neighbours: neither may be slowed down by others.
                         shares.push(rate / before.max(peak(isa)));
                         rates.push(rate);
                     }

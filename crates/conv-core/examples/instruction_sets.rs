@@ -1,4 +1,4 @@
-//! Prints the instruction sets that the kernels can use on this machine, the fastest first.
+//! Prints the instruction sets that the kernels can use on this machine, fastest first.
 
 fn main() {
     for isa in conv_core::Isa::available() {

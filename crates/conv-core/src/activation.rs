@@ -1,6 +1,6 @@
 //! The activations that a convolution can apply to its sums before they leave the registers.
 
-/// An elementwise function after the bias.
+/// An elementwise function applied after the bias.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Activation {
     /// `y = x`.
@@ -13,7 +13,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Applies it to one number; `NaN` stays `NaN`.
+    /// Applies the activation to one value; `NaN` stays `NaN`.
     ///
     /// ```
     /// # use conv_core::Activation;

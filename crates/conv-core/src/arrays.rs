@@ -1,4 +1,4 @@
-//! Elements in row-major order, from arrays and back.
+//! Conversions between arrays and their elements in row-major order.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,8 @@ use ndarray::{Array, ArrayView, Dimension};
 use crate::error::{Error, Result};
 use crate::geometry::checked_len;
 
-/// The elements in row-major order: borrowed where the view lies so in memory, else copied.
+/// Returns the elements in row-major order: borrowed where the view is stored that way, else
+/// copied.
 pub(crate) fn contiguous<T: Copy, D: Dimension>(view: ArrayView<'_, T, D>) -> Cow<'_, [T]> {
     match view.to_slice() {
         Some(slice) => Cow::Borrowed(slice),
@@ -15,9 +16,9 @@ pub(crate) fn contiguous<T: Copy, D: Dimension>(view: ArrayView<'_, T, D>) -> Co
     }
 }
 
-/// Room for an output of this shape, filled with zeros.
+/// Allocates an output of this shape, filled with zeros.
 ///
-/// A size that no memory holds is an error here and not an abort.
+/// A size that exceeds memory is an error here, not an abort.
 pub(crate) fn zeros<T: num_traits::Zero + Clone>(
     op: &'static str,
     shape: &[usize],
@@ -26,7 +27,7 @@ pub(crate) fn zeros<T: num_traits::Zero + Clone>(
     filled(op, what, checked_len(op, what, shape)?, T::zero())
 }
 
-/// `len` times `value`, or an error where there is no memory.
+/// Returns `len` copies of `value`, or an error if the allocation fails.
 pub(crate) fn filled<T: Clone>(
     op: &'static str,
     what: &'static str,
@@ -39,7 +40,7 @@ pub(crate) fn filled<T: Clone>(
     Ok(values)
 }
 
-/// Room for `len` more values, or an error where there is no memory.
+/// Reserves room for `len` more values; returns an error if the allocation fails.
 pub(crate) fn reserve<T>(
     values: &mut Vec<T>,
     op: &'static str,
@@ -55,7 +56,7 @@ pub(crate) fn reserve<T>(
         })
 }
 
-/// Gives `values` their shape, whose product is their number.
+/// Reshapes `values`, whose length is the product of the shape.
 pub(crate) fn into_array<T, const R: usize, D: Dimension>(
     op: &'static str,
     shape: [usize; R],
@@ -64,7 +65,7 @@ pub(crate) fn into_array<T, const R: usize, D: Dimension>(
 where
     [usize; R]: ndarray::IntoDimension<Dim = D>,
 {
-    // Fails only where the shape does not fit the machine's arithmetic.
+    // Fails only where the shape overflows `usize`.
     Array::from_shape_vec(shape, values).map_err(|_| Error::TooLarge {
         op,
         what: "the output",

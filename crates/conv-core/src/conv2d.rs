@@ -1,4 +1,4 @@
-//! `conv2d` on NCHW arrays: the fast path with its conversions at the edge.
+//! `conv2d` on NCHW arrays: the fast path, with layout conversions at the boundary.
 
 use ndarray::{Array4, ArrayView1, ArrayView4};
 
@@ -12,8 +12,8 @@ use crate::simd::Isa;
 
 const OP: &str = "conv2d";
 
-/// Two-dimensional **cross-correlation** of pictures with a bank of filters: what networks call a
-/// convolution. The weight is *not* flipped; [`convolve2d`](crate::convolve2d) flips it.
+/// Two-dimensional **cross-correlation** of pictures with a bank of filters: what neural networks
+/// call a convolution. The weight is *not* flipped; [`convolve2d`](crate::convolve2d) flips it.
 ///
 /// ```text
 /// output[n, o, y, x] = bias[o] + sum over i, u, v of
@@ -22,12 +22,12 @@ const OP: &str = "conv2d";
 /// ```
 ///
 /// where `first(o)` is the first input channel of `o`'s group and `padded` the input with its
-/// padding. Same result as [`plain::conv2d`](crate::plain::conv2d), which is the definition, up to
-/// rounding: each output is a sum of `K = I / groups * kh * kw` products in single precision.
+/// padding. The result equals [`plain::conv2d`](crate::plain::conv2d), which is the definition, up
+/// to rounding: each output is a sum of `K = I / groups * kh * kw` products in single precision.
 ///
-/// Runs on the fastest instruction set of the machine, or the one that
-/// [`CONVOXIDE_ISA`](crate::ISA_VARIABLE) names, inside the caller's rayon pool, and gives the same
-/// bits for any number of threads. Whoever runs one layer many times packs its weights once with
+/// Runs on the machine's fastest instruction set, or on the one that
+/// [`CONVOXIDE_ISA`](crate::ISA_VARIABLE) names, inside the caller's rayon pool; the result is
+/// bit-identical for any number of threads. To run one layer many times, pack its weights once with
 /// [`PackedConv2d`].
 ///
 /// # Shapes
@@ -39,12 +39,12 @@ const OP: &str = "conv2d";
 ///
 /// # Errors
 ///
-/// Where the sizes do not fit together or the window does not fit the padded input; the error
-/// names the axis, what was expected and what was given.
+/// If the sizes do not fit together or the window does not fit the padded input; the error names
+/// the axis and the expected and actual sizes.
 ///
 /// # Example
 ///
-/// Two 3x3 filters on a 6x6 picture of 3 channels give 4x4x2.
+/// Two 3x3 filters on a 6x6 picture with 3 channels produce 4x4x2 values.
 ///
 /// ```
 /// use conv_core::{Conv2dOptions, conv2d, ndarray::Array4};
@@ -65,7 +65,7 @@ pub fn conv2d(
     conv2d_on(Isa::from_env()?, input, weight, bias, options)
 }
 
-/// [`conv2d`] on an instruction set of the caller's choice, for tests and comparisons.
+/// Computes [`conv2d`] on an instruction set of the caller's choice, for tests and comparisons.
 ///
 /// # Errors
 ///

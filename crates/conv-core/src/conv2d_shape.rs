@@ -1,5 +1,5 @@
-//! Whether the tensors of a `conv2d` fit together, and what comes out: asked by the plain loops,
-//! the fast path and shape inference alike.
+//! Shape checks and output shape of a `conv2d`: shared by the plain loops, the fast path and shape
+//! inference.
 
 use crate::error::{Error, Result};
 use crate::geometry::{Placement, checked_len};
@@ -8,15 +8,15 @@ use crate::options::Conv2dOptions;
 /// The sizes of a `conv2d` whose tensors fit together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Conv2dShape {
-    /// Pictures N; may be 0.
+    /// Number of pictures N; may be 0.
     pub batch: usize,
-    /// Channels of the input, at least 1.
+    /// Input channels, at least 1.
     pub in_channels: usize,
-    /// Channels of the output, at least 1.
+    /// Output channels, at least 1.
     pub out_channels: usize,
-    /// Groups, which divide both numbers of channels.
+    /// Groups; divides both channel counts.
     pub groups: usize,
-    /// Where the weight lies on the input.
+    /// The placement of the weight's window on the input.
     pub placement: Placement,
 }
 
@@ -35,11 +35,10 @@ impl Conv2dShape {
     ///
     /// # Errors
     ///
-    /// [`Error::Zero`] for a size of 0 other than the batch, [`Error::Groups`] where the groups do
-    /// not divide the channels, [`Error::Mismatch`] where weight or bias do not fit,
-    /// [`Error::TooLarge`] where the output would not fit the machine's arithmetic, and those of
-    /// [`Window::place`](crate::Window::place) and
-    /// [`PaddingValue::check`](crate::PaddingValue::check).
+    /// [`Error::Zero`] for a size of 0 other than the batch, [`Error::Groups`] if the groups do not
+    /// divide the channels, [`Error::Mismatch`] if weight or bias do not fit, [`Error::TooLarge`]
+    /// if the size of the output overflows, and those of [`Window::place`](crate::Window::place)
+    /// and [`PaddingValue::check`](crate::PaddingValue::check).
     pub fn new(
         op: &'static str,
         input: [usize; 4],
@@ -109,14 +108,14 @@ impl Conv2dShape {
         Ok(shape)
     }
 
-    /// The input's shape `[N, C, H, W]`.
+    /// Returns the input's shape `[N, C, H, W]`.
     #[must_use]
     pub fn input(&self) -> [usize; 4] {
         let [height, width] = self.placement.input;
         [self.batch, self.in_channels, height, width]
     }
 
-    /// The output's shape `[N, O, H, W]`.
+    /// Returns the output's shape `[N, O, H, W]`.
     #[must_use]
     pub fn output(&self) -> [usize; 4] {
         let [height, width] = self.placement.output;

@@ -1,4 +1,4 @@
-//! Whether the tensors of a `conv_transpose2d` fit together, and what comes out.
+//! Shape checks and output shape of a `conv_transpose2d`.
 
 use crate::conv2d_shape::Conv2dShape;
 use crate::error::{Error, Result};
@@ -6,7 +6,7 @@ use crate::geometry::{AXES, Placement, Window, checked_len, unpadded};
 use crate::options::ConvTranspose2dOptions;
 
 impl ConvTranspose2dOptions {
-    /// The output's size for an input of size `[h, w]`: see
+    /// Returns the output's size for an input of size `[h, w]`: see
     /// [`conv_transpose2d`](crate::plain::conv_transpose2d).
     ///
     /// ```
@@ -20,8 +20,8 @@ impl ConvTranspose2dOptions {
     /// # Errors
     ///
     /// Those of [`Window::check`], [`Error::Zero`] for an input of 0,
-    /// [`Error::OutputPaddingTooLarge`], [`Error::PaddingTooLarge`] where the padding leaves
-    /// nothing of the output, [`Error::TooLarge`] on overflow.
+    /// [`Error::OutputPaddingTooLarge`], [`Error::PaddingTooLarge`] if the padding crops away the
+    /// whole output, [`Error::TooLarge`] on overflow.
     pub fn output_size(
         &self,
         op: &'static str,
@@ -31,7 +31,7 @@ impl ConvTranspose2dOptions {
         Ok(self.place(op, input, kernel_size)?.input)
     }
 
-    /// The window of the convolution that goes the other way, from this one's output to its input.
+    /// Returns the window of the reverse convolution, from this one's output to its input.
     fn place(
         &self,
         op: &'static str,
@@ -79,7 +79,7 @@ impl ConvTranspose2dOptions {
         })
     }
 
-    /// Checks kernel size, stride and dilation by themselves.
+    /// Checks kernel size, stride and dilation individually.
     fn check(&self, op: &'static str, kernel_size: [usize; 2]) -> Result<()> {
         let window = Window {
             stride: self.stride,
@@ -89,14 +89,14 @@ impl ConvTranspose2dOptions {
         window.check(op)
     }
 
-    /// What one input pixel spreads over: the window's reach and the output padding, if that fits
-    /// the machine. The kernel size has at least one tap.
+    /// Returns the extent that one input pixel spreads over: the window's reach and the output
+    /// padding, unless it overflows. The kernel size has at least one tap.
     fn smallest(&self, axis: usize, kernel_size: [usize; 2]) -> Option<usize> {
         let taps = (kernel_size[axis] - 1).checked_mul(self.dilation[axis])?;
         taps.checked_add(1)?.checked_add(self.output_padding[axis])
     }
 
-    /// The largest input size whose output is at most `output`; 1 where there is none.
+    /// Returns the largest input size whose output is at most `output`; 1 if there is none.
     pub(crate) fn input_size(
         &self,
         op: &'static str,
@@ -119,8 +119,8 @@ impl ConvTranspose2dOptions {
         Ok(input)
     }
 
-    /// The convolution that goes the other way, once the shapes `input` `[N, C, H, W]`, `weight`
-    /// `[C, O / groups, Kh, Kw]` and `bias` `[O]` have been checked against each other.
+    /// Returns the reverse convolution, after checking the shapes `input` `[N, C, H, W]`, `weight`
+    /// `[C, O / groups, Kh, Kw]` and `bias` `[O]` against each other.
     pub(crate) fn transposed_shape(
         &self,
         op: &'static str,

@@ -16,8 +16,8 @@ use crate::plain::conv2d_named;
 /// This is what neural networks call a convolution. For `[H, W]` and a kernel `[Kh, Kw]` the
 /// output is `[H', W']` with `H' = floor((H + padding - Kh) / stride) + 1`.
 ///
-/// The textbook's example, a kernel that finds vertical edges. The picture is bright on its left
-/// half and dark on its right, and the output is large where the one turns into the other:
+/// The textbook example is a kernel that finds vertical edges. The picture is bright on its left
+/// half and dark on its right, and the output is large at the transition:
 ///
 /// ```
 /// use conv_core::{CorrelateOptions, cross_correlate2d};
@@ -54,7 +54,7 @@ pub fn cross_correlate2d<T: Element>(
     correlate_named("cross_correlate2d", input, kernel, options)
 }
 
-/// Convolution: turns the kernel by 180 degrees, then slides it over the input and sums the
+/// Convolution: rotates the kernel by 180 degrees, then slides it over the input and sums the
 /// products.
 ///
 /// ```text
@@ -62,9 +62,9 @@ pub fn cross_correlate2d<T: Element>(
 ///     padded[y * stride_h + i, x * stride_w + j] * kernel[Kh - 1 - i, Kw - 1 - j]
 /// ```
 ///
-/// It is [`cross_correlate2d`] with the flipped kernel, and equal to it for a kernel that does not
-/// change when turned. Shapes are the same; so are `Padding::Same`'s sides, where an odd pixel
-/// goes to the bottom and right.
+/// This is [`cross_correlate2d`] with the flipped kernel, and equals it for a kernel that is
+/// unchanged by the flip. Shapes are the same; so are the sides of `Padding::Same`, where an odd
+/// pixel goes to the bottom and right.
 ///
 /// ```
 /// use conv_core::{CorrelateOptions, Padding, convolve2d, cross_correlate2d};
@@ -77,7 +77,7 @@ pub fn cross_correlate2d<T: Element>(
 /// // A single bright pixel spreads into the kernel ...
 /// let convolved = convolve2d(input.view(), kernel.view(), &options)?;
 /// assert_eq!(convolved, kernel);
-/// // ... where the cross-correlation gives it turned.
+/// // ... while the cross-correlation spreads it flipped.
 /// let turned = kernel.slice(s![..;-1, ..;-1]);
 /// assert_eq!(cross_correlate2d(input.view(), kernel.view(), &options)?, turned);
 /// assert_eq!(cross_correlate2d(input.view(), turned, &options)?, convolved);

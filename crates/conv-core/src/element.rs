@@ -1,15 +1,15 @@
-//! The numbers that the plain loops compute with.
+//! The element types of the plain loops.
 
 use std::fmt::Debug;
 
 use num_traits::{Float, NumAssign};
 
-/// A floating-point number: [`f32`] or [`f64`].
+/// A floating-point type: [`f32`] or [`f64`].
 ///
-/// The plain loops are generic over it, so that one definition serves as the f32 result and as
-/// the f64 reference that it is judged by.
+/// The plain loops are generic over it, so that one definition yields both the f32 result and the
+/// f64 reference that it is compared with.
 pub trait Element: Float + NumAssign + Default + Debug + Send + Sync + 'static {
-    /// The nearest number of this type.
+    /// Returns the nearest value of this type.
     ///
     /// ```
     /// use conv_core::Element;

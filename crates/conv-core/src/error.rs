@@ -1,13 +1,13 @@
-//! What can be wrong with a problem: one enum for the crate.
+//! Why an operation can be refused: one enum for the crate.
 
 /// Why an operation was refused.
 ///
-/// Every variant names the operation, the axis or quantity at fault, and both numbers
-/// where there are two, so that a message can be acted on without a debugger.
+/// Every variant names the operation, the axis or quantity at fault, and both sizes if there are
+/// two, so that a message can be acted on without a debugger.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A size that has to be at least one is zero.
+    /// A size that must be at least one is zero.
     #[error("{op}: {what} is 0, expected at least 1")]
     Zero {
         /// The operation.
@@ -16,29 +16,29 @@ pub enum Error {
         what: &'static str,
     },
 
-    /// Two sizes that have to agree do not.
+    /// Two sizes that must agree differ.
     #[error("{op}: {what} is {got}, expected {expected}")]
     Mismatch {
         /// The operation.
         op: &'static str,
-        /// The size that does not agree, with its axis.
+        /// The size that differs, with its axis.
         what: &'static str,
-        /// The size that the rest of the problem asks for.
+        /// The size that the rest of the problem requires.
         expected: usize,
-        /// The size that was given.
+        /// The actual size.
         got: usize,
     },
 
-    /// A number of channels that the groups do not divide.
+    /// A channel count that the groups do not divide.
     #[error("{op}: {what} is {got}, expected a multiple of {groups} groups")]
     Groups {
         /// The operation.
         op: &'static str,
         /// Which channels.
         what: &'static str,
-        /// How many channels.
+        /// The number of channels.
         got: usize,
-        /// How many groups.
+        /// The number of groups.
         groups: usize,
     },
 
@@ -56,26 +56,26 @@ pub enum Error {
         reach: usize,
         /// The input's size with its padding.
         padded: usize,
-        /// The input's size without.
+        /// The input's size without padding.
         input: usize,
     },
 
-    /// A padding that its mode cannot fill, or that a pool's window could lie in alone.
+    /// A padding that its mode cannot fill, or that could contain a pool's whole window.
     #[error("{op}: padding {got} on the {side}, expected at most {most} ({why})")]
     PaddingTooLarge {
         /// The operation.
         op: &'static str,
         /// `top`, `left`, `bottom` or `right`.
         side: &'static str,
-        /// The padding that was asked for.
+        /// The requested padding.
         got: usize,
-        /// The largest that would do.
+        /// The largest allowed padding.
         most: usize,
-        /// The rule.
+        /// The rule that limits it.
         why: &'static str,
     },
 
-    /// Rows or columns at the end of a transposed convolution's output that no stride needs.
+    /// Rows or columns at the end of a transposed convolution's output that no stride accounts for.
     #[error(
         "{op}: output padding {got} along {axis}, \
          expected at most {most} (less than the stride or the dilation)"
@@ -85,9 +85,9 @@ pub enum Error {
         op: &'static str,
         /// `h` or `w`.
         axis: &'static str,
-        /// The output padding that was asked for.
+        /// The requested output padding.
         got: usize,
-        /// The largest that would do.
+        /// The largest allowed output padding.
         most: usize,
     },
 
@@ -101,14 +101,14 @@ pub enum Error {
         op: &'static str,
         /// `h` or `w`.
         axis: &'static str,
-        /// The dilation that was asked for.
+        /// The requested dilation.
         got: usize,
         /// The input's size without padding.
         most: usize,
     },
 
-    /// An option over its limit. The limits lie far beyond what networks use; they keep sizes within
-    /// the machine's arithmetic and the work of a call within reason.
+    /// An option over its limit. The limits are far beyond what networks use; they prevent overflow
+    /// and bound the work of a call.
     #[error("{op}: {what} {got} along {axis}, expected at most {limit}")]
     OverLimit {
         /// The operation.
@@ -117,13 +117,13 @@ pub enum Error {
         what: &'static str,
         /// `h` or `w`.
         axis: &'static str,
-        /// The largest value allowed.
+        /// The largest allowed value.
         limit: usize,
-        /// The value that was given.
+        /// The actual value.
         got: usize,
     },
 
-    /// A size that does not fit the machine's arithmetic.
+    /// A size that overflows.
     #[error("{op}: {what} is too large to compute with")]
     TooLarge {
         /// The operation.
@@ -132,14 +132,14 @@ pub enum Error {
         what: &'static str,
     },
 
-    /// Memory that the system does not give.
+    /// Memory that the system refuses.
     #[error("{op}: cannot allocate {bytes} bytes for {what}")]
     OutOfMemory {
         /// The operation.
         op: &'static str,
         /// What the memory was for.
         what: &'static str,
-        /// How much was asked for.
+        /// The number of bytes requested.
         bytes: usize,
     },
 
@@ -148,19 +148,19 @@ pub enum Error {
     Internal {
         /// The operation.
         op: &'static str,
-        /// The invariant that does not hold.
+        /// The invariant that is broken.
         broken: &'static str,
     },
 
-    /// An instruction set that this machine, or this build, does not have.
+    /// An instruction set that this machine, or this build, does not support.
     #[error(
         "instruction set {name:?} is not available here, expected one of: {}",
         available.join(", ")
     )]
     InstructionSet {
-        /// What was asked for.
+        /// The requested instruction set.
         name: String,
-        /// What there is.
+        /// The available ones.
         available: Vec<&'static str>,
     },
 }

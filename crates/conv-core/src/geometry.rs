@@ -1,15 +1,16 @@
-//! Where a window lies on its input: output size, padding, and the element that each tap reads.
+//! Where a window is placed on its input: output size, padding, and the element that each tap
+//! reads.
 //!
-//! Convolution, pooling, shape inference and the tests all ask this file, so that there is one
-//! answer. Every function is total: sizes that do not fit the machine are an [`Error`], never a
-//! panic and never a wrapped number.
+//! Convolution, pooling, shape inference and the tests all use this file, so that there is a single
+//! answer. Every function is total: sizes that overflow are an [`Error`], never a panic and never a
+//! wrapped value.
 
 use crate::error::{Error, Result};
 
-/// Axis names in the order in which sizes are given: `[h, w]`.
+/// Axis names in the order of sizes: `[h, w]`.
 pub(crate) const AXES: [&str; 2] = ["h", "w"];
 
-/// The sides in the order in which paddings are given.
+/// Side names in the order of paddings.
 const SIDES: [&str; 4] = ["top", "left", "bottom", "right"];
 
 /// How much padding surrounds the input.
@@ -18,15 +19,15 @@ pub enum Padding {
     /// None: the window stays inside the input.
     #[default]
     Valid,
-    /// As much as makes the output `ceil(N / stride)` long, dilation included. Where the total is
-    /// odd, the odd pixel goes to the bottom and right (ONNX calls this `SAME_UPPER`).
+    /// Enough to make the output `ceil(N / stride)` long, including dilation. If the total is odd,
+    /// the odd pixel goes to the bottom and right (ONNX calls this `SAME_UPPER`).
     Same,
     /// `[top, left, bottom, right]`.
     Explicit([usize; 4]),
 }
 
 impl Padding {
-    /// The same padding on all four sides.
+    /// Returns the same padding on all four sides.
     ///
     /// ```
     /// # use conv_core::Padding;
@@ -50,27 +51,29 @@ impl Padding {
 /// | `Replicate` | `a a · a b c d · d d` |
 /// | `Circular` | `c d · a b c d · a b` |
 ///
-/// `Reflect` needs the padding smaller than the input, `Circular` at most as large, as in PyTorch.
+/// `Reflect` requires the padding to be smaller than the input, `Circular` at most as large, as in
+/// PyTorch.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum PaddingValue {
     /// Zeros.
     #[default]
     Zeros,
-    /// One number.
+    /// One value.
     Constant(f64),
     /// The input mirrored at its edge pixel, which is not repeated.
     Reflect,
     /// The edge pixel repeated.
     Replicate,
-    /// The input from its other end.
+    /// The input from its opposite end.
     Circular,
 }
 
 impl PaddingValue {
-    /// The input index that the padded position `at` shows, or `None` where it shows the constant.
+    /// Returns the index of the input element that the padded position `at` reads, or `None` if it
+    /// reads the constant.
     ///
     /// `at` counts from the input's first element, so padding in front has negative positions.
-    /// Positions farther out than [`check`](Self::check) allows give `None`.
+    /// Positions farther out than [`check`](Self::check) allows return `None`.
     ///
     /// ```
     /// # use conv_core::PaddingValue;
@@ -92,7 +95,7 @@ impl PaddingValue {
         usize::try_from(index).ok().filter(|&i| i < len)
     }
 
-    /// The number that fills positions without a source: the constant, else 0.
+    /// Returns the value for positions without a source: the constant, else 0.
     #[must_use]
     pub fn constant(self) -> f64 {
         match self {
@@ -105,14 +108,14 @@ impl PaddingValue {
     ///
     /// # Errors
     ///
-    /// [`Error::PaddingTooLarge`] for `Reflect` at or over the input's size and for `Circular`
-    /// over it; [`Error::Zero`] where the input has no pixel to take.
+    /// [`Error::PaddingTooLarge`] for `Reflect` if the padding reaches or exceeds the input's size
+    /// and for `Circular` if it exceeds it; [`Error::Zero`] if the input has no pixel to copy.
     pub fn check(self, op: &'static str, input: [usize; 2], padding: [usize; 4]) -> Result<()> {
         let (spare, why) = match self {
             Self::Zeros | Self::Constant(_) => return Ok(()),
             Self::Replicate => (None, ""),
-            Self::Reflect => (Some(1), "reflect takes it from inside the input"),
-            Self::Circular => (Some(0), "circular takes it from one copy of the input"),
+            Self::Reflect => (Some(1), "reflect reads it from inside the input"),
+            Self::Circular => (Some(0), "circular reads it from one copy of the input"),
         };
         for (side, got) in SIDES.into_iter().zip(padding) {
             let len = if matches!(side, "top" | "bottom") {
@@ -142,7 +145,7 @@ impl PaddingValue {
     }
 }
 
-/// A window that slides over the two image axes: what a convolution and a pool have in common.
+/// A window that slides over the two image axes, as used by convolutions and pools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Window {
     /// Extent `[h, w]` in taps.
@@ -154,16 +157,16 @@ pub struct Window {
     /// Padding around the input.
     pub padding: Padding,
     /// Round the output size up instead of down, as pools may. As in PyTorch, a last window that
-    /// would start inside the padding at the end is left out.
+    /// would start in the padding at the end is dropped.
     pub ceil_mode: bool,
 }
 
 impl Window {
-    /// The largest kernel size, stride and dilation along an axis, 16,777,216: more than the side of
-    /// any picture, and so small that no product with a tensor's sizes overflows.
+    /// The largest kernel size, stride and dilation along an axis, 16,777,216: larger than the side
+    /// of any picture, and small enough that no product with a tensor's sizes overflows.
     pub const LIMIT: usize = 1 << 24;
 
-    /// A window of this size with stride 1, dilation 1 and no padding.
+    /// Returns a window of this size with stride 1, dilation 1 and no padding.
     #[must_use]
     pub fn new(kernel_size: [usize; 2]) -> Self {
         Self {
@@ -175,11 +178,11 @@ impl Window {
         }
     }
 
-    /// Checks kernel size, stride and dilation by themselves.
+    /// Checks kernel size, stride and dilation individually.
     ///
     /// # Errors
     ///
-    /// [`Error::Zero`] for one that is 0, [`Error::OverLimit`] for one over [`LIMIT`](Self::LIMIT).
+    /// [`Error::Zero`] if one is 0, [`Error::OverLimit`] if one exceeds [`LIMIT`](Self::LIMIT).
     pub fn check(&self, op: &'static str) -> Result<()> {
         let options = [
             ("kernel size", self.kernel_size),
@@ -199,14 +202,14 @@ impl Window {
 
     /// Places the window on an input of size `[h, w]`.
     ///
-    /// Along each axis, with `N` input pixels, `P` of padding in all, and a reach of
+    /// Along each axis, with `N` input pixels, a total padding of `P`, and a reach of
     /// `R = dilation * (kernel_size - 1) + 1`:
     ///
     /// ```text
     /// output = floor((N + P - R) / stride) + 1
     /// ```
     ///
-    /// or the same with `ceil` in [`ceil_mode`](Window::ceil_mode). `Same` gives
+    /// or the same with `ceil` in [`ceil_mode`](Window::ceil_mode). `Same` yields
     /// `ceil(N / stride)`.
     ///
     /// ```
@@ -219,7 +222,7 @@ impl Window {
     /// # Errors
     ///
     /// Those of [`check`](Self::check), [`Error::Zero`] for an input of 0,
-    /// [`Error::WindowTooLarge`] where the window does not fit, [`Error::TooLarge`] on overflow.
+    /// [`Error::WindowTooLarge`] if the window does not fit, [`Error::TooLarge`] on overflow.
     pub fn place(&self, op: &'static str, input: [usize; 2]) -> Result<Placement> {
         self.check(op)?;
         if input.contains(&0) {
@@ -272,7 +275,8 @@ impl Window {
         let padded = input
             .checked_add(before)
             .and_then(|size| size.checked_add(after))
-            // Positions are also counted as signed numbers from the input's first pixel.
+            // Positions are also represented as signed integers relative to the input's first
+            // pixel.
             .filter(|&size| isize::try_from(size).is_ok())
             .ok_or(too_large("the padded input"))?;
         let room = padded.checked_sub(reach).ok_or(Error::WindowTooLarge {
@@ -301,7 +305,7 @@ pub struct Placement {
     pub input: [usize; 2],
     /// Output size `[h, w]`.
     pub output: [usize; 2],
-    /// Padding `[top, left, bottom, right]`, with `Same` worked out.
+    /// Padding `[top, left, bottom, right]`, with `Same` resolved.
     pub padding: [usize; 4],
     /// Extent `[h, w]` in taps.
     pub kernel_size: [usize; 2],
@@ -312,12 +316,13 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// The position along `axis` (0 = h, 1 = w) that tap `tap` of output `output` reads, counted
-    /// from the input's first pixel: negative, or at least `input[axis]`, inside the padding.
+    /// Returns the position along `axis` (0 = h, 1 = w) that tap `tap` of output `output` reads,
+    /// counted from the input's first pixel: negative, or at least `input[axis]`, inside the
+    /// padding.
     ///
-    /// `output < self.output[axis]` and `tap < self.kernel_size[axis]` are the caller's; then
-    /// [`Window::place`] has checked that nothing here overflows, except in `ceil_mode`, where
-    /// the last window may hang over and the sum saturates.
+    /// The caller ensures `output < self.output[axis]` and `tap < self.kernel_size[axis]`;
+    /// [`Window::place`] has then checked that nothing here overflows, except in `ceil_mode`, where
+    /// the last window may extend past the end and the sum saturates.
     #[must_use]
     pub fn position(&self, axis: usize, output: usize, tap: usize) -> isize {
         let start = output.saturating_mul(self.stride[axis]);
@@ -326,13 +331,14 @@ impl Placement {
         signed.saturating_sub_unsigned(self.padding[axis])
     }
 
-    /// Checks that every window sees at least one pixel of the input, as a pool needs: what would
-    /// be the maximum of padding alone?
+    /// Checks that every window covers at least one pixel of the input, as a pool requires: the
+    /// maximum of padding alone is undefined.
     ///
-    /// The rule is that the padding on each side is smaller than the window's reach, and that
-    /// where there is padding in front, the dilation is at most the input's size, so that taps
-    /// cannot step over all of it. (PyTorch asks for half the kernel size instead, which also
-    /// forbids the one pixel at the bottom and right that keeps a map's size under a 2x2 window.)
+    /// The rule is that the padding on each side is smaller than the window's reach, and that, if
+    /// there is padding in front, the dilation is at most the input's size, so that taps cannot
+    /// step over all of it. (PyTorch requires at most half the kernel size instead, which also
+    /// forbids the one pixel at the bottom and right that preserves a map's size under a 2x2
+    /// window.)
     ///
     /// ```
     /// # use conv_core::{Padding, Window};
@@ -345,8 +351,8 @@ impl Placement {
     ///
     /// # Errors
     ///
-    /// [`Error::PaddingTooLarge`] for a padding at or over the window's reach,
-    /// [`Error::DilationTooLarge`] for a dilation over the input's size.
+    /// [`Error::PaddingTooLarge`] if a padding reaches or exceeds the window's reach,
+    /// [`Error::DilationTooLarge`] if the dilation exceeds the input's size.
     pub fn check_sees_input(&self, op: &'static str) -> Result<()> {
         for (side, name) in SIDES.into_iter().enumerate() {
             let axis = side % 2;
@@ -379,9 +385,9 @@ impl Placement {
         Ok(())
     }
 
-    /// The same with a stride of 1 where there is but one output, and a dilation of 1 where there is
-    /// but one tap. Such a step is never taken, and may be larger than all of the input; every other
-    /// one lies within the padded input.
+    /// Returns the same placement with a stride of 1 where there is only one output, and a dilation
+    /// of 1 where there is only one tap. Such a step is never taken, and may exceed the whole
+    /// input; every other step stays within the padded input.
     pub(crate) fn with_steps_taken(mut self) -> Self {
         for axis in 0..2 {
             if self.output[axis] == 1 {
@@ -394,7 +400,7 @@ impl Placement {
         self
     }
 
-    /// The input index that the tap reads, or `None` inside zero padding.
+    /// Returns the index of the input element that the tap reads, or `None` inside zero padding.
     #[must_use]
     pub fn index(&self, axis: usize, output: usize, tap: usize) -> Option<usize> {
         usize::try_from(self.position(axis, output, tap))
@@ -403,7 +409,7 @@ impl Placement {
     }
 }
 
-/// Checks an option `[h, w]` against the most that it may be.
+/// Checks an option `[h, w]` against its limit.
 pub(crate) fn check_limit(
     op: &'static str,
     what: &'static str,
@@ -424,7 +430,7 @@ pub(crate) fn check_limit(
     Ok(())
 }
 
-/// What is left of `size` `[h, w]`, at least 1 each, without `padding`: at least 1 again.
+/// Subtracts `padding` from `size` `[h, w]`; returns an error if less than 1 is left of either.
 pub(crate) fn unpadded(
     op: &'static str,
     size: [usize; 2],
@@ -449,13 +455,13 @@ pub(crate) fn unpadded(
     Ok(left)
 }
 
-/// The product of `sizes` as a number of elements that a slice can hold, or an error.
+/// Returns the product of `sizes` as a number of elements that a slice can hold, or an error.
 ///
 /// # Errors
 ///
-/// [`Error::TooLarge`] where the product, in elements of 8 bytes, is over `isize::MAX`.
+/// [`Error::TooLarge`] if the product, in elements of 8 bytes, exceeds `isize::MAX`.
 pub fn checked_len(op: &'static str, what: &'static str, sizes: &[usize]) -> Result<usize> {
-    // A zero anywhere makes the product 0, even where the other factors would overflow.
+    // Any zero makes the product 0, even if the other factors would overflow.
     if sizes.contains(&0) {
         return Ok(0);
     }

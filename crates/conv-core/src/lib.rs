@@ -1,9 +1,9 @@
 //! Convolution, cross-correlation and pooling on `ndarray`, in pure Rust.
 //!
 //! **Cross-correlation** slides a kernel over a picture as it is and sums the products;
-//! **convolution** turns the kernel by 180 degrees first. Neural networks say "convolution" and
+//! **convolution** rotates the kernel by 180 degrees first. Neural networks say "convolution" and
 //! mean cross-correlation, and so does every `conv2d` here: it does *not* flip its weight. For
-//! plain 2-D arrays both are offered, as [`cross_correlate2d`] and [`convolve2d`].
+//! plain 2-D arrays, both are available, as [`cross_correlate2d`] and [`convolve2d`].
 //!
 //! ```
 //! use conv_core::{CorrelateOptions, convolve2d, cross_correlate2d};
@@ -17,18 +17,19 @@
 //! ```
 //!
 //! - [`plain`] defines every operation with nested loops, for f32 and f64.
-//! - [`conv2d`] is the fast convolution, by register-tiled kernels for AVX-512, AVX2, NEON or any
-//!   machine, picked at run time; [`PackedConv2d`](blocked::PackedConv2d) packs its weights once for
-//!   many runs, and [`blocked`] has the layout, the pools and the rest of what a network needs.
+//! - [`conv2d`] is the fast convolution, with register-tiled kernels for AVX-512, AVX2, NEON or
+//!   portable code, selected at run time; [`PackedConv2d`](blocked::PackedConv2d) packs its weights
+//!   once for many runs, and [`blocked`] has the layout, the pools and the other operations of a
+//!   network.
 //! - [`Window`] is the geometry that convolutions and pools share: output sizes, padding, and the
 //!   pixel that each tap reads.
 //!
 //! Axes are always `[h, w]`, pictures `[N, C, H, W]`, weights `[O, C / groups, Kh, Kw]`, paddings
-//! `[top, left, bottom, right]`. Views may have any strides. Whatever does not fit together is an
-//! [`Error`] that names the operation, the axis, what was expected and what was given.
+//! `[top, left, bottom, right]`. Views may have any strides. Arguments that do not fit together
+//! return an [`Error`] that names the operation, the axis, and the expected and actual sizes.
 //!
-//! Work is spread over the rayon pool it is called in. How a sum is ordered depends on the problem
-//! alone, so results are the same bits on any number of threads.
+//! Work is split across the rayon pool of the calling thread. The order of each sum depends on the
+//! problem alone, so results are bit-identical for any number of threads.
 
 #![deny(unsafe_code)]
 #![allow(

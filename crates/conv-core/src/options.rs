@@ -1,13 +1,14 @@
-//! What a convolution, a correlation and a pool can be told beside their tensors.
+//! The options of a convolution, a correlation and a pool.
 
 use crate::error::Result;
 use crate::geometry::{Padding, PaddingValue, Placement, Window, check_limit};
 
-/// The largest kernel size of a pool along an axis: larger than any picture in use, so a pool over all
-/// of one is still possible; and a pool's work, which grows with the sum of the two sizes, is bounded.
+/// The largest kernel size of a pool along an axis: larger than any picture in use, so a pool over
+/// a whole picture remains possible, while a pool's work, which grows with the sum of the two
+/// sizes, is bounded.
 ///
-/// A sum has to be taken term by term, in one order, if all implementations are to agree bit for bit;
-/// so an average over any window cannot be had for a fixed price.
+/// A sum must be accumulated term by term, in one order, for all implementations to agree bit for
+/// bit, so an average cannot be computed at a cost independent of the window.
 pub const POOL_KERNEL_LIMIT: usize = 4096;
 
 /// How [`conv2d`](crate::plain::conv2d) moves its weight over the input.
@@ -24,8 +25,8 @@ pub struct Conv2dOptions {
     pub stride: [usize; 2],
     /// Step `[h, w]` between two taps, in input pixels. Default 1: no holes.
     pub dilation: [usize; 2],
-    /// Number of groups the channels fall into: output channels of a group read only the input
-    /// channels of the same group. Default 1; as many as input channels is a depthwise
+    /// Number of groups the channels are divided into: output channels of a group read only the
+    /// input channels of the same group. Default 1; one group per input channel is a depthwise
     /// convolution.
     pub groups: usize,
     /// How much padding surrounds the input. Default none.
@@ -47,7 +48,7 @@ impl Default for Conv2dOptions {
 }
 
 impl Conv2dOptions {
-    /// The window that a weight of this `kernel_size` is.
+    /// Returns the window of a weight with this `kernel_size`.
     #[must_use]
     pub fn window(&self, kernel_size: [usize; 2]) -> Window {
         Window {
@@ -62,21 +63,21 @@ impl Conv2dOptions {
 
 /// How [`conv_transpose2d`](crate::plain::conv_transpose2d) spreads its input over its output.
 ///
-/// The words are those of the [`conv2d`](crate::plain::conv2d) that goes the other way, from this
-/// one's output to its input.
+/// The terms are those of the [`conv2d`](crate::plain::conv2d) in the opposite direction, from this
+/// operation's output to its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConvTranspose2dOptions {
     /// Step `[h, w]` between two inputs, in output pixels. Default 1.
     pub stride: [usize; 2],
     /// Step `[h, w]` between two taps, in output pixels. Default 1: no holes.
     pub dilation: [usize; 2],
-    /// Number of groups the channels fall into, as in [`Conv2dOptions::groups`]. Default 1.
+    /// Number of groups the channels are divided into, as in [`Conv2dOptions::groups`]. Default 1.
     pub groups: usize,
-    /// What is cut off the output, `[top, left, bottom, right]`. Default nothing.
+    /// What is cropped from the output, `[top, left, bottom, right]`. Default nothing.
     pub padding: [usize; 4],
-    /// What is added to the output's size at the bottom and right, `[h, w]`: less than the stride or
-    /// less than the dilation. A convolution with a stride takes several sizes to one, and this says
-    /// which of them comes back. Default 0.
+    /// What is added to the output's size at the bottom and right, `[h, w]`: less than the stride
+    /// or less than the dilation. A strided convolution maps several sizes to one, and this selects
+    /// which of them is restored. Default 0.
     pub output_padding: [usize; 2],
 }
 
@@ -132,7 +133,7 @@ pub struct MaxPool2dOptions {
 }
 
 impl MaxPool2dOptions {
-    /// Windows that lie side by side: the stride is the kernel size, without dilation or padding.
+    /// Returns adjacent windows: the stride is the kernel size, without dilation or padding.
     ///
     /// ```
     /// use conv_core::{MaxPool2dOptions, Padding};
@@ -161,8 +162,8 @@ impl MaxPool2dOptions {
     ///
     /// # Errors
     ///
-    /// [`OverLimit`](crate::Error::OverLimit) for a kernel size over [`POOL_KERNEL_LIMIT`], those of
-    /// [`Window::place`] and of [`Placement::check_sees_input`].
+    /// [`OverLimit`](crate::Error::OverLimit) for a kernel size over [`POOL_KERNEL_LIMIT`], and
+    /// those of [`Window::place`] and [`Placement::check_sees_input`].
     pub fn place(&self, op: &'static str, input: [usize; 2]) -> Result<Placement> {
         check_limit(op, "kernel size", self.kernel_size, POOL_KERNEL_LIMIT)?;
         let placement = Window {
@@ -185,17 +186,17 @@ pub struct AvgPool2dOptions {
     pub kernel_size: [usize; 2],
     /// Step `[h, w]` between two outputs, in input pixels.
     pub stride: [usize; 2],
-    /// How much padding surrounds the input. It is filled with zeros.
+    /// Padding around the input, filled with zeros.
     pub padding: Padding,
     /// Round the output size up instead of down: see [`Window::ceil_mode`].
     pub ceil_mode: bool,
-    /// Divide by the number of taps in the padded input, as PyTorch does by default; otherwise
-    /// only by those in the input itself. What hangs over the padding in `ceil_mode` never counts.
+    /// Divide by the number of taps in the padded input, as PyTorch does by default; otherwise only
+    /// by those in the input itself. Taps past the padding in `ceil_mode` never count.
     pub count_include_pad: bool,
 }
 
 impl AvgPool2dOptions {
-    /// Windows that lie side by side: the stride is the kernel size, without padding.
+    /// Returns adjacent windows: the stride is the kernel size, without padding.
     #[must_use]
     pub fn new(kernel_size: [usize; 2]) -> Self {
         Self {
@@ -211,8 +212,8 @@ impl AvgPool2dOptions {
     ///
     /// # Errors
     ///
-    /// [`OverLimit`](crate::Error::OverLimit) for a kernel size over [`POOL_KERNEL_LIMIT`], those of
-    /// [`Window::place`] and of [`Placement::check_sees_input`].
+    /// [`OverLimit`](crate::Error::OverLimit) for a kernel size over [`POOL_KERNEL_LIMIT`], and
+    /// those of [`Window::place`] and [`Placement::check_sees_input`].
     pub fn place(&self, op: &'static str, input: [usize; 2]) -> Result<Placement> {
         check_limit(op, "kernel size", self.kernel_size, POOL_KERNEL_LIMIT)?;
         let placement = Window {

@@ -1,10 +1,10 @@
-//! Which input pixels each output of a pool sees along one axis.
+//! The input pixels that each output of a pool covers along one axis.
 
 use crate::error::{Error, Result};
 use crate::geometry::Placement;
 
-/// The input pixels `start, start + step, ..` before `end` that one output sees along one axis, at
-/// least one, and how many taps a mean divides by.
+/// The input pixels `start, start + step, ..` before `end` that one output covers along one axis,
+/// at least one, and the number of taps that a mean divides by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PoolSpan {
     pub(crate) start: usize,
@@ -13,30 +13,30 @@ pub(crate) struct PoolSpan {
     pub(crate) divisor: usize,
 }
 
-/// What the outputs of a pool see: the rows under each output row, the columns under each output
-/// column.
+/// The pixels that the outputs of a pool cover: the rows under each output row, the columns under
+/// each output column.
 pub(crate) struct PoolSpans {
     pub(crate) rows: Vec<PoolSpan>,
     pub(crate) columns: Vec<PoolSpan>,
 }
 
 impl PoolSpan {
-    /// The pixels.
+    /// Returns the pixels.
     pub(crate) fn pixels(&self) -> impl Iterator<Item = usize> + use<> {
         (self.start..self.end).step_by(self.step)
     }
 
-    /// How many pixels.
+    /// Returns the number of pixels.
     pub(crate) fn len(&self) -> usize {
         (self.end - self.start).div_ceil(self.step)
     }
 
-    /// The taps of a max pool that lie on the input.
+    /// Returns the taps of a max pool that fall on the input.
     fn of_max(placement: &Placement, axis: usize, output: usize) -> Option<Self> {
         let step = placement.dilation[axis];
         let last_pixel = placement.input[axis].checked_sub(1)?;
         let (first, before) = (output * placement.stride[axis], placement.padding[axis]);
-        // Taps that lie in the padding in front, and the tap behind the last on the input.
+        // The taps that fall on the padding in front, and the tap after the last one on the input.
         let skipped = before.saturating_sub(first).div_ceil(step);
         let start = (first + skipped * step).checked_sub(before)?;
         let fit = last_pixel.checked_sub(start)? / step + 1;
@@ -49,8 +49,8 @@ impl PoolSpan {
         })
     }
 
-    /// The taps of an average pool that lie on the input; the divisor counts those, or all that lie
-    /// in the padded input.
+    /// Returns the taps of an average pool that fall on the input; the divisor counts those, or all
+    /// that fall on the padded input.
     fn of_avg(
         placement: &Placement,
         axis: usize,
@@ -59,7 +59,7 @@ impl PoolSpan {
     ) -> Option<Self> {
         let (before, after) = (placement.padding[axis], placement.padding[axis + 2]);
         let len = placement.input[axis];
-        // In the padded input, where the window begins and, cut off at the edge, ends.
+        // In the padded input: where the window begins, and where it ends once clipped at the edge.
         let first = output * placement.stride[axis];
         let behind = (first + placement.kernel_size[axis]).min(before + len + after);
         let unpadded = |at: usize| at.saturating_sub(before).min(len);
@@ -77,10 +77,10 @@ impl PoolSpan {
         })
     }
 
-    /// The pixels of bin `k` of `bins` over `len` pixels, `floor(k * len / bins) ..
-    /// ceil((k + 1) * len / bins)`.
+    /// Returns the pixels of bin `k` of `bins` over `len` pixels,
+    /// `floor(k * len / bins) .. ceil((k + 1) * len / bins)`.
     fn of_bin(k: usize, bins: usize, len: usize) -> Self {
-        // In u128, where the products of two sizes fit.
+        // In u128, which holds the product of any two sizes.
         let [k, bins, len] = [k, bins, len].map(|size| size as u128);
         let start = (k * len / bins) as usize;
         let end = ((k + 1) * len).div_ceil(bins) as usize;
@@ -94,14 +94,14 @@ impl PoolSpan {
 }
 
 impl PoolSpans {
-    /// Those of a max pool.
+    /// The spans of a max pool.
     pub(crate) fn of_max(op: &'static str, placement: &Placement) -> Result<Self> {
         Self::of(op, placement, |axis, output| {
             PoolSpan::of_max(placement, axis, output)
         })
     }
 
-    /// Those of an average pool.
+    /// The spans of an average pool.
     pub(crate) fn of_avg(
         op: &'static str,
         placement: &Placement,
@@ -112,11 +112,11 @@ impl PoolSpans {
         })
     }
 
-    /// Those of an adaptive pool of an input of this size to this many bins.
+    /// The spans of an adaptive pool from an input of this size to this many bins.
     ///
     /// # Errors
     ///
-    /// [`Error::Zero`] where either has a size of 0.
+    /// [`Error::Zero`] if either has a size of 0.
     pub(crate) fn of_bins(op: &'static str, input: [usize; 2], bins: [usize; 2]) -> Result<Self> {
         check_bins(op, input, bins)?;
         let [rows, columns] = [0, 1].map(|axis| {
@@ -137,7 +137,7 @@ impl PoolSpans {
                 .map(|output| {
                     span(axis, output).ok_or(Error::Internal {
                         op,
-                        broken: "a pool's window sees no pixel of the input",
+                        broken: "a pool's window covers no pixel of the input",
                     })
                 })
                 .collect()
@@ -148,9 +148,10 @@ impl PoolSpans {
         })
     }
 
-    /// Whether a pool over `rows` input rows takes less work if each row is reduced for every output
-    /// column first, and those results down the columns: the sum of a window's sizes instead of their
-    /// product, but by way of memory.
+    /// Returns whether a pool over `rows` input rows takes less work if each row is reduced for
+    /// every output column first, and those results then down the columns. A window then costs the
+    /// sum of its sizes instead of their product, but the intermediate results are written to
+    /// memory.
     pub(crate) fn are_large(&self, rows: usize) -> bool {
         let total = |spans: &[PoolSpan]| {
             let lens = spans.iter().map(PoolSpan::len);
@@ -179,7 +180,7 @@ mod tests {
     use super::*;
     use crate::geometry::{Padding, Window};
 
-    /// Against every tap asked one by one.
+    /// Compared with a test of every tap individually.
     #[test]
     fn spans_are_the_taps_on_the_input() {
         for (kernel, stride, dilation, padding, len) in [

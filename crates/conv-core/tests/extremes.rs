@@ -1,6 +1,6 @@
-//! Options and sizes of every magnitude, over every public function: there is an answer or an error,
-//! and at once. A panic fails these tests and so does, by never ending, a loop over what no memory
-//! holds. Sizes are small or monstrous; what lies between would only take memory.
+//! Options and sizes of every magnitude, for every public function: each call returns a result or
+//! an error, and at once. A panic fails these tests, and so does an endless loop over sizes that
+//! exceed memory. Sizes are small or enormous; those in between would only use up memory.
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
@@ -25,12 +25,12 @@ fn step() -> impl Strategy<Value = usize> {
     ]
 }
 
-/// The same along both axes, so that no tensor is long and thin and fits into memory.
+/// The same along both axes, so that no long, thin tensor fits into memory.
 fn steps() -> impl Strategy<Value = [usize; 2]> {
     step().prop_map(|step| [step; 2])
 }
 
-/// Small, or over any memory.
+/// Small, or larger than any memory.
 fn monstrous() -> impl Strategy<Value = usize> {
     prop_oneof![
         4 => 0_usize..=3,
@@ -79,7 +79,7 @@ fn conv2d_options() -> impl Strategy<Value = Conv2dOptions> {
     )
 }
 
-/// Tensors with few elements; those without any may have any other size.
+/// Tensors with few elements; those with none may have any other size.
 fn shape() -> impl Strategy<Value = [usize; 4]> {
     let small = [0_usize..=2, 0..=18, 0..=5, 0..=5];
     let empty = prop::sample::select(vec![
@@ -181,7 +181,7 @@ proptest! {
         let _ = plain::adaptive_max_pool2d_grad(x.view(), g.view());
         let _ = plain::global_avg_pool2d(x.view());
         let _ = plain::global_avg_pool2d_grad(g.view(), size);
-        // A pool that is placed on an input gives as much as its placement says.
+        // A pool that is placed on an input produces the output size of its placement.
         let size = [input[2].min(5), input[3].min(5)];
         if let Ok(placement) = max.place("test", size) {
             let output = plain::max_pool2d(zeros([1, 1, size[0], size[1]]).view(), &max).unwrap();
@@ -211,7 +211,7 @@ proptest! {
             let _ = plain::linear_grad_weight(a.view(), b.view());
             let _ = plain::linear_grad_bias(a.view());
         }
-        // A placement is a struct of open fields: whatever stands in them, it answers.
+        // A placement's fields are public: it must answer for any values.
         let [height, width, rows, columns, kernel, stride, dilation, before] = numbers;
         let placement = Placement {
             input: [height, width],
@@ -394,8 +394,8 @@ fn limits_are_told_with_option_axis_and_both_numbers() {
     }
 }
 
-/// The largest window on a picture of 200 x 200: by way of its area this would be 1600 million
-/// comparisons a channel, and 30,000 million at 416 x 416.
+/// The largest window on a picture of 200 x 200: computed by area this would take 1600 million
+/// comparisons per channel, and 30,000 million at 416 x 416.
 #[test]
 fn a_window_over_the_whole_picture_costs_no_more_than_its_sides() {
     let input = zeros([1, 2, 200, 200]);

@@ -1,5 +1,5 @@
 //! The fast path against the plain loops: every instruction set of this machine, over whole
-//! problems. A set that the machine lacks is named and left out.
+//! problems. A set that the machine lacks is reported and skipped.
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
@@ -15,7 +15,7 @@ use testkit::{
     conv2d_problems, max_pool2d_problems, on_threads, to_f32,
 };
 
-/// Each instruction set that this machine has; says which it lacks.
+/// Returns each instruction set that this machine supports; prints those it lacks.
 fn instruction_sets() -> Vec<Isa> {
     for name in ["avx512", "avx2", "neon", "scalar"] {
         if Isa::named(name).is_err() {
@@ -49,7 +49,7 @@ proptest! {
         }
     }
 
-    /// An activation in the store is the activation of the sum, bit for bit.
+    /// An activation fused into the store is the activation of the sum, bit for bit.
     #[test]
     fn activations_are_those_of_the_sum(problem in conv2d_problems(), slope in 0.0_f32..1.5) {
         for isa in Isa::available() {
@@ -95,7 +95,7 @@ proptest! {
     }
 }
 
-/// Runs `f` on blocked copies, with halos that it has to step over.
+/// Runs `f` on blocked copies, with halos that it must skip.
 fn on_blocked(
     input: &Array4<f32>,
     channels: usize,
@@ -106,7 +106,7 @@ fn on_blocked(
     let from = Layout::blocked(n, c, [h, w]).with_halo([1, 2, 0, 1]);
     let to = Layout::blocked(n, channels, size).with_halo([0, 1, 2, 0]);
     let mut source = Buffer::zeroed(from.len()).unwrap();
-    // A halo that must not be read shows as numbers that are far too large.
+    // Reading a halo that must not be read shows up as values that are far too large.
     from.import(input.view(), PaddingValue::Constant(1e30), &mut source)
         .unwrap();
     let mut target = Buffer::zeroed(to.len()).unwrap();
@@ -122,7 +122,7 @@ fn blocked_run(isa: Isa, problem: &Conv2dProblem, activation: Activation) -> Arr
     blocked_run_with_residual(isa, problem, activation, None)
 }
 
-/// The residual is a tensor of the output's extents and the halo that it has in memory.
+/// The residual is a tensor of the output's extents, with its own halo in memory.
 fn blocked_run_with_residual(
     isa: Isa,
     problem: &Conv2dProblem,
@@ -165,7 +165,7 @@ fn blocked_run_with_residual(
     output
 }
 
-/// The residual is added to the finished sum, so the bits are those of the steps one by one.
+/// The residual is added to the finished sum, so the bits are those of the separate steps.
 fn check_residual(problem: &Conv2dProblem, halo: [usize; 4]) {
     for isa in Isa::available() {
         let sum = blocked_run(isa, problem, Activation::Identity);
@@ -256,7 +256,7 @@ fn one_two_and_four_threads_give_the_same_bits() {
     }
 }
 
-/// The bounds are tight enough to see a single tap or channel that is left out.
+/// The bounds are tight enough to detect a single missing tap or channel.
 #[test]
 fn dropping_one_tap_or_one_channel_is_seen() {
     for problem in layers() {
@@ -264,7 +264,7 @@ fn dropping_one_tap_or_one_channel_is_seen() {
         let whole = to_f32(problem.weight().view());
         let (_, channels, kh, kw) = whole.dim();
         let mut tap = whole.clone();
-        // In every filter the middle tap of the last channel, which no padding hides.
+        // In every filter, the middle tap of the last channel, which padding never hides.
         tap.slice_mut(ndarray::s![.., channels - 1, kh / 2, kw / 2])
             .fill(0.0);
         let mut channel = whole.clone();
@@ -320,7 +320,7 @@ fn nan_and_infinity_pass_through_activations_and_pools() {
             "{isa}"
         );
         assert_eq!(got[[0, 1, 0, 1]], f32::INFINITY, "{isa}");
-        // ... but ReLU itself makes 0 of minus infinity.
+        // ... but ReLU itself turns minus infinity into 0.
         assert_eq!(got[[0, 2, 1, 0]], 0.0, "{isa}");
 
         let options = MaxPool2dOptions::new([2, 2]);
@@ -336,7 +336,7 @@ fn nan_and_infinity_pass_through_activations_and_pools() {
 /// An operation on the blocked layout.
 type Write<'a> = Box<dyn Fn(View<'_>, ViewMut<'_>) -> conv_core::Result<()> + 'a>;
 
-/// A lane past the last channel meets zero weights, but zero times a stale infinity is no zero.
+/// A lane past the last channel meets zero weights, but zero times a stale infinity is not zero.
 #[test]
 fn lanes_past_the_last_channel_are_zeros_whatever_memory_held() {
     let input = testkit::random_array(&[2, 12, 3, 5], 1);
@@ -461,7 +461,7 @@ fn options_that_do_not_fit_are_errors() {
     ));
 }
 
-/// One output column of two input columns: the rows' pixels do not follow each other.
+/// One output column from two input columns: the rows' pixels are not contiguous.
 #[test]
 fn a_stride_that_is_never_taken_leaves_pixels_out() {
     for stride in [[1, 2], [2, 1]] {

@@ -1,5 +1,5 @@
 //! Gradients on the fast path against the plain loops: every instruction set of this machine, over
-//! whole problems. (`fast.rs` names the sets that the machine lacks.)
+//! whole problems. (`fast.rs` prints the sets that the machine lacks.)
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
@@ -126,7 +126,7 @@ fn check_grad_input(isa: Isa, problem: &Conv2dProblem) -> Array4<f32> {
     let bounds: Vec<f64> = magnitude.iter().map(|&m| dot_bound(terms, m)).collect();
     assert_close(got.view(), expected.view(), |at| bounds[at]);
 
-    // Added to what is there: one more rounding.
+    // Added to existing values: one more rounding.
     let mut input = Blocked::walled(&before);
     gradient
         .run(output.view(), input.view_mut(), Store::Add)
@@ -141,7 +141,7 @@ fn check_grad_input(isa: Isa, problem: &Conv2dProblem) -> Array4<f32> {
     got
 }
 
-/// Within 4 sqrt(K) eps sum|x||g| of the f64 loops, K the pixels of a batch.
+/// Within 4 sqrt(K) eps sum|x||g| of the f64 loops, where K is the number of pixels of a batch.
 fn check_grad_weight(isa: Isa, problem: &Conv2dProblem) -> Vec<u32> {
     let conv = packed(isa, problem);
     let grad = grad_output(problem);
@@ -169,7 +169,7 @@ fn check_grad_weight(isa: Isa, problem: &Conv2dProblem) -> Vec<u32> {
         .unwrap();
     }
     let got = conv.unpack(&grad_weight).unwrap();
-    // Numbers that stand for no weight stay zero.
+    // Elements that represent no weight stay zero.
     assert_eq!(conv.pack(got.view()).unwrap(), grad_weight);
 
     let exact = |input: &Array4<f64>, grad: &Array4<f64>| {
@@ -183,7 +183,7 @@ fn check_grad_weight(isa: Isa, problem: &Conv2dProblem) -> Vec<u32> {
     };
     // Twice, because it was added twice.
     let expected = 2.0 * exact(&problem.input(), &grad);
-    // The padding's constant is no variable of the test: its magnitude is below the input's.
+    // The padding's constant is not a variable of the test: its magnitude is below the input's.
     let magnitude = 2.0 * exact(&problem.input().mapv(f64::abs), &grad.mapv(f64::abs));
     let constant = problem.options.padding_value != PaddingValue::Zeros;
     let all: f64 = grad.iter().map(|g| g.abs()).sum();
@@ -209,7 +209,7 @@ proptest! {
     fn gradients_of_convolutions_agree_on_every_instruction_set(problem in conv2d_problems()) {
         for isa in Isa::available() {
             check_grad_weight(isa, &problem);
-            // The engine pads by itself where the padding is not zeros.
+            // The engine pads separately if the padding is not zeros.
             let problem = Conv2dProblem {
                 options: Conv2dOptions { padding_value: PaddingValue::Zeros, ..problem.options },
                 ..problem.clone()
@@ -218,7 +218,7 @@ proptest! {
         }
     }
 
-    /// The same numbers are added in the same order, so bit for bit.
+    /// The same values are added in the same order, so the result is equal bit for bit.
     #[test]
     fn max_pool_gives_the_plain_bits(problem in max_pool2d_problems(), store in stores()) {
         let input = problem.input_with_ties();
@@ -236,7 +236,7 @@ proptest! {
         }
     }
 
-    /// Within a rounding of each of the windows that a pixel is in, and of their division.
+    /// Within a rounding for each window that contains the pixel, and for its division.
     #[test]
     fn average_pools_agree(problem in avg_pool2d_problems(), bins in [1_usize..9, 1..9], store in stores()) {
         let input = problem.input();
@@ -275,8 +275,8 @@ fn stores() -> impl Strategy<Value = Store> {
     prop_oneof![Just(Store::Replace), Just(Store::Add)]
 }
 
-/// Runs on every instruction set into a tensor that holds something, and compares with what is
-/// expected alone or added; pixels have fewer than 300 windows.
+/// Runs on every instruction set into a tensor with existing values, and compares with the expected
+/// gradient, alone or added; each pixel has fewer than 300 windows.
 fn check_store(
     before: &Array4<f64>,
     store: Store,
@@ -298,8 +298,8 @@ fn check_store(
     }
 }
 
-/// Statistics within 1e-6 of themselves plus the rounding of the numbers; gradients against
-/// finite sums in f64.
+/// Statistics within 1e-6 relative plus the rounding of the values; gradients against finite sums
+/// in f64.
 fn check_batch_norm(shape: [usize; 4], offset: f64) {
     let [n, c, h, w] = shape;
     let count = (n * h * w) as f64;
@@ -319,7 +319,7 @@ fn check_batch_norm(shape: [usize; 4], offset: f64) {
             let numbers = of_channel(&x, channel);
             let exact = numbers.iter().sum::<f64>() / count;
             let spread = numbers.iter().map(|x| (x - exact).powi(2)).sum::<f64>() / count;
-            // A row is summed in f32, and has at most 9 numbers.
+            // A row is summed in f32, and has at most 9 values.
             let rounding = 9.0 * f64::from(f32::EPSILON) * (offset.abs() + 1.0);
             assert!(
                 (mean[channel] - exact).abs() <= rounding,
@@ -388,7 +388,7 @@ fn check_batch_norm(shape: [usize; 4], offset: f64) {
                     * (grad[at] - wide(mean_grad[c]) - (x[at] - wide(center[c])) * wide(slope[c]));
                 value + if store == Store::Add { before[at] } else { 0.0 }
             });
-            // A handful of roundings of numbers below 4.
+            // A handful of roundings of values below 4.
             assert_close(target.array().view(), expected.view(), |_| {
                 24.0 * f64::from(f32::EPSILON)
             });
@@ -396,7 +396,7 @@ fn check_batch_norm(shape: [usize; 4], offset: f64) {
     }
 }
 
-/// Layers of networks with strides, groups, several parts of pixels and runs of output blocks that end
+/// Network layers with strides, groups, several parts of pixels and runs of output blocks that end
 /// in a remainder, and a planar input.
 fn layers() -> Vec<Conv2dProblem> {
     let layer = Conv2dProblem::layer;

@@ -1,4 +1,4 @@
-//! Output sizes, padding and tap positions, against the same arithmetic in numbers that cannot
+//! Output sizes, padding and tap positions, against the same arithmetic in integers that cannot
 //! overflow, and over sizes up to the largest there are.
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
@@ -54,7 +54,7 @@ fn any_window() -> impl Strategy<Value = Window> {
         )
 }
 
-/// Windows and inputs of sizes that people use.
+/// Windows and inputs of realistic sizes.
 fn small_window() -> impl Strategy<Value = (Window, [usize; 2])> {
     let padding = prop_oneof![
         1 => Just(Padding::Valid),
@@ -86,12 +86,12 @@ fn small_window() -> impl Strategy<Value = (Window, [usize; 2])> {
         )
 }
 
-/// Two factors of 64 bits may overflow even here; such a reach is too large by far.
+/// The product of two 64-bit factors may overflow even here; such a reach is far too large.
 fn reach(dilation: i128, kernel_size: i128) -> i128 {
     dilation.saturating_mul(kernel_size - 1).saturating_add(1)
 }
 
-/// One axis of a window that is placed: what `place` should find, in 128 bits.
+/// One axis of a placed window: what `place` should compute, in 128 bits.
 struct Axis {
     input: i128,
     kernel_size: i128,
@@ -209,11 +209,11 @@ proptest! {
                 - placement.padding[axis] as i128;
             let index = usize::try_from(expected).ok().filter(|&index| index < input[axis]);
             prop_assert_eq!(placement.index(axis, output, tap), index);
-            // Only a window that hangs over may saturate, and then beyond any input.
+            // Only a window that extends past the end may saturate, and then beyond any input.
             let got = placement.position(axis, output, tap) as i128;
             prop_assert!(got == expected || (window.ceil_mode && got >= input[axis] as i128));
         }
-        // Either answer will do: that there is one, and at once, is the point.
+        // Either answer will do: the point is that there is one, at once.
         let _ = placement.check_sees_input("test");
     }
 
@@ -389,7 +389,7 @@ fn ceil_mode_leaves_out_a_window_that_would_start_in_the_padding() {
         ceil_mode,
         ..Window::new([3, 3])
     };
-    // 6 pixels in steps of 2 leave one over: ceil takes it.
+    // 6 pixels in steps of 2 leave one over, which ceil covers.
     assert_eq!(output(window(Padding::Valid, false), [6, 6]), [2, 2]);
     assert_eq!(output(window(Padding::Valid, true), [6, 6]), [3, 3]);
     // With 1 of padding on each side the third window starts at 3, the fourth would at 5.
@@ -432,7 +432,7 @@ fn errors_say_what_does_not_fit() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "pad2d: padding 4 on the left, expected at most 3 (reflect takes it from inside the input)"
+        "pad2d: padding 4 on the left, expected at most 3 (reflect reads it from inside the input)"
     );
 
     let window = Window {

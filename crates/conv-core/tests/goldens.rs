@@ -1,5 +1,5 @@
-//! The plain loops and their gradients against PyTorch's numbers (`goldens/generate.py` says how
-//! they were made).
+//! The plain loops and their gradients against PyTorch's values (`goldens/generate.py` documents
+//! how they were generated).
 
 #![allow(
     clippy::panic,
@@ -51,7 +51,7 @@ fn padding_value(case: &Golden) -> PaddingValue {
     }
 }
 
-/// The output, and where the file has them the gradients, by the file's names.
+/// The output and, if the file has them, the gradients, by the file's names.
 type Results = Vec<(&'static str, ArrayD<f64>)>;
 
 fn max_pool2d(case: &Golden) -> Results {
@@ -240,9 +240,9 @@ fn every_golden_agrees() {
             other => panic!("unknown operation {other}"),
         };
         for (name, got) in results {
-            // The numbers are such that sums are exact; a mean divides, and so does its gradient,
-            // which then adds up the shares of at most four windows: four roundings of a share
-            // and four of a sum of up to four shares, half an epsilon each.
+            // The values are chosen so that sums are exact. A mean divides, and so does its
+            // gradient, which then adds up the shares of at most four windows: four roundings of a
+            // share and four of a sum of up to four shares, half an epsilon each.
             let expected = case.tensor(name);
             let (roundings, of) = match (op.contains("avg"), name) {
                 (false, _) => (0.0, name),

@@ -1,6 +1,6 @@
-//! Where infinities and NaN go: to the sums that the definition has them in, and to no others, on
-//! every instruction set. Channels and groups that the fast path computes side by side, and the zeros
-//! between and around them, must not carry them further.
+//! How infinities and NaN propagate: to the sums that contain them by definition, and to no others,
+//! on every instruction set. Channels and groups that the fast path computes side by side, and the
+//! zeros between and around them, must not spread them further.
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
@@ -10,7 +10,7 @@ use ndarray::{Array1, Array4};
 use proptest::prelude::*;
 use testkit::{Conv2dProblem, conv2d_problems, random_array, to_f32};
 
-/// Numbers to plant: `(where, which)`, the place as a share of all.
+/// Values to plant: `(where, which)`, with the position as a share of the total.
 type Plants = Vec<(f64, f32)>;
 
 fn plants() -> impl Strategy<Value = Plants> {
@@ -25,7 +25,7 @@ fn plant(numbers: &mut [f32], plants: &Plants) {
     }
 }
 
-/// A number, or which of the others.
+/// An ordinary value, or the chosen non-finite one.
 fn kind(x: f32) -> &'static str {
     if x.is_nan() {
         "NaN"
@@ -38,7 +38,7 @@ fn kind(x: f32) -> &'static str {
     }
 }
 
-/// Whether the same elements are infinite and NaN.
+/// Checks that the same elements are infinite and NaN.
 #[track_caller]
 fn same_kinds(got: &Array4<f32>, expected: &Array4<f32>, what: &str) {
     assert_eq!(got.dim(), expected.dim());
@@ -56,7 +56,7 @@ fn random4(shape: [usize; 4], seed: u64) -> Array4<f32> {
     array.into_dimensionality().unwrap()
 }
 
-/// A problem in f32 with what has been planted.
+/// A problem in f32 with the planted values.
 struct Planted {
     options: Conv2dOptions,
     input: Array4<f32>,
@@ -124,7 +124,7 @@ impl Tensor {
         array
     }
 
-    /// Whether the lanes past the last channel are zeros.
+    /// Returns whether the lanes past the last channel are zeros.
     fn tail_is_zero(&self) -> bool {
         let (tail, layout) = (self.layout.channels % 16, self.layout);
         tail == 0
@@ -138,7 +138,7 @@ impl Tensor {
     }
 }
 
-/// Runs forward on blocked tensors, with a residual.
+/// Runs the forward pass on blocked tensors, with a residual.
 fn forward(
     planted: &Planted,
     conv: &PackedConv2d,
@@ -192,7 +192,7 @@ proptest! {
         }
     }
 
-    /// Nothing but the sums that they are in changes, by no bit.
+    /// Only the sums that contain them change, and no other bit.
     #[test]
     fn other_sums_keep_their_numbers(problem in conv2d_problems(), input in plants()) {
         let whole = Planted::new(&problem, &Vec::new(), &Vec::new(), &Vec::new());
@@ -233,10 +233,10 @@ proptest! {
                 gradient.run(grads.view(), got.view_mut(), store).unwrap();
                 prop_assert!(got.tail_is_zero(), "{isa}");
                 same_kinds(&got.array(), &expected, &format!("{isa}, {store:?}"));
-                // What was made again is right, too.
+                // What was recomputed is correct, too.
                 let sum = match store { Store::Replace => expected.clone(), Store::Add => &expected + &before };
                 let terms = problem.out_channels * problem.kernel_size.iter().product::<usize>();
-                // Weights and gradients are below 1, so is every product.
+                // Weights and gradients are below 1, and so is every product.
                 let bound = testkit::dot_bound(terms + 1, (terms + 1) as f64);
                 for (&got, &sum) in got.array().iter().zip(&sum) {
                     prop_assert!(!sum.is_finite() || f64::from((got - sum).abs()) <= bound);
@@ -271,7 +271,7 @@ proptest! {
             ).unwrap();
             let got = conv.unpack(&grad_weight).unwrap();
             same_kinds(&got, &expected, &format!("{isa}"));
-            // Numbers that stand for no weight stay zero.
+            // Elements that represent no weight stay zero.
             let packed = conv.pack(got.view()).unwrap();
             prop_assert!(packed.iter().zip(&grad_weight).all(|(a, b)| a.to_bits() == b.to_bits()), "{isa}");
             let (own, tail) = grad_bias.split_at(problem.out_channels);
@@ -283,7 +283,7 @@ proptest! {
     }
 }
 
-/// Sixteen groups of one channel in one block: only the infinity's own channel has it.
+/// Sixteen groups of one channel in one block: the infinity reaches only its own channel.
 #[test]
 fn an_infinity_stays_in_its_group() {
     let problem = Conv2dProblem::layer(1, [16, 16], [6, 7], 3, 1, 16);
@@ -306,8 +306,8 @@ fn an_infinity_stays_in_its_group() {
     }
 }
 
-/// Twelve channels fill three quarters of a block. Minus infinity becomes 0 in the ReLU, and the lanes
-/// that are no channels must not bring it to the next layer as NaN.
+/// Twelve channels fill three quarters of a block. ReLU turns minus infinity into 0, and the unused
+/// lanes must not pass it to the next layer as NaN.
 #[test]
 fn lanes_past_the_last_channel_carry_nothing_to_the_next_layer() {
     let mut input = Array4::<f32>::ones((1, 16, 3, 3));

@@ -1,4 +1,4 @@
-//! Statistics that a convolution takes of its output, on every instruction set of this machine.
+//! Statistics that a convolution computes of its output, on every instruction set of this machine.
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
@@ -15,7 +15,7 @@ struct Case {
     output: Layout,
 }
 
-/// What the convolution makes: its output, and each channel's mean and variance.
+/// What the convolution computes: its output, and each channel's mean and variance.
 #[derive(Debug, PartialEq)]
 struct Made {
     output: Array4<f32>,
@@ -89,8 +89,8 @@ fn read(layout: Layout, data: &[f32]) -> Array4<f32> {
     array
 }
 
-/// The output has the bits of `run`; its mean and variance are those of these numbers in f64 but for
-/// what summing a row in f32 rounds off.
+/// The output has the bits of `run`; its mean and variance are those of these values in f64 up to
+/// the rounding of summing a row in f32.
 fn check(isa: Isa, problem: &Conv2dProblem) {
     let case = Case::new(isa, problem);
     for halo in [[0; 4], [1, 2, 0, 1]] {
@@ -105,7 +105,8 @@ fn check(isa: Isa, problem: &Conv2dProblem) {
             .unwrap();
         assert_eq!(made.output, read(layout, &alone), "{isa} {problem:?}");
 
-        // A row is one of the picture, or a run of a 1x1 convolution's pixels: 8 tiles of at most 14.
+        // A row is one of the picture, or a run of a 1x1 convolution's pixels: 8 tiles of at most
+        // 14.
         let in_row = made.output.dim().3.max(112) as f64;
         for (channel, numbers) in made.output.axis_iter(Axis(1)).enumerate() {
             let count = numbers.len() as f64;

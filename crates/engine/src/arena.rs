@@ -1,4 +1,4 @@
-//! Where activations lie: one piece of memory, each part used again as soon as nothing reads it.
+//! The memory of activations: one block, in which space is reused as soon as nothing reads it.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use conv_core::blocked::Layout;
 
 use crate::error::{Error, Result};
 
-/// A cache line of numbers: tensors start on one.
+/// A cache line in elements: tensors are aligned to one.
 const LINE: usize = 16;
 
 /// A tensor to be placed: its length, and the first and last step that need it.
@@ -17,15 +17,15 @@ pub(crate) struct Lifetime {
     pub(crate) last: usize,
 }
 
-/// The start of each tensor, and how long the memory has to be.
+/// The offset of each tensor, and the required length of the memory.
 #[derive(Debug)]
 pub(crate) struct Arena {
     pub(crate) starts: Vec<usize>,
     pub(crate) len: usize,
 }
 
-/// Places the largest tensors first, each at the lowest start where it meets no tensor that lives
-/// at the same time.
+/// Places the largest tensors first, each at the lowest offset where it overlaps no tensor that is
+/// live at the same time.
 pub(crate) fn place(lifetimes: &[Lifetime]) -> Result<Arena> {
     let mut order: Vec<usize> = (0..lifetimes.len()).collect();
     order.sort_by_key(|&i| (std::cmp::Reverse(lifetimes[i].len), i));
@@ -68,8 +68,8 @@ pub(crate) fn place(lifetimes: &[Lifetime]) -> Result<Arena> {
     Ok(Arena { starts, len })
 }
 
-/// The parts of the arena at these ranges, which [`place`] keeps apart for tensors that are needed at
-/// the same time.
+/// Returns the parts of the arena at these ranges, which [`place`] keeps disjoint for tensors that
+/// are needed at the same time.
 pub(crate) fn parts<'a, const N: usize>(
     arena: &'a mut [f32],
     ranges: [Range<usize>; N],
@@ -80,7 +80,7 @@ pub(crate) fn parts<'a, const N: usize>(
         .map_err(|_| Error::internal(node, "the memory plan lets tensors overlap"))
 }
 
-/// The bytes that tensors of these layouts take when nothing is used again.
+/// The bytes that tensors of these layouts would take without reuse.
 pub(crate) fn bytes_without_reuse(layouts: &[Layout]) -> usize {
     layouts
         .iter()
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn tensors_that_live_at_the_same_time_never_overlap() {
-        // A fixed pseudo-random set, dense enough that most orders of placement meet.
+        // A fixed pseudo-random set, dense enough to exercise most orders of placement.
         let mut state = 1u64;
         let mut next = |bound: u64| {
             state = state
@@ -145,7 +145,7 @@ mod tests {
             }
         }
         let total: usize = lifetimes.iter().map(|t| t.len).sum();
-        assert!(arena.len < total / 2, "memory is used again");
+        assert!(arena.len < total / 2, "memory is reused");
     }
 
     #[test]

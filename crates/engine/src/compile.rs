@@ -1,10 +1,10 @@
 //! From a graph to steps: folding, fusing, packing.
 //!
-//! - A batch normalisation, or an affine layer, behind a convolution or dense layer that nothing
-//!   else reads becomes part of its weights; the arithmetic is in f64, rounded once.
-//! - An addition behind such a layer, as at the end of a residual block, becomes part of its store,
-//!   and so does a ReLU or leaky ReLU.
-//! - Dropout is the identity and vanishes.
+//! - A batch normalisation or affine layer after a convolution or dense layer whose output nothing
+//!   else reads is folded into its weights; the arithmetic is in f64, rounded once.
+//! - An addition after such a layer, as at the end of a residual block, is fused into its store,
+//!   and so is a ReLU or leaky ReLU.
+//! - Dropout is the identity and is removed.
 
 use conv_core::blocked::{BLOCK, Buffer, PackedConv2d};
 use conv_core::{Activation, Conv2dOptions, Isa, PaddingValue};
@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::memory::F32;
 use crate::step::{Kernel, Step, input_number, narrow};
 
-/// The steps of a graph, in order, and which of them make its outputs.
+/// The steps of a graph, in order, and which of them compute its outputs.
 #[derive(Debug)]
 pub(crate) struct Program {
     pub(crate) steps: Vec<Step>,
@@ -30,7 +30,7 @@ impl Program {
     }
 }
 
-/// Compiles; takes the parameters out of `params` as it packs them.
+/// Compiles a graph; takes the parameters out of `params` as it packs them.
 pub(crate) fn compile(graph: &Graph, mut params: Params<f32>, isa: Isa) -> Result<Program> {
     params.check(graph)?;
     let drafts = fuse(graph, &mut params)?;
@@ -60,7 +60,7 @@ pub(crate) fn compile(graph: &Graph, mut params: Params<f32>, isa: Isa) -> Resul
     })
 }
 
-/// A node with everything that was folded and fused into it, before its weights are packed.
+/// A node with everything folded and fused into it, before its weights are packed.
 struct Draft {
     /// The last node it computes.
     node: NodeId,
@@ -70,13 +70,13 @@ struct Draft {
 }
 
 enum DraftKind {
-    /// A convolution, or a dense layer as one over pictures of one pixel.
+    /// A convolution, or a dense layer as a convolution over pictures of one pixel.
     Conv(Box<ConvDraft>),
-    /// A per-channel `scale * x + shift` that nothing took in.
+    /// A per-channel `scale * x + shift` that was not folded into a layer.
     Affine(Fold),
-    /// The caller's tensor of this number.
+    /// The caller's tensor with this index.
     Input(usize),
-    /// Anything else: one call of a kernel.
+    /// Anything else: a single kernel call.
     Kernel(Kernel),
 }
 
@@ -96,7 +96,7 @@ struct Fold {
 }
 
 impl Fold {
-    /// What the layer's bias alone is.
+    /// The layer's bias on its own as an affine map.
     fn bias(bias: Option<&ArrayD<f32>>, channels: usize) -> Self {
         let shift = bias.map_or(vec![0.0; channels], wide);
         Self {
@@ -105,7 +105,7 @@ impl Fold {
         }
     }
 
-    /// `next` applied after `self`.
+    /// Returns `next` applied after `self`.
     fn then(&mut self, next: &Self) {
         for (c, (scale, shift)) in next.scale.iter().zip(&next.shift).enumerate() {
             self.scale[c] *= scale;
@@ -120,12 +120,11 @@ fn wide(values: &ArrayD<f32>) -> Vec<f64> {
 
 struct Drafts {
     list: Vec<Draft>,
-    /// The draft that makes each node's tensor.
+    /// The draft that computes each node's tensor.
     results: Vec<usize>,
 }
 
-/// Goes through the nodes and merges each with the draft of its input where that changes nothing
-/// for anybody else.
+/// Visits the nodes and merges each into the draft of its input where no other reader is affected.
 fn fuse(graph: &Graph, params: &mut Params<f32>) -> Result<Drafts> {
     let readers = graph.readers();
     let mut drafts = Drafts {
@@ -138,7 +137,8 @@ fn fuse(graph: &Graph, params: &mut Params<f32>) -> Result<Drafts> {
             .iter()
             .map(|input| drafts.results[input.index()])
             .collect();
-        // A node may be merged into the draft that ends in its input, where nothing else sees that.
+        // A node may be merged into the draft that ends in its input if nothing else reads that
+        // input.
         let unseen = |input: NodeId, source: usize| {
             drafts.list[source].node == input
                 && readers[input.index()].len() == 1
@@ -148,7 +148,7 @@ fn fuse(graph: &Graph, params: &mut Params<f32>) -> Result<Drafts> {
             (&[input], &[source]) if unseen(input, source) => {
                 merge(&mut drafts.list[source], node, params)?.then_some(source)
             }
-            // Into the later of the two: what it adds is there by then.
+            // Merge into the later of the two: the tensor it adds exists by then.
             (&[a, b], &[first, second]) if *node.op() == Op::Add && first != second => {
                 let (input, source) = if first > second {
                     (a, first)
@@ -182,7 +182,7 @@ fn fuse(graph: &Graph, params: &mut Params<f32>) -> Result<Drafts> {
 }
 
 impl Draft {
-    /// Makes the tensor of draft `residual` part of the sum, where this is a convolution that can.
+    /// Adds the tensor of draft `residual` to the sum, if this is a convolution that supports it.
     fn add(&mut self, residual: usize) -> bool {
         let is_sum =
             matches!(&self.kind, DraftKind::Conv(conv) if conv.activation == Activation::Identity);
@@ -194,7 +194,7 @@ impl Draft {
     }
 }
 
-/// Merges `node` into the draft that it reads, where it can.
+/// Merges `node` into the draft that it reads, if possible.
 fn merge(source: &mut Draft, node: &Node, params: &mut Params<f32>) -> Result<bool> {
     let DraftKind::Conv(conv) = &mut source.kind else {
         return Ok(false);
@@ -202,7 +202,7 @@ fn merge(source: &mut Draft, node: &Node, params: &mut Params<f32>) -> Result<bo
     if conv.activation != Activation::Identity {
         return Ok(false);
     }
-    // What scales the sum would have to scale the residual, too.
+    // Scaling the sum would have to scale the residual, too.
     let has_residual = source.inputs.len() > 1;
     match node.op() {
         Op::BatchNorm2d(_) | Op::Affine if has_residual => return Ok(false),
@@ -232,7 +232,7 @@ fn merge(source: &mut Draft, node: &Node, params: &mut Params<f32>) -> Result<bo
     Ok(true)
 }
 
-/// A draft of the node alone.
+/// Returns a draft of the node alone.
 fn draft(graph: &Graph, layer: NodeId, node: &Node, params: &mut Params<f32>) -> Result<DraftKind> {
     let conv = |weight: ArrayD<f32>, bias: Option<ArrayD<f32>>, options| {
         let fold = Fold::bias(bias.as_ref(), weight.len_of(Axis(0)));
@@ -260,7 +260,7 @@ fn draft(graph: &Graph, layer: NodeId, node: &Node, params: &mut Params<f32>) ->
         Op::BatchNorm2d(batch_norm) => DraftKind::Affine(statistics(node, batch_norm, params)?),
         Op::Affine => DraftKind::Affine(affine(node, params)?),
         Op::Input => DraftKind::Input(input_number(graph, layer, node)?),
-        // Dropout has become its input before it comes here; a kernel it has not.
+        // Dropout has already been replaced by its input; it has no kernel.
         Op::Dropout { .. }
         | Op::Relu
         | Op::LeakyRelu { .. }
@@ -281,7 +281,7 @@ fn draft(graph: &Graph, layer: NodeId, node: &Node, params: &mut Params<f32>) ->
     })
 }
 
-/// A parameter of the node, out of the store: its memory goes as soon as it is packed.
+/// Takes a parameter of the node out of the store; its memory is freed as soon as it is packed.
 fn take(node: &Node, local: &str, params: &mut Params<f32>) -> Result<ArrayD<f32>> {
     let missing = || {
         let name = format!("{}.{local}", node.name());
@@ -303,7 +303,7 @@ fn take_bias(node: &Node, params: &mut Params<f32>) -> Result<Option<ArrayD<f32>
         .transpose()
 }
 
-/// A batch normalisation in evaluation as scale and shift.
+/// Returns a batch normalisation in evaluation mode as scale and shift.
 fn statistics(node: &Node, layer: &BatchNorm2d, params: &mut Params<f32>) -> Result<Fold> {
     let mut number = |local| Ok::<_, Error>(wide(&take(node, local, params)?));
     let (gamma, beta) = (number("weight")?, number("bias")?);
@@ -328,11 +328,11 @@ fn affine(node: &Node, params: &mut Params<f32>) -> Result<Fold> {
     Ok(Fold { scale, shift })
 }
 
-/// Turns drafts into steps and adds the changes of layout that they need.
+/// Turns drafts into steps and inserts the layout conversions that they need.
 struct Lowering {
     isa: Isa,
     steps: Vec<Step>,
-    /// For each step its result in the other layout, once somebody has asked for it.
+    /// For each step, its result in the other layout, once it has been requested.
     planar: Vec<Option<usize>>,
     blocked: Vec<Option<usize>>,
 }
@@ -347,7 +347,7 @@ impl Lowering {
                 scale: padded(node, &fold.scale)?,
                 shift: padded(node, &fold.shift)?,
             },
-            // Planar, as it comes; whatever reads channel blocks gets a copy.
+            // Planar, as supplied; any reader of channel blocks gets a copy.
             DraftKind::Input(number) => {
                 return Ok(self.push(id, node, Vec::new(), 1, Kernel::Input(number)));
             }
@@ -400,7 +400,7 @@ impl Lowering {
         if options.padding_value != PaddingValue::Zeros
             && let [input, ..] = &mut inputs[..]
         {
-            // Other readers of the tensor may want other padding, so it gets a copy of its own.
+            // Other readers of the tensor may need different padding, so it gets a separate copy.
             let source = &self.steps[*input];
             let (name, id) = (source.name.clone(), source.node);
             let halo = Kernel::Halo(options.padding_value);
@@ -418,7 +418,7 @@ impl Lowering {
         ))
     }
 
-    /// The step that has the result of `step` with so many channels together.
+    /// Returns the step that holds the result of `step` with channel blocks of this size.
     fn in_layout(&mut self, step: usize, block: usize) -> usize {
         if self.steps[step].block == block {
             return step;
@@ -474,7 +474,7 @@ impl Lowering {
     }
 }
 
-/// Numbers per channel, rounded, filled up to whole blocks with zeros.
+/// Converts values per channel: rounded, and padded to whole blocks with zeros.
 fn padded(node: &Node, values: &[f64]) -> Result<Buffer> {
     let mut buffer =
         Buffer::zeroed(values.len().next_multiple_of(BLOCK)).map_err(Error::at(node.name()))?;

@@ -1,8 +1,8 @@
-//! What can go wrong when a graph is compiled or run: one enum for the crate.
+//! The errors of compiling or running a graph: one enum for the crate.
 
 use crate::memory::{Bytes, MemoryUse};
 
-/// Why a plan could not be made or a session could not run.
+/// Why a plan could not be compiled or a session could not run.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -10,36 +10,36 @@ pub enum Error {
     #[error(transparent)]
     Graph(#[from] nn_layers::Error),
 
-    /// A kernel refused what it was given.
+    /// A kernel rejected its arguments.
     #[error("node {node:?}: {source}")]
     Kernel {
         /// The node.
         node: String,
-        /// What the kernel says.
+        /// The kernel's error.
         source: conv_core::Error,
     },
 
-    /// The instruction set that was asked for is not to be had.
+    /// The requested instruction set is not available.
     #[error(transparent)]
     InstructionSet(conv_core::Error),
 
-    /// Another number of input tensors than the session was made for.
+    /// The number of input tensors differs from the session's.
     #[error("the session was given {got} inputs, expected {expected}")]
     InputCount {
-        /// How many the graph has.
+        /// The number of the graph's inputs.
         expected: usize,
-        /// How many came.
+        /// The number of tensors given.
         got: usize,
     },
 
-    /// An input tensor of another shape than the session was made for.
+    /// An input tensor's shape differs from the one the session was made for.
     #[error("input {node:?} has shape {got}, but the session was made for {expected}")]
     InputShape {
         /// The input node.
         node: String,
-        /// What the session was made for.
+        /// The shape that the session was made for.
         expected: nn_layers::Shape,
-        /// What came.
+        /// The shape given.
         got: nn_layers::Shape,
     },
 
@@ -50,34 +50,33 @@ pub enum Error {
         Bytes(*limit)
     )]
     MemoryLimit {
-        /// What it would take.
+        /// The memory it would take.
         needed: MemoryUse,
         /// What [`Options::memory_limit`](crate::Options::memory_limit) allows, in bytes.
         limit: u64,
     },
 
-    /// The system does not provide the memory that a session needs.
-    #[error("there is no memory for the {bytes} bytes of the network's {what}")]
+    /// The system refuses the memory that a session needs.
+    #[error("cannot allocate {bytes} bytes for the network's {what}")]
     OutOfMemory {
-        /// What they are for.
+        /// What the memory is for.
         what: &'static str,
-        /// How many were asked for.
+        /// The number of bytes requested.
         bytes: u128,
     },
 
-    /// Something that this crate promises itself does not hold: a fault of the engine, not of the
-    /// caller.
-    #[error("node {node:?}: {broken}; this is a fault of the engine, please report it")]
+    /// An invariant of this crate is broken: a bug in the engine, not in the caller.
+    #[error("node {node:?}: {broken}; this is a bug in the engine: please report it")]
     Internal {
         /// The node.
         node: String,
-        /// What should not be.
+        /// The invariant that is broken.
         broken: &'static str,
     },
 }
 
 impl Error {
-    /// The error of a state that cannot be.
+    /// Returns the error for a state that cannot occur.
     pub(crate) fn internal(node: &str, broken: &'static str) -> Self {
         Self::Internal {
             node: node.to_owned(),
@@ -85,7 +84,7 @@ impl Error {
         }
     }
 
-    /// Adds the node's name to what a kernel says.
+    /// Adds the node's name to a kernel's error.
     pub(crate) fn at(node: &str) -> impl FnOnce(conv_core::Error) -> Self + '_ {
         move |source| Self::Kernel {
             node: node.to_owned(),

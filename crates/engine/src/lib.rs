@@ -1,9 +1,9 @@
 //! Compiles a graph into fast f32 sessions.
 //!
-//! [`Plan::compile`] folds batch normalisation into weights, fuses activations into the layer
-//! before them and packs weights for the machine; [`Plan::session`] lays out one arena for the
-//! activations of one input size; [`Session`] runs. The same network by plain loops is
-//! [`nn_layers::Plain`], the definition that this crate is tested against.
+//! [`Plan::compile`] folds batch normalisation into weights, fuses activations into the preceding
+//! layer and packs weights for the machine; [`Plan::session`] lays out one arena for the
+//! activations of one input size; [`Session`] runs the network. [`nn_layers::Plain`] runs the same
+//! network with plain loops and is the definition that this crate is tested against.
 //!
 //! Activations are kept in NCHW16c from the first layer to the last (see
 //! [`conv_core::blocked`]); the caller's tensors are NCHW.

@@ -1,4 +1,4 @@
-//! What a session takes from memory, counted before any of it is taken.
+//! The memory of a session, computed before any of it is allocated.
 
 use std::fmt;
 
@@ -8,16 +8,16 @@ use nn_layers::{Graph, Node, Op, Shape};
 use crate::error::{Error, Result};
 use crate::training::NormLayer;
 
-/// The bytes of a tensor's number.
+/// The bytes of a tensor's element.
 pub(crate) const F32: u64 = size_of::<f32>() as u64;
-/// The bytes of a number that a sum is kept in.
+/// The bytes of an accumulator.
 pub(crate) const F64: u64 = size_of::<f64>() as u64;
 
-/// The memory of a session in bytes, as it is laid out: channels are padded to whole blocks of 16,
-/// and a convolution's input has its padding around it.
+/// The memory of a session in bytes, as laid out: channels are padded to whole blocks of 16, and a
+/// convolution's input includes its padding.
 ///
-/// It counts what the session owns while it runs and the outputs that it hands out. It does not
-/// count what the caller owns: the inputs, the parameters that a network is compiled from, and an
+/// It counts what the session owns while it runs and the outputs that it returns. It does not count
+/// what the caller owns: the inputs, the parameters that a network is compiled from, and an
 /// optimiser's state.
 ///
 /// ```
@@ -31,27 +31,28 @@ pub(crate) const F64: u64 = size_of::<f64>() as u64;
 ///
 /// let plan = Plan::compile(&graph, random_params(&graph, 1), &Options::default())?;
 /// let memory = plan.memory(&[Shape::from([1, 1, 100, 100])])?;
-/// // The image with its padding, and the one output channel as a whole block.
+/// // The image with its padding, and the single output channel as a whole block.
 /// assert_eq!(memory.activations, (102 * 102 + 12 + 16 * 100 * 100) * 4);
 /// assert_eq!(memory.outputs, 100 * 100 * 4);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryUse {
-    /// The parameters as the kernels read them. All sessions of a plan share them; each counts them.
+    /// The parameters as the kernels read them. All sessions of a plan share them; each counts
+    /// them.
     pub parameters: u64,
     /// The gradients of the parameters, in training.
     pub gradients: u64,
-    /// The activations, and in training their gradients, each only as long as it is needed.
+    /// The activations and, in training, their gradients, each only while it is needed.
     pub activations: u64,
-    /// What the kernels need beside them.
+    /// The kernels' workspace.
     pub scratch: u64,
-    /// The outputs, in training with their gradients.
+    /// The outputs and, in training, their gradients.
     pub outputs: u64,
 }
 
 impl MemoryUse {
-    /// All of it.
+    /// Returns the total.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.parts()
@@ -59,7 +60,7 @@ impl MemoryUse {
             .fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes))
     }
 
-    /// Two uses at the same time.
+    /// Adds two uses at the same time.
     pub(crate) fn and(self, other: Self) -> Self {
         Self {
             parameters: self.parameters.saturating_add(other.parameters),
@@ -70,7 +71,7 @@ impl MemoryUse {
         }
     }
 
-    /// An error where it is over the limit.
+    /// Returns an error if the total exceeds the limit.
     pub(crate) fn check(self, limit: u64) -> Result<()> {
         if self.total() > limit {
             return Err(Error::MemoryLimit {
@@ -109,7 +110,7 @@ impl fmt::Display for MemoryUse {
     }
 }
 
-/// A size for people: `12.5 GiB`.
+/// A human-readable size: `12.5 GiB`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bytes(pub(crate) u64);
 
@@ -122,7 +123,7 @@ impl fmt::Display for Bytes {
         let mut value = self.0 as f64 / 1024.0;
         let mut units = UNITS.iter();
         let mut unit = units.next();
-        // What rounds to 1024.0 is one of the next unit.
+        // A value that rounds to 1024.0 moves to the next unit.
         while value >= 1023.95
             && let Some(next) = units.next()
         {
@@ -133,7 +134,7 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// Makes a vector at least so long, or says that there is no memory for it.
+/// Grows a vector to at least this length, or returns an error if the allocation fails.
 pub(crate) fn grow<T: Clone>(
     vec: &mut Vec<T>,
     len: usize,
@@ -151,7 +152,7 @@ pub(crate) fn grow<T: Clone>(
     Ok(())
 }
 
-/// The bytes of tensors of these shapes; `u64::MAX` where no memory holds them.
+/// Returns the bytes of tensors of these shapes; `u64::MAX` if they do not fit in memory.
 pub(crate) fn bytes(shapes: &[Shape]) -> u64 {
     shapes.iter().fold(0, |sum: u64, shape| {
         let elements = shape
@@ -161,8 +162,8 @@ pub(crate) fn bytes(shapes: &[Shape]) -> u64 {
     })
 }
 
-/// The bytes of all parameters of a graph as they are packed; those of a normalisation that
-/// compilation folds away are counted, too.
+/// Returns the bytes of all parameters of a graph once packed; those of a normalisation that
+/// compilation folds away are included.
 pub(crate) fn packed_bytes(graph: &Graph) -> Result<u64> {
     graph
         .nodes()
@@ -170,12 +171,12 @@ pub(crate) fn packed_bytes(graph: &Graph) -> Result<u64> {
         .try_fold(0u64, |sum, node| Ok(sum.saturating_add(node_bytes(node)?)))
 }
 
-/// The bytes of a node's parameters as they are packed.
+/// Returns the bytes of a node's parameters once packed.
 pub(crate) fn node_bytes(node: &Node) -> Result<u64> {
     match node.op() {
         Op::Conv2d(conv) => convolution_bytes(node, conv.options.groups),
         Op::Linear(_) => convolution_bytes(node, 1),
-        // One number a channel and parameter.
+        // One value per channel and parameter.
         Op::BatchNorm2d(_) | Op::Affine => {
             let padded = |spec: &nn_layers::ParamSpec| spec.elements().next_multiple_of(BLOCK);
             let numbers = node.params().iter().map(padded).sum::<usize>();
@@ -202,8 +203,8 @@ pub(crate) fn node_bytes(node: &Node) -> Result<u64> {
     }
 }
 
-/// The bytes of a node in training: its parameters, their gradients unless it is frozen, and what a
-/// normalisation keeps for each channel.
+/// Returns the bytes of a node in training: its parameters, their gradients unless it is frozen,
+/// and the per-channel values that a normalisation keeps.
 pub(crate) fn training_bytes(node: &Node, frozen: bool) -> Result<MemoryUse> {
     let parameters = node_bytes(node)?;
     let mut memory = MemoryUse {
@@ -242,7 +243,8 @@ pub(crate) fn training_bytes(node: &Node, frozen: bool) -> Result<MemoryUse> {
     Ok(memory)
 }
 
-/// The bytes of a convolution's weight and bias, or those of a dense layer as a convolution's.
+/// Returns the bytes of a convolution's weight and bias, or those of a dense layer as a
+/// convolution.
 fn convolution_bytes(node: &Node, groups: usize) -> Result<u64> {
     let shape = node.param("weight").map_or(&[][..], |spec| spec.shape());
     let size = |axis: usize| shape.get(axis).copied().unwrap_or(1);

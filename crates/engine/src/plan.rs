@@ -13,11 +13,11 @@ use crate::session::{Session, SessionPlan};
 /// How a graph is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// The instruction set, or `None` for the one that
-    /// [`CONVOXIDE_ISA`](conv_core::ISA_VARIABLE) names, else the fastest of the machine.
+    /// The instruction set, or `None` for the one that [`CONVOXIDE_ISA`](conv_core::ISA_VARIABLE)
+    /// names, or else the machine's fastest.
     pub isa: Option<Isa>,
-    /// The most memory that a session may take, in bytes: 8 GiB unless said otherwise. It bounds
-    /// [`MemoryUse::total`], and is compared with it before any of that memory is taken.
+    /// The maximum memory of a session, in bytes; the default is 8 GiB. It bounds
+    /// [`MemoryUse::total`], which is checked before any of that memory is allocated.
     pub memory_limit: u64,
 }
 
@@ -30,12 +30,12 @@ impl Default for Options {
     }
 }
 
-/// Enough for a ResNet-50 on a batch of 32 photos in training; little enough that a file of a few
-/// lines cannot bring a machine down.
+/// Enough for training a ResNet-50 on a batch of 32 photos, yet small enough that a file of a few
+/// lines cannot exhaust a machine's memory.
 const DEFAULT_MEMORY_LIMIT: u64 = 8 << 30;
 
 impl Options {
-    /// The instruction set that these options come to.
+    /// Returns the instruction set that these options select.
     pub(crate) fn isa(self) -> Result<Isa> {
         match self.isa {
             Some(isa) => Ok(isa),
@@ -46,8 +46,8 @@ impl Options {
 
 /// A network compiled for this machine: weights folded and packed, operations fused.
 ///
-/// A plan fixes neither batch nor picture size. It is shared between threads by cloning, which
-/// copies no weight; each thread, and each size, has a [`Session`] of its own.
+/// A plan fixes neither batch nor picture size. Cloning shares it between threads without copying
+/// any weights; each thread, and each size, has its own [`Session`].
 ///
 /// ```
 /// use engine::{Options, Plan};
@@ -81,13 +81,13 @@ pub(crate) struct Compiled {
 }
 
 impl Plan {
-    /// Compiles a graph with its parameters, which it packs and frees one by one.
+    /// Compiles a graph with its parameters, each of which is freed once it is packed.
     ///
     /// # Errors
     ///
-    /// [`Error::Graph`] where parameters are missing or misshapen, [`Error::InstructionSet`] where
-    /// the one asked for is not here, [`Error::Kernel`] where weights cannot be packed,
-    /// [`Error::MemoryLimit`] where the packed weights alone are over the limit.
+    /// [`Error::Graph`] if parameters are missing or misshapen, [`Error::InstructionSet`] if the
+    /// requested one is not available, [`Error::Kernel`] if weights cannot be packed,
+    /// [`Error::MemoryLimit`] if the packed weights alone exceed the limit.
     #[tracing::instrument(level = "info", skip_all, fields(nodes = graph.nodes().len()))]
     pub fn compile(graph: &Graph, params: Params<f32>, options: &Options) -> Result<Self> {
         let isa = options.isa()?;
@@ -107,34 +107,35 @@ impl Plan {
         })
     }
 
-    /// A session for inputs of these shapes, with memory for its activations.
+    /// Returns a session for inputs of these shapes, with memory for its activations.
     ///
     /// # Errors
     ///
-    /// [`Error::Graph`] where the graph does not take these shapes, [`Error::MemoryLimit`] where the
-    /// session would take more than [`Options::memory_limit`], [`Error::OutOfMemory`] where the
-    /// system does not have what it takes.
+    /// [`Error::Graph`] if the graph does not accept these shapes, [`Error::MemoryLimit`] if the
+    /// session would need more than [`Options::memory_limit`], [`Error::OutOfMemory`] if the system
+    /// refuses the memory.
     pub fn session(&self, shapes: &[Shape]) -> Result<Session> {
         Session::new(Arc::clone(&self.compiled), shapes)
     }
 
-    /// What a [session](Self::session) for inputs of these shapes takes, without taking it.
+    /// Returns the memory that a [session](Self::session) for inputs of these shapes needs, without
+    /// allocating it.
     ///
     /// # Errors
     ///
-    /// [`Error::Graph`] where the graph does not take these shapes, [`Error::Kernel`] and
-    /// [`Error::OutOfMemory`] where tensors are too large for any memory.
+    /// [`Error::Graph`] if the graph does not accept these shapes, [`Error::Kernel`] and
+    /// [`Error::OutOfMemory`] if tensors are too large for any memory.
     pub fn memory(&self, shapes: &[Shape]) -> Result<MemoryUse> {
         Ok(SessionPlan::new(&self.compiled, shapes)?.memory)
     }
 
-    /// The graph it was compiled from.
+    /// Returns the graph that this plan was compiled from.
     #[must_use]
     pub fn graph(&self) -> &Graph {
         &self.compiled.graph
     }
 
-    /// The instruction set it was compiled for.
+    /// Returns the instruction set that this plan was compiled for.
     #[must_use]
     pub fn isa(&self) -> Isa {
         self.compiled.isa

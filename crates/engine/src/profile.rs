@@ -1,4 +1,4 @@
-//! What each step of a session takes.
+//! The time of each step of a session.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 pub struct Profile {
     /// The instruction set.
     pub isa: &'static str,
-    /// The steps in the order in which they run.
+    /// The steps in execution order.
     pub steps: Vec<StepProfile>,
 }
 
@@ -18,18 +18,18 @@ pub struct Profile {
 pub struct StepProfile {
     /// The name of the last node that the step computes.
     pub name: String,
-    /// What computes it.
+    /// The kernel that computes it.
     pub algorithm: &'static str,
     /// The output's shape.
     pub output: Vec<usize>,
     /// Multiply-adds.
     pub multiply_adds: u64,
-    /// The median of the runs.
+    /// The median over the runs.
     pub seconds: f64,
 }
 
 impl Profile {
-    /// The sum over the steps, in seconds.
+    /// Returns the sum over the steps, in seconds.
     #[must_use]
     pub fn seconds(&self) -> f64 {
         self.steps.iter().map(|step| step.seconds).sum()
@@ -37,7 +37,8 @@ impl Profile {
 }
 
 impl StepProfile {
-    /// Floating-point operations a second, in units of 10^9; one multiply-add is two.
+    /// Returns floating-point operations per second, in units of 10^9; one multiply-add counts as
+    /// two.
     #[must_use]
     pub fn gflops(&self) -> f64 {
         2.0 * self.multiply_adds as f64 / self.seconds.max(f64::MIN_POSITIVE) / 1e9
@@ -66,11 +67,11 @@ impl fmt::Display for Profile {
             }
             writeln!(f)?;
         }
-        write!(f, "{:<45} {:>9.3}  ({})", "in all", total * 1e3, self.isa)
+        write!(f, "{:<45} {:>9.3}  ({})", "total", total * 1e3, self.isa)
     }
 }
 
-/// The median, or 0 where there is nothing.
+/// Returns the median, or 0 for an empty list.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     match values.len() {

@@ -1,4 +1,4 @@
-//! A plan at one size, with memory for its activations: what runs.
+//! A plan at one input size, with memory for its activations, ready to run.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,9 +18,9 @@ use crate::step::{Kernel, Part, Step};
 
 /// Runs a [`Plan`](crate::Plan) on inputs of the shapes it was made for.
 ///
-/// Runs inside the caller's rayon pool and gives the same bits for any number of threads. Its
-/// tensors have their memory from the start; a run allocates short lists of rows and columns only,
-/// and a copy of an input that is not in standard layout.
+/// Runs inside the caller's rayon pool and returns bit-identical results for any number of threads.
+/// All its tensors are allocated up front; a run only allocates short lists of rows and columns,
+/// and a copy of any input that is not in standard layout.
 ///
 /// ```
 /// use engine::{Options, Plan};
@@ -48,14 +48,14 @@ pub struct Session {
     compiled: Arc<Compiled>,
     inputs: Vec<Shape>,
     outputs: Vec<Shape>,
-    /// Where each step's result lies, and how.
+    /// The layout of each step's result and its position in the arena.
     layouts: Vec<Layout>,
     places: Vec<Range<usize>>,
     memory: MemoryUse,
     arena: Buffer,
 }
 
-/// Where the activations of a session lie, before there is memory for them.
+/// The memory layout of a session's activations, before the memory is allocated.
 pub(crate) struct SessionPlan {
     outputs: Vec<Shape>,
     layouts: Vec<Layout>,
@@ -155,31 +155,31 @@ impl Session {
         })
     }
 
-    /// The memory that it takes, its plan's parameters included.
+    /// Returns the memory of the session, including its plan's parameters.
     #[must_use]
     pub fn memory(&self) -> MemoryUse {
         self.memory
     }
 
-    /// The shapes of the inputs it was made for.
+    /// Returns the input shapes that the session was made for.
     #[must_use]
     pub fn input_shapes(&self) -> &[Shape] {
         &self.inputs
     }
 
-    /// Bytes of memory for activations.
+    /// Returns the bytes of memory for activations.
     #[must_use]
     pub fn arena_bytes(&self) -> usize {
         self.arena.len() * size_of::<f32>()
     }
 
-    /// Bytes that the activations would take if none were used again.
+    /// Returns the bytes that the activations would take without reuse.
     #[must_use]
     pub fn activation_bytes(&self) -> usize {
         arena::bytes_without_reuse(&self.layouts)
     }
 
-    /// Runs `runs` times and tells what each step took.
+    /// Runs the session `runs` times and reports the time of each step.
     ///
     /// # Errors
     ///
@@ -221,7 +221,7 @@ impl Session {
         })
     }
 
-    /// Whether the inputs are those that the session was made for.
+    /// Checks that the inputs are those that the session was made for.
     fn check(&self, inputs: &[ArrayViewD<'_, f32>]) -> Result<()> {
         if inputs.len() != self.inputs.len() {
             return Err(Error::InputCount {
@@ -257,7 +257,7 @@ impl Session {
                     got: inputs.len(),
                 })?;
                 let input = rank_4(input, &step.name)?;
-                // The halo has been cleared; the numbers go between.
+                // The halo has been cleared; the values go inside it.
                 let target = &mut self.arena[self.places[index].clone()];
                 layout
                     .import(input, PaddingValue::Zeros, target)
@@ -332,7 +332,7 @@ impl Infer for Session {
     fn run(&mut self, inputs: &[ArrayViewD<'_, f32>], outputs: &mut Outputs) -> Result<()> {
         self.check(inputs)?;
         let compiled = Arc::clone(&self.compiled);
-        // Inside the pool from end to end: entering it for each step would cost more than the
+        // Inside the pool from start to finish: entering it for each step would cost more than the
         // smaller steps take.
         rayon::scope(|_| {
             compiled
@@ -362,7 +362,8 @@ impl Infer for Session {
     }
 }
 
-/// The layout of a tensor of this shape: `[N, C, H, W]`, or `[N, F]` as pictures of one pixel.
+/// Returns the layout of a tensor of this shape: `[N, C, H, W]`, or `[N, F]` as pictures of one
+/// pixel.
 fn layout(shape: &Shape, block: usize) -> Layout {
     let size = |axis| shape.get(axis).copied().unwrap_or(1);
     Layout {

@@ -11,30 +11,30 @@ use crate::error::{Error, Result};
 pub(crate) struct Step {
     /// The name of the last node that the step computes.
     pub(crate) name: String,
-    /// That node: the step's result has its shape.
+    /// That node, whose shape the step's result has.
     pub(crate) node: NodeId,
     /// The steps whose results it reads.
     pub(crate) inputs: Vec<usize>,
-    /// Channels that lie together in the result: 16, or 1 for planar.
+    /// Channels per block of the result: 16, or 1 for planar.
     pub(crate) block: usize,
     pub(crate) kernel: Kernel,
 }
 
-/// Which of several inputs a kernel runs on.
+/// Which of several inputs a kernel processes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Part {
-    /// Its place among the inputs.
+    /// Its position among the inputs.
     pub(crate) number: usize,
-    /// The channels of the inputs before it.
+    /// The number of channels of the preceding inputs.
     pub(crate) first_channel: usize,
 }
 
-/// What a step calls.
+/// The kernel that a step calls.
 #[derive(Debug)]
 pub(crate) enum Kernel {
-    /// The caller's tensor of this number, copied into the arena.
+    /// The caller's tensor with this index, copied into the arena.
     Input(usize),
-    /// A convolution or dense layer with what was folded and fused into it. A second input is its
+    /// A convolution or dense layer with everything folded and fused into it. A second input is its
     /// residual.
     Conv {
         /// The layer itself.
@@ -43,7 +43,7 @@ pub(crate) enum Kernel {
     },
     /// The same tensor in the step's layout.
     Relayout,
-    /// The same tensor with its halo filled in this way, for a convolution that pads so.
+    /// The same tensor with its halo filled in this way, for a convolution with such padding.
     Halo(PaddingValue),
     MaxPool(MaxPool2dOptions),
     AvgPool(AvgPool2dOptions),
@@ -60,9 +60,9 @@ pub(crate) enum Kernel {
     Add,
     Concat,
     Slice(usize),
-    /// Zeros around the input's channels, which begin at this one.
+    /// Zeros around the input's channels, which start at this channel.
     PadChannels(usize),
-    /// The numbers in the order c, h, w dealt out to the result's extents.
+    /// The values in the order c, h, w, reinterpreted with the result's extents.
     Reshape,
     Upsample([usize; 2]),
     Reorg(usize),
@@ -70,7 +70,7 @@ pub(crate) enum Kernel {
 }
 
 impl Kernel {
-    /// A word for reports.
+    /// A short name for reports.
     pub(crate) fn algorithm(&self) -> &'static str {
         match self {
             Self::Input(_) | Self::Relayout | Self::Halo(_) => "copy",
@@ -90,7 +90,7 @@ impl Kernel {
         }
     }
 
-    /// The numbers of its packed parameters.
+    /// The number of elements of its packed parameters.
     pub(crate) fn packed_len(&self) -> usize {
         match self {
             Self::Conv { conv, .. } => conv.weight().len() + conv.bias().len(),
@@ -116,7 +116,7 @@ impl Kernel {
         }
     }
 
-    /// The kernel of an operation that has no parameters and is more than a copy.
+    /// Returns the kernel of an operation that has no parameters and is more than a copy.
     pub(crate) fn of(node: &Node) -> Result<Self> {
         Ok(match node.op() {
             Op::Relu => Self::Relu,
@@ -147,7 +147,8 @@ impl Kernel {
         })
     }
 
-    /// Runs the part of a kernel that reads this input: all of it, unless it adds or concatenates.
+    /// Runs the part of a kernel that reads this input: the whole kernel, unless it adds or
+    /// concatenates.
     pub(crate) fn run(
         &self,
         isa: Isa,
@@ -183,8 +184,8 @@ impl Kernel {
     }
 }
 
-/// Copies the input and fills the output's halo from it: padding into a tensor that counts its
-/// halo as its own.
+/// Copies the input and fills the output's halo from it: padding into a tensor that includes its
+/// halo.
 fn fill_halo(
     input: View<'_>,
     value: PaddingValue,
@@ -197,7 +198,7 @@ fn fill_halo(
     blocked::pad2d(input, halo, value, ViewMut::new(layout, output.data_mut())?)
 }
 
-/// Which of the graph's inputs a node is.
+/// Returns which of the graph's inputs a node is.
 pub(crate) fn input_number(graph: &Graph, id: NodeId, node: &Node) -> Result<usize> {
     let number = graph.inputs().iter().position(|&input| input == id);
     number.ok_or_else(|| Error::internal(node.name(), "an input that the graph does not list"))

@@ -25,19 +25,19 @@ use plan::StepPlan;
 use step_run::{StepRun, Workspace};
 use unit::{Lowered, UnitKind, lower};
 
-/// Why reading the session's own buffers cannot fail: a layer made each as long as it says.
+/// Why reading the session's own buffers cannot fail: each has the length of its layer's layout.
 const OWN_LAYOUT: &str = "a buffer in its own layer's layout";
 
-/// Plans that are kept: one for full batches, one for the last of an epoch.
+/// Number of cached plans: one for full batches, one for the last of an epoch.
 const PLANS: usize = 2;
 
 /// Trains a network in f32: the fast [`TrainBackend`].
 ///
-/// Weights, gradients and whatever an optimiser keeps stay in the kernels' own order from step to
-/// step. Values and gradients of a step share one arena, in which each lies only as long as it is
-/// needed; after the first step of a shape no memory is taken for them, except by the operations
-/// that have plain loops only (sigmoid, softmax, reorg and padding). Runs inside the caller's rayon
-/// pool and gives the same bits for any number of threads.
+/// Weights, gradients and an optimiser's state stay in the kernels' own order from step to step.
+/// The values and gradients of a step share one arena, in which each occupies space only while it
+/// is needed; after the first step of a shape nothing is allocated for them, except by the
+/// operations that only have plain loops (sigmoid, softmax, reorg and padding). Runs inside the
+/// caller's rayon pool and returns bit-identical results for any number of threads.
 ///
 /// ```
 /// use engine::{Options, TrainingSession};
@@ -47,7 +47,7 @@ const PLANS: usize = 2;
 ///     TrainBackend, TrainSpec, random_params,
 /// };
 ///
-/// // Two filters, and the mean of what each finds as the logit of a class.
+/// // Two filters; the mean response of each is the logit of a class.
 /// let mut b = GraphBuilder::new();
 /// let image = b.input("image", [1, 1, 6, 6])?;
 /// let conv = b.conv2d("conv", image, Conv2d::new(2, [3, 3]))?;
@@ -55,7 +55,7 @@ const PLANS: usize = 2;
 /// let logits = b.flatten("logits", pool)?;
 /// let graph = b.finish(&[logits])?;
 ///
-/// // A dark picture is of class 0, a bright one of class 1.
+/// // Dark pictures are class 0, bright ones class 1.
 /// let pictures = Array4::from_shape_fn([2, 1, 6, 6], |(n, ..)| n as f32 - 0.5).into_dyn();
 /// let loss = Classification {
 ///     labels: &[0, 1],
@@ -71,7 +71,7 @@ const PLANS: usize = 2;
 ///     optimiser.update(&mut session, Rates::new(0.1), 1.0)?;
 ///     terms = session.step(&[pictures.view()], &loss, StepKey { seed: 1, step })?;
 /// }
-/// assert!(terms.total < 0.3); // ln 2 = 0.69 would be a guess
+/// assert!(terms.total < 0.3); // guessing gives ln 2 = 0.69
 /// assert_eq!(terms.parts, [("correct".to_owned(), 2.0)]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -81,13 +81,13 @@ pub struct TrainingSession {
     spec: TrainSpec,
     isa: Isa,
     lowered: Lowered,
-    /// Parameters that the graph does not read, counters among them.
+    /// Parameters that the graph does not read, including counters.
     others: Params<f32>,
-    /// The last used first.
+    /// The most recently used first.
     plans: Vec<StepPlan>,
     memory: Workspace,
     memory_limit: u64,
-    /// Of the parameters, their gradients and what stands beside them.
+    /// For the parameters, their gradients and the buffers beside them.
     layers_use: MemoryUse,
     /// The graph's outputs in the last step and their gradients.
     outputs: Vec<ArrayD<f32>>,
@@ -95,13 +95,13 @@ pub struct TrainingSession {
 }
 
 impl TrainingSession {
-    /// A session for this graph that starts from these parameters.
+    /// Creates a session for this graph that starts from these parameters.
     ///
     /// # Errors
     ///
-    /// [`Error::Graph`] where parameters are missing or misshapen or `spec` does not fit the graph,
-    /// [`Error::InstructionSet`] as [`Plan::compile`](crate::Plan::compile), [`Error::MemoryLimit`]
-    /// where parameters and gradients alone are over the limit.
+    /// [`Error::Graph`] if parameters are missing or misshapen or `spec` does not fit the graph,
+    /// [`Error::InstructionSet`] as for [`Plan::compile`](crate::Plan::compile),
+    /// [`Error::MemoryLimit`] if parameters and gradients alone exceed the limit.
     pub fn new(
         graph: &Graph,
         mut params: Params<f32>,
@@ -116,7 +116,7 @@ impl TrainingSession {
         }
         layers_use.check(options.memory_limit)?;
         let lowered = lower(graph, &mut params, &flow, isa)?;
-        // What the graph does not read stays as it is.
+        // Parameters that the graph does not read stay as they are.
         let others: usize = params.iter().map(|(_, param)| param.value.len()).sum();
         layers_use.parameters = layers_use.parameters.saturating_add(others as u64 * F32);
         Ok(Self {
@@ -134,22 +134,23 @@ impl TrainingSession {
         })
     }
 
-    /// The instruction set that it was compiled for.
+    /// Returns the instruction set that the session was compiled for.
     #[must_use]
     pub fn isa(&self) -> Isa {
         self.isa
     }
 
-    /// The outputs of the last step, in training mode.
+    /// Returns the outputs of the last step, in training mode.
     #[must_use]
     pub fn outputs(&self) -> &[ArrayD<f32>] {
         &self.outputs
     }
 
-    /// What the session takes once it has made a step on inputs of these shapes, without taking it.
+    /// Returns the memory that the session needs after a step on inputs of these shapes, without
+    /// allocating it.
     ///
-    /// After steps of several shapes it keeps the memory of the largest, and the weights that were
-    /// packed for the gradients of the last two. An optimiser's state is the optimiser's.
+    /// After steps of several shapes, it keeps the memory of the largest, and the weights that were
+    /// packed for the gradients of the last two. An optimiser's state belongs to the optimiser.
     ///
     /// # Errors
     ///
@@ -159,7 +160,8 @@ impl TrainingSession {
         Ok(self.layers_use.and(plan.memory(&self.lowered)))
     }
 
-    /// Bytes of memory for the values and gradients of a step on inputs of these shapes.
+    /// Returns the bytes of memory for the values and gradients of a step on inputs of these
+    /// shapes.
     ///
     /// # Errors
     ///
@@ -169,7 +171,7 @@ impl TrainingSession {
         Ok((plan.arena_len + plan.weight_scratch) * size_of::<f32>())
     }
 
-    /// Brings the plan for inputs of these shapes to the front.
+    /// Moves the plan for inputs of these shapes to the front, creating it if necessary.
     fn choose_plan(&mut self, inputs: &[ArrayViewD<'_, f32>]) -> Result<()> {
         let fits = |plan: &StepPlan| {
             plan.inputs.len() == inputs.len()
@@ -200,7 +202,7 @@ impl TrainingSession {
         self.memory.fit(&self.plans[0])
     }
 
-    /// A step by the chosen plan.
+    /// Runs a step with the chosen plan.
     fn step_run(&mut self, key: StepKey) -> StepRun<'_> {
         StepRun {
             isa: self.isa,
@@ -239,7 +241,7 @@ impl TrainingSession {
         Ok(())
     }
 
-    /// Copies the outputs' gradients into the arena; those of an output given twice are added.
+    /// Copies the outputs' gradients into the arena; those of an output listed twice are added.
     fn write_output_grads(&mut self) -> Result<()> {
         let plan = &self.plans[0];
         let outputs = &self.lowered.outputs;
@@ -266,7 +268,7 @@ impl TrainingSession {
         Ok(())
     }
 
-    /// The layer of the parameter of this name.
+    /// Returns the layer that owns the parameter with this name.
     fn layer(&self, name: &str) -> Result<(&Layer, &nn_layers::ParamSpec)> {
         self.lowered
             .layers
@@ -293,8 +295,8 @@ impl TrainBackend<f32> for TrainingSession {
     ) -> Result<Terms> {
         self.choose_plan(inputs)?;
         self.open_outputs()?;
-        // Inside the pool from end to end: entering it for each kernel would cost more than the
-        // smaller ones take.
+        // Inside the pool from start to finish: entering it for each kernel would cost more than
+        // the smaller ones take.
         rayon::scope(|_| self.step_run(key).forward(inputs))?;
         self.read_outputs()?;
         let views: Vec<_> = self.outputs.iter().map(|output| output.view()).collect();
@@ -423,7 +425,7 @@ impl TrainBackend<f32> for TrainingSession {
     }
 }
 
-/// A tensor of zeros, or an error where there is no memory for it.
+/// Allocates a tensor of zeros, or returns an error if the allocation fails.
 fn zeros(shape: &Shape) -> Result<ArrayD<f32>> {
     let out_of_memory = || Error::OutOfMemory {
         what: "outputs",
@@ -435,7 +437,7 @@ fn zeros(shape: &Shape) -> Result<ArrayD<f32>> {
     ArrayD::from_shape_vec(IxDyn(shape), numbers).map_err(|_| out_of_memory())
 }
 
-/// Parameters of a layer without its layout, for reports.
+/// The parameters of a layer without its layout, for reports.
 impl std::fmt::Debug for Lowered {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Lowered")

@@ -15,7 +15,7 @@ use testkit::{
     on_threads, random_array, to_f32,
 };
 
-/// The engine on one instruction set, as testkit's comparisons take it.
+/// The engine on one instruction set, in the form that testkit's comparisons expect.
 fn engine_on(isa: Isa) -> impl Fn(&Graph, Params<f32>, &[Shape]) -> Run {
     move |graph, params, shapes| {
         let plan = Plan::compile(
@@ -67,7 +67,7 @@ proptest! {
         let input = to_f32(recipe.input([recipe.batch, h, w]).view());
         let shape = Shape::from(input.shape());
         for isa in Isa::available() {
-            // At another size a window may not fit; both then say so in the same words.
+            // At another size a window may not fit; both must then report the same error.
             if let Err(expected) = graph.infer(std::slice::from_ref(&shape)) {
                 let plan =
                     Plan::compile(&graph, params.clone(), &Options { isa: Some(isa), ..Options::default() }).unwrap();
@@ -80,8 +80,8 @@ proptest! {
     }
 }
 
-/// A detector in small: folded batch normalisation in darknet's form, leaky ReLU, pools, a route
-/// back, an upsample and a concatenation, two heads.
+/// A small detector: folded batch normalisation in darknet's form, leaky ReLU, pools, a route back,
+/// an upsampling and a concatenation, two heads.
 fn detector() -> Graph {
     let mut b = GraphBuilder::new();
     let mut x = b.input("image", [1, 3, 64, 96]).unwrap();
@@ -173,7 +173,7 @@ fn what_is_fused_does_not_show_where_somebody_else_looks() {
     let relu = b.relu("relu", norm).unwrap();
     let drop = b.dropout("drop", conv, 0.5).unwrap();
     let tail = b.leaky_relu("tail", drop, 0.3).unwrap();
-    // The convolution is read by the norm and the dropout, the norm is an output as well.
+    // The convolution is read by the norm and the dropout, and the norm is also an output.
     let graph = b.finish(&[relu, norm, tail, drop]).unwrap();
     let params = random_params(&graph, 8);
     let input = to_f32(random_array(&[1, 3, 9, 9], 9).view());
@@ -266,7 +266,7 @@ fn activations_share_memory_and_the_profile_counts_every_multiply_add() {
         profile.to_string().lines().all(|line| line.len() <= 80),
         "{profile}"
     );
-    // Every batch normalisation and activation has gone into its convolution.
+    // Every batch normalisation and activation has been fused into its convolution.
     assert!(
         profile
             .steps

@@ -1,4 +1,5 @@
-//! The memory limit of a session: the sum is compared before it is taken, and names itself.
+//! The memory limit of a session: the total is checked before it is allocated, and the error names
+//! it.
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
@@ -9,7 +10,7 @@ use nn_layers::{
     TrainBackend, TrainSpec, random_params,
 };
 
-/// Layers of one channel, which are laid out as sixteen.
+/// Layers of one channel, which are padded to sixteen.
 fn narrow() -> Graph {
     let mut b = GraphBuilder::new();
     let mut x = b.input("image", [1, 1, 40, 50]).unwrap();
@@ -24,7 +25,8 @@ fn narrow() -> Graph {
     b.finish(&[x]).unwrap()
 }
 
-/// Groups that only fit into blocks of sixteen together: the weight is packed with zeros between.
+/// Groups that fit into blocks of sixteen only when merged: the weight is packed with zeros
+/// between.
 fn grouped() -> Graph {
     let mut b = GraphBuilder::new();
     let x = b.input("image", [1, 37, 9, 9]).unwrap();
@@ -139,7 +141,7 @@ fn a_training_session_counts_gradients_and_checks_each_batch() {
         let larger = ArrayD::<f32>::ones(vec![3, shape[1], shape[2], shape[3]]);
         let error = session.step(&[larger.view()], &Ones, key).unwrap_err();
         assert!(matches!(error, Error::MemoryLimit { .. }), "{error}");
-        // The session goes on.
+        // The session remains usable.
         session.step(&[x.view()], &Ones, key).unwrap();
 
         let mut session = start(params(), total - 1).unwrap();

@@ -1,5 +1,5 @@
-//! Whether a session takes what it says: measured as the process's resident memory, so this file
-//! has one test, which nothing runs beside.
+//! Whether a session uses the memory that it reports: measured as the process's resident memory, so
+//! this file has a single test, which runs alone.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
@@ -11,7 +11,7 @@ use nn_layers::{
     TrainBackend, TrainSpec, random_params,
 };
 
-/// Resident bytes of this process.
+/// Returns the resident bytes of this process.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
@@ -51,12 +51,12 @@ impl Loss<f32> for Ones {
     }
 }
 
-/// Within an eighth: the rest is the allocator's and the threads' own.
+/// Within an eighth: the rest belongs to the allocator and the threads.
 fn assert_taken(what: &str, before: u64, said: u64) {
     let taken = resident().saturating_sub(before);
     assert!(
         said.abs_diff(taken) < said / 8,
-        "{what}: {said} bytes were said, {taken} were taken"
+        "{what}: reported {said} bytes, used {taken}"
     );
 }
 

@@ -95,8 +95,8 @@ fn session(graph: &Graph, params: &Params<f32>, spec: TrainSpec, isa: Isa) -> Tr
     .unwrap()
 }
 
-/// One node alone on random inputs: output, gradients and running statistics within the bounds that
-/// its arithmetic has in f32.
+/// One node alone on random inputs: output, gradients and running statistics within the bounds of
+/// its f32 arithmetic.
 fn check_node(graph: &Graph, params: &Params<f32>, id: nn_layers::NodeId, [h, w]: [usize; 2]) {
     let node = graph.node(id).unwrap();
     let alone = graph.isolate(id).unwrap();
@@ -175,8 +175,8 @@ proptest! {
     }
 }
 
-/// A normalisation over the three numbers of a batch, in each of fifty channels: some of those are
-/// near each other, and all that is rounded is multiplied by weight over deviation.
+/// A normalisation over the three values of a batch, in each of fifty channels: some of those are
+/// close together, and every rounding error is multiplied by weight over deviation.
 #[test]
 fn a_normalisation_over_three_numbers_a_channel_agrees() {
     let mut b = GraphBuilder::new();
@@ -195,8 +195,8 @@ fn a_normalisation_over_three_numbers_a_channel_agrees() {
     }
 }
 
-/// Residual blocks with both shortcuts, a stride, an overlapping pool, branches that are joined, a
-/// dropout, a dense layer, and a second output that is read further.
+/// Residual blocks with both shortcuts, a stride, an overlapping pool, branches that are
+/// concatenated, a dropout, a dense layer, and a second output that is also read by another node.
 fn network() -> Graph {
     let mut b = GraphBuilder::new();
     let conv = |channels, stride| {
@@ -276,7 +276,7 @@ fn picture(batch: usize) -> ArrayD<f64> {
     random_array(&[batch, 3, 24, 20], 5)
 }
 
-/// The share of a gradient's norm that it is off by.
+/// The relative error of a gradient, by norm.
 fn off(got: &ArrayD<f64>, expected: &ArrayD<f64>) -> f64 {
     let norm = |x: &ArrayD<f64>| x.iter().map(|x| x * x).sum::<f64>().sqrt();
     norm(&(got - expected)) / norm(expected).max(1e-300)
@@ -322,7 +322,7 @@ fn a_whole_network_is_as_near_to_f64_as_the_plain_loops_in_f32_are() {
         assert!(median(of_fast.clone()) <= 2.0 * median(of_plain.clone()));
         let worst = of_fast.iter().fold(0.0f64, |most, &x| most.max(x));
         assert!(worst < 1e-3, "{isa}: {worst:.1e}");
-        // Running statistics and counters move alike.
+        // Running statistics and counters change alike.
         let (got, expected) = (fast.export().cast::<f64>(), exact.export());
         for (name, param) in expected.iter() {
             assert!(
@@ -334,7 +334,8 @@ fn a_whole_network_is_as_near_to_f64_as_the_plain_loops_in_f32_are() {
     }
 }
 
-/// Plain gradient descent for a few steps, the last on a smaller batch; the parameters' bytes.
+/// Plain gradient descent for a few steps, the last on a smaller batch; returns the parameters'
+/// bytes.
 fn train(isa: Isa, threads: usize, spec: &TrainSpec) -> Vec<(String, Vec<u32>)> {
     let graph = network();
     let params = random_params(&graph, 1);

@@ -1,11 +1,11 @@
-//! The convolution that both networks are made of.
+//! The convolution that both networks are built from.
 
 use nn_layers::{BatchNorm2d, Conv2d, Epsilon, GraphBuilder, NodeId};
 
 use crate::error::Result;
 
-/// A convolution without bias, batch normalisation with an epsilon of 0.001, ReLU: torchvision's
-/// `BasicConv2d`. The nodes are `NAME.conv`, `NAME.bn` and `NAME.relu`.
+/// A convolution without bias, batch normalisation with an epsilon of 0.001, and ReLU:
+/// torchvision's `BasicConv2d`. The nodes are `NAME.conv`, `NAME.bn` and `NAME.relu`.
 pub(crate) fn basic_conv2d(
     b: &mut GraphBuilder,
     name: &str,

@@ -1,18 +1,18 @@
-//! What can be wrong with a network's description: one enum for the crate.
+//! The errors of a network's description: one enum for the crate.
 
 /// Why a network could not be built.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The graph refused a node: sizes that are zero or too large, channels that do not fit, a
-    /// picture that is too small. It names the node.
+    /// The graph rejected a node: sizes that are zero or too large, channels that do not fit, or a
+    /// picture that is too small. The error names the node.
     #[error(transparent)]
     Graph(#[from] nn_layers::Error),
 
-    /// More parameters than fit a sensible memory.
+    /// More parameters than the limit.
     #[error("the network has {got} parameters, expected at most {limit}")]
     TooManyParameters {
-        /// How many it has; `usize::MAX` where counting them overflows.
+        /// The number of parameters; `usize::MAX` if it overflows.
         got: usize,
         /// The limit.
         limit: usize,

@@ -1,13 +1,13 @@
-//! Inception-v3's modules A to E: large windows made of small ones.
+//! Inception-v3's modules A to E: large windows factorised into small ones.
 //!
 //! Reference: Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", 2015;
-//! the figures named below are its own.
+//! the figures named below are from it.
 
 use nn_layers::{AvgPool2dOptions, Conv2d, GraphBuilder, MaxPool2dOptions, NodeId, Padding};
 
 use crate::{basic_conv2d::basic_conv2d, error::Result};
 
-/// Adds module A: a 5x5, and two 3x3 one after the other, which see as much for less.
+/// Adds module A: a 5x5, and two 3x3 in sequence, which cover the same window at lower cost.
 ///
 /// `[N, C, H, W]` to `[N, 224 + pool_channels, H, W]`; the output's node is `concat`.
 ///
@@ -28,7 +28,7 @@ use crate::{basic_conv2d::basic_conv2d, error::Result};
 ///
 /// # Reference
 ///
-/// Figure 5, with one 5x5 left whole.
+/// Figure 5, with one 5x5 not factorised.
 pub fn inception_a(b: &mut GraphBuilder, x: NodeId, pool_channels: usize) -> Result<NodeId> {
     let branch1x1 = conv(b, "branch1x1", x, 64, [1, 1])?;
 
@@ -44,7 +44,7 @@ pub fn inception_a(b: &mut GraphBuilder, x: NodeId, pool_channels: usize) -> Res
     Ok(b.concat("concat", &branches)?)
 }
 
-/// Adds module B, which halves the size: two branches of convolutions, and a max pool beside them.
+/// Adds module B, which halves the size: two branches of convolutions, parallel to a max pool.
 ///
 /// `[N, C, H, W]` to `[N, 480 + C, (H - 1) div 2, (W - 1) div 2]`; the output's node is `concat`.
 ///
@@ -66,10 +66,10 @@ pub fn inception_b(b: &mut GraphBuilder, x: NodeId) -> Result<NodeId> {
     Ok(b.concat("concat", &[branch3x3, branch3x3dbl, branch_pool])?)
 }
 
-/// Adds module C: 7x7 windows as a 1x7 and a 7x1, in one branch once and in one twice.
+/// Adds module C: 7x7 windows as a 1x7 and a 7x1, once in one branch and twice in another.
 ///
-/// `[N, C, H, W]` to `[N, 768, H, W]`; `channels` are those between the factors, the output's node
-/// is `concat`.
+/// `[N, C, H, W]` to `[N, 768, H, W]`; `channels` is the number of channels between the factors;
+/// the output's node is `concat`.
 ///
 /// # Errors
 ///
@@ -96,7 +96,7 @@ pub fn inception_c(b: &mut GraphBuilder, x: NodeId, channels: usize) -> Result<N
     Ok(b.concat("concat", &branches)?)
 }
 
-/// Adds module D, which halves the size as B does, with a factorised 7x7 in one branch.
+/// Adds module D, which halves the size like B, with a factorised 7x7 in one branch.
 ///
 /// `[N, C, H, W]` to `[N, 512 + C, (H - 1) div 2, (W - 1) div 2]`; the output's node is `concat`.
 ///
@@ -120,7 +120,7 @@ pub fn inception_d(b: &mut GraphBuilder, x: NodeId) -> Result<NodeId> {
     Ok(b.concat("concat", &[branch3x3, branch7x7x3, branch_pool])?)
 }
 
-/// Adds module E: 3x3 windows as a 1x3 and a 3x1 side by side, for many channels on small maps.
+/// Adds module E: 3x3 windows as a 1x3 and a 3x1 in parallel, for many channels on small maps.
 ///
 /// `[N, C, H, W]` to `[N, 2048, H, W]`; the output's node is `concat`.
 ///
@@ -155,7 +155,7 @@ pub fn inception_e(b: &mut GraphBuilder, x: NodeId) -> Result<NodeId> {
     Ok(b.concat("concat", &branches)?)
 }
 
-/// A convolution that keeps the size: padding of half the window on all sides.
+/// Adds a convolution that preserves the size: padding of half the window on all sides.
 fn conv(
     b: &mut GraphBuilder,
     name: &str,
@@ -168,12 +168,12 @@ fn conv(
     basic_conv2d(b, name, x, Conv2d::new(channels, size).padding(padding))
 }
 
-/// A 3x3 convolution with stride 2 whose windows stay inside.
+/// Adds a 3x3 convolution with stride 2 and no padding.
 fn halving_conv(b: &mut GraphBuilder, name: &str, x: NodeId, channels: usize) -> Result<NodeId> {
     basic_conv2d(b, name, x, Conv2d::new(channels, [3, 3]).stride([2, 2]))
 }
 
-/// A 3x3 max pool with stride 2 whose windows stay inside.
+/// Adds a 3x3 max pool with stride 2 and no padding.
 fn halving_pool() -> MaxPool2dOptions {
     MaxPool2dOptions {
         stride: [2, 2],
@@ -181,7 +181,7 @@ fn halving_pool() -> MaxPool2dOptions {
     }
 }
 
-/// The pool branch: a 3x3 mean that keeps the size, and a 1x1 convolution.
+/// Adds the pool branch: a 3x3 mean that preserves the size, and a 1x1 convolution.
 fn pooled(b: &mut GraphBuilder, x: NodeId, channels: usize) -> Result<NodeId> {
     let pool = AvgPool2dOptions {
         stride: [1, 1],

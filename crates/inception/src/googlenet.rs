@@ -1,4 +1,4 @@
-//! GoogLeNet, as torchvision has it.
+//! GoogLeNet, in torchvision's version.
 
 use nn_layers::{
     Conv2d, Graph, GraphBuilder, Init, Linear, MaxPool2dOptions, Node, NodeId, Op, Padding,
@@ -13,11 +13,11 @@ use crate::{
     module::same_pool3x3,
 };
 
-/// GoogLeNet, the network of inception modules.
+/// GoogLeNet, the original network of inception modules.
 ///
-/// It is torchvision's version of it, so that its weights fit. This differs from the paper: each
-/// convolution has a batch normalisation (epsilon 0.001), the branch that the paper gives a 5x5
-/// window has a 3x3 one, and there is no local response normalisation.
+/// This is torchvision's version, so that its weights fit. It differs from the paper: each
+/// convolution has a batch normalisation (epsilon 0.001), the branch with a 5x5 window in the paper
+/// has a 3x3 one, and there is no local response normalisation.
 ///
 /// ```
 /// use inception::GoogLeNet;
@@ -29,9 +29,9 @@ use crate::{
 /// # Ok::<(), inception::Error>(())
 /// ```
 ///
-/// As JSON it is one object with all these fields and no other.
+/// As JSON it is one object with exactly these fields.
 ///
-/// torchvision's `transform_input` is no part of the network but a way to prepare pictures: mean
+/// torchvision's `transform_input` is not part of the network but a way to prepare pictures: mean
 /// 0.5 and standard deviation 0.5 in each channel.
 ///
 /// Reference: Szegedy et al., "Going Deeper with Convolutions", 2014, section 5 and table 1.
@@ -40,15 +40,15 @@ use crate::{
 pub struct GoogLeNet {
     /// The input's channels.
     pub in_channels: usize,
-    /// How many logits come out.
+    /// The number of logits.
     pub classes: usize,
-    /// The share of features that training drops in front of the classifier.
+    /// The dropout probability before the classifier.
     pub dropout: f64,
-    /// The same, in the auxiliary heads.
+    /// The dropout probability in the auxiliary heads.
     pub aux_dropout: f64,
 }
 
-/// For ImageNet: 3 channels, 1000 classes, dropout 0.2 and 0.7.
+/// Returns the network for ImageNet: 3 channels, 1000 classes, dropout 0.2 and 0.7.
 impl Default for GoogLeNet {
     fn default() -> Self {
         Self {
@@ -60,17 +60,17 @@ impl Default for GoogLeNet {
     }
 }
 
-/// A step behind the stem.
+/// A step after the stem.
 enum Step {
     /// A max pool with stride 2 and this window.
     Pool(&'static str, usize),
     /// The columns of the paper's table: #1x1, #3x3 reduce, #3x3, #5x5 reduce, #5x5, pool proj.
     Module(&'static str, [usize; 6]),
-    /// A head that helps in training.
+    /// An auxiliary head, used in training.
     Aux(&'static str),
 }
 
-/// The rows of the paper's table, and the shape behind each at 224x224.
+/// The rows of the paper's table, and the shape after each at 224x224.
 const STEPS: [Step; 13] = [
     Step::Module("inception3a", [64, 96, 128, 16, 32, 32]), // 256 x 28 x 28
     Step::Module("inception3b", [128, 128, 192, 32, 96, 64]), // 480 x 28 x 28
@@ -88,37 +88,37 @@ const STEPS: [Step; 13] = [
 ];
 
 impl GoogLeNet {
-    /// The names that [`named`](Self::named) knows.
+    /// The names that [`named`](Self::named) accepts.
     pub const NAMES: &[&str] = &["googlenet"];
 
-    /// The network of this name.
+    /// Returns the network with this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::NAMES.contains(&name).then(Self::default)
     }
 
-    /// The input size `[h, w]` that it was trained with: 224x224.
+    /// Returns the input size `[h, w]` that it was trained with: 224x224.
     #[must_use]
     pub fn input_size(&self) -> [usize; 2] {
         [224, 224]
     }
 
-    /// The graph for inference at a nominal input size `[h, w]`; it takes any other size too, and
-    /// any batch.
+    /// Returns the graph for inference at a nominal input size `[h, w]`; it accepts any other size,
+    /// too, and any batch.
     ///
     /// One input, `image`, `[N, in_channels, H, W]`, and one output, `fc`, `[N, classes]`: the
     /// logits. Parameters have torchvision's names.
     ///
     /// # Errors
     ///
-    /// [`Error::Graph`](crate::Error::Graph) naming the node for sizes that are 0, too small or
+    /// [`Error::Graph`](crate::Error::Graph), naming the node, for sizes that are 0, too small or
     /// too large, and [`Error::TooManyParameters`](crate::Error::TooManyParameters).
     pub fn graph(&self, size: [usize; 2]) -> Result<Graph> {
         self.build(size, Heads::Main)
     }
 
-    /// The graph with the auxiliary heads as further outputs, behind the logits: `aux1.fc2` and
-    /// `aux2.fc2`, each `[N, classes]`, in the order in which they branch off. (torchvision's
+    /// Returns the graph with the auxiliary heads as further outputs after the logits: `aux1.fc2`
+    /// and `aux2.fc2`, each `[N, classes]`, in the order in which they branch off. (torchvision's
     /// tuple has the second before the first.)
     ///
     /// # Errors
@@ -128,7 +128,7 @@ impl GoogLeNet {
         self.build(size, Heads::All)
     }
 
-    /// The auxiliary heads' parameters: what a file of weights may hold, and
+    /// Returns the auxiliary heads' parameters, which a weights file may contain and
     /// [`graph`](Self::graph) does not read.
     ///
     /// # Errors
@@ -139,9 +139,10 @@ impl GoogLeNet {
         Ok(aux_params(&self.training_graph(size)?, &self.graph(size)?))
     }
 
-    /// Random parameters to train from, the auxiliary heads' among them, drawn as torchvision
-    /// draws them: weights normal with standard deviation 0.01, batch normalisations 1 and 0,
-    /// biases uniform in `±1 / sqrt(fan_in)`. The same seed gives the same numbers.
+    /// Returns random parameters to start training from, including those of the auxiliary heads,
+    /// from torchvision's distributions: weights normal with standard deviation 0.01, batch
+    /// normalisations 1 and 0, biases uniform in `±1 / sqrt(fan_in)`. The same seed yields the same
+    /// values.
     ///
     /// # Errors
     ///
@@ -197,7 +198,7 @@ impl GoogLeNet {
     }
 }
 
-/// What comes before the modules: to an eighth of the size.
+/// Adds everything before the modules, down to an eighth of the size.
 fn stem(b: &mut GraphBuilder, x: NodeId) -> Result<NodeId> {
     let conv1 = Conv2d::new(64, [7, 7])
         .stride([2, 2])
@@ -210,7 +211,7 @@ fn stem(b: &mut GraphBuilder, x: NodeId) -> Result<NodeId> {
     Ok(b.max_pool2d("maxpool2", x, halving_pool(3))?)
 }
 
-/// An inception module with these columns of the table.
+/// Adds an inception module with these columns of the table.
 fn module(
     b: &mut GraphBuilder,
     x: NodeId,
@@ -235,7 +236,7 @@ fn module(
     Ok(b.concat("concat", &[branch1, branch2, branch3, branch4])?)
 }
 
-/// A max pool with stride 2 whose last windows may hang over the edge.
+/// Adds a max pool with stride 2 whose last windows may extend past the edge.
 fn halving_pool(size: usize) -> MaxPool2dOptions {
     MaxPool2dOptions {
         stride: [2, 2],

@@ -1,4 +1,4 @@
-//! What a network with auxiliary heads shares with the other one.
+//! The code that the networks with auxiliary heads share.
 
 use std::collections::HashSet;
 
@@ -6,17 +6,17 @@ use nn_layers::{Graph, ParamSpec};
 
 use crate::error::{Error, Result};
 
-/// Which outputs a graph has.
+/// The outputs of a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Heads {
-    /// The classifier at the end.
+    /// Only the final classifier.
     Main,
-    /// The auxiliary classifiers on the way there, too.
+    /// The auxiliary classifiers as well.
     All,
 }
 
-/// How many parameters a network may have, so that a hostile configuration cannot ask for all
-/// memory: forty times what Inception-v3 has.
+/// The maximum number of parameters of a network, so that a hostile configuration cannot exhaust
+/// the memory: forty times that of Inception-v3.
 pub(crate) const MAX_PARAMETERS: usize = 1 << 30;
 
 pub(crate) fn check_parameters(graph: &Graph) -> Result<()> {
@@ -31,7 +31,7 @@ pub(crate) fn check_parameters(graph: &Graph) -> Result<()> {
     }
 }
 
-/// The parameters of `training` that `inference` does not read.
+/// Returns the parameters of `training` that `inference` does not read.
 pub(crate) fn aux_params(training: &Graph, inference: &Graph) -> Vec<ParamSpec> {
     let read: HashSet<&str> = inference.param_specs().map(ParamSpec::name).collect();
     training

@@ -13,8 +13,8 @@ use crate::{
     heads::{Heads, aux_params, check_parameters},
 };
 
-/// Inception-v3: inception modules with large windows factorised into small ones, each
-/// convolution with a batch normalisation (epsilon 0.001), as torchvision has it.
+/// Inception-v3: inception modules with large windows factorised into small ones, and a batch
+/// normalisation (epsilon 0.001) after each convolution, as in torchvision.
 ///
 /// ```
 /// use inception::InceptionV3;
@@ -26,9 +26,9 @@ use crate::{
 /// # Ok::<(), inception::Error>(())
 /// ```
 ///
-/// As JSON it is one object with all these fields and no other.
+/// As JSON it is one object with exactly these fields.
 ///
-/// torchvision's `transform_input` is no part of the network but a way to prepare pictures: mean
+/// torchvision's `transform_input` is not part of the network but a way to prepare pictures: mean
 /// 0.5 and standard deviation 0.5 in each channel.
 ///
 /// Reference: Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, "Rethinking the Inception Architecture
@@ -38,13 +38,13 @@ use crate::{
 pub struct InceptionV3 {
     /// The input's channels.
     pub in_channels: usize,
-    /// How many logits come out.
+    /// The number of logits.
     pub classes: usize,
-    /// The share of features that training drops in front of the classifier.
+    /// The dropout probability before the classifier.
     pub dropout: f64,
 }
 
-/// For ImageNet: 3 channels, 1000 classes, dropout 0.5.
+/// Returns the network for ImageNet: 3 channels, 1000 classes, dropout 0.5.
 impl Default for InceptionV3 {
     fn default() -> Self {
         Self {
@@ -56,37 +56,37 @@ impl Default for InceptionV3 {
 }
 
 impl InceptionV3 {
-    /// The names that [`named`](Self::named) knows.
+    /// The names that [`named`](Self::named) accepts.
     pub const NAMES: &[&str] = &["inception_v3"];
 
-    /// The network of this name.
+    /// Returns the network with this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::NAMES.contains(&name).then(Self::default)
     }
 
-    /// The input size `[h, w]` that it was trained with: 299x299.
+    /// Returns the input size `[h, w]` that it was trained with: 299x299.
     #[must_use]
     pub fn input_size(&self) -> [usize; 2] {
         [299, 299]
     }
 
-    /// The graph for inference at a nominal input size `[h, w]`, each at least 75; it takes any
-    /// other such size too, and any batch.
+    /// Returns the graph for inference at a nominal input size `[h, w]`, each at least 75; it
+    /// accepts any other such size, too, and any batch.
     ///
     /// One input, `image`, `[N, in_channels, H, W]`, and one output, `fc`, `[N, classes]`: the
     /// logits. Parameters have torchvision's names.
     ///
     /// # Errors
     ///
-    /// [`Error::Graph`](crate::Error::Graph) naming the node for sizes that are 0, too small or
+    /// [`Error::Graph`](crate::Error::Graph), naming the node, for sizes that are 0, too small or
     /// too large, and [`Error::TooManyParameters`](crate::Error::TooManyParameters).
     pub fn graph(&self, size: [usize; 2]) -> Result<Graph> {
         self.build(size, Heads::Main)
     }
 
-    /// The graph with the auxiliary head as a further output, behind the logits: `AuxLogits.fc`,
-    /// `[N, classes]`. The head needs pictures of 299x299 at least.
+    /// Returns the graph with the auxiliary head as a further output after the logits:
+    /// `AuxLogits.fc`, `[N, classes]`. The head requires pictures of at least 299x299.
     ///
     /// # Errors
     ///
@@ -95,7 +95,7 @@ impl InceptionV3 {
         self.build(size, Heads::All)
     }
 
-    /// The auxiliary head's parameters: what a file of weights may hold, and
+    /// Returns the auxiliary head's parameters, which a weights file may contain and
     /// [`graph`](Self::graph) does not read.
     ///
     /// # Errors
@@ -106,13 +106,13 @@ impl InceptionV3 {
         Ok(aux_params(&self.training_graph(size)?, &self.graph(size)?))
     }
 
-    /// Random parameters to train from, the auxiliary head's among them, drawn as torchvision
-    /// draws them: weights normal with standard deviation 0.1, cut at ±2, the auxiliary head's
-    /// dense one with 0.001; batch normalisations 1 and 0; biases uniform in `±1 / sqrt(fan_in)`.
-    /// The same seed gives the same numbers.
+    /// Returns random parameters to start training from, including those of the auxiliary head,
+    /// from torchvision's distributions: weights normal with standard deviation 0.1, truncated at
+    /// ±2, 0.001 for the auxiliary head's dense layer; batch normalisations 1 and 0; biases uniform
+    /// in `±1 / sqrt(fan_in)`. The same seed yields the same values.
     ///
-    /// torchvision's source also asks for 0.01 in `AuxLogits.conv1`, but on an object that its
-    /// initialisation passes over; what comes out there is 0.1, as here.
+    /// torchvision's source also specifies 0.01 for `AuxLogits.conv1`, but on an object that its
+    /// initialisation skips; the effective value is 0.1, as here.
     ///
     /// # Errors
     ///
@@ -177,7 +177,8 @@ impl InceptionV3 {
     }
 }
 
-/// What comes before the modules: to about an eighth of the size. Most windows stay inside.
+/// Adds everything before the modules, down to about an eighth of the size. Most windows are
+/// unpadded.
 fn stem(b: &mut GraphBuilder, x: NodeId) -> Result<NodeId> {
     let pool = MaxPool2dOptions {
         stride: [2, 2],

@@ -1,12 +1,12 @@
-//! The inception module as the textbook draws it.
+//! The inception module of the textbooks.
 
 use nn_layers::{Conv2d, GraphBuilder, MaxPool2dOptions, NodeId, Padding};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 
-/// Four branches that look at the same input through different windows, and the concatenation of
-/// what they see.
+/// Four branches that read the same input through different windows, and the concatenation of their
+/// results.
 ///
 /// ```text
 /// x ─┬─ 1x1 ─────────────────────┐
@@ -15,10 +15,10 @@ use crate::error::Result;
 ///    └─ 3x3 max pool ─── 1x1 ────┘
 /// ```
 ///
-/// Each convolution has a bias and a ReLU, and keeps the size; the pool has stride 1. So
-/// `[N, C, H, W]` becomes `[N, out_channels, H, W]`. The **naive** module goes without the 1x1
-/// **bottlenecks**: its 3x3 and 5x5 convolutions read all of `x`, and the pool passes all of its
-/// channels on.
+/// Each convolution has a bias and a ReLU, and preserves the size; the pool has stride 1. So
+/// `[N, C, H, W]` becomes `[N, out_channels, H, W]`. The **naive** module omits the 1x1
+/// **bottlenecks**: its 3x3 and 5x5 convolutions read all of `x`, and the pool passes on all of its
+/// channels.
 ///
 /// ```
 /// use inception::{Bottlenecks, InceptionModule};
@@ -38,7 +38,7 @@ use crate::error::Result;
 ///
 /// let summary = Summary::new(&b.finish(&[y])?, &[Shape::from([1, 192, 28, 28])])?;
 /// let row = |name| summary.rows.iter().find(|row| row.name == name);
-/// // 120 million multiplications without the 1x1 in front, 10 million behind it.
+/// // 120 million multiplications without the preceding 1x1, 10 million with it.
 /// assert_eq!(row("branch5x5.conv").map(|row| row.multiply_adds), Some(10_035_200));
 /// # Ok::<(), inception::Error>(())
 /// ```
@@ -53,8 +53,8 @@ pub struct InceptionModule {
     pub conv3x3: usize,
     /// Output channels of the 5x5 branch.
     pub conv5x5: usize,
-    /// The 1x1 convolutions in front of the large windows and behind the pool; `None` for the
-    /// naive module.
+    /// The 1x1 convolutions before the large windows and after the pool; `None` for the naive
+    /// module.
     pub bottlenecks: Option<Bottlenecks>,
 }
 
@@ -62,21 +62,21 @@ pub struct InceptionModule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bottlenecks {
-    /// In front of the 3x3: what the paper's table calls "#3x3 reduce".
+    /// Before the 3x3: "#3x3 reduce" in the paper's table.
     pub before_3x3: usize,
-    /// In front of the 5x5: "#5x5 reduce".
+    /// Before the 5x5: "#5x5 reduce".
     pub before_5x5: usize,
-    /// Behind the pool: "pool proj". Without it the pool would pass on every channel it gets.
+    /// After the pool: "pool proj". Without it, the pool would pass on every input channel.
     pub after_pool: usize,
 }
 
 impl InceptionModule {
     /// Adds the module.
     ///
-    /// Nodes are named by their branch, `branch1x1`, `branch3x3`, `branch5x5` and `branch_pool`:
-    /// `branch5x5.reduce`, `branch5x5.conv`, `branch_pool.pool`, ..., each ReLU like its
-    /// convolution with `_relu` behind; the output is `concat`, in the order of the branches.
-    /// [`GraphBuilder::scope`] puts the module's own name in front.
+    /// Nodes are named after their branch, `branch1x1`, `branch3x3`, `branch5x5` and `branch_pool`:
+    /// `branch5x5.reduce`, `branch5x5.conv`, `branch_pool.pool`, ..., and each ReLU after its
+    /// convolution, with the suffix `_relu`; the output is `concat`, in the order of the branches.
+    /// [`GraphBuilder::scope`] prefixes the module's own name.
     ///
     /// # Errors
     ///
@@ -108,7 +108,7 @@ impl InceptionModule {
     }
 }
 
-/// A convolution that keeps the size, and its ReLU.
+/// Adds a convolution that preserves the size, and its ReLU.
 fn conv_relu(
     b: &mut GraphBuilder,
     name: &str,
@@ -121,7 +121,7 @@ fn conv_relu(
     Ok(b.relu(&format!("{name}_relu"), y)?)
 }
 
-/// A 3x3 max pool with stride 1 that keeps the size.
+/// Adds a 3x3 max pool with stride 1 that preserves the size.
 pub(crate) fn same_pool3x3() -> MaxPool2dOptions {
     MaxPool2dOptions {
         stride: [1, 1],

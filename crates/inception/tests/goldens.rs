@@ -14,7 +14,7 @@ fn engine(graph: &Graph, params: Params<f32>, shapes: &[Shape]) -> Run {
     run_by(plan.session(shapes).unwrap())
 }
 
-/// A golden file of this crate.
+/// Reads a golden file of this crate.
 fn golden(name: &str) -> NetworkGolden {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens");
     NetworkGolden::open(format!("{folder}/{name}.json"))

@@ -1,4 +1,5 @@
-//! What an inception module promises: exactly the concatenation of its branches, each run alone.
+//! The property of an inception module: it is exactly the concatenation of its branches, each run
+//! alone.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -15,7 +16,7 @@ use nn_layers::{
 use proptest::prelude::*;
 use testkit::{random_array, run_by, to_f32};
 
-/// What runs a graph in one precision.
+/// Runs a graph in one precision.
 type Run<'a, T> = &'a dyn Fn(&Graph, &Params<T>, &ArrayD<T>) -> ArrayD<T>;
 
 fn plain<T: Element>(graph: &Graph, params: &Params<T>, input: &ArrayD<T>) -> ArrayD<T> {
@@ -48,7 +49,7 @@ fn check_concat<T: Element>(graph: &Graph, params: &Params<T>, input: &ArrayD<T>
     let expected = concatenate(Axis(1), &views).unwrap();
     let got = run(graph, params, input);
     assert_eq!(got.shape(), expected.shape());
-    // Both precisions are told from other numbers by their bits in f64.
+    // Values of both precisions are identified by their bits in f64.
     let bits = |x: &ArrayD<T>| -> Vec<u64> {
         let bits = x.iter().map(|x| x.to_f64().unwrap().to_bits());
         bits.collect()
@@ -56,7 +57,7 @@ fn check_concat<T: Element>(graph: &Graph, params: &Params<T>, input: &ArrayD<T>
     assert_eq!(bits(&got), bits(&expected));
 }
 
-/// The same by the plain loops in both precisions, and by the engine on every instruction set.
+/// The same with the plain loops in both precisions, and with the engine on every instruction set.
 fn check_everywhere(graph: &Graph, channels: usize, [h, w]: [usize; 2], seed: u64) {
     let params = random_params(graph, seed);
     let input = random_array(&[2, channels, h, w], seed);
@@ -68,7 +69,7 @@ fn check_everywhere(graph: &Graph, channels: usize, [h, w]: [usize; 2], seed: u6
     }
 }
 
-/// A graph of one module, named `module`.
+/// Returns a graph of one module, named `module`.
 fn alone(
     [c, h, w]: [usize; 3],
     build: impl FnOnce(&mut GraphBuilder, NodeId) -> Result<NodeId, Error>,
@@ -120,7 +121,7 @@ proptest! {
     }
 }
 
-/// The nodes whose names begin with `scope`, fed from outside.
+/// Returns the nodes whose names begin with `scope`, as a graph with its own input.
 fn scope(graph: &Graph, scope: &str) -> Graph {
     let prefix = format!("{scope}.");
     let mut inside = graph
@@ -209,7 +210,7 @@ fn bottlenecks_make_the_5x5_ten_times_as_cheap() {
     };
     let (branch, output) = count(naive);
     assert_eq!(branch, 28 * 28 * 32 * 5 * 5 * 192);
-    // The pool passes on all it gets.
+    // The pool passes on all its channels.
     assert_eq!(output, Shape::from([1, 64 + 128 + 32 + 192, 28, 28]));
 }
 

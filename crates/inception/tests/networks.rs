@@ -1,4 +1,4 @@
-//! Whole networks: what they are, what they compute, what they start from, what they refuse.
+//! Whole networks: their structure, their results, their initial parameters, and what they reject.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -19,9 +19,9 @@ fn summary(graph: &Graph, [h, w]: [usize; 2]) -> Summary {
     Summary::new(graph, &[Shape::from([1, 3, h, w])]).unwrap()
 }
 
-/// Of torchvision 0.29: the sums over `parameters()` and over `buffers()` without the counters,
+/// From torchvision 0.29: the sums over `parameters()` and over `buffers()` without the counters,
 /// with and without the auxiliary heads, and `_ops` of the network's `meta`, 10^9 multiply-adds
-/// with three places behind the point.
+/// with three decimal places.
 #[test]
 fn the_counts_are_torchvisions() {
     let counts = |graph: &Graph, size| {
@@ -102,7 +102,7 @@ fn names<'a>(specs: impl Iterator<Item = &'a ParamSpec>) -> BTreeSet<&'a str> {
     specs.map(ParamSpec::name).collect()
 }
 
-/// The names of a graph's outputs.
+/// Returns the names of a graph's outputs.
 fn outputs(graph: &Graph) -> Vec<&str> {
     let name = |&id| graph.node(id).unwrap().name();
     graph.outputs().iter().map(name).collect()
@@ -145,7 +145,7 @@ fn check_aux(inference: &Graph, training: &Graph, aux: &[ParamSpec], prefixes: &
     let expected: BTreeSet<&str> = in_training.iter().copied().filter(is_aux).collect();
     assert_eq!(names(aux.iter()), expected);
     assert!(in_training.difference(&expected).eq(&in_inference));
-    // Without its heads the training graph is the inference graph.
+    // Without its heads, the training graph equals the inference graph.
     assert_eq!(
         &training.with_outputs(&training.outputs()[..1]).unwrap(),
         inference
@@ -163,7 +163,7 @@ fn a_complete_file_loads_with_the_heads_known_but_unused() {
     let graph = network.graph([224, 224]).unwrap();
     let report = LoadReport::new(&params, &graph, &aux).strict().unwrap();
     assert_eq!(report.loaded, graph.param_specs().count());
-    // Besides the heads' own, a counter beside each batch normalisation.
+    // Besides the heads' own, one counter per batch normalisation.
     let training = network.training_graph([224, 224]).unwrap();
     let norms = training
         .param_specs()
@@ -178,7 +178,7 @@ fn a_complete_file_loads_with_the_heads_known_but_unused() {
     let aux = network.aux_params().unwrap();
     let graph = network.graph([299, 299]).unwrap();
     LoadReport::new(&params, &graph, &aux).strict().unwrap();
-    // Heads that nobody knows of are not passed over.
+    // Unknown heads are not skipped.
     assert!(LoadReport::new(&params, &graph, []).strict().is_err());
 }
 
@@ -196,7 +196,7 @@ fn check_agreement(graph: &Graph, shape: [usize; 4]) {
         .unwrap();
     assert_eq!(outputs.tensors.len(), expected.len());
     for (got, expected) in outputs.tensors.iter().zip(&expected) {
-        // What the project promises of logits.
+        // The project's guarantee for logits.
         let largest = expected.iter().fold(0.0_f64, |max, x| max.max(x.abs()));
         assert_close(got.view(), expected.view(), |_| 1e-4 * largest);
     }
@@ -226,8 +226,8 @@ fn moments(params: &Params<f32>, name: &str) -> (f64, f64, usize) {
 }
 
 fn check_normal(params: &Params<f32>, name: &str, expected: f64) {
-    // The mean of K numbers is off by 1/sqrt(K) deviations, the deviation itself by 1/sqrt(2 K);
-    // six of those happen once in 10^8 seeds.
+    // The mean of K values is off by 1/sqrt(K) deviations, the deviation itself by 1/sqrt(2 K); six
+    // of those occur once in 10^8 seeds.
     let (mean, deviation, count) = moments(params, name);
     let error = 6.0 / (count as f64).sqrt();
     assert!(mean.abs() < error * expected, "{name}: mean {mean}");
@@ -289,7 +289,7 @@ fn a_picture_that_is_too_small_names_the_node() {
         matches!(&error, Error::Graph(nn_layers::Error::Graph(GraphError::Kernel { node, .. })) if node == "AuxLogits.pool"),
         "{error}"
     );
-    // The graph that was built for 299x299 refuses the same.
+    // The graph that was built for 299x299 rejects the same sizes.
     let graph = network.graph([299, 299]).unwrap();
     let error = graph.infer(&[Shape::from([1, 3, 32, 32])]).unwrap_err();
     assert_eq!(Error::from(error), network.graph([32, 32]).unwrap_err());

@@ -1,4 +1,4 @@
-//! The plain executor: what a network means, node by node.
+//! The plain executor, which defines what a network computes, node by node.
 
 mod activation;
 mod affine;
@@ -34,10 +34,10 @@ use crate::{
     params::Params,
 };
 
-/// Executes a graph by definition: one node after the other, each by plain loops, in f32 or f64.
+/// Executes a graph by definition: one node after the other, each with plain loops, in f32 or f64.
 ///
-/// In f64 it is the reference that faster executors are judged by. It keeps a tensor only until
-/// its last reader has run.
+/// In f64 it is the reference for faster executors. It keeps a tensor only until its last reader
+/// has run.
 ///
 /// ```
 /// use ndarray::ArrayD;
@@ -62,18 +62,18 @@ pub struct Plain<T> {
     params: Params<T>,
 }
 
-/// What a [traced](Plain::trace) run leaves behind.
+/// The result of a [traced](Plain::trace) run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trace<T> {
-    /// One tensor for each output of the graph, in its order.
+    /// One tensor per output of the graph, in its order.
     pub outputs: Vec<ArrayD<T>>,
-    /// The largest number of elements that the tensors alive at one time had together: while a
-    /// node runs, those are its output, its inputs, and all that is still to be read later.
+    /// The largest total number of elements of the tensors alive at one time: while a node runs,
+    /// these are its output, its inputs, and everything still to be read later.
     pub peak_live_elements: usize,
 }
 
 impl<T: Element> Plain<T> {
-    /// An executor for this graph with these parameters.
+    /// Creates an executor for this graph with these parameters.
     ///
     /// # Errors
     ///
@@ -87,19 +87,19 @@ impl<T: Element> Plain<T> {
         })
     }
 
-    /// The graph.
+    /// Returns the graph.
     #[must_use]
     pub fn graph(&self) -> &Graph {
         &self.graph
     }
 
-    /// The parameters.
+    /// Returns the parameters.
     #[must_use]
     pub fn params(&self) -> &Params<T> {
         &self.params
     }
 
-    /// The outputs for `inputs`, one tensor for each of the graph's inputs in its order.
+    /// Returns the outputs for `inputs`, one tensor per input of the graph, in its order.
     ///
     /// # Errors
     ///
@@ -108,8 +108,8 @@ impl<T: Element> Plain<T> {
         Ok(self.trace(inputs, |_, _| ())?.outputs)
     }
 
-    /// Like [`run`](Self::run), and shows every node's output to `visit` as it is computed, those
-    /// of input nodes included.
+    /// Like [`run`](Self::run), and passes every node's output to `visit` as it is computed,
+    /// including those of input nodes.
     ///
     /// # Errors
     ///
@@ -151,7 +151,7 @@ impl<T: Element> Plain<T> {
                 live[dead.0] = None;
             }
         }
-        // A tensor that is an output twice is copied, any other is moved out.
+        // A tensor that is an output twice is copied; any other is moved out.
         let mut outputs = Vec::with_capacity(self.graph.outputs.len());
         for (position, id) in self.graph.outputs.iter().enumerate() {
             let again = self.graph.outputs[position + 1..].contains(id);

@@ -269,7 +269,7 @@ fn wrong_targets_are_named() {
     );
     assert_eq!(
         labels(&[0]).to_string(),
-        "cross_entropy: the labels have shape 1, expected 2, one for each picture"
+        "cross_entropy: the labels have shape 1, expected 2, one per picture"
     );
     let targets = arr2(&[[0.0, 1.0, 0.0], [0.0, f64::NAN, 0.5]]);
     let loss = SoftClassification {

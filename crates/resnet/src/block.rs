@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// What leads around a block's branch.
+/// The shortcut around a block's branch.
 ///
-/// Where the branch changes neither size nor channels, the shortcut is the input itself, for
-/// `Projection` and `ZeroPadded` alike: the **identity**. Elsewhere something has to fit the input
-/// to the branch's result.
+/// If the branch changes neither size nor channels, the shortcut is the input itself, for both
+/// `Projection` and `ZeroPadded`: the **identity**. Otherwise the input has to be adapted to the
+/// branch's result.
 ///
 /// Reference: He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", 2015,
 /// sections 3.2 and 3.3 and, for options A and B, section 4.1.
@@ -20,43 +20,43 @@ pub enum Shortcut {
     /// B, and torchvision's `downsample`.
     #[default]
     Projection,
-    /// Every `stride`-th pixel, and channels of zeros behind the input's: the paper's option A,
+    /// Every `stride`-th pixel, and channels of zeros after the input's: the paper's option A,
     /// which has no parameters.
     ZeroPadded,
     /// No shortcut at all: the block of a plain network.
     None,
 }
 
-/// Where a block's batch normalisations and activations stand.
+/// The position of a block's batch normalisations and activations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Order {
-    /// Convolution, normalisation, ReLU; the last ReLU behind the addition.
+    /// Convolution, normalisation, ReLU; the last ReLU follows the addition.
     ///
     /// Reference: He et al. 2015, figures 2 and 5.
     #[default]
     PostActivation,
-    /// Normalisation, ReLU, convolution; nothing behind the addition, so that the shortcuts of a
-    /// whole network are one clean path. A projection reads the activated input, and has no
+    /// Normalisation, ReLU, convolution; nothing after the addition, so that the shortcuts of a
+    /// whole network form one unobstructed path. A projection reads the activated input, and has no
     /// normalisation of its own.
     ///
     /// Reference: He, Zhang, Ren and Sun, "Identity Mappings in Deep Residual Networks", 2016,
     /// figure 4(e) and the appendix.
     PreActivation,
-    /// Like `PreActivation`, for an input that is activated already: without the first
-    /// normalisation and ReLU. The first block of a network is one.
+    /// Like `PreActivation`, for an input that is already activated: without the first
+    /// normalisation and ReLU. A network's first block uses this form.
     ///
     /// Reference: He et al. 2016, appendix.
     PreActivated,
 }
 
-/// What both kinds of block can vary.
+/// The options of both kinds of block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BlockOptions {
     /// The step between two outputs, in input pixels, on both axes.
     pub stride: usize,
-    /// What leads around the branch.
+    /// The shortcut around the branch.
     pub shortcut: Shortcut,
-    /// Where normalisations and activations stand.
+    /// The position of normalisations and activations.
     pub order: Order,
 }
 
@@ -74,17 +74,17 @@ impl Default for BlockOptions {
 /// The 3x3 convolution in the middle of a [`bottleneck`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Middle {
-    /// Its channels: what the first 1x1 reduces to and the last one starts from.
+    /// Its channels: the number that the first 1x1 reduces to and the last one starts from.
     pub width: usize,
     /// Its groups: the cardinality of ResNeXt (Xie et al., "Aggregated Residual Transformations
     /// for Deep Neural Networks", 2017, figure 3c).
     pub groups: usize,
-    /// Its dilation, on both axes; its padding is as large.
+    /// Its dilation, on both axes; its padding is the same.
     pub dilation: usize,
 }
 
 impl Middle {
-    /// A dense 3x3 convolution.
+    /// Returns a dense 3x3 convolution.
     #[must_use]
     pub fn new(width: usize) -> Self {
         Self {
@@ -102,8 +102,8 @@ impl Middle {
 /// ```
 ///
 /// `[N, C, H, W]` to `[N, channels, ceil(H / stride), ceil(W / stride)]`; `conv1` has the stride.
-/// Names are torchvision's: `conv1`, `bn1`, `conv2`, `bn2`, and for a projection `downsample.0`
-/// and `downsample.1`; [`GraphBuilder::scope`] puts the block's own name in front.
+/// Names are torchvision's: `conv1`, `bn1`, `conv2`, `bn2` and, for a projection, `downsample.0`
+/// and `downsample.1`; [`GraphBuilder::scope`] prefixes the block's own name.
 ///
 /// ```
 /// use nn_layers::GraphBuilder;
@@ -126,7 +126,7 @@ impl Middle {
 ///
 /// # Reference
 ///
-/// He et al. 2015, figure 5 on the left.
+/// He et al. 2015, figure 5, left.
 pub fn basic_block(
     b: &mut GraphBuilder,
     x: NodeId,
@@ -147,9 +147,9 @@ pub fn basic_block(
 /// y = ReLU( bn3(conv3( ReLU(bn2(conv2( ReLU(bn1(conv1(x))) ))) )) + shortcut(x) )
 /// ```
 ///
-/// `[N, C, H, W]` to `[N, channels, ceil(H / stride), ceil(W / stride)]`. The stride is on the 3x3
-/// as in torchvision ("V1.5"); the paper has it on the first 1x1. Names as of [`basic_block`],
-/// with `conv3` and `bn3`.
+/// `[N, C, H, W]` to `[N, channels, ceil(H / stride), ceil(W / stride)]`. The stride is on the 3x3,
+/// as in torchvision ("V1.5"); the paper has it on the first 1x1. Names are as for [`basic_block`],
+/// plus `conv3` and `bn3`.
 ///
 /// ```
 /// use nn_layers::{GraphBuilder, Shape, Summary};
@@ -174,8 +174,8 @@ pub fn basic_block(
 ///
 /// # Reference
 ///
-/// He et al. 2015, figure 5 on the right; with groups, Xie et al. 2017, figure 3c; with a wider
-/// middle, Zagoruyko and Komodakis, "Wide Residual Networks", 2016.
+/// He et al. 2015, figure 5, right; with groups, Xie et al. 2017, figure 3c; with a wider middle,
+/// Zagoruyko and Komodakis, "Wide Residual Networks", 2016.
 pub fn bottleneck(
     b: &mut GraphBuilder,
     x: NodeId,
@@ -195,7 +195,7 @@ pub fn bottleneck(
     residual_block(b, x, &convs, options)
 }
 
-/// The branch of these convolutions, and the shortcut added to its result.
+/// Adds the branch of these convolutions, and the shortcut added to its result.
 fn residual_block(
     b: &mut GraphBuilder,
     x: NodeId,
@@ -228,7 +228,7 @@ fn residual_block(
     add_shortcut(b, y, x, activated, options)
 }
 
-/// `branch + x`, with `x` made to fit it. A projection reads `projected` in its place.
+/// Adds `branch + x`, with `x` adapted to fit. A projection reads `projected` instead.
 fn add_shortcut(
     b: &mut GraphBuilder,
     branch: NodeId,
@@ -259,7 +259,7 @@ fn add_shortcut(
             let behind = to
                 .checked_sub(from)
                 .ok_or(Error::NarrowingShortcut { from, to })?;
-            // A window of one pixel: it only picks.
+            // A window of one pixel, which only subsamples.
             let pick = MaxPool2dOptions {
                 stride: [options.stride; 2],
                 ..MaxPool2dOptions::new([1, 1])
@@ -271,12 +271,12 @@ fn add_shortcut(
     Ok(b.add("add", branch, shortcut)?)
 }
 
-/// A 1x1 convolution without bias: batch normalisation has one.
+/// Adds a 1x1 convolution without bias: batch normalisation has one.
 fn conv1x1(channels: usize) -> Conv2d {
     Conv2d::new(channels, [1, 1]).without_bias()
 }
 
-/// A 3x3 convolution without bias that keeps the size.
+/// Adds a 3x3 convolution without bias that preserves the size.
 pub(crate) fn conv3x3(channels: usize) -> Conv2d {
     Conv2d::new(channels, [3, 3])
         .padding(Padding::all(1))

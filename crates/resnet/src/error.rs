@@ -1,22 +1,22 @@
-//! What can be wrong with a network's description: one enum for the crate.
+//! The errors of a network's description: one enum for the crate.
 
 /// Why a network or a block could not be built.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The graph refused a node: sizes that are zero or too large, channels that do not fit, a
-    /// picture that is too small. It names the node.
+    /// The graph rejected a node: sizes that are zero or too large, channels that do not fit, or a
+    /// picture that is too small. The error names the node.
     #[error(transparent)]
     Graph(#[from] nn_layers::Error),
 
-    /// A field of the configuration that no network has.
+    /// An invalid value of a configuration field.
     #[error("{field} is {got}, expected {expected}")]
     Field {
         /// The field.
         field: &'static str,
-        /// What stands there.
+        /// The actual value.
         got: usize,
-        /// What may stand there.
+        /// The allowed values.
         expected: String,
     },
 
@@ -25,30 +25,30 @@ pub enum Error {
     EmptyStage {
         /// The stage, from 0.
         stage: usize,
-        /// How many there are.
+        /// The number of stages.
         stages: usize,
     },
 
-    /// A basic block in a stage that is dilated: only bottlenecks are.
+    /// A basic block in a dilated stage: only bottlenecks support dilation.
     #[error(
         "block {block:?}: a basic block has dilation {dilation}, expected 1; a smaller output \
-         stride needs bottlenecks"
+         stride requires bottlenecks"
     )]
     DilatedBasicBlock {
         /// The block's name, such as `layer4.1`.
         block: String,
-        /// The dilation that the output stride asks for.
+        /// The dilation that the output stride requires.
         dilation: usize,
     },
 
-    /// A branch that would start from zeros, in a network where that cannot work.
+    /// Zero initialisation of the branches in a network that does not support it.
     #[error("zero_init_residual is set, but {because}")]
     ZeroInit {
-        /// What is in the way.
+        /// The reason.
         because: &'static str,
     },
 
-    /// A shortcut padded with zeros that would have to lose channels.
+    /// A zero-padded shortcut that would have to drop channels.
     #[error("a zero-padded shortcut leads from {from} channels (axis c), expected at most {to}")]
     NarrowingShortcut {
         /// The block's input channels.
@@ -57,10 +57,10 @@ pub enum Error {
         to: usize,
     },
 
-    /// More parameters than fit a sensible memory.
+    /// More parameters than the limit.
     #[error("the network has {got} parameters, expected at most {limit}")]
     TooManyParameters {
-        /// How many it has; `usize::MAX` where counting them overflows.
+        /// The number of parameters; `usize::MAX` if it overflows.
         got: usize,
         /// The limit.
         limit: usize,

@@ -1,4 +1,4 @@
-//! The numbers that training starts from.
+//! The parameters that training starts from.
 
 use nn_layers::{Fan, Init, Node, Op, ParamSpec, Params, initialise};
 
@@ -8,10 +8,10 @@ use crate::{
 };
 
 impl ResNet {
-    /// Random parameters to train from, drawn as torchvision draws them: convolutions normal with
-    /// variance `2 / fan_out` (He et al., "Delving Deep into Rectifiers", 2015, section 2.2),
-    /// batch normalisations 1 and 0, the classifier uniform in `±1 / sqrt(fan_in)`. The same seed
-    /// gives the same numbers.
+    /// Returns random parameters to start training from, from torchvision's distributions:
+    /// convolutions normal with variance `2 / fan_out` (He et al., "Delving Deep into Rectifiers",
+    /// 2015, section 2.2), batch normalisations 1 and 0, the classifier uniform in
+    /// `±1 / sqrt(fan_in)`. The same seed yields the same values.
     ///
     /// # Errors
     ///
@@ -22,7 +22,7 @@ impl ResNet {
         Ok(initialise(&graph, seed, rule)?)
     }
 
-    /// `None` where PyTorch's default is right.
+    /// `None` where PyTorch's default applies.
     fn rule(&self, node: &Node, spec: &ParamSpec) -> Option<Init> {
         let last_norm = match self.block {
             Block::Basic => ".bn2",

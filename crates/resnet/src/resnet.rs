@@ -10,9 +10,10 @@ use crate::{
     error::{Error, Result},
 };
 
-/// A residual network, described.
+/// The description of a residual network.
 ///
-/// The [named networks](Self::named) are values of this type; change a field for another one:
+/// The [named networks](Self::named) are values of this type; change a field to get a different
+/// one:
 ///
 /// ```
 /// use resnet::{ResNet, Shortcut};
@@ -31,37 +32,38 @@ use crate::{
 /// # Ok::<(), resnet::Error>(())
 /// ```
 ///
-/// As JSON it is one object with all these fields and no other.
+/// As JSON it is one object with exactly these fields.
 ///
 /// Reference: He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", 2015,
 /// section 3.3 and table 1.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResNet {
-    /// Which kind of block the stages are made of.
+    /// The kind of block in the stages.
     pub block: Block,
-    /// How many blocks each stage has. Each stage but the first halves the size.
+    /// The number of blocks in each stage. Each stage but the first halves the size.
     pub layers: Vec<usize>,
     /// The channels of the stem and of the first stage's 3x3 convolutions; each further stage has
-    /// twice as many. A bottleneck gives out four times its stage's.
+    /// twice as many. A bottleneck outputs four times its stage's.
     pub width: usize,
     /// The groups of a bottleneck's 3x3 convolution: the cardinality of Xie et al., 2017.
     pub groups: usize,
-    /// The width of each group of a bottleneck's 3x3 convolution in a stage of 64 channels, and in
-    /// proportion in others: 64 for ResNet, 4 for ResNeXt 32x4d, 128 for Wide ResNet-50-2.
+    /// The width of each group of a bottleneck's 3x3 convolution in a stage of 64 channels, scaled
+    /// proportionally in the others: 64 for ResNet, 4 for ResNeXt 32x4d, 128 for Wide ResNet-50-2.
     pub width_per_group: usize,
-    /// What comes before the stages.
+    /// The layers before the stages.
     pub stem: Stem,
-    /// What leads around each block's branch.
+    /// The shortcut around each block's branch.
     pub shortcut: Shortcut,
-    /// Normalisation and ReLU before each convolution instead of behind it, as
-    /// [`Order::PreActivation`] says, and once more (`final_bn`, `final_relu`) behind the last
-    /// block. The first block takes the stem's activation for its own.
+    /// Normalisation and ReLU before each convolution instead of after it, as in
+    /// [`Order::PreActivation`], and once more (`final_bn`, `final_relu`) after the last block. The
+    /// first block uses the stem's activation as its own.
     pub pre_activation: bool,
-    /// How many pixels of the input one pixel of the last stage is apart from the next. If this is
-    /// less than the stages would give (32 with the stem for `ImageNet` and four of them), the
-    /// last ones dilate their 3x3 convolutions where they would halve the size, as torchvision's
-    /// `replace_stride_with_dilation`: a stage's first block keeps the dilation of the stage before.
+    /// The distance in input pixels between neighbouring pixels of the last stage. If this is less
+    /// than the stages would produce (32 with the stem for `ImageNet` and four stages), the last
+    /// ones dilate their 3x3 convolutions instead of halving the size, like torchvision's
+    /// `replace_stride_with_dilation`: a stage's first block keeps the dilation of the previous
+    /// stage.
     pub output_stride: usize,
     /// Whether [`init`](Self::init) starts the weight of each branch's last batch normalisation
     /// at 0, so that each block starts as its shortcut (Goyal et al., "Accurate, Large Minibatch
@@ -69,7 +71,7 @@ pub struct ResNet {
     pub zero_init_residual: bool,
     /// The input's channels.
     pub in_channels: usize,
-    /// How many logits come out.
+    /// The number of logits.
     pub classes: usize,
 }
 
@@ -77,15 +79,15 @@ pub struct ResNet {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Block {
-    /// [`basic_block`]: two 3x3 convolutions. It takes one group, a width per group of 64 and no
-    /// dilation, as torchvision's.
+    /// [`basic_block`]: two 3x3 convolutions. It requires one group, a width per group of 64 and no
+    /// dilation, as in torchvision.
     Basic,
     /// [`bottleneck`]: 1x1, 3x3, 1x1.
     Bottleneck,
 }
 
 impl Block {
-    /// The output channels of a block for each of its stage's channels: 1, or 4.
+    /// The output channels of a block per channel of its stage: 1, or 4.
     #[must_use]
     pub fn expansion(self) -> usize {
         match self {
@@ -95,7 +97,7 @@ impl Block {
     }
 }
 
-/// What comes before the stages.
+/// The layers before the stages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stem {
@@ -106,7 +108,7 @@ pub enum Stem {
 }
 
 impl Stem {
-    /// The pixels of the input for one of its output: 4, or 1.
+    /// The input pixels per output pixel along each axis: 4, or 1.
     #[must_use]
     pub fn stride(self) -> usize {
         match self {
@@ -116,12 +118,12 @@ impl Stem {
     }
 }
 
-/// A stage, with everything worked out.
+/// A stage, with all its sizes computed.
 struct Stage {
     blocks: usize,
-    /// Of its 3x3 convolutions.
+    /// The channels of its 3x3 convolutions.
     channels: usize,
-    /// Of its bottlenecks' 3x3 convolutions, which may differ.
+    /// Those of its bottlenecks' 3x3 convolutions, which may differ.
     middle: usize,
     stride: usize,
     first_dilation: usize,
@@ -129,23 +131,25 @@ struct Stage {
 }
 
 impl ResNet {
-    /// How many blocks a network may have in all. The deepest of the papers have 600.
+    /// The maximum total number of blocks of a network. The deepest in the papers has 600.
     pub const MAX_BLOCKS: usize = 1024;
 
-    /// How many parameters a network may have, so that a hostile configuration cannot ask for all
-    /// memory. Wide ResNet-101-2, the largest of the named ones, has an eighth of it.
+    /// The maximum number of parameters of a network, so that a hostile configuration cannot
+    /// exhaust the memory. Wide ResNet-101-2, the largest of the named networks, has an eighth of
+    /// it.
     pub const MAX_PARAMETERS: usize = 1 << 30;
 
-    /// The graph at a nominal input size `[h, w]`; it takes any other size too, and any batch.
+    /// Returns the graph at a nominal input size `[h, w]`; it accepts any other size, too, and any
+    /// batch.
     ///
     /// One input, `image`, `[N, in_channels, H, W]`, and one output, `fc`, `[N, classes]`: the
     /// logits. Parameters have torchvision's names.
     ///
     /// # Errors
     ///
-    /// [`Error::Field`], [`Error::EmptyStage`], [`Error::DilatedBasicBlock`],
-    /// [`Error::ZeroInit`] and [`Error::TooManyParameters`] for a configuration that is no
-    /// network, [`Error::Graph`] naming the node for sizes that are 0 or too large.
+    /// [`Error::Field`], [`Error::EmptyStage`], [`Error::DilatedBasicBlock`], [`Error::ZeroInit`]
+    /// and [`Error::TooManyParameters`] for an invalid configuration, [`Error::Graph`], naming the
+    /// node, for sizes that are 0 or too large.
     pub fn graph(&self, size: [usize; 2]) -> Result<Graph> {
         let stages = self.stages()?;
         let [h, w] = size;
@@ -174,7 +178,8 @@ impl ResNet {
         Ok(graph)
     }
 
-    /// The input size `[h, w]` that the papers train and test with: 224x224, or 32x32 for CIFAR.
+    /// Returns the input size `[h, w]` of the papers' training and tests: 224x224, or 32x32 for
+    /// CIFAR.
     #[must_use]
     pub fn input_size(&self) -> [usize; 2] {
         match self.stem {
@@ -245,7 +250,7 @@ impl ResNet {
         })
     }
 
-    /// Checks the configuration and works the stages out.
+    /// Checks the configuration and computes the stages.
     fn stages(&self) -> Result<Vec<Stage>> {
         self.check_blocks()?;
         self.check_options()?;
@@ -256,7 +261,7 @@ impl ResNet {
             let first_dilation = dilation;
             let mut stride = 1;
             if index > 0 {
-                // What saturates is refused as too large when the node is added.
+                // A saturated value is rejected as too large when the node is added.
                 channels = channels.saturating_mul(2);
                 if output_stride < self.output_stride {
                     output_stride = output_stride.saturating_mul(2);
@@ -326,7 +331,7 @@ impl ResNet {
         }
         let because = match self.shortcut {
             _ if !self.zero_init_residual => return Ok(()),
-            Shortcut::None => "without shortcuts the network would give out zeros",
+            Shortcut::None => "without shortcuts the network would output zeros",
             _ if self.pre_activation => "a pre-activation branch does not end in a normalisation",
             Shortcut::Projection | Shortcut::ZeroPadded => return Ok(()),
         };

@@ -1,4 +1,4 @@
-//! The networks that have names, with the papers' numbers.
+//! The named networks, with the papers' parameters.
 
 use crate::{
     block::Shortcut,
@@ -41,7 +41,7 @@ impl ResNet {
         Self::imagenet(Block::Bottleneck, [3, 8, 36, 3])
     }
 
-    /// ResNeXt-50 of 32 groups with 4 channels each, 25.0 M parameters.
+    /// ResNeXt-50 with 32 groups of 4 channels each, 25.0 M parameters.
     #[must_use]
     pub fn resnext50_32x4d() -> Self {
         Self {
@@ -51,7 +51,7 @@ impl ResNet {
         }
     }
 
-    /// ResNeXt-101 of 32 groups with 8 channels each, 88.8 M parameters.
+    /// ResNeXt-101 with 32 groups of 8 channels each, 88.8 M parameters.
     #[must_use]
     pub fn resnext101_32x8d() -> Self {
         Self {
@@ -61,7 +61,7 @@ impl ResNet {
         }
     }
 
-    /// ResNeXt-101 of 64 groups with 4 channels each, 83.5 M parameters.
+    /// ResNeXt-101 with 64 groups of 4 channels each, 83.5 M parameters.
     #[must_use]
     pub fn resnext101_64x4d() -> Self {
         Self {
@@ -110,10 +110,10 @@ impl ResNet {
 /// For CIFAR, and by name.
 impl ResNet {
     /// The network of `6n + 2` layers for CIFAR-10: pictures of 32x32, three stages of `n` basic
-    /// blocks with 16, 32 and 64 channels, shortcuts padded with zeros. ResNet-20 has `n = 3` and
-    /// 0.27 M parameters, ResNet-110 `n = 18` and 1.7 M.
+    /// blocks with 16, 32 and 64 channels, zero-padded shortcuts. ResNet-20 has `n = 3` and 0.27 M
+    /// parameters, ResNet-110 `n = 18` and 1.7 M.
     ///
-    /// Its **plain** twin has [`Shortcut::None`] and as many parameters.
+    /// Its **plain** counterpart has [`Shortcut::None`] and the same number of parameters.
     ///
     /// Reference: He et al. 2015, section 4.2 and table 6.
     #[must_use]
@@ -129,7 +129,7 @@ impl ResNet {
         }
     }
 
-    /// The names that [`named`](Self::named) knows.
+    /// The names that [`named`](Self::named) accepts.
     pub const NAMES: &[&str] = &[
         "resnet18",
         "resnet34",
@@ -153,7 +153,7 @@ impl ResNet {
         "plain110",
     ];
 
-    /// The network of this name: torchvision's for ImageNet, the paper's for CIFAR.
+    /// Returns the network with this name: torchvision's for ImageNet, the paper's for CIFAR.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         let plain = |n| Self {

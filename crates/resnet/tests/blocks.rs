@@ -1,4 +1,5 @@
-//! What a residual block promises: a branch of zeros passes its input on, to the last bit.
+//! The property of a residual block: if its branch is zero, it passes its input on, to the last
+//! bit.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,7 +16,7 @@ use proptest::prelude::*;
 use resnet::{BlockOptions, Error, Middle, Order, Shortcut, basic_block, bottleneck};
 use testkit::{random_array, run_by, to_f32};
 
-/// A block, its input's size and the numbers' seed.
+/// A block, its input's size and the seed of its values.
 #[derive(Clone, Debug)]
 struct Problem {
     in_channels: usize,
@@ -45,7 +46,7 @@ impl Problem {
         random_array(&[self.batch, self.in_channels, h, w], self.seed)
     }
 
-    /// Random parameters, where the branch's last `what` has only zeros.
+    /// Random parameters, with zeros for the branch's last `what`.
     fn params(&self, graph: &Graph, what: &str) -> Params<f32> {
         let mut params = random_params(graph, self.seed);
         let last = if self.middle.is_some() { 3 } else { 2 };
@@ -58,7 +59,8 @@ impl Problem {
     }
 }
 
-/// Blocks with this shortcut and order. With `fits`, the branch changes neither size nor channels.
+/// Generates blocks with this shortcut and order. With `fits`, the branch changes neither size nor
+/// channels.
 fn problems(shortcut: Shortcut, order: Order, fits: bool) -> impl Strategy<Value = Problem> {
     let middle = prop::option::of((1..=3_usize, 1..=6_usize, 1..=3_usize).prop_map(
         |(groups, per_group, dilation)| Middle {
@@ -125,13 +127,13 @@ fn relu<T: Element>(x: &ArrayD<T>) -> ArrayD<T> {
     x.mapv(|x| if x > T::zero() { x } else { T::zero() })
 }
 
-/// Equal bits: f32 and f64 are told apart from other numbers by their bits in f64, which holds both.
+/// Equal bits: f32 and f64 values are identified by their bits in f64, which holds both.
 fn bits<T: Element>(x: &ArrayD<T>) -> (Vec<usize>, Vec<u64>) {
     let bits = x.iter().map(|x| x.to_f64().unwrap().to_bits());
     (x.shape().to_vec(), bits.collect())
 }
 
-/// The graph of the node of this name alone.
+/// Returns the graph of the node with this name alone.
 fn cut(graph: &Graph, name: &str) -> Graph {
     graph.with_outputs(&[graph.find(name).unwrap()]).unwrap()
 }
@@ -207,7 +209,7 @@ proptest! {
         prop_assert!(graph.param_specs().all(|spec| !spec.name().starts_with("downsample")));
     }
 
-    /// The clean path: not even a ReLU is in its way.
+    /// The unobstructed path: not even a ReLU is on it.
     #[test]
     fn a_zero_pre_activation_branch_passes_its_input_on(
         problem in prop_oneof![
@@ -224,7 +226,7 @@ proptest! {
         }
     }
 
-    /// With numbers in the branch: the block is its branch, run alone, plus its shortcut.
+    /// With non-zero values in the branch: the block is its branch, run alone, plus its shortcut.
     #[test]
     fn a_block_is_the_sum_of_its_parts(
         problem in prop_oneof![
@@ -311,7 +313,7 @@ fn a_pre_activation_projection_reads_the_activated_input() {
     let graph = block_of(Order::PreActivation, Shortcut::ZeroPadded);
     assert_eq!(inputs_of(&graph, "downsample.pick"), ["x"]);
 
-    // The first block of a network: its input is activated already.
+    // The first block of a network: its input is already activated.
     let graph = block_of(Order::PreActivated, Shortcut::Projection);
     assert_eq!(inputs_of(&graph, "conv1"), ["x"]);
     assert_eq!(inputs_of(&graph, "downsample.0"), ["x"]);

@@ -1,4 +1,4 @@
-//! A network's description: by name, as JSON, and from people who mean no good.
+//! A network's description: by name, as JSON, and from hostile sources.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -352,7 +352,7 @@ fn a_branch_cannot_start_from_zeros_everywhere() {
     }
 }
 
-/// A size: what networks have, and what they do not.
+/// A size: realistic and unrealistic ones.
 fn sizes() -> impl Strategy<Value = usize> {
     prop_oneof![
         8 => 1..=64_usize,
@@ -363,7 +363,7 @@ fn sizes() -> impl Strategy<Value = usize> {
     ]
 }
 
-/// Named networks of which a few fields were changed, and some with other options.
+/// Named networks with a few fields changed, some of them with other options.
 fn networks() -> impl Strategy<Value = ResNet> {
     let names = [
         "resnet18",

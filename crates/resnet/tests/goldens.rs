@@ -1,4 +1,4 @@
-//! Every network that torchvision has, against torchvision: names, sizes, multiply-adds, logits.
+//! Every network of torchvision's, against torchvision: names, sizes, multiply-adds, logits.
 //!
 //! The golden files are those of `crates/testkit/goldens/models.py`.
 
@@ -14,7 +14,7 @@ fn engine(graph: &Graph, params: Params<f32>, shapes: &[Shape]) -> Run {
     run_by(plan.session(shapes).unwrap())
 }
 
-/// A golden file of this crate.
+/// Reads a golden file of this crate.
 fn golden(name: &str) -> NetworkGolden {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens");
     NetworkGolden::open(format!("{folder}/{name}.json"))

@@ -1,4 +1,4 @@
-//! Whole networks: what they compute, what they start from, what they refuse.
+//! Whole networks: their results, their initial parameters, and what they reject.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,7 +10,7 @@ use nn_layers::{
 use resnet::{Block, ResNet, Shortcut, Stem};
 use testkit::{assert_close, random_array, to_f32};
 
-/// A small network of bottlenecks, with every option away from its default.
+/// A small network of bottlenecks, with every option different from its default.
 fn small() -> ResNet {
     ResNet {
         layers: vec![2, 1, 2],
@@ -95,7 +95,7 @@ fn the_engine_agrees_with_the_plain_loops() {
         session
             .run(&[to_f32(input.view()).view()], &mut outputs)
             .unwrap();
-        // What the project promises of logits.
+        // The project's guarantee for logits.
         let largest = expected.iter().fold(0.0_f64, |max, x| max.max(x.abs()));
         assert_close(outputs.tensors[0].view(), expected.view(), |_| {
             1e-4 * largest
@@ -130,7 +130,7 @@ fn the_cifar_family_has_the_papers_size() {
         };
         assert_eq!(weighted(&graph), layers);
 
-        // The plain twin is the same without the shortcuts, which have no parameters.
+        // The plain counterpart is the same without the shortcuts, which have no parameters.
         let plain = ResNet::named(&format!("plain{layers}")).unwrap();
         let plain = plain.graph([32, 32]).unwrap();
         assert!(plain.param_specs().eq(graph.param_specs()));
@@ -143,8 +143,8 @@ fn the_cifar_family_has_the_papers_size() {
             ((layers - 2) / 2, 0)
         );
     }
-    // By hand, for ResNet-20: the stem, three stages, the classifier, and two numbers of batch
-    // normalisation for each output channel of a convolution.
+    // By hand, for ResNet-20: the stem, three stages, the classifier, and two batch-normalisation
+    // parameters per output channel of a convolution.
     let stages = (6 * 16 * 16 + (16 * 32 + 5 * 32 * 32) + (32 * 64 + 5 * 64 * 64)) * 9;
     let norms = 2 * (7 * 16 + 6 * 32 + 6 * 64);
     let graph = ResNet::cifar(3).graph([32, 32]).unwrap();
@@ -168,7 +168,7 @@ fn a_pre_activation_network_ends_and_begins_activated() {
     assert_eq!(input_of("layer1.1.bn1"), "layer1.0.add");
     assert_eq!(input_of("final_bn"), "layer4.2.add");
     assert_eq!(input_of("avgpool"), "final_relu");
-    // From block to block there is nothing but additions, except where a projection leads on.
+    // From block to block there is nothing but additions, except where there is a projection.
     assert_eq!(graph.find("layer2.0.downsample.1"), None);
     assert_eq!(input_of("layer2.0.downsample.0"), "layer2.0.relu1");
 }
@@ -191,9 +191,9 @@ fn the_start_is_torchvisions() {
     assert_eq!(network.init(1).unwrap(), params);
     assert_ne!(network.init(2).unwrap(), params);
 
-    // Standard deviations sqrt(2 / (O h w)), whatever the groups: each name with its fan out. The
-    // mean of K numbers is off by 1/sqrt(K) deviations, the deviation itself by 1/sqrt(2 K); six
-    // of those happen once in 10^8 seeds.
+    // Standard deviations sqrt(2 / (O h w)), whatever the groups: each name with its fan-out. The
+    // mean of K values is off by 1/sqrt(K) deviations, the deviation itself by 1/sqrt(2 K); six of
+    // those occur once in 10^8 seeds.
     for (name, fan_out) in [
         ("conv1.weight", 64 * 49),
         ("layer1.0.conv2.weight", 128 * 9),
@@ -279,7 +279,7 @@ fn wrong_inputs_name_the_node() {
         "{error}"
     );
 
-    // Weights for other classes.
+    // Weights for a different number of classes.
     let params = ResNet {
         classes: 10,
         ..ResNet::resnet18()

@@ -25,7 +25,7 @@ fn resnet18_trains_as_in_pytorch() {
 }
 
 #[test]
-#[ignore = "the same in more steps, which takes a minute"]
+#[ignore = "the same with more steps, which takes a minute"]
 fn resnet18_trains_ten_steps_as_in_pytorch() {
     check(10);
 }

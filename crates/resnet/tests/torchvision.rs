@@ -1,4 +1,4 @@
-//! What torchvision counts in the same networks, and where it dilates.
+//! What torchvision counts for the same networks, and where it dilates.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,9 +9,9 @@
 use nn_layers::{Graph, Op, ParamSpec, Shape, Summary};
 use resnet::{Block, Error, ResNet};
 
-/// Name, learnt numbers, running statistics, 10^9 multiply-adds at 224x224: of torchvision 0.29,
-/// the sums over `parameters()` and over `buffers()` without the counters, and `_ops` of the
-/// network's `meta`, which has three places behind the point.
+/// Name, trainable parameters, running statistics, 10^9 multiply-adds at 224x224: from torchvision
+/// 0.29, the sums over `parameters()` and over `buffers()` without the counters, and `_ops` of the
+/// network's `meta`, with three decimal places.
 const COUNTS: [(&str, u64, u64, f64); 10] = [
     ("resnet18", 11_689_512, 9_600, 1.814),
     ("resnet34", 21_797_672, 17_024, 3.664),
@@ -65,12 +65,12 @@ fn the_first_parameters_are_named_as_torchvisions() {
     assert_eq!(names.len(), 53 * 5 + 2);
 }
 
-/// `[stride, dilation]` of a stage's first and second 3x3 convolution.
+/// Returns `[stride, dilation]` of a stage's first and second 3x3 convolution.
 fn windows(graph: &Graph, stage: usize) -> [[usize; 2]; 2] {
     [0, 1].map(|block| {
         let name = format!("layer{stage}.{block}.conv2");
         let Op::Conv2d(conv) = graph.node(graph.find(&name).unwrap()).unwrap().op() else {
-            panic!("{name} is no convolution");
+            panic!("{name} is not a convolution");
         };
         let options = &conv.options;
         assert_eq!(
@@ -91,8 +91,8 @@ fn shape(graph: &Graph, name: &str) -> Vec<usize> {
 
 #[test]
 fn the_output_stride_comes_from_dilation() {
-    // Read off torchvision's `replace_stride_with_dilation` of FFF, FFT, FTT and TTT: the shapes
-    // of layer2, layer3 and layer4 at 97x130, and the windows there.
+    // Read off torchvision's `replace_stride_with_dilation` of FFF, FFT, FTT and TTT: the shapes of
+    // layer2, layer3 and layer4 at 97x130, and their windows.
     let halved = [[2, 1], [1, 1]];
     let cases = [
         (32, [[13, 17], [7, 9], [4, 5]], [halved, halved, halved]),
@@ -129,7 +129,7 @@ fn the_output_stride_comes_from_dilation() {
             );
             assert_eq!(windows(&graph, stage), expected, "{output_stride}, {stage}");
         }
-        // Dilation costs no parameter.
+        // Dilation does not add parameters.
         let whole = ResNet::resnet50().graph([97, 130]).unwrap();
         assert!(graph.param_specs().eq(whole.param_specs()));
     }
@@ -147,7 +147,7 @@ fn a_basic_block_is_not_dilated() {
         dilation: 2,
     };
     assert_eq!(error, expected);
-    // As in torchvision, a first block keeps the dilation before it, and that is 1.
+    // As in torchvision, a first block keeps the preceding dilation, which is 1.
     let network = ResNet {
         layers: vec![2, 2, 2, 1],
         ..network

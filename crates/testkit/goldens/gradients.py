@@ -3,11 +3,11 @@
     gradients.py write               the golden files that the crates' tests read
     gradients.py check CONVOXIDE     compare those files, then whole models, with the program
 
-`write` gives every parameter the numbers of `formula.py`, lets the batch normalisations see a batch
-with momentum 1, and keeps, all in f64: the loss of one training step, of every gradient and of every
-running statistic five numbers that tell them, and ten losses each of SGD and of AdamW. `check` makes
-those results again, and then asks `convoxide grad` for the gradients of models of the usual size
-whose weights torchvision has drawn.
+`write` sets every parameter by `formula.py`, runs the batch normalisations on one batch with momentum
+1, and stores, all in f64: the loss of one training step, five values that identify each gradient and
+each running statistic, and ten losses each of SGD and of AdamW. `check` recomputes those results, and
+then compares the gradients from `convoxide grad` for models of the usual size with torchvision's
+initial weights.
 """
 
 import json
@@ -28,13 +28,13 @@ CRATES = pathlib.Path(__file__).resolve().parents[2]
 SEED = 1
 CALIBRATION_SEED = 7
 STEPS = 10
-# As `TrainingGolden` of the crate `testkit` has them, too.
+# The same values are in `TrainingGolden` of the crate `testkit`.
 SGD = {"momentum": 0.9, "weight_decay": 5e-4}
 ADAMW = {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.01}
 
 
 class Tiny(nn.Module):
-    """Every operation that has a gradient in PyTorch too, and an auxiliary classifier."""
+    """Every operation that PyTorch can differentiate, too, and an auxiliary classifier."""
 
     def __init__(self, num_classes):
         super().__init__()
@@ -70,17 +70,17 @@ MODELS = {
     "googlenet": ("inception", torchvision.models.googlenet, INCEPTION, 0.3),
     "inception_v3": (None, torchvision.models.inception_v3, INCEPTION, 0.4),
 }
-# Of a golden file: classes, batch, [h, w], rates of SGD and of AdamW. The rates are small, since
+# Of a golden file: classes, batch, [h, w], rates of SGD and of AdamW. The rates are small because
 # large steps of a deep network with two pictures are chaotic: two runs of PyTorch would differ.
 SMALL = {
     "tiny": (5, 3, [21, 18], [1e-2, 1e-3]),
     "resnet18": (10, 2, [64, 64], [1e-4, 1e-5]),
     "googlenet": (10, 2, [64, 64], [3e-8, 1e-6]),
 }
-# Of a check, which has 1000 classes. Batch normalisations of Inception-v3's auxiliary head see one
-# pixel a picture.
+# Of a check, which has 1000 classes. The batch normalisations of Inception-v3's auxiliary head see
+# one pixel per picture.
 USUAL = {"resnet18": (2, [224, 224]), "resnet50": (2, [224, 224]), "googlenet": (2, [224, 224]), "inception_v3": (8, [299, 299])}
-# What the program is asked for, and whether its answer is exact.
+# The options passed to the program, and whether its answer is exact.
 WAYS = [(["--dtype", "f64"], True), (["--dtype", "f32", "--plain"], False), (["--dtype", "f32"], False)]
 
 
@@ -98,7 +98,7 @@ def labels(batch, classes):
 
 
 def loss_of(name, outputs, target):
-    """Cross-entropy of the logits and, with their weight, of auxiliary ones."""
+    """Cross-entropy of the logits plus the weighted one of auxiliary logits."""
     if isinstance(outputs, torch.Tensor):
         outputs = [outputs]
     logits, *aux = [output for output in outputs if output is not None]
@@ -133,7 +133,7 @@ def gradients(name, model, x, target):
 
 
 def tell(tensor):
-    """Norm, sum of the products with random numbers, and the first, the middle and the last number."""
+    """Norm, sum of the products with random numbers, and the first, the middle and the last value."""
     tensor = tensor.detach().numpy().ravel()
     projection = np.sum(tensor * formula.array(tensor.shape, SEED))
     return [float(x) for x in (np.linalg.norm(tensor), projection, tensor[0], tensor[len(tensor) // 2], tensor[-1])]
@@ -182,7 +182,7 @@ def path(name):
 
 
 def text(result):
-    """One line a tensor, so that a change is seen in a diff."""
+    """One line per tensor, so that a change shows in a diff."""
     lines = lambda table: ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in table.items())
     head = {key: value for key, value in result.items() if key not in ("gradients", "statistics")}
     tables = [f'"{key}": {{\n{lines(result[key])}\n}}' for key in ("gradients", "statistics")]
@@ -198,7 +198,7 @@ def write(names):
 
 
 def check_golden(name):
-    """The committed file says what torch computes today; to rounding, since versions differ."""
+    """The committed file agrees with today's torch; up to rounding, since versions differ."""
     if name not in SMALL:
         return
     kept, made = json.loads(path(name).read_text()), golden(name)
@@ -210,12 +210,12 @@ def check_golden(name):
     for key in ("loss", "sgd", "adamw"):
         error = np.abs(np.subtract(kept.pop(key), made.pop(key))).max()
         assert error < 1e-9, f"{name}: {key} of the golden file is off by {error:.1e}"
-    assert kept == made, f"{name}: the golden file is another"
+    assert kept == made, f"{name}: the golden file differs"
     print(f"{name}: golden file holds", flush=True)
 
 
 def check_program(name, convoxide, folder):
-    """A model as torchvision draws it, its statistics from one batch, saved as f32."""
+    """A model as initialised by torchvision, with statistics from one batch, saved as f32."""
     if name not in USUAL:
         return
     torch.manual_seed(SEED)

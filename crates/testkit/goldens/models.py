@@ -3,10 +3,10 @@
     models.py write               the golden files that the crates' tests read
     models.py check CONVOXIDE     compare those files, then calibrated models, with the program
 
-`write` gives every parameter the numbers of `formula.py`, so that only results have to be kept:
-logits of the evaluation in f64, and multiply-adds of each layer as a hook counts them. `check` makes
-those results again, and then lets the program run models whose weights torchvision has drawn and
-whose batch normalisations have seen a batch, from the files that `safetensors` writes.
+`write` sets every parameter by `formula.py`, so that only results have to be stored: logits of the
+evaluation in f64, and multiply-adds of each layer as counted by a hook. `check` recomputes those
+results, and then runs the program on models with torchvision's initial weights and batch
+normalisations calibrated on one batch, from the files that `safetensors` writes.
 """
 
 import json
@@ -24,7 +24,7 @@ from program import main, run
 CRATES = pathlib.Path(__file__).resolve().parents[2]
 SEED = 1
 CLASSES = 1000
-# Of a golden file; a program's logit is good to 1e-4 of the largest.
+# Of a golden file; a program's logit is accurate to 1e-4 of the largest.
 DIGITS = 8
 
 # name: (crate, usual size, another size, arguments of the function)
@@ -56,7 +56,7 @@ def with_formula(name):
 
 
 def multiply_adds(model, size):
-    """One for each output number and each weight that it is summed over, layer by layer."""
+    """One per output value and weight that it is summed over, layer by layer."""
     counts, handles = {}, []
 
     def count(name):
@@ -114,7 +114,7 @@ def path(name):
 
 
 def text(result):
-    """One line a layer and a case, so that a change is seen in a diff."""
+    """One line per layer and per case, so that a change shows in a diff."""
     head = {key: result[key] for key in ("model", "parameters", "names")}
     layers = ",\n".join(f"  {json.dumps(k)}: {v}" for k, v in result["multiply_adds"].items())
     cases = ",\n".join("  " + json.dumps(case, separators=(",", ":")) for case in result["cases"])
@@ -129,19 +129,19 @@ def write(names):
 
 
 def check_golden(name):
-    """The committed file says what torch computes today; to rounding, since versions differ."""
+    """The committed file agrees with today's torch; up to rounding, since versions differ."""
     kept, made = json.loads(path(name).read_text()), golden(name)
     for case, again in zip(kept["cases"], made["cases"], strict=True):
         largest = case.pop("largest")
         error = np.abs(np.subtract(case.pop("logits"), again.pop("logits"))).max() / largest
         assert error < 1e-6, f"{name}: the golden file is off by {error:.1e}"
-        assert abs(again.pop("largest") - largest) < 1e-6, f"{name}: the largest logit is another"
-    assert kept == made, f"{name}: the golden file is another"
+        assert abs(again.pop("largest") - largest) < 1e-6, f"{name}: the largest logit differs"
+    assert kept == made, f"{name}: the golden file differs"
     print(f"{name}: golden file holds", flush=True)
 
 
 def calibrated(name, folder):
-    """A model as torchvision draws it, its statistics from one training-mode pass, saved as f32."""
+    """A model as initialised by torchvision, with statistics from one training-mode pass, saved as f32."""
     torch.manual_seed(SEED)
     arguments = dict(MODELS[name][4])
     arguments.pop("init_weights", None)
@@ -163,7 +163,7 @@ def calibrated(name, folder):
 
 
 def pictures(batch, size, seed):
-    """Pictures of different contrast and tint: noise alone looks the same to a deep network."""
+    """Pictures of different contrast and tint: to a deep network, all noise looks the same."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.randn(batch, 3, 5, 5, generator=generator, dtype=torch.float64)
     smooth = torch.nn.functional.interpolate(coarse, size=size, mode="bilinear", align_corners=False)
@@ -187,7 +187,8 @@ def check_program(name, convoxide, folder):
         off = lambda logits: np.abs(logits - expected).max() / np.abs(expected).max()
         error, bound = off(np.load(folder / "y.npy")), 1e-4
         if error > bound:
-            # Some draws of a deep network are so ill-conditioned that f32 cannot tell; torch's own says.
+            # Some draws of a deep network are so ill-conditioned that f32 is not enough; torch's
+            # own error tells.
             with torch.no_grad():
                 bound = 1.5 * off(model.float()(x.float()).numpy())
             model.double()

@@ -1,4 +1,4 @@
-"""What the scripts here share: their command line, and starting the program."""
+"""Shared by the scripts here: their command line, and starting the program."""
 
 import argparse
 import pathlib
@@ -14,7 +14,7 @@ def run(*command):
 
 
 def main(doc, models, write, check_golden, check_program):
-    """`write` takes the models' names, `check_golden` one, `check_program` one, the program and a folder."""
+    """`write` takes model names, `check_golden` one name, `check_program` one, the program and a folder."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["write", "check"])
     parser.add_argument("convoxide", nargs="?", type=pathlib.Path, help="the program, for check")

@@ -1,17 +1,17 @@
-//! How many problems a property test tries.
+//! The number of problems that a property test tries.
 
 use proptest::test_runner::Config;
 
-/// What the number of cases is multiplied by; unset, 1.
+/// The factor of the number of cases; 1 if unset.
 pub const CASES_VARIABLE: &str = "CONVOXIDE_CASES";
 
-/// A configuration of this number of cases, multiplied by [`CASES_VARIABLE`]: 100 for a nightly run,
-/// 0.01 where every instruction is emulated. (Proptest's own variable is of no use to a test that
-/// says how many cases it needs.)
+/// Returns a configuration with this number of cases, multiplied by [`CASES_VARIABLE`]: 100 for a
+/// nightly run, 0.01 where every instruction is emulated. (Proptest's own variable has no effect on
+/// a test that sets its number of cases.)
 ///
 /// # Panics
 ///
-/// The variable holds no positive number.
+/// If the variable does not hold a positive number.
 #[must_use]
 pub fn cases(cases: u32) -> Config {
     let factor = std::env::var(CASES_VARIABLE).unwrap_or_default();
@@ -27,7 +27,7 @@ fn scaled(cases: u32, factor: &str) -> u32 {
         factor.is_finite() && factor > 0.0,
         "{CASES_VARIABLE} must be a positive number"
     );
-    // Saturates.
+    // The conversion saturates.
     (f64::from(cases) * factor).ceil() as u32
 }
 

@@ -1,11 +1,11 @@
-//! One way to say that two tensors are equal up to rounding.
+//! The comparison of two tensors up to rounding.
 
 use ndarray::{ArrayView, Dimension};
 
 /// Asserts `|got - expected| <= bound(i)` for every element, `i` counting in row-major order.
 ///
-/// NaN equals NaN and nothing else; an infinity equals itself. The message tells how many elements
-/// are off, and for the worst (by its error in units of its bound) where it stands and both values.
+/// NaN equals NaN and nothing else; an infinity equals itself. The message states how many elements
+/// differ and, for the worst (by its error relative to its bound), its index and both values.
 ///
 /// ```
 /// use ndarray::array;
@@ -16,7 +16,7 @@ use ndarray::{ArrayView, Dimension};
 ///
 /// # Panics
 ///
-/// Where an element is farther off, or the shapes differ.
+/// If an element is farther off, or the shapes differ.
 #[track_caller]
 #[expect(
     clippy::panic,
@@ -35,7 +35,7 @@ pub fn assert_close<T, D>(
     }
 }
 
-/// What [`assert_close`] asserts, as a result: for tests that expect a difference.
+/// Checks what [`assert_close`] asserts, and returns a result: for tests that expect a difference.
 ///
 /// ```
 /// use ndarray::array;
@@ -47,7 +47,7 @@ pub fn assert_close<T, D>(
 ///
 /// # Errors
 ///
-/// The message, where an element is farther off than its bound or the shapes differ.
+/// The message, if an element is farther off than its bound or the shapes differ.
 pub fn compare<T, D>(
     got: ArrayView<'_, T, D>,
     expected: ArrayView<'_, f64, D>,
@@ -69,7 +69,7 @@ where
     for (i, (&got, &expected)) in got.iter().zip(expected).enumerate() {
         let got: f64 = got.into();
         let error = (got - expected).abs();
-        // Written so that a NaN on one side, in the error or in the bound, counts as different.
+        // Written so that a NaN on one side, in the error or in the bound, counts as a difference.
         if got == expected || (got.is_nan() && expected.is_nan()) || error <= bound(i) {
             continue;
         }
@@ -93,7 +93,7 @@ where
     ))
 }
 
-/// The indices of the row-major element `at`.
+/// Returns the indices of the row-major element `at`.
 pub(crate) fn multi_index(mut at: usize, shape: &[usize]) -> Vec<usize> {
     let mut indices: Vec<usize> = shape
         .iter()
@@ -108,12 +108,13 @@ pub(crate) fn multi_index(mut at: usize, shape: &[usize]) -> Vec<usize> {
     indices
 }
 
-/// How far an f32 sum of `terms` products may be off: `4 * sqrt(K) * eps * sum |x| |w|` with
+/// Bounds the error of an f32 sum of `terms` products: `4 * sqrt(K) * eps * sum |x| |w|` with
 /// `eps = 2^-23`, where `magnitude` is that sum of absolute products.
 ///
 /// Each of the K additions rounds by at most `eps / 2` of a partial sum, which is itself at most
-/// `magnitude`. In the worst case these errors add up to `K`; as they have no common sign they grow
-/// like `sqrt(K)`, and 4 standard deviations and more are left for the rounding of the products.
+/// `magnitude`. In the worst case these errors add up to `K`; as they have no common sign, they
+/// grow like `sqrt(K)`, which leaves 4 standard deviations and more for the rounding of the
+/// products.
 #[must_use]
 pub fn dot_bound(terms: usize, magnitude: f64) -> f64 {
     4.0 * (terms as f64).sqrt() * f64::from(f32::EPSILON) * magnitude

@@ -1,4 +1,4 @@
-//! Whole convolution problems, and the reference that results are judged by.
+//! Whole convolution problems, and the reference for their results.
 
 use std::ops::RangeInclusive;
 
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use crate::close::dot_bound;
 use crate::random::{random_array, random4};
 
-/// A convolution to compute: sizes, options, and a seed from which its numbers follow.
+/// A convolution to compute: sizes, options, and a seed that determines its values.
 ///
 /// ```
 /// use conv_core::{Conv2dOptions, conv2d};
@@ -33,11 +33,11 @@ use crate::random::{random_array, random4};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conv2dProblem {
-    /// Pictures.
+    /// The number of pictures.
     pub batch: usize,
-    /// Channels of the input.
+    /// Input channels.
     pub in_channels: usize,
-    /// Channels of the output.
+    /// Output channels.
     pub out_channels: usize,
     /// Size of the input, `[h, w]`.
     pub input_size: [usize; 2],
@@ -47,13 +47,13 @@ pub struct Conv2dProblem {
     pub options: Conv2dOptions,
     /// Whether a bias is added.
     pub bias: bool,
-    /// Where the numbers come from.
+    /// The seed of the values.
     pub seed: u64,
 }
 
 impl Conv2dProblem {
-    /// A layer as networks have them, with a bias: a square kernel of odd size, padded so that only
-    /// the stride makes the picture smaller. `channels` are those of input and output.
+    /// Returns a typical network layer with a bias: a square kernel of odd size, padded so that
+    /// only the stride makes the picture smaller. `channels` are those of input and output.
     #[must_use]
     pub fn layer(
         batch: usize,
@@ -80,20 +80,20 @@ impl Conv2dProblem {
         }
     }
 
-    /// The input `[N, C, H, W]`.
+    /// Returns the input `[N, C, H, W]`.
     #[must_use]
     pub fn input(&self) -> Array4<f64> {
         let [height, width] = self.input_size;
         random4([self.batch, self.in_channels, height, width], self.seed)
     }
 
-    /// The weight `[O, C / groups, Kh, Kw]`.
+    /// Returns the weight `[O, C / groups, Kh, Kw]`.
     #[must_use]
     pub fn weight(&self) -> Array4<f64> {
         random4(self.weight_shape(), self.seed.wrapping_add(1))
     }
 
-    /// The bias `[O]`, if there is one.
+    /// Returns the bias `[O]`, if there is one.
     #[must_use]
     #[expect(clippy::expect_used, reason = "an array of one size has one axis")]
     pub fn bias(&self) -> Option<Array1<f64>> {
@@ -102,11 +102,11 @@ impl Conv2dProblem {
             .then(|| bias().into_dimensionality::<Ix1>().expect("one axis"))
     }
 
-    /// The result in f64 with each element's bound.
+    /// Returns the result in f64 with each element's bound.
     ///
     /// # Panics
     ///
-    /// Where the problem is not valid.
+    /// If the problem is not valid.
     #[must_use]
     #[track_caller]
     #[expect(
@@ -125,7 +125,7 @@ impl Conv2dProblem {
         .expect("a valid problem")
     }
 
-    /// The sizes, checked against each other.
+    /// Checks the sizes against each other and returns the shape.
     ///
     /// # Errors
     ///
@@ -151,11 +151,11 @@ impl Conv2dProblem {
         ]
     }
 
-    /// The valid problem nearest to a random one: shrinks the picture until the work is at most
-    /// `max_multiply_adds`, the kernel until it fits, and the padding until it can be filled.
+    /// Returns the valid problem nearest to a random one: shrinks the picture until the work is at
+    /// most `max_multiply_adds`, the kernel until it fits, and the padding until it can be filled.
     fn repaired(mut self, max_multiply_adds: usize) -> Self {
         let taps: usize = self.weight_shape().iter().product();
-        // An estimate: stride and a kernel at the edge make the output smaller, padding larger.
+        // An estimate: stride and a kernel at the edge reduce the output, padding enlarges it.
         while self.batch * self.input_size[0] * self.input_size[1] * taps > max_multiply_adds
             && self.batch * self.input_size[0] * self.input_size[1] > 1
         {
@@ -199,27 +199,27 @@ impl Conv2dProblem {
     }
 }
 
-/// A convolution in f64, with what an f32 result may be off by.
+/// A convolution in f64, with the error bounds of an f32 result.
 #[derive(Clone, Debug)]
 pub struct Reference {
     /// The result of the plain loops in f64.
     pub expected: Array4<f64>,
-    /// For each element the sum of the absolute products, `sum |x| |w|` with the bias's own.
+    /// For each element, the sum of the absolute products, `sum |x| |w|`, including the bias.
     pub magnitude: Array4<f64>,
     /// The number of terms in each sum.
     pub terms: usize,
 }
 
 impl Reference {
-    /// [`dot_bound`] of each element, for [`assert_close`](crate::assert_close).
+    /// Returns [`dot_bound`] of each element, for [`assert_close`](crate::assert_close).
     pub fn bound(&self) -> impl Fn(usize) -> f64 {
-        // The plain loops give standard layout, where the elements stand in row-major order.
+        // The plain loops return standard layout, with elements in row-major order.
         let magnitude = self.magnitude.as_slice().unwrap_or_default();
         move |i| dot_bound(self.terms, magnitude[i])
     }
 }
 
-/// The f64 result of a `conv2d` and each element's bound.
+/// Returns the f64 result of a `conv2d` and each element's bound.
 ///
 /// The bound's `sum |x| |w|` is the same convolution of the absolute values.
 ///
@@ -254,7 +254,7 @@ pub fn conv2d_reference(
     })
 }
 
-/// What [`conv2d_problems_in`] may vary, to narrow a test to what it is about.
+/// The variations that [`conv2d_problems_in`] may use, to narrow a test to its subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv2dSpace {
     /// Strides over 1.
@@ -265,12 +265,12 @@ pub struct Conv2dSpace {
     pub groups: bool,
     /// Padding of every rule, with every value.
     pub padding: bool,
-    /// About how many multiply-adds a problem may have at most.
+    /// The approximate maximum number of multiply-adds per problem.
     pub max_multiply_adds: usize,
 }
 
 impl Default for Conv2dSpace {
-    /// Everything, with problems that take about a millisecond each.
+    /// Returns everything, with problems that take about a millisecond each.
     fn default() -> Self {
         Self {
             strides: true,
@@ -282,12 +282,12 @@ impl Default for Conv2dSpace {
     }
 }
 
-/// Valid convolutions of every kind.
+/// Generates valid convolutions of every kind.
 pub fn conv2d_problems() -> impl Strategy<Value = Conv2dProblem> {
     conv2d_problems_in(Conv2dSpace::default())
 }
 
-/// Valid convolutions out of a part of the space.
+/// Generates valid convolutions from a part of the space.
 pub fn conv2d_problems_in(space: Conv2dSpace) -> impl Strategy<Value = Conv2dProblem> {
     let step = |vary: bool, most: usize| pair(if vary { 1..=most } else { 1..=1 });
     let sizes = (1_usize..=4, pair_of(input_lens), pair_of(kernel_lens));
@@ -327,9 +327,9 @@ pub fn conv2d_problems_in(space: Conv2dSpace) -> impl Strategy<Value = Conv2dPro
         )
 }
 
-/// Groups with channels in and out: one group, one channel a group, several of each.
+/// Groups with input and output channels: one group, one channel per group, several of each.
 fn channels(groups: bool) -> BoxedStrategy<(usize, usize, usize)> {
-    // A block of 16 channels, one more and one less, and two and three of them.
+    // A block of 16 channels, one more and one less, and two and three blocks.
     let count = || {
         prop_oneof![
             4 => 1_usize..=8,
@@ -351,7 +351,7 @@ fn channels(groups: bool) -> BoxedStrategy<(usize, usize, usize)> {
     prop_oneof![3 => dense, 1 => depthwise, 1 => several].boxed()
 }
 
-/// One axis of a picture: sometimes a single pixel, mostly small, sometimes over a tile.
+/// One axis of a picture: sometimes a single pixel, mostly small, sometimes larger than a tile.
 pub(crate) fn input_lens() -> BoxedStrategy<usize> {
     prop_oneof![1 => Just(1), 4 => 2_usize..=9, 3 => 10_usize..=20, 1 => 21_usize..=40].boxed()
 }
@@ -385,13 +385,13 @@ fn padding_values(vary: bool) -> BoxedStrategy<PaddingValue> {
     .boxed()
 }
 
-/// `[h, w]`, each out of the range.
+/// `[h, w]`, each from the range.
 pub(crate) fn pair(range: RangeInclusive<usize>) -> impl Strategy<Value = [usize; 2]> {
-    // Half of them 1: several large steps on both axes leave small outputs.
+    // Half of them 1: several large steps on both axes leave only small outputs.
     pair_of(move || prop_oneof![Just(*range.start()), range.clone()].boxed())
 }
 
-/// `[h, w]`, each of its own.
+/// `[h, w]`, each from its own range.
 pub(crate) fn pair_of(
     lens: impl Fn() -> BoxedStrategy<usize>,
 ) -> impl Strategy<Value = [usize; 2]> {
@@ -413,7 +413,7 @@ mod tests {
         }
     }
 
-    /// A generator that stops reaching a corner would make every test that uses it weaker.
+    /// A generator that no longer reaches a corner case would weaken every test that uses it.
     #[test]
     fn problems_reach_every_corner() {
         let mut runner = TestRunner::deterministic();

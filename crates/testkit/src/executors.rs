@@ -1,17 +1,17 @@
-//! One network, several executions: where they have to agree, and how closely.
+//! One network, several executors: where they must agree, and how closely.
 
 use ndarray::{ArrayD, ArrayViewD};
 use nn_layers::{Graph, Infer, Node, Op, Outputs, Params, Plain, Shape};
 
 use crate::close::{compare, dot_bound};
 
-/// Runs a network: inputs in, outputs out.
+/// Runs a network from inputs to outputs.
 pub type Run = Box<dyn FnMut(&[ArrayD<f32>]) -> Vec<ArrayD<f32>>>;
 
-/// Makes an executor of a graph for inputs of these shapes.
+/// Builds an executor of a graph for inputs of these shapes.
 pub type Executor<'a> = &'a dyn Fn(&Graph, Params<f32>, &[Shape]) -> Run;
 
-/// An executor that is ready for inputs of one kind of shapes, as the comparisons take it.
+/// Wraps an executor built for inputs of certain shapes, in the form that the comparisons accept.
 ///
 /// ```
 /// use ndarray::ArrayD;
@@ -27,7 +27,7 @@ pub type Executor<'a> = &'a dyn Fn(&Graph, Params<f32>, &[Shape]) -> Run;
 ///
 /// # Panics
 ///
-/// The run panics where the executor refuses its inputs.
+/// The run panics if the executor rejects its inputs.
 #[must_use]
 #[expect(clippy::expect_used, reason = "fails the test that calls it")]
 pub fn run_by(mut executor: impl Infer + 'static) -> Run {
@@ -41,13 +41,13 @@ pub fn run_by(mut executor: impl Infer + 'static) -> Run {
     })
 }
 
-/// Runs each node alone, fed with what the f64 run gives to it, and asserts that the executor is
-/// within the node's bound of the f64 result: `4 * sqrt(K) * eps * sum |x| |w|` for sums of
-/// products, the very numbers for what only selects or moves.
+/// Runs each node alone on its inputs from the f64 run, and asserts that the executor is within the
+/// node's bound of the f64 result: `4 * sqrt(K) * eps * sum |x| |w|` for sums of products, exact
+/// equality for operations that only select or move values.
 ///
 /// # Panics
 ///
-/// Where an element is farther off; the message names the node.
+/// If an element is farther off; the message names the node.
 #[track_caller]
 #[expect(
     clippy::expect_used,
@@ -94,7 +94,7 @@ pub fn assert_layers_agree(
             }
             #[expect(
                 clippy::cast_possible_truncation,
-                reason = "an f32 executor is fed f32"
+                reason = "the input of an f32 executor is f32"
             )]
             let narrow = tensor.mapv(|x| x as f32);
             tensors[id.index()] = Some(narrow);
@@ -134,7 +134,7 @@ fn check_node(
         fed.iter().map(|x| x.mapv(f64::from)).collect(),
     );
 
-    // The same node on absolute values gives the sum of absolute products.
+    // The same node on absolute values computes the sum of absolute products.
     let magnitude = || {
         let mut absolute = Params::new();
         for spec in alone.param_specs() {
@@ -155,18 +155,18 @@ fn check_node(
             fed.iter().map(|x| x.mapv(|x| f64::from(x).abs())).collect(),
         )
     };
-    // Nothing is dropped here, so nothing is rounded.
+    // Nothing is dropped in evaluation, so nothing is rounded.
     let is_copy = matches!(node.op(), Op::Dropout { .. });
     let Some(terms) = terms(node, &shapes[0]).filter(|_| !is_copy) else {
         return compare(got[0].view(), expected.view(), |_| 0.0);
     };
     let magnitude = match node.op() {
-        // No sums of products: what is rounded is the result itself.
+        // No sums of products: only the result itself is rounded.
         Op::Sigmoid | Op::Softmax | Op::LeakyRelu { .. } => expected.mapv(f64::abs),
         _ => magnitude(),
     };
-    // A rounded exponent `z` changes `exp(z)`, at most 1, by `eps z exp(z)`; and what is smaller than
-    // the smallest number is 0.
+    // A rounded exponent `z` changes `exp(z)`, which is at most 1, by `eps z exp(z)`; values below
+    // the smallest number become 0.
     let rest = match node.op() {
         Op::Softmax => f64::from(f32::EPSILON),
         _ => f64::from(f32::MIN_POSITIVE),
@@ -177,24 +177,24 @@ fn check_node(
     })
 }
 
-/// How many products each number of the node's output is the sum of, given its first input's shape;
-/// none where numbers are only selected or moved.
+/// Returns the number of products summed in each value of the node's output, given its first
+/// input's shape; none if values are only selected or moved.
 pub(crate) fn terms(node: &Node, input: &[usize]) -> Option<usize> {
     match node.op() {
         Op::Conv2d(_) | Op::Linear(_) => {
             let weight = node.param("weight").map_or(&[][..], |spec| spec.shape());
             Some(1 + weight.iter().skip(1).product::<usize>())
         }
-        // A product and a sum; the engine makes one factor of three numbers first.
+        // A product and a sum; the engine first computes one factor from three values.
         Op::BatchNorm2d(_) | Op::Affine => Some(4),
         Op::Add => Some(2),
         Op::AvgPool2d(options) => Some(1 + options.kernel_size.iter().product::<usize>()),
         Op::GlobalAvgPool2d | Op::AdaptiveAvgPool2d(_) => {
             Some(1 + input.iter().skip(2).product::<usize>())
         }
-        // A rounded slope, or a factor that makes up for what is dropped.
+        // A rounded slope, or the scale factor of a dropout.
         Op::LeakyRelu { .. } | Op::Dropout { .. } => Some(1),
-        // Exponentials, and quotients of their sums.
+        // Exponentials, and quotients by their sums.
         Op::Sigmoid => Some(1),
         Op::Softmax => Some(4 + input.get(1).copied().unwrap_or(1)),
         Op::Pad { .. }
@@ -215,7 +215,7 @@ pub(crate) fn terms(node: &Node, input: &[usize]) -> Option<usize> {
 ///
 /// # Panics
 ///
-/// Where an element is farther off.
+/// If an element is farther off.
 #[track_caller]
 #[expect(
     clippy::expect_used,

@@ -1,8 +1,8 @@
 //! Fuzzing of readers on stable Rust: a target is an ordinary test.
 //!
-//! [`Fuzz::run`] hands a reader the inputs of a corpus as they are and then mutations of them, each
-//! of which depends on a seed and its number alone. In the test suite it stops after a fixed number
-//! of inputs; `cargo xtask fuzz` runs the same tests for as long as it is told.
+//! [`Fuzz::run`] passes a reader the inputs of a corpus unchanged and then mutations of them, each
+//! of which depends only on a seed and its index. In the test suite it stops after a fixed number
+//! of inputs; `cargo xtask fuzz` runs the same tests for a given time.
 
 mod memory;
 mod mutation;
@@ -15,16 +15,16 @@ use std::time::{Duration, Instant};
 use self::memory::Peak;
 use self::mutation::Mutator;
 
-/// How long each target runs, in seconds; unset, it tries a fixed number of inputs.
+/// The duration of each target, in seconds; if unset, it tries a fixed number of inputs.
 pub const SECONDS_VARIABLE: &str = "CONVOXIDE_FUZZ_SECONDS";
-/// What the mutations depend on; unset, 0.
+/// The seed of the mutations; 0 if unset.
 pub const SEED_VARIABLE: &str = "CONVOXIDE_FUZZ_SEED";
-/// The one mutation to try, by its number.
+/// The index of the only mutation to try.
 pub const INPUT_VARIABLE: &str = "CONVOXIDE_FUZZ_INPUT";
-/// Where inputs that fail are saved; unset, the system's temporary folder.
+/// Where failing inputs are saved; the system's temporary folder if unset.
 pub const FOLDER_VARIABLE: &str = "CONVOXIDE_FUZZ_FOLDER";
 
-/// One target at a time in a process: its time and memory are then its own.
+/// One target at a time per process, so that time and memory can be attributed to it.
 static TURN: Mutex<()> = Mutex::new(());
 
 /// A fuzz target: a reader's name and the inputs that mutations start from.
@@ -40,7 +40,7 @@ static TURN: Mutex<()> = Mutex::new(());
 pub struct Fuzz {
     name: &'static str,
     corpus: Vec<Vec<u8>>,
-    /// This number of inputs, at the start of the corpus, has to be accepted.
+    /// The number of inputs, from the start of the corpus, that must be accepted.
     good: usize,
     dictionary: Vec<Vec<u8>>,
     inputs: u64,
@@ -49,7 +49,7 @@ pub struct Fuzz {
 }
 
 impl Fuzz {
-    /// A target with good inputs, small ones. Its test is called `fuzz_` and this name.
+    /// Creates a target with small valid inputs. Its test is named `fuzz_` followed by this name.
     #[must_use]
     pub fn new(name: &'static str, good: impl IntoIterator<Item = Vec<u8>>) -> Self {
         let corpus: Vec<Vec<u8>> = good.into_iter().collect();
@@ -64,12 +64,12 @@ impl Fuzz {
         }
     }
 
-    /// Adds the files of a folder to the corpus: seeds that no test makes, and inputs that once
-    /// failed. They are tried as they are, too.
+    /// Adds the files of a folder to the corpus: seeds that no test generates, and inputs that once
+    /// failed. They, too, are tried unchanged.
     ///
     /// # Panics
     ///
-    /// The folder cannot be read or is empty.
+    /// If the folder cannot be read or is empty.
     #[must_use]
     #[expect(clippy::expect_used, reason = "a test's helper may fail the test")]
     pub fn corpus_folder(mut self, folder: impl AsRef<Path>) -> Self {
@@ -78,7 +78,7 @@ impl Fuzz {
             .map(|file| file.expect("a file of the corpus").path())
             .collect();
         assert!(!paths.is_empty(), "the folder of seeds is empty");
-        // Folders list their files in any order; the mutations must not depend on it.
+        // Folders list their files in any order, on which the mutations must not depend.
         paths.sort();
         let read = |path: &PathBuf| std::fs::read(path).expect("a readable seed");
         self.corpus.extend(paths.iter().map(read));
@@ -92,7 +92,7 @@ impl Fuzz {
         self
     }
 
-    /// Words of the format, which mutations insert.
+    /// Adds words of the format, which mutations insert.
     #[must_use]
     pub fn dictionary<W: AsRef<[u8]>>(mut self, words: impl IntoIterator<Item = W>) -> Self {
         self.dictionary
@@ -100,35 +100,35 @@ impl Fuzz {
         self
     }
 
-    /// How many mutations the test suite tries. Default 2000.
+    /// Sets the number of mutations in the test suite. Default 2000.
     #[must_use]
     pub fn inputs(mut self, inputs: u64) -> Self {
         self.inputs = inputs;
         self
     }
 
-    /// How many bytes of memory one input may take. Default 64 MiB.
+    /// Sets the memory limit per input in bytes. Default 64 MiB.
     #[must_use]
     pub fn max_memory(mut self, bytes: u64) -> Self {
         self.max_memory = bytes;
         self
     }
 
-    /// For a target whose test runs in one process with tests that are no fuzz targets: its memory
-    /// is then compared with the limit in long runs only, where it has the process to itself.
+    /// For a target whose test shares its process with other tests: its memory is then checked only
+    /// in long runs, where it has the process to itself.
     #[must_use]
     pub fn beside_other_tests(mut self) -> Self {
         self.alone = false;
         self
     }
 
-    /// Tries the inputs. The reader says whether it accepted one, and panics where it did something
+    /// Tries the inputs. The reader returns whether it accepted one, and panics if it did something
     /// that it must never do.
     ///
     /// # Panics
     ///
-    /// The reader panicked or took too much memory: the message names the input, which is saved. Or it
-    /// refused a good input, from which mutations would not get far.
+    /// If the reader panicked or used too much memory: the message names the input, which is saved.
+    /// Or if it rejected a valid input, since mutations of it would not get far.
     pub fn run(self, mut reader: impl FnMut(&[u8]) -> bool) {
         let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let budget = Budget::of_the_environment(self.inputs);
@@ -161,7 +161,7 @@ impl Fuzz {
         }
     }
 
-    /// Hands one input to the reader.
+    /// Passes one input to the reader.
     #[expect(clippy::panic, reason = "a test's helper may fail the test")]
     fn attempt(
         &self,
@@ -195,10 +195,10 @@ impl Fuzz {
         panic!("fuzz_{}: {input} {fault}; {saved}", self.name);
     }
 
-    /// Writes down which input comes next, for a process that ends without a word.
+    /// Records which input comes next, in case the process is killed without a message.
     fn note(&self, input: Input) {
         if let Some(folder) = std::env::var_os(FOLDER_VARIABLE) {
-            // Without the note the run is as good; only its death would be harder to explain.
+            // The run is valid without the note; only its death would be harder to explain.
             let _ = std::fs::write(
                 Path::new(&folder).join(format!("{}.last", self.name)),
                 input.to_string(),
@@ -217,10 +217,10 @@ impl Fuzz {
     }
 }
 
-/// Where an input comes from.
+/// The origin of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Input {
-    /// The seed of this index, as it is.
+    /// The seed with this index, unchanged.
     Corpus(usize),
     Mutation {
         seed: u64,
@@ -246,13 +246,13 @@ impl std::fmt::Display for Input {
     }
 }
 
-/// Which mutations are tried.
+/// The mutations that are tried.
 #[derive(Clone, Copy, Debug)]
 struct Budget {
     seed: u64,
     first: u64,
     extent: Extent,
-    /// Somebody asked for this run and waits for what it says.
+    /// A run requested by a user, who waits for its report.
     long: bool,
 }
 
@@ -296,7 +296,7 @@ impl Budget {
     }
 }
 
-/// What one input came to.
+/// The outcome of one input.
 struct Attempt {
     input: Input,
     accepted: bool,
@@ -304,7 +304,7 @@ struct Attempt {
     memory: Option<u64>,
 }
 
-/// What all inputs came to.
+/// The outcome of all inputs.
 #[derive(Debug, Default)]
 struct Report {
     inputs: u64,
@@ -354,7 +354,7 @@ impl std::fmt::Display for Report {
 mod tests {
     use super::*;
 
-    /// The message of the panic that a target ends with.
+    /// Returns the message of the panic that ends a target.
     fn fails(fuzz: Fuzz, reader: impl FnMut(&[u8]) -> bool) -> String {
         let panic = catch_unwind(AssertUnwindSafe(|| fuzz.run(reader))).unwrap_err();
         let message = panic.downcast_ref::<String>().unwrap().clone();
@@ -365,7 +365,7 @@ mod tests {
 
     #[test]
     fn a_length_that_is_believed_is_found() {
-        // A text behind its length in four bytes: the mistake of every such reader.
+        // A text preceded by its length in four bytes: the classic mistake of such readers.
         let good = [&5u32.to_le_bytes(), &b"hello"[..]].concat();
         let message = fails(Fuzz::new("believed_length", [good]), |bytes| {
             let Some((length, text)) = bytes.split_first_chunk() else {
@@ -417,7 +417,7 @@ mod tests {
                 .max_memory(8 << 20)
                 .inputs(5000),
             |bytes| {
-                // One mutation in so many: the message must name it.
+                // One mutation in many, which the message must name.
                 let size = if bytes == [0] { 64 << 20 } else { 1 };
                 vec![1_u8; size].iter().all(|&byte| byte == 1)
             },

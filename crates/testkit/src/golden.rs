@@ -1,4 +1,4 @@
-//! Numbers that another program computed, from a JSON file.
+//! Values that another program computed, from a JSON file.
 
 use std::fs;
 use std::path::Path;
@@ -24,7 +24,7 @@ use serde_json::Value;
 #[derive(Clone, Debug)]
 pub struct Golden(Value);
 
-/// Reads a golden file, whatever is in it.
+/// Reads a golden file of any type.
 #[track_caller]
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> T {
     let text = fs::read_to_string(path).map_err(|error| error.to_string());
@@ -37,7 +37,7 @@ impl Golden {
     ///
     /// # Panics
     ///
-    /// Where the file cannot be read or is not JSON.
+    /// If the file cannot be read or is not JSON.
     #[must_use]
     #[track_caller]
     pub fn open(path: impl AsRef<Path>) -> Self {
@@ -48,7 +48,7 @@ impl Golden {
     ///
     /// # Panics
     ///
-    /// Where the text is not JSON.
+    /// If the text is not JSON.
     #[must_use]
     #[track_caller]
     pub fn parse(text: &str) -> Self {
@@ -58,11 +58,11 @@ impl Golden {
         }
     }
 
-    /// The elements of the array `cases`, at least one.
+    /// Returns the elements of the array `cases`, at least one.
     ///
     /// # Panics
     ///
-    /// Where there is none.
+    /// If there is none.
     #[must_use]
     #[track_caller]
     pub fn cases(&self) -> Vec<Self> {
@@ -71,17 +71,17 @@ impl Golden {
         cases
     }
 
-    /// Whether there is something other than `null` under `key`.
+    /// Returns whether there is something other than `null` under `key`.
     #[must_use]
     pub fn has(&self, key: &str) -> bool {
         self.0.get(key).is_some_and(|value| !value.is_null())
     }
 
-    /// The tensor under `key`.
+    /// Returns the tensor under `key`.
     ///
     /// # Panics
     ///
-    /// Where there is none, or its values do not fill its shape.
+    /// If there is none, or its values do not fill its shape.
     #[must_use]
     #[track_caller]
     pub fn tensor(&self, key: &str) -> ArrayD<f64> {
@@ -97,11 +97,11 @@ impl Golden {
         }
     }
 
-    /// The `R` sizes under `key`.
+    /// Returns the `R` sizes under `key`.
     ///
     /// # Panics
     ///
-    /// Where there are not that many.
+    /// If there are not `R` of them.
     #[must_use]
     #[track_caller]
     pub fn sizes<const R: usize>(&self, key: &str) -> [usize; R] {
@@ -112,22 +112,22 @@ impl Golden {
         }
     }
 
-    /// The number under `key`.
+    /// Returns the number under `key`.
     ///
     /// # Panics
     ///
-    /// Where there is none.
+    /// If there is none.
     #[must_use]
     #[track_caller]
     pub fn number(&self, key: &str) -> f64 {
         number(self.get(key))
     }
 
-    /// The text under `key`.
+    /// Returns the text under `key`.
     ///
     /// # Panics
     ///
-    /// Where there is none.
+    /// If there is none.
     #[must_use]
     #[track_caller]
     pub fn text(&self, key: &str) -> &str {
@@ -137,11 +137,11 @@ impl Golden {
             .unwrap_or_else(|| fail(&format!("{key}: {value} is not a text")))
     }
 
-    /// The `true` or `false` under `key`.
+    /// Returns the `true` or `false` under `key`.
     ///
     /// # Panics
     ///
-    /// Where there is neither.
+    /// If there is neither.
     #[must_use]
     #[track_caller]
     pub fn flag(&self, key: &str) -> bool {

@@ -5,10 +5,10 @@ use ndarray::{Array, ArrayView, Dimension};
 use crate::close::{dot_bound, multi_index};
 use crate::random::random_array;
 
-/// How many random directions a gradient is asked about.
+/// The number of random directions in which a gradient is checked.
 const DIRECTIONS: u64 = 3;
 
-/// The share of a quotient that its step may be responsible for, or the step is refused.
+/// The share of a quotient that its step may account for; otherwise the step is rejected.
 const SHARPNESS: f64 = 1e-3;
 
 /// A check that `gradient` is the gradient of a scalar function at a point.
@@ -19,16 +19,16 @@ const SHARPNESS: f64 = 1e-3;
 /// D(h) = (f(x + h v) - f(x - h v)) / (2 h)
 /// ```
 ///
-/// has to equal `<gradient, v>`. A single wrong element shows, as `v` has no zeros to hide it.
+/// must equal `<gradient, v>`. A single wrong element shows, as `v` has no zeros to hide it.
 ///
 /// The tolerance follows from step and rounding. `D(h / 2)` is off by a term in `h^2`, of which
 /// `D(h) - D(h / 2)` is three times as much; that whole difference is allowed. Each value of the
 /// function is off by [`dot_bound`] in f64, and so is the quotient, over `h / 2`; and `x + h v` is
-/// itself rounded. A step so large that it would make the tolerance a thousandth of the terms is
-/// refused, as such a test would find nothing: this is what happens at a kink.
+/// itself rounded. A step so large that it would raise the tolerance to a thousandth of the terms
+/// is rejected, as such a test would find nothing: this happens at a kink.
 ///
-/// A function with many outputs is made a scalar one by a random projection: `f(x) = <op(x), p>`,
-/// whose gradient is the operation's gradient for `grad_output = p`.
+/// A function with many outputs is reduced to a scalar one by a random projection:
+/// `f(x) = <op(x), p>`, whose gradient is the operation's gradient for `grad_output = p`.
 ///
 /// ```
 /// use ndarray::{Array1, ArrayView1, array};
@@ -45,14 +45,15 @@ const SHARPNESS: f64 = 1e-3;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GradientCheck {
-    /// The step `h`. Where the function is linear, 1 is a good one; else about `1e-4`. Where it has
-    /// kinks, `x + h v` must not reach the next: see [`distinct_array`](crate::distinct_array).
+    /// The step `h`. If the function is linear, 1 is a good choice; otherwise about `1e-4`. If it
+    /// has kinks, `x + h v` must not reach the next one: see
+    /// [`distinct_array`](crate::distinct_array).
     pub step: f64,
-    /// How many products the function's value is a sum of.
+    /// The number of products that the function's value is a sum of.
     pub terms: usize,
-    /// The sum of their magnitudes, or a bound of it.
+    /// The sum of their magnitudes, or a bound on it.
     pub magnitude: f64,
-    /// Where the directions come from.
+    /// The seed of the directions.
     pub seed: u64,
 }
 
@@ -61,7 +62,7 @@ impl GradientCheck {
     ///
     /// # Panics
     ///
-    /// Where it is not.
+    /// If it is not.
     #[track_caller]
     #[expect(
         clippy::panic,
@@ -78,7 +79,7 @@ impl GradientCheck {
         }
     }
 
-    /// What [`assert`](Self::assert) asserts, as a result.
+    /// Checks what [`assert`](Self::assert) asserts, and returns a result.
     ///
     /// # Errors
     ///
@@ -110,7 +111,7 @@ impl GradientCheck {
         Ok(())
     }
 
-    /// The quotient along one direction, and what it is compared with.
+    /// The quotient along one direction, and the value it is compared with.
     fn along<D: Dimension>(
         &self,
         function: &impl Fn(ArrayView<'_, f64, D>) -> f64,
@@ -125,7 +126,7 @@ impl GradientCheck {
         };
         let products = gradient * direction;
         let quotients = [quotient(h), quotient(h / 2.0)];
-        // From the bound of a sum in f32 to the same bound in f64.
+        // Converts the bound of a sum in f32 to that in f64.
         let in_f64 = f64::EPSILON / f64::from(f32::EPSILON);
         let scale = products.mapv(f64::abs).sum();
         let of_value = dot_bound(self.terms, self.magnitude) * in_f64;
@@ -144,7 +145,7 @@ impl GradientCheck {
         }
     }
 
-    /// Where gradient and quotient differ most.
+    /// Returns where gradient and quotient differ most.
     fn farthest_off<D: Dimension>(
         &self,
         function: &impl Fn(ArrayView<'_, f64, D>) -> f64,
@@ -182,9 +183,9 @@ struct Along {
     expected: f64,
     /// The gradient's product with the direction.
     got: f64,
-    /// How much of the quotient the step is to blame for, three times over.
+    /// Three times the part of the quotient that the step accounts for.
     truncation: f64,
-    /// What rounding may be to blame for.
+    /// The part that rounding may account for.
     rounding: f64,
     /// The sum of the product's absolute terms.
     scale: f64,
@@ -199,7 +200,7 @@ impl Along {
             rounding,
             scale,
         } = self;
-        // Written so that a NaN anywhere counts as different.
+        // Written so that a NaN anywhere counts as a difference.
         let largest = SHARPNESS * scale.max(expected.abs()) + rounding;
         let is_sharp = truncation <= largest;
         if !is_sharp {

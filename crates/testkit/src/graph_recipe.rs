@@ -1,4 +1,4 @@
-//! Random networks, for properties that hold for every graph.
+//! Random networks, for properties of all graphs.
 
 use ndarray::ArrayD;
 use nn_layers::{
@@ -9,11 +9,11 @@ use proptest::prelude::*;
 
 use crate::random::random_array;
 
-/// How many kinds of step there are; operations that seldom fit have several.
+/// The number of kinds of step; operations that seldom fit have several.
 const KINDS: usize = 27;
 
-/// One attempt to add a node: a kind, which earlier nodes to read (counted from the last), and
-/// numbers to make options of.
+/// One attempt to add a node: a kind, the earlier nodes to read (counted from the last), and
+/// numbers to derive options from.
 #[derive(Clone, Debug)]
 pub struct GraphStep {
     kind: usize,
@@ -21,27 +21,28 @@ pub struct GraphStep {
     numbers: [usize; 6],
 }
 
-/// A network to be: the attempts that the builder refuses are left out.
+/// A network to build: attempts that the builder rejects are skipped.
 #[derive(Clone, Debug)]
 pub struct GraphRecipe {
     /// Channels of the input, in units of `width`.
     channels: usize,
-    /// Few channels or many: a factor for all of them.
+    /// A factor for all channel counts, which makes them few or many.
     width: usize,
     /// The picture size `[h, w]` that the graph is built with.
     pub nominal: [usize; 2],
     steps: Vec<GraphStep>,
-    /// Which nodes are outputs besides the last, by the same counting.
+    /// The outputs other than the last node, counted in the same way.
     outputs: Vec<usize>,
-    /// Another batch and picture size to run at.
+    /// A different batch and picture size to run at.
     pub batch: usize,
     /// See `batch`.
     pub size: [usize; 2],
-    /// Where input and parameters come from.
+    /// The seed of input and parameters.
     pub seed: u64,
 }
 
-/// Networks of up to 16 operations of every kind, with branches, several outputs and odd sizes.
+/// Generates networks of up to 16 operations of every kind, with branches, several outputs and odd
+/// sizes.
 pub fn graph_recipes() -> impl Strategy<Value = GraphRecipe> {
     let step = (
         0..KINDS,
@@ -167,19 +168,22 @@ impl GraphStep {
     }
 }
 
-/// The `back`th id from the end, or the first.
+/// Returns the `back`th id from the end, or the first.
 fn nth_last(ids: &[NodeId], back: usize) -> NodeId {
     ids[ids.len().saturating_sub(1 + back)]
 }
 
 impl GraphRecipe {
-    /// The graph.
+    /// Returns the graph.
     ///
     /// # Panics
     ///
-    /// Never: attempts that the builder refuses are left out.
+    /// Never: attempts that the builder rejects are skipped.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "what a test cannot build fails it")]
+    #[expect(
+        clippy::expect_used,
+        reason = "a test fails if it cannot build the graph"
+    )]
     pub fn build(&self) -> Graph {
         let mut b = GraphBuilder::new();
         let [h, w] = self.nominal;
@@ -199,7 +203,7 @@ impl GraphRecipe {
         b.finish(&outputs).expect("a graph")
     }
 
-    /// An input of this batch and picture size.
+    /// Returns an input of this batch and picture size.
     #[must_use]
     pub fn input(&self, [batch, h, w]: [usize; 3]) -> ArrayD<f64> {
         random_array(&[batch, self.channels * self.width, h, w], self.seed)

@@ -1,25 +1,26 @@
 //! Development only: tolerances, problem generators and golden files for Convoxide's tests.
 //!
-//! - [`assert_close`] compares against an f64 reference, with one bound for each element, and
+//! - [`assert_close`] compares against an f64 reference, with one bound per element, and
 //!   [`dot_bound`] is the bound for a sum of products.
-//! - [`Conv2dProblem`] and [`PoolProblem`] are whole problems, sizes and options and a seed for
-//!   the numbers, with proptest strategies that reach into the corners: one-pixel pictures, sizes
-//!   and channels that no tile divides, every padding value, groups of every kind.
-//! - [`GraphRecipe`] is a random network; [`assert_layers_agree`] and [`assert_executors_agree`] hold
-//!   an executor against the plain loops in f64, layer by layer and as a whole;
-//!   [`assert_network_agrees`] derives how near a network of a few layers has to be.
-//! - [`GradientCheck`] holds a gradient against difference quotients, [`StepCheck`] those of a whole
-//!   graph's training step.
-//! - [`node_step`] says how far a training step of one node may be off in f32.
-//! - [`random_array`] fills tensors with numbers that depend on a seed alone, [`distinct_array`] with
-//!   numbers that keep off ties and 0.
-//! - [`cases`] says how many problems a property test tries.
-//! - [`Fuzz`] hands a reader mutations of good files: a fuzz target that is an ordinary test.
-//! - [`on_threads`] runs work on a number of threads.
-//! - [`Golden`] reads the numbers that another program computed; [`NetworkGolden`] what torchvision
-//!   computes with a whole network, and [`TrainingGolden`] what PyTorch does in training.
+//! - [`Conv2dProblem`] and [`PoolProblem`] are whole problems: sizes, options and a seed for the
+//!   values, with proptest strategies that reach the corner cases: one-pixel pictures, sizes and
+//!   channels that no tile divides, every padding value, groups of every kind.
+//! - [`GraphRecipe`] is a random network; [`assert_layers_agree`] and [`assert_executors_agree`]
+//!   compare an executor with the plain loops in f64, layer by layer and as a whole;
+//!   [`assert_network_agrees`] derives the error bound of a network of a few layers.
+//! - [`GradientCheck`] compares a gradient with difference quotients, [`StepCheck`] those of a
+//!   whole graph's training step.
+//! - [`node_step`] bounds the error of a training step of one node in f32.
+//! - [`random_array`] fills tensors with values that depend only on a seed, [`distinct_array`] with
+//!   values that avoid ties and 0.
+//! - [`cases`] sets the number of problems that a property test tries.
+//! - [`Fuzz`] passes mutations of valid files to a reader: a fuzz target that is an ordinary test.
+//! - [`on_threads`] runs work on a given number of threads.
+//! - [`Golden`] reads values that another program computed; [`NetworkGolden`] those that
+//!   torchvision computes with a whole network, and [`TrainingGolden`] those that PyTorch computes
+//!   in training.
 //!
-//! The helpers panic where something is wrong, and so fail the test that calls them.
+//! The helpers panic on failure, and so fail the test that calls them.
 
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,5 @@
-//! How far the outputs of a whole network may be off in f32: each operation's own rounding, and what
-//! the later ones make of it.
+//! Error bounds of a whole network's outputs in f32: each operation's own rounding, and how the
+//! later operations propagate it.
 
 use std::collections::BTreeMap;
 
@@ -9,21 +9,21 @@ use nn_layers::{Graph, GraphBuilder, Node, NodeId, Op, Params, Plain, Result, Sh
 use crate::close::{compare, dot_bound};
 use crate::executors::{Executor, terms};
 
-/// Runs the whole network by the executor, and asserts that each number of its outputs is as near to
-/// the f64 run as its arithmetic promises.
+/// Runs the whole network by the executor, and asserts that each value of its outputs is within the
+/// error bound of its arithmetic from the f64 run.
 ///
 /// With bounds `E` of a node's inputs, its output is off by its own rounding, [`dot_bound`] of the
-/// magnitudes of what it sums, and by what it makes of `E`. For operations that sum, select or move,
-/// that is the operation itself on `E` with absolute parameters, less its constants: a largest number
-/// of a window moves by the largest `E` in it at most, and a normalisation multiplies `E` by weight
-/// over deviation. A sigmoid's slope is at most 1/4. A softmax `y` moves by
-/// `y (E + sum of y E)`, to first order; twice that is allowed.
+/// magnitudes of its sums, and by the propagation of `E`. For operations that sum, select or move,
+/// that is the operation itself on `E` with absolute parameters, without its constants: the maximum
+/// of a window moves by at most the largest `E` in it, and a normalisation multiplies `E` by weight
+/// over deviation. A sigmoid's slope is at most 1/4. A softmax `y` moves by `y (E + sum of y E)`,
+/// to first order; twice that is allowed.
 ///
-/// These bounds add up magnitudes and grow from layer to layer: they are for networks of a few layers.
+/// These bounds add up magnitudes and grow from layer to layer: they suit networks of a few layers.
 ///
 /// # Panics
 ///
-/// Where an element is farther off; the message names the output.
+/// If an element is farther off; the message names the output.
 #[track_caller]
 #[expect(
     clippy::expect_used,
@@ -49,7 +49,7 @@ pub fn assert_network_agrees(
     }
 }
 
-/// A tensor in f64, and how far each of its numbers may be off in f32.
+/// A tensor in f64, and the error bound of each of its values in f32.
 #[derive(Clone, Debug)]
 struct Bounded {
     value: ArrayD<f64>,
@@ -88,8 +88,8 @@ fn bounded_outputs(
     Ok(outputs.map(|id| tensors[id.index()].clone()).collect())
 }
 
-/// The graph of this node alone at the size of the tensors that it reads; one that was isolated would
-/// have the size that the whole was built with.
+/// Returns the graph of this node alone at the size of the tensors that it reads; an isolated node
+/// would have the size that the whole graph was built with.
 fn alone(graph: &Graph, node: &Node, sources: &[NodeId], read: &[&Bounded]) -> Result<Graph> {
     let mut b = GraphBuilder::new();
     let mut made = BTreeMap::new();
@@ -191,7 +191,7 @@ mod tests {
         b.finish(&[x, y]).unwrap()
     }
 
-    /// The plain loops, with a share of each number added to it.
+    /// The plain loops, with a relative error added to each value.
     fn off_by(share: f32) -> impl Fn(&Graph, Params<f32>, &[Shape]) -> Run {
         move |graph, params, _| {
             let mut plain = Plain::new(graph, params).unwrap();

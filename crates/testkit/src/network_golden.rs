@@ -1,4 +1,4 @@
-//! What torchvision computes with a known network, and whether ours computes the same.
+//! The results of torchvision for a known network, compared with ours.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,18 +14,18 @@ use crate::random::{pictures, to_f32};
 /// The seed of the parameters in `formula.py`.
 const SEED: u64 = 1;
 
-/// A golden file of `goldens/models.py`: parameters by the formula that it shares with
-/// [`random_params`], so that only results are kept.
+/// A golden file of `goldens/models.py`: parameters come from the formula that it shares with
+/// [`random_params`], so that only results are stored.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkGolden {
     /// The model's name in that script.
     pub model: String,
-    /// Numbers that are learnt, auxiliary heads included.
+    /// The number of trainable parameters, including auxiliary heads.
     pub parameters: u64,
-    /// Entries of torchvision's state dict, auxiliary heads and counters included.
+    /// Entries of torchvision's state dict, including auxiliary heads and counters.
     pub names: usize,
-    /// Of each layer in evaluation, by its name, for one picture of the usual size.
+    /// The multiply-adds of each layer in evaluation, by name, for one picture of the usual size.
     pub multiply_adds: BTreeMap<String, u64>,
     cases: Vec<Case>,
 }
@@ -36,9 +36,9 @@ struct Case {
     batch: usize,
     size: [usize; 2],
     seed: u64,
-    /// Of the classes, each so-many-th is kept.
+    /// Only every `every`-th class is stored.
     every: usize,
-    /// The largest logit in magnitude, of all.
+    /// The largest magnitude of all logits.
     largest: f64,
     logits: Vec<f64>,
 }
@@ -48,19 +48,19 @@ impl NetworkGolden {
     ///
     /// # Panics
     ///
-    /// Where it cannot be read or is not such a file.
+    /// If it cannot be read or is not such a file.
     #[must_use]
     #[track_caller]
     pub fn open(path: impl AsRef<Path>) -> Self {
         golden::read(path.as_ref())
     }
 
-    /// Asserts that the graph that `graph` makes for a picture size has the multiply-adds of every
-    /// layer, and that its logits by `executor` are within `1e-4` of the largest logit.
+    /// Asserts that the graph that `graph` returns for a picture size has the multiply-adds of
+    /// every layer, and that its logits by `executor` are within `1e-4` of the largest logit.
     ///
     /// # Panics
     ///
-    /// Where one of them differs.
+    /// If one of them differs.
     #[track_caller]
     #[expect(clippy::expect_used, reason = "fails the test that calls it")]
     pub fn check(&self, graph: impl Fn([usize; 2]) -> Graph, executor: Executor<'_>) {
@@ -89,12 +89,12 @@ impl NetworkGolden {
         }
     }
 
-    /// Asserts that `graph`, auxiliary heads and all, learns as many numbers, and that `fresh`,
-    /// what a new model saves, has as many tensors as torchvision's state dict.
+    /// Asserts that `graph`, including auxiliary heads, has as many trainable parameters, and that
+    /// `fresh`, the saved state of a new model, has as many tensors as torchvision's state dict.
     ///
     /// # Panics
     ///
-    /// Where one of them differs.
+    /// If one of them differs.
     #[track_caller]
     pub fn check_params(&self, graph: &Graph, fresh: &Params<f32>) {
         let learnt = graph

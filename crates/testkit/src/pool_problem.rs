@@ -7,18 +7,18 @@ use proptest::prelude::*;
 use crate::conv2d_problem::{input_lens, kernel_lens, paddings, pair, pair_of};
 use crate::random::{distinct4, random4};
 
-/// A pool to compute: sizes, options, and a seed from which its numbers follow.
+/// A pool to compute: sizes, options, and a seed that determines its values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PoolProblem<Options> {
-    /// Pictures.
+    /// The number of pictures.
     pub batch: usize,
     /// Channels.
     pub channels: usize,
     /// Size of the input, `[h, w]`.
     pub input_size: [usize; 2],
-    /// Kernel size, stride, padding and the rest.
+    /// Kernel size, stride, padding and the other options.
     pub options: Options,
-    /// Where the numbers come from.
+    /// The seed of the values.
     pub seed: u64,
 }
 
@@ -29,36 +29,36 @@ pub type MaxPool2dProblem = PoolProblem<MaxPool2dOptions>;
 pub type AvgPool2dProblem = PoolProblem<AvgPool2dOptions>;
 
 impl<Options> PoolProblem<Options> {
-    /// The input `[N, C, H, W]`.
+    /// Returns the input `[N, C, H, W]`.
     #[must_use]
     pub fn input(&self) -> Array4<f64> {
         let [height, width] = self.input_size;
         random4([self.batch, self.channels, height, width], self.seed)
     }
 
-    /// An input without ties, in which no maximum changes where each number moves by less than
-    /// [`kink`](Self::kink).
+    /// Returns an input without ties, in which no maximum changes as long as each value moves by
+    /// less than [`kink`](Self::kink).
     #[must_use]
     pub fn input_without_ties(&self) -> Array4<f64> {
         let [height, width] = self.input_size;
         distinct4([self.batch, self.channels, height, width], self.seed)
     }
 
-    /// How far the numbers of [`input_without_ties`](Self::input_without_ties) can move.
+    /// Returns how far the values of [`input_without_ties`](Self::input_without_ties) can move.
     #[must_use]
     pub fn kink(&self) -> f64 {
         let [height, width] = self.input_size;
         1.0 / (self.batch * self.channels * height * width) as f64
     }
 
-    /// The input in steps of a quarter, so that windows have several equal maxima.
+    /// Returns the input in steps of a quarter, so that windows have several equal maxima.
     #[must_use]
     pub fn input_with_ties(&self) -> Array4<f64> {
         self.input().mapv(|x| (x * 4.0).floor() / 4.0)
     }
 }
 
-/// Valid max pools of every kind.
+/// Generates valid max pools of every kind.
 pub fn max_pool2d_problems() -> impl Strategy<Value = MaxPool2dProblem> {
     (pools(), pair(1..=3)).prop_map(|(pool, dilation)| {
         let Pool {
@@ -86,7 +86,7 @@ pub fn max_pool2d_problems() -> impl Strategy<Value = MaxPool2dProblem> {
     })
 }
 
-/// Valid average pools of every kind.
+/// Generates valid average pools of every kind.
 pub fn avg_pool2d_problems() -> impl Strategy<Value = AvgPool2dProblem> {
     (pools(), any::<bool>()).prop_map(|(pool, count_include_pad)| {
         let Pool {
@@ -113,7 +113,7 @@ pub fn avg_pool2d_problems() -> impl Strategy<Value = AvgPool2dProblem> {
     })
 }
 
-/// What both kinds have in common, not yet valid.
+/// The part that both kinds have in common, not yet valid.
 #[derive(Clone, Debug)]
 struct Pool {
     problem: PoolProblem<()>,
@@ -153,7 +153,7 @@ fn pools() -> impl Strategy<Value = Pool> {
             seed,
         },
     );
-    // Windows of every size, up to all of the picture and over it.
+    // Windows of every size, up to the whole picture and beyond.
     let kernel_lens = || prop_oneof![7 => kernel_lens(), 1 => 8_usize..=60].boxed();
     (
         problem,
@@ -171,7 +171,7 @@ fn pools() -> impl Strategy<Value = Pool> {
         })
 }
 
-/// Shrinks dilation, padding and kernel until every window sees a pixel and fits.
+/// Shrinks dilation, padding and kernel until every window fits and covers a pixel.
 fn repair(
     input: [usize; 2],
     kernel_size: &mut [usize; 2],
@@ -184,7 +184,7 @@ fn repair(
             continue;
         }
         loop {
-            // A window's reach less the tap that has to lie on the input.
+            // A window's reach less the tap that must be on the input.
             let spare = (kernel_size[axis] - 1) * dilation[axis];
             let mut padded = input[axis];
             if let Padding::Explicit(sides) = padding {

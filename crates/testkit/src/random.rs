@@ -1,11 +1,11 @@
-//! Numbers that depend on a seed and nothing else.
+//! Random values that depend only on a seed.
 
 use ndarray::{Array, Array4, ArrayD, ArrayView, Dimension, Ix4, IxDyn};
 
-/// An array of numbers from `[-1, 1)`, the same on every machine for the same shape and seed.
+/// Returns an array of values in `[-1, 1)`, the same on every machine for the same shape and seed.
 ///
-/// Each is a multiple of `2^-23` and so a number of f32 too: converting loses nothing. Element `i`
-/// is hashed from seed and `i`, so no generator's state is carried along.
+/// Each is a multiple of `2^-23` and thus exact in f32: converting loses nothing. Element `i` is
+/// hashed from seed and `i`, so no generator state is carried along.
 ///
 /// ```
 /// use testkit::random_array;
@@ -24,8 +24,8 @@ pub fn random_array(shape: &[usize], seed: u64) -> ArrayD<f64> {
     })
 }
 
-/// A batch of three-channel pictures of this size `[h, w]`: noise around a tint of each picture and
-/// channel, in `[-1, 1)`. `pictures` of `goldens/formula.py` makes the same.
+/// Returns a batch of three-channel pictures of this size `[h, w]`: noise around a tint per picture
+/// and channel, in `[-1, 1)`. `pictures` of `goldens/formula.py` generates the same.
 #[must_use]
 pub fn pictures(batch: usize, [h, w]: [usize; 2], seed: u64) -> ArrayD<f64> {
     let noise = random_array(&[batch, 3, h, w], seed);
@@ -33,10 +33,10 @@ pub fn pictures(batch: usize, [h, w]: [usize; 2], seed: u64) -> ArrayD<f64> {
     (noise + tint) / 2.0
 }
 
-/// Distinct numbers from `(-1, 1)` in an order that depends on the seed: any two are at least `2 / n`
-/// apart, where `n` is how many there are, and each is at least `1 / (2 n)` away from 0.
+/// Returns distinct values from `(-1, 1)` in an order that depends on the seed: any two are at
+/// least `2 / n` apart, where `n` is their number, and each is at least `1 / (2 n)` away from 0.
 ///
-/// For functions with kinks where two numbers are equal (a maximum) or one is 0 (ReLU): a step of
+/// For functions with kinks where two values are equal (a maximum) or one is 0 (ReLU): a step of
 /// less than `1 / (2 n)` reaches none.
 ///
 /// ```
@@ -73,7 +73,7 @@ pub(crate) fn distinct4(shape: [usize; 4], seed: u64) -> Array4<f64> {
         .expect("four axes")
 }
 
-/// The array in f32: exact for what [`random_array`] gives.
+/// Converts the array to f32: exact for the values of [`random_array`].
 #[must_use]
 pub fn to_f32<D: Dimension>(array: ArrayView<'_, f64, D>) -> Array<f32, D> {
     array.mapv(|x| x as f32)

@@ -1,4 +1,4 @@
-//! How far a training step of one node may be off in f32, from the arithmetic of its operation.
+//! Error bounds of a training step of one node in f32, from the arithmetic of its operation.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,14 @@ use crate::executors::terms;
 
 const EPS: f64 = f32::EPSILON as f64;
 
-/// What a step of one node comes to in f64, and how far each number may be off in f32.
+/// The results of a step of one node in f64, and the error bound of each value in f32.
 #[derive(Clone, Debug)]
 pub struct NodeStep {
     /// The node's output in training mode, and its bounds.
     pub output: (ArrayD<f64>, ArrayD<f64>),
     /// The gradients by the names of [`TrainBackend::gradients`], and their bounds.
     pub gradients: BTreeMap<String, (ArrayD<f64>, ArrayD<f64>)>,
-    /// The parameters after the step, of which the running statistics have moved, and their bounds.
+    /// The parameters after the step, which has updated the running statistics, and their bounds.
     pub params: BTreeMap<String, (ArrayD<f64>, ArrayD<f64>)>,
 }
 
@@ -37,17 +37,19 @@ impl Loss<f64> for Given {
     }
 }
 
-/// A step of `alone`, the graph of this node alone, where the loss gives its output the gradient
-/// `grad`. Parameters, inputs and `grad` have to be numbers of f32.
+/// Runs a step of `alone`, the graph of this node alone, with a loss that gives its output the
+/// gradient `grad`. Parameters, inputs and `grad` must be exact in f32.
 ///
 /// - Sums of products are off by [`dot_bound`] of the sum of their magnitudes, which the same loops
-///   give on absolute numbers.
-/// - What only selects has the magnitude of what it selects, so the loops run on the very inputs.
+///   compute on absolute values.
+/// - An operation that only selects has the magnitude of what it selects, so the loops run on the
+///   inputs themselves.
+/// - Normalisation, sigmoid and softmax are derived at their functions below.
 /// - Normalisation, sigmoid and softmax are derived at their functions below.
 ///
 /// # Errors
 ///
-/// What the trainer says of graph, parameters or inputs.
+/// The trainer's errors about graph, parameters or inputs.
 pub fn node_step(
     alone: &Graph,
     node: &Node,
@@ -117,7 +119,7 @@ pub fn node_step(
             of_sums(node, inputs, grad, &output, &magnitudes)
         }
     };
-    // A bound for each number that there is; what has none must be exact.
+    // One bound per value; values without one must be exact.
     let mut with_bounds = |what: &str, values: &Params<f64>| {
         let pairs = values.iter().map(|(name, param)| {
             let key = format!("{what} {}", local(name));
@@ -128,7 +130,7 @@ pub fn node_step(
         pairs.collect::<BTreeMap<_, _>>()
     };
     let mut gradients = gradients;
-    // The names of several inputs are those of their nodes; each has the bounds of its position.
+    // Several inputs are named after their nodes; each has the bounds of its position.
     let renamed: Vec<String> = alone
         .inputs()
         .iter()
@@ -160,16 +162,17 @@ pub fn node_step(
     })
 }
 
-/// The part of a parameter's name behind the node's.
+/// Returns the part of a parameter's name after the node's.
 fn local(name: &str) -> &str {
     name.rsplit_once('.').map_or(name, |(_, local)| local)
 }
 
-/// Bounds by name: `output`, `grad weight`, `grad input` or, of several inputs, `grad input0`, ...,
-/// `param running_mean`, ...
+/// Bounds by name: `output`, `grad weight`, `grad input` or, for several inputs, `grad input0`,
+/// ..., `param running_mean`, ...
 type Bounds = BTreeMap<String, ArrayD<f64>>;
 
-/// Bounds of an operation whose every number is a sum of products, given their magnitudes.
+/// Returns the bounds of an operation whose values are all sums of products, given their
+/// magnitudes.
 fn of_sums(
     node: &Node,
     inputs: &[ArrayD<f64>],
@@ -203,8 +206,8 @@ fn of_sums(
     bounds
 }
 
-/// How many products are summed for the gradient of one number of an input, at most. A product
-/// whose factor was rounded itself, such as a mean's share, counts as two.
+/// Returns the maximum number of products summed for the gradient of one input value. A product
+/// whose factor was itself rounded, such as a mean's share, counts as two.
 fn input_terms(node: &Node, grad: &ArrayD<f64>) -> usize {
     let of_picture = grad.len() / grad.shape()[0].max(1);
     match node.op() {
@@ -214,7 +217,7 @@ fn input_terms(node: &Node, grad: &ArrayD<f64>) -> usize {
             1 + (weight.iter().product::<usize>() / group_in).min(of_picture)
         }
         Op::Linear(linear) => 1 + linear.out_features,
-        // Padding may bring an input to many outputs.
+        // Padding may contribute one input to many outputs.
         Op::Conv2d(_) | Op::Pad { .. } => 1 + of_picture,
         Op::MaxPool2d(options) => options.kernel_size.iter().product(),
         Op::AvgPool2d(options) => 2 + options.kernel_size.iter().product::<usize>(),
@@ -236,9 +239,9 @@ fn input_terms(node: &Node, grad: &ArrayD<f64>) -> usize {
     }
 }
 
-/// `y = 1 / (1 + exp(-x))`: the exponential, the sum and the quotient round `y` by `2 eps` of itself.
-/// Of the gradient `g y (1 - y)`, whose slope along `y` is at most `|g|`, that makes `2 eps |g| y`,
-/// and its own three operations on numbers of at most `|g| y` as much again.
+/// `y = 1 / (1 + exp(-x))`: the exponential, the sum and the quotient round `y` by `2 eps`
+/// relative. For the gradient `g y (1 - y)`, whose slope along `y` is at most `|g|`, that makes
+/// `2 eps |g| y`, and its own three operations on values of at most `|g| y` add the same again.
 fn sigmoid(y: &ArrayD<f64>, grad: &ArrayD<f64>) -> Bounds {
     Bounds::from([
         ("output".to_owned(), y.mapv(|y| dot_bound(1, y))),
@@ -253,8 +256,8 @@ fn sigmoid(y: &ArrayD<f64>, grad: &ArrayD<f64>) -> Bounds {
 /// of an exponent `z <= 0` changes `exp(z)` by `eps |z| exp(z)`, which is less than `eps`.
 ///
 /// The gradient is `y[c] (g[c] - sum of g y)`. Of its magnitude `M = y[c] (|g[c]| + sum of |g| y)`,
-/// the sum that `y[c]` was divided by makes one bound, that of the `y` within the sum another, and
-/// the sum itself a third; a rounded exponent adds `eps` for each `y`.
+/// the sum that `y[c]` was divided by contributes one bound, that of the `y` within the sum
+/// another, and the sum itself a third; a rounded exponent adds `eps` for each `y`.
 fn softmax(y: &ArrayD<f64>, grad: &ArrayD<f64>) -> Bounds {
     let terms = 4 + y.shape()[1];
     let size = grad.mapv(f64::abs);
@@ -271,7 +274,7 @@ fn softmax(y: &ArrayD<f64>, grad: &ArrayD<f64>) -> Bounds {
     ])
 }
 
-/// With the mean `m`, the variance `v` and the deviation `s` of the `K` numbers of a channel, and
+/// With the mean `m`, the variance `v` and the deviation `s` of the `K` values of a channel, and
 /// `d = x - m`, a step computes
 ///
 /// ```text
@@ -281,17 +284,17 @@ fn softmax(y: &ArrayD<f64>, grad: &ArrayD<f64>) -> Bounds {
 /// p = s^2 for an epsilon inside the root, s sqrt(v) outside
 /// ```
 ///
-/// Write `r` for what [`dot_bound`] allows of a magnitude: all sums have `K` terms, and a few
-/// roundings come around them.
+/// Write `r` for the [`dot_bound`] of a magnitude: all sums have `K` terms, plus a few further
+/// roundings.
 ///
 /// - `d` cancels: it is off by `r` of `a = |x| + mean|x|`, however small it is itself.
-/// - So `v = mean(d^2)` is off by `r` of `2 mean(|d| a)`. In units of itself `s` is off by half of
-///   that over `p`, and `p` by all of it over the smaller of `p` and `v`: call it `q`, of `r`.
-/// - A product of these is off by `r` of its magnitude with one `d` after the other replaced by its
-///   `a`, and `1 + q` of its magnitude as it is.
+/// - So `v = mean(d^2)` is off by `r` of `2 mean(|d| a)`. The relative error of `s` is half of that
+///   over `p`, and that of `p` is all of it over the smaller of `p` and `v`: call it `q`, in units
+///   of `r`.
+/// - A product of these is off by `r` of its magnitude with each `d` in turn replaced by its `a`,
+///   and by `1 + q` of its own magnitude.
 ///
-/// Everything is multiplied by `w / s`, which is large where the numbers of a channel are nearly the
-/// same.
+/// Everything is multiplied by `w / s`, which is large if the values of a channel are nearly equal.
 fn normalisation(
     node: &Node,
     norm: &BatchNorm2d,
@@ -337,7 +340,7 @@ fn normalisation(
             }
         };
         let spread = 2.0 * dot(&near, &from);
-        // Numbers that are all the same are so to an executor, too.
+        // Values that are all equal are so to an executor, too.
         let over = |a: f64, b: f64| if b > 0.0 { a / b } else { 0.0 };
         let relative = 1.0 + over(spread, smaller);
         let scale = param("weight", c).abs() / deviation;

@@ -9,16 +9,16 @@ use nn_layers::{
 
 use crate::random::random_array;
 
-/// The sum of the products of every output number with a random one: a loss whose gradient leaves
-/// nothing out.
+/// The sum of the products of every output value with a random one: a loss whose gradient omits
+/// nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Projection {
-    /// Where the random numbers come from.
+    /// The seed of the random values.
     pub seed: u64,
 }
 
 impl Projection {
-    /// What output `index` is multiplied by: its gradient.
+    /// Returns the factors of output `index`, which are its gradient.
     #[must_use]
     pub fn weights(&self, index: usize, shape: &[usize]) -> ArrayD<f64> {
         random_array(shape, self.seed.wrapping_add(index as u64))
@@ -43,7 +43,7 @@ impl<T: Element> Loss<T> for Projection {
     }
 }
 
-/// A training step in f64, to be taken at neighbouring parameters and inputs.
+/// A training step in f64, evaluated at neighbouring parameters and inputs.
 #[derive(Debug)]
 pub struct StepCheck<'a> {
     /// The graph.
@@ -52,27 +52,27 @@ pub struct StepCheck<'a> {
     pub params: &'a Params<f64>,
     /// Its inputs.
     pub inputs: &'a [ArrayD<f64>],
-    /// What learns; the inputs' gradients are asked for whatever it says.
+    /// What is trainable; the inputs' gradients are computed in any case.
     pub spec: TrainSpec,
-    /// What the outputs are multiplied by.
+    /// The seed of the outputs' factors.
     pub loss: Projection,
-    /// What dropout draws from.
+    /// The key that dropout draws from.
     pub key: StepKey,
 }
 
-/// How far the steps of a difference go, the first that reaches over no kink. Its error is about its
-/// square times the third derivative and the rounding of the loss over it: for well-behaved losses
+/// The steps of a difference; the first that crosses no kink is used. Its error is about its square
+/// times the third derivative, plus the rounding of the loss divided by it: for well-behaved losses
 /// 1e-10 and 1e-11 at the first.
 const STEPS: [f64; 3] = [1e-5, 1e-6, 1e-7];
 
-/// What a difference may be off by besides, in units of what was added up.
+/// The additional error allowed for a difference, relative to the sum of its magnitudes.
 const ROUNDING: f64 = 1e-7;
 
-/// Which side of its kink each number is on.
+/// Which side of its kink each value is on.
 type Piece = Vec<usize>;
 
 impl<'a> StepCheck<'a> {
-    /// A check of everything, by the seed.
+    /// Returns a check of everything, with this seed.
     #[must_use]
     pub fn new(
         graph: &'a Graph,
@@ -90,21 +90,21 @@ impl<'a> StepCheck<'a> {
         }
     }
 
-    /// Asserts that the gradients of all that learns, and of the inputs, are the slopes of the loss
-    /// along random directions and along the axes of some single numbers.
+    /// Asserts that the gradients of all trainable parameters and of the inputs are the slopes of
+    /// the loss along random directions and along the axes of some single values.
     ///
-    /// A slope is the central difference over `h`. Where a ReLU or a max pool chooses otherwise at
-    /// one of its ends, a smaller `h` is tried. How much it differs from the slopes over `2h` and
-    /// `4h` tells its error, and a multiple of that is allowed. Returns how many slopes there were,
-    /// and how many were compared sharply, to one part in 100,000.
+    /// A slope is the central difference over `h`. If a ReLU or a max pool selects differently at
+    /// one of its ends, a smaller `h` is tried. Its difference from the slopes over `2h` and `4h`
+    /// estimates its error, and a multiple of that is allowed. Returns the number of slopes, and
+    /// how many of them were compared sharply, to one part in 100,000.
     ///
     /// # Errors
     ///
-    /// What the trainer says of graph, parameters or inputs.
+    /// The trainer's errors about graph, parameters or inputs.
     ///
     /// # Panics
     ///
-    /// Where a gradient is wrong; the message names it.
+    /// If a gradient is wrong; the message names it.
     #[track_caller]
     pub fn run(&self) -> Result<Compared> {
         let Point {
@@ -129,8 +129,8 @@ impl<'a> StepCheck<'a> {
                 let bound = 10.0 * blur + rounding * added_up;
                 assert!(
                     (claimed - slope).abs() <= bound,
-                    "{name}: the gradient says {claimed}, differences say {slope} ({wider} over \
-                     twice the step, {widest} over four times)"
+                    "{name}: the gradient is {claimed}, the difference quotient {slope} ({wider} \
+                     over twice the step, {widest} over four times)"
                 );
                 compared.sharp += usize::from(bound <= 1e-5 * added_up);
             }
@@ -138,7 +138,8 @@ impl<'a> StepCheck<'a> {
         Ok(compared)
     }
 
-    /// A step `h` that crosses no kink, and the differences over `h`, `2h` and `4h`, if there is one.
+    /// Returns a step `h` that crosses no kink, and the differences over `h`, `2h` and `4h`, if
+    /// there is one.
     fn slopes(
         &self,
         name: &str,
@@ -160,7 +161,7 @@ impl<'a> StepCheck<'a> {
         Ok(None)
     }
 
-    /// A step with the parameter or input of this name moved.
+    /// Runs a step with the parameter or input of this name moved.
     fn moved(&self, name: &str, direction: &ArrayD<f64>, by: f64) -> Result<Point> {
         let (mut params, mut inputs) = (self.params.clone(), self.inputs.to_vec());
         if let Some(param) = params.get_mut(name) {
@@ -176,9 +177,9 @@ impl<'a> StepCheck<'a> {
         self.point(&params, &inputs)
     }
 
-    /// What the normalisations of a path may multiply a rounding by together, at most: weight over
-    /// deviation of each, where that is more than 1. Numbers that are nearly the same have a small
-    /// deviation, and a loss is rounded as coarsely as what they are turned into.
+    /// Bounds the factor by which the normalisations of a path together may multiply a rounding
+    /// error: weight over deviation of each, where that exceeds 1. Values that are nearly equal
+    /// have a small deviation, and a loss is rounded as coarsely as the values derived from them.
     fn amplification(&self, tensors: &[ArrayD<f64>]) -> f64 {
         let of_node = |node: &Node| {
             let (Op::BatchNorm2d(norm), [input]) = (node.op(), node.inputs()) else {
@@ -202,7 +203,7 @@ impl<'a> StepCheck<'a> {
         self.graph.nodes().iter().map(of_node).product()
     }
 
-    /// One step.
+    /// Runs one step.
     fn point(&self, params: &Params<f64>, inputs: &[ArrayD<f64>]) -> Result<Point> {
         let spec = TrainSpec {
             grad_input: true,
@@ -226,7 +227,7 @@ impl<'a> StepCheck<'a> {
     }
 }
 
-/// What a step comes to.
+/// The results of a step.
 struct Point {
     loss: f64,
     gradients: Params<f64>,
@@ -235,7 +236,7 @@ struct Point {
     amplification: f64,
 }
 
-/// For every ReLU the signs of its input, for every max pool the places of its maxima.
+/// For every ReLU, the signs of its input; for every max pool, the indices of its maxima.
 fn piece(graph: &Graph, tensors: &[ArrayD<f64>]) -> Piece {
     let mut piece = Vec::new();
     for node in graph.nodes() {
@@ -257,16 +258,16 @@ fn piece(graph: &Graph, tensors: &[ArrayD<f64>]) -> Piece {
     piece
 }
 
-/// What a [`StepCheck`] has compared.
+/// The comparisons made by a [`StepCheck`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Compared {
-    /// How many slopes.
+    /// The number of slopes.
     pub slopes: usize,
-    /// How many of them to at least one part in 100,000.
+    /// How many of them were compared to at least one part in 100,000.
     pub sharp: usize,
 }
 
-/// Random ones, and the axes of the first number, the last and two between.
+/// Random directions, and the axes of the first value, the last and two in between.
 fn directions(tensor: &ArrayD<f64>, seed: u64) -> Vec<ArrayD<f64>> {
     let len = tensor.len();
     let mut directions = vec![random_array(tensor.shape(), seed ^ 0xd1)];

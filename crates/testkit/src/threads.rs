@@ -1,6 +1,6 @@
-//! Work on a number of threads, for tests that threads change no bit.
+//! Work on a given number of threads, for tests that threads change no bit.
 
-/// What `work` gives on a rayon pool of so many threads.
+/// Returns the result of `work` on a rayon pool of `threads` threads.
 ///
 /// ```
 /// assert_eq!(testkit::on_threads(3, rayon::current_num_threads), 3);
@@ -8,7 +8,7 @@
 ///
 /// # Panics
 ///
-/// Where the system gives no threads.
+/// If the system refuses the threads.
 #[track_caller]
 #[expect(clippy::expect_used, reason = "fails the test that calls it")]
 pub fn on_threads<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> R {

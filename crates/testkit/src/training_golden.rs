@@ -1,4 +1,4 @@
-//! What PyTorch computes in training, and whether ours computes the same.
+//! The results of PyTorch in training, compared with ours.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,17 +15,17 @@ use crate::random::{pictures, random_array};
 
 /// The seed of parameters, pictures and projections in `gradients.py`.
 const SEED: u64 = 1;
-/// The seed of the pictures that running statistics start from.
+/// The seed of the pictures that the running statistics are computed from.
 const CALIBRATION_SEED: u64 = 7;
 
-/// A golden file of `goldens/gradients.py`: parameters and pictures by the formula that it shares
-/// with [`random_params`], so that only results are kept.
+/// A golden file of `goldens/gradients.py`: parameters and pictures come from the formula that it
+/// shares with [`random_params`], so that only results are stored.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingGolden {
     /// The model's name in that script.
     pub model: String,
-    /// How many classes it was made with.
+    /// The number of classes it was created with.
     pub classes: usize,
     /// The picture size `[h, w]`.
     pub size: [usize; 2],
@@ -41,7 +41,7 @@ pub struct TrainingGolden {
     statistics: BTreeMap<String, Told>,
 }
 
-/// A tensor's norm, its product with random numbers, and its first, middle and last number.
+/// A tensor's norm, its product with random values, and its first, middle and last value.
 #[derive(Clone, Copy, Debug, Deserialize)]
 struct Told([f64; 5]);
 
@@ -50,7 +50,7 @@ impl TrainingGolden {
     ///
     /// # Panics
     ///
-    /// Where it cannot be read or is not such a file.
+    /// If it cannot be read or is not such a file.
     #[must_use]
     #[track_caller]
     pub fn open(path: impl AsRef<Path>) -> Self {
@@ -58,12 +58,12 @@ impl TrainingGolden {
     }
 
     /// Asserts that the plain loops in f64 compute PyTorch's loss within 1e-11, its gradients
-    /// within 1e-9 of their norms, its running statistics as closely, and its losses of up to
+    /// within 1e-9 of their norms, its running statistics equally closely, and its losses of up to
     /// `steps` steps of each optimiser within 1e-6; the file has ten.
     ///
     /// # Panics
     ///
-    /// Where one of them differs.
+    /// If one of them differs.
     #[track_caller]
     #[expect(clippy::expect_used, reason = "fails the test that calls it")]
     pub fn check(&self, graph: &Graph, steps: usize) {
@@ -114,7 +114,7 @@ impl TrainingGolden {
         );
     }
 
-    /// Parameters by the formula, and running statistics from a batch with momentum 1.
+    /// Returns parameters by the formula, and running statistics from a batch with momentum 1.
     #[expect(clippy::expect_used, reason = "fails the test that calls it")]
     fn calibrated(&self, graph: &Graph) -> Params<f64> {
         let params = random_params(graph, SEED).cast::<f64>();
@@ -127,7 +127,7 @@ impl TrainingGolden {
         trainer.export()
     }
 
-    /// One step on the pictures of this seed; the loss.
+    /// Runs one step on the pictures of this seed and returns the loss.
     #[expect(clippy::expect_used, reason = "fails the test that calls it")]
     fn step(&self, trainer: &mut PlainTrainer<f64>, seed: u64) -> f64 {
         let x = pictures(self.labels.len(), self.size, seed);
@@ -187,7 +187,7 @@ impl TrainingGolden {
     }
 }
 
-/// What PyTorch trains by default, with dropout off.
+/// PyTorch's defaults for what is trainable, with dropout off.
 fn spec() -> TrainSpec {
     TrainSpec {
         dropout: false,
@@ -202,13 +202,13 @@ fn panic_for(why: &str) -> ! {
 }
 
 impl Told {
-    /// Whether the tensor is within 1e-9 of the norm, as far as five numbers tell.
+    /// Checks that the tensor is within 1e-9 of the norm, as far as five values can tell.
     fn compare(&self, got: &ArrayD<f64>) -> std::result::Result<(), String> {
         let Self([norm, projection, first, middle, last]) = *self;
         let len = got.len();
         let weights = random_array(&[len], SEED);
         let bound = 1e-9 * norm;
-        // The random numbers' norm is at most the root of how many there are.
+        // The norm of the random values is at most the square root of their number.
         let projection_bound = bound * (len as f64).sqrt();
         let number = |index| got.iter().nth(index).copied().unwrap_or(f64::NAN);
         let got_norm = got.iter().map(|x| x * x).sum::<f64>().sqrt();

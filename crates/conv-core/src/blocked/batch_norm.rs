@@ -1,5 +1,5 @@
-//! The gradient of batch normalisation on blocked tensors. Its statistics are in
-//! [`statistics`](super::statistics), and forward it is a
+//! The gradient of batch normalisation on blocked tensors. The statistics are in
+//! [`statistics`](super::statistics), and the forward pass is a
 //! [`scale_shift`](super::elementwise::scale_shift).
 
 use rayon::prelude::*;
@@ -12,11 +12,11 @@ use crate::activation::Activation;
 use crate::error::Result;
 use crate::simd::Isa;
 
-/// The two sums of each channel that the gradient of a batch normalisation needs, `sums[c] = sum of
-/// grad` and `products[c] = sum of grad * (input - mean[c])`.
+/// Computes the two sums per channel that the gradient of a batch normalisation needs,
+/// `sums[c] = sum of grad` and `products[c] = sum of grad * (input - mean[c])`.
 ///
-/// With an activation behind it, `grad` comes in as the gradient of the activation's `output` and
-/// goes out as that of its input, as by [`activation_grad`], in the same pass.
+/// If an activation follows, `grad` is the gradient of the activation's `output` on entry and is
+/// replaced in the same pass by that of the activation's input, as by [`activation_grad`].
 ///
 /// # Errors
 ///
@@ -84,7 +84,7 @@ pub fn batch_norm_grad_sums(
     Ok(())
 }
 
-/// What each number of [`batch_norm_grad`] is made of, channel by channel.
+/// The per-channel coefficients of [`batch_norm_grad`].
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNormGrad<'a> {
     /// The batch's mean.
@@ -97,7 +97,7 @@ pub struct BatchNormGrad<'a> {
     pub slope: &'a [f32],
 }
 
-/// The gradient of a batch normalisation's input,
+/// Computes the gradient of a batch normalisation's input,
 /// `scale[c] * (grad - mean_grad[c] - (input - mean[c]) * slope[c])`.
 ///
 /// Source: Ioffe and Szegedy, "Batch Normalization" (2015), section 3, rearranged.
@@ -156,9 +156,10 @@ pub fn batch_norm_grad(
     Ok(())
 }
 
-/// The gradient of an activation in place, by the sign of its output:
-/// `grad = grad * activation'(output)`, for ReLU 1 where `output > 0` and else 0, for leaky ReLU
-/// with a positive slope 1 and the slope. NaN counts as positive, as in PyTorch.
+/// Computes the gradient of an activation in place from the sign of its output:
+/// `grad = grad * activation'(output)`. The derivative is 1 where `output > 0`; elsewhere it is 0
+/// for ReLU and the slope for leaky ReLU with a positive slope. NaN counts as positive, as in
+/// PyTorch.
 ///
 /// # Errors
 ///
@@ -190,7 +191,7 @@ pub fn activation_grad(
     Ok(())
 }
 
-/// What an activation multiplies by where its output is not positive.
+/// The factor that an activation's gradient has where its output is not positive.
 fn slope(activation: Activation) -> Option<f32> {
     match activation {
         Activation::Identity => None,
@@ -199,11 +200,12 @@ fn slope(activation: Activation) -> Option<f32> {
     }
 }
 
-/// Multiplies by the slope, or puts 0, where the sign is not positive.
+/// Multiplies by the slope, or writes 0, where the sign is not positive.
 #[inline(always)]
 fn mask(grads: &mut [f32], signs: &[f32], slope: f32) {
     for (grads, signs) in pixels_of_mut(grads).iter_mut().zip(pixels_of(signs)) {
-        // All are read before one is written, else the compiler makes jumps of the choice.
+        // Read every value before writing any; otherwise the compiler turns the selection into
+        // branches.
         let (before, signs) = (*grads, *signs);
         let mut after = [0.0; BLOCK];
         for lane in 0..BLOCK {

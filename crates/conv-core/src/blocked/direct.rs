@@ -1,8 +1,8 @@
 //! Direct convolution: the micro-kernel run over every output pixel and channel.
 //!
-//! The input carries its padding as a halo, so the kernel reads taps at fixed steps and knows no
-//! edges; nothing is gathered into a matrix, so no memory grows with the picture beyond the input
-//! and the output themselves.
+//! The input carries its padding as a halo, so the kernel reads taps at fixed steps and has no edge
+//! cases. Nothing is gathered into a matrix, so the input and the output are the only memory that
+//! grows with the picture.
 
 use std::ops::Range;
 
@@ -19,11 +19,11 @@ use crate::activation::Activation;
 use crate::error::Result;
 use crate::simd::microkernel::{Kernel, Tile};
 
-/// Computes the output pixels that the walk reaches, inside the caller's thread pool.
+/// Computes the output pixels of the walk, inside the caller's thread pool.
 ///
 /// # Safety
 ///
-/// The layouts are those that `conv` takes and gives, the walk stays within the input and its halo
+/// The layouts are those that `conv` reads and writes, the walk stays within the input and its halo
 /// and within the output, and the residual has the output's extents.
 pub(super) unsafe fn run(
     conv: &PackedConv2d,
@@ -38,24 +38,24 @@ pub(super) unsafe fn run(
         .into_par_iter()
         .with_max_len(1)
         .for_each(|task| {
-            // SAFETY: a view's data is as long as its layout says, so with the caller's promise every
-            // offset that the sweep computes lies inside; the tasks partition the output, so no two of
-            // them write the same place.
+            // SAFETY: a view's data is as long as its layout says, so by the caller's promise every
+            // offset that the sweep computes is in bounds; the tasks partition the output, so no
+            // two of them write the same element.
             unsafe { sweep.run(&tasks, task, None) }
         });
 }
 
-/// As [`run`], and gives each channel's mean and biased variance over what it computed: every task
-/// sums up its part while that lies in the cache.
+/// Like [`run`], and also computes each channel's mean and biased variance over the output: every
+/// task sums its own part while that is still in the cache.
 ///
 /// # Errors
 ///
-/// [`Error::Mismatch`](crate::Error::Mismatch) for too little scratch memory.
+/// [`Error::Mismatch`](crate::Error::Mismatch) if the scratch memory is too small.
 ///
 /// # Safety
 ///
-/// As [`run`]; the walk makes neighbouring pixels, and `mean` and `variance` are as long as the
-/// output's channels filled up to whole blocks.
+/// As [`run`]; in addition, the walk writes contiguous pixels, and `mean` and `variance` are as
+/// long as the output's channels rounded up to whole blocks.
 pub(super) unsafe fn run_with_statistics(
     conv: &PackedConv2d,
     walk: &Walk,
@@ -86,12 +86,12 @@ pub(super) unsafe fn run_with_statistics(
     Ok(())
 }
 
-/// One computation of an output with its steps worked out.
+/// One computation of an output, with all steps precomputed.
 struct Sweep<'a> {
     conv: &'a PackedConv2d,
     grid: Grid,
     input: *const f32,
-    /// Null where there is none.
+    /// Null if there is none.
     residual: *const f32,
     output: *mut f32,
     /// From one picture to the next.
@@ -102,13 +102,13 @@ struct Sweep<'a> {
     input_block: usize,
     residual_block: usize,
     output_block: usize,
-    /// From the input of one output row, or column, to the next.
+    /// Input step from one output row, or column, to the next.
     input_row: usize,
     input_column: usize,
     residual_row: usize,
     output_row: usize,
     output_column: usize,
-    /// Whether the next output row is the next in memory.
+    /// Whether consecutive output rows are contiguous in memory.
     rows_follow: bool,
     /// From one tap to the next.
     tap: [usize; 2],
@@ -145,7 +145,7 @@ impl<'a> Sweep<'a> {
             residual_row = grid.columns * BLOCK;
             output_row = grid.columns * BLOCK;
         }
-        // Signed until the halo is counted in; then it lies inside the memory.
+        // Signed until the halo is added; then the offset is in bounds.
         let at = |axis: usize| walk.start[axis].saturating_add_unsigned(input_layout.halo[axis]);
         let start = at(0)
             .wrapping_mul(input_layout.row_step().cast_signed())
@@ -195,22 +195,22 @@ impl<'a> Sweep<'a> {
         }
     }
 
-    /// Packed weights from one input block to one output block, in numbers.
+    /// Packed weights from one input block to one output block, in elements.
     fn panel_block(&self) -> usize {
         let [kh, kw] = self.conv.window.kernel_size;
         kh * kw * self.conv.block * BLOCK
     }
 
-    /// Packed weights of one output block, in numbers.
+    /// Packed weights of one output block, in elements.
     fn panel(&self) -> usize {
         self.grid.in_blocks * self.panel_block()
     }
 
-    /// Computes one task, and the statistics of its output blocks if they are asked for.
+    /// Computes one task, and the statistics of its output blocks if requested.
     ///
     /// # Safety
     ///
-    /// The layouts that the sweep was made from fit the slices behind its pointers, and no other
+    /// The slices behind the sweep's pointers have the layouts that it was made from, and no other
     /// thread computes the same task.
     unsafe fn run(&self, tasks: &Tasks, task: usize, sums: Option<&mut [f64]>) {
         let mine = tasks.task(task);
@@ -221,7 +221,7 @@ impl<'a> Sweep<'a> {
             blocks,
         } = mine.clone();
         let all = self.grid.in_blocks;
-        // SAFETY: the caller's, passed on.
+        // SAFETY: guaranteed by the caller.
         let before = unsafe { self.before(&mine) };
         for chunk in (0..all).step_by(tasks.blocks_in_chunk) {
             let in_blocks = chunk..all.min(chunk + tasks.blocks_in_chunk);
@@ -229,26 +229,26 @@ impl<'a> Sweep<'a> {
                 let panels = self.most_panels.min(blocks.end - block);
                 let out_block = group * self.grid.out_blocks + block;
                 for row in rows.clone() {
-                    // SAFETY: the caller's, passed on; rows and blocks lie within the tensors.
+                    // SAFETY: guaranteed by the caller; rows and blocks are within the tensors.
                     unsafe { self.row(picture, group, &in_blocks, out_block, panels, row) };
                 }
             }
         }
-        // SAFETY: the caller's, passed on.
+        // SAFETY: guaranteed by the caller.
         unsafe { self.mend(&mine, tasks.blocks_in_chunk, &before) };
         let Some(sums) = sums else { return };
         for (block, sums) in blocks.zip(sums.chunks_exact_mut(SUMS)) {
             let out_block = group * self.grid.out_blocks + block;
             let rows = rows.clone();
             let pixels = self.grid.pixels_in(&rows);
-            // SAFETY: what this task has just written, and no other task does.
+            // SAFETY: this task has just written it, and no other task does.
             let rows = rows.map(|row| unsafe { self.written(picture, out_block, row) });
             part_statistics(self.conv.isa, rows, pixels, sums);
         }
     }
 
-    /// What the task's sums begin from, row by row, where some may have to be made again and the
-    /// output itself is what they begin from.
+    /// Returns the values that the task's sums start from, row by row, if some may have to be
+    /// recomputed and the sums start from the output itself.
     ///
     /// # Safety
     ///
@@ -258,7 +258,7 @@ impl<'a> Sweep<'a> {
         if self.begin == Begin::Output && self.mend.makes_sums_again() {
             for out_block in self.out_blocks(task) {
                 for row in task.rows.clone() {
-                    // SAFETY: the caller's, passed on; nothing is written yet.
+                    // SAFETY: guaranteed by the caller; nothing has been written yet.
                     before.extend_from_slice(unsafe { self.written(task.picture, out_block, row) });
                 }
             }
@@ -266,7 +266,7 @@ impl<'a> Sweep<'a> {
         before
     }
 
-    /// Makes the task's sums again that a product of nothing has spoilt: see [`Mend`].
+    /// Recomputes those of the task's sums that a spurious product has made NaN: see [`Mend`].
     ///
     /// # Safety
     ///
@@ -283,10 +283,10 @@ impl<'a> Sweep<'a> {
                 #[inline(always)]
                 || {
                     let mut lookout = Lookout::new();
-                    // In one go where rows follow each other; between them is only the halo.
+                    // In one go where rows are contiguous; only the halo lies between them.
                     let step = if self.rows_follow { rows.len() } else { 1 };
                     for row in rows.clone().step_by(step) {
-                        // SAFETY: the caller's, passed on; nothing writes them meanwhile.
+                        // SAFETY: guaranteed by the caller; nothing writes them meanwhile.
                         lookout.look(unsafe { self.rows_written(task, out_block, row, step) });
                     }
                     lookout.is_calm()
@@ -300,7 +300,7 @@ impl<'a> Sweep<'a> {
                     continue;
                 }
                 // SAFETY: within the output, as `row_of_output` says, and no other task reads or
-                // writes this row; no other reference to it lives.
+                // writes this row; no other reference to it is live.
                 let numbers = unsafe { std::slice::from_raw_parts_mut(numbers, len) };
                 isa.vectorize(
                     #[inline(always)]
@@ -322,14 +322,14 @@ impl<'a> Sweep<'a> {
         }
     }
 
-    /// The task's output blocks among all.
+    /// Returns the indices of the task's output blocks among all output blocks.
     fn out_blocks(&self, task: &Task) -> Range<usize> {
         let first = task.group * self.grid.out_blocks;
         first + task.blocks.start..first + task.blocks.end
     }
 
-    /// An output row from its first pixel to its last, and how long that is: with what lies between,
-    /// where pixels are not neighbours. No other task writes any of it.
+    /// Returns an output row's first pixel and its length up to the last pixel, gaps included where
+    /// pixels are not contiguous. No other task writes any of it.
     fn row_of_output(&self, picture: usize, out_block: usize, row: usize) -> (*mut f32, usize) {
         let at =
             picture * self.output_picture + out_block * self.output_block + row * self.output_row;
@@ -338,7 +338,8 @@ impl<'a> Sweep<'a> {
         (self.output.wrapping_add(at), len)
     }
 
-    /// The numbers from the first pixel of a row to the last pixel of the last of `rows` rows.
+    /// Returns the values from the first pixel of a row to the last pixel of the last of `rows`
+    /// rows.
     ///
     /// # Safety
     ///
@@ -353,11 +354,11 @@ impl<'a> Sweep<'a> {
     ) -> &[f32] {
         let (numbers, _) = self.row_of_output(task.picture, out_block, row);
         let (_, last) = self.row_of_output(task.picture, out_block, row + rows - 1);
-        // SAFETY: as in `row`; between two rows of a plane lies nothing but their halo.
+        // SAFETY: as in `row`; only halo lies between two rows of a plane.
         unsafe { std::slice::from_raw_parts(numbers, (rows - 1) * self.output_row + last) }
     }
 
-    /// The numbers of [`row_of_output`](Self::row_of_output).
+    /// Returns the values of [`row_of_output`](Self::row_of_output).
     ///
     /// # Safety
     ///
@@ -369,12 +370,12 @@ impl<'a> Sweep<'a> {
         unsafe { std::slice::from_raw_parts(numbers, len) }
     }
 
-    /// Adds the products of `in_blocks` to `panels` output blocks of one output row; with the
-    /// first of the input blocks begins the sum, with the last it is finished.
+    /// Adds the products of `in_blocks` to `panels` output blocks of one output row. The first
+    /// input block starts the sum, the last one finishes it.
     ///
     /// # Safety
     ///
-    /// As [`run`](Self::run); the row and the blocks lie within the tensors.
+    /// As [`run`](Self::run); the row and the blocks are within the tensors.
     unsafe fn row(
         &self,
         picture: usize,
@@ -389,7 +390,7 @@ impl<'a> Sweep<'a> {
         let last = in_blocks.end == self.grid.in_blocks;
         let weight = out_block * self.panel() + in_blocks.start * self.panel_block();
         // SAFETY: within the input, the output, the weights and the bias: `picture < batch`,
-        // `row < rows`, the blocks are within their counts, and `check` has compared the extents.
+        // `row < rows`, the block indices are in range, and `check` has compared the extents.
         let (input, output, weight, bias) = unsafe {
             (
                 self.input.add(
@@ -406,7 +407,7 @@ impl<'a> Sweep<'a> {
                 self.conv.bias.as_ptr().add(out_block * BLOCK),
             )
         };
-        // With the last input block, if there is a residual at all.
+        // With the last input block, if there is a residual.
         let residual = (last && !self.residual.is_null()).then(|| {
             self.residual.wrapping_add(
                 picture * self.residual_picture
@@ -414,7 +415,7 @@ impl<'a> Sweep<'a> {
                     + row * self.residual_row,
             )
         });
-        // Tiles of nearly one size: 13 pixels are 5 + 4 + 4, not 6 + 6 + 1.
+        // Tiles of nearly equal size: 13 pixels are split 5 + 4 + 4, not 6 + 6 + 1.
         let columns = self.grid.pixels_in(&(row..row + 1));
         let tiles = columns.div_ceil(self.most_pixels);
         let (pixels, longer) = (columns / tiles, columns % tiles);
@@ -446,7 +447,7 @@ impl<'a> Sweep<'a> {
                 },
             };
             // SAFETY: the tile's pixels are `column..column + pixels` of the row; the instruction
-            // set is there, as the `Isa` in the convolution shows.
+            // set is available, as the `Isa` in the convolution proves.
             unsafe { kernels[pixels - 1](&operands) };
             column += pixels;
         }

@@ -1,4 +1,4 @@
-//! Operations number by number on blocked tensors.
+//! Elementwise operations on blocked tensors.
 
 use super::layout::BLOCK;
 use super::statistics::lengths;
@@ -7,7 +7,7 @@ use crate::activation::Activation;
 use crate::error::Result;
 use crate::simd::Isa;
 
-/// `output = f(input)`, number by number.
+/// Computes `output = f(input)`, elementwise.
 ///
 /// # Errors
 ///
@@ -41,7 +41,7 @@ pub fn map(
     Ok(())
 }
 
-/// `output += input`, number by number.
+/// Computes `output += input`, elementwise.
 ///
 /// # Errors
 ///
@@ -69,7 +69,7 @@ pub fn add_assign(isa: Isa, input: View<'_>, mut output: ViewMut<'_>) -> Result<
     Ok(())
 }
 
-/// `output[c] = scale[c] * input[c] + shift[c]`: a [`scale_shift`] and nothing more.
+/// Computes `output[c] = scale[c] * input[c] + shift[c]`: a [`scale_shift`] on its own.
 ///
 /// # Errors
 ///
@@ -84,12 +84,13 @@ pub fn affine(
     scale_shift(isa, input, scale, shift, None, Activation::Identity, output)
 }
 
-/// `output = activation(scale[c] * input + shift[c] + residual)`, channel by channel. `scale` and
-/// `shift` are as long as the channels filled up to whole blocks, with zeros past the last channel.
+/// Computes `output = activation(scale[c] * input + shift[c] + residual)`, channel by channel.
+/// `scale` and `shift` are as long as the channels rounded up to whole blocks, with zeros past the
+/// last channel.
 ///
 /// # Errors
 ///
-/// As [`map`]; also where `scale` or `shift` has another length.
+/// As [`map`]; also if `scale` or `shift` has a different length.
 pub fn scale_shift(
     isa: Isa,
     input: View<'_>,
@@ -142,8 +143,8 @@ pub fn scale_shift(
     Ok(())
 }
 
-/// [`softmax`](https://en.wikipedia.org/wiki/Softmax_function) over the channels of each pixel,
-/// with the largest subtracted first:
+/// Computes the [`softmax`](https://en.wikipedia.org/wiki/Softmax_function) over the channels of
+/// each pixel, subtracting the largest value first:
 /// `output[c] = exp(input[c] - most) / sum over d of exp(input[d] - most)`.
 ///
 /// # Errors

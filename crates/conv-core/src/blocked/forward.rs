@@ -1,4 +1,4 @@
-//! Running a packed convolution forward.
+//! The forward pass of a packed convolution.
 
 use super::direct;
 use super::layout::Layout;
@@ -10,10 +10,10 @@ use super::walk::Walk;
 use crate::error::Result;
 
 impl PackedConv2d {
-    /// Computes the output's interior from the input and its halo, inside the caller's thread
-    /// pool. The output's halo is untouched.
+    /// Computes the output's interior from the input and its halo, inside the caller's thread pool.
+    /// The output's halo is untouched.
     ///
-    /// The same bits come out for any number of threads: each sum has one order.
+    /// The result is bit-identical for any number of threads: each sum has one order.
     ///
     /// # Errors
     ///
@@ -22,13 +22,14 @@ impl PackedConv2d {
         self.compute(input, None, output)
     }
 
-    /// As [`run`](Self::run), but adds `residual`, a tensor of the output's extents, to the sum
-    /// before the activation: `output = activation(conv(input) + residual)`, the end of a residual
-    /// block in one go.
+    /// Like [`run`](Self::run), but adds `residual`, a tensor of the output's extents, to the sum
+    /// before the activation: `output = activation(conv(input) + residual)`, which fuses the end of
+    /// a residual block.
     ///
     /// # Errors
     ///
-    /// As [`run`](Self::run), and [`Error::Mismatch`](crate::Error::Mismatch) for a residual of other extents.
+    /// As [`run`](Self::run), and [`Error::Mismatch`](crate::Error::Mismatch) if the residual's
+    /// extents differ.
     pub fn run_with_residual(
         &self,
         input: View<'_>,
@@ -38,15 +39,16 @@ impl PackedConv2d {
         self.compute(input, Some(residual), output)
     }
 
-    /// As [`run`](Self::run), and gives each output channel's mean and biased variance over
-    /// pictures, rows and columns, as [`batch_statistics`](super::batch_statistics) would; but what
-    /// has just been computed is summed up while it lies in the cache. `mean` and `variance` are as
-    /// long as the channels filled up to whole blocks, `scratch` as
-    /// [`statistics_scratch`](Self::statistics_scratch) says.
+    /// Like [`run`](Self::run), and also computes each output channel's mean and biased variance
+    /// over pictures, rows and columns, as [`batch_statistics`](super::batch_statistics) would, but
+    /// while the output is still in the cache. `mean` and `variance` are as long as the channels
+    /// rounded up to whole blocks; [`statistics_scratch`](Self::statistics_scratch) returns the
+    /// length of `scratch`.
     ///
     /// # Errors
     ///
-    /// As [`run`](Self::run), and [`Error::Mismatch`](crate::Error::Mismatch) where a length does not fit.
+    /// As [`run`](Self::run), and [`Error::Mismatch`](crate::Error::Mismatch) if a length does not
+    /// fit.
     pub fn run_with_statistics(
         &self,
         input: View<'_>,
@@ -60,14 +62,14 @@ impl PackedConv2d {
         if output.layout().is_empty() {
             return batch_statistics(self.isa, output.as_view(), mean, variance, scratch);
         }
-        // SAFETY: as in `compute`; a window makes neighbouring pixels.
+        // SAFETY: as in `compute`; a window's output pixels are contiguous.
         unsafe {
             direct::run_with_statistics(self, &walk, input, &mut output, mean, variance, scratch)
         }
     }
 
-    /// Numbers of scratch memory that [`run_with_statistics`](Self::run_with_statistics) needs for
-    /// tensors of these layouts.
+    /// Returns the number of elements of scratch memory that
+    /// [`run_with_statistics`](Self::run_with_statistics) needs for tensors of these layouts.
     ///
     /// # Errors
     ///

@@ -1,10 +1,10 @@
-//! The gradient of a convolution's input: convolutions of the output's gradient with the turned
-//! weight, one for each phase of the stride.
+//! The gradient of a convolution's input: convolutions of the output's gradient with the flipped
+//! weight, one per phase of the stride.
 //!
-//! An input pixel `y` is read by tap `i` for the output `v` where `y = v * stride + i * dilation -
-//! padding`. Pixels of one *phase*, `y = phase + u * stride`, are all read by the same taps, and
-//! their gradients are a convolution of stride 1 over the output's gradient. No zeros are put
-//! between pixels.
+//! An input pixel `y` is read by tap `i` for the output `v` where
+//! `y = v * stride + i * dilation - padding`. All pixels of one *phase*, `y = phase + u * stride`,
+//! are read by the same taps, and their gradients are a convolution of stride 1 over the output's
+//! gradient. No zeros are inserted between pixels.
 
 use rayon::prelude::*;
 
@@ -29,9 +29,9 @@ pub struct Conv2dGradInput {
     placement: Placement,
     in_channels: usize,
     out_channels: usize,
-    /// Those that some tap reads.
+    /// The phases that some tap reads.
     phases: Vec<Phase>,
-    /// Whether no weight is infinite or NaN, as far as their sum tells.
+    /// Whether all weights are finite, judged by their sum.
     finite: bool,
 }
 
@@ -48,17 +48,17 @@ struct Phase {
 struct AxisPhase {
     first: usize,
     pixels: usize,
-    /// The taps, the last first: `last_tap, last_tap - tap_step, ..`, `taps` of them.
+    /// The `taps` taps, last first: `last_tap, last_tap - tap_step, ..`.
     last_tap: usize,
     tap_step: usize,
     taps: usize,
-    /// For pixel number `u`, tap number `t` belongs to the output `u + start + t * step`.
+    /// For the `u`-th pixel, the `t`-th tap reads the output `u + start + t * step`.
     start: isize,
     step: usize,
 }
 
 impl AxisPhase {
-    /// The phases along one axis that some tap reads.
+    /// Returns the phases along one axis that some tap reads.
     ///
     /// Taps `t` and `t + stride / gcd(stride, dilation)` read pixels of the same phase, and no taps
     /// between them do.
@@ -74,7 +74,7 @@ impl AxisPhase {
             let taps = (kernel_size - first_tap).div_ceil(tap_step);
             let last_tap = first_tap + (taps - 1) * tap_step;
             let last_read = (last_tap * dilation).cast_signed() - padding;
-            // A single tap takes no step, which could be larger than everything.
+            // A single tap has no step; a computed one could exceed every bound.
             let (tap_step, step) = match taps {
                 1 => (0, 0),
                 _ => (tap_step, tap_step * dilation / stride),
@@ -92,7 +92,7 @@ impl AxisPhase {
         (0..tap_step.min(kernel_size)).filter_map(phase).collect()
     }
 
-    /// How far the phase reads before and behind `outputs` numbers.
+    /// Returns how far the phase reads before and past `outputs` elements.
     fn halo(&self, outputs: usize) -> (usize, usize) {
         let last = self
             .start
@@ -103,13 +103,14 @@ impl AxisPhase {
     }
 }
 
-/// The greatest common divisor of two numbers from 1.
+/// Returns the greatest common divisor of two positive numbers.
 fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
 impl Conv2dGradInput {
-    /// Prepares the gradient for inputs of size `[h, w]`; [`pack`](Self::pack) brings the weights.
+    /// Prepares the gradient for inputs of size `[h, w]`; [`pack`](Self::pack) supplies the
+    /// weights.
     ///
     /// # Errors
     ///
@@ -135,7 +136,7 @@ impl Conv2dGradInput {
         })
     }
 
-    /// The bytes that the packed weights take, from the first [`pack`](Self::pack) on.
+    /// Returns the bytes that the packed weights occupy from the first [`pack`](Self::pack) on.
     #[must_use]
     pub fn packed_bytes(&self) -> u64 {
         self.phases.iter().fold(0, |sum: u64, phase| {
@@ -145,13 +146,13 @@ impl Conv2dGradInput {
         })
     }
 
-    /// Takes over the weights of `conv`, the one that this was made for. The first call takes
-    /// memory for them.
+    /// Packs the weights of `conv`, the convolution that this gradient was made for. The first call
+    /// allocates memory for them.
     ///
     /// # Errors
     ///
-    /// [`Error::Mismatch`](crate::Error::Mismatch) where it is another one,
-    /// [`Error::TooLarge`](crate::Error::TooLarge) where there is no memory for the weights.
+    /// [`Error::Mismatch`](crate::Error::Mismatch) if `conv` is a different convolution,
+    /// [`Error::TooLarge`](crate::Error::TooLarge) if the weights do not fit in memory.
     pub fn pack(&mut self, conv: &PackedConv2d) -> Result<()> {
         let [kernel_h, kernel_w] = self.placement.kernel_size;
         for (what, expected, got) in [
@@ -190,7 +191,7 @@ impl Conv2dGradInput {
         Ok(())
     }
 
-    /// The halo `[top, left, bottom, right]` of zeros that the output's gradient needs.
+    /// Returns the halo `[top, left, bottom, right]` of zeros that the output's gradient needs.
     #[must_use]
     pub fn halo(&self) -> [usize; 4] {
         let mut halo = [0; 4];
@@ -205,13 +206,17 @@ impl Conv2dGradInput {
     }
 
     /// Computes the input's gradient from the output's, both NCHW16c, with the weights that were
-    /// [packed](Self::pack), inside the caller's thread pool: `grad_input[n, c, y, x] = sum over o and the taps (i, j) that read it of
-    /// grad_output[n, o, v, u] * weight[o, c, i, j]`.
+    /// [packed](Self::pack), inside the caller's thread pool:
+    ///
+    /// ```text
+    /// grad_input[n, c, y, x] = sum over o and the taps (i, j) that read it of
+    ///     grad_output[n, o, v, u] * weight[o, c, i, j]
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`Error::Mismatch`](crate::Error::Mismatch) where a layout does not fit the convolution or
-    /// its data, or no weights have been packed.
+    /// [`Error::Mismatch`](crate::Error::Mismatch) if a layout does not fit the convolution or its
+    /// data, or if no weights have been packed.
     pub fn run(
         &self,
         grad_output: View<'_>,
@@ -249,7 +254,7 @@ impl Conv2dGradInput {
                 },
             };
             // SAFETY: `check` has compared the extents and the halo with what the phases read; the
-            // pixels of a phase lie within the input's size.
+            // pixels of a phase are within the input.
             unsafe { direct::run(conv, &walk, grad_output, None, &mut grad_input) };
         }
         Ok(())
@@ -314,7 +319,7 @@ impl Conv2dGradInput {
     }
 }
 
-/// A convolution from the output's channels to the input's with the taps of a phase, without
+/// Builds a convolution from the output's channels to the input's with the taps of a phase, without
 /// weights yet.
 fn turned(conv: &PackedConv2d, axes: &[AxisPhase; 2]) -> Result<PackedConv2d> {
     let turned = PackedConv2d {
@@ -333,7 +338,7 @@ fn turned(conv: &PackedConv2d, axes: &[AxisPhase; 2]) -> Result<PackedConv2d> {
     Ok(turned)
 }
 
-/// How many numbers the weight and the bias of a turned convolution hold.
+/// Returns the number of elements of a flipped convolution's weight and bias.
 fn turned_len(turned: &PackedConv2d) -> Result<[usize; 2]> {
     let out_blocks = turned.out_channels.div_ceil(BLOCK);
     let [taps_h, taps_w] = turned.window.kernel_size;
@@ -342,8 +347,8 @@ fn turned_len(turned: &PackedConv2d) -> Result<[usize; 2]> {
     Ok([weight, out_blocks * BLOCK])
 }
 
-/// Fills in the weights: output and input channels change places, the taps their order. Gives whether
-/// all of them are finite.
+/// Fills in the weights with input and output channels exchanged and the taps reversed. Returns
+/// whether all of them are finite.
 fn pack_turned(turned: &mut PackedConv2d, conv: &PackedConv2d, axes: &[AxisPhase; 2]) -> bool {
     let [kernel_h, kernel_w] = conv.window.kernel_size;
     let (block, in_blocks) = (conv.block, conv.in_blocks());

@@ -1,8 +1,8 @@
 //! The gradient of a convolution's weight and bias: outer products of input and gradient, summed
 //! over pixels.
 //!
-//! The pixels are dealt out to a fixed number of *parts*, each with a sum of its own, which are
-//! added in order; so the result does not depend on the number of threads.
+//! The pixels are divided into a fixed number of *parts*, each with its own sum; these are added in
+//! order, so the result does not depend on the number of threads.
 
 use std::ops::Range;
 
@@ -18,31 +18,31 @@ use crate::simd::outer_product::Outer;
 
 const OP: &str = "conv2d_grad_weight";
 
-/// Pixels of a run: long enough that loading and storing the tile does not count, short enough that
-/// a block's input and gradient stay in the first-level cache (16 KiB each).
+/// Pixels per run: long enough that loading and storing the tile is negligible, short enough that a
+/// block's input and gradient stay in the first-level cache (16 KiB each).
 const PIXELS_IN_RUN: usize = 256;
 
-/// What reading or writing a number costs where no prefetching helps, in numbers where it does. 8
-/// and 16 were tried, on Zen 3.
+/// The cost of reading or writing a value without prefetching, relative to one with it. 8 and 16
+/// were tried, on Zen 3.
 const NOT_PREFETCHED: usize = 16;
 
-/// Tasks to deal out, where the sizes allow: enough for any number of cores that this is for.
+/// The number of tasks to create, where the sizes allow: enough for any supported number of cores.
 const TASKS: usize = 16;
 
-/// How the work is split. Depends on the problem alone.
+/// How the work is split. It depends on the problem alone.
 struct Split {
-    /// Parts of the pixels, each with a sum of its own.
+    /// Parts of the pixels, each with its own sum.
     parts: usize,
-    /// Output blocks of a task.
+    /// Output blocks per task.
     blocks: usize,
-    /// Pictures and rows of a run: whole pictures where they are small.
+    /// Pictures and rows per run: whole pictures where they are small.
     pictures: usize,
     rows: usize,
 }
 
 impl PackedConv2d {
-    /// Numbers of memory that [`add_grad_weight`](Self::add_grad_weight) needs for inputs of this
-    /// batch and size.
+    /// Returns the number of elements of scratch memory that
+    /// [`add_grad_weight`](Self::add_grad_weight) needs for inputs of this batch and size.
     ///
     /// # Errors
     ///
@@ -55,8 +55,8 @@ impl PackedConv2d {
         Ok(self.split_scratch(&self.split(batch, &placement)))
     }
 
-    /// Adds to `grad_weight`, packed as [`weight`](Self::weight) is, and to `grad_bias`, inside the
-    /// caller's thread pool:
+    /// Adds to `grad_weight`, which is packed like [`weight`](Self::weight), and to `grad_bias`,
+    /// inside the caller's thread pool:
     ///
     /// ```text
     /// grad_weight[o, c, i, j] += sum over n, v, u of grad_output[n, o, v, u] * padded[n, c, y, x]
@@ -67,7 +67,7 @@ impl PackedConv2d {
     ///
     /// # Errors
     ///
-    /// [`Error::Mismatch`](crate::Error::Mismatch) where a layout or length does not fit the
+    /// [`Error::Mismatch`](crate::Error::Mismatch) if a layout or length does not fit the
     /// convolution.
     pub fn add_grad_weight(
         &self,
@@ -138,7 +138,7 @@ impl PackedConv2d {
         Ok(())
     }
 
-    /// One part needs no sum of its own: it adds to the gradient itself.
+    /// A single part needs no separate sum: it adds to the gradient itself.
     fn split_scratch(&self, split: &Split) -> usize {
         match split.parts {
             1 => 0,
@@ -151,8 +151,9 @@ impl PackedConv2d {
         let out_blocks = self.out_channels.div_ceil(BLOCK);
         let positions = batch.saturating_mul(rows).saturating_mul(columns);
         let most_parts = positions.div_ceil(PIXELS_IN_RUN).clamp(1, TASKS);
-        // With the output blocks in `split` tasks, the input is read so many times. If there are parts,
-        // their sums are cleared, added to and added up. Pixels that are skipped end the prefetching.
+        // With the output blocks in `split` tasks, the input is read `split` times. If there are
+        // parts, their sums are cleared, accumulated and added up. Skipped pixels defeat
+        // prefetching.
         let read = if placement.stride == [1, 1] {
             1
         } else {
@@ -192,8 +193,8 @@ impl PackedConv2d {
         }
     }
 
-    /// Numbers that stand for no weight are zero and stay so: those between merged groups, and those
-    /// of lanes past the last channel, where a gradient that is not finite times 0 is NaN.
+    /// Clears the elements that represent no weight, which must stay zero: those between merged
+    /// groups, and the lanes past the last channel, where a non-finite gradient times 0 is NaN.
     fn clear_what_is_no_weight(&self, grad_weight: &mut [f32]) {
         let [kernel_h, kernel_w] = self.window.kernel_size;
         let (group_in, group_out) = (
@@ -251,7 +252,7 @@ impl Products<'_> {
             });
     }
 
-    /// Blocks of a group's input channels; a planar input's channels are one.
+    /// The number of blocks of a group's input channels; a planar input's channels form one.
     fn input_blocks(&self) -> usize {
         match self.conv.block {
             1 => 1,
@@ -259,19 +260,19 @@ impl Products<'_> {
         }
     }
 
-    /// Runs of rows in a picture.
+    /// The number of runs of rows in a picture.
     fn bands(&self) -> usize {
         self.placement.output[0].div_ceil(self.split.rows)
     }
 
-    /// The runs of a part.
+    /// Returns the runs of a part.
     fn runs(&self, part: usize) -> Range<usize> {
         let runs = self.input.layout().batch.div_ceil(self.split.pictures) * self.bands();
         let share = |part: usize| part * runs / self.split.parts;
         share(part)..share(part + 1)
     }
 
-    /// Pictures and output rows of a run.
+    /// Returns a run's pictures and output rows.
     fn pixels(&self, run: usize) -> (Range<usize>, Range<usize>) {
         let (batch, rows) = (self.input.layout().batch, self.placement.output[0]);
         let picture = run / self.bands() * self.split.pictures;
@@ -345,8 +346,8 @@ impl Products<'_> {
                             .as_mut_ptr(),
                         output_channel: sums_channel,
                     };
-                    // SAFETY: the pixels lie within the tensors and the input's halo, as `check`
-                    // has compared; the sums have room for all channels of all taps.
+                    // SAFETY: the pixels are within the tensors and the input's halo, as `check`
+                    // has verified; the sums have room for all channels of all taps.
                     unsafe { kernels[count - 1](&operands) };
                 }
             }
@@ -354,7 +355,7 @@ impl Products<'_> {
     }
 }
 
-/// Each channel's sum over pictures, rows and pixels; a row's in f32, the rest in f64.
+/// Sums each channel over pictures, rows and pixels: each row in f32, the rest in f64.
 fn add_grad_bias(conv: &PackedConv2d, grad: View<'_>, grad_bias: &mut [f32]) {
     let Layout { batch, size, .. } = grad.layout();
     grad_bias
@@ -366,7 +367,7 @@ fn add_grad_bias(conv: &PackedConv2d, grad: View<'_>, grad_bias: &mut [f32]) {
             let sums = lane_sums(conv.isa, rows);
             #[expect(
                 clippy::cast_possible_truncation,
-                reason = "rounded once, when it is whole"
+                reason = "rounded once, when complete"
             )]
             target
                 .iter_mut()

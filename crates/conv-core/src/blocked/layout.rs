@@ -1,4 +1,4 @@
-//! Where the numbers of a tensor lie: NCHW16c or planar NCHW, with a halo.
+//! The memory layout of a tensor: NCHW16c or planar NCHW, with a halo.
 
 use ndarray::{ArrayView4, ArrayViewMut4};
 
@@ -6,17 +6,17 @@ use crate::arrays::contiguous;
 use crate::error::{Error, Result};
 use crate::geometry::{PaddingValue, checked_len};
 
-/// Channels of a block in NCHW16c: one AVX-512 register, two of AVX2, four of NEON.
+/// Channels per block in NCHW16c: one AVX-512 register, two of AVX2, four of NEON.
 pub const BLOCK: usize = 16;
 
-/// A tensor's extents and where each number lies.
+/// A tensor's extents and the position of each element.
 ///
 /// The memory is `[batch][channels / block][top + h + bottom][left + w + right][block]`. With
-/// `block` 16 that is NCHW16c; the last block is filled up with zeros, and every operation keeps
-/// them zero. With `block` 1 it is planar NCHW, which is how a picture enters the first layer.
+/// `block` 16 that is NCHW16c; the last block is padded with zeros, and every operation keeps them
+/// zero. With `block` 1 it is planar NCHW, the form in which a picture enters the first layer.
 ///
 /// The *halo* is a border of pixels that a convolution can read as its padding, so that its inner
-/// loop knows no edges.
+/// loop has no edge cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Layout {
     /// Pictures.
@@ -27,12 +27,12 @@ pub struct Layout {
     pub size: [usize; 2],
     /// Border `[top, left, bottom, right]`.
     pub halo: [usize; 4],
-    /// Channels of a block, whose numbers are neighbours at each pixel: 16 or 1.
+    /// Channels per block, contiguous at each pixel: 16 or 1.
     pub block: usize,
 }
 
 impl Layout {
-    /// NCHW16c without a halo.
+    /// Returns NCHW16c without a halo.
     #[must_use]
     pub fn blocked(batch: usize, channels: usize, size: [usize; 2]) -> Self {
         Self {
@@ -44,7 +44,7 @@ impl Layout {
         }
     }
 
-    /// Planar NCHW without a halo.
+    /// Returns planar NCHW without a halo.
     #[must_use]
     pub fn planar(batch: usize, channels: usize, size: [usize; 2]) -> Self {
         Self {
@@ -53,18 +53,19 @@ impl Layout {
         }
     }
 
-    /// The same with this halo.
+    /// Returns the same layout with this halo.
     #[must_use]
     pub fn with_halo(self, halo: [usize; 4]) -> Self {
         Self { halo, ..self }
     }
 
-    /// Numbers in memory, or an error where they are too many to address.
+    /// Returns the number of elements in memory, or an error if it overflows.
     ///
     /// # Errors
     ///
-    /// [`Error::Zero`] for a block of 0, [`Error::TooLarge`] where the sizes other than 0 give too many
-    /// numbers, as in [`checked_len`]. Once this has succeeded, none of the other methods overflows.
+    /// [`Error::Zero`] for a block of 0, [`Error::TooLarge`] if the sizes other than 0 multiply to
+    /// too many elements, as in [`checked_len`]. Once this has succeeded, none of the other methods
+    /// overflows.
     pub fn checked_len(&self, op: &'static str) -> Result<usize> {
         if self.block == 0 {
             let what = "the channel block";
@@ -84,49 +85,49 @@ impl Layout {
             .ok_or(too_large)?;
         let channels = self.channels.div_ceil(self.block);
         let sizes = [self.batch, channels, rows, columns, self.block];
-        // An axis without elements makes the tensor empty, but the steps along the others remain.
+        // An axis of size 0 makes the tensor empty, but the strides along the others remain.
         checked_len(op, "a tensor with its halo", &sizes.map(|size| size.max(1)))?;
         checked_len(op, "a tensor with its halo", &sizes)
     }
 
-    /// Channel blocks.
+    /// Returns the number of channel blocks.
     #[must_use]
     pub fn blocks(&self) -> usize {
         self.channels.div_ceil(self.block)
     }
 
-    /// Numbers from one row to the next.
+    /// Returns the number of elements from one row to the next.
     #[must_use]
     pub fn row_step(&self) -> usize {
         (self.halo[1] + self.size[1] + self.halo[3]) * self.block
     }
 
-    /// Numbers from one channel block to the next.
+    /// Returns the number of elements from one channel block to the next.
     #[must_use]
     pub fn block_step(&self) -> usize {
         (self.halo[0] + self.size[0] + self.halo[2]) * self.row_step()
     }
 
-    /// Numbers from one picture to the next.
+    /// Returns the number of elements from one picture to the next.
     #[must_use]
     pub fn picture_step(&self) -> usize {
         self.blocks() * self.block_step()
     }
 
-    /// Numbers in memory.
+    /// Returns the number of elements in memory.
     #[must_use]
     pub fn len(&self) -> usize {
         self.batch * self.picture_step()
     }
 
-    /// Whether it holds nothing.
+    /// Returns whether the tensor is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The place of the first channel of a block at a pixel. `y` and `x` count from the picture's
-    /// first pixel.
+    /// Returns the offset of a block's first channel at a pixel. `y` and `x` count from the
+    /// picture's first pixel.
     #[must_use]
     pub fn offset(&self, picture: usize, block: usize, y: usize, x: usize) -> usize {
         picture * self.picture_step()
@@ -135,19 +136,19 @@ impl Layout {
             + (x + self.halo[1]) * self.block
     }
 
-    /// The place of one number.
+    /// Returns the offset of one element.
     #[must_use]
     pub fn at(&self, picture: usize, channel: usize, y: usize, x: usize) -> usize {
         self.offset(picture, channel / self.block, y, x) + channel % self.block
     }
 
-    /// Whether there is no halo, so that rows follow each other without a gap.
+    /// Returns whether there is no halo, so that rows are contiguous.
     #[must_use]
     pub fn is_dense(&self) -> bool {
         self.halo == [0; 4]
     }
 
-    /// Fills the halo with zeros, in as many planes as `data` holds. The interior is untouched.
+    /// Fills the halo with zeros in every plane of `data`. The interior is untouched.
     pub fn clear_halo(&self, data: &mut [f32]) {
         if self.is_dense() || self.is_empty() {
             return;
@@ -170,12 +171,12 @@ impl Layout {
         }
     }
 
-    /// Copies an NCHW array into this layout; the halo shows what `padding_value` says.
+    /// Copies an NCHW array into this layout; `padding_value` fills the halo.
     ///
     /// # Errors
     ///
-    /// [`Error::Mismatch`] where the extents or the length of `data` differ,
-    /// [`Error::PaddingTooLarge`] where the halo cannot be filled.
+    /// [`Error::Mismatch`] if the extents or the length of `data` differ,
+    /// [`Error::PaddingTooLarge`] if the halo cannot be filled.
     pub fn import(
         &self,
         input: ArrayView4<'_, f32>,
@@ -236,11 +237,11 @@ impl Layout {
         Ok(())
     }
 
-    /// Copies the interior out into an NCHW array.
+    /// Copies the interior into an NCHW array.
     ///
     /// # Errors
     ///
-    /// [`Error::Mismatch`] where the extents or the length of `data` differ.
+    /// [`Error::Mismatch`] if the extents or the length of `data` differ.
     pub fn export(&self, data: &[f32], mut output: ArrayViewMut4<'_, f32>) -> Result<()> {
         self.check("export", output.dim(), data.len())?;
         if output.is_empty() {
@@ -305,7 +306,7 @@ mod tests {
             layout
                 .import(array.view(), PaddingValue::Reflect, &mut data)
                 .unwrap();
-            assert!(data.iter().all(|x| !x.is_nan()), "every number is written");
+            assert!(data.iter().all(|x| !x.is_nan()), "every element is written");
             let mut back = Array4::zeros(array.dim());
             layout.export(&data, back.view_mut()).unwrap();
             assert_eq!(array, back);

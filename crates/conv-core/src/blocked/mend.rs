@@ -1,13 +1,13 @@
-//! Sums that a product of nothing has spoilt, made again without it.
+//! Recomputes sums that a spurious product has made NaN, without that product.
 //!
-//! The micro-kernel multiplies whole blocks of channels, and where a block has no weight it holds a
-//! zero: between merged groups, and past the last output channel. In the gradient of an input, zeros
-//! stand for the outputs beyond the edge. A product with such a zero adds nothing, unless its other
+//! The micro-kernel multiplies whole channel blocks, which hold a zero wherever there is no weight:
+//! between merged groups, and past the last output channel. In the gradient of an input, zeros
+//! represent the outputs beyond the edge. A product with such a zero adds nothing unless its other
 //! factor is infinite or NaN: then it is NaN, where the definition has no product at all.
 //!
-//! So a task looks once over what it has written. Where it meets a NaN that may have come about in
-//! this way, it makes that one sum again from its own products, in the kernel's order; and the lanes
-//! past the last channel become zeros again.
+//! So a task scans what it has written once. At each NaN that may have arisen in this way, it
+//! recomputes that one sum from its own products, in the kernel's order; and it resets the lanes
+//! past the last channel to zero.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ use super::tasks::Grid;
 use super::view::View;
 use super::walk::{Halo, Walk};
 
-/// What the sums of one output are made of.
+/// What the sums of one output consist of.
 #[derive(Clone, Copy)]
 pub(super) struct Mend<'a> {
     conv: &'a PackedConv2d,
@@ -27,7 +27,7 @@ pub(super) struct Mend<'a> {
     residual: Option<View<'a>>,
     /// Whether there are zeros between merged groups.
     groups: bool,
-    /// Whether zeros beyond the edge may meet a weight that is not finite.
+    /// Whether zeros beyond the edge may be multiplied by a non-finite weight.
     edges: bool,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct Mend<'a> {
 pub(super) struct Place {
     pub(super) picture: usize,
     pub(super) out_block: usize,
-    /// Row and column of the grid.
+    /// Row and column in the grid.
     pub(super) row: usize,
     pub(super) column: usize,
 }
@@ -60,23 +60,24 @@ impl<'a> Mend<'a> {
         }
     }
 
-    /// Whether any sum may have to be made again.
+    /// Returns whether any sum may have to be recomputed.
     pub(super) fn makes_sums_again(&self) -> bool {
         self.groups || self.edges
     }
 
-    /// Whether this output block may hold something to mend.
+    /// Returns whether this output block may contain something to repair.
     pub(super) fn looks_at(&self, out_block: usize) -> bool {
         self.makes_sums_again() || self.lanes(out_block) < BLOCK
     }
 
-    /// The lanes of a block that are channels.
+    /// Returns the lanes of a block that are channels.
     fn lanes(&self, out_block: usize) -> usize {
         BLOCK.min(self.conv.out_channels - out_block * BLOCK)
     }
 
-    /// Mends the numbers of one pixel. `before` is what its sums began from, if not the bias, and
-    /// `blocks_in_chunk` how many input blocks the kernel summed up at a time.
+    /// Repairs the values of one pixel. `before` holds the values that its sums started from, if
+    /// not the bias, and `blocks_in_chunk` is the number of input blocks that the kernel summed at
+    /// a time.
     #[inline(always)]
     pub(super) fn pixel(
         &self,
@@ -98,7 +99,7 @@ impl<'a> Mend<'a> {
         }
     }
 
-    /// The output pixel `[y, x]`, counted in steps of the walk.
+    /// Returns the output pixel `[y, x]`, counted in steps of the walk.
     #[inline(always)]
     fn output_pixel(&self, place: Place) -> [usize; 2] {
         if self.grid.runs_on {
@@ -109,7 +110,7 @@ impl<'a> Mend<'a> {
         }
     }
 
-    /// Where a tap reads along one axis, counted from the input's first pixel.
+    /// Returns the position that a tap reads along one axis, counted from the input's first pixel.
     #[inline(always)]
     fn position(&self, axis: usize, output: usize, tap: usize) -> isize {
         let steps = output * self.walk.stride[axis] + tap * self.walk.dilation[axis];
@@ -130,7 +131,7 @@ impl<'a> Mend<'a> {
         })
     }
 
-    /// The number of one lane, from its own products alone.
+    /// Computes the value of one lane from its own products alone.
     #[inline(always)]
     fn sum(
         &self,
@@ -186,7 +187,7 @@ impl<'a> Mend<'a> {
         let group = place.out_block / self.grid.out_blocks;
         let plane = place.picture * layout.picture_step()
             + (group * self.grid.in_blocks + block) * layout.block_step();
-        // A tap that takes part lies on the input or in its halo.
+        // A participating tap reads the input or its halo.
         let halo = |axis: usize, position: isize| {
             position
                 .wrapping_add_unsigned(layout.halo[axis])
@@ -213,10 +214,10 @@ impl<'a> Mend<'a> {
     }
 }
 
-/// Sums side by side, so that none has to wait for another.
+/// The number of independent sums, so that none has to wait for another.
 const AT_ONCE: usize = 4 * BLOCK;
 
-/// Looks over numbers for one that is infinite or NaN.
+/// Scans values for any that is infinite or NaN.
 pub(super) struct Lookout([f32; AT_ONCE]);
 
 impl Lookout {
@@ -224,7 +225,7 @@ impl Lookout {
         Self([0.0; AT_ONCE])
     }
 
-    /// Looks over these numbers, too.
+    /// Adds these values to the scan.
     #[inline(always)]
     pub(super) fn look(&mut self, numbers: &[f32]) {
         // A copy, so that the sums stay in registers.
@@ -241,13 +242,13 @@ impl Lookout {
         }
     }
 
-    /// Whether all numbers are finite, as their sum is; one of large numbers may not be, and then
-    /// they are looked at one by one for nothing.
+    /// Returns whether all values are finite, judged by whether their sum is. Large finite values
+    /// may overflow the sum, which costs only a needless look at each of them.
     #[inline(always)]
     pub(super) fn is_calm(&self) -> bool {
         let mut off = 0.0;
         for sum in self.0 {
-            // 0, or NaN.
+            // The sum is 0, or NaN.
             off += sum * 0.0;
         }
         off == 0.0

@@ -1,7 +1,8 @@
 //! The fast path: NCHW16c tensors with a halo, and the operations on them.
 //!
-//! A caller that runs one operation uses the NCHW functions at the crate's top, which convert at
-//! the edge. This module is for callers that keep activations in this layout from layer to layer.
+//! Callers that run a single operation use the NCHW functions at the crate's root, which convert at
+//! the boundary. This module is for callers that keep activations in this layout from layer to
+//! layer.
 
 mod batch_norm;
 mod buffer;
@@ -41,7 +42,7 @@ pub use view::{View, ViewMut};
 
 use crate::error::{Error, Result};
 
-/// Checks one size.
+/// Checks that a size has the expected value.
 fn expect(op: &'static str, what: &'static str, expected: usize, got: usize) -> Result<()> {
     if expected == got {
         Ok(())
@@ -55,12 +56,12 @@ fn expect(op: &'static str, what: &'static str, expected: usize, got: usize) -> 
     }
 }
 
-/// Checks a size that may be larger.
+/// Checks that a size has at least the expected value.
 fn at_least(op: &'static str, what: &'static str, expected: usize, got: usize) -> Result<()> {
     expect(op, what, expected.max(got), got)
 }
 
-/// Checks a halo `[top, left, bottom, right]`, which may be wider.
+/// Checks a halo `[top, left, bottom, right]`, which may be wider than expected.
 fn halo_at_least(op: &'static str, expected: [usize; 4], got: [usize; 4]) -> Result<()> {
     at_least(op, "the halo's top", expected[0], got[0])?;
     at_least(op, "the halo's left", expected[1], got[1])?;

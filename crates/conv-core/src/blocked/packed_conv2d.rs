@@ -1,4 +1,4 @@
-//! A convolution made ready: weights packed for the micro-kernel, bias and activation beside them.
+//! A packed convolution: weights packed for the micro-kernel, with bias and activation.
 
 use ndarray::{Array4, ArrayView1, ArrayView4};
 
@@ -12,17 +12,18 @@ use crate::simd::Isa;
 
 pub(super) const OP: &str = "conv2d";
 
-/// Input channels up to which planar NCHW beats NCHW16c: filling up 3 channels to 16 would cost
-/// five times the arithmetic, while the planar loop reads its weights at the same speed.
+/// The largest number of input channels for which planar NCHW beats NCHW16c: padding 3 channels to
+/// 16 would cost five times the arithmetic, while the planar loop reads its weights at the same
+/// speed.
 const MOST_PLANAR_CHANNELS: usize = 8;
 
 /// A convolution with its weights packed for the micro-kernel, its bias and its activation.
 ///
-/// Made once per layer, run many times, from many threads.
+/// Built once per layer, run many times, from many threads.
 ///
-/// Numbers that are infinite or NaN go the way of the definition, [`plain::conv2d`]: to the outputs
-/// whose sums have them as a factor and to no others. One thing differs: a denormal weight counts as
-/// 0, so that times an infinity it is NaN.
+/// Infinite and NaN values propagate as in the definition, [`plain::conv2d`]: to the outputs whose
+/// sums contain them as a factor and to no others. There is one difference: a denormal weight
+/// counts as 0, so times an infinity it is NaN.
 ///
 /// [`plain::conv2d`]: crate::plain::conv2d
 #[derive(Clone, Debug)]
@@ -30,11 +31,11 @@ pub struct PackedConv2d {
     pub(super) window: Window,
     pub(super) in_channels: usize,
     pub(super) out_channels: usize,
-    /// Groups as the kernel sees them: see [`merged_groups`].
+    /// Groups as the kernel processes them: see [`merged_groups`].
     pub(super) groups: usize,
-    /// Groups as the weight has them.
+    /// Groups of the weight.
     pub(super) real_groups: usize,
-    /// Channels of a block of the input: 16, or 1 for planar input.
+    /// Channels per block of the input: 16, or 1 for planar input.
     pub(super) block: usize,
     /// `[out block][in block][kh][kw][block][16]`.
     pub(super) weight: Buffer,
@@ -44,9 +45,9 @@ pub struct PackedConv2d {
     pub(super) isa: Isa,
 }
 
-/// The groups that the kernel works with. It needs whole blocks of 16 channels on both sides of a
-/// group, so neighbouring groups are merged until that holds, with zero weights between them; one
-/// group of all channels always does.
+/// Returns the number of groups that the kernel works with. It needs whole blocks of 16 channels on
+/// both sides of a group, so neighbouring groups are merged until that holds, with zero weights
+/// between them; a single group of all channels always satisfies it.
 fn merged_groups(groups: usize, in_channels: usize, out_channels: usize) -> usize {
     let fits = |merged: &usize| {
         groups.is_multiple_of(*merged)
@@ -59,13 +60,14 @@ fn merged_groups(groups: usize, in_channels: usize, out_channels: usize) -> usiz
 impl PackedConv2d {
     /// Packs `weight` `[O, I / groups, kh, kw]` and `bias` `[O]` for `isa`.
     ///
-    /// The padding's *value* is not looked at here: [`run`](Self::run) reads what the input's halo
+    /// The padding's *value* is ignored here: [`run`](Self::run) reads whatever the input's halo
     /// holds.
     ///
     /// # Errors
     ///
-    /// [`Error::Zero`], [`Error::Groups`] or [`Error::Mismatch`] where sizes do not fit together, those
-    /// of [`Window::check`], [`Error::TooLarge`] or [`Error::OutOfMemory`] for the packed weights.
+    /// [`Error::Zero`], [`Error::Groups`] or [`Error::Mismatch`] if sizes do not fit together,
+    /// those of [`Window::check`], [`Error::TooLarge`] or [`Error::OutOfMemory`] for the packed
+    /// weights.
     pub fn new(
         weight: ArrayView4<'_, f32>,
         bias: Option<ArrayView1<'_, f32>>,
@@ -145,8 +147,8 @@ impl PackedConv2d {
         Ok(conv)
     }
 
-    /// Calls `copy(from, to)` for every weight: its place `[o, i, y, x]` in the OIHW array, and its
-    /// place among the packed numbers.
+    /// Calls `copy(from, to)` for every weight, with its index `[o, i, y, x]` in the OIHW array and
+    /// its offset in the packed weights.
     pub(super) fn for_each_weight(&self, mut copy: impl FnMut([usize; 4], usize)) {
         let [kh, kw] = self.window.kernel_size;
         let (group_in, group_out) = (
@@ -170,13 +172,13 @@ impl PackedConv2d {
         }
     }
 
-    /// Blocks of one group's input channels.
+    /// The number of blocks of one group's input channels.
     pub(super) fn in_blocks(&self) -> usize {
         (self.in_channels / self.groups).div_ceil(self.block)
     }
 
-    /// The layout that [`run`](Self::run) wants its input in, without the [halo](Self::halo):
-    /// NCHW16c, or planar NCHW where there are few channels.
+    /// Returns the layout that [`run`](Self::run) expects its input in, without the
+    /// [halo](Self::halo): NCHW16c, or planar NCHW if there are few channels.
     #[must_use]
     pub fn input_layout(&self, batch: usize, size: [usize; 2]) -> Layout {
         Layout {
@@ -188,18 +190,18 @@ impl PackedConv2d {
         }
     }
 
-    /// Whether a convolution with these numbers of input channels and groups reads planar input.
+    /// Returns whether a convolution with this many input channels and groups reads planar input.
     #[must_use]
     pub fn reads_planar(in_channels: usize, groups: usize) -> bool {
         groups == 1 && in_channels <= MOST_PLANAR_CHANNELS
     }
 
-    /// How many numbers [`weight`](Self::weight) and [`bias`](Self::bias) hold together when a
-    /// weight of this shape `[O, I / groups, kh, kw]` is packed.
+    /// Returns the combined number of elements of [`weight`](Self::weight) and [`bias`](Self::bias)
+    /// when a weight of this shape `[O, I / groups, kh, kw]` is packed.
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`] where no memory holds so many.
+    /// [`Error::TooLarge`] if no memory can hold that many.
     pub fn packed_len(weight: [usize; 4], groups: usize) -> Result<usize> {
         const WHAT: &str = "the packed weights";
         let [out_channels, group_in, kh, kw] = weight;
@@ -212,47 +214,47 @@ impl PackedConv2d {
         let out_blocks = out_channels.div_ceil(BLOCK);
         let sizes = [out_blocks, in_blocks, kh, kw, block, BLOCK];
         let weights = checked_len(OP, WHAT, &sizes)?;
-        // `checked_len` leaves far more room than this.
+        // `checked_len` leaves far more headroom than this.
         Ok(weights.saturating_add(out_blocks * BLOCK))
     }
 
-    /// Input channels.
+    /// Returns the number of input channels.
     #[must_use]
     pub fn in_channels(&self) -> usize {
         self.in_channels
     }
 
-    /// Output channels.
+    /// Returns the number of output channels.
     #[must_use]
     pub fn out_channels(&self) -> usize {
         self.out_channels
     }
 
-    /// The weights as they are packed, `[out block][in block][kh][kw][block][16]`: what a training
-    /// step updates. Numbers that stand for no weight are zero and have to stay so.
+    /// Returns the packed weights, `[out block][in block][kh][kw][block][16]`: what a training step
+    /// updates. Elements that represent no weight are zero and must stay so.
     #[must_use]
     pub fn weight(&self) -> &[f32] {
         &self.weight
     }
 
-    /// The bias, filled up with zeros to whole blocks.
+    /// Returns the bias, padded with zeros to whole blocks.
     #[must_use]
     pub fn bias(&self) -> &[f32] {
         &self.bias
     }
 
-    /// Packed weights and bias, to be changed.
+    /// Returns the packed weights and bias for modification.
     pub fn parameters_mut(&mut self) -> (&mut [f32], &mut [f32]) {
         (&mut self.weight, &mut self.bias)
     }
 
-    /// Numbers packed as [`weight`](Self::weight) is, in the order OIHW.
+    /// Unpacks elements packed like [`weight`](Self::weight) into OIHW order.
     ///
     /// # Errors
     ///
-    /// [`Error::Mismatch`] where there are more or fewer.
+    /// [`Error::Mismatch`] if the number of elements differs.
     pub fn unpack(&self, packed: &[f32]) -> Result<Array4<f32>> {
-        super::expect(OP, "the packed numbers", self.weight.len(), packed.len())?;
+        super::expect(OP, "the packed weights", self.weight.len(), packed.len())?;
         let [kh, kw] = self.window.kernel_size;
         let group_in = self.in_channels / self.real_groups;
         let mut weight = Array4::zeros((self.out_channels, group_in, kh, kw));
@@ -260,11 +262,11 @@ impl PackedConv2d {
         Ok(weight)
     }
 
-    /// An OIHW array packed as [`weight`](Self::weight) is.
+    /// Packs an OIHW array like [`weight`](Self::weight).
     ///
     /// # Errors
     ///
-    /// [`Error::Mismatch`] where the array has another shape.
+    /// [`Error::Mismatch`] if the array has a different shape.
     pub fn pack(&self, weight: ArrayView4<'_, f32>) -> Result<Vec<f32>> {
         let [kh, kw] = self.window.kernel_size;
         let (o, i, h, w) = weight.dim();
@@ -282,7 +284,7 @@ impl PackedConv2d {
         Ok(packed)
     }
 
-    /// A word for reports: which loop this is.
+    /// A short name of the loop in use, for reports.
     #[must_use]
     pub fn algorithm(&self) -> &'static str {
         if self.block == 1 {
@@ -292,7 +294,7 @@ impl PackedConv2d {
         }
     }
 
-    /// The placement of the window on an input of size `[h, w]`.
+    /// Returns the placement of the window on an input of size `[h, w]`.
     ///
     /// # Errors
     ///
@@ -301,8 +303,9 @@ impl PackedConv2d {
         self.window.place(OP, input)
     }
 
-    /// The halo `[top, left, bottom, right]` that the input needs. At the bottom and right it is
-    /// what the last window really reads, which the stride may make less than the padding.
+    /// Returns the halo `[top, left, bottom, right]` that the input needs. At the bottom and right
+    /// it covers what the last window actually reads, which the stride may make less than the
+    /// padding.
     ///
     /// # Errors
     ///
@@ -322,7 +325,7 @@ impl PackedConv2d {
         Ok(halo)
     }
 
-    /// Whether input and output fit: everything that the pointers of the loops rely on.
+    /// Checks that input and output fit: everything that the pointers of the loops rely on.
     pub(super) fn check(&self, input: &Layout, output: &Layout) -> Result<Placement> {
         let placement = self.place(input.size)?;
         let needed = self.halo(input.size)?;
@@ -351,7 +354,7 @@ impl PackedConv2d {
     }
 }
 
-/// A weight too small to matter is 0: denormal numbers slow some processors down a hundredfold.
+/// Flushes a negligibly small weight to 0: denormals slow some processors down a hundredfold.
 fn flush(weight: f32) -> f32 {
     if weight.is_subnormal() { 0.0 } else { weight }
 }

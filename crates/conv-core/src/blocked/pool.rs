@@ -1,4 +1,4 @@
-//! Pools on blocked tensors: the sixteen channels of a block at a time.
+//! Pools on blocked tensors, processing the sixteen channels of a block at a time.
 
 use rayon::prelude::*;
 
@@ -10,11 +10,11 @@ use crate::options::{AvgPool2dOptions, MaxPool2dOptions};
 use crate::pool_span::{PoolSpan, PoolSpans, check_bins};
 use crate::simd::Isa;
 
-/// [`plain::max_pool2d`](crate::plain::max_pool2d) on blocked tensors, bit for bit.
+/// Computes [`plain::max_pool2d`](crate::plain::max_pool2d) on blocked tensors, bit for bit.
 ///
 /// # Errors
 ///
-/// Those of the plain one, and [`Error::Mismatch`] where the layouts do not fit.
+/// Those of the plain function, and [`Error::Mismatch`](crate::Error::Mismatch) if the layouts do not fit.
 pub fn max_pool2d(
     isa: Isa,
     input: View<'_>,
@@ -28,7 +28,7 @@ pub fn max_pool2d(
         return Ok(());
     }
     let spans = PoolSpans::of_max(OP, &placement)?;
-    // The same number wins whether or not the rows are compared one by one.
+    // The same value wins whether or not the rows are compared separately.
     pool::<false>(
         OP,
         isa,
@@ -41,7 +41,7 @@ pub fn max_pool2d(
     )
 }
 
-/// [`plain::avg_pool2d`](crate::plain::avg_pool2d) on blocked tensors, bit for bit.
+/// Computes [`plain::avg_pool2d`](crate::plain::avg_pool2d) on blocked tensors, bit for bit.
 ///
 /// # Errors
 ///
@@ -62,8 +62,9 @@ pub fn avg_pool2d(
     pool::<true>(OP, isa, input, &spans, &mut output, 0.0, sum, mean)
 }
 
-/// [`plain::adaptive_avg_pool2d`](crate::plain::adaptive_avg_pool2d) on blocked tensors, bit for
-/// bit; the output's layout says how many bins there are. One bin is the global average pool.
+/// Computes [`plain::adaptive_avg_pool2d`](crate::plain::adaptive_avg_pool2d) on blocked tensors,
+/// bit for bit; the output's layout determines the number of bins. One bin is the global average
+/// pool.
 ///
 /// # Errors
 ///
@@ -80,11 +81,11 @@ pub fn adaptive_avg_pool2d(isa: Isa, input: View<'_>, mut output: ViewMut<'_>) -
     pool::<true>(OP, isa, input, &spans, &mut output, 0.0, sum, mean)
 }
 
-/// All pools: from `empty`, `join`s what a window sees, then `finish`es. With `BY_ROWS`, each row of a
-/// window is joined by itself first, so that sums have the order of the plain loops.
+/// All pools: starts from `empty`, `join`s the pixels of a window, then `finish`es. With `BY_ROWS`,
+/// each row of a window is joined separately first, so that sums have the order of the plain loops.
 #[expect(
     clippy::too_many_arguments,
-    reason = "the three functions are what a pool is"
+    reason = "the three functions define a pool"
 )]
 fn pool<const BY_ROWS: bool>(
     op: &'static str,
@@ -128,7 +129,7 @@ fn pool<const BY_ROWS: bool>(
     Ok(())
 }
 
-/// [`pool`] for large windows: each input row is joined under every output column first, and those
+/// [`pool`] for large windows: joins each input row under every output column first, then those
 /// results down the columns, so that a window costs the sum of its sizes and not their product.
 #[expect(clippy::too_many_arguments, reason = "as in `pool`")]
 fn pool_rows_first(
@@ -198,7 +199,7 @@ fn join_numbers(results: &mut [f32], numbers: &[f32], join: impl Fn(f32, f32) ->
     }
 }
 
-/// The larger number; `NaN` is larger than all.
+/// Returns the larger value; `NaN` counts as larger than any number.
 #[inline(always)]
 fn larger(most: f32, number: f32) -> f32 {
     if number > most || number.is_nan() {
@@ -218,7 +219,7 @@ fn mean(sum: f32, count: usize) -> f32 {
     sum / count as f32
 }
 
-/// Whether `output` is what comes of `input` with pictures of `size`.
+/// Checks that `output` is the layout of a pool of `input` with planes of `size`.
 fn check(op: &'static str, input: &View<'_>, size: [usize; 2], output: &ViewMut<'_>) -> Result<()> {
     let input = input.layout();
     super::expect(op, "the input's channel block", BLOCK, input.block)?;

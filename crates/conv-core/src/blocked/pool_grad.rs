@@ -11,8 +11,9 @@ use crate::options::{AvgPool2dOptions, MaxPool2dOptions};
 use crate::pool_span::{PoolSpan, PoolSpans, check_bins};
 use crate::simd::Isa;
 
-/// [`plain::max_pool2d_grad`](crate::plain::max_pool2d_grad) on blocked tensors: each output's
-/// gradient goes to the largest input of its window, the first of equals.
+/// Computes [`plain::max_pool2d_grad`](crate::plain::max_pool2d_grad) on blocked tensors: each
+/// output's gradient is added to the largest input of its window, the first one if several are
+/// equal.
 ///
 /// # Errors
 ///
@@ -77,7 +78,7 @@ pub fn max_pool2d_grad(
                         let grads = grad_output.row(picture, block, v).chunks_exact(BLOCK);
                         for (columns, grad) in spans.columns.iter().zip(grads) {
                             let mut most = [f32::NEG_INFINITY; BLOCK];
-                            // Which pixel was the largest so far, counted from 1.
+                            // The pixel with the largest value so far, counted from 1.
                             let mut place = [0u32; BLOCK];
                             let mut number = 0;
                             for y in rows.pixels() {
@@ -116,8 +117,8 @@ pub fn max_pool2d_grad(
         })
 }
 
-/// [`max_pool2d_grad`] for large windows: each input row's largest numbers under the output columns
-/// first, and then the largest of those down the columns.
+/// [`max_pool2d_grad`] for large windows: finds each input row's largest values under the output
+/// columns first, then the largest of those down the columns.
 fn rows_first(
     op: &'static str,
     isa: Isa,
@@ -177,8 +178,8 @@ fn rows_first(
     Ok(())
 }
 
-/// The largest number of each lane in a row's pixels, and which pixel it stands in: of equal ones the
-/// first, of NaN the last.
+/// Returns the largest value of each lane in a row's pixels and the index of its pixel: the first
+/// of equal values, the last of NaN.
 #[inline(always)]
 fn largest_along(row: &[f32], columns: &PoolSpan) -> ([f32; BLOCK], [u32; BLOCK]) {
     let pixels = pixels_of(row);
@@ -194,8 +195,8 @@ fn largest_along(row: &[f32], columns: &PoolSpan) -> ([f32; BLOCK], [u32; BLOCK]
     (most, place)
 }
 
-/// [`plain::avg_pool2d_grad`](crate::plain::avg_pool2d_grad) on blocked tensors: each output's
-/// gradient over the window's taps goes to every input of the window.
+/// Computes [`plain::avg_pool2d_grad`](crate::plain::avg_pool2d_grad) on blocked tensors: each
+/// output's gradient, divided by the window's taps, is added to every input of the window.
 ///
 /// # Errors
 ///
@@ -214,7 +215,8 @@ pub fn avg_pool2d_grad(
     spread(OP, isa, spans, grad_output, grad_input, store)
 }
 
-/// [`plain::adaptive_avg_pool2d_grad`](crate::plain::adaptive_avg_pool2d_grad) on blocked tensors.
+/// Computes [`plain::adaptive_avg_pool2d_grad`](crate::plain::adaptive_avg_pool2d_grad) on blocked
+/// tensors.
 ///
 /// # Errors
 ///
@@ -234,12 +236,12 @@ pub fn adaptive_avg_pool2d_grad(
     spread(OP, isa, spans, grad_output, grad_input, store)
 }
 
-/// [`plain::upsample_nearest2d_grad`](crate::plain::upsample_nearest2d_grad) on blocked tensors:
-/// each input's gradient is the sum of those of its copies.
+/// Computes [`plain::upsample_nearest2d_grad`](crate::plain::upsample_nearest2d_grad) on blocked
+/// tensors: each input's gradient is the sum of those of its copies.
 ///
 /// # Errors
 ///
-/// [`Error::Zero`] for a scale of 0, [`Error::Mismatch`] where the layouts do not fit.
+/// [`Error::Zero`] for a scale of 0, [`Error::Mismatch`] if the layouts do not fit.
 pub fn upsample_nearest2d_grad(
     isa: Isa,
     scale: [usize; 2],
@@ -284,7 +286,7 @@ pub fn upsample_nearest2d_grad(
     Ok(())
 }
 
-/// All averages: each output row's shares along its columns, and then down the rows.
+/// All averages: distributes each output row's shares along its columns, and then down the rows.
 fn spread(
     op: &'static str,
     isa: Isa,
@@ -336,7 +338,7 @@ fn spread(
 #[inline(always)]
 fn add_to_each(pixels: &mut [[f32; BLOCK]], share: &[f32; BLOCK]) {
     let mut numbers = pixels.as_flattened_mut();
-    // Four pixels at a time: of a loop so long the compiler makes vectors and not jumps.
+    // Four pixels at a time: the compiler vectorises a loop of this length instead of branching.
     if numbers.len() >= 4 * BLOCK {
         let mut shares = [0.0; 4 * BLOCK];
         for copy in shares.chunks_exact_mut(BLOCK) {
@@ -357,7 +359,7 @@ fn add_to_each(pixels: &mut [[f32; BLOCK]], share: &[f32; BLOCK]) {
     }
 }
 
-/// Whether the output's gradient has this size and the input's gradient its batch and channels.
+/// Checks that the output's gradient has this size and the input's gradient its batch and channels.
 fn check(
     op: &'static str,
     grad_output: &View<'_>,

@@ -1,4 +1,4 @@
-//! Operations that only move numbers: concatenation, enlargement, padding, changes of layout.
+//! Operations that only move values: concatenation, enlargement, padding, changes of layout.
 
 use super::layout::Layout;
 use super::view::{View, ViewMut, clear_tail};
@@ -10,13 +10,13 @@ use crate::geometry::PaddingValue;
 ///
 /// # Errors
 ///
-/// [`Error::Mismatch`] where the extents do not fit.
+/// [`Error::Mismatch`] if the extents do not fit.
 pub fn concat(input: View<'_>, first: usize, mut output: ViewMut<'_>) -> Result<()> {
     let end = check_part("concat", &input, first, &output)?;
     let (from, to) = (input.layout(), output.layout());
     if first.is_multiple_of(from.block) {
-        // Whole blocks. The last may be filled up with zeros where more channels follow, which
-        // the part that brings those overwrites.
+        // Whole blocks. The last one may be padded with zeros where more channels follow; the part
+        // that supplies those overwrites them.
         let blocks = first / from.block..end.div_ceil(from.block);
         output.for_each_row(|picture, block, y, row| {
             if blocks.contains(&block) {
@@ -42,18 +42,19 @@ pub fn concat(input: View<'_>, first: usize, mut output: ViewMut<'_>) -> Result<
     Ok(())
 }
 
-/// The channels of `input` from channel `first` of `output` on, zeros in all others.
+/// Writes the channels of `input` to `output` from channel `first` on, and zeros to all others.
 ///
 /// # Errors
 ///
-/// [`Error::Mismatch`] where the extents do not fit.
+/// [`Error::Mismatch`] if the extents do not fit.
 pub fn pad_channels(input: View<'_>, first: usize, mut output: ViewMut<'_>) -> Result<()> {
     check_part("pad_channels", &input, first, &output)?;
     output.for_each_row(|_, _, _, row| row.fill(0.0));
     concat(input, first, output)
 }
 
-/// Whether the output has room for the input's channels from `first` on: where they end.
+/// Checks that the output has room for the input's channels from `first` on; returns where they
+/// end.
 fn check_part(
     op: &'static str,
     input: &View<'_>,
@@ -66,11 +67,11 @@ fn check_part(
     Ok(end)
 }
 
-/// Takes channels `first..` of `input`, as many as `output` has.
+/// Copies channels `first..` of `input`, as many as `output` has.
 ///
 /// # Errors
 ///
-/// [`Error::Mismatch`] where the extents do not fit.
+/// [`Error::Mismatch`] if the extents do not fit.
 pub fn slice(input: View<'_>, first: usize, mut output: ViewMut<'_>) -> Result<()> {
     let (from, channels) = (input.layout(), output.layout().channels);
     output.check(
@@ -98,7 +99,7 @@ pub fn slice(input: View<'_>, first: usize, mut output: ViewMut<'_>) -> Result<(
 ///
 /// # Errors
 ///
-/// [`Error::Zero`] for a scale of 0, [`Error::Mismatch`] where the extents do not fit.
+/// [`Error::Zero`] for a scale of 0, [`Error::Mismatch`] if the extents do not fit.
 pub fn upsample_nearest2d(
     input: View<'_>,
     scale: [usize; 2],
@@ -128,11 +129,11 @@ pub fn upsample_nearest2d(
     Ok(())
 }
 
-/// The input with `padding` `[top, left, bottom, right]` around it, filled with `value`.
+/// Surrounds the input with `padding` `[top, left, bottom, right]`, filled with `value`.
 ///
 /// # Errors
 ///
-/// As [`plain::pad2d`](crate::plain::pad2d), and [`Error::Mismatch`] where the extents do not fit.
+/// As [`plain::pad2d`](crate::plain::pad2d), and [`Error::Mismatch`] if the extents do not fit.
 pub fn pad2d(
     input: View<'_>,
     padding: [usize; 4],
@@ -182,11 +183,11 @@ pub fn pad2d(
     Ok(())
 }
 
-/// The same tensor in the other layout: planar to blocked or back.
+/// Converts a tensor to the other layout: planar to blocked or back.
 ///
 /// # Errors
 ///
-/// [`Error::Mismatch`] where the extents differ.
+/// [`Error::Mismatch`] if the extents differ.
 pub fn relayout(input: View<'_>, mut output: ViewMut<'_>) -> Result<()> {
     let from = input.layout();
     output.check(
@@ -203,19 +204,19 @@ pub fn relayout(input: View<'_>, mut output: ViewMut<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The numbers of each picture in the order c, h, w, dealt out again in that order to a picture of
-/// other extents with as many numbers: `[C, H, W]` to `[C * H * W, 1, 1]` is flattening.
+/// Reinterprets the values of each picture, in the order c, h, w, as a picture of other extents
+/// with the same number of values: `[C, H, W]` to `[C * H * W, 1, 1]` is flattening.
 ///
 /// # Errors
 ///
-/// [`Error::Mismatch`] where the batch or the number of numbers differs.
+/// [`Error::Mismatch`] if the batch or the number of values differs.
 pub fn reshape(input: View<'_>, mut output: ViewMut<'_>) -> Result<()> {
     let (from, to) = (input.layout(), output.layout());
     super::expect("reshape", "output batch (axis n)", from.batch, to.batch)?;
     let numbers = |layout: &Layout| layout.channels * layout.size[0] * layout.size[1];
     super::expect(
         "reshape",
-        "the numbers of a picture",
+        "the number of values per picture",
         numbers(&from),
         numbers(&to),
     )?;
@@ -236,7 +237,7 @@ pub fn reshape(input: View<'_>, mut output: ViewMut<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Darknet's `reorg`, which is **not** space-to-depth. With `D = C / stride^2`, the input's numbers
+/// Darknet's `reorg`, which is **not** space-to-depth. With `D = C / stride^2`, the input's values
 /// are read in memory order as `[D, H * stride, W * stride]`, and the output's are written in
 /// memory order as `[C, H, W]`:
 ///
@@ -246,11 +247,11 @@ pub fn reshape(input: View<'_>, mut output: ViewMut<'_>) -> Result<()> {
 /// ```
 ///
 /// The result's extents are `[C * stride^2, H / stride, W / stride]`. Darknet calls its routine
-/// with input and output exchanged, and every published `YOLOv2` weight depends on that.
+/// with input and output exchanged, and every published `YOLOv2` weight file depends on that.
 ///
 /// # Errors
 ///
-/// [`Error::Zero`] for a stride of 0, [`Error::Mismatch`] where the extents do not fit.
+/// [`Error::Zero`] for a stride of 0, [`Error::Mismatch`] if the extents do not fit.
 pub fn reorg(input: View<'_>, stride: usize, mut output: ViewMut<'_>) -> Result<()> {
     const OP: &str = "reorg";
     let (from, to) = (input.layout(), output.layout());
@@ -276,10 +277,10 @@ pub fn reorg(input: View<'_>, stride: usize, mut output: ViewMut<'_>) -> Result<
     let [to_h, to_w] = to.size;
     output.fill_with(
         |picture, channel, y, x| {
-            // Where this output number stands when the output is counted as [C, H, W] ...
+            // The index of this output value when the output is counted as [C, H, W] ...
             let index = (channel * to_h + y) * to_w + x;
             let (k, j, i) = (index / (h * w), index / w % h, index % w);
-            // ... and the input number it shows, counted as [D, H * stride, W * stride].
+            // ... and of the input value that it copies, counted as [D, H * stride, W * stride].
             let (row, column) = (
                 j * stride + k / depth / stride,
                 i * stride + k / depth % stride,

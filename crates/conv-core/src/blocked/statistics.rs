@@ -1,8 +1,9 @@
 //! Each channel's mean and variance over a batch, for batch normalisation in training.
 //!
-//! A tensor is gone through part by part: a plane, or the rows that one task of a convolution made,
-//! which lie in the cache then. A part's numbers are summed in f32 row by row and in f64 beyond, and
-//! the parts are joined in one order; so nothing depends on the number of threads.
+//! A tensor is processed part by part: a plane, or the rows that one task of a convolution
+//! computed, which are then still in the cache. A part's values are summed in f32 within a row and
+//! in f64 beyond, and the parts are combined in one order; so nothing depends on the number of
+//! threads.
 
 use rayon::prelude::*;
 
@@ -11,10 +12,10 @@ use super::view::{View, pixels_of};
 use crate::error::Result;
 use crate::simd::Isa;
 
-/// Two numbers for each lane of a part.
+/// Two values per lane of a part.
 pub(super) const SUMS: usize = 2 * BLOCK;
 
-/// Numbers of scratch memory that [`batch_statistics`] and
+/// Returns the number of elements of scratch memory that [`batch_statistics`] and
 /// [`batch_norm_grad_sums`](super::batch_norm_grad_sums) need for a tensor.
 #[must_use]
 pub fn batch_norm_scratch(layout: &Layout) -> usize {
@@ -22,23 +23,23 @@ pub fn batch_norm_scratch(layout: &Layout) -> usize {
     parts.saturating_mul(SUMS)
 }
 
-/// Mean and biased variance of each channel over pictures, rows and columns:
+/// Computes the mean and biased variance of each channel over pictures, rows and columns:
 ///
 /// ```text
 /// mean[c] = sum of x[n, c, y, x] / (N H W)
 /// variance[c] = sum of (x[n, c, y, x] - mean[c])^2 / (N H W)
 /// ```
 ///
-/// Each plane is gone through twice, for its mean first, and the planes are joined by the formula of
-/// Chan, Golub and `LeVeque` (1979), so nothing cancels. `mean` and `variance` are as long as the
-/// channels filled up to whole blocks.
+/// Each plane is processed twice, first for its mean, and the planes are combined by the formula of
+/// Chan, Golub and `LeVeque` (1979), so there is no cancellation. `mean` and `variance` are as long
+/// as the channels rounded up to whole blocks.
 ///
-/// A convolution gives those of its output as it makes it:
+/// A convolution can compute those of its output as it runs:
 /// [`PackedConv2d::run_with_statistics`](super::PackedConv2d::run_with_statistics).
 ///
 /// # Errors
 ///
-/// [`Error::Mismatch`](crate::Error::Mismatch) where a length does not fit the input.
+/// [`Error::Mismatch`](crate::Error::Mismatch) if a length does not fit the input.
 pub fn batch_statistics(
     isa: Isa,
     input: View<'_>,
@@ -64,7 +65,8 @@ pub fn batch_statistics(
     Ok(())
 }
 
-/// For each lane of the rows, `pixels` in all: the mean, then the sum of squares about it.
+/// For each lane of the rows, `pixels` in total: the mean, then the sum of squared deviations from
+/// it.
 pub(super) fn part_statistics<'a>(
     isa: Isa,
     rows: impl Iterator<Item = &'a [f32]> + Clone,
@@ -74,7 +76,7 @@ pub(super) fn part_statistics<'a>(
     let count = pixels as f64;
     let near = lane_sums(isa, rows.clone());
     let near = near.map(|sum| narrow(sum / count));
-    // About a number near the mean; what it is off by comes out of the same pass.
+    // About a value near the mean; the same pass yields the correction.
     let [off, squares] = sum_rows(
         isa,
         rows,
@@ -98,7 +100,7 @@ pub(super) fn part_statistics<'a>(
     }
 }
 
-/// Joins the statistics of the parts of one block, `(pixels, part)` each.
+/// Combines the statistics of the parts of one block, `(pixels, part)` each.
 pub(super) fn join<'a>(
     parts: impl Iterator<Item = (usize, &'a [f64])>,
     mean: &mut [f64],
@@ -120,7 +122,7 @@ pub(super) fn join<'a>(
     variance.iter_mut().for_each(|squares| *squares /= count);
 }
 
-/// For each lane of the rows, the sum.
+/// Returns each lane's sum over the rows.
 pub(super) fn lane_sums<'a>(isa: Isa, rows: impl Iterator<Item = &'a [f32]>) -> [f64; BLOCK] {
     let [sums] = sum_rows(
         isa,
@@ -139,7 +141,8 @@ pub(super) fn lane_sums<'a>(isa: Isa, rows: impl Iterator<Item = &'a [f32]>) -> 
     sums
 }
 
-/// Adds up what `of_row` gives, lane by lane: the sums of a row in f32, those of the rows in f64.
+/// Adds up the results of `of_row`, lane by lane: a row's sums in f32, the total of the rows in
+/// f64.
 #[inline(always)]
 pub(super) fn sum_rows<const N: usize, Row>(
     isa: Isa,
@@ -163,7 +166,7 @@ pub(super) fn sum_rows<const N: usize, Row>(
     sums
 }
 
-/// Checks the lengths and gives the planes `(picture, block, two sums a lane)` to work on.
+/// Checks the lengths and returns the planes to work on, `(picture, block, two sums per lane)`.
 pub(super) fn planes<'a>(
     op: &'static str,
     layout: &Layout,
@@ -177,7 +180,7 @@ pub(super) fn planes<'a>(
         .map(move |(plane, sums)| (plane / blocks, plane % blocks, sums)))
 }
 
-/// The first `needed` numbers of the scratch memory in parts of one length.
+/// Splits the first `needed` elements of the scratch memory into parts of equal length.
 pub(super) fn parts<'a>(
     op: &'static str,
     needed: usize,
@@ -188,7 +191,7 @@ pub(super) fn parts<'a>(
     Ok(scratch[..needed].par_chunks_exact_mut(part))
 }
 
-/// Checks numbers by channel: as many as the channels filled up to whole blocks.
+/// Checks the length of per-channel values: the channels rounded up to whole blocks.
 pub(super) fn lengths(op: &'static str, layout: &Layout, channels: &[usize]) -> Result<()> {
     super::expect(op, "the channel block", BLOCK, layout.block)?;
     for &got in channels {

@@ -1,10 +1,10 @@
-//! Whether a gradient replaces what is there or is added to it.
+//! Whether a gradient replaces or accumulates into existing values.
 
-/// What becomes of the numbers that a gradient is written over.
+/// What happens to the values that a gradient is written over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Store {
-    /// It replaces what is there.
+    /// The gradient replaces them.
     Replace,
-    /// It is added to what is there.
+    /// The gradient is added to them.
     Add,
 }

@@ -1,5 +1,5 @@
-//! How a direct convolution's output is split into tasks. Depends on the problem alone, so the same
-//! numbers come out whatever the threads.
+//! How a direct convolution's output is split into tasks. The split depends on the problem alone,
+//! so the results are the same for any number of threads.
 
 use std::ops::Range;
 
@@ -8,32 +8,33 @@ use super::packed_conv2d::PackedConv2d;
 use super::statistics::SUMS;
 use super::walk::Walk;
 
-/// Packed weights of a layer that stay in a core's second-level cache together: half of the smallest
-/// such cache in use (512 KiB) leaves room for the pixels.
+/// The packed weights of a layer that fit into a core's second-level cache together: half of the
+/// smallest such cache in use (512 KiB) leaves room for the pixels.
 const WEIGHTS_IN_CACHE: usize = 256 * 1024;
 
-/// Packed weights that a chunk of the reduction walks over a band of pixels with. Small enough that
+/// The packed weights of a chunk of the reduction, applied to a band of pixels. Small enough that
 /// they and the band's input stay in the second-level cache, from which the kernel can stream them;
-/// large enough that storing the partial sums and loading them again does not count. Measured on
-/// Zen 3: 64 KiB is 6 points of the peak ahead of 20 and of one chunk for all.
+/// large enough that storing and reloading the partial sums is negligible. Measured on Zen 3: 64
+/// KiB is 6 points of the peak ahead of 20 and of a single chunk.
 const WEIGHTS_IN_CHUNK: usize = 64 * 1024;
 
-/// Numbers of a band's input that a chunk of the reduction reads: with a stride, the input has more
-/// pixels than the output, and the kernel streams it once for every output block.
+/// Elements of a band's input that a chunk of the reduction reads: with a stride, the input has
+/// more pixels than the output, and the kernel streams it once for every output block.
 const INPUT_IN_CHUNK: usize = 40 * 1024;
 
-/// Multiply-adds of one output in a chunk, so that storing and loading its partial sum does not count.
+/// Multiply-adds per output in a chunk, so that storing and loading its partial sum is negligible.
 const LEAST_IN_CHUNK: usize = 288;
 
-/// Multiply-adds of one task, where the sizes allow: about 50 us on one core, far over what it costs
-/// to hand it out, and small enough that the last task of a layer does not leave the others waiting.
+/// Multiply-adds per task, where the sizes allow: about 50 us on one core, far more than scheduling
+/// a task costs, and small enough that the last task of a layer does not keep the other threads
+/// waiting.
 const TASK_MULTIPLY_ADDS: usize = 2 << 20;
 
-/// Pixels that a task computes at least with the weights it reads, where the picture has so many:
-/// a layer's weights may have to come from memory, and each task reads its part once.
+/// The minimum number of pixels that a task computes with the weights it reads, if the picture has
+/// that many: a layer's weights may have to come from memory, and each task reads its part once.
 const PIXELS_FOR_WEIGHTS: usize = 256;
 
-/// Tiles in a row of a dense 1x1 convolution, whose pixels follow each other without an edge.
+/// Tiles per row of a dense 1x1 convolution, whose pixels are contiguous without an edge.
 const TILES_IN_ROW: usize = 8;
 
 /// What is to be computed: the rows of each picture, and the channel blocks of each group.
@@ -44,19 +45,20 @@ pub(super) struct Grid {
     /// Channel blocks of one group.
     pub(super) in_blocks: usize,
     pub(super) out_blocks: usize,
-    /// Output rows and the pixels of one. Where `runs_on`, a row is any run of pixels, and the last
-    /// may be shorter.
+    /// Output rows, and the pixels of each. If `runs_on`, a row is any run of pixels, and the last
+    /// one may be shorter.
     pub(super) rows: usize,
     pub(super) columns: usize,
     pub(super) pixels: usize,
-    /// Input pixels that are read for each output pixel, if those that neighbours share count once.
+    /// Input pixels read per output pixel, counting those that neighbours share once.
     input_pixels: usize,
-    /// Whether it is a dense 1x1 convolution, which knows no edges.
+    /// Whether this is a dense 1x1 convolution, which has no edges.
     pub(super) runs_on: bool,
 }
 
 impl Grid {
-    /// The grid of a walk; `outputs` are the layouts of what is written or added at the same pixels.
+    /// Returns the grid of a walk; `outputs` are the layouts of what is written or added at the
+    /// same pixels.
     pub(super) fn new(
         conv: &PackedConv2d,
         walk: &Walk,
@@ -68,7 +70,7 @@ impl Grid {
             && walk.start == [0, 0]
             && walk.stride == [1, 1]
             && walk.output_stride == [1, 1]
-            // A stride that is never taken counts as 1 and leaves pixels out all the same.
+            // A stride that is never taken counts as 1 but skips pixels all the same.
             && walk.outputs == input.size
             && input.is_dense()
             && outputs
@@ -94,7 +96,7 @@ impl Grid {
         }
     }
 
-    /// How many pixels these rows have.
+    /// Returns the number of pixels in these rows.
     pub(super) fn pixels_in(&self, rows: &Range<usize>) -> usize {
         self.pixels.min(rows.end * self.columns) - rows.start * self.columns
     }
@@ -105,13 +107,14 @@ impl Grid {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tasks {
     grid: Grid,
-    /// Bands of neighbouring rows, and how many rows a band has at most.
+    /// The number of bands of neighbouring rows, and the maximum number of rows per band.
     bands: usize,
     rows_in_band: usize,
-    /// Runs of neighbouring output blocks in a group, and how many blocks a run has at most.
+    /// The number of runs of neighbouring output blocks in a group, and the maximum number of
+    /// blocks per run.
     runs: usize,
     blocks_in_run: usize,
-    /// Input blocks whose weights are worked off before the next ones are read.
+    /// Input blocks whose weights are processed before the next ones are read.
     pub(super) blocks_in_chunk: usize,
 }
 
@@ -133,12 +136,12 @@ impl Tasks {
         let row_of_panel = grid.columns.saturating_mul(panel).max(1);
         let (rows_in_band, blocks_in_run);
         if grid.out_blocks.saturating_mul(panel) <= WEIGHTS_IN_CACHE / size_of::<f32>() {
-            // All weights stay in the cache: a task makes all channels of a few rows.
+            // All weights stay in the cache: a task computes all channels of a few rows.
             blocks_in_run = grid.out_blocks;
             rows_in_band = TASK_MULTIPLY_ADDS / row_of_panel.saturating_mul(grid.out_blocks);
         } else {
-            // Else it makes a few channels of as many rows as make reading their weights pay, and so
-            // many more channels as the input has more pixels than the output.
+            // Otherwise it computes a few channels of enough rows to amortise reading their
+            // weights, and more channels in proportion to the ratio of input to output pixels.
             rows_in_band = (TASK_MULTIPLY_ADDS / row_of_panel.saturating_mul(most_panels))
                 .max(PIXELS_FOR_WEIGHTS.div_ceil(grid.columns));
             let band = row_of_panel.saturating_mul(rows_in_band.min(grid.rows));
@@ -146,7 +149,7 @@ impl Tasks {
             blocks_in_run =
                 work.saturating_mul(grid.input_pixels) / band / most_panels * most_panels;
         }
-        // Bands of nearly one size.
+        // Bands of nearly equal size.
         let bands = grid.rows.div_ceil(rows_in_band.clamp(1, grid.rows));
         let blocks_in_run = blocks_in_run.clamp(most_panels, grid.out_blocks.max(most_panels));
         let rows_in_band = grid.rows.div_ceil(bands);
@@ -173,7 +176,7 @@ impl Tasks {
         self.grid.pictures * self.grid.groups * self.bands * self.runs
     }
 
-    /// The task of this number.
+    /// Returns the task with this index.
     pub(super) fn task(&self, number: usize) -> Task {
         let (rest, run) = (number / self.runs, number % self.runs);
         let (rest, band) = (rest / self.bands, rest % self.bands);
@@ -191,13 +194,13 @@ impl Tasks {
         band * self.rows_in_band..self.grid.rows.min((band + 1) * self.rows_in_band)
     }
 
-    /// Numbers that hold the sums of one task's output blocks.
+    /// The number of values that hold the sums of one task's output blocks.
     pub(super) fn sums(&self) -> usize {
         self.blocks_in_run * SUMS
     }
 
-    /// Where the sums of an output block are, task by task, when those of all tasks follow each
-    /// other; and how many pixels they are of.
+    /// Returns where the sums of an output block are stored, task by task, when those of all tasks
+    /// are concatenated, together with the number of pixels that they cover.
     pub(super) fn sums_of_block(
         &self,
         out_block: usize,

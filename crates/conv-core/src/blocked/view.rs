@@ -5,10 +5,11 @@ use rayon::prelude::*;
 use super::layout::{BLOCK, Layout};
 use crate::error::{Error, Result};
 
-/// Numbers of one parallel piece of an elementwise operation: over what it costs to hand it out.
+/// Elements per parallel piece of an elementwise operation: more work than scheduling the piece
+/// costs.
 const PIECE: usize = 16 * 1024;
 
-/// A tensor to read.
+/// A tensor to read from.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     layout: Layout,
@@ -16,37 +17,37 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// Puts the two together.
+    /// Combines a layout with its data.
     ///
     /// # Errors
     ///
-    /// [`Error::Mismatch`] where `data` is not as long as the layout says, [`Error::TooLarge`]
-    /// where the layout cannot be addressed.
+    /// [`Error::Mismatch`] if the length of `data` differs from the layout's, [`Error::TooLarge`]
+    /// if the layout cannot be addressed.
     pub fn new(layout: Layout, data: &'a [f32]) -> Result<Self> {
         check(&layout, data.len())?;
         Ok(Self { layout, data })
     }
 
-    /// Where each number lies.
+    /// Returns the layout.
     #[must_use]
     pub fn layout(&self) -> Layout {
         self.layout
     }
 
-    /// The numbers.
+    /// Returns the values.
     #[must_use]
     pub fn data(&self) -> &'a [f32] {
         self.data
     }
 
-    /// The pixels of one row of one channel block, without the halo.
+    /// Returns the pixels of one row of one channel block, without the halo.
     pub(crate) fn row(&self, picture: usize, block: usize, y: usize) -> &'a [f32] {
         let start = self.layout.offset(picture, block, y, 0);
         &self.data[start..start + self.layout.size[1] * self.layout.block]
     }
 }
 
-/// A tensor to write.
+/// A tensor to write to.
 #[derive(Debug)]
 pub struct ViewMut<'a> {
     layout: Layout,
@@ -54,7 +55,7 @@ pub struct ViewMut<'a> {
 }
 
 impl<'a> ViewMut<'a> {
-    /// Puts the two together.
+    /// Combines a layout with its data.
     ///
     /// # Errors
     ///
@@ -64,24 +65,24 @@ impl<'a> ViewMut<'a> {
         Ok(Self { layout, data })
     }
 
-    /// Where each number lies.
+    /// Returns the layout.
     #[must_use]
     pub fn layout(&self) -> Layout {
         self.layout
     }
 
-    /// The numbers.
+    /// Returns the values.
     #[must_use]
     pub fn data(&self) -> &[f32] {
         self.data
     }
 
-    /// The numbers, to be written.
+    /// Returns the values for writing.
     pub fn data_mut(&mut self) -> &mut [f32] {
         self.data
     }
 
-    /// The same to read.
+    /// Returns a read-only view of the same tensor.
     #[must_use]
     pub fn as_view(&self) -> View<'_> {
         View {
@@ -95,7 +96,7 @@ impl<'a> ViewMut<'a> {
         self.layout.clear_halo(self.data);
     }
 
-    /// Checks the extents that an operation gives.
+    /// Checks the extents that an operation produces.
     pub(crate) fn check(
         &self,
         op: &'static str,
@@ -112,8 +113,8 @@ impl<'a> ViewMut<'a> {
         super::expect(op, "the output's channel block", block, layout.block)
     }
 
-    /// Every number of the interior is the input's number at `source(picture, channel, y, x)`;
-    /// lanes past the last channel are zero.
+    /// Sets every element of the interior to the input's element at
+    /// `source(picture, channel, y, x)`; lanes past the last channel are set to zero.
     pub(crate) fn fill_with(
         &mut self,
         source: impl Fn(usize, usize, usize, usize) -> usize + Sync,
@@ -132,7 +133,7 @@ impl<'a> ViewMut<'a> {
         });
     }
 
-    /// Every channel block of every picture: `(picture, block, plane)`.
+    /// Returns every channel block of every picture: `(picture, block, plane)`.
     pub(crate) fn planes(
         &mut self,
     ) -> impl IndexedParallelIterator<Item = (usize, usize, PlaneMut<'_>)> {
@@ -173,28 +174,28 @@ impl<'a> ViewMut<'a> {
     }
 }
 
-/// One channel block of one picture, to be written.
+/// One channel block of one picture, for writing.
 pub(crate) struct PlaneMut<'a> {
     layout: Layout,
     data: &'a mut [f32],
 }
 
 impl PlaneMut<'_> {
-    /// The channels of a pixel.
+    /// Returns the channels of a pixel.
     #[inline(always)]
     pub(crate) fn pixel(&mut self, y: usize, x: usize) -> &mut [f32] {
         let start = self.layout.offset(0, 0, y, x);
         &mut self.data[start..start + self.layout.block]
     }
 
-    /// The pixels of a row.
+    /// Returns the pixels of a row.
     #[inline(always)]
     pub(crate) fn row(&mut self, y: usize) -> &mut [f32] {
         let start = self.layout.offset(0, 0, y, 0);
         &mut self.data[start..start + self.layout.size[1] * self.layout.block]
     }
 
-    /// Every number of the interior becomes `number`.
+    /// Sets every element of the interior to `number`.
     pub(crate) fn fill(&mut self, number: f32) {
         for y in 0..self.layout.size[0] {
             self.row(y).fill(number);
@@ -217,7 +218,8 @@ fn check(layout: &Layout, got: usize) -> Result<()> {
     Ok(())
 }
 
-/// The pixels of a row in blocks. Of arrays the compiler knows the length, and so uses vectors.
+/// Returns the pixels of a row in blocks. The compiler knows an array's length, and so uses
+/// vectors.
 #[inline(always)]
 pub(super) fn pixels_of(row: &[f32]) -> &[[f32; BLOCK]] {
     row.as_chunks().0
@@ -229,12 +231,12 @@ pub(super) fn pixels_of_mut(row: &mut [f32]) -> &mut [[f32; BLOCK]] {
     row.as_chunks_mut().0
 }
 
-/// A block's part of numbers by channel; as numbers of one's own, they stay in registers.
+/// Returns a block's part of per-channel values, as a copy, so that it stays in registers.
 pub(super) fn lanes(numbers: &[f32], block: usize) -> [f32; BLOCK] {
     std::array::from_fn(|lane| numbers[block * BLOCK + lane])
 }
 
-/// Zeroes the lanes past the last channel: `channels` of them are left in this block.
+/// Zeroes the lanes past the last channel; `channels` are left in this block.
 pub(super) fn clear_tail(row: &mut [f32], block: usize, channels: usize) {
     if channels < block {
         row.chunks_exact_mut(block)

@@ -1,4 +1,4 @@
-//! How a weight moves over its input, and where its sums go.
+//! How a weight moves over its input, and where its sums are written.
 
 use crate::geometry::Placement;
 
@@ -11,38 +11,38 @@ pub(super) struct Walk {
     pub(super) stride: [usize; 2],
     /// Input pixels from one tap to the next.
     pub(super) dilation: [usize; 2],
-    /// How many outputs.
+    /// The number of outputs.
     pub(super) outputs: [usize; 2],
-    /// The output pixel of the first sum, and pixels from one to the next.
+    /// The output pixel of the first sum, and the pixels from one to the next.
     pub(super) output_start: [usize; 2],
     pub(super) output_stride: [usize; 2],
-    /// What a sum begins from.
+    /// What a sum starts from.
     pub(super) begin: Begin,
     /// Whether taps in the halo take part.
     pub(super) halo: Halo,
 }
 
-/// What a sum begins from.
+/// What a sum starts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Begin {
     /// The bias.
     Bias,
-    /// What the output holds.
+    /// The output's current value.
     Output,
 }
 
 /// Whether taps in the halo take part in a sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Halo {
-    /// With the halo's number times the weight, as a convolution's padding does.
+    /// The halo's value times the weight is added, as for a convolution's padding.
     Counts,
-    /// Not at all: the gradient of an input knows no outputs beyond the edge. The halo holds zeros,
+    /// They do not: the gradient of an input has no outputs beyond the edge. The halo holds zeros,
     /// which add nothing to a sum unless a weight is infinite or NaN.
     IsNothing,
 }
 
 impl Walk {
-    /// A window that makes every pixel of the output.
+    /// A window that computes every pixel of the output.
     pub(super) fn new(placement: &Placement) -> Self {
         let placement = placement.with_steps_taken();
         let before = |axis: usize| 0isize.saturating_sub_unsigned(placement.padding[axis]);

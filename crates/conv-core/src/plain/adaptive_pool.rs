@@ -1,4 +1,4 @@
-//! Pools that are told the size of their output, adaptive and global, and their gradients.
+//! Pools with a given output size, adaptive and global, and their gradients.
 
 use ndarray::{Array4, ArrayView4};
 
@@ -10,7 +10,7 @@ use crate::element::Element;
 use crate::error::Result;
 use crate::pool_span::{PoolSpans, check_bins};
 
-/// The mean of each channel: `[N, C, H, W]` to `[N, C, 1, 1]`.
+/// Computes the mean of each channel: `[N, C, H, W]` to `[N, C, 1, 1]`.
 ///
 /// ```text
 /// y[n, c] = 1 / (H * W) * sum over h, w of x[n, c, h, w]
@@ -31,16 +31,16 @@ use crate::pool_span::{PoolSpans, check_bins};
 ///
 /// # Errors
 ///
-/// [`Error::Zero`] where the input has no pixel.
+/// [`Error::Zero`](crate::Error::Zero) if the input has no pixel.
 pub fn global_avg_pool2d<T: Element>(input: ArrayView4<'_, T>) -> Result<Array4<T>> {
     adaptive_means("global_avg_pool2d", input, [1, 1])
 }
 
-/// The mean of each bin, with the input divided into `output` `[H', W']` bins: `[N, C, H, W]` to
-/// `[N, C, H', W']`.
+/// Computes the mean of each bin, with the input divided into `output` `[H', W']` bins:
+/// `[N, C, H, W]` to `[N, C, H', W']`.
 ///
 /// Along each axis, bin `k` of `K` over `L` pixels is `floor(k * L / K) .. ceil((k + 1) * L / K)`,
-/// as in PyTorch: bins are equal where `K` divides `L`, else they differ and overlap.
+/// as in PyTorch: bins are equal if `K` divides `L`; otherwise they differ in size and overlap.
 ///
 /// ```
 /// use conv_core::plain;
@@ -58,8 +58,8 @@ pub fn global_avg_pool2d<T: Element>(input: ArrayView4<'_, T>) -> Result<Array4<
 ///
 /// # Errors
 ///
-/// [`Error::Zero`] where input or output has no pixel, [`Error::TooLarge`] for an output that
-/// memory does not hold.
+/// [`Error::Zero`](crate::Error::Zero) if input or output has no pixel,
+/// [`Error::TooLarge`](crate::Error::TooLarge) for an output that does not fit in memory.
 pub fn adaptive_avg_pool2d<T: Element>(
     input: ArrayView4<'_, T>,
     output: [usize; 2],
@@ -67,7 +67,7 @@ pub fn adaptive_avg_pool2d<T: Element>(
     adaptive_means("adaptive_avg_pool2d", input, output)
 }
 
-/// The maximum of each bin; bins as in [`adaptive_avg_pool2d`], NaN as in
+/// Computes the maximum of each bin; bins are as in [`adaptive_avg_pool2d`], NaN as in
 /// [`max_pool2d`](super::max_pool2d).
 ///
 /// ```
@@ -103,7 +103,7 @@ pub fn adaptive_max_pool2d<T: Element>(
     )
 }
 
-/// The gradient of [`global_avg_pool2d`]: each pixel of an input of size `[H, W]` takes the same
+/// The gradient of [`global_avg_pool2d`]: each pixel of an input of size `[H, W]` receives the same
 /// share.
 ///
 /// ```text
@@ -122,8 +122,9 @@ pub fn adaptive_max_pool2d<T: Element>(
 ///
 /// # Errors
 ///
-/// [`Error::Zero`] where the input has no pixel, [`Error::Mismatch`] where `grad_output` is not
-/// `[N, C, 1, 1]`, [`Error::TooLarge`] for an input that memory does not hold.
+/// [`Error::Zero`](crate::Error::Zero) if the input has no pixel,
+/// [`Error::Mismatch`](crate::Error::Mismatch) if `grad_output` is not `[N, C, 1, 1]`,
+/// [`Error::TooLarge`](crate::Error::TooLarge) for an input that does not fit in memory.
 pub fn global_avg_pool2d_grad<T: Element>(
     grad_output: ArrayView4<'_, T>,
     input_size: [usize; 2],
@@ -135,7 +136,7 @@ pub fn global_avg_pool2d_grad<T: Element>(
     })
 }
 
-/// The gradient of [`adaptive_avg_pool2d`]: each output's gradient is shared out evenly among the
+/// The gradient of [`adaptive_avg_pool2d`]: each output's gradient is divided evenly among the
 /// pixels of its bin. `[N, C, H', W']` to `[N, C, H, W]` for an input of size `[H, W]`.
 ///
 /// ```text
@@ -143,8 +144,8 @@ pub fn global_avg_pool2d_grad<T: Element>(
 ///     grad_output[n, c, v, u] / (pixels of the bin)
 /// ```
 ///
-/// Bins overlap where the output's size does not divide the input's; the sum is that of the sums over
-/// each output row, each from left to right.
+/// Bins overlap if the output's size does not divide the input's. Contributions are summed from
+/// left to right within each output row, and these sums are then added.
 ///
 /// ```
 /// use conv_core::plain;
@@ -159,8 +160,8 @@ pub fn global_avg_pool2d_grad<T: Element>(
 ///
 /// # Errors
 ///
-/// [`Error::Zero`] where input or output has no pixel, [`Error::TooLarge`] for an input that memory
-/// does not hold.
+/// [`Error::Zero`](crate::Error::Zero) if input or output has no pixel,
+/// [`Error::TooLarge`](crate::Error::TooLarge) for an input that does not fit in memory.
 pub fn adaptive_avg_pool2d_grad<T: Element>(
     grad_output: ArrayView4<'_, T>,
     input_size: [usize; 2],
@@ -174,8 +175,8 @@ pub fn adaptive_avg_pool2d_grad<T: Element>(
     })
 }
 
-/// The gradient of [`adaptive_max_pool2d`]: each output's gradient goes to the maximum of its bin,
-/// of equal ones to the first, as in [`max_pool2d_grad`](super::max_pool2d_grad).
+/// The gradient of [`adaptive_max_pool2d`]: each output's gradient is added to the maximum of its
+/// bin, the first one if several are equal, as in [`max_pool2d_grad`](super::max_pool2d_grad).
 ///
 /// ```
 /// use conv_core::plain;
@@ -190,8 +191,8 @@ pub fn adaptive_avg_pool2d_grad<T: Element>(
 ///
 /// # Errors
 ///
-/// [`Error::Zero`] where input or output has no pixel, [`Error::Mismatch`] where the two differ in
-/// pictures or channels.
+/// [`Error::Zero`](crate::Error::Zero) if input or output has no pixel,
+/// [`Error::Mismatch`](crate::Error::Mismatch) if the two differ in pictures or channels.
 pub fn adaptive_max_pool2d_grad<T: Element>(
     input: ArrayView4<'_, T>,
     grad_output: ArrayView4<'_, T>,

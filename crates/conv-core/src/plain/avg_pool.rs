@@ -10,19 +10,19 @@ use crate::error::Result;
 use crate::options::AvgPool2dOptions;
 use crate::pool_span::{PoolSpan, PoolSpans};
 
-/// The mean under each window, channel by channel: `[N, C, H, W]` to `[N, C, H', W']`.
+/// Computes the mean under each window, channel by channel: `[N, C, H, W]` to `[N, C, H', W']`.
 ///
 /// ```text
 /// y[n, c, v, u] = 1 / divisor *
 ///     sum over i, j of x[n, c, v * stride_h + i - top, u * stride_w + j - left]
 /// ```
 ///
-/// over the taps inside the input. As in PyTorch, the divisor counts the taps that lie inside the
-/// *padded* input where [`count_include_pad`](AvgPool2dOptions::count_include_pad) is set, else
-/// those inside the input; taps that hang over the padding in `ceil_mode` count in neither case.
-/// `H'` and `W'` are those of [`AvgPool2dOptions::place`].
+/// over the taps inside the input. As in PyTorch, the divisor counts the taps inside the *padded*
+/// input if [`count_include_pad`](AvgPool2dOptions::count_include_pad) is set, otherwise those
+/// inside the input; taps past the padding in `ceil_mode` never count. `H'` and `W'` are those of
+/// [`AvgPool2dOptions::place`].
 ///
-/// The sum is that of the sums of each row, each from left to right.
+/// Each row of a window is summed from left to right, and the row sums are then added.
 ///
 /// ```
 /// use conv_core::{AvgPool2dOptions, Padding, plain};
@@ -46,8 +46,8 @@ use crate::pool_span::{PoolSpan, PoolSpans};
 /// # Errors
 ///
 /// Those of [`AvgPool2dOptions::place`], among them
-/// [`PaddingTooLarge`](crate::Error::PaddingTooLarge) for padding that a window could lie in
-/// alone; [`TooLarge`](crate::Error::TooLarge) for an output that memory does not hold.
+/// [`PaddingTooLarge`](crate::Error::PaddingTooLarge) for padding that could contain a whole
+/// window; [`TooLarge`](crate::Error::TooLarge) for an output that does not fit in memory.
 pub fn avg_pool2d<T: Element>(
     input: ArrayView4<'_, T>,
     options: &AvgPool2dOptions,
@@ -60,7 +60,7 @@ pub fn avg_pool2d<T: Element>(
     means(op, input, [batch, channels, output_h, output_w], spans)
 }
 
-/// The mean over each output's pixels.
+/// Computes the mean over each output's pixels.
 pub(super) fn means<T: Element>(
     op: &'static str,
     input: ArrayView4<'_, T>,
@@ -75,7 +75,7 @@ pub(super) fn means<T: Element>(
     }
     let PoolSpans { rows, columns } = spans()?;
 
-    // Each input row's sums under the columns, then their sums under the rows: so a window costs
+    // Each input row's sums under the columns, then their sums under the rows: a window thus costs
     // the sum of its sizes and not their product.
     let input = contiguous(input);
     let mut row_sums: Vec<T> = zeros(op, &[batch, channels, height, output_w])?;
@@ -108,8 +108,8 @@ pub(super) fn means<T: Element>(
     into_array(op, shape, output)
 }
 
-/// The gradient of [`avg_pool2d`]: each output's gradient is shared out evenly among the pixels
-/// under its window.
+/// The gradient of [`avg_pool2d`]: each output's gradient is divided evenly among the pixels under
+/// its window.
 ///
 /// For `grad_output` `[N, C, H', W']` and an input of size `[H, W]`, the gradient is `[N, C, H, W]`:
 ///
@@ -118,8 +118,8 @@ pub(super) fn means<T: Element>(
 ///     grad_output[n, c, v, u] / divisor
 /// ```
 ///
-/// with the divisor of [`avg_pool2d`], that of each output. The sum is that of the sums over each
-/// output row, each from left to right.
+/// with each output's divisor from [`avg_pool2d`]. Contributions are summed from left to right
+/// within each output row, and these sums are then added.
 ///
 /// ```
 /// use conv_core::{AvgPool2dOptions, plain};
@@ -134,9 +134,9 @@ pub(super) fn means<T: Element>(
 ///
 /// # Errors
 ///
-/// Those of [`AvgPool2dOptions::place`]; [`Mismatch`](crate::Error::Mismatch) where `grad_output` is
-/// not of the output's size, with the axis; [`TooLarge`](crate::Error::TooLarge) for an input that
-/// memory does not hold.
+/// Those of [`AvgPool2dOptions::place`]; [`Mismatch`](crate::Error::Mismatch), with the axis, if
+/// `grad_output` does not have the output's size; [`TooLarge`](crate::Error::TooLarge) for an input
+/// that does not fit in memory.
 pub fn avg_pool2d_grad<T: Element>(
     grad_output: ArrayView4<'_, T>,
     input_size: [usize; 2],

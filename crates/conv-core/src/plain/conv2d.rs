@@ -25,8 +25,8 @@ use crate::options::Conv2dOptions;
 /// where `g = o / (O / groups)` is the group of the output channel, and `H'` and `W'` are those of
 /// [`Window::place`](crate::Window::place).
 ///
-/// The sum starts with the bias and goes over input channels, then kernel rows, then kernel
-/// columns, each product rounded before it is added. Padding takes part with its value, so that
+/// The sum starts with the bias and runs over input channels, then kernel rows, then kernel
+/// columns; each product is rounded before it is added. Padding takes part with its value, so
 /// `Zeros` is the same as `Constant(0.0)` for any weight.
 ///
 /// ```
@@ -71,7 +71,7 @@ pub fn conv2d<T: Element>(
     conv2d_named("conv2d", input, weight, bias, options)
 }
 
-/// [`conv2d`] for callers whose errors carry another name.
+/// [`conv2d`] for callers whose errors carry a different name.
 pub(crate) fn conv2d_named<T: Element>(
     op: &'static str,
     input: ArrayView4<'_, T>,
@@ -89,7 +89,7 @@ pub(crate) fn conv2d_named<T: Element>(
     correlate(op, input, weight, bias, &shape, options.padding_value)
 }
 
-/// The loops, for tensors that have been found to fit the shape.
+/// The loops, for tensors already checked against the shape.
 pub(super) fn correlate<T: Element>(
     op: &'static str,
     input: ArrayView4<'_, T>,
@@ -99,7 +99,7 @@ pub(super) fn correlate<T: Element>(
     padding_value: PaddingValue,
 ) -> Result<Array4<T>> {
     let mut output = zeros(op, &shape.output())?;
-    // An empty batch may come with sizes that no loop over them would ever end with.
+    // With an empty batch, the other sizes may be so large that a loop over them would never end.
     if output.is_empty() {
         return into_array(op, shape.output(), output);
     }

@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::geometry::PaddingValue;
 use crate::options::Conv2dOptions;
 
-/// The gradient of [`conv2d`](super::conv2d) for its input: every gradient of an output goes back
-/// to the pixels under the window, each times its weight.
+/// The gradient of [`conv2d`](super::conv2d) with respect to its input: each output's gradient
+/// flows back to the pixels under its window, each times its weight.
 ///
 /// For `grad_output` `[N, O, H', W']`, weight `w` `[O, C / groups, Kh, Kw]` and an input of size
 /// `[H, W]`, the gradient is `[N, C, H, W]`:
@@ -25,16 +25,16 @@ use crate::options::Conv2dOptions;
 ///
 /// over the output channels `o` of the group in which `c` is channel `c'`, and over all taps `i, j`
 /// of all outputs `v, u` that read pixel `[h, w]`: directly, or in padding that shows it
-/// (reflected, replicated, circular). Constant padding takes no gradient.
+/// (reflected, replicated, circular). Constant padding receives no gradient.
 ///
-/// The sum goes over output channels, then kernel rows, output rows, kernel columns and output
+/// The sum runs over output channels, then kernel rows, output rows, kernel columns and output
 /// columns.
 ///
 /// ```
 /// use conv_core::{Conv2dOptions, plain};
 /// use conv_core::ndarray::array;
 ///
-/// // One output's gradient goes to the pixels that it read, along the weight.
+/// // One output's gradient flows to the pixels that it read, times the weight.
 /// let weight = array![[[[1.0, 0.0, -1.0]]]];
 /// let grad_output = array![[[[0.0, 2.0, 0.0]]]];
 /// let options = Conv2dOptions::default();
@@ -46,8 +46,8 @@ use crate::options::Conv2dOptions;
 ///
 /// # Errors
 ///
-/// Those of [`Conv2dShape::new`]; [`Error::Mismatch`] where `grad_output` is not of the output's
-/// shape, with the axis.
+/// Those of [`Conv2dShape::new`]; [`Error::Mismatch`], with the axis, if `grad_output` does not
+/// have the output's shape.
 pub fn conv2d_grad_input<T: Element>(
     grad_output: ArrayView4<'_, T>,
     weight: ArrayView4<'_, T>,
@@ -68,8 +68,8 @@ pub fn conv2d_grad_input<T: Element>(
     scatter(op, grad_output, weight, None, &shape, options.padding_value)
 }
 
-/// The gradient of [`conv2d`](super::conv2d) for its weight: how each tap's pixels go along with
-/// the gradients of the outputs that they went into.
+/// The gradient of [`conv2d`](super::conv2d) with respect to its weight: the correlation of each
+/// tap's pixels with the gradients of the outputs that they contributed to.
 ///
 /// For input `x` `[N, C, H, W]` and `grad_output` `[N, O, H', W']`, the gradient is
 /// `[O, C / groups, Kh, Kw]`:
@@ -81,17 +81,17 @@ pub fn conv2d_grad_input<T: Element>(
 ///
 /// where `g` is the group of the output channel. Padding takes part with its value.
 ///
-/// The sum goes over pictures, then output rows, and over each row's outputs in eight partial sums,
+/// The sum runs over pictures, then output rows, and over each row's outputs in eight partial sums,
 /// which are added up at the end; their split depends on the sizes alone.
 ///
-/// The textbook's vertical edges again, the other way around: from a picture and its edges, gradient
-/// descent finds the kernel `[1 0 -1]`.
+/// The textbook's vertical edges again, in reverse: from a picture and its edges, gradient descent
+/// finds the kernel `[1 0 -1]`.
 ///
 /// ```
 /// use conv_core::{Conv2dOptions, plain};
 /// use conv_core::ndarray::{Array4, array};
 ///
-/// // Bright on the left, dark on the right, and what the kernel makes of it.
+/// // Bright on the left, dark on the right, and the kernel's output for it.
 /// let picture = Array4::from_shape_fn((1, 1, 6, 8), |(_, _, _, x)| if x < 4 { 1.0 } else { 0.0 });
 /// let options = Conv2dOptions::default();
 /// let edge = array![[[[1.0, 0.0, -1.0]]]];
@@ -112,8 +112,8 @@ pub fn conv2d_grad_input<T: Element>(
 ///
 /// # Errors
 ///
-/// Those of [`Conv2dShape::new`]; [`Error::Mismatch`] where `grad_output` is not of the output's
-/// shape, with the axis.
+/// Those of [`Conv2dShape::new`]; [`Error::Mismatch`], with the axis, if `grad_output` does not
+/// have the output's shape.
 pub fn conv2d_grad_weight<T: Element>(
     input: ArrayView4<'_, T>,
     grad_output: ArrayView4<'_, T>,
@@ -134,13 +134,14 @@ pub fn conv2d_grad_weight<T: Element>(
     weight_gradient(op, input, grad_output, &shape, options.padding_value)
 }
 
-/// The gradient of [`conv2d`](super::conv2d) for its bias, `[O]`: the sum over each output channel.
+/// The gradient of [`conv2d`](super::conv2d) with respect to its bias, `[O]`: the sum of each
+/// output channel.
 ///
 /// ```text
 /// grad_bias[o] = sum over n, v, u of grad_output[n, o, v, u]
 /// ```
 ///
-/// The sum goes over pictures, and over each plane's outputs in eight partial sums, which are added
+/// The sum runs over pictures, and over each plane's outputs in eight partial sums, which are added
 /// up at the end.
 ///
 /// ```
@@ -226,7 +227,7 @@ pub(super) fn scatter<T: Element>(
     into_array(op, shape.input(), grad_input)
 }
 
-/// For each tap the sum of the pixels it read, each times the gradient of the output it went into.
+/// For each tap, sums the pixels it read, each times the gradient of the output it contributed to.
 pub(super) fn weight_gradient<T: Element>(
     op: &'static str,
     input: ArrayView4<'_, T>,

@@ -1,4 +1,4 @@
-//! `conv_transpose2d` and its gradients: a convolution the other way.
+//! `conv_transpose2d` and its gradients: a convolution in the opposite direction.
 
 use ndarray::{Array1, Array4, ArrayView1, ArrayView4};
 
@@ -10,9 +10,9 @@ use crate::error::{Error, Result};
 use crate::geometry::PaddingValue;
 use crate::options::ConvTranspose2dOptions;
 
-/// Transposed convolution: every input pixel spreads over a window of the output, along the weight.
+/// Transposed convolution: every input pixel spreads over a window of the output, times the weight.
 ///
-/// For input `x` `[N, C, H, W]`, weight `w` `[C, O / groups, Kh, Kw]` (as PyTorch has it: input
+/// For input `x` `[N, C, H, W]`, weight `w` `[C, O / groups, Kh, Kw]` (as in PyTorch: input
 /// channels first) and bias `b` `[O]`, the output is `[N, O, H', W']`:
 ///
 /// ```text
@@ -21,16 +21,16 @@ use crate::options::ConvTranspose2dOptions;
 /// H' = (H - 1) * stride_h + dilation_h * (Kh - 1) + 1 + output_padding_h - top - bottom
 /// ```
 ///
-/// over the input channels `c` of the group in which `o` is output channel `o'`. Padding is cut off
-/// the output, and output padding is added to it at the bottom and right.
+/// over the input channels `c` of the group in which `o` is output channel `o'`. Padding is cropped
+/// from the output, and output padding is added to it at the bottom and right.
 ///
-/// This is [`conv2d_grad_input`](super::conv2d_grad_input) with the same weight: what
-/// [`conv2d`](super::conv2d) with a weight `[O, C / groups, Kh, Kw]` does to shapes, this undoes. As
-/// a layer it was called a deconvolution (Zeiler et al. 2010, "Deconvolutional networks"), which it
-/// is not; its arithmetic is in Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep
-/// learning", section 4.
+/// This is [`conv2d_grad_input`](super::conv2d_grad_input) with the same weight: it reverses the
+/// effect on shapes of [`conv2d`](super::conv2d) with a weight `[O, C / groups, Kh, Kw]`. As a
+/// layer it was called a deconvolution (Zeiler et al. 2010, "Deconvolutional networks"), which it
+/// is not; its arithmetic is in Dumoulin and Visin 2016, "A guide to convolution arithmetic for
+/// deep learning", section 4.
 ///
-/// The sum starts with the bias and goes over input channels, then kernel rows, input rows, kernel
+/// The sum starts with the bias and runs over input channels, then kernel rows, input rows, kernel
 /// columns and input columns.
 ///
 /// ```
@@ -52,8 +52,8 @@ use crate::options::ConvTranspose2dOptions;
 /// # Errors
 ///
 /// Those of [`ConvTranspose2dOptions::output_size`]; [`Error::Zero`] for channels or groups of 0,
-/// [`Error::Groups`] where the groups do not divide the input channels, [`Error::Mismatch`] where
-/// weight or bias do not fit, [`Error::TooLarge`] for an output that memory does not hold.
+/// [`Error::Groups`] if the groups do not divide the input channels, [`Error::Mismatch`] if weight
+/// or bias do not fit, [`Error::TooLarge`] for an output that does not fit in memory.
 pub fn conv_transpose2d<T: Element>(
     input: ArrayView4<'_, T>,
     weight: ArrayView4<'_, T>,
@@ -70,7 +70,7 @@ pub fn conv_transpose2d<T: Element>(
     scatter(op, input, weight, bias, &shape, PaddingValue::Zeros)
 }
 
-/// The gradient of [`conv_transpose2d`] for its input: the [`conv2d`](super::conv2d) of
+/// The gradient of [`conv_transpose2d`] with respect to its input: the [`conv2d`](super::conv2d) of
 /// `grad_output` with the same weight, `[N, O, H', W']` to `[N, C, H, W]`.
 ///
 /// ```text
@@ -80,7 +80,7 @@ pub fn conv_transpose2d<T: Element>(
 /// ```
 ///
 /// where `padded` is `grad_output` with zeros around it and `g` the group of the input channel. The
-/// sum goes over output channels, then kernel rows, then kernel columns.
+/// sum runs over output channels, then kernel rows, then kernel columns.
 ///
 /// ```
 /// use conv_core::{ConvTranspose2dOptions, plain};
@@ -96,8 +96,8 @@ pub fn conv_transpose2d<T: Element>(
 ///
 /// # Errors
 ///
-/// As [`conv_transpose2d`]; [`Error::Mismatch`] where `grad_output` is not of an output's shape,
-/// with the axis.
+/// As [`conv_transpose2d`]; [`Error::Mismatch`], with the axis, if `grad_output` does not have an
+/// output's shape.
 pub fn conv_transpose2d_grad_input<T: Element>(
     grad_output: ArrayView4<'_, T>,
     weight: ArrayView4<'_, T>,
@@ -113,8 +113,8 @@ pub fn conv_transpose2d_grad_input<T: Element>(
     correlate(op, grad_output, weight, None, &shape, PaddingValue::Zeros)
 }
 
-/// The gradient of [`conv_transpose2d`] for its weight: `[C, O / groups, Kh, Kw]` from input `x`
-/// `[N, C, H, W]` and `grad_output` `[N, O, H', W']`.
+/// The gradient of [`conv_transpose2d`] with respect to its weight: `[C, O / groups, Kh, Kw]` from
+/// input `x` `[N, C, H, W]` and `grad_output` `[N, O, H', W']`.
 ///
 /// ```text
 /// grad_weight[c, o', i, j] = sum over n, h, w of x[n, c, h, w] *
@@ -122,8 +122,8 @@ pub fn conv_transpose2d_grad_input<T: Element>(
 /// ```
 ///
 /// where `padded` is `grad_output` with zeros around it and `g` the group of the input channel. The
-/// sum goes as that of [`conv2d_grad_weight`](super::conv2d_grad_weight), with input and output in
-/// each other's place.
+/// sum has the order of [`conv2d_grad_weight`](super::conv2d_grad_weight), with input and output
+/// exchanged.
 ///
 /// ```
 /// use conv_core::{ConvTranspose2dOptions, plain};
@@ -143,8 +143,8 @@ pub fn conv_transpose2d_grad_input<T: Element>(
 ///
 /// # Errors
 ///
-/// As [`conv_transpose2d`]; [`Error::Groups`] and [`Error::Mismatch`] where `grad_output` is not of
-/// the output's shape, with the axis.
+/// As [`conv_transpose2d`]; [`Error::Groups`] and [`Error::Mismatch`], with the axis, if
+/// `grad_output` does not have the output's shape.
 pub fn conv_transpose2d_grad_weight<T: Element>(
     input: ArrayView4<'_, T>,
     grad_output: ArrayView4<'_, T>,
@@ -174,8 +174,8 @@ pub fn conv_transpose2d_grad_weight<T: Element>(
     weight_gradient(op, grad_output, input, &shape, PaddingValue::Zeros)
 }
 
-/// The gradient of [`conv_transpose2d`] for its bias, `[O]`: as
-/// [`conv2d_grad_bias`](super::conv2d_grad_bias), the sum over each output channel.
+/// The gradient of [`conv_transpose2d`] with respect to its bias, `[O]`: the sum of each output
+/// channel, as in [`conv2d_grad_bias`](super::conv2d_grad_bias).
 ///
 /// ```
 /// use conv_core::plain;

@@ -7,14 +7,14 @@ use crate::arrays::{contiguous, into_array, zeros};
 use crate::element::Element;
 use crate::error::{Error, Result};
 
-/// Every output is a weighted sum of all inputs: `[N, I]` to `[N, O]` with weight `[O, I]` and
-/// bias `[O]`.
+/// Computes every output as a weighted sum of all inputs: `[N, I]` to `[N, O]` with weight `[O, I]`
+/// and bias `[O]`.
 ///
 /// ```text
 /// y[n, o] = b[o] + sum over i of x[n, i] * w[o, i]
 /// ```
 ///
-/// The sum starts with the bias and goes over `i` in order.
+/// The sum starts with the bias and runs over `i` in order.
 ///
 /// ```
 /// use conv_core::plain;
@@ -32,8 +32,8 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 ///
-/// [`Error::Zero`] where there are no inputs or no outputs, [`Error::Mismatch`] where weight or
-/// bias do not fit.
+/// [`Error::Zero`] if there are no inputs or no outputs, [`Error::Mismatch`] if weight or bias do
+/// not fit.
 pub fn linear<T: Element>(
     input: ArrayView2<'_, T>,
     weight: ArrayView2<'_, T>,
@@ -86,14 +86,14 @@ pub fn linear<T: Element>(
     into_array(op, [batch, outputs], output)
 }
 
-/// The gradient of [`linear`] for its input: `[N, I]` from `grad_output` `[N, O]` and weight
-/// `[O, I]`.
+/// The gradient of [`linear`] with respect to its input: `[N, I]` from `grad_output` `[N, O]` and
+/// weight `[O, I]`.
 ///
 /// ```text
 /// grad_input[n, i] = sum over o of grad_output[n, o] * w[o, i]
 /// ```
 ///
-/// The sum goes over `o` in order.
+/// The sum runs over `o` in order.
 ///
 /// ```
 /// use conv_core::plain;
@@ -107,8 +107,8 @@ pub fn linear<T: Element>(
 ///
 /// # Errors
 ///
-/// [`Error::Zero`] where there are no inputs or no outputs, [`Error::Mismatch`] where
-/// `grad_output` has another number of outputs than the weight.
+/// [`Error::Zero`] if there are no inputs or no outputs, [`Error::Mismatch`] if `grad_output` and
+/// the weight differ in the number of outputs.
 pub fn linear_grad_input<T: Element>(
     grad_output: ArrayView2<'_, T>,
     weight: ArrayView2<'_, T>,
@@ -147,14 +147,14 @@ pub fn linear_grad_input<T: Element>(
     into_array(op, [batch, inputs], grad_input)
 }
 
-/// The gradient of [`linear`] for its weight: `[O, I]` from input `x` `[N, I]` and `grad_output`
-/// `[N, O]`.
+/// The gradient of [`linear`] with respect to its weight: `[O, I]` from input `x` `[N, I]` and
+/// `grad_output` `[N, O]`.
 ///
 /// ```text
 /// grad_weight[o, i] = sum over n of grad_output[n, o] * x[n, i]
 /// ```
 ///
-/// The sum goes over `n` in order.
+/// The sum runs over `n` in order.
 ///
 /// ```
 /// use conv_core::plain;
@@ -168,9 +168,9 @@ pub fn linear_grad_input<T: Element>(
 ///
 /// # Errors
 ///
-/// [`Error::Zero`] where there are no inputs or no outputs, [`Error::Mismatch`] where
-/// `grad_output` has another number of pictures than the input, [`Error::TooLarge`] for a gradient
-/// that memory does not hold.
+/// [`Error::Zero`] if there are no inputs or no outputs, [`Error::Mismatch`] if `grad_output` and
+/// the input differ in the number of pictures, [`Error::TooLarge`] for a gradient that does not fit
+/// in memory.
 pub fn linear_grad_weight<T: Element>(
     input: ArrayView2<'_, T>,
     grad_output: ArrayView2<'_, T>,
@@ -210,7 +210,7 @@ pub fn linear_grad_weight<T: Element>(
     into_array(op, [outputs, inputs], grad_weight)
 }
 
-/// The gradient of [`linear`] for its bias, `[O]`: the sum over the pictures, in order.
+/// The gradient of [`linear`] with respect to its bias, `[O]`: the sum over the pictures, in order.
 ///
 /// ```text
 /// grad_bias[o] = sum over n of grad_output[n, o]
@@ -226,14 +226,14 @@ pub fn linear_grad_weight<T: Element>(
 #[must_use]
 pub fn linear_grad_bias<T: Element>(grad_output: ArrayView2<'_, T>) -> Array1<T> {
     let mut grad_bias = Array1::zeros(grad_output.ncols());
-    // Not `rows`, of which there may be any number without a column.
+    // Not `rows`: an array without columns may have any number of rows.
     for grads in grad_output.rows().into_iter().take(grad_output.len()) {
         grad_bias.zip_mut_with(&grads, |sum, &grad| *sum += grad);
     }
     grad_bias
 }
 
-/// `sums += factor * values`.
+/// Computes `sums += factor * values`.
 fn add_scaled<T: Element>(sums: &mut [T], factor: T, values: &[T]) {
     for (sum, &value) in sums.iter_mut().zip(values) {
         *sum += factor * value;

@@ -1,4 +1,4 @@
-//! Max pooling, with and without the place of the maximum, and its gradient.
+//! Max pooling, with and without the index of the maximum, and its gradient.
 
 use ndarray::{Array4, ArrayView4};
 use rayon::prelude::*;
@@ -11,15 +11,16 @@ use crate::geometry::checked_len;
 use crate::options::MaxPool2dOptions;
 use crate::pool_span::PoolSpans;
 
-/// The largest input under each window, channel by channel: `[N, C, H, W]` to `[N, C, H', W']`.
+/// Returns the largest input under each window, channel by channel: `[N, C, H, W]` to
+/// `[N, C, H', W']`.
 ///
 /// ```text
 /// y[n, c, v, u] = max over i, j of
 ///     x[n, c, v * stride_h + i * dilation_h - top, u * stride_w + j * dilation_w - left]
 /// ```
 ///
-/// over the taps inside the input: padding never wins. A NaN under the window is the result, as
-/// in PyTorch. `H'` and `W'` are those of [`MaxPool2dOptions::place`].
+/// over the taps inside the input: padding never wins. If there is a NaN under the window, the
+/// result is NaN, as in PyTorch. `H'` and `W'` are those of [`MaxPool2dOptions::place`].
 ///
 /// ```
 /// use conv_core::{MaxPool2dOptions, plain};
@@ -43,8 +44,8 @@ use crate::pool_span::PoolSpans;
 /// # Errors
 ///
 /// Those of [`MaxPool2dOptions::place`], among them
-/// [`PaddingTooLarge`](crate::Error::PaddingTooLarge) for padding that a window could lie in
-/// alone; [`TooLarge`](crate::Error::TooLarge) for an output that memory does not hold.
+/// [`PaddingTooLarge`](crate::Error::PaddingTooLarge) for padding that could contain a whole
+/// window; [`TooLarge`](crate::Error::TooLarge) for an output that does not fit in memory.
 pub fn max_pool2d<T: Element>(
     input: ArrayView4<'_, T>,
     options: &MaxPool2dOptions,
@@ -52,9 +53,10 @@ pub fn max_pool2d<T: Element>(
     Ok(max_pool2d_with_argmax(input, options)?.0)
 }
 
-/// [`max_pool2d`] together with where each maximum stands: `h * W + w` in its input plane.
+/// [`max_pool2d`] together with the index of each maximum: `h * W + w` in its input plane.
 ///
-/// As in PyTorch, of equal maxima the first in row-major order counts, and of several NaN the last.
+/// As in PyTorch, the index is that of the first of equal maxima in row-major order, and of the
+/// last NaN.
 ///
 /// ```
 /// use conv_core::{MaxPool2dOptions, plain};
@@ -87,7 +89,7 @@ pub fn max_pool2d_with_argmax<T: Element>(
     ))
 }
 
-/// The maximum of each output's pixels and its index in the plane.
+/// Returns the maximum of each output's pixels and its index in the plane.
 pub(super) fn maxima<T: Element>(
     op: &'static str,
     input: ArrayView4<'_, T>,
@@ -107,8 +109,8 @@ pub(super) fn maxima<T: Element>(
     }
     let PoolSpans { rows, columns } = spans()?;
 
-    // Each input row's maxima under the columns, then theirs under the rows: so a window costs the
-    // sum of its sizes and not their product. The first row comes first either way.
+    // Each input row's maxima under the columns, then theirs under the rows: a window thus costs
+    // the sum of its sizes and not their product. The first row comes first either way.
     let input = contiguous(input);
     let mut row_maxima = nothing([batch, channels, height, output_w])?;
     row_maxima
@@ -135,10 +137,10 @@ pub(super) fn maxima<T: Element>(
     Ok(maxima)
 }
 
-/// The first maximum of at least one value, with its place: NaN beats numbers and is beaten by NaN
-/// alone.
+/// The first maximum of at least one value, with its index: NaN beats numbers and is beaten only by
+/// NaN.
 fn first_maximum<T: Element>(values: impl Iterator<Item = (T, usize)>) -> (T, usize) {
-    // The very first value replaces this one, which stands nowhere.
+    // A placeholder without an index, which the very first value replaces.
     let mut best = (T::neg_infinity(), usize::MAX);
     for value in values {
         if value.0 > best.0 || value.0.is_nan() || best.1 == usize::MAX {
@@ -148,7 +150,8 @@ fn first_maximum<T: Element>(values: impl Iterator<Item = (T, usize)>) -> (T, us
     best
 }
 
-/// The gradient of [`max_pool2d`]: each output's gradient goes to the pixel that was its maximum.
+/// The gradient of [`max_pool2d`]: each output's gradient is added to the pixel that was its
+/// maximum.
 ///
 /// For input `x` `[N, C, H, W]` and `grad_output` `[N, C, H', W']`, the gradient is `[N, C, H, W]`:
 ///
@@ -157,9 +160,9 @@ fn first_maximum<T: Element>(values: impl Iterator<Item = (T, usize)>) -> (T, us
 ///     grad_output[n, c, v, u]
 /// ```
 ///
-/// with the argmax of [`max_pool2d_with_argmax`]: of equal maxima only the first takes the gradient.
-/// Where windows overlap, a pixel may be the maximum of several; the sum goes over outputs in
-/// row-major order.
+/// with the argmax of [`max_pool2d_with_argmax`]: of equal maxima, only the first receives the
+/// gradient. Where windows overlap, a pixel may be the maximum of several; the sum runs over
+/// outputs in row-major order.
 ///
 /// ```
 /// use conv_core::{MaxPool2dOptions, plain};
@@ -174,8 +177,8 @@ fn first_maximum<T: Element>(values: impl Iterator<Item = (T, usize)>) -> (T, us
 ///
 /// # Errors
 ///
-/// Those of [`MaxPool2dOptions::place`]; [`Mismatch`](crate::Error::Mismatch) where `grad_output` is
-/// not of the output's shape, with the axis.
+/// Those of [`MaxPool2dOptions::place`]; [`Mismatch`](crate::Error::Mismatch), with the axis, if
+/// `grad_output` does not have the output's shape.
 pub fn max_pool2d_grad<T: Element>(
     input: ArrayView4<'_, T>,
     grad_output: ArrayView4<'_, T>,

@@ -1,17 +1,18 @@
 //! The definition of every operation and of its gradients: plain nested loops, for f32 and f64.
 //!
-//! What these functions return is what the operation means; every fast path is tested against
-//! them, and they serve as the oracle in f64. They are written to be read, yet run on all threads
-//! of the caller's rayon pool. Each output is summed by one thread in one fixed order, so results
-//! do not depend on the number of threads.
+//! These functions define what each operation means; every fast path is tested against them, and in
+//! f64 they serve as the oracle. They are written for readability, but run on all threads of the
+//! caller's rayon pool. Each output is summed by one thread in a fixed order, so results do not
+//! depend on the number of threads.
 //!
-//! A gradient is that of a number L, a loss, of which only the gradient for the operation's output,
-//! `grad_output` = dL / d output, has to be known. `conv2d_grad_input` then gives dL / d input,
-//! `conv2d_grad_weight` dL / d weight, and so on; where there is only the input to ask for, as for
-//! pools, the name ends in `_grad`. They return new arrays: to add them up is the caller's.
+//! Gradients are those of a scalar loss L. The caller supplies its gradient with respect to the
+//! operation's output, `grad_output` = dL / d output. `conv2d_grad_input` then returns dL / d
+//! input, `conv2d_grad_weight` dL / d weight, and so on; operations that have only an input, such
+//! as pools, have a single function whose name ends in `_grad`. All return new arrays: accumulating
+//! them is up to the caller.
 //!
-//! Pictures are `[N, C, H, W]`, weights `[O, C / groups, Kh, Kw]`. Views may have any strides; the
-//! arrays that come back are in standard layout. A batch of 0 gives an output without elements.
+//! Pictures are `[N, C, H, W]`, weights `[O, C / groups, Kh, Kw]`. Views may have any strides;
+//! returned arrays are in standard layout. For a batch of 0, the output has no elements.
 
 mod adaptive_pool;
 mod avg_pool;
@@ -66,7 +67,7 @@ fn check_grad_output(op: &'static str, got: [usize; 4], expected: [usize; 4]) ->
     Ok(())
 }
 
-/// A count as a number to divide by.
+/// Converts a count to a divisor.
 fn count<T: Element>(taps: usize) -> T {
     T::from_f64(taps as f64)
 }

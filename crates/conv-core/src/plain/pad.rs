@@ -1,4 +1,4 @@
-//! Padding as an operation of its own, and its gradient.
+//! Padding as a separate operation, and its gradient.
 
 use ndarray::{Array4, ArrayView4};
 use rayon::prelude::*;
@@ -15,7 +15,7 @@ use crate::geometry::{PaddingValue, unpadded};
 /// y[n, c, v, u] = x[n, c, source(v - top), source(u - left)]
 /// ```
 ///
-/// with [`PaddingValue::source`], and the constant where there is none.
+/// with [`PaddingValue::source`], and the constant where that returns `None`.
 ///
 /// ```
 /// use conv_core::{PaddingValue, plain};
@@ -33,8 +33,8 @@ use crate::geometry::{PaddingValue, unpadded};
 ///
 /// # Errors
 ///
-/// [`Error::Zero`] where the input has no pixel, those of [`PaddingValue::check`], and
-/// [`Error::TooLarge`] for an output that memory does not hold.
+/// [`Error::Zero`] if the input has no pixel, those of [`PaddingValue::check`], and
+/// [`Error::TooLarge`] for an output that does not fit in memory.
 pub fn pad2d<T: Element>(
     input: ArrayView4<'_, T>,
     padding: [usize; 4],
@@ -63,7 +63,7 @@ pub fn pad2d<T: Element>(
     let shape = [batch, channels, output_h, output_w];
     let mut output: Vec<T> = zeros(op, &shape)?;
 
-    // Where output `at` along an axis comes from. The sizes fit `isize`, as the output is allocated.
+    // The source of output `at` along an axis. The sizes fit `isize`, as the output is allocated.
     let source = |at: usize, before: usize, len: usize| {
         value.source((at as isize).wrapping_sub_unsigned(before), len)
     };
@@ -86,7 +86,7 @@ pub fn pad2d<T: Element>(
     into_array(op, shape, output)
 }
 
-/// The gradient of [`pad2d`]: each padded pixel's gradient goes to the pixel that it shows.
+/// The gradient of [`pad2d`]: each padded pixel's gradient is added to the pixel that it copies.
 /// `[N, C, top + H + bottom, left + W + right]` to `[N, C, H, W]`.
 ///
 /// ```text
@@ -94,8 +94,8 @@ pub fn pad2d<T: Element>(
 ///     grad_output[n, c, v, u]
 /// ```
 ///
-/// with [`PaddingValue::source`]: constant padding takes no gradient. The sum goes over rows, then
-/// columns.
+/// with [`PaddingValue::source`]: constant padding receives no gradient. The sum runs over rows,
+/// then columns.
 ///
 /// ```
 /// use conv_core::{PaddingValue, plain};
@@ -110,8 +110,8 @@ pub fn pad2d<T: Element>(
 ///
 /// # Errors
 ///
-/// [`Error::Zero`] where `grad_output` has no pixel, [`Error::PaddingTooLarge`] where the padding
-/// leaves nothing of it, and those of [`PaddingValue::check`].
+/// [`Error::Zero`] if `grad_output` has no pixel, [`Error::PaddingTooLarge`] if nothing of it is
+/// left without the padding, and those of [`PaddingValue::check`].
 pub fn pad2d_grad<T: Element>(
     grad_output: ArrayView4<'_, T>,
     padding: [usize; 4],
@@ -123,7 +123,7 @@ pub fn pad2d_grad<T: Element>(
         let what = "grad_output size";
         return Err(Error::Zero { op, what });
     }
-    let why = "grad_output is padding alone";
+    let why = "grad_output is only padding";
     let [height, width] = unpadded(op, [output_h, output_w], padding, why)?;
     value.check(op, [height, width], padding)?;
     let shape = [batch, channels, height, width];

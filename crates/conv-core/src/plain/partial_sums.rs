@@ -1,14 +1,14 @@
-//! Long sums, in parts.
+//! Long sums, split into partial sums.
 
 use crate::element::Element;
 
-/// As many sums side by side as make a loop over a row compile to SIMD.
+/// Enough independent sums for a loop over a row to compile to SIMD.
 const PARTS: usize = 8;
 
-/// A sum in eight parts: the `k`-th term of what is added at once goes into part `k` modulo 8.
+/// A sum in eight parts: in each call, the `k`-th term is added to part `k` modulo 8.
 ///
-/// Which term goes where depends on the sizes alone, so the sum is the same everywhere; and as no
-/// part waits for another, the loops compute several terms at a time.
+/// The assignment of terms to parts depends on the sizes alone, so the sum is the same everywhere;
+/// and as no part waits for another, the loops compute several terms at a time.
 #[derive(Clone, Copy, Default)]
 pub(super) struct PartialSums<T>([T; PARTS]);
 
@@ -28,14 +28,14 @@ impl<T: Element> PartialSums<T> {
         self.add_terms(a_rest.iter().zip(b_rest).map(|(&a, &b)| a * b));
     }
 
-    /// Adds a row's terms.
+    /// Adds the terms of a row.
     pub(super) fn add_terms(&mut self, terms: impl Iterator<Item = T>) {
         for (k, term) in terms.enumerate() {
             self.0[k % PARTS] += term;
         }
     }
 
-    /// The parts' sum.
+    /// Returns the sum of the parts.
     pub(super) fn total(self) -> T {
         let mut total = T::zero();
         for part in self.0 {

@@ -1,5 +1,5 @@
-//! Which pixels a tap of the kernel reads along one axis: what the inner loops of `conv2d` and of
-//! its gradients have in common.
+//! The pixels that a tap of the kernel reads along one axis: shared by the inner loops of `conv2d`
+//! and its gradients.
 
 use std::ops::Range;
 
@@ -7,24 +7,24 @@ use super::partial_sums::PartialSums;
 use crate::element::Element;
 use crate::geometry::{PaddingValue, Placement};
 
-/// What one tap reads along one axis for each of the outputs.
+/// The pixels that one tap reads along one axis, for all outputs.
 ///
-/// Worked out once, so that the inner loops need no check of where the padding begins.
+/// Computed once, so that the inner loops need not check where the padding begins.
 pub(super) struct Tap {
     runs: Vec<Run>,
 }
 
-/// Outputs side by side whose tap goes through the input in even steps.
+/// Neighbouring outputs whose tap moves through the input in even steps.
 ///
-/// There are three for most taps: padding, the input itself in steps of the stride, padding. Only
-/// reflection goes backwards, and only replication stays where it is.
+/// Most taps have three such runs: padding, the input itself in steps of the stride, padding. Only
+/// reflection moves backwards, and only replication does not move.
 struct Run {
     outputs: Range<usize>,
     /// The first pixel and the step to the next; `None` where the outputs read the constant.
     source: Option<(usize, isize)>,
 }
 
-/// `first`, `first + step` and so on: pixels that a run has found inside the input.
+/// Pixels `first`, `first + step` and so on, already checked to be inside the input.
 fn steps(first: usize, step: isize) -> impl Iterator<Item = usize> {
     let mut next = first;
     std::iter::repeat_with(move || {
@@ -35,14 +35,15 @@ fn steps(first: usize, step: isize) -> impl Iterator<Item = usize> {
 }
 
 impl Run {
-    /// The pixel that the run's `k`-th output reads.
+    /// Returns the pixel that the run's `k`-th output reads.
     fn pixel(&self, k: usize) -> Option<usize> {
-        // Within the input, as `Tap::new` has seen it there.
+        // Inside the input, as `Tap::new` has checked.
         let (first, step) = self.source?;
         Some(first.wrapping_add_signed(step.wrapping_mul(k as isize)))
     }
 
-    /// Whether the run goes on with an output that reads `pixel`; a run of one takes its step.
+    /// Returns whether an output that reads `pixel` continues the run; a run of one adopts its
+    /// step.
     fn takes(&mut self, pixel: Option<usize>) -> bool {
         let len = self.outputs.len();
         if let (1, Some((first, step)), Some(pixel)) = (len, &mut self.source, pixel) {
@@ -55,7 +56,7 @@ impl Run {
 }
 
 impl Tap {
-    /// The taps of the kernel along `axis` (0 = h, 1 = w).
+    /// Returns the taps of the kernel along `axis` (0 = h, 1 = w).
     pub(super) fn along(
         placement: &Placement,
         axis: usize,
@@ -81,7 +82,7 @@ impl Tap {
         Self { runs }
     }
 
-    /// Every output with the pixel it reads, or `None` for the constant.
+    /// Returns every output with the pixel it reads, or `None` for the constant.
     pub(super) fn pixels(&self) -> impl Iterator<Item = (usize, Option<usize>)> {
         self.runs.iter().flat_map(|run| {
             let outputs = run.outputs.clone().enumerate();
@@ -100,7 +101,7 @@ impl Tap {
         for run in &self.runs {
             let outputs = &mut output_row[run.outputs.clone()];
             match run.source {
-                // Apart from the others only because this one compiles to SIMD.
+                // Separate from the other cases only because this one compiles to SIMD.
                 Some((first, 1)) => {
                     let pixels = &input_row[first..];
                     outputs
@@ -141,7 +142,8 @@ impl Tap {
         }
     }
 
-    /// Adds `grad * pixel` of each output of a row to the sums: the gradient of the tap's own weight.
+    /// Adds `grad * pixel` of each output of a row to the sums: the gradient of the tap's own
+    /// weight.
     pub(super) fn correlate<T: Element>(
         &self,
         input_row: &[T],

@@ -30,8 +30,8 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 ///
-/// [`Error::Zero`] where scale or input has a size of 0, [`Error::TooLarge`] for an output that
-/// memory does not hold.
+/// [`Error::Zero`] if scale or input has a size of 0, [`Error::TooLarge`] for an output that does
+/// not fit in memory.
 pub fn upsample_nearest2d<T: Element>(
     input: ArrayView4<'_, T>,
     scale: [usize; 2],
@@ -76,7 +76,7 @@ pub fn upsample_nearest2d<T: Element>(
 ///     grad_output[n, c, h * scale_h + i, w * scale_w + j]
 /// ```
 ///
-/// The sum goes over rows, then columns.
+/// The sum runs over rows, then columns.
 ///
 /// ```
 /// use conv_core::plain;
@@ -90,8 +90,8 @@ pub fn upsample_nearest2d<T: Element>(
 ///
 /// # Errors
 ///
-/// [`Error::Zero`] where the scale or the input would have a size of 0, [`Error::Mismatch`] where
-/// the scale does not divide the size of `grad_output`.
+/// [`Error::Zero`] if the scale or the input would have a size of 0, [`Error::Mismatch`] if the
+/// scale does not divide the size of `grad_output`.
 pub fn upsample_nearest2d_grad<T: Element>(
     grad_output: ArrayView4<'_, T>,
     scale: [usize; 2],
@@ -104,7 +104,7 @@ pub fn upsample_nearest2d_grad<T: Element>(
             return Err(Error::Zero { op, what });
         }
     }
-    // A size under the scale should have been that of one pixel.
+    // A size below the scale should have been that of one pixel.
     let (height, width) = ((output_h / scale_h).max(1), (output_w / scale_w).max(1));
     let output = [batch, channels, height * scale_h, width * scale_w];
     check_grad_output(op, grad_output.dim().into(), output)?;

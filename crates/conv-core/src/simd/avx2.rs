@@ -9,7 +9,7 @@ use super::Simd;
 use super::microkernel::{Kernels, Tile, multiply_adds, tile};
 use super::outer_product::{Outer, outer};
 
-/// Must name what the `#[target_feature]` lines below name.
+/// Must match the `#[target_feature]` lines below.
 pub(crate) fn detected() -> bool {
     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
 }
@@ -23,49 +23,49 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self::V {
-        // SAFETY: AVX2 is there.
+        // SAFETY: AVX2 is available.
         unsafe { _mm256_set1_ps(x) }
     }
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self::V {
-        // SAFETY: AVX2 is there; eight numbers are readable.
+        // SAFETY: AVX2 is available; eight values are readable.
         unsafe { _mm256_loadu_ps(from) }
     }
 
     #[inline(always)]
     unsafe fn broadcast(from: *const f32) -> Self::V {
-        // SAFETY: AVX2 is there; one number is readable.
+        // SAFETY: AVX2 is available; one value is readable.
         unsafe { _mm256_broadcast_ss(&*from) }
     }
 
     #[inline(always)]
     unsafe fn store(to: *mut f32, v: Self::V) {
-        // SAFETY: AVX2 is there; eight numbers are writable.
+        // SAFETY: AVX2 is available; eight values are writable.
         unsafe { _mm256_storeu_ps(to, v) }
     }
 
     #[inline(always)]
     unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
-        // SAFETY: FMA is there.
+        // SAFETY: FMA is available.
         unsafe { _mm256_fmadd_ps(a, b, c) }
     }
 
     #[inline(always)]
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
-        // SAFETY: AVX is there.
+        // SAFETY: AVX is available.
         unsafe { _mm256_add_ps(a, b) }
     }
 
     #[inline(always)]
     unsafe fn positive_part(x: Self::V) -> Self::V {
-        // SAFETY: AVX2 is there. The second operand is returned where one is NaN.
+        // SAFETY: AVX2 is available. The second operand is returned where one is NaN.
         unsafe { _mm256_max_ps(_mm256_setzero_ps(), x) }
     }
 
     #[inline(always)]
     unsafe fn negative_part(x: Self::V) -> Self::V {
-        // SAFETY: AVX2 is there. The second operand is returned where one is NaN.
+        // SAFETY: AVX2 is available. The second operand is returned where one is NaN.
         unsafe { _mm256_min_ps(_mm256_setzero_ps(), x) }
     }
 }
@@ -74,19 +74,19 @@ impl Simd for Avx2 {
 unsafe fn shell<const MR: usize, const PANELS: usize, const BLOCK: usize, const PIXEL: usize>(
     operands: &Tile,
 ) {
-    // SAFETY: the caller's, passed on; two registers hold a block of sixteen.
+    // SAFETY: guaranteed by the caller; two registers hold a block of sixteen.
     unsafe { tile::<Avx2, MR, PANELS, 2, BLOCK, PIXEL>(operands) }
 }
 
 #[target_feature(enable = "avx2,fma")]
 unsafe fn outer_shell<const MR: usize, const CHANNEL: usize>(operands: &Outer) {
-    // SAFETY: the caller's, passed on.
+    // SAFETY: guaranteed by the caller.
     unsafe { outer::<Avx2, MR, 2, CHANNEL>(operands) }
 }
 
 #[target_feature(enable = "avx2,fma")]
 unsafe fn multiply_adds_avx2(iterations: u64) -> u64 {
-    // SAFETY: AVX2 and FMA are there, as this function's caller has checked.
+    // SAFETY: AVX2 and FMA are available, as this function's caller has checked.
     unsafe { multiply_adds::<Avx2, 12>(iterations) }
 }
 
@@ -94,7 +94,7 @@ unsafe fn multiply_adds_avx2(iterations: u64) -> u64 {
 ///
 /// # Safety
 ///
-/// The instruction set is there.
+/// The instruction set is available.
 #[target_feature(enable = "avx2,fma")]
 pub(crate) unsafe fn vectorize<R>(body: impl FnOnce() -> R) -> R {
     body()

@@ -9,7 +9,7 @@ use super::Simd;
 use super::microkernel::{Kernels, Tile, multiply_adds, tile};
 use super::outer_product::{Outer, outer};
 
-/// Must name what the `#[target_feature]` lines below name.
+/// Must match the `#[target_feature]` lines below.
 pub(crate) fn detected() -> bool {
     is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512vl")
@@ -28,49 +28,49 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self::V {
-        // SAFETY: AVX-512 is there.
+        // SAFETY: AVX-512 is available.
         unsafe { _mm512_set1_ps(x) }
     }
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self::V {
-        // SAFETY: AVX-512 is there; sixteen numbers are readable.
+        // SAFETY: AVX-512 is available; sixteen values are readable.
         unsafe { _mm512_loadu_ps(from) }
     }
 
     #[inline(always)]
     unsafe fn broadcast(from: *const f32) -> Self::V {
-        // SAFETY: AVX-512 is there; one number is readable.
+        // SAFETY: AVX-512 is available; one value is readable.
         unsafe { _mm512_set1_ps(from.read()) }
     }
 
     #[inline(always)]
     unsafe fn store(to: *mut f32, v: Self::V) {
-        // SAFETY: AVX-512 is there; sixteen numbers are writable.
+        // SAFETY: AVX-512 is available; sixteen values are writable.
         unsafe { _mm512_storeu_ps(to, v) }
     }
 
     #[inline(always)]
     unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
-        // SAFETY: AVX-512 is there.
+        // SAFETY: AVX-512 is available.
         unsafe { _mm512_fmadd_ps(a, b, c) }
     }
 
     #[inline(always)]
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
-        // SAFETY: AVX-512 is there.
+        // SAFETY: AVX-512 is available.
         unsafe { _mm512_add_ps(a, b) }
     }
 
     #[inline(always)]
     unsafe fn positive_part(x: Self::V) -> Self::V {
-        // SAFETY: AVX-512 is there. The second operand is returned where one is NaN.
+        // SAFETY: AVX-512 is available. The second operand is returned where one is NaN.
         unsafe { _mm512_max_ps(_mm512_setzero_ps(), x) }
     }
 
     #[inline(always)]
     unsafe fn negative_part(x: Self::V) -> Self::V {
-        // SAFETY: AVX-512 is there. The second operand is returned where one is NaN.
+        // SAFETY: AVX-512 is available. The second operand is returned where one is NaN.
         unsafe { _mm512_min_ps(_mm512_setzero_ps(), x) }
     }
 }
@@ -79,19 +79,19 @@ impl Simd for Avx512 {
 unsafe fn shell<const MR: usize, const PANELS: usize, const BLOCK: usize, const PIXEL: usize>(
     operands: &Tile,
 ) {
-    // SAFETY: the caller's, passed on; one register holds a block of sixteen.
+    // SAFETY: guaranteed by the caller; one register holds a block of sixteen.
     unsafe { tile::<Avx512, MR, PANELS, 1, BLOCK, PIXEL>(operands) }
 }
 
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
 unsafe fn outer_shell<const MR: usize, const CHANNEL: usize>(operands: &Outer) {
-    // SAFETY: the caller's, passed on.
+    // SAFETY: guaranteed by the caller.
     unsafe { outer::<Avx512, MR, 1, CHANNEL>(operands) }
 }
 
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
 unsafe fn multiply_adds_avx512(iterations: u64) -> u64 {
-    // SAFETY: AVX-512 is there, as this function's caller has checked.
+    // SAFETY: AVX-512 is available, as this function's caller has checked.
     unsafe { multiply_adds::<Avx512, 24>(iterations) }
 }
 
@@ -99,7 +99,7 @@ unsafe fn multiply_adds_avx512(iterations: u64) -> u64 {
 ///
 /// # Safety
 ///
-/// The instruction set is there.
+/// The instruction set is available.
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
 pub(crate) unsafe fn vectorize<R>(body: impl FnOnce() -> R) -> R {
     body()

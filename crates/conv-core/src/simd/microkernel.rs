@@ -1,16 +1,16 @@
 //! The register-tiled micro-kernel: every convolution's inner loop.
 //!
-//! One call computes a tile of `MR` output pixels by `PANELS * 16` output channels and keeps all
+//! Each call computes a tile of `MR` output pixels by `PANELS * 16` output channels and keeps all
 //! of it in registers over the whole reduction. Per step `k` of the reduction it loads the 16
-//! weights of each panel once and broadcasts one input number per pixel:
+//! weights of each panel once and broadcasts one input value per pixel:
 //!
 //! ```text
 //! acc[pixel][lane] += input[pixel][k] * weight[k][lane]
 //! ```
 //!
 //! The reduction walks channel blocks, then kernel rows, then kernel columns, then the `BLOCK`
-//! channels of a block (16 in NCHW16c, 1 in planar NCHW). So each output's sum has one order,
-//! whatever the tile, the split of work and the number of threads.
+//! channels of a block (16 in NCHW16c, 1 in planar NCHW). So each output's sum has the same order
+//! for any tile, split of work and number of threads.
 //!
 //! Tile sizes: the accumulators of 6 x 16 on AVX2 (12 of 16 registers) and of 14 x 32 on AVX-512
 //! (28 of 32) leave room for the weights and one broadcast, and are enough independent chains to
@@ -20,11 +20,11 @@ use super::Simd;
 use super::outer_product::OuterKernel;
 use crate::activation::Activation;
 
-/// The operands of one tile. Steps are in numbers, not bytes.
+/// The operands of one tile. Steps are in elements, not bytes.
 pub(crate) struct Tile {
-    /// The input number at the first pixel, first tap, first channel.
+    /// The input value at the first pixel, first tap, first channel.
     pub(crate) input: *const f32,
-    /// From the input of one output pixel to that of the next (read where `PIXEL` is 0).
+    /// Input step from one output pixel to the next (used if `PIXEL` is 0).
     pub(crate) input_pixel: usize,
     /// From one channel block to the next.
     pub(crate) input_block: usize,
@@ -39,16 +39,17 @@ pub(crate) struct Tile {
     pub(crate) weight: *const f32,
     /// From one panel's weights to the next.
     pub(crate) weight_panel: usize,
-    /// Bias of the first panel, from which the sum starts, or null: then it starts from zero and is
-    /// added to what the output holds, which an earlier call over other channel blocks left there.
+    /// Bias of the first panel, from which the sum starts; or null: then the sum starts from zero
+    /// and is added to the output's current values, left there by an earlier call over other
+    /// channel blocks.
     pub(crate) bias: *const f32,
-    /// First output pixel of the first panel; its 16 channels lie together.
+    /// First output pixel of the first panel; its 16 channels are contiguous.
     pub(crate) output: *mut f32,
     /// From one output pixel to the next.
     pub(crate) output_pixel: usize,
     /// From one panel's output to the next.
     pub(crate) output_panel: usize,
-    /// What is added to the finished sum, its pixels 16 apart, or null for nothing.
+    /// What is added to the finished sum, with its pixels 16 apart, or null for nothing.
     pub(crate) residual: *const f32,
     /// From one panel's residual to the next.
     pub(crate) residual_panel: usize,
@@ -61,9 +62,9 @@ pub(crate) type Kernel = unsafe fn(&Tile);
 
 /// The instantiations for one instruction set, indexed `[panels - 1][pixels - 1]`.
 pub(crate) struct Kernels {
-    /// Pixels of the largest tile.
+    /// The number of pixels of the largest tile.
     pub(crate) most_pixels: usize,
-    /// Panels of the largest tile.
+    /// The number of panels of the largest tile.
     pub(crate) most_panels: usize,
     /// NCHW16c input, neighbouring outputs read neighbouring pixels.
     pub(crate) blocked: &'static [&'static [Kernel]],
@@ -75,22 +76,22 @@ pub(crate) struct Kernels {
     pub(crate) outer_blocked: &'static [OuterKernel],
     /// The same for planar NCHW input.
     pub(crate) outer_planar: &'static [OuterKernel],
-    /// The peak calibrator: see [`multiply_adds`].
+    /// The calibrator for the peak: see [`multiply_adds`].
     pub(crate) multiply_adds: unsafe fn(u64) -> u64,
 }
 
 /// Computes one tile.
 ///
-/// `VECTORS` registers make a panel of 16 channels. `PIXEL` is the input's step from pixel to
-/// pixel where it is known when compiling, which turns it into part of an address; 0 reads it from
-/// the operands.
+/// A panel of 16 channels occupies `VECTORS` registers. `PIXEL` is the input's step from pixel to
+/// pixel if it is known at compile time, which makes it part of an address; 0 reads it from the
+/// operands.
 ///
 /// # Safety
 ///
-/// The instruction set is there, and the operands' pointers are good for everything that the steps
-/// and counts reach: `input` for reading `MR` pixels of every tap and block, `weight` and `bias`
-/// for reading `PANELS` panels, `output` for reading and writing the 16 numbers of `MR` pixels in
-/// `PANELS` panels, `residual` for reading as many where it is not null.
+/// The instruction set is available, and the operands' pointers are valid for everything that the
+/// steps and counts reach: `input` for reading `MR` pixels of every tap and block, `weight` and
+/// `bias` for reading `PANELS` panels, `output` for reading and writing the 16 values of `MR`
+/// pixels in `PANELS` panels, `residual`, if not null, for reading the same number.
 #[inline(always)]
 pub(crate) unsafe fn tile<
     S: Simd,
@@ -105,7 +106,7 @@ pub(crate) unsafe fn tile<
     const { assert!(VECTORS * S::LANES == 16) };
     let pixel = if PIXEL == 0 { t.input_pixel } else { PIXEL };
 
-    // SAFETY: the caller's: every offset below is one that the operands' counts reach.
+    // SAFETY: guaranteed by the caller: every offset below is within the operands' counts.
     unsafe {
         let mut acc = [[[S::splat(0.0); VECTORS]; PANELS]; MR];
         for r in 0..MR {
@@ -125,7 +126,7 @@ pub(crate) unsafe fn tile<
             for _ in 0..t.kernel_size[0] {
                 let mut tap = row;
                 for _ in 0..t.kernel_size[1] {
-                    // In eights, which the compiler unrolls; sixteen at once are too many for it.
+                    // In groups of eight, which the compiler unrolls; it does not unroll sixteen.
                     let unroll = if BLOCK.is_multiple_of(8) { 8 } else { 1 };
                     for first in (0..BLOCK).step_by(unroll) {
                         for k in first..first + unroll {
@@ -210,15 +211,15 @@ pub(crate) unsafe fn tile<
     }
 }
 
-/// Runs `CHAINS` independent chains of multiply-adds, `iterations` long, and returns the number of
-/// lanes that one iteration computed.
+/// Runs `CHAINS` independent chains of multiply-adds, each `iterations` long, and returns the
+/// number of lanes computed per iteration.
 ///
 /// # Safety
 ///
-/// The instruction set is there.
+/// The instruction set is available.
 #[inline(always)]
 pub(crate) unsafe fn multiply_adds<S: Simd, const CHAINS: usize>(iterations: u64) -> u64 {
-    // SAFETY: the caller's: the instruction set is there.
+    // SAFETY: guaranteed by the caller: the instruction set is available.
     unsafe {
         let (a, b) = (
             S::splat(std::hint::black_box(0.999)),

@@ -1,8 +1,8 @@
-//! Instruction sets: what the machine has, as tokens that exist only after detection.
+//! Instruction sets: what the machine supports, as tokens that exist only after detection.
 //!
-//! A kernel is written once, generic over [`Simd`], and instantiated in a file an instruction set.
-//! This file is the only one that knows the list. The `#[target_feature]` line of each file stands
-//! beside the detection that it must match.
+//! Each kernel is written once, generic over [`Simd`], and instantiated in one file per instruction
+//! set. Only this file has the list of them. The `#[target_feature]` line of each file is next to
+//! the detection that it must match.
 
 mod scalar;
 
@@ -22,9 +22,9 @@ use microkernel::Kernels;
 /// The environment variable that forces an instruction set: `avx512`, `avx2`, `neon` or `scalar`.
 pub const ISA_VARIABLE: &str = "CONVOXIDE_ISA";
 
-/// An instruction set that this machine has.
+/// An instruction set that this machine supports.
 ///
-/// A value of this type is the proof: it can only be made after detection, so code that holds one
+/// A value of this type is the proof: it can be created only by detection, so code that holds one
 /// may call the functions compiled for it.
 ///
 /// ```
@@ -49,8 +49,8 @@ enum Set {
 }
 
 impl Isa {
-    /// Every instruction set that this machine has, the fastest first. Portable code is always
-    /// the last of them.
+    /// Returns every instruction set that this machine supports, fastest first. Portable code is
+    /// always the last.
     #[must_use]
     pub fn available() -> Vec<Self> {
         let kinds = [
@@ -69,7 +69,7 @@ impl Isa {
             .collect()
     }
 
-    /// The fastest instruction set of this machine.
+    /// Returns the fastest instruction set of this machine.
     #[must_use]
     pub fn best() -> Self {
         Self::available()
@@ -78,11 +78,11 @@ impl Isa {
             .unwrap_or(Self(Set::Scalar))
     }
 
-    /// The instruction set of this name.
+    /// Returns the instruction set with this name.
     ///
     /// # Errors
     ///
-    /// [`Error::InstructionSet`] where there is none of that name on this machine.
+    /// [`Error::InstructionSet`] if this machine has none with that name.
     pub fn named(name: &str) -> Result<Self> {
         let available = Self::available();
         available
@@ -95,11 +95,11 @@ impl Isa {
             })
     }
 
-    /// The instruction set that [`ISA_VARIABLE`] names, or the fastest where it is not set.
+    /// Returns the instruction set that [`ISA_VARIABLE`] names, or the fastest if it is not set.
     ///
     /// # Errors
     ///
-    /// [`Error::InstructionSet`] where the variable names one that this machine does not have.
+    /// [`Error::InstructionSet`] if the variable names one that this machine does not support.
     pub fn from_env() -> Result<Self> {
         match std::env::var_os(ISA_VARIABLE) {
             Some(name) if !name.is_empty() => Self::named(&name.to_string_lossy()),
@@ -107,7 +107,7 @@ impl Isa {
         }
     }
 
-    /// Its name, as [`named`](Self::named) takes it.
+    /// Returns its name, as accepted by [`named`](Self::named).
     #[must_use]
     pub fn name(self) -> &'static str {
         match self.0 {
@@ -121,7 +121,7 @@ impl Isa {
         }
     }
 
-    /// The micro-kernels compiled for it.
+    /// Returns the micro-kernels compiled for this instruction set.
     pub(crate) fn kernels(self) -> &'static Kernels {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
@@ -135,8 +135,8 @@ impl Isa {
     }
 
     /// Calls `body` compiled for this instruction set, for loops that the compiler vectorises by
-    /// itself. `body` should be an `#[inline(always)]` closure: one that stays a call of its own
-    /// is compiled for the least machine of the target.
+    /// itself. `body` should be an `#[inline(always)]` closure: one that remains a separate
+    /// function is compiled for the target's baseline.
     #[inline(always)]
     pub(crate) fn vectorize<R>(self, body: impl FnOnce() -> R) -> R {
         match self.0 {
@@ -146,14 +146,14 @@ impl Isa {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => unsafe { avx2::vectorize(body) },
-            // NEON is part of every aarch64 target, so the compiler uses it already.
+            // NEON is part of every aarch64 target, so the compiler already uses it.
             #[cfg(target_arch = "aarch64")]
             Set::Neon => body(),
             Set::Scalar => body(),
         }
     }
 
-    /// `a * b + c`, rounded as the micro-kernels round it.
+    /// Returns `a * b + c`, rounded as the micro-kernels round it.
     #[inline(always)]
     pub(crate) fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
         match self.0 {
@@ -165,11 +165,11 @@ impl Isa {
         }
     }
 
-    /// Runs `iterations` rounds of independent multiply-adds on one core, none of which touches
-    /// memory, and returns how many floating-point operations that was.
+    /// Runs `iterations` rounds of independent multiply-adds on one core, without accessing
+    /// memory, and returns the number of floating-point operations.
     ///
-    /// A benchmark times this call to learn the peak of the machine in the same minute as it times
-    /// a kernel: an absolute time means nothing on a shared machine.
+    /// A benchmark times this call to measure the machine's peak at the same time as a kernel:
+    /// absolute times are meaningless on a shared machine.
     #[must_use]
     pub fn run_multiply_adds(self, iterations: u64) -> u64 {
         let kernels = self.kernels();
@@ -187,29 +187,29 @@ impl std::fmt::Display for Isa {
 
 /// A register of `f32` lanes and the few operations that the kernels need.
 ///
-/// Every method is `#[inline(always)]` in its implementations: the intrinsics may only be inlined
-/// into a function with the same `#[target_feature]`, so a method that stays a call of its own
-/// would cost ten times what it computes.
+/// Every method is `#[inline(always)]` in its implementations: the intrinsics can only be inlined
+/// into a function with the same `#[target_feature]`, and a method that remains a separate function
+/// would take ten times as long as its computation.
 ///
 /// # Safety
 ///
-/// The methods may be called only where the instruction set is known to be there: inside a
+/// The methods may be called only if the instruction set is known to be available: inside a
 /// function with its `#[target_feature]`, reached through an [`Isa`].
 pub(crate) trait Simd: Copy + 'static {
-    /// Lanes of a register: a divisor of 16.
+    /// The number of lanes of a register: a divisor of 16.
     const LANES: usize;
     /// The register.
     type V: Copy;
 
-    /// All lanes `x`.
+    /// Sets all lanes to `x`.
     unsafe fn splat(x: f32) -> Self::V;
-    /// `LANES` numbers from `from`, which needs no alignment.
+    /// Loads `LANES` values from `from`, which needs no alignment.
     ///
     /// # Safety
     ///
-    /// `from` must be readable for `LANES` numbers.
+    /// `from` must be readable for `LANES` values.
     unsafe fn load(from: *const f32) -> Self::V;
-    /// All lanes the number at `from`.
+    /// Sets all lanes to the value at `from`.
     ///
     /// # Safety
     ///
@@ -219,14 +219,14 @@ pub(crate) trait Simd: Copy + 'static {
     ///
     /// # Safety
     ///
-    /// `to` must be writable for `LANES` numbers.
+    /// `to` must be writable for `LANES` values.
     unsafe fn store(to: *mut f32, v: Self::V);
-    /// `a * b + c`, rounded once where the machine can.
+    /// Returns `a * b + c`, rounded once if the machine supports it.
     unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-    /// `a + b`.
+    /// Returns `a + b`.
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
-    /// The larger of `0` and `x`; `NaN` stays `NaN`.
+    /// Returns the larger of `0` and `x`; `NaN` stays `NaN`.
     unsafe fn positive_part(x: Self::V) -> Self::V;
-    /// The smaller of `0` and `x`; `NaN` stays `NaN`.
+    /// Returns the smaller of `0` and `x`; `NaN` stays `NaN`.
     unsafe fn negative_part(x: Self::V) -> Self::V;
 }

@@ -9,7 +9,7 @@ use super::Simd;
 use super::microkernel::{Kernels, Tile, multiply_adds, tile};
 use super::outer_product::{Outer, outer};
 
-/// Must name what the `#[target_feature]` lines below name.
+/// Must match the `#[target_feature]` lines below.
 pub(crate) fn detected() -> bool {
     std::arch::is_aarch64_feature_detected!("neon")
 }
@@ -23,43 +23,43 @@ impl Simd for Neon {
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self::V {
-        // SAFETY: NEON is there.
+        // SAFETY: NEON is available.
         unsafe { vdupq_n_f32(x) }
     }
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self::V {
-        // SAFETY: NEON is there; four numbers are readable.
+        // SAFETY: NEON is available; four values are readable.
         unsafe { vld1q_f32(from) }
     }
 
     #[inline(always)]
     unsafe fn broadcast(from: *const f32) -> Self::V {
-        // SAFETY: NEON is there; one number is readable.
+        // SAFETY: NEON is available; one value is readable.
         unsafe { vld1q_dup_f32(from) }
     }
 
     #[inline(always)]
     unsafe fn store(to: *mut f32, v: Self::V) {
-        // SAFETY: NEON is there; four numbers are writable.
+        // SAFETY: NEON is available; four values are writable.
         unsafe { vst1q_f32(to, v) }
     }
 
     #[inline(always)]
     unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
-        // SAFETY: NEON is there.
+        // SAFETY: NEON is available.
         unsafe { vfmaq_f32(c, a, b) }
     }
 
     #[inline(always)]
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
-        // SAFETY: NEON is there.
+        // SAFETY: NEON is available.
         unsafe { vaddq_f32(a, b) }
     }
 
     #[inline(always)]
     unsafe fn positive_part(x: Self::V) -> Self::V {
-        // SAFETY: NEON is there. A comparison with NaN is false, so NaN stays.
+        // SAFETY: NEON is available. A comparison with NaN is false, so NaN stays.
         unsafe {
             let zero = vdupq_n_f32(0.0);
             vbslq_f32(vcleq_f32(x, zero), zero, x)
@@ -68,7 +68,7 @@ impl Simd for Neon {
 
     #[inline(always)]
     unsafe fn negative_part(x: Self::V) -> Self::V {
-        // SAFETY: NEON is there. A comparison with NaN is false, so NaN stays.
+        // SAFETY: NEON is available. A comparison with NaN is false, so NaN stays.
         unsafe {
             let zero = vdupq_n_f32(0.0);
             vbslq_f32(vcgeq_f32(x, zero), zero, x)
@@ -80,19 +80,19 @@ impl Simd for Neon {
 unsafe fn shell<const MR: usize, const PANELS: usize, const BLOCK: usize, const PIXEL: usize>(
     operands: &Tile,
 ) {
-    // SAFETY: the caller's, passed on; four registers hold a block of sixteen.
+    // SAFETY: guaranteed by the caller; four registers hold a block of sixteen.
     unsafe { tile::<Neon, MR, PANELS, 4, BLOCK, PIXEL>(operands) }
 }
 
 #[target_feature(enable = "neon")]
 unsafe fn outer_shell<const MR: usize, const CHANNEL: usize>(operands: &Outer) {
-    // SAFETY: the caller's, passed on.
+    // SAFETY: guaranteed by the caller.
     unsafe { outer::<Neon, MR, 4, CHANNEL>(operands) }
 }
 
 #[target_feature(enable = "neon")]
 unsafe fn multiply_adds_neon(iterations: u64) -> u64 {
-    // SAFETY: NEON is there, as this function's caller has checked.
+    // SAFETY: NEON is available, as this function's caller has checked.
     unsafe { multiply_adds::<Neon, 24>(iterations) }
 }
 

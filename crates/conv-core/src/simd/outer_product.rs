@@ -1,33 +1,34 @@
 //! The outer-product micro-kernel: the inner loop of every weight gradient.
 //!
-//! One call adds to a tile of `MR` input channels by 16 output channels the products over a run of
-//! pixels, and keeps the tile in registers meanwhile:
+//! Each call adds, to a tile of `MR` input channels by 16 output channels, the products over a run
+//! of pixels; the tile stays in registers meanwhile:
 //!
 //! ```text
 //! output[channel][lane] += sum over pixels of input[pixel][channel] * grad[pixel][lane]
 //! ```
 //!
-//! The sum starts from zero and goes over pictures, then rows, then pixels.
+//! The sum starts from zero and runs over pictures, then rows, then pixels.
 
 use super::Simd;
 
-/// The operands of one tile. Steps are in numbers, not bytes.
+/// The operands of one tile. Steps are in elements, not bytes.
 pub(crate) struct Outer {
-    /// The input number of the first pixel, first channel.
+    /// The input value of the first pixel, first channel.
     pub(crate) input: *const f32,
-    /// From one input channel to the next (read where `CHANNEL` is 0).
+    /// From one input channel to the next (used if `CHANNEL` is 0).
     pub(crate) input_channel: usize,
     pub(crate) input_pixel: usize,
     pub(crate) input_row: usize,
     pub(crate) input_picture: usize,
-    /// The output's gradient at the first pixel; a pixel's 16 channels lie together, pixels 16 apart.
+    /// The output's gradient at the first pixel; a pixel's 16 channels are contiguous, pixels are
+    /// 16 apart.
     pub(crate) grad: *const f32,
     pub(crate) grad_row: usize,
     pub(crate) grad_picture: usize,
     pub(crate) pictures: usize,
     pub(crate) rows: usize,
     pub(crate) pixels: usize,
-    /// The 16 numbers of the first channel.
+    /// The 16 values of the first channel.
     pub(crate) output: *mut f32,
     /// From one channel to the next.
     pub(crate) output_channel: usize,
@@ -36,14 +37,14 @@ pub(crate) struct Outer {
 /// An instantiation of [`outer`].
 pub(crate) type OuterKernel = unsafe fn(&Outer);
 
-/// Computes one tile. `CHANNEL` is the input's step from channel to channel where it is known when
-/// compiling; 0 reads it from the operands.
+/// Computes one tile. `CHANNEL` is the input's step from channel to channel if it is known at
+/// compile time; 0 reads it from the operands.
 ///
 /// # Safety
 ///
-/// The instruction set is there, and the operands' pointers are good for everything that the steps
-/// and counts reach: `input` and `grad` for reading, `output` for reading and writing the 16 numbers
-/// of `MR` channels.
+/// The instruction set is available, and the operands' pointers are valid for everything that the
+/// steps and counts reach: `input` and `grad` for reading, `output` for reading and writing the 16
+/// values of `MR` channels.
 #[inline(always)]
 pub(crate) unsafe fn outer<S: Simd, const MR: usize, const VECTORS: usize, const CHANNEL: usize>(
     t: &Outer,
@@ -55,7 +56,7 @@ pub(crate) unsafe fn outer<S: Simd, const MR: usize, const VECTORS: usize, const
         CHANNEL
     };
 
-    // SAFETY: the caller's: every offset below is one that the operands' counts reach.
+    // SAFETY: guaranteed by the caller: every offset below is within the operands' counts.
     unsafe {
         let mut acc = [[S::splat(0.0); VECTORS]; MR];
         for picture in 0..t.pictures {

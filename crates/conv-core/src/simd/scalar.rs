@@ -1,4 +1,4 @@
-//! Portable code: sixteen lanes as an array, which the compiler turns into what the target has.
+//! Portable code: sixteen lanes as an array, which the compiler maps to the target's instructions.
 
 use super::Simd;
 use super::microkernel::{Kernels, Tile, multiply_adds, tile};
@@ -18,25 +18,26 @@ impl Simd for Scalar {
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self::V {
-        // SAFETY: the caller's: sixteen numbers are readable; an array of f32 has their alignment.
+        // SAFETY: guaranteed by the caller: sixteen values are readable; an array of f32 has their
+        // alignment.
         unsafe { from.cast::<[f32; 16]>().read() }
     }
 
     #[inline(always)]
     unsafe fn broadcast(from: *const f32) -> Self::V {
-        // SAFETY: the caller's: one number is readable.
+        // SAFETY: guaranteed by the caller: one value is readable.
         [unsafe { from.read() }; 16]
     }
 
     #[inline(always)]
     unsafe fn store(to: *mut f32, v: Self::V) {
-        // SAFETY: the caller's: sixteen numbers are writable.
+        // SAFETY: guaranteed by the caller: sixteen values are writable.
         unsafe { to.cast::<[f32; 16]>().write(v) }
     }
 
     #[inline(always)]
     unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
-        // Two roundings: a fused multiply-add without the instruction is a call into libm.
+        // Two roundings: without the instruction, a fused multiply-add is a call into libm.
         std::array::from_fn(|i| a[i] * b[i] + c[i])
     }
 
@@ -56,16 +57,16 @@ impl Simd for Scalar {
     }
 }
 
-/// The shell of an instantiation: nothing to detect here.
+/// The shell of an instantiation: portable code needs no detection.
 unsafe fn shell<const MR: usize, const PANELS: usize, const BLOCK: usize, const PIXEL: usize>(
     operands: &Tile,
 ) {
-    // SAFETY: the caller's, passed on.
+    // SAFETY: guaranteed by the caller.
     unsafe { tile::<Scalar, MR, PANELS, 1, BLOCK, PIXEL>(operands) }
 }
 
 unsafe fn outer_shell<const MR: usize, const CHANNEL: usize>(operands: &Outer) {
-    // SAFETY: the caller's, passed on.
+    // SAFETY: guaranteed by the caller.
     unsafe { outer::<Scalar, MR, 1, CHANNEL>(operands) }
 }
 

@@ -1,7 +1,7 @@
 """Writes pytorch.json beside this file: what PyTorch computes for pools, padding and convolutions,
-and its gradients of them.
+and their gradients.
 
-Needs the package `torch`. All numbers are multiples of 1/8 and computed in f64, so that sums are
+Needs the package `torch`. All values are multiples of 1/8 and computed in f64, so that sums are
 exact and only a mean's division rounds.
 """
 
@@ -20,7 +20,7 @@ def numbers(*shape):
 
 
 def tensor(x):
-    # JSON has no NaN: the reader takes null for it.
+    # JSON has no NaN: the reader interprets null as NaN.
     values = [None if v != v else int(v) if v == int(v) else v for v in x.flatten().tolist()]
     return {"shape": list(x.shape), "values": values}
 
@@ -63,7 +63,7 @@ y, argmax = F.max_pool2d(x, [3, 2], [1, 2], [1, 1], [2, 3], True, return_indices
 case("max_pool2d", x, y, kernel_size=[3, 2], stride=[1, 2], padding=[1, 1], dilation=[2, 3],
      ceil_mode=True, argmax=argmax.double())
 
-# NaN wins over every number.
+# NaN wins over every other value.
 x = numbers(1, 1, 4, 4)
 x[0, 0, 1, 2] = float("nan")
 y = F.max_pool2d(x, 2, 1)
@@ -77,7 +77,7 @@ for size, output in [((7, 5), [3, 2]), ((4, 6), [4, 4]), ((2, 3), [5, 3]), ((6, 
     case("adaptive_max_pool2d", x, F.adaptive_max_pool2d(x, output), size=output)
 
 for mode, value in [("constant", 0), ("constant", -1.5), ("reflect", 0), ("replicate", 0), ("circular", 0)]:
-    # PyTorch takes left, right, top, bottom; here as everywhere top, left, bottom, right.
+    # PyTorch uses left, right, top, bottom; here, as everywhere, top, left, bottom, right.
     for top, left, bottom, right in [(1, 2, 0, 3), (2, 0, 2, 1)]:
         x = numbers(1, 1, 3, 4)
         extra = {"value": value} if mode == "constant" else {}
@@ -128,7 +128,7 @@ for stride, padding, output_padding, dilation, groups in [
 
 gradients("linear", F.linear, numbers(3, 5), numbers(4, 5), numbers(4))
 
-# What a ReLU leaves has many tied zeros, and windows of zeros alone.
+# The output of a ReLU has many tied zeros, and windows with only zeros.
 for relu, ceil_mode in [(True, False), (True, True), (False, True)]:
     x = numbers(2, 2, 6, 7)
     x = torch.relu(x - 0.5) if relu else x
@@ -139,7 +139,7 @@ x = torch.zeros(1, 1, 5, 5, dtype=torch.float64)
 options = {"kernel_size": [3, 3], "stride": [2, 2], "padding": [1, 1], "dilation": [1, 1], "ceil_mode": False}
 gradients("max_pool2d", lambda x: F.max_pool2d(x, **options), x, **options)
 
-# Of several NaN the last takes the gradient.
+# Of several NaN, the last receives the gradient.
 x = numbers(1, 1, 4, 4)
 x[0, 0, 1, 0:2] = x[0, 0, 2, 1] = float("nan")
 options = {"kernel_size": [2, 3], "stride": [1, 1], "padding": [0, 0], "dilation": [1, 1], "ceil_mode": False}

@@ -39,7 +39,7 @@ impl Tensors {
         }
     }
 
-    /// The same with every number's absolute value: its gradients are the sums of absolute terms.
+    /// The same with every value's absolute value: its gradients are the sums of absolute terms.
     fn absolute(&self) -> Self {
         let absolute = |array: &Array4<f64>| array.mapv(f64::abs);
         let padding_value = match self.options.padding_value {
@@ -73,13 +73,13 @@ impl Tensors {
         plain::conv2d_grad_weight(input, grads, size(&self.weight), &self.options).unwrap()
     }
 
-    /// How many products go into one output, and how many in all.
+    /// The number of products in one output, and in total.
     fn terms(&self) -> (usize, usize) {
         let terms = self.weight.len() / self.weight.dim().0 + 1;
         (terms, terms * self.grad_output.len())
     }
 
-    /// How many taps may read one input pixel: each as often as padding shows it.
+    /// The number of taps that may read one input pixel, counted as often as padding copies it.
     fn taps_of_a_pixel(&self, problem: &Conv2dProblem) -> usize {
         let sides = problem.shape().unwrap().placement.padding;
         let [height, width] = problem.input_size;
@@ -98,7 +98,7 @@ impl Tensors {
     /// A check of the projected output: it is linear in each of its tensors.
     fn check(&self, seed: u64) -> GradientCheck {
         let absolute = self.absolute();
-        // The numbers are below 1, so a step of 1 doubles them at most.
+        // The values are below 1, so a step of 1 at most doubles them.
         let (input, weight) = (
             absolute.input.mapv(|x| x + 1.0),
             absolute.weight.mapv(|w| w + 1.0),
@@ -112,7 +112,7 @@ impl Tensors {
     }
 }
 
-/// Padding that adds nothing of its own: what is left is linear.
+/// Padding that adds nothing of its own: the rest is linear.
 fn without_constant(options: Conv2dOptions) -> Conv2dOptions {
     let padding_value = match options.padding_value {
         PaddingValue::Constant(_) => PaddingValue::Zeros,
@@ -247,7 +247,7 @@ proptest! {
         };
         let absolute = tensors.absolute();
         let close = |got: &Array4<f64>, expected: &Array4<f64>, magnitude: &Array4<f64>| {
-            // Both sums have the same terms, at most as many as there are in all.
+            // Both sums have the same terms, at most as many as there are in total.
             let (terms, magnitude) = (tensors.terms().1, magnitude.as_slice().unwrap());
             assert_close(got.view(), expected.view(), |i| {
                 2.0 * dot_bound(terms, magnitude[i]) * F64_OVER_F32
@@ -326,7 +326,7 @@ fn each_tap_s_gradient_by_hand() {
 
 #[test]
 fn padding_s_gradient_goes_to_what_it_shows() {
-    // A 1x1 weight of 1 gives the padded input back, and every output its own power of ten.
+    // A 1x1 weight of 1 returns the padded input, and every output has its own power of ten.
     let weight = array![[[[1.0]]]];
     let grads = array![[[[1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6]]]];
     let of = |padding_value| {
@@ -371,7 +371,7 @@ fn a_constant_in_the_padding_counts_for_the_weight() {
 
 #[test]
 fn long_rows_are_summed_in_eight_parts() {
-    // In f32, 2^24 + 1 is 2^24: a 1 survives only in another part than the large numbers.
+    // In f32, 2^24 + 1 is 2^24: a 1 survives only in a different part from the large values.
     let large = 16_777_216.0_f32;
     let sum = |place: usize| {
         let mut row = Array4::zeros((1, 1, 1, 17));

@@ -9,7 +9,7 @@ use testkit::{
 
 use crate::{F64_OVER_F32, dot, random_like, size};
 
-/// A transposed convolution with numbers.
+/// A transposed convolution with its values.
 #[derive(Clone, Debug)]
 struct Problem {
     options: ConvTranspose2dOptions,
@@ -41,20 +41,20 @@ impl Problem {
         plain::conv_transpose2d_grad_weight(input, grads, kernel_size, &self.options).unwrap()
     }
 
-    /// Products in all: every input pixel with every tap, and every output's bias.
+    /// The total number of products: every input pixel with every tap, and every output's bias.
     fn terms(&self) -> usize {
         let (_, group_outputs, kernel_h, kernel_w) = self.weight.dim();
         self.input.len() * group_outputs * kernel_h * kernel_w + self.grad_output.len()
     }
 
-    /// The bound of what two sums over all products, with every number at most `largest`, differ by.
+    /// Bounds the difference of two sums over all products, with every value at most `largest`.
     fn bound(&self, largest: f64) -> f64 {
         let magnitude = largest * largest * self.terms() as f64;
         2.0 * dot_bound(self.terms(), magnitude) * F64_OVER_F32
     }
 
-    /// A check of the projected output, which is linear in each tensor, with a step of 1: numbers
-    /// are at most 2 then.
+    /// A check of the projected output, which is linear in each tensor, with a step of 1: values
+    /// are then at most 2.
     fn check(&self, seed: u64) -> GradientCheck {
         GradientCheck {
             step: 1.0,
@@ -65,7 +65,7 @@ impl Problem {
     }
 }
 
-/// Transposed convolutions of every kind, output paddings over the stride among them.
+/// Transposed convolutions of every kind, including output paddings over the stride.
 fn problems() -> impl Strategy<Value = Problem> {
     let channels = prop::array::uniform3(1_usize..=3);
     let sizes = (
@@ -129,8 +129,8 @@ fn problems() -> impl Strategy<Value = Problem> {
     )
 }
 
-/// The input with zeros between its pixels, correlated with the turned weight: every pixel's
-/// window, cut to what the padding leaves.
+/// The input with zeros inserted between its pixels, correlated with the flipped weight: every
+/// pixel's window, cropped to what the padding leaves.
 fn by_correlation(problem: &Problem) -> Array4<f64> {
     let ConvTranspose2dOptions {
         stride,
@@ -224,7 +224,7 @@ proptest! {
         );
     }
 
-    /// <conv(x, w), y> = <x, conv_transpose(y, w)>, and shapes come back.
+    /// <conv(x, w), y> = <x, conv_transpose(y, w)>, and the shapes are restored.
     #[test]
     fn it_is_the_transpose_of_a_convolution(problem in conv2d_problems_in(testkit::Conv2dSpace {
         max_multiply_adds: 50_000,
@@ -269,7 +269,7 @@ fn an_output_padding_may_reach_past_the_window() {
     assert_eq!(output.unwrap(), array![[[[2.5, 0.5, 0.5, 20.5, 0.5, 0.5]]]]);
     let grads = array![[[[1.0, 2.0, 4.0, 8.0, 16.0, 32.0]]]];
     let grad_input = plain::conv_transpose2d_grad_input(grads.view(), weight.view(), &options);
-    // Three steps of one pixel fit what the output padding adds: the first input is the only one.
+    // Three steps of one pixel fit into the output padding: the first input is the only one.
     assert_eq!(grad_input.unwrap(), array![[[[81.0]]]]);
 }
 
@@ -405,7 +405,7 @@ fn conv_transpose2d_refuses_what_does_not_fit() {
         "conv_transpose2d: output padding 3 along w, expected at most 2 (less than the stride or \
          the dilation)"
     );
-    // Three rows through 2x2 give four, of which one has to stay.
+    // Three rows through 2x2 produce four, of which one must remain.
     let padded = |padding| ConvTranspose2dOptions { padding, ..options };
     let why = "it leaves nothing of the output";
     assert_eq!(
@@ -460,7 +460,7 @@ fn conv_transpose2d_s_gradients_refuse_groups_that_do_not_divide() {
     };
     let grad = plain::conv_transpose2d_grad_weight(input.view(), grads.view(), [1, 1], &options);
     assert_eq!(grad, Err(Error::Zero { op, what: "groups" }));
-    // A stride of 0 or a window that no output is large enough for.
+    // A stride of 0 or a window that is too large for any output.
     let weight = Array4::<f32>::zeros([4, 3, 5, 1]);
     let op = "conv_transpose2d_grad_input";
     let of = |options| plain::conv_transpose2d_grad_input(grads.view(), weight.view(), &options);

@@ -1,4 +1,4 @@
-//! What does not fit together is refused with the axis and both numbers.
+//! Sizes that do not fit together are refused with the axis and both sizes.
 
 use conv_core::ndarray::{Array2, Array4};
 use conv_core::{
@@ -26,7 +26,8 @@ fn mismatch<T>(op: &'static str, what: &'static str, expected: usize, got: usize
     })
 }
 
-/// Asks for a gradient with `grad_output` one larger along each of `axes`, and with none along it.
+/// Requests a gradient with `grad_output` one larger along each of `axes`, and with size zero along
+/// it.
 #[track_caller]
 fn refuses_other_extents(
     op: &'static str,
@@ -55,7 +56,7 @@ fn a_wrong_grad_output_is_told_by_axis() {
     };
     let weight = zeros([6, 2, 3, 2]);
     let output = [2, 6, 4, 8];
-    // The gradient itself says how many pictures there are, or channels.
+    // The gradient itself determines the number of pictures or channels.
     refuses_other_extents("conv2d_grad_input", output, &[1, 2, 3], |grads| {
         plain::conv2d_grad_input(grads.view(), weight.view(), [9, 8], &options)
     });
@@ -263,7 +264,7 @@ fn sizes_of_zero_and_padding_without_a_picture() {
     let pad = |padding, value| plain::pad2d_grad(grads.view(), padding, value);
     let empty = plain::pad2d_grad(nothing.view(), [0; 4], PaddingValue::Zeros);
     assert_eq!(empty, zero(op, what));
-    let why = "grad_output is padding alone";
+    let why = "grad_output is only padding";
     assert_eq!(
         pad([1, 0, 2, 0], PaddingValue::Zeros),
         Err(Error::PaddingTooLarge {
@@ -307,7 +308,7 @@ fn gradients_that_no_memory_holds_are_an_error() {
     let (op, side) = ("conv_transpose2d", 3 * limit + 1);
     let bytes = side * side * 4;
     assert_eq!(output, Err(Error::OutOfMemory { op, what, bytes }));
-    // The stride takes all but one pixel away, so the gradient is one number of many.
+    // The stride skips all but one pixel, so the gradient is one value of many.
     let options = Conv2dOptions {
         stride: [limit; 2],
         ..Default::default()
@@ -327,11 +328,11 @@ fn gradients_that_no_memory_holds_are_an_error() {
             },
         };
         assert_eq!(grad, Err(expected));
-        // What `grad_output` should have been is told before memory is taken for it.
+        // The expected shape of `grad_output` is reported before memory is allocated for it.
         let (op, half) = ("avg_pool2d_grad", size / 2);
         let grad = plain::avg_pool2d_grad(pixel.view(), [half, 1], &AvgPool2dOptions::new([1, 1]));
         assert_eq!(grad, mismatch(op, AXES[2], half, 1));
-        // An output that would be padding alone.
+        // An output that would consist of padding alone.
         let options = ConvTranspose2dOptions {
             padding: [size; 4],
             output_padding: [limit - 1; 2],

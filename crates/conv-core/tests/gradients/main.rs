@@ -1,5 +1,5 @@
-//! The plain gradients against difference quotients, against the operations they are transposes of,
-//! and against the same gradients written in other ways.
+//! The plain gradients against difference quotients, against the operations that they are
+//! transposes of, and against the same gradients computed in other ways.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,10 +16,10 @@ mod pool;
 use conv_core::ndarray::{Array, Array4, Dimension};
 use testkit::random_array;
 
-/// From the bound of a sum in f32 to the same bound in f64.
+/// Converts the bound of a sum in f32 to that in f64.
 const F64_OVER_F32: f64 = f64::EPSILON / f32::EPSILON as f64;
 
-/// Random numbers in the shape of `array`.
+/// Returns random values in the shape of `array`.
 fn random_like<D: Dimension>(array: &Array<f64, D>, seed: u64) -> Array<f64, D> {
     let random = random_array(array.shape(), seed);
     random.into_dimensionality().unwrap()

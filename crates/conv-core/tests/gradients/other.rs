@@ -11,7 +11,7 @@ fn matrix(shape: [usize; 2], seed: u64) -> Array2<f64> {
     random_array(&shape, seed).into_dimensionality().unwrap()
 }
 
-/// A check of the projection of `outputs` numbers, each a sum of `terms` products of numbers below 1;
+/// A check of the projection of `outputs` values, each a sum of `terms` products of values below 1;
 /// the step of 1 doubles them.
 fn check(outputs: usize, terms: usize, seed: u64) -> GradientCheck {
     let terms = outputs * terms;
@@ -83,7 +83,7 @@ proptest! {
             &grads.t().to_owned(),
             &input,
         );
-        // Views that lie in memory the other way round.
+        // Views that are reversed in memory.
         let turned = |matrix: &Array2<f64>| matrix.t().as_standard_layout().into_owned();
         let [tx, tw, tg] = [&input, &weight, &grads].map(turned);
         prop_assert_eq!(
@@ -145,7 +145,7 @@ proptest! {
             input.view(),
             grad.view(),
         );
-        // The sum of the pictures that every so many rows and columns make.
+        // The sum of the pictures formed by every `scale`-th row and column.
         let mut sum = Array4::zeros(input.dim());
         for y in 0..scale[0] {
             for x in 0..scale[1] {

@@ -10,7 +10,7 @@ use testkit::{
 
 use crate::{F64_OVER_F32, dot, random_like, size};
 
-/// A check of projected means or maxima of numbers below 1, of which each output has `taps`.
+/// A check of projected means or maxima of values below 1, where each output has `taps` of them.
 fn check(step: f64, grad_output: &Array4<f64>, taps: usize, seed: u64) -> GradientCheck {
     GradientCheck {
         step,
@@ -106,7 +106,7 @@ proptest! {
 
     #[test]
     fn an_avg_pool_s_gradient_keeps_what_it_is_given(problem in avg_pool2d_problems()) {
-        // Without padding in the divisor every share arrives.
+        // Without padding in the divisor, every share arrives.
         let options = AvgPool2dOptions { count_include_pad: false, ..problem.options };
         let output = plain::avg_pool2d(problem.input().view(), &options)?;
         let grad_output = random_like(&output, problem.seed);
@@ -131,7 +131,7 @@ fn max_pool_by_hand() {
     let grad = plain::max_pool2d_grad(input.view(), grads.view(), &options).unwrap();
     assert_eq!(grad[[0, 0, 2, 2]], 15.0);
     assert_eq!(grad.sum(), 15.0);
-    // Of equal pixels the first of each window takes all.
+    // Of equal pixels, the first of each window receives everything.
     let zeros = Array4::<f64>::zeros((1, 1, 4, 4));
     let grad = plain::max_pool2d_grad(zeros.view(), grads.view(), &options).unwrap();
     let mut expected = Array4::zeros((1, 1, 4, 4));

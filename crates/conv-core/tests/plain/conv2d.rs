@@ -21,16 +21,16 @@ fn solve(problem: &Conv2dProblem) -> Array4<f64> {
     .unwrap()
 }
 
-/// The padding's four sides, with `Same` worked out.
+/// The padding's four sides, with `Same` resolved.
 fn sides(problem: &Conv2dProblem) -> [usize; 4] {
     problem.shape().unwrap().placement.padding
 }
 
-/// A padded copy, its pixels found by arithmetic of its own.
+/// A padded copy, its pixels found by independent arithmetic.
 fn padded(input: &Array4<f64>, sides: [usize; 4], value: PaddingValue) -> Array4<f64> {
     let (batch, channels, height, width) = input.dim();
     let [top, left, bottom, right] = sides;
-    // Where a padded position lies, in periods of what repeats.
+    // The position in the padded input, in periods of what repeats.
     let source = |at: usize, before: usize, len: usize| -> Option<usize> {
         let (at, len) = (at as isize - before as isize, len as isize);
         let index = match value {
@@ -60,8 +60,8 @@ fn padded(input: &Array4<f64>, sides: [usize; 4], value: PaddingValue) -> Array4
     })
 }
 
-/// The same convolution, tap by tap over whole planes: each tap sees every `stride`-th pixel of
-/// the padded input from its own corner on.
+/// The same convolution, tap by tap over whole planes: each tap reads every `stride`-th pixel of
+/// the padded input, starting at its own corner.
 fn by_slices(problem: &Conv2dProblem) -> Array4<f64> {
     let Conv2dOptions {
         stride,
@@ -102,7 +102,7 @@ fn by_slices(problem: &Conv2dProblem) -> Array4<f64> {
     output
 }
 
-/// From the bound of a sum in f32 to the same bound in f64.
+/// Converts the bound of a sum in f32 to that in f64.
 const F64_OVER_F32: f64 = f64::EPSILON / f32::EPSILON as f64;
 
 proptest! {
@@ -166,13 +166,13 @@ proptest! {
 
     #[test]
     fn a_stride_leaves_out_outputs(problem in conv2d_problems()) {
-        // `Same` pads by the stride, so the sides are fixed first.
+        // `Same` depends on the stride, so the sides are fixed first.
         let padding = Padding::Explicit(sides(&problem));
         let [stride_h, stride_w] = problem.options.stride;
         let options = Conv2dOptions { stride: [1, 1], padding, ..problem.options };
         let every = solve(&Conv2dProblem { options, ..problem.clone() });
         let some = every.slice(s![.., .., ..; stride_h, ..; stride_w]);
-        // A `Same` output may see less than its padding holds; then `every` has more windows.
+        // A `Same` output may cover less than its padding holds; then `every` has more windows.
         let got = solve(&problem);
         let (_, _, height, width) = got.dim();
         prop_assert_eq!(got, some.slice(s![.., .., ..height, ..width]));
@@ -255,7 +255,7 @@ proptest! {
 
 #[test]
 fn the_sum_starts_with_the_bias_and_goes_over_channels_rows_columns() {
-    // In f32, 2^24 + 1 is 2^24: each 1 is lost that comes after a large number.
+    // In f32, 2^24 + 1 is 2^24: each 1 that follows a large value is lost.
     let large = 16_777_216.0_f32;
     let ones = Array4::from_elem((1, 2, 1, 2), 1.0_f32);
     let sum = |weight: [f32; 4], bias: f32| {
@@ -319,7 +319,7 @@ fn the_textbook_s_layers_have_their_sizes() {
     // 6x6x3 with two 3x3 filters.
     assert_eq!(layer([1, 3, 6, 6], 2, 3, 1, Padding::Valid), [1, 2, 4, 4]);
     assert_eq!(layer([1, 3, 6, 6], 2, 3, 1, Padding::Same), [1, 2, 6, 6]);
-    // 39x39x3 to 1960 numbers, and one from them.
+    // 39x39x3 to 1960 values, and one from them.
     let first = layer([1, 3, 39, 39], 10, 3, 1, Padding::Valid);
     assert_eq!(first, [1, 10, 37, 37]);
     let second = layer(first, 20, 5, 2, Padding::Valid);

@@ -14,7 +14,7 @@ fn matrix(size: [usize; 2], seed: u64) -> Array2<f64> {
         .unwrap()
 }
 
-/// Input and kernel that fits into it, with options that keep it fitting.
+/// Input and kernel that fits into it, with options under which it still fits.
 fn problems() -> impl Strategy<Value = (Array2<f64>, Array2<f64>, CorrelateOptions)> {
     let lens = || (1_usize..=5, 0_usize..=9, 1_usize..=3);
     let padding = prop_oneof![
@@ -111,7 +111,7 @@ proptest! {
         let bound = dot_bound(kernel.len(), kernel.len() as f64) * 2_f64.powi(-29);
         let expected = spread(&input, &kernel);
         assert_close(full(&input, &kernel)?.view(), expected.view(), |_| bound);
-        // Which of the two is the kernel does not matter to a convolution.
+        // For a convolution it does not matter which of the two is the kernel.
         assert_close(full(&kernel, &input)?.view(), expected.view(), |_| bound);
     }
 }

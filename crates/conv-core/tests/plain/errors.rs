@@ -1,4 +1,4 @@
-//! What does not fit together is refused with the axis and both numbers.
+//! Sizes that do not fit together are refused with the axis and both sizes.
 
 use conv_core::ndarray::{Array1, Array2, Array4};
 use conv_core::{
@@ -318,7 +318,7 @@ fn correlations_go_by_their_own_names() {
 #[test]
 fn outputs_that_no_memory_holds_are_an_error() {
     let pixel = input(1, 1, 1);
-    // Over the machine's arithmetic, and within it but over any memory.
+    // Sizes that overflow, and sizes that do not but exceed any memory.
     for size in [usize::MAX, isize::MAX as usize, 1 << 28] {
         let refused = |op, side: usize| {
             let what = "the output";

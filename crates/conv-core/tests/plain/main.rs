@@ -1,5 +1,5 @@
-//! The plain loops against the same operations written in other ways: the definition needs a
-//! check of its own, as everything else is checked against it.
+//! The plain loops against the same operations written in other ways: the definition needs an
+//! independent check, as everything else is checked against it.
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 

@@ -1,4 +1,4 @@
-//! Pools: for each output, all pixels of the plane are asked whether they lie under its window.
+//! Pools: for each output, every pixel of the plane is tested for being under its window.
 
 use conv_core::ndarray::{Array4, array};
 use conv_core::{AvgPool2dOptions, MaxPool2dOptions, Padding, Window, plain};
@@ -7,7 +7,7 @@ use testkit::{
     assert_close, avg_pool2d_problems, dot_bound, max_pool2d_problems, random_array, to_f32,
 };
 
-/// Whether the pixel, counted from the first of the input, lies under a tap of the output.
+/// Returns whether the pixel, counted from the input's first, is under a tap of the output.
 fn is_under(
     pixel: isize,
     output: usize,
@@ -44,7 +44,7 @@ proptest! {
                 is_under((place / width) as isize, y, axis(0))
                     && is_under((place % width) as isize, x, axis(1))
             });
-            // From the back, so that of equal ones the first remains.
+            // From the back, so that the first of equal values remains.
             let best = under.rev().max_by(|&a, &b| {
                 let value = |place| input[[n, c, place / width, place % width]];
                 value(a).total_cmp(&value(b))
@@ -71,7 +71,7 @@ proptest! {
         let expected = Array4::from_shape_fn(got.dim(), |(n, c, y, x)| {
             let (mut sum, mut taps) = (0.0, 0.0);
             for row in -top..height + bottom {
-                // The sum of a window is that of its rows' sums.
+                // Each row of a window is summed first.
                 let mut of_row = 0.0;
                 for column in -left..width + right {
                     if is_under(row, y, axis(0)) && is_under(column, x, axis(1)) {
@@ -89,7 +89,7 @@ proptest! {
         });
         prop_assert_eq!(&got, &expected);
 
-        // In f32: a sum of as many numbers below 1 as the kernel has taps, over as many.
+        // In f32: a sum of as many values below 1 as the kernel has taps, divided by their number.
         let single = plain::avg_pool2d(to_f32(input.view()).view(), &options)?;
         let bound = dot_bound(kernel_size.iter().product(), 1.0);
         assert_close(single.view(), got.view(), |_| bound);
@@ -102,7 +102,7 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let input = random4([2, 3, size[0], size[1]], seed);
-        // Pixel `p` is the stretch p .. p + 1, bin `k` the stretch k L / K .. (k + 1) L / K.
+        // Pixel `p` is the interval p .. p + 1, bin `k` the interval k L / K .. (k + 1) L / K.
         let touches = |pixel: usize, bin: usize, axis: usize| {
             (pixel + 1) * output[axis] > bin * size[axis]
                 && pixel * output[axis] < (bin + 1) * size[axis]
@@ -119,7 +119,7 @@ proptest! {
         prop_assert_eq!(maximum.dim(), mean.dim());
         for ((n, c, y, x), &mean) in mean.indexed_iter() {
             let values = bin(n, c, y, x);
-            // The sum of a bin is that of its rows' sums.
+            // Each row of a bin is summed first.
             let rows = values.chunk_by(|a, b| a.0 == b.0);
             let rows = rows.map(|row| row.iter().fold(0.0, |sum, (_, value)| sum + value));
             let sum = rows.fold(0.0, |sum, row| sum + row);
@@ -172,11 +172,11 @@ fn avg_pool_s_divisor_by_hand() {
     };
     // Floor: one window of four.
     assert_eq!(mean(Padding::Valid, false, true), array![[[[3.0]]]]);
-    // Ceil: windows that hang over divide by what they see, in either case.
+    // Ceil: windows past the edge divide by the pixels they cover, in either case.
     let hanging = array![[[[3.0, 4.5], [7.5, 9.0]]]];
     assert_eq!(mean(Padding::Valid, true, true), hanging);
     assert_eq!(mean(Padding::Valid, true, false), hanging);
-    // A pixel of padding at the bottom and right makes them whole windows.
+    // A pixel of padding at the bottom and right completes them.
     let after = Padding::Explicit([0, 0, 1, 1]);
     assert_eq!(
         mean(after, false, true),
@@ -222,7 +222,7 @@ fn max_pool_by_hand() {
         |options: MaxPool2dOptions| plain::max_pool2d_with_argmax(input.view(), &options).unwrap();
     let pool = MaxPool2dOptions::new([2, 2]);
     assert_eq!(maximum(pool).0, array![[[[-1.0]]]]);
-    // Padding does not win over negative numbers.
+    // Padding does not win over negative values.
     let padded = MaxPool2dOptions {
         padding: Padding::all(1),
         ..pool

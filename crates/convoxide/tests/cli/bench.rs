@@ -88,7 +88,7 @@ fn a_profile_tells_of_each_step() {
         text.starts_with("tiny.cfg: input 1x3x32x32, 2 threads, "),
         "{text}"
     );
-    for word in ["median", "fastest", "first", "memory", "GFLOP/s", "in all"] {
+    for word in ["median", "fastest", "first", "memory", "GFLOP/s", "total"] {
         assert!(
             text.contains(word) || (word == "memory" && !cfg!(target_os = "linux")),
             "{text}"

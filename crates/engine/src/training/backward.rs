@@ -1,4 +1,4 @@
-//! The pass back through the units: gradients of everything that is wanted.
+//! The backward pass through the units: every gradient that is needed.
 
 use conv_core::blocked::{self, BatchNormGrad, Store, View, ViewMut};
 use conv_core::{Activation, MaxPool2dOptions, PaddingValue, plain};
@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::step::Part;
 
 impl StepRun<'_> {
-    /// Computes the gradients of everything that is wanted, from those of the outputs.
+    /// Computes every gradient that is needed, from those of the outputs.
     pub(crate) fn backward(&mut self) -> Result<()> {
         (0..self.units.len())
             .rev()
@@ -57,20 +57,21 @@ impl StepRun<'_> {
         }
     }
 
-    /// The gradient of a unit's result; it is there for every unit whose gradient is wanted.
+    /// Returns the gradient of a unit's result; every unit whose gradient is needed has one.
     fn grad(&self, index: usize) -> Result<Place> {
-        let missing = || self.units[index].broken("a gradient that is wanted has no place");
+        let missing = || self.units[index].broken("a gradient that is needed has no buffer");
         self.plan.grads[index].clone().ok_or_else(missing)
     }
 
-    /// What a unit contributes to the gradient of its input of this position, if that is wanted.
+    /// Returns what a unit contributes to the gradient of its input at this position, if it is
+    /// needed.
     fn contribution(&self, index: usize, position: usize) -> Result<Option<Contribution>> {
         let missing = || self.units[index].broken("an input has no entry in the plan");
         let of_inputs = &self.plan.contributions[index];
         of_inputs.get(position).cloned().ok_or_else(missing)
     }
 
-    /// Lets `run` compute what a unit contributes to each gradient that is wanted.
+    /// Calls `run` to compute a unit's contribution to each gradient that is needed.
     fn each_input(
         &mut self,
         index: usize,
@@ -174,7 +175,7 @@ impl StepRun<'_> {
             }
         } else {
             let places = [&value, output, &grad].map(|place| place.range.clone());
-            // The output's memory is only promised to be there where there is an activation.
+            // The output's memory is guaranteed to be valid only if there is an activation.
             let places = if reads_output {
                 places
             } else {
@@ -234,7 +235,7 @@ impl StepRun<'_> {
         run().map_err(at())
     }
 
-    /// Back through padding with other values than zeros: rare, so by the plain loops.
+    /// The gradient of padding with values other than zeros: rare, so computed by the plain loops.
     fn pad_backward(&mut self, index: usize, value: PaddingValue) -> Result<()> {
         let unit = &self.units[index];
         let grad = &self.grad(index)?;
@@ -244,13 +245,13 @@ impl StepRun<'_> {
         let grad = read(&self.memory.arena, grad, &self.plan.shapes[index], unit)?;
         let grad = grad
             .into_dimensionality::<Ix4>()
-            .map_err(|_| unit.broken("what a convolution pads has not four axes"))?;
+            .map_err(|_| unit.broken("a convolution's padded input does not have four axes"))?;
         let padding = self.plan.paddings[index];
         let part = plain::pad2d_grad(grad.view(), padding, value).map_err(Error::at(&unit.name))?;
         self.contribute_array(unit, &contribution, part.into_dyn().view())
     }
 
-    /// Back through an operation that has plain loops only.
+    /// The gradient of an operation that only has plain loops.
     fn plain_backward(&mut self, index: usize, graph: &Graph) -> Result<()> {
         let unit = &self.units[index];
         let grad = self.grad(index)?;
@@ -264,7 +265,7 @@ impl StepRun<'_> {
         let mut trainer = PlainTrainer::new(graph, Params::new(), spec)?;
         trainer.step(&views, &Given(grad), self.key)?;
         let gradients = trainer.gradients();
-        // The graph of the node alone has one input for each tensor, in the order of the first uses.
+        // The single-node graph has one input per tensor, in order of first use.
         let only = graph.inputs().len() == 1;
         let mut seen = Vec::new();
         for (position, &input) in unit.inputs.iter().enumerate() {
@@ -280,13 +281,13 @@ impl StepRun<'_> {
             let name = if only { Some("input") } else { name };
             let part = name
                 .and_then(|name| gradients.get(name))
-                .ok_or_else(|| unit.broken("the plain loops give no gradient of an input"))?;
+                .ok_or_else(|| unit.broken("the plain loops return no gradient of an input"))?;
             self.contribute_array(unit, &contribution, part.value.view())?;
         }
         Ok(())
     }
 
-    /// Lets `run` write or add a part of a gradient.
+    /// Calls `run` to write or add a part of a gradient.
     fn contribute(
         &mut self,
         unit: &Unit,
@@ -304,7 +305,7 @@ impl StepRun<'_> {
         self.add_alone(unit, contribution)
     }
 
-    /// Gives a part of a gradient that the plain loops have computed.
+    /// Stores a part of a gradient that the plain loops have computed.
     fn contribute_array(
         &mut self,
         unit: &Unit,
@@ -319,7 +320,7 @@ impl StepRun<'_> {
         self.add_alone(unit, contribution)
     }
 
-    /// Adds a part that was computed alone.
+    /// Adds a part that was computed separately.
     fn add_alone(&mut self, unit: &Unit, contribution: &Contribution) -> Result<()> {
         let isa = self.isa;
         let Some(alone) = &contribution.alone else {
@@ -331,7 +332,7 @@ impl StepRun<'_> {
         })
     }
 
-    /// The gradient that a part goes to; with the first part its halo becomes zeros.
+    /// Returns the gradient that a part is stored in; the first part clears its halo.
     fn open(&mut self, contribution: &Contribution) -> Result<Place> {
         let place = self.grad(contribution.to)?;
         if contribution.store == Store::Replace {

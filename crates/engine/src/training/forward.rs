@@ -1,4 +1,4 @@
-//! The pass forward through the units: every unit's value.
+//! The forward pass through the units: every unit's value.
 
 use conv_core::Activation;
 use conv_core::blocked::{self, View, ViewMut};
@@ -20,10 +20,10 @@ impl StepRun<'_> {
         (0..self.units.len()).try_for_each(|index| self.unit_forward(index, inputs))
     }
 
-    /// The first unit whose value is not finite, if those before it can be computed.
+    /// Returns the first unit whose value is not finite, if the preceding ones can be computed.
     pub(crate) fn first_non_finite(&mut self, inputs: &[ArrayViewD<'_, f32>]) -> Option<usize> {
         for (index, unit) in self.units.iter().enumerate() {
-            // At once, before its memory serves another.
+            // Immediately, before its memory is reused.
             self.unit_forward(index, inputs).ok()?;
             let (place, shape) = (&self.plan.values[index], &self.plan.shapes[index]);
             let value = read(&self.memory.arena, place, shape, unit).ok()?;
@@ -101,7 +101,7 @@ impl StepRun<'_> {
                 let inputs = self.read_inputs(unit)?;
                 let views: Vec<_> = inputs.iter().map(|input| input.view()).collect();
                 let outputs = Plain::new(graph, Params::new())?.run(&views)?;
-                let missing = || unit.broken("the plain loops give no output");
+                let missing = || unit.broken("the plain loops return no output");
                 let output = outputs.first().ok_or_else(missing)?.view();
                 write(&mut self.memory.arena, place, &output, unit)
             }
@@ -110,7 +110,7 @@ impl StepRun<'_> {
 
     fn conv_forward(&mut self, index: usize, layer: usize, norm: Option<usize>) -> Result<()> {
         let unit = &self.units[index];
-        // A convolution comes before the normalisation that reads it.
+        // A convolution precedes the normalisation that reads it.
         let (before, after) = self.layers.split_at_mut(norm.unwrap_or(self.layers.len()));
         let conv = &Layer::conv(before, layer, unit)?.conv;
         let norm = norm.map(|_| Layer::norm(after, 0, unit)).transpose()?;

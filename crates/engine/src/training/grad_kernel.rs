@@ -1,19 +1,20 @@
-//! The kernels of the way back: for each kernel of the way forward what gives its inputs' gradients.
+//! The kernels of the backward pass: for each forward kernel, the one that computes its inputs'
+//! gradients.
 
 use conv_core::blocked::{self, Store, View, ViewMut};
 use conv_core::{AvgPool2dOptions, Isa};
 
 use crate::step::{Kernel, Part};
 
-/// What gives the gradient of an input, from the gradient of the result alone. Without one an
-/// operation runs by the plain loops.
+/// Computes the gradient of an input from the gradient of the result alone. An operation without
+/// one runs by the plain loops.
 #[derive(Clone, Debug)]
 pub(crate) enum GradKernel {
-    /// The gradient as it is, in the input's layout.
+    /// The gradient unchanged, in the input's layout.
     Same,
     /// The input's own channels.
     Concat,
-    /// Zeros around the channels, which begin at this one.
+    /// Zeros around the channels, which start at this channel.
     Slice(usize),
     /// The channels from this one on.
     PadChannels(usize),
@@ -24,8 +25,8 @@ pub(crate) enum GradKernel {
 }
 
 impl GradKernel {
-    /// The kernel back for one of the way forward, if there is one. Those that are units of their
-    /// own kind have none here.
+    /// Returns the backward kernel for a forward kernel, if there is one. Kernels that are their
+    /// own kind of unit have none here.
     pub(crate) fn of(kernel: &Kernel) -> Option<Self> {
         match kernel {
             Kernel::Relayout | Kernel::Add => Some(Self::Same),
@@ -50,7 +51,7 @@ impl GradKernel {
         }
     }
 
-    /// Whether it can add to a gradient, or only write one.
+    /// Whether it can add to a gradient, or can only overwrite one.
     pub(crate) fn can_add(&self) -> bool {
         match self {
             Self::Same | Self::AvgPool(_) | Self::AdaptiveAvgPool | Self::Upsample(_) => true,
@@ -58,8 +59,8 @@ impl GradKernel {
         }
     }
 
-    /// Computes the gradient of the input that `part` names. `store` is [`Store::Replace`] for what
-    /// cannot add.
+    /// Computes the gradient of the input that `part` names. `store` is [`Store::Replace`] for
+    /// kernels that cannot add.
     pub(crate) fn run(
         &self,
         isa: Isa,
@@ -83,7 +84,7 @@ impl GradKernel {
     }
 }
 
-/// The gradient of what is passed on as it is.
+/// Returns the gradient of a tensor that is passed on unchanged.
 pub(crate) fn pass_on(
     isa: Isa,
     grad: View<'_>,

@@ -1,4 +1,5 @@
-//! A layer that learns: its parameters in the engine's own layout, and their gradients.
+//! A layer with trainable parameters: the parameters in the engine's own layout, and their
+//! gradients.
 
 use conv_core::blocked::{BLOCK, Buffer, PackedConv2d};
 use conv_core::{Activation, Conv2dOptions, Isa, Padding, PaddingValue};
@@ -9,14 +10,14 @@ use super::norm_layer::NormLayer;
 use super::unit::Unit;
 use crate::error::{Error, Result};
 
-/// The parameters of a node, and what becomes of them in a step.
+/// The parameters of a node, and how a step treats them.
 #[derive(Debug)]
 pub(crate) enum Layer {
     Conv(ConvLayer),
     Norm(NormLayer),
 }
 
-/// A convolution, or a dense layer as one over pictures of one pixel.
+/// A convolution, or a dense layer as a convolution over pictures of one pixel.
 #[derive(Debug)]
 pub(crate) struct ConvLayer {
     node: String,
@@ -25,13 +26,13 @@ pub(crate) struct ConvLayer {
     groups: usize,
     pub(crate) conv: PackedConv2d,
     pub(crate) learns: bool,
-    /// Whether a gradient has come since the last update.
+    /// Whether a gradient has been added since the last update.
     pub(crate) reached: bool,
     pub(crate) grad_weight: Buffer,
     pub(crate) grad_bias: Buffer,
 }
 
-/// A parameter that learns: its name, its numbers and its gradient.
+/// A trainable parameter: its name, its values and its gradient.
 pub(crate) struct Learnt<'a> {
     pub(crate) name: &'a str,
     pub(crate) reached: bool,
@@ -40,7 +41,7 @@ pub(crate) struct Learnt<'a> {
 }
 
 impl Layer {
-    /// The convolution of this number among the layers, which `unit` computes.
+    /// Returns the convolution with this index among the layers, which `unit` computes.
     pub(crate) fn conv<'a>(
         layers: &'a mut [Self],
         at: usize,
@@ -48,11 +49,11 @@ impl Layer {
     ) -> Result<&'a mut ConvLayer> {
         match layers.get_mut(at) {
             Some(Self::Conv(layer)) => Ok(layer),
-            Some(Self::Norm(_)) | None => Err(unit.broken("its layer is no convolution")),
+            Some(Self::Norm(_)) | None => Err(unit.broken("its layer is not a convolution")),
         }
     }
 
-    /// The normalisation of this number among the layers, which `unit` computes.
+    /// Returns the normalisation with this index among the layers, which `unit` computes.
     pub(crate) fn norm<'a>(
         layers: &'a mut [Self],
         at: usize,
@@ -60,7 +61,7 @@ impl Layer {
     ) -> Result<&'a mut NormLayer> {
         match layers.get_mut(at) {
             Some(Self::Norm(layer)) => Ok(layer),
-            Some(Self::Conv(_)) | None => Err(unit.broken("its layer is no normalisation")),
+            Some(Self::Conv(_)) | None => Err(unit.broken("its layer is not a normalisation")),
         }
     }
 
@@ -71,7 +72,7 @@ impl Layer {
         }
     }
 
-    /// The parameters that learn.
+    /// Returns the trainable parameters.
     pub(crate) fn learnt(&mut self) -> Vec<Learnt<'_>> {
         if !self.learns() {
             return Vec::new();
@@ -123,7 +124,7 @@ impl Layer {
         }
     }
 
-    /// The gradients of what learns, in the layer's own order.
+    /// Returns the gradients of the trainable parameters, in the layer's own order.
     fn grads(&self) -> impl Iterator<Item = (&ParamSpec, &[f32])> {
         let (specs, grads) = match self {
             Self::Conv(layer) => (layer.specs(), [&layer.grad_weight, &layer.grad_bias]),
@@ -140,12 +141,12 @@ impl Layer {
             .map(|(spec, grad)| (spec, &grad[..]))
     }
 
-    /// The gradients of what learns, by name, in the layer's own order.
+    /// Returns the gradients of the trainable parameters, by name, in the layer's own order.
     pub(crate) fn packed_gradients(&self) -> impl Iterator<Item = (&str, &[f32])> {
         self.grads().map(|(spec, grad)| (spec.name(), grad))
     }
 
-    /// Gradients of what learns, by name, in the canonical layout.
+    /// Returns the gradients of the trainable parameters, by name, in the canonical layout.
     pub(crate) fn gradients(&self, into: &mut Params<f32>) -> Result<()> {
         for (spec, grad) in self.grads() {
             into.insert(spec.name(), spec.slot(), self.canonical(spec, grad)?);
@@ -153,7 +154,7 @@ impl Layer {
         Ok(())
     }
 
-    /// All parameters by name, in the canonical layout.
+    /// Returns all parameters by name, in the canonical layout.
     pub(crate) fn export(&self, into: &mut Params<f32>) -> Result<()> {
         let (specs, numbers) = match self {
             Self::Conv(layer) => (layer.specs(), vec![layer.conv.weight(), layer.conv.bias()]),
@@ -165,7 +166,7 @@ impl Layer {
         Ok(())
     }
 
-    /// The spec of the parameter of this name, if it is this layer's.
+    /// Returns the spec of the parameter with this name, if it belongs to this layer.
     pub(crate) fn spec(&self, name: &str) -> Option<&ParamSpec> {
         let specs = match self {
             Self::Conv(layer) => layer.specs(),
@@ -174,7 +175,7 @@ impl Layer {
         specs.into_iter().find(|spec| spec.name() == name)
     }
 
-    /// Numbers in this layer's order, in the parameter's shape.
+    /// Converts values in this layer's order to the parameter's shape.
     pub(crate) fn canonical(&self, spec: &ParamSpec, numbers: &[f32]) -> Result<ArrayD<f32>> {
         let expected = self.packed_len(spec);
         if numbers.len() != expected {
@@ -199,7 +200,7 @@ impl Layer {
         ArrayD::from_shape_vec(IxDyn(spec.shape()), flat).map_err(|_| misfit(spec, &[]))
     }
 
-    /// An array of the parameter's shape, in this layer's order.
+    /// Converts an array of the parameter's shape to this layer's order.
     pub(crate) fn packed(&self, spec: &ParamSpec, numbers: &ArrayD<f32>) -> Result<Vec<f32>> {
         if numbers.shape() != spec.shape() {
             return Err(misfit(spec, numbers.shape()));
@@ -243,7 +244,7 @@ impl ConvLayer {
             _ => Conv2dOptions::default(),
         };
         if options.padding_value != PaddingValue::Zeros {
-            // A unit of its own pads.
+            // A separate unit pads.
             options.padding = Padding::Valid;
         }
         let (weight_spec, weight) = take(node, "weight", params)?;
@@ -303,7 +304,7 @@ impl ConvLayer {
     }
 }
 
-/// A parameter of the node, out of the store: its memory goes as soon as it is packed.
+/// Takes a parameter of the node out of the store; its memory is freed as soon as it is packed.
 pub(super) fn take(
     node: &Node,
     local: &str,
@@ -322,7 +323,7 @@ pub(super) fn take(
     Ok((spec.clone(), value))
 }
 
-/// A dense layer's weight as a convolution's.
+/// Returns a dense layer's weight as a convolution's.
 fn as_convolution(weight: ArrayD<f32>) -> ArrayD<f32> {
     if weight.ndim() == 2 {
         weight.insert_axis(Axis(2)).insert_axis(Axis(3))

@@ -1,7 +1,8 @@
-//! A batch normalisation: its parameters, the batch's statistics, and what the passes multiply by.
+//! A batch normalisation: its parameters, the batch's statistics, and the coefficients of the
+//! passes.
 //!
-//! An affine layer, `y = weight[c] * x + bias[c]`, is one too: its mean is 0, its deviation 1, and
-//! no gradient goes through them.
+//! An affine layer, `y = weight[c] * x + bias[c]`, is treated as one, too: its mean is 0, its
+//! standard deviation 1, and no gradient flows through them.
 
 use conv_core::blocked::{BLOCK, Buffer};
 use nn_layers::{Epsilon, Node, Op, ParamSpec, Params, Shape, Slot, TrainError};
@@ -26,25 +27,25 @@ pub(crate) struct NormLayer {
     running: Option<[Buffer; 2]>,
     pub(super) grad_weight: Buffer,
     pub(super) grad_bias: Buffer,
-    /// The batch's mean and biased variance, and two sums a channel on the way back.
+    /// The batch's mean and biased variance, and two sums per channel for the backward pass.
     pub(crate) mean: Vec<f64>,
     pub(crate) variance: Vec<f64>,
-    /// What the passes multiply and add, channel by channel: `y = scale * x + shift` forward.
+    /// The per-channel coefficients of the forward pass: `y = scale * x + shift`.
     pub(crate) scale: Buffer,
     pub(crate) shift: Buffer,
-    /// The mean in f32; the mean gradient and the slope of [`BatchNormGrad`](conv_core::blocked::BatchNormGrad).
+    /// The mean in f32; the mean gradient and the slope of
+    /// [`BatchNormGrad`](conv_core::blocked::BatchNormGrad).
     pub(crate) center: Buffer,
     pub(crate) mean_grad: Buffer,
     pub(crate) slope: Buffer,
     pub(crate) sums: Vec<f64>,
     pub(crate) products: Vec<f64>,
-    /// Numbers a channel in the last batch.
+    /// Values per channel in the last batch.
     count: usize,
 }
 
 impl NormLayer {
-    /// What it keeps for each channel beside parameters and gradients: five numbers in f32, four in
-    /// f64.
+    /// What it keeps per channel besides parameters and gradients: five values in f32, four in f64.
     pub(crate) const SCRATCH_BYTES: u64 = 5 * F32 + 4 * F64;
 
     /// Takes the node's parameters out of `params`.
@@ -100,8 +101,8 @@ impl NormLayer {
         })
     }
 
-    /// What the forward pass multiplies and adds, from the batch's statistics or, where the layer
-    /// is frozen, the running ones.
+    /// Returns the coefficients of the forward pass, from the batch's statistics or, if the layer
+    /// is frozen, from the running ones.
     pub(crate) fn prepare(&mut self, shape: &Shape) -> Result<()> {
         self.count = shape.elements().unwrap_or(0) / self.channels.max(1);
         if let Some([mean, variance]) = &self.running {
@@ -132,7 +133,8 @@ impl NormLayer {
         }
     }
 
-    /// Adds the parameters' gradients from the sums, and works out what the input's is made of.
+    /// Adds the parameters' gradients from the sums, and computes the coefficients of the input's
+    /// gradient.
     pub(crate) fn finish_sums(&mut self) {
         self.mean_grad.fill(0.0);
         self.slope.fill(0.0);
@@ -149,19 +151,19 @@ impl NormLayer {
                 continue;
             }
             self.mean_grad[c] = narrow(self.sums[c] / count);
-            // The square of the deviation for an epsilon inside the root.
+            // The squared deviation if the epsilon is inside the root.
             let square = match self.epsilon {
                 Epsilon::Inside(_) => deviation * deviation,
                 Epsilon::Outside(_) => deviation * self.variance[c].sqrt(),
             };
-            // Numbers that are all the same: what the slope multiplies is 0.
+            // All values are equal: the slope's factor is 0.
             if square > 0.0 {
                 self.slope[c] = narrow(self.products[c] / count / square);
             }
         }
     }
 
-    /// Moves the running statistics by the batch's, and counts it where there is a counter.
+    /// Updates the running statistics with the batch's, and increments the counter if there is one.
     pub(crate) fn track(&mut self, momentum: f64, others: &mut Params<f32>) {
         let Some([mean, variance]) = self.running.as_mut().filter(|_| !self.frozen) else {
             return;
@@ -181,7 +183,7 @@ impl NormLayer {
         }
     }
 
-    /// The parameters that learn.
+    /// Returns the trainable parameters.
     pub(super) fn learnt(&mut self) -> Vec<Learnt<'_>> {
         let numbers = [
             (&mut self.weight, &mut self.grad_weight),
@@ -198,7 +200,7 @@ impl NormLayer {
             .collect()
     }
 
-    /// The numbers of all parameters, in the order of the specs.
+    /// Returns the values of all parameters, in the order of the specs.
     pub(super) fn numbers(&self) -> Vec<&[f32]> {
         let learnt = [&self.weight[..], &self.bias[..]];
         let running = self.running.iter().flatten().map(|numbers| &numbers[..]);

@@ -1,9 +1,9 @@
-//! Where a training step's tensors lie for inputs of one shape: values, gradients, and the one
-//! arena that they share.
+//! The memory layout of a training step for inputs of one shape: values, gradients, and the arena
+//! that they share.
 //!
-//! A step's time runs through the units forward, then the loss, then the units backward. A value
-//! lives until the last unit that reads it, on the way back where that needs it; a gradient from
-//! the first unit that gives a part of it.
+//! A step runs through the units forward, then the loss, then the units backward. A value is live
+//! until the last unit that reads it, in the backward pass if that needs it; a gradient is live
+//! from the first unit that contributes to it.
 
 use std::ops::Range;
 
@@ -23,14 +23,14 @@ pub(crate) struct Place {
     pub(crate) range: Range<usize>,
 }
 
-/// What a unit gives to the gradient of one of its inputs.
+/// A unit's contribution to the gradient of one of its inputs.
 #[derive(Clone, Debug)]
 pub(crate) struct Contribution {
-    /// The unit whose gradient it is.
+    /// The unit whose gradient it contributes to.
     pub(crate) to: usize,
     /// Whether it is the first part.
     pub(crate) store: Store,
-    /// Workspace for the part alone, where the kernel cannot add.
+    /// Workspace for this part alone, if the kernel cannot add.
     pub(crate) alone: Option<Place>,
 }
 
@@ -42,11 +42,11 @@ pub(crate) struct StepPlan {
     pub(crate) shapes: Vec<Shape>,
     pub(crate) values: Vec<Place>,
     pub(crate) grads: Vec<Option<Place>>,
-    /// What each unit that pads puts around its input, `[top, left, bottom, right]`.
+    /// The padding that each padding unit adds around its input, `[top, left, bottom, right]`.
     pub(crate) paddings: Vec<[usize; 4]>,
     /// For each unit, for each of its inputs.
     pub(crate) contributions: Vec<Vec<Option<Contribution>>>,
-    /// For each convolution whose input's gradient is wanted.
+    /// For each convolution whose input gradient is needed.
     pub(crate) grad_inputs: Vec<Option<Conv2dGradInput>>,
     pub(crate) arena_len: usize,
     /// Scratch memory for weight gradients and for sums.
@@ -128,7 +128,7 @@ impl StepPlan {
             }
             grad_inputs.push(grad_input);
         }
-        // Once all halos are known: how a convolution is split depends on them.
+        // Only once all halos are known: how a convolution is split depends on them.
         for (index, unit) in units.iter().enumerate() {
             if let (
                 UnitKind::Conv {
@@ -162,7 +162,8 @@ impl StepPlan {
             value.last = value.last.max(at_loss);
             lifetimes.first_gradient(output, at_loss);
         }
-        // Back through the units: who gives the first part of each gradient, and who adds to it.
+        // Backward through the units: which unit writes the first part of each gradient, and which
+        // add to it.
         let mut contributions: Vec<Vec<Option<Contribution>>> = vec![Vec::new(); units.len()];
         let mut alone: Vec<(usize, usize, Lifetime)> = Vec::new();
         for (index, unit) in units.iter().enumerate().rev() {
@@ -250,7 +251,7 @@ impl StepPlan {
 }
 
 impl StepPlan {
-    /// What a step takes beside the layers.
+    /// Returns the memory that a step needs besides the layers.
     pub(crate) fn memory(&self, lowered: &Lowered) -> MemoryUse {
         let outputs: Vec<Shape> = lowered
             .outputs
@@ -278,7 +279,7 @@ impl StepPlan {
         }
     }
 
-    /// The bytes of the weights that are packed for the inputs' gradients.
+    /// Returns the bytes of the weights that are packed for the inputs' gradients.
     pub(crate) fn packed_bytes(&self) -> u64 {
         let packed = self.grad_inputs.iter().flatten();
         packed.fold(0, |sum, grad| sum.saturating_add(grad.packed_bytes()))
@@ -286,9 +287,9 @@ impl StepPlan {
 }
 
 impl UnitKind {
-    /// How many copies of its inputs and its result a unit needs that runs by plain loops: on the
-    /// way back its input is read, taken into the loops' own step, and has its gradient there, which
-    /// is handed over as a copy of a copy.
+    /// Returns how many copies of its inputs and its result a plain-loop unit needs. In the
+    /// backward pass, its input is read, moved into the loops' own step, and gets its gradient
+    /// there, which is returned as a copy of a copy.
     fn plain_copies(&self) -> u64 {
         match self {
             Self::Plain(_) => 5,
@@ -305,11 +306,11 @@ impl UnitKind {
     }
 }
 
-/// The convolution of this number, which `unit` computes.
+/// Returns the convolution with this index, which `unit` computes.
 fn conv<'a>(layers: &'a [Layer], at: usize, unit: &Unit) -> Result<&'a ConvLayer> {
     match layers.get(at) {
         Some(Layer::Conv(layer)) => Ok(layer),
-        Some(Layer::Norm(_)) | None => Err(unit.broken("its layer is no convolution")),
+        Some(Layer::Norm(_)) | None => Err(unit.broken("its layer is not a convolution")),
     }
 }
 
@@ -341,7 +342,7 @@ impl Lifetimes {
         self.values.len()
     }
 
-    /// When a unit runs backward.
+    /// Returns when a unit runs backward.
     fn back(&self, unit: usize) -> usize {
         2 * self.values.len() - unit
     }
@@ -350,14 +351,14 @@ impl Lifetimes {
         2 * self.values.len() + 1
     }
 
-    /// A unit reads a value forward and, maybe, on the way back.
+    /// Records that a unit reads a value forward and, possibly, backward.
     fn read(&mut self, value: usize, unit: usize, back: bool) {
         let time = if back { self.back(unit) } else { unit };
         let value = &mut self.values[value];
         value.last = value.last.max(time);
     }
 
-    /// A part of a gradient comes; whether it is the first.
+    /// Records a part of a gradient; returns whether it is the first.
     fn first_gradient(&mut self, unit: usize, time: usize) -> bool {
         let grad = &mut self.grads[unit];
         let first = grad.first == usize::MAX;
@@ -367,7 +368,7 @@ impl Lifetimes {
     }
 }
 
-/// The shape of a convolution's padded input, and its padding.
+/// Returns the shape of a convolution's padded input, and its padding.
 fn padded(shape: &Shape, conv: &Conv2d, name: &str) -> Result<(Shape, [usize; 4])> {
     let size = [2, 3].map(|axis| shape.get(axis).copied().unwrap_or(1));
     let window = conv.options.window(conv.kernel_size);

@@ -1,4 +1,4 @@
-//! One step as it runs: what the passes forward and backward work on, and what they share.
+//! One step in execution: what the forward and backward passes work on, and what they share.
 
 use conv_core::blocked::{Buffer, Layout, View, ViewMut};
 use conv_core::{Isa, PaddingValue};
@@ -12,7 +12,7 @@ use crate::arena;
 use crate::error::{Error, Result};
 use crate::memory::{F32, grow};
 
-/// A step as it runs.
+/// A step in execution.
 pub(crate) struct StepRun<'a> {
     pub(crate) isa: Isa,
     pub(crate) key: StepKey,
@@ -22,7 +22,7 @@ pub(crate) struct StepRun<'a> {
     pub(crate) memory: &'a mut Workspace,
 }
 
-/// Workspace that stays from step to step.
+/// Workspace that persists from step to step.
 #[derive(Debug, Default)]
 pub(crate) struct Workspace {
     pub(crate) arena: Buffer,
@@ -54,7 +54,7 @@ impl Workspace {
 }
 
 impl StepRun<'_> {
-    /// A unit's inputs as NCHW arrays, without repetitions.
+    /// Returns a unit's inputs as NCHW arrays, without duplicates.
     pub(crate) fn read_inputs(&self, unit: &Unit) -> Result<Vec<ArrayD<f32>>> {
         let mut inputs: Vec<usize> = Vec::new();
         for &input in &unit.inputs {
@@ -72,7 +72,7 @@ impl StepRun<'_> {
     }
 }
 
-/// Calls `run` with two tensors, of which it writes the second.
+/// Calls `run` with two tensors, the second of which it writes.
 pub(crate) fn pair(
     memory: &mut Workspace,
     unit: &Unit,
@@ -86,7 +86,7 @@ pub(crate) fn pair(
         .map_err(Error::at(&unit.name))
 }
 
-/// `output = input * mask * scale`: dropout forward, and backward too.
+/// Computes `output = input * mask * scale`: dropout in both directions.
 pub(crate) fn drop_out(
     key: StepKey,
     name: &str,
@@ -103,7 +103,7 @@ pub(crate) fn drop_out(
         for c in 0..from.channels {
             for y in 0..from.size[0] {
                 for x in 0..from.size[1] {
-                    // The mask never ends.
+                    // The mask is an infinite iterator.
                     if mask.next() == Some(true) {
                         output.data_mut()[to.at(n, c, y, x)] =
                             input.data()[from.at(n, c, y, x)] * scale;
@@ -115,7 +115,7 @@ pub(crate) fn drop_out(
     Ok(())
 }
 
-/// A tensor as an array of this shape.
+/// Copies a tensor into an array of this shape.
 pub(crate) fn read(
     arena: &[f32],
     place: &Place,
@@ -127,14 +127,14 @@ pub(crate) fn read(
     Ok(array)
 }
 
-/// The same into an array of the tensor's shape.
+/// Copies a tensor into an array of the tensor's shape.
 pub(crate) fn read_into(
     array: &mut ArrayD<f32>,
     arena: &[f32],
     place: &Place,
     unit: &Unit,
 ) -> Result<()> {
-    let misfit = || unit.broken("an array has another shape than its tensor");
+    let misfit = || unit.broken("an array and its tensor differ in shape");
     let numbers = array.as_slice_mut().ok_or_else(misfit)?;
     let target = ArrayViewMut4::from_shape(dim(&place.layout), numbers).map_err(|_| misfit())?;
     place
@@ -143,14 +143,14 @@ pub(crate) fn read_into(
         .map_err(Error::at(&unit.name))
 }
 
-/// An array as a tensor, with zeros in the halo.
+/// Copies an array into a tensor, with zeros in the halo.
 pub(crate) fn write(
     arena: &mut [f32],
     place: &Place,
     array: &ArrayViewD<'_, f32>,
     unit: &Unit,
 ) -> Result<()> {
-    let misfit = || unit.broken("an array has another shape than its tensor");
+    let misfit = || unit.broken("an array and its tensor differ in shape");
     let pictures = as_pictures(array, &place.layout).ok_or_else(misfit)?;
     let target = &mut arena[place.range.clone()];
     place
@@ -159,7 +159,7 @@ pub(crate) fn write(
         .map_err(Error::at(&unit.name))
 }
 
-/// An array of any rank as the pictures that a layout describes.
+/// Views an array of any rank as the pictures that a layout describes.
 fn as_pictures<'a>(array: &'a ArrayViewD<'_, f32>, layout: &Layout) -> Option<ArrayView4<'a, f32>> {
     match array.ndim() {
         4 => array.view().into_dimensionality().ok(),

@@ -1,8 +1,9 @@
-//! A graph as *units* of training: what is computed in one go, forward and back.
+//! A graph as *units* of training: what is computed together, forward and backward.
 //!
-//! A batch normalisation takes in the addition of a residual and the ReLU or leaky ReLU behind it,
-//! where nothing else reads what lies between. A convolution stands alone, since its output is what
-//! the normalisation needs on the way back; but it takes the statistics of its output as it makes it.
+//! A batch normalisation absorbs the addition of a residual and the ReLU or leaky ReLU that follow
+//! it, if nothing else reads the values in between. A convolution stays separate, since the
+//! normalisation needs its output in the backward pass; but it computes the statistics of its
+//! output as it runs.
 
 use conv_core::blocked::{BLOCK, PackedConv2d};
 use conv_core::{Activation, Isa, MaxPool2dOptions, PaddingValue};
@@ -14,16 +15,16 @@ use super::norm_layer::NormLayer;
 use crate::error::{Error, Result};
 use crate::step::{Kernel, input_number, narrow};
 
-/// What is computed in one go.
+/// What is computed together.
 #[derive(Debug)]
 pub(crate) struct Unit {
     /// The name of the last node that it computes.
     pub(crate) name: String,
-    /// That node: the unit's result has its shape.
+    /// That node, whose shape the unit's result has.
     pub(crate) node: NodeId,
     /// The units whose results it reads.
     pub(crate) inputs: Vec<usize>,
-    /// Channels that lie together in the result: 16, or 1 for planar. Gradients always have 16.
+    /// Channels per block of the result: 16, or 1 for planar. Gradients always have 16.
     pub(crate) block: usize,
     /// Whether the gradient of its result is computed.
     pub(crate) wanted: bool,
@@ -33,16 +34,16 @@ pub(crate) struct Unit {
 /// What a unit computes.
 #[derive(Debug)]
 pub(crate) enum UnitKind {
-    /// The caller's tensor of this number.
+    /// The caller's tensor with this index.
     Input(usize),
-    /// A convolution or dense layer: the layer of this number. It gives its output's statistics to
-    /// the normalisation of that number, if one reads it.
+    /// A convolution or dense layer: the layer with this index. It passes its output's statistics
+    /// to the normalisation with that index, if one reads it.
     Conv {
         layer: usize,
         norm: Option<usize>,
     },
-    /// `activation(batch_norm(first input) + second input, if there is one)`. It takes its batch's
-    /// statistics itself where it needs them and no convolution gives them.
+    /// `activation(batch_norm(first input) + second input, if there is one)`. It computes its
+    /// batch's statistics itself if it needs them and no convolution supplies them.
     Norm {
         layer: usize,
         activation: Activation,
@@ -50,35 +51,35 @@ pub(crate) enum UnitKind {
     },
     Activation(Activation),
     MaxPool(MaxPool2dOptions),
-    /// What an inference session calls too, and its kernel for the way back.
+    /// A kernel shared with inference sessions, and its backward kernel.
     Kernel {
         forward: Kernel,
         backward: GradKernel,
     },
-    /// Pads as this convolution says, which then does without: its result is larger than the node's.
+    /// Pads as this convolution requires, which then runs unpadded: its result is larger than the
+    /// node's.
     Pad(Conv2d),
     /// Drops with this probability.
     Dropout(f64),
-    /// Dropout that is off.
+    /// Disabled dropout.
     Copy,
-    /// An operation that is too rare for a kernel of its own: the plain loops, on the graph of this
-    /// node alone.
+    /// An operation too rare for its own kernel: the plain loops, on a graph of this node alone.
     Plain(Box<Graph>),
 }
 
-/// What planning has to know of a unit's way back.
+/// What planning needs to know about a unit's backward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WayBack {
-    /// How many of its inputs' results it reads, the first ones.
+    /// The number of inputs, counted from the first, whose values it reads.
     pub(crate) inputs_read: usize,
     /// Whether it reads its own result.
     pub(crate) reads_output: bool,
-    /// Whether it can add to a gradient, or only write one.
+    /// Whether it can add to a gradient, or can only overwrite one.
     pub(crate) can_add: bool,
 }
 
 impl Unit {
-    /// The way back, which `backward.rs` goes.
+    /// The backward pass of a unit, which `backward.rs` executes.
     pub(crate) fn way_back(&self, layers: &[Layer]) -> WayBack {
         let all = self.inputs.len();
         let (inputs_read, reads_output, can_add) = match &self.kind {
@@ -98,20 +99,20 @@ impl Unit {
         }
     }
 
-    /// The unit whose result it reads first.
+    /// Returns the unit whose result it reads first.
     pub(crate) fn first_input(&self) -> Result<usize> {
         let first = self.inputs.first().copied();
-        first.ok_or_else(|| self.broken("a unit without inputs reads one"))
+        first.ok_or_else(|| self.broken("a unit that reads an input has none"))
     }
 
-    /// The error of a state that cannot be.
+    /// Returns the error for a state that cannot occur.
     pub(crate) fn broken(&self, broken: &'static str) -> Error {
         Error::internal(&self.name, broken)
     }
 }
 
-/// The units of a graph in order, the layers that hold its parameters, and the units that make its
-/// outputs.
+/// The units of a graph in order, the layers that hold its parameters, and the units that compute
+/// its outputs.
 pub(crate) struct Lowered {
     pub(crate) units: Vec<Unit>,
     pub(crate) layers: Vec<Layer>,
@@ -141,7 +142,7 @@ pub(crate) fn lower(
             .iter()
             .map(|input| lowering.results[input.index()])
             .collect();
-        // A node can join the unit that ends in its input, where nothing else sees that.
+        // A node can join the unit that ends in its input if nothing else reads that input.
         let unseen = |input: NodeId, units: &[Unit], source: usize| {
             units[source].node == input
                 && readers[input.index()].len() == 1
@@ -191,12 +192,12 @@ struct Lowering<'a> {
     isa: Isa,
     units: Vec<Unit>,
     layers: Vec<Layer>,
-    /// The unit that makes each node's tensor.
+    /// The unit that computes each node's tensor.
     results: Vec<usize>,
 }
 
 impl Lowering<'_> {
-    /// Makes an activation part of a normalisation.
+    /// Fuses an activation into a normalisation.
     fn activate(&mut self, source: usize, node: &Node) -> bool {
         let (
             UnitKind::Norm {
@@ -212,7 +213,7 @@ impl Lowering<'_> {
         true
     }
 
-    /// Makes an addition part of a normalisation.
+    /// Fuses an addition into a normalisation.
     fn add(&mut self, source: usize, residual: usize) -> bool {
         let unit = &self.units[source];
         let can = unit.inputs.len() == 1
@@ -223,7 +224,7 @@ impl Lowering<'_> {
                     ..
                 }
             );
-        // A copy in another layout would come after the unit that reads it.
+        // A copy in the other layout would come after the unit that reads it.
         let can = can && self.units[residual].block == BLOCK;
         if can {
             self.units[source].inputs.push(residual);
@@ -231,7 +232,7 @@ impl Lowering<'_> {
         can
     }
 
-    /// A unit of the node alone.
+    /// Returns a unit of the node alone.
     fn unit(
         &mut self,
         id: NodeId,
@@ -244,7 +245,7 @@ impl Lowering<'_> {
         let kind = match node.op() {
             Op::Input => {
                 let number = input_number(self.graph, id, node)?;
-                // Planar, as it comes; whatever reads channel blocks gets a copy.
+                // Planar, as supplied; any reader of channel blocks gets a copy.
                 return Ok(self.push(id, node, Vec::new(), 1, UnitKind::Input(number)));
             }
             Op::Conv2d(_) | Op::Linear(_) => {
@@ -308,7 +309,7 @@ impl Lowering<'_> {
         Ok(self.push(id, node, inputs, BLOCK, kind))
     }
 
-    /// Lets the convolution that makes a normalisation's input take its statistics, if one does.
+    /// Makes the convolution that feeds a normalisation compute its statistics, if there is one.
     fn convolution_gives_statistics(&mut self, sources: &[usize], layer: usize) -> bool {
         let source = sources.first().map(|&source| &mut self.units[source].kind);
         let Some(UnitKind::Conv {
@@ -321,7 +322,7 @@ impl Lowering<'_> {
         true
     }
 
-    /// The unit that has the result of `source` with so many channels together.
+    /// Returns the unit that holds the result of `source` with channel blocks of this size.
     fn in_layout(&mut self, source: usize, block: usize) -> usize {
         if self.units[source].block == block {
             return source;
@@ -356,7 +357,7 @@ impl Lowering<'_> {
         })
     }
 
-    /// The unit that pads for a convolution with other values than zeros.
+    /// Returns the unit that pads for a convolution with values other than zeros.
     fn padded(&mut self, source: usize, conv: &Conv2d) -> usize {
         let Unit {
             name,
@@ -397,7 +398,7 @@ impl Lowering<'_> {
     }
 }
 
-/// An activation whose gradient its output's sign tells, if the operation is one.
+/// Returns an activation whose gradient follows from its output's sign, if the operation is one.
 fn activation(op: &Op) -> Option<Activation> {
     match op {
         Op::Relu => Some(Activation::Relu),

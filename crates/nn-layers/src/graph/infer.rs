@@ -1,7 +1,7 @@
-//! Shape inference: which parameters a node needs, and the shape of what it computes.
+//! Shape inference: the parameters that a node needs, and the shape of its output.
 //!
-//! The builder and [`Graph::infer`](crate::Graph::infer) both ask this file, so a graph that was
-//! built once refuses at another size exactly what building it at that size would have refused.
+//! The builder and [`Graph::infer`](crate::Graph::infer) share this file, so a graph that was built
+//! once rejects at another size exactly what building it at that size would have rejected.
 
 mod inputs;
 
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// A node on its way into a graph.
+/// A node about to be added to a graph.
 #[derive(Clone, Copy)]
 pub(crate) struct Site<'a> {
     pub(crate) name: &'a str,
@@ -28,7 +28,8 @@ pub(crate) struct Site<'a> {
 }
 
 impl Site<'_> {
-    /// Checks number and ranks of the inputs, and that no size is 0: what everything below relies on.
+    /// Checks the number and ranks of the inputs, and that no size is 0: everything below relies on
+    /// it.
     fn check_inputs(&self) -> Result<()> {
         let node = || self.name.to_owned();
         let op = self.op.kind();
@@ -59,12 +60,13 @@ impl Site<'_> {
         Ok(())
     }
 
-    /// The shape of input `index`; [`check_inputs`](Self::check_inputs) has seen that it is there.
+    /// Returns the shape of input `index`, whose presence [`check_inputs`](Self::check_inputs) has
+    /// checked.
     fn input(&self, index: usize) -> &Shape {
         self.inputs[index]
     }
 
-    /// Channels or features of the first input.
+    /// Returns the channels or features of the first input.
     fn channels(&self) -> usize {
         self.input(0)[1]
     }
@@ -98,7 +100,7 @@ impl Site<'_> {
         })
     }
 
-    /// The product of some sizes, where it does not overflow.
+    /// Returns the product of some sizes, or an error if it overflows.
     fn product(&self, what: &'static str, sizes: &[usize]) -> Result<usize> {
         checked_len("", what, sizes).map_err(|_| {
             Error::Graph(GraphError::TooLarge {
@@ -108,31 +110,31 @@ impl Site<'_> {
         })
     }
 
-    /// The error of a state that cannot be.
+    /// Returns the error for a state that cannot occur.
     fn broken(&self, broken: &'static str) -> Error {
         Error::internal(self.name, broken)
     }
 
-    /// The first input's shape with other sizes for `[h, w]`.
+    /// Returns the first input's shape with different sizes for `[h, w]`.
     fn with_hw(&self, [h, w]: [usize; 2]) -> Shape {
         let input = self.input(0);
         Shape::from([input[0], input[1], h, w])
     }
 
-    /// The first input's shape with another size for axis 1.
+    /// Returns the first input's shape with a different size for axis 1.
     fn with_channels(&self, channels: usize) -> Shape {
         let mut sizes = self.input(0).to_vec();
         sizes[1] = channels;
         Shape::from(sizes)
     }
 
-    /// `[h, w]` of the first input, of rank 4.
+    /// Returns `[h, w]` of the first input, of rank 4.
     fn hw(&self) -> [usize; 2] {
         let input = self.input(0);
         [input[2], input[3]]
     }
 
-    /// The parameters that the node reads, in the order of PyTorch's `state_dict`.
+    /// Returns the parameters that the node reads, in the order of PyTorch's `state_dict`.
     ///
     /// # Errors
     ///
@@ -209,7 +211,7 @@ impl Site<'_> {
         Ok(specs)
     }
 
-    /// The shape of the node's output, given the parameters it was built with.
+    /// Returns the shape of the node's output, given the parameters it was built with.
     ///
     /// # Errors
     ///
@@ -243,14 +245,14 @@ impl Site<'_> {
             }
             Op::Linear(linear) => {
                 let &[_, expected] = weight else {
-                    return Err(self.broken("a dense layer's weight is no matrix"));
+                    return Err(self.broken("a dense layer's weight is not a matrix"));
                 };
                 self.mismatch("input features", "f", expected, self.channels())?;
                 Ok(self.with_channels(linear.out_features))
             }
             Op::BatchNorm2d(_) | Op::Affine => {
                 let &[expected] = weight else {
-                    return Err(self.broken("a weight for each channel has not one axis"));
+                    return Err(self.broken("a weight per channel does not have one axis"));
                 };
                 let axis = self.input(0).axis_name(1);
                 self.mismatch("input channels", axis, expected, self.channels())?;
@@ -365,7 +367,7 @@ impl Site<'_> {
         }
     }
 
-    /// Checks that all inputs have the first one's rank, and its size on the `axes` that count.
+    /// Checks that all inputs have the first one's rank, and its size on the relevant `axes`.
     fn check_axes_agree(&self, axes: impl Fn(usize) -> bool) -> Result<()> {
         let first = self.input(0);
         for &other in self.inputs {
@@ -396,10 +398,11 @@ impl Site<'_> {
     }
 }
 
-/// What [`Site::check_inputs`] rules out.
-const NOT_PICTURES: &str = "an operation on pictures reads something else";
+/// The state that [`Site::check_inputs`] rules out.
+const NOT_PICTURES: &str = "an operation on pictures reads another kind of tensor";
 
-/// Checks that a tensor of this shape can be computed with: no size is 0, the product fits.
+/// Checks that a tensor of this shape is computable: no size is 0, and the product does not
+/// overflow.
 pub(crate) fn check_shape(node: &str, shape: &Shape) -> Result<()> {
     if let Some(axis) = shape.iter().position(|&size| size == 0) {
         let what = match shape.axis_name(axis) {
@@ -430,8 +433,8 @@ mod tests {
     use super::*;
     use crate::graph::op::Conv2d;
 
-    /// A builder takes a convolution's channels from its input, and an input's channels are fixed,
-    /// so only a graph that is put together otherwise comes here.
+    /// A builder derives a convolution's channels from its input, and an input's channels are
+    /// fixed, so only a graph assembled in another way reaches this check.
     #[test]
     fn a_convolution_built_for_other_channels_names_them() {
         let op = Op::Conv2d(Conv2d::new(64, [3, 3]).groups(2));

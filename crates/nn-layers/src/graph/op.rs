@@ -1,4 +1,4 @@
-//! The operations that a node can be.
+//! The operations that a node can perform.
 
 mod batch_norm2d;
 mod conv2d;
@@ -23,15 +23,15 @@ use crate::{
 /// Shapes: `N` batch, `C` channels, `H` and `W` height and width, `F` features. "Any rank" means
 /// 4, `[N, C, H, W]`, or 2, `[N, F]`; axis 1 is then the channel axis.
 ///
-/// The enum is exhaustive on purpose: who adds an operation finds every place to extend through
-/// the compiler.
+/// The enum is deliberately exhaustive: when an operation is added, the compiler finds every place
+/// to extend.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
-    /// A tensor that the caller gives. Its node's [shape](crate::Node::shape) is nominal: batch,
+    /// A tensor supplied by the caller. Its node's [shape](crate::Node::shape) is nominal: batch,
     /// height and width may differ from it, rank and channels may not.
     Input,
 
-    /// Cross-correlation with a learnt weight: [`Conv2d`].
+    /// Cross-correlation with a trainable weight: [`Conv2d`].
     Conv2d(Conv2d),
 
     /// A dense layer, `y = x · weightᵀ + bias`, on `[N, F]`: [`Linear`].
@@ -41,7 +41,7 @@ pub enum Op {
     BatchNorm2d(BatchNorm2d),
 
     /// `y = x · weight[c] + bias[c]` for each channel, any rank. Parameters `weight` and `bias`,
-    /// each `[C]`: a batch normalisation whose statistics are folded into them, for instance.
+    /// each `[C]`: for example, a batch normalisation whose statistics are folded into them.
     Affine,
 
     /// `y = max(x, 0)`, any rank. NaN stays NaN.
@@ -49,7 +49,7 @@ pub enum Op {
 
     /// `y = x` where `x >= 0`, else `slope · x`, any rank. NaN stays NaN.
     LeakyRelu {
-        /// The factor for negative numbers; darknet's is 0.1.
+        /// The factor for negative values; darknet's is 0.1.
         slope: f64,
     },
 
@@ -57,7 +57,7 @@ pub enum Op {
     Sigmoid,
 
     /// `y[c] = exp(x[c] - m) / Σ exp(x[c'] - m)` with `m` the largest `x[c']`, over axis 1, any
-    /// rank: for each batch entry, and each pixel, the channels sum to 1.
+    /// rank: for each batch entry and each pixel, the channels sum to 1.
     Softmax,
 
     /// The largest element of each window: `[N, C, H, W]` to `[N, C, H', W']`.
@@ -69,34 +69,34 @@ pub enum Op {
     /// The mean over each plane: `[N, C, H, W]` to `[N, C, 1, 1]`.
     GlobalAvgPool2d,
 
-    /// Means over a grid of this size `[h, w]` whatever the input's, as PyTorch divides it:
-    /// cell `i` of `n` covers `floor(i·H/n) .. ceil((i+1)·H/n)`.
+    /// Means over a grid of this size `[h, w]`, independent of the input's size, divided as in
+    /// PyTorch: cell `i` of `n` covers `floor(i·H/n) .. ceil((i+1)·H/n)`.
     AdaptiveAvgPool2d([usize; 2]),
 
     /// `y = a + b`, two inputs of the same shape, any rank.
     Add,
 
-    /// One or more inputs one after the other along axis 1, any rank; the other axes agree.
+    /// One or more inputs, concatenated along axis 1, any rank; the other axes must agree.
     Concat,
 
     /// Channels `start .. start + len` of axis 1, any rank.
     Slice {
         /// The first channel.
         start: usize,
-        /// How many channels, at least 1.
+        /// The number of channels, at least 1.
         len: usize,
     },
 
     /// Channels of zeros around the input's, along axis 1, any rank: `[N, C, ...]` to
     /// `[N, before + C + after, ...]`. A residual network's shortcut without parameters.
     PadChannels {
-        /// How many come before the input's.
+        /// The number of channels before the input's.
         before: usize,
-        /// How many come after.
+        /// The number of channels after the input's.
         after: usize,
     },
 
-    /// `[N, C, H, W]` to `[N, C·H·W]` in the order c, h, w; `[N, F]` stays.
+    /// `[N, C, H, W]` to `[N, C·H·W]` in the order c, h, w; `[N, F]` is unchanged.
     Flatten,
 
     /// Drops elements in training; in evaluation `y = x`. Any rank.
@@ -115,8 +115,8 @@ pub enum Op {
     /// Darknet's `reorg`: `[N, C, H, W]` to `[N, C·s², H/s, W/s]`, where `s` divides `H` and `W`
     /// and `s²` divides `C`.
     ///
-    /// **This is not space-to-depth.** Darknet calls its routine with the roles of input and
-    /// output swapped, and every published YOLOv2 weight depends on it. With `D = C/s²`, read the
+    /// **This is not space-to-depth.** Darknet calls its routine with the roles of input and output
+    /// swapped, and every published YOLOv2 weight file depends on it. With `D = C/s²`, read the
     /// input's elements, in memory order, as if they had the shape `[D, H·s, W·s]`, and write the
     /// output's, in memory order, as if they had the input's shape:
     ///
@@ -131,17 +131,18 @@ pub enum Op {
         stride: usize,
     },
 
-    /// Padding on its own: `[N, C, H, W]` to `[N, C, top + H + bottom, left + W + right]`.
+    /// Padding as a separate operation: `[N, C, H, W]` to
+    /// `[N, C, top + H + bottom, left + W + right]`.
     Pad {
         /// `[top, left, bottom, right]`.
         padding: [usize; 4],
-        /// What it is filled with.
+        /// The padding's value.
         value: PaddingValue,
     },
 }
 
 impl Op {
-    /// The operation's name in error messages and tables: `conv2d`, `max_pool2d`, ...
+    /// Returns the operation's name in error messages and tables: `conv2d`, `max_pool2d`, ...
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -170,7 +171,7 @@ impl Op {
         }
     }
 
-    /// Checks what can be wrong with the options whatever the input is.
+    /// Checks the options for errors that do not depend on the input.
     pub(crate) fn check_options(&self, node: &str) -> Result<()> {
         let positive = |what, size: usize| match size {
             0 => Err(GraphError::Zero {
@@ -226,7 +227,7 @@ impl Op {
             }
             Self::Slice { start: _, len } => positive("slice length (axis c)", len),
             Self::Reorg { stride } => positive("stride", stride),
-            // Windows are checked where they are placed: conv-core knows their rules.
+            // Windows are checked when they are placed: conv-core knows their rules.
             Self::MaxPool2d(_) | Self::AvgPool2d(_) => Ok(()),
             Self::Input
             | Self::Affine
@@ -267,7 +268,7 @@ pub(crate) fn divides(
     }
 }
 
-/// The kind with the options that a reader of a table looks for: `conv2d 3x3 /2`.
+/// Returns the kind with the options of interest in a table: `conv2d 3x3 /2`.
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let window = |size: [usize; 2], stride: [usize; 2]| match stride {

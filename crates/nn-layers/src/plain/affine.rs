@@ -1,11 +1,11 @@
-//! A factor and a bias for each channel, and their gradients.
+//! A per-channel factor and bias, and their gradients.
 
 use conv_core::Element;
 use ndarray::{ArrayD, ArrayView1, ArrayViewD, Axis};
 
 use super::channels::sum_channels;
 
-/// `x * weight[c] + bias[c]`.
+/// Returns `x * weight[c] + bias[c]`.
 pub(super) fn eval<T: Element>(
     x: &ArrayViewD<'_, T>,
     weight: &ArrayView1<'_, T>,
@@ -18,7 +18,7 @@ pub(super) fn eval<T: Element>(
     y
 }
 
-/// The gradient of the input: `grad * weight[c]`.
+/// Returns the gradient of the input: `grad * weight[c]`.
 pub(super) fn grad_input<T: Element>(mut grad: ArrayD<T>, weight: &ArrayView1<'_, T>) -> ArrayD<T> {
     for (mut channel, &weight) in grad.axis_iter_mut(Axis(1)).zip(weight) {
         channel.mapv_inplace(|grad| grad * weight);
@@ -26,12 +26,12 @@ pub(super) fn grad_input<T: Element>(mut grad: ArrayD<T>, weight: &ArrayView1<'_
     grad
 }
 
-/// The gradient of the weight: `Σ grad * x` over all but the channels.
+/// Returns the gradient of the weight: `Σ grad * x` over all axes but the channels.
 pub(super) fn grad_weight<T: Element>(grad: &ArrayD<T>, x: &ArrayD<T>) -> ArrayD<T> {
     sum_channels(&(grad * x))
 }
 
-/// The gradient of the bias: `Σ grad` over all but the channels.
+/// Returns the gradient of the bias: `Σ grad` over all axes but the channels.
 pub(super) fn grad_bias<T: Element>(grad: &ArrayD<T>) -> ArrayD<T> {
     sum_channels(grad)
 }

@@ -14,10 +14,10 @@ use crate::{
     train::backend::StepKey,
 };
 
-/// Which of its tensors an operation's backward pass reads.
+/// The tensor of an operation that its backward pass reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reads {
-    /// Shapes are enough.
+    /// None: shapes are enough.
     Nothing,
     /// The (only) input.
     Input,
@@ -25,17 +25,17 @@ pub(super) enum Reads {
     Output,
 }
 
-/// What the backward pass of a node reads; `learns` says whether its parameters get gradients.
+/// Returns what a node's backward pass reads; `learns` says whether its parameters get gradients.
 pub(super) fn reads(op: &Op, learns: bool) -> Reads {
     match op {
-        // The gradient of a weight; that of the input reads the weight alone.
+        // For the gradient of a weight; that of the input only reads the weight.
         Op::Conv2d(_) | Op::Linear(_) | Op::BatchNorm2d(_) | Op::Affine if !learns => {
             Reads::Nothing
         }
         Op::Conv2d(_) | Op::Linear(_) | Op::BatchNorm2d(_) | Op::Affine => Reads::Input,
-        // Which input was the largest.
+        // To find which input was the largest.
         Op::MaxPool2d(_) => Reads::Input,
-        // Of these the output says all, and the next node often reads it anyway.
+        // For these the output is sufficient, and the next node often reads it anyway.
         Op::Relu | Op::Sigmoid | Op::Softmax => Reads::Output,
         Op::LeakyRelu { slope } if *slope >= 0.0 => Reads::Output,
         Op::LeakyRelu { .. } => Reads::Input,
@@ -62,29 +62,29 @@ pub(super) struct Gradient<T> {
     pub(super) reached: bool,
 }
 
-/// A node whose backward pass is run.
+/// A node in its backward pass.
 pub(super) struct Backward<'a, T> {
     /// The node with its parameters; the inputs' tensors are gone.
     pub(super) site: Site<'a, T>,
     /// The shape of each input.
     pub(super) shapes: Vec<&'a Shape>,
-    /// For each input, whether its gradient is wanted.
+    /// For each input, whether its gradient is needed.
     pub(super) wanted: Vec<bool>,
-    /// Whether the node's parameters learn.
+    /// Whether the node's parameters are trainable.
     pub(super) learns: bool,
-    /// The tensor that [`reads`] asks for.
+    /// The tensor that [`reads`] requires.
     pub(super) kept: Option<&'a ArrayD<T>>,
-    /// Of a batch normalisation in training mode.
+    /// The statistics of a batch normalisation in training mode.
     pub(super) statistics: Option<&'a batch_norm2d::Statistics<T>>,
-    /// Of a dropout that drops.
+    /// The mask of an active dropout.
     pub(super) key: Option<StepKey>,
-    /// Of all parameters that learn.
+    /// The gradients of all trainable parameters.
     pub(super) gradients: &'a mut BTreeMap<String, Gradient<T>>,
 }
 
 impl<'a, T: Element> Backward<'a, T> {
-    /// Takes the gradient of the output, **adds** into the gradients of the node's parameters, and
-    /// gives the gradient of each input that is wanted.
+    /// Takes the gradient of the output, **adds** to the gradients of the node's parameters, and
+    /// returns the gradient of each input that needs one.
     pub(super) fn run(&mut self, grad: ArrayD<T>) -> Result<Vec<Option<ArrayD<T>>>> {
         match &self.site.node.op {
             Op::Add => Ok(self.each_input(|_| grad.clone())),
@@ -145,7 +145,7 @@ impl<'a, T: Element> Backward<'a, T> {
                 let weight = affine::grad_weight(grad, self.kept()?);
                 (weight, Some(affine::grad_bias(grad)))
             }
-            // `run` sees to those whose statistics are the batch's.
+            // `run` handles those whose statistics are the batch's.
             Op::BatchNorm2d(_)
             | Op::Input
             | Op::Relu
@@ -173,11 +173,11 @@ impl<'a, T: Element> Backward<'a, T> {
         Ok(())
     }
 
-    /// The gradient of the only input.
+    /// Returns the gradient of the only input.
     fn input(&self, op: &Op, grad: ArrayD<T>) -> Result<ArrayD<T>> {
         let site = self.site;
         let shape: &[usize] = self.shapes.first().map_or(&[], |shape| shape);
-        // Of the operations that ask for it, which take feature maps only.
+        // For the operations that request it, which only accept feature maps.
         let size = || [shape[2], shape[3]];
         let view = grad.view();
         match op {
@@ -251,14 +251,14 @@ impl<'a, T: Element> Backward<'a, T> {
             Op::Pad { padding, value } => {
                 site.kernel(plain::pad2d_grad(site.fixed(&view)?, *padding, *value))
             }
-            // `run` has seen to those of several inputs, and an input has none.
+            // `run` has handled the operations with several inputs, and `Input` has none.
             Op::Input | Op::Add | Op::Concat => {
-                Err(site.broken("an operation without one input has the gradient of one"))
+                Err(site.broken("an operation without a single input was asked for its gradient"))
             }
         }
     }
 
-    /// The gradients of all inputs that are wanted.
+    /// Returns the gradients of all inputs that need one.
     fn each_input(&self, gradient: impl Fn(usize) -> ArrayD<T>) -> Vec<Option<ArrayD<T>>> {
         let wanted = self.wanted.iter().enumerate();
         wanted
@@ -269,18 +269,18 @@ impl<'a, T: Element> Backward<'a, T> {
     fn add_to(&mut self, local: &str, gradient: &ArrayD<T>) -> Result<()> {
         let spec = self.site.node.param(local);
         let sum = spec.and_then(|spec| self.gradients.get_mut(&spec.name));
-        let missing = || self.site.broken("a parameter that learns has no gradient");
+        let missing = || self.site.broken("a trainable parameter has no gradient");
         let sum = sum.ok_or_else(missing)?;
         sum.value += gradient;
         sum.reached = true;
         Ok(())
     }
 
-    /// The tensor that was kept for this pass: the trainer keeps what [`reads`] says.
+    /// Returns the tensor kept for this pass: the trainer keeps what [`reads`] requires.
     fn kept(&self) -> Result<&'a ArrayD<T>> {
         let missing = || {
             self.site
-                .broken("what its backward pass reads was not kept")
+                .broken("the tensor that its backward pass reads was not kept")
         };
         self.kept.ok_or_else(missing)
     }

@@ -6,7 +6,8 @@ use ndarray::{Array1, ArrayD, ArrayView1, ArrayViewD, Axis, Zip};
 use super::channels::sum;
 use crate::graph::op::Epsilon;
 
-/// `(x - mean[c]) * factor[c] + bias[c]`, where the factor is the weight over the deviation.
+/// Returns `(x - mean[c]) * factor[c] + bias[c]`, where the factor is the weight over the
+/// deviation.
 pub(super) fn eval<T: Element>(
     x: &ArrayViewD<'_, T>,
     weight: &ArrayView1<'_, T>,
@@ -24,7 +25,7 @@ pub(super) fn eval<T: Element>(
     y
 }
 
-/// What a normalisation divides by.
+/// Returns the divisor of a normalisation.
 fn deviation<T: Element>(var: T, epsilon: Epsilon) -> T {
     match epsilon {
         Epsilon::Inside(epsilon) => (var + T::from_f64(epsilon)).sqrt(),
@@ -34,16 +35,16 @@ fn deviation<T: Element>(var: T, epsilon: Epsilon) -> T {
 
 /// A batch's statistics, each `[C]`.
 pub(super) struct Statistics<T> {
-    /// `Σ x / m` over the `m` numbers of a channel.
+    /// `Σ x / m` over the `m` values of a channel.
     pub(super) mean: Array1<T>,
-    /// `Σ (x - mean)² / m`: the biased variance, which normalises.
+    /// `Σ (x - mean)² / m`: the biased variance, which the normalisation uses.
     pub(super) var: Array1<T>,
     /// `m`, at least 2.
     pub(super) count: usize,
 }
 
 impl<T: Element> Statistics<T> {
-    /// The statistics of `x`.
+    /// Computes the statistics of `x`.
     pub(super) fn new(x: &ArrayViewD<'_, T>) -> Self {
         let channels = x.len_of(Axis(1));
         let count = x.len() / channels.max(1);
@@ -57,8 +58,8 @@ impl<T: Element> Statistics<T> {
         Self { mean, var, count }
     }
 
-    /// Moves the running statistics: `running = (1 - momentum) · running + momentum · batch`, where
-    /// the batch's variance is the unbiased one, `m / (m - 1)` times the other.
+    /// Updates the running statistics: `running = (1 - momentum) · running + momentum · batch`,
+    /// with the batch's unbiased variance, `m / (m - 1)` times the biased one.
     pub(super) fn track(&self, mean: &mut ArrayD<T>, var: &mut ArrayD<T>, momentum: f64) {
         let unbiased = self.count as f64 / (self.count as f64 - 1.0);
         let (old, new) = (T::from_f64(1.0 - momentum), T::from_f64(momentum));
@@ -74,17 +75,17 @@ impl<T: Element> Statistics<T> {
 
 /// The gradients of a normalisation with its batch's statistics.
 pub(super) struct Gradients<T> {
-    /// Of the input.
+    /// The gradient of the input.
     pub(super) input: ArrayD<T>,
-    /// `Σ grad * x̂` of each channel, with the normalised input `x̂`.
+    /// `Σ grad * x̂` per channel, with the normalised input `x̂`.
     pub(super) weight: Array1<T>,
-    /// `Σ grad` of each channel.
+    /// `Σ grad` per channel.
     pub(super) bias: Array1<T>,
 }
 
-/// The gradients in training, where mean and deviation depend on the input too.
+/// Computes the gradients in training, where mean and deviation also depend on the input.
 ///
-/// With `x̂ = (x - mean) / d` and the means over the `m` numbers of a channel,
+/// With `x̂ = (x - mean) / d` and the means over the `m` values of a channel,
 ///
 /// ```text
 /// d x = weight / d · (grad - mean(grad) - x̂ · k · mean(grad · x̂))
@@ -117,7 +118,7 @@ pub(super) fn grad_training<T: Element>(
         let weight_grad = T::from_f64(sum(&products.view(), |product| product));
         let slope = match epsilon {
             Epsilon::Inside(_) => T::one(),
-            // Numbers that are all the same: x̂ is 0 everywhere, and so is what k multiplies.
+            // All values are equal: x̂ is 0 everywhere, and so is k's factor.
             Epsilon::Outside(_) if var == T::zero() => T::zero(),
             Epsilon::Outside(_) => deviation / var.sqrt(),
         };
@@ -132,7 +133,7 @@ pub(super) fn grad_training<T: Element>(
     gradients
 }
 
-/// The gradient of the input with stored statistics, which do not depend on it:
+/// Returns the gradient of the input with stored statistics, which do not depend on it:
 /// `grad * weight[c] / d`.
 pub(super) fn grad_input_evaluation<T: Element>(
     mut grad: ArrayD<T>,

@@ -1,25 +1,24 @@
-//! Concatenation along the channels, its inverse, and channels of zeros; and their gradients, which
-//! are each other.
+//! Concatenation along the channels, slicing, and channels of zeros; their gradients are one
+//! another.
 
 use conv_core::Element;
 use ndarray::{ArrayD, ArrayViewD, Axis, ShapeError, Slice, concatenate};
 
-/// The inputs one after the other along axis 1. The gradient of an input is its
-/// [`slice`] of the output's.
+/// Concatenates the inputs along axis 1. The gradient of an input is its [`slice`] of the output's.
 pub(super) fn concat<T: Element>(inputs: &[&ArrayD<T>]) -> Result<ArrayD<T>, ShapeError> {
     let views: Vec<_> = inputs.iter().map(|input| input.view()).collect();
     concatenate(Axis(1), &views)
 }
 
-/// Channels `start .. start + len` of axis 1. The gradient of the input is the output's with
-/// [zeros](pad_channels) for the other channels.
+/// Returns channels `start .. start + len` of axis 1. The gradient of the input is the output's
+/// with [zeros](pad_channels) for the other channels.
 pub(super) fn slice<T: Element>(x: &ArrayViewD<'_, T>, start: usize, len: usize) -> ArrayD<T> {
     x.slice_axis(Axis(1), Slice::from(start..start + len))
         .to_owned()
 }
 
-/// The input with so many channels of zeros before and after its own. The gradient of the input is
-/// its [`slice`] of the output's.
+/// Returns the input with `before` and `after` channels of zeros around its own. The gradient of
+/// the input is its [`slice`] of the output's.
 pub(super) fn pad_channels<T: Element>(
     x: &ArrayViewD<'_, T>,
     before: usize,

@@ -3,8 +3,8 @@
 use conv_core::Element;
 use ndarray::{ArrayD, ArrayViewD, Axis, Zip};
 
-/// `exp(x[c] - m) / sum of exp(x[c'] - m)` over axis 1. Subtracting the largest, `m`, changes
-/// nothing in the quotient and keeps the exponential from overflowing.
+/// Returns `exp(x[c] - m) / sum of exp(x[c'] - m)` over axis 1. Subtracting the largest value, `m`,
+/// does not change the quotient and prevents the exponential from overflowing.
 pub(super) fn eval<T: Element>(x: &ArrayViewD<'_, T>) -> ArrayD<T> {
     let mut y = x.to_owned();
     for mut lane in y.lanes_mut(Axis(1)) {
@@ -16,7 +16,7 @@ pub(super) fn eval<T: Element>(x: &ArrayViewD<'_, T>) -> ArrayD<T> {
     y
 }
 
-/// `y[c] * (grad[c] - Σ grad[c'] * y[c'])` with the output `y`.
+/// Returns `y[c] * (grad[c] - Σ grad[c'] * y[c'])` with the output `y`.
 pub(super) fn grad<T: Element>(mut grad: ArrayD<T>, y: &ArrayD<T>) -> ArrayD<T> {
     Zip::from(grad.lanes_mut(Axis(1)))
         .and(y.lanes(Axis(1)))

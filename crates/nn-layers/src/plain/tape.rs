@@ -1,5 +1,4 @@
-//! What a training step has in memory: activations that are still to be read, and gradients on
-//! their way.
+//! The tensors of a training step: activations still to be read, and gradients in flight.
 
 use conv_core::Element;
 use ndarray::ArrayD;
@@ -13,29 +12,29 @@ use crate::{
     train::spec::GradientFlow,
 };
 
-/// A step's tensors, one entry a node.
+/// A step's tensors, one entry per node.
 pub(super) struct Tape<T> {
     /// Outputs that something will read, forward or backward.
     pub(super) live: Vec<Option<ArrayD<T>>>,
-    /// Of the batch normalisations that normalise by the batch.
+    /// Statistics of the batch normalisations that use the batch's.
     pub(super) statistics: Vec<Option<Statistics<T>>>,
-    /// Gradients of outputs: the sum of what their readers have given so far.
+    /// Gradients of outputs: the sum of what their readers have contributed so far.
     pub(super) grads: Vec<Option<ArrayD<T>>>,
-    /// The largest number of elements that were alive at one time.
+    /// The largest number of elements alive at one time.
     pub(super) peak: usize,
-    /// By whose backward pass a tensor is read last, if by any.
+    /// The node whose backward pass is the last to read each tensor, if any.
     last_backward: Vec<Option<NodeId>>,
-    /// Which tensors the forward pass reads last at each node.
+    /// The tensors that the forward pass reads for the last time at each node.
     last_forward: Vec<Vec<NodeId>>,
 }
 
 impl<T: Element> Tape<T> {
-    /// An empty one.
+    /// Returns an empty tape.
     pub(super) fn new(graph: &Graph, flow: &GradientFlow) -> Self {
         let nodes = graph.nodes().len();
         let mut last_backward = vec![None; nodes];
-        // Backward passes run from the last node to the first, so the last to read is the first
-        // that is found here.
+        // Backward passes run from the last node to the first, so the first reader found here is
+        // the last to read.
         for (id, node) in graph.iter() {
             if flow.is_wanted(id)
                 && let Some(read) = read(id, node, flow)
@@ -53,7 +52,7 @@ impl<T: Element> Tape<T> {
         }
     }
 
-    /// Takes a node's output in, and lets go what nothing reads any more.
+    /// Stores a node's output, and frees whatever nothing reads any more.
     pub(super) fn record(&mut self, id: NodeId, output: ArrayD<T>) {
         self.live[id.index()] = Some(output);
         self.watch(0);
@@ -62,19 +61,19 @@ impl<T: Element> Tape<T> {
         }
     }
 
-    /// Lets a tensor go that the forward pass does not need any more.
+    /// Frees a tensor that the forward pass no longer needs.
     pub(super) fn release_unless_kept(&mut self, id: NodeId) {
         if self.last_backward[id.index()].is_none() {
             self.live[id.index()] = None;
         }
     }
 
-    /// The tensor that the node's backward pass reads.
+    /// Returns the tensor that the node's backward pass reads.
     pub(super) fn kept(&self, id: NodeId, node: &Node, flow: &GradientFlow) -> Option<&ArrayD<T>> {
         read(id, node, flow).and_then(|read| self.live[read.index()].as_ref())
     }
 
-    /// Lets go what the node's backward pass was the last to read.
+    /// Frees the tensor that the node's backward pass was the last to read.
     pub(super) fn release_used(&mut self, id: NodeId, node: &Node, flow: &GradientFlow) {
         if let Some(read) = read(id, node, flow)
             && self.last_backward[read.index()] == Some(id)
@@ -91,7 +90,7 @@ impl<T: Element> Tape<T> {
         }
     }
 
-    /// Notes how much is alive, `besides` what is in here.
+    /// Records how many elements are alive, including `besides` elements outside the tape.
     pub(super) fn watch(&mut self, besides: usize) {
         let here = self.live.iter().chain(&self.grads).flatten();
         let here: usize = here.map(ArrayD::len).sum();
@@ -99,7 +98,7 @@ impl<T: Element> Tape<T> {
     }
 }
 
-/// The node whose output the backward pass of this one reads.
+/// Returns the node whose output this node's backward pass reads.
 fn read(id: NodeId, node: &Node, flow: &GradientFlow) -> Option<NodeId> {
     match reads(&node.op, !flow.is_frozen(id)) {
         Reads::Nothing => None,

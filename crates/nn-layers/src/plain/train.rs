@@ -1,4 +1,4 @@
-//! Training by the plain loops: what a step means, node by node.
+//! Training with plain loops: the definition of a step, node by node.
 
 use std::collections::BTreeMap;
 
@@ -26,11 +26,11 @@ use crate::{
 
 /// Trains a network by definition: plain loops forward and backward, in f32 or f64.
 ///
-/// One contract holds for every operation: forward gives the output and keeps what backward
-/// needs; backward takes the gradient of the output, adds into the gradients of the parameters, and
-/// gives the gradients of the inputs. The gradient of a tensor that several nodes read is the sum
-/// of what they give, the last reader's first. An activation is kept only where a backward pass
-/// reads it, and only until it has.
+/// Every operation follows one contract: the forward pass returns the output and keeps what the
+/// backward pass needs; the backward pass takes the gradient of the output, adds to the gradients
+/// of the parameters, and returns the gradients of the inputs. The gradient of a tensor with
+/// several readers is the sum of their contributions, starting with the last reader. An activation
+/// is kept only if a backward pass reads it, and only until then.
 ///
 /// ```
 /// use ndarray::{ArrayD, ArrayViewD, arr2};
@@ -75,33 +75,32 @@ pub struct PlainTrainer<T> {
     params: Params<T>,
     flow: GradientFlow,
     momentum: f64,
-    /// Of every parameter that learns.
+    /// For every trainable parameter.
     gradients: BTreeMap<String, Gradient<T>>,
-    /// The last step's, of each input, where they are wanted.
+    /// The last step's gradient of each input that needs one.
     grad_inputs: Vec<(String, ArrayD<T>)>,
 }
 
-/// What a [traced](PlainTrainer::trace) step leaves behind.
+/// The result of a [traced](PlainTrainer::trace) step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepTrace {
     /// The loss.
     pub terms: Terms,
-    /// The largest number of elements that activations and their gradients alive at one time had
-    /// together.
+    /// The largest total number of elements of the activations and gradients alive at one time.
     pub peak_live_elements: usize,
 }
 
-/// Which way a step goes.
+/// The direction of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pass {
     /// From inputs to outputs.
     Forward,
-    /// From the loss to what is learnt.
+    /// From the loss to the trainable parameters.
     Backward,
 }
 
 impl<T: Element> PlainTrainer<T> {
-    /// A trainer of this graph that starts from these parameters.
+    /// Creates a trainer of this graph that starts from these parameters.
     ///
     /// # Errors
     ///
@@ -121,21 +120,21 @@ impl<T: Element> PlainTrainer<T> {
         Ok(trainer)
     }
 
-    /// The graph.
+    /// Returns the graph.
     #[must_use]
     pub fn graph(&self) -> &Graph {
         &self.graph
     }
 
-    /// The parameters as they are now.
+    /// Returns the current parameters.
     #[must_use]
     pub fn params(&self) -> &Params<T> {
         &self.params
     }
 
-    /// Like [`step`](TrainBackend::step), and shows to `visit` every node's output in the forward
-    /// pass, and in the backward pass the gradient of every node's output whose backward pass is
-    /// about to run.
+    /// Like [`step`](TrainBackend::step), and passes to `visit` every node's output in the forward
+    /// pass and, in the backward pass, the gradient of every node's output just before that node's
+    /// own backward pass.
     ///
     /// # Errors
     ///
@@ -165,7 +164,7 @@ impl<T: Element> PlainTrainer<T> {
         })
     }
 
-    /// Refuses a batch that leaves a batch normalisation one value a channel.
+    /// Rejects a batch with which a batch normalisation has one value per channel.
     fn check_batch(&self, shapes: &[Shape]) -> Result<()> {
         for (id, node) in self.graph.iter() {
             if self.normalises_by_batch(id, node) {
@@ -209,7 +208,7 @@ impl<T: Element> PlainTrainer<T> {
         Ok(())
     }
 
-    /// One node's output in training mode.
+    /// Computes one node's output in training mode.
     fn eval(&self, id: NodeId, node: &Node, key: StepKey, tape: &mut Tape<T>) -> Result<ArrayD<T>> {
         let inputs = inputs_of(node, &tape.live)?;
         let site = Site {
@@ -240,7 +239,7 @@ impl<T: Element> PlainTrainer<T> {
         }
     }
 
-    /// The loss, and its gradient for each output of the graph.
+    /// Computes the loss, and its gradient for each output of the graph.
     fn loss(&self, loss: &dyn Loss<T>, tape: &mut Tape<T>) -> Result<(Terms, Vec<ArrayD<T>>)> {
         let ids = &self.graph.outputs;
         let outputs: Vec<ArrayViewD<'_, T>> = ids
@@ -324,7 +323,7 @@ impl<T: Element> PlainTrainer<T> {
         Ok(())
     }
 
-    /// Moves running statistics, and counts the batch.
+    /// Updates running statistics, and counts the batch.
     fn track(&mut self, tape: &Tape<T>) {
         let (graph, params) = (&self.graph, &mut self.params);
         for ((_, node), statistics) in graph.iter().zip(&tape.statistics) {
@@ -347,14 +346,14 @@ impl<T: Element> PlainTrainer<T> {
         }
     }
 
-    /// Takes parameters over, and starts their gradients at 0.
+    /// Replaces the parameters, and resets their gradients to 0.
     fn set_params(&mut self, mut params: Params<T>) -> Result<()> {
         let graph = &self.graph;
         params.check(graph)?;
         self.gradients.clear();
         for name in self.flow.learnt(graph) {
             if let Some(param) = params.get_mut(name) {
-                // A rule goes through them as a slice.
+                // An update rule processes them as a slice.
                 if !param.value.is_standard_layout() {
                     param.value = param.value.as_standard_layout().into_owned();
                 }
@@ -405,7 +404,7 @@ impl<T: Element> TrainBackend<T> for PlainTrainer<T> {
         for (name, sum) in &mut self.gradients {
             let numbers = self.params.get_mut(name);
             let numbers = numbers.and_then(|param| param.value.as_slice_mut());
-            // Both are in standard layout, by `set_params`.
+            // Both are in standard layout, as `set_params` ensures.
             let (Some(numbers), Some(gradient)) = (numbers, sum.value.as_slice()) else {
                 return Err(Error::internal(name, NOT_STANDARD));
             };
@@ -486,10 +485,10 @@ impl<T: Element> TrainBackend<T> for PlainTrainer<T> {
     }
 }
 
-/// What [`PlainTrainer::set_params`] rules out.
+/// The state that [`PlainTrainer::set_params`] rules out.
 const NOT_STANDARD: &str = "a parameter or its gradient is not in standard layout";
 
-/// A loss that ends every step.
+/// A loss that fails every step.
 struct Refusal;
 
 impl<T> Loss<T> for Refusal {

@@ -1,4 +1,4 @@
-//! What a loss is: one number that training makes small, and its gradient.
+//! Losses: a single value that training minimises, and its gradient.
 
 mod bce_with_logits;
 mod classification;
@@ -25,28 +25,28 @@ use crate::{
 
 /// A loss of a network's outputs.
 pub trait Loss<T> {
-    /// The loss of a batch, and its gradient.
+    /// Computes the loss of a batch, and its gradient.
     ///
-    /// `outputs` has one tensor for each output of the graph, in its order. `grads` comes in as
-    /// zeros of the same shapes, and goes out as `d total / d output`.
+    /// `outputs` has one tensor per output of the graph, in its order. `grads` must be zeros of the
+    /// same shapes, and is set to `d total / d output`.
     ///
     /// # Errors
     ///
-    /// Outputs that the loss is not made for.
+    /// Outputs that the loss does not support.
     fn eval(&self, outputs: &[ArrayViewD<'_, T>], grads: &mut [ArrayD<T>]) -> Result<Terms>;
 }
 
-/// What a loss has to report.
+/// The values that a loss reports.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Terms {
     /// The loss itself.
     pub total: f64,
-    /// Whatever else is worth knowing, such as `("correct", 17.0)`.
+    /// Further values of interest, such as `("correct", 17.0)`.
     pub parts: Vec<(String, f64)>,
 }
 
-/// The mean over all numbers of all outputs of `term(output, target)`, which gives a number's loss
-/// and its slope. Each output has the same weight, however many numbers it has.
+/// Computes the mean over all values of all outputs of `term(output, target)`, which returns a
+/// value's loss and its slope. Each output has the same weight, whatever its size.
 fn mean_of_each<T: Element>(
     loss: &'static str,
     outputs: &[ArrayViewD<'_, T>],
@@ -92,17 +92,17 @@ fn mean_of_each<T: Element>(
     })
 }
 
-/// A batch of nothing, which has no mean.
+/// Returns the error for an empty batch, which has no mean.
 fn empty(loss: &'static str, shape: &[usize]) -> Error {
     Error::Train(TrainError::LossInput {
         loss,
         what: "the output has shape",
         got: Shape::from(shape).to_string(),
-        expected: "at least one number".to_owned(),
+        expected: "at least one value".to_owned(),
     })
 }
 
-/// The number in f64, which is exact.
+/// Converts a value to f64, which is exact.
 fn wide<T: Element>(number: T) -> f64 {
     number.to_f64().unwrap_or(f64::NAN)
 }

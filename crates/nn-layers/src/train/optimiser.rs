@@ -1,4 +1,4 @@
-//! What turns gradients into updates.
+//! Optimisers: the computation of updates from gradients.
 
 mod adam;
 mod clip;
@@ -28,12 +28,12 @@ use crate::{
     train::{backend::TrainBackend, error::TrainError, option, schedule::Rates},
 };
 
-/// What an optimiser does with every parameter. The rate is the [schedule](crate::Schedule)'s.
+/// The options of an optimiser. The learning rate is set by the [schedule](crate::Schedule).
 ///
 /// ```
 /// use nn_layers::{OptimiserOptions, ParamGroup, Select, Sgd, WeightDecay};
 ///
-/// // As residual networks are trained, with no decay of biases and batch normalisations.
+/// // As for residual networks, without decay of biases and batch normalisations.
 /// let options = OptimiserOptions {
 ///     method: Sgd { momentum: 0.9, nesterov: true }.into(),
 ///     weight_decay: WeightDecay::L2(1e-4),
@@ -50,9 +50,9 @@ use crate::{
 pub struct OptimiserOptions {
     /// How a gradient becomes a step.
     pub method: Method,
-    /// What pulls all numbers towards 0.
+    /// What pulls all parameters towards 0.
     pub weight_decay: WeightDecay,
-    /// Parameters that are treated differently.
+    /// Parameters with options of their own.
     pub groups: Vec<ParamGroup>,
     /// A limit on gradients.
     pub clip: Option<Clip>,
@@ -82,11 +82,11 @@ impl Default for Method {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WeightDecay {
-    /// Nothing.
+    /// No decay.
     #[default]
     None,
-    /// `λ p` is added to the gradient: the slope of `λ/2 · Σ p²`. It goes through momentum and
-    /// whatever else the method does with a gradient.
+    /// `λ p` is added to the gradient: the slope of `λ/2 · Σ p²`. It then passes through momentum
+    /// and everything else that the method applies to a gradient.
     L2(f64),
     /// `p` is multiplied by `1 - γ λ` before the step (Loshchilov and Hutter, "Decoupled Weight
     /// Decay Regularization", 2017, section 2). PyTorch's AdamW has `λ` = 0.01.
@@ -94,7 +94,7 @@ pub enum WeightDecay {
 }
 
 impl Method {
-    /// As checkpoints and messages call it.
+    /// Returns the name used in checkpoints and messages.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -113,7 +113,7 @@ impl Method {
         }
     }
 
-    /// Whether there is a momentum for a schedule to set: Adam's is `β₁`.
+    /// Returns whether a schedule can set a momentum: Adam's is `β₁`.
     fn has_momentum(&self) -> bool {
         match self {
             Self::Sgd(sgd) => sgd.momentum != 0.0,
@@ -149,10 +149,10 @@ impl From<RmsProp> for Method {
     }
 }
 
-/// Moves parameters against their gradients, and remembers what it needs for the next time.
+/// Moves parameters against their gradients, and keeps the state it needs for the next update.
 ///
-/// The arithmetic and its order are those of PyTorch's single-tensor implementations, number by
-/// number; the state is kept by parameter name, in whatever order the numbers come in.
+/// The arithmetic and its order are those of PyTorch's single-tensor implementations, value by
+/// value; the state is kept by parameter name, independent of the order of the values.
 ///
 /// ```
 /// use ndarray::ArrayD;
@@ -179,16 +179,16 @@ pub struct Optimiser<T> {
     states: BTreeMap<String, State<T>>,
 }
 
-/// What there is to say about an update.
+/// Statistics of an update.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct UpdateReport {
-    /// The Euclidean norm of all gradients together, before they were clipped.
+    /// The Euclidean norm of all gradients together, before clipping.
     pub gradient_norm: f64,
 }
 
 impl<T: Element> Optimiser<T> {
-    /// An optimiser for these parameters; only names and shapes of what is learnt matter, which
-    /// say who belongs to which group.
+    /// Creates an optimiser for these parameters. Only the names and shapes of the trainable
+    /// parameters matter; they determine the groups that each belongs to.
     ///
     /// # Errors
     ///
@@ -207,14 +207,14 @@ impl<T: Element> Optimiser<T> {
         })
     }
 
-    /// The options.
+    /// Returns the options.
     #[must_use]
     pub fn options(&self) -> &OptimiserOptions {
         &self.options
     }
 
-    /// Updates every parameter that the backend learns. Its gradients are multiplied by
-    /// `gradient_factor` first: `1/k` where those of `k` batches were added up.
+    /// Updates every trainable parameter of the backend. Its gradients are first multiplied by
+    /// `gradient_factor`: `1/k` if the gradients of `k` batches were added up.
     ///
     /// # Errors
     ///
@@ -257,8 +257,8 @@ impl<T: Element> Optimiser<T> {
         first.map(|()| UpdateReport { gradient_norm })
     }
 
-    /// Updates one parameter: `numbers` move against `gradient_factor` times `gradient`. Clips by
-    /// value, not by norm, which takes all gradients.
+    /// Updates one parameter: `numbers` moves against `gradient_factor` times `gradient`. Clips by
+    /// value, not by norm, which requires all gradients.
     ///
     /// # Errors
     ///
@@ -362,25 +362,25 @@ impl<T: Element> Optimiser<T> {
     }
 }
 
-/// One update of one parameter: what all methods share.
+/// One update of one parameter: the part that all methods share.
 struct Update<T> {
     rate: f64,
-    /// In the place of the method's own.
+    /// Replaces the method's own momentum.
     momentum: Option<f64>,
-    /// How many there were, this one included.
+    /// The number of updates, including this one.
     steps: u64,
-    /// What gradients are multiplied by.
+    /// The factor of the gradients.
     factor: T,
     /// The largest magnitude of a gradient.
     limit: T,
-    /// What is added to the gradient for each unit of the number.
+    /// What is added to the gradient per unit of the parameter's value.
     l2: T,
-    /// What is left of a number before the step.
+    /// The factor applied to a value before the step.
     kept: T,
 }
 
 impl<T: Element> Update<T> {
-    /// The gradient that the method sees of a number `p` with gradient `g`.
+    /// Returns the gradient that the method sees for a value `p` with gradient `g`.
     fn gradient(&self, p: T, g: T) -> T {
         (g * self.factor).max(-self.limit).min(self.limit) + self.l2 * p
     }

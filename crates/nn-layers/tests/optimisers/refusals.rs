@@ -19,11 +19,11 @@ fn states_that_do_not_fit() {
         ),
         (
             |state| drop(state.moments.remove("exp_avg")),
-            "what the optimiser remembers is",
+            "the optimiser's state is",
         ),
         (
             |state| drop(state.moments.insert("max".into(), Params::new())),
-            "what the optimiser remembers is",
+            "the optimiser's state is",
         ),
         (
             |state| drop(state.moments.get_mut("exp_avg").unwrap().remove("fc.bias")),

@@ -1,7 +1,7 @@
-//! How much memory a piece of work takes, as the system counts it.
+//! The memory that a piece of work uses, as measured by the system.
 //!
-//! A counting allocator would need `unsafe`. Linux keeps the most that a process ever had resident,
-//! and lets it forget that.
+//! A counting allocator would need `unsafe`. Linux records the peak resident memory of a process,
+//! and can reset it.
 
 /// The start of a measurement.
 pub(super) struct Peak {
@@ -9,20 +9,20 @@ pub(super) struct Peak {
 }
 
 impl Peak {
-    /// Starts measuring; `None` on a system that does not tell.
+    /// Starts measuring; returns `None` on a system that does not report it.
     pub(super) fn start() -> Option<Self> {
-        // proc(5): 5 sets the peak to what is resident now.
+        // proc(5): writing 5 resets the peak to the current resident memory.
         std::fs::write("/proc/self/clear_refs", "5").ok()?;
         peak().map(|before| Self { before })
     }
 
-    /// By how many bytes the resident memory of the process rose at most since the start.
+    /// Returns by how many bytes the peak resident memory has risen since the start.
     pub(super) fn bytes(self) -> Option<u64> {
         Some(peak()?.saturating_sub(self.before))
     }
 }
 
-/// The most resident memory in bytes.
+/// Returns the peak resident memory in bytes.
 fn peak() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status
@@ -45,7 +45,7 @@ mod tests {
             assert!(vec![1_u8; bytes].iter().all(|&byte| byte == 1));
             peak.bytes().unwrap()
         };
-        // Other tests of this process take little.
+        // Other tests of this process use little memory.
         assert!(used(128 << 20) >= 127 << 20);
         assert!(used(1) < 100 << 20);
     }

@@ -1,8 +1,8 @@
-//! Random changes to an input, of the kinds at which readers fail.
+//! Random changes to an input, of the kinds that make readers fail.
 
 use crate::random::mix;
 
-/// Numbers at the borders of what a field, a size or an index may be.
+/// Values at the limits of a field, a size or an index.
 const BORDERS: [u64; 18] = [
     0,
     1,
@@ -42,15 +42,15 @@ const NUMBERS: [&str; 14] = [
     ".5",
 ];
 
-/// Makes inputs of a corpus.
+/// Generates inputs from a corpus.
 pub(super) struct Mutator<'a> {
     corpus: &'a [Vec<u8>],
     dictionary: &'a [Vec<u8>],
-    /// No input is longer.
+    /// The maximum length of an input.
     longest: usize,
 }
 
-/// One change. It may leave an input as it is, where it is too short for it.
+/// One change. It may leave an input unchanged if that is too short.
 type Change = fn(&Mutator<'_>, &mut Vec<u8>, &mut Random);
 
 const CHANGES: [Change; 15] = [
@@ -82,7 +82,7 @@ impl<'a> Mutator<'a> {
         }
     }
 
-    /// The input of this number.
+    /// Returns the input with this index.
     pub(super) fn input(&self, seed: u64, index: u64) -> Vec<u8> {
         let mut random = Random(mix(mix(seed).wrapping_add(index)));
         let mut input = random.one_of(self.corpus).clone();
@@ -114,7 +114,7 @@ fn set_a_byte(_: &Mutator<'_>, input: &mut Vec<u8>, random: &mut Random) {
     }
 }
 
-/// A field of 1, 2, 4 or 8 bytes gets a number of the border, or one near the input's length.
+/// Sets a field of 1, 2, 4 or 8 bytes to a boundary value, or to one near the input's length.
 fn set_a_field(_: &Mutator<'_>, input: &mut Vec<u8>, random: &mut Random) {
     let value = match random.below(4) {
         0 => (input.len() as u64)
@@ -130,14 +130,14 @@ fn add_to_a_field(_: &Mutator<'_>, input: &mut Vec<u8>, random: &mut Random) {
     change_a_field(input, random, |value| value.wrapping_add(difference));
 }
 
-/// Changes a number of 1, 2, 4 or 8 bytes in either order.
+/// Changes an integer of 1, 2, 4 or 8 bytes in either byte order.
 fn change_a_field(input: &mut [u8], random: &mut Random, change: impl FnOnce(u64) -> u64) {
     let width = *random.one_of(&[1, 2, 4, 8]);
     let lowest_first = random.below(2) == 0;
     let Some(last) = input.len().checked_sub(width) else {
         return;
     };
-    // Headers are where the numbers are.
+    // Integers are mostly in headers.
     let start = match random.below(2) {
         0 => random.below(last + 1),
         _ => random.below(last.min(64) + 1),
@@ -155,7 +155,7 @@ fn change_a_field(input: &mut [u8], random: &mut Random, change: impl FnOnce(u64
     }
 }
 
-/// A number written in digits becomes another.
+/// Replaces a number written in digits.
 fn set_a_number(_: &Mutator<'_>, input: &mut Vec<u8>, random: &mut Random) {
     let starts: Vec<usize> = (0..input.len())
         .filter(|&at| input[at].is_ascii_digit() && (at == 0 || !input[at - 1].is_ascii_digit()))
@@ -193,7 +193,7 @@ fn repeat(_: &Mutator<'_>, input: &mut Vec<u8>, random: &mut Random) {
     input.splice(at..at, part);
 }
 
-/// Depth and number: a short part, very often.
+/// For depth and count: repeats a short part very often.
 fn repeat_often(mutator: &Mutator<'_>, input: &mut Vec<u8>, random: &mut Random) {
     let start = random.below(input.len() + 1);
     let end = input.len().min(start + 1 + random.below(12));
@@ -219,11 +219,11 @@ fn swap_lines(_: &Mutator<'_>, input: &mut Vec<u8>, random: &mut Random) {
     }
 }
 
-/// The start of this input with the end of another one.
+/// Joins the start of this input to the end of another.
 fn splice(mutator: &Mutator<'_>, input: &mut Vec<u8>, random: &mut Random) {
     let other = random.one_of(mutator.corpus);
     input.truncate(random.below(input.len() + 1));
-    // At the same place, where fields of one format match, or anywhere.
+    // At the same offset, where fields of one format coincide, or anywhere.
     let from = match random.below(2) {
         0 => input.len().min(other.len()),
         _ => random.below(other.len() + 1),
@@ -255,7 +255,8 @@ impl Random {
         mix(self.0)
     }
 
-    /// A number less than `limit`, which is not 0. (Hardly biased: no input is near 2^64 long.)
+    /// Returns a number below `limit`, which is not 0. (Negligibly biased: no input is near 2^64
+    /// long.)
     fn below(&mut self, limit: usize) -> usize {
         (self.next() % limit as u64) as usize
     }
@@ -264,13 +265,13 @@ impl Random {
         &items[self.below(items.len())]
     }
 
-    /// Any byte, if there is one.
+    /// Returns the position of any byte, if there is one.
     fn place<'a>(&mut self, input: &'a mut [u8]) -> Option<&'a mut u8> {
         let len = input.len();
         (len > 0).then(|| &mut input[self.below(len)])
     }
 
-    /// A range, usually a short one.
+    /// Returns a range, usually a short one.
     fn part(&mut self, len: usize) -> std::ops::Range<usize> {
         let start = self.below(len + 1);
         let most = match self.below(4) {
@@ -280,7 +281,7 @@ impl Random {
         start..start + self.below(most + 1)
     }
 
-    /// Where a word may begin: anywhere, or where a line does.
+    /// Returns where a word may begin: anywhere, or at the start of a line.
     fn border(&mut self, input: &[u8]) -> usize {
         let at = self.below(input.len() + 1);
         match self.below(2) {

@@ -2,7 +2,7 @@
 
 use conv_core::{Conv2dOptions, Padding, PaddingValue};
 
-/// A 2-D convolution, in fact a cross-correlation: the kernel is not flipped.
+/// A 2-D convolution, strictly a cross-correlation: the kernel is not flipped.
 ///
 /// For each output channel `o`, with the input channels `c` of its group,
 ///
@@ -11,10 +11,10 @@ use conv_core::{Conv2dOptions, Padding, PaddingValue};
 /// ```
 ///
 /// with stride `s`, padding `p` and dilation `d` of each axis. `[N, C, H, W]` to
-/// `[N, out_channels, H', W']`; the sizes are [`conv_core::Window::place`]'s.
+/// `[N, out_channels, H', W']`; the sizes follow from [`conv_core::Window::place`].
 ///
 /// Parameters: `weight` `[out_channels, C/groups, kernel_h, kernel_w]` and, unless
-/// [left out](Self::without_bias), `bias` `[out_channels]`.
+/// [omitted](Self::without_bias), `bias` `[out_channels]`.
 ///
 /// ```
 /// # use nn_layers::{Conv2d, Padding};
@@ -24,18 +24,18 @@ use conv_core::{Conv2dOptions, Padding, PaddingValue};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conv2d {
-    /// How many channels come out.
+    /// The number of output channels.
     pub out_channels: usize,
     /// Extent `[h, w]` in taps.
     pub kernel_size: [usize; 2],
-    /// Whether a number is added to each output channel.
+    /// Whether a bias is added to each output channel.
     pub bias: bool,
     /// Stride, dilation, groups and padding.
     pub options: Conv2dOptions,
 }
 
 impl Conv2d {
-    /// A convolution with bias, stride 1, dilation 1, one group and no padding.
+    /// Returns a convolution with bias, stride 1, dilation 1, one group and no padding.
     #[must_use]
     pub fn new(out_channels: usize, kernel_size: [usize; 2]) -> Self {
         Self {
@@ -75,14 +75,14 @@ impl Conv2d {
         self
     }
 
-    /// Sets what the padding is filled with.
+    /// Sets the padding's value.
     #[must_use]
     pub fn padding_value(mut self, value: PaddingValue) -> Self {
         self.options.padding_value = value;
         self
     }
 
-    /// Leaves the bias out, as before a batch normalisation, which has its own.
+    /// Omits the bias, as before a batch normalisation, which has its own.
     #[must_use]
     pub fn without_bias(mut self) -> Self {
         self.bias = false;

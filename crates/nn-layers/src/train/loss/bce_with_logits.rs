@@ -1,4 +1,4 @@
-//! Binary cross-entropy, for classes that do not exclude each other.
+//! Binary cross-entropy, for classes that are not mutually exclusive.
 
 use conv_core::Element;
 use ndarray::{ArrayD, ArrayViewD};
@@ -6,14 +6,15 @@ use ndarray::{ArrayD, ArrayViewD};
 use super::{Loss, Terms, mean_of_each, wide};
 use crate::{error::Result, train::error::TrainError};
 
-/// Binary cross-entropy on logits: with `p = 1 / (1 + exp(-x))` for each number `x` of an output,
+/// Binary cross-entropy on logits: with `p = 1 / (1 + exp(-x))` for each value `x` of an output,
 ///
 /// ```text
 /// L = -1/K · Σ t ln(p) + (1 - t) ln(1 - p) = 1/K · Σ max(x, 0) - x t + ln(1 + exp(-|x|))
 /// ```
 ///
-/// over its `K` numbers; the right side neither overflows nor loses digits. The gradient is
-/// `(p - t) / K`. Targets are probabilities from 0 to 1. With several outputs, the sum of theirs.
+/// over its `K` values; the right-hand side neither overflows nor loses digits. The gradient is
+/// `(p - t) / K`. Targets are probabilities from 0 to 1. With several outputs, their losses are
+/// added.
 ///
 /// ```
 /// use ndarray::{ArrayD, arr1};
@@ -33,11 +34,11 @@ use crate::{error::Result, train::error::TrainError};
 /// a number, [`TrainError::Target`] for a target that is no probability.
 #[derive(Clone, Copy, Debug)]
 pub struct BceWithLogits<'a, T> {
-    /// One for each output, of its shape.
+    /// One per output, of its shape.
     pub targets: &'a [ArrayViewD<'a, T>],
 }
 
-/// As it is called in messages.
+/// The name used in messages.
 const NAME: &str = "bce_with_logits";
 
 impl<T: Element> Loss<T> for BceWithLogits<'_, T> {
@@ -53,7 +54,7 @@ impl<T: Element> Loss<T> for BceWithLogits<'_, T> {
     }
 }
 
-/// Refuses what is not from 0 to 1.
+/// Rejects values outside 0 to 1.
 pub(super) fn check_probabilities(
     loss: &'static str,
     mut numbers: impl Iterator<Item = f64>,

@@ -1,4 +1,4 @@
-//! The losses of classifiers, auxiliary heads included.
+//! The losses of classifiers, including auxiliary heads.
 
 use conv_core::Element;
 use ndarray::{ArrayD, ArrayView1, ArrayView2, ArrayViewD, Ix2};
@@ -7,17 +7,17 @@ use super::{ClassTargets, CrossEntropy, Loss, Terms};
 use crate::{error::Result, train::error::TrainError};
 
 /// The loss of a classifier whose first output is the logits, `[N, C]`, and whose further outputs,
-/// if there are any, are the logits of auxiliary heads:
+/// if any, are the logits of auxiliary heads:
 ///
 /// ```text
 /// total = cross-entropy(output 0) + aux_weight · Σ cross-entropy(output i)
 /// ```
 ///
-/// GoogLeNet's auxiliary heads weigh 0.3 (Szegedy et al., "Going Deeper with Convolutions", 2014,
-/// section 5), Inception-v3's 0.4 in torchvision's recipe.
+/// The weight of GoogLeNet's auxiliary heads is 0.3 (Szegedy et al., "Going Deeper with
+/// Convolutions", 2014, section 5), that of Inception-v3's is 0.4 in torchvision's recipe.
 ///
-/// Parts: `correct`, the number of pictures whose largest logit of the first output is their
-/// class's (the first of several that are largest); with auxiliary heads also `main`, the first
+/// Parts: `correct`, the number of pictures whose largest logit of the first output is that of
+/// their class (the first, if several are equal); with auxiliary heads also `main`, the first
 /// output's cross-entropy, and `auxiliary`, the sum of the others'.
 ///
 /// ```
@@ -44,7 +44,7 @@ pub struct Classification<'a> {
     pub labels: &'a [usize],
     /// Smoothing and class weights.
     pub options: &'a CrossEntropy,
-    /// What the auxiliary heads' losses are multiplied by.
+    /// The factor of the auxiliary heads' losses.
     pub aux_weight: f64,
 }
 
@@ -55,16 +55,16 @@ impl<T: Element> Loss<T> for Classification<'_> {
     }
 }
 
-/// [`Classification`] with a probability for each class in the place of a label.
+/// [`Classification`] with class probabilities instead of labels.
 ///
-/// A picture counts as correct where the largest logit is the most probable class's.
+/// A picture counts as correct if the largest logit belongs to the most probable class.
 #[derive(Clone, Copy, Debug)]
 pub struct SoftClassification<'a, T> {
     /// The probability of each class, `[N, C]`.
     pub targets: ArrayView2<'a, T>,
     /// Smoothing and class weights.
     pub options: &'a CrossEntropy,
-    /// What the auxiliary heads' losses are multiplied by.
+    /// The factor of the auxiliary heads' losses.
     pub aux_weight: f64,
 }
 
@@ -105,7 +105,7 @@ fn classify<T: Element>(
     })
 }
 
-/// How many rows have their largest logit where their target is.
+/// Counts the rows whose largest logit is at the position of their target.
 fn correct<T: Element>(logits: &ArrayViewD<'_, T>, targets: ClassTargets<'_, T>) -> usize {
     // Of rank 2, as the cross-entropy has checked.
     let Ok(logits) = logits.view().into_dimensionality::<Ix2>() else {
@@ -120,7 +120,7 @@ fn correct<T: Element>(logits: &ArrayViewD<'_, T>, targets: ClassTargets<'_, T>)
         .count()
 }
 
-/// The place of the largest number, the first of several; a NaN is never the largest.
+/// Returns the index of the largest value, the first of equal ones; a NaN is never the largest.
 pub(crate) fn largest<T: Element>(row: ArrayView1<'_, T>) -> Option<usize> {
     let mut best: Option<(usize, T)> = None;
     for (index, &x) in row.iter().enumerate() {

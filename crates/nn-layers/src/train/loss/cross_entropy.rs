@@ -1,4 +1,4 @@
-//! Cross-entropy, for classes of which one is right.
+//! Cross-entropy, for mutually exclusive classes.
 
 use conv_core::Element;
 use ndarray::{ArrayD, ArrayView2, ArrayViewD};
@@ -17,7 +17,7 @@ use crate::{
 /// The options of a cross-entropy on logits.
 ///
 /// For logits `x` of shape `[N, C]`, with `p` the softmax of a row, targets `t` of the same shape
-/// (0 and 1 where there are labels), smoothing `ε` and weights `w` (1 where there are none):
+/// (0 and 1 for labels), smoothing `ε` and weights `w` (1 if not given):
 ///
 /// ```text
 /// q[n, c] = w[c] · ((1 - ε) · t[n, c] + ε / C)
@@ -25,7 +25,7 @@ use crate::{
 /// dL/dx[n, c] = 1/D · (p[n, c] · Σ q[n, ·] - q[n, c])
 /// ```
 ///
-/// So the mean over labels is weighted and that over soft targets is not, both as in PyTorch.
+/// Thus the mean over labels is weighted and the mean over soft targets is not, as in PyTorch.
 /// Everything is computed in f64 and rounded once.
 ///
 /// Smoothing: Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", 2015,
@@ -35,31 +35,31 @@ use crate::{
 pub struct CrossEntropy {
     /// `ε`, the share of a target that is spread over all classes, from 0 to 1.
     pub label_smoothing: f64,
-    /// `w`, one number of at least 0 for each class.
+    /// `w`, one non-negative value per class.
     pub class_weights: Option<Vec<f64>>,
 }
 
-/// What a batch of pictures shows.
+/// The targets of a batch.
 #[derive(Clone, Copy, Debug)]
 pub enum ClassTargets<'a, T> {
     /// The class of each picture, `[N]`.
     Labels(&'a [usize]),
-    /// The probability of each class, `[N, C]`, for instance of mixed pictures (Zhang et al.,
+    /// The probability of each class, `[N, C]`, for example for mixed pictures (Zhang et al.,
     /// "mixup: Beyond Empirical Risk Minimization", 2017, section 2).
     Soft(ArrayView2<'a, T>),
 }
 
-/// As it is called in messages.
+/// The name used in messages.
 const NAME: &str = "cross_entropy";
 
 impl CrossEntropy {
-    /// The loss of `logits`, `[N, C]`; `factor` times its gradient is written into `grad`.
+    /// Returns the loss of `logits`, `[N, C]`, and writes `factor` times its gradient into `grad`.
     ///
     /// ```
     /// use ndarray::{ArrayD, arr2};
     /// use nn_layers::{ClassTargets, CrossEntropy};
     ///
-    /// // Four classes that look alike: each has probability 1/4.
+    /// // Four classes with equal logits: each has probability 1/4.
     /// let logits = arr2(&[[1.0; 4], [3.0; 4]]).into_dyn();
     /// let mut grad = ArrayD::<f64>::zeros(vec![2, 4]);
     /// let targets = ClassTargets::Labels(&[0, 3]);
@@ -125,7 +125,7 @@ impl CrossEntropy {
             }
             let (largest, log_sum) = softmax(logits.iter().map(|&x| wide(x)), &mut p);
             for (&x, &q) in logits.iter().zip(&q) {
-                // A class of logit -∞ costs nothing where nothing is asked of it.
+                // A class with logit -∞ costs nothing if its target is 0.
                 if q != 0.0 {
                     sum += q * (log_sum - (wide(x) - largest));
                 }
@@ -149,7 +149,7 @@ impl CrossEntropy {
                 loss: NAME,
                 what: "the number of class weights is",
                 got: weights.len().to_string(),
-                expected: format!("{classes}, one for each class"),
+                expected: format!("{classes}, one per class"),
             }
             .into());
         }
@@ -160,7 +160,7 @@ impl CrossEntropy {
     }
 }
 
-/// Writes the softmax of `x`, and gives `m`, the largest of `x`, and `ln Σ exp(x - m)`.
+/// Writes the softmax of `x`, and returns `m`, the largest of `x`, and `ln Σ exp(x - m)`.
 fn softmax(x: impl Iterator<Item = f64> + Clone, p: &mut [f64]) -> (f64, f64) {
     let largest = x.clone().fold(f64::NEG_INFINITY, f64::max);
     let mut sum = 0.0;
@@ -183,7 +183,7 @@ fn check_targets<T: Element>(
         ClassTargets::Labels(labels) if labels.len() != pictures => Err(wrong(
             "the labels have shape",
             &[labels.len()],
-            &format!("{pictures}, one for each picture"),
+            &format!("{pictures}, one per picture"),
         )),
         ClassTargets::Labels(labels) => match labels.iter().position(|&label| label >= classes) {
             None => Ok(()),

@@ -1,4 +1,4 @@
-//! The mean of squared differences.
+//! The mean squared error.
 
 use conv_core::Element;
 use ndarray::{ArrayD, ArrayViewD};
@@ -6,8 +6,8 @@ use ndarray::{ArrayD, ArrayViewD};
 use super::{Loss, Terms, mean_of_each};
 use crate::error::Result;
 
-/// The mean squared error: `L = 1/K · Σ (x - t)²` over the `K` numbers of an output `x` with target
-/// `t`; its gradient is `2 (x - t) / K`. With several outputs, the sum of theirs.
+/// The mean squared error: `L = 1/K · Σ (x - t)²` over the `K` values of an output `x` with target
+/// `t`; its gradient is `2 (x - t) / K`. With several outputs, their losses are added.
 ///
 /// ```
 /// use ndarray::{ArrayD, arr1};
@@ -27,7 +27,7 @@ use crate::error::Result;
 /// outputs', and for outputs without a number.
 #[derive(Clone, Copy, Debug)]
 pub struct Mse<'a, T> {
-    /// One for each output, of its shape.
+    /// One per output, of its shape.
     pub targets: &'a [ArrayViewD<'a, T>],
 }
 

@@ -1,4 +1,4 @@
-//! Losses whose targets come with each batch.
+//! Losses whose targets are supplied with each batch.
 
 use conv_core::Element;
 use ndarray::{Array2, ArrayD, ArrayViewD};
@@ -7,16 +7,17 @@ use serde::{Deserialize, Serialize};
 use super::{Classification, CrossEntropy, Loss, SoftClassification, Terms};
 use crate::error::Result;
 
-/// What a [`Trainer`](crate::Trainer) makes small: a [`Loss`] of which each batch brings the targets.
+/// What a [`Trainer`](crate::Trainer) minimises: a [`Loss`] whose targets are supplied with each
+/// batch.
 pub trait Objective<T> {
-    /// What a batch is to be compared with.
+    /// The targets of a batch.
     type Targets;
 
-    /// As [`Loss::eval`], against these targets.
+    /// Like [`Loss::eval`], with these targets.
     ///
     /// # Errors
     ///
-    /// Outputs or targets that the loss is not made for.
+    /// Outputs or targets that the loss does not support.
     fn eval(
         &self,
         targets: &Self::Targets,
@@ -25,22 +26,22 @@ pub trait Objective<T> {
     ) -> Result<Terms>;
 }
 
-/// What the pictures of a batch show.
+/// The targets of a batch of pictures.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Targets<T> {
-    /// The class of each.
+    /// The class of each picture.
     Labels(Vec<usize>),
     /// The probability of each class, `[N, C]`.
     Soft(Array2<T>),
 }
 
-/// [`Classification`], or [`SoftClassification`] where the targets are.
+/// [`Classification`], or [`SoftClassification`] for soft targets.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClassificationObjective {
     /// Smoothing and class weights.
     pub cross_entropy: CrossEntropy,
-    /// What the auxiliary heads' losses are multiplied by.
+    /// The factor of the auxiliary heads' losses.
     pub aux_weight: f64,
 }
 

@@ -1,4 +1,4 @@
-//! Adam, and with decoupled weight decay AdamW.
+//! Adam and, with decoupled weight decay, AdamW.
 
 use conv_core::Element;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use crate::{
     train::option::{at_least_0, below_1},
 };
 
-/// Adam of rate `γ`. In step `t`, counted from 1, for each number `p` with gradient `g`:
+/// Adam with rate `γ`. In step `t`, counted from 1, for each value `p` with gradient `g`:
 ///
 /// ```text
 /// m ← m + (1 - β₁) (g - m)                  from m = 0
@@ -18,17 +18,17 @@ use crate::{
 /// ```
 ///
 /// Reference: Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2014, algorithm 1. A
-/// schedule's momentum takes the place of `β₁`.
+/// schedule's momentum replaces `β₁`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Adam {
-    /// `[β₁, β₂]`, each from 0 to below 1.
+    /// `[β₁, β₂]`, each in `[0, 1)`.
     pub betas: [f64; 2],
     /// `ε`, at least 0.
     pub epsilon: f64,
 }
 
-/// 0.9, 0.999 and 1e-8, as in the paper and in PyTorch.
+/// Returns 0.9, 0.999 and 1e-8, as in the paper and in PyTorch.
 impl Default for Adam {
     fn default() -> Self {
         Self {
@@ -65,7 +65,7 @@ impl Adam {
         let moments = mean.iter_mut().zip(square);
         for ((p, &g), (m, v)) in numbers.iter_mut().zip(gradient).zip(moments) {
             let g = update.gradient(*p, g);
-            // An interpolation rounds least from its nearer end.
+            // Interpolation rounds least when it starts from the nearer end.
             *m = if near {
                 *m + share * (g - *m)
             } else {

@@ -8,15 +8,15 @@ use crate::{
     train::{error::TrainError, option},
 };
 
-/// A limit on gradients, which keeps one bad batch from throwing the parameters away (Pascanu et
+/// A limit on gradients, which prevents a single bad batch from ruining the parameters (Pascanu et
 /// al., "On the difficulty of training Recurrent Neural Networks", 2012, section 3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Clip {
-    /// Each number of a gradient is moved into `±limit`.
+    /// Each value of a gradient is clamped to `±limit`.
     Value(f64),
-    /// All gradients are multiplied by `limit / (norm + 1e-6)` where that is below 1, with their
-    /// Euclidean norm, taken over all parameters together; the 1e-6 is PyTorch's.
+    /// All gradients are multiplied by `limit / (norm + 1e-6)` if that is below 1, where `norm` is
+    /// the Euclidean norm of all parameters' gradients together; the 1e-6 is PyTorch's.
     Norm(f64),
 }
 
@@ -26,7 +26,7 @@ impl Clip {
         option::positive("the limit of gradients", limit)
     }
 
-    /// What gradients of this norm are multiplied by.
+    /// Returns the factor for gradients of this norm.
     pub(super) fn factor(self, norm: f64) -> f64 {
         match self {
             Self::Value(_) => 1.0,
@@ -34,7 +34,7 @@ impl Clip {
         }
     }
 
-    /// The largest magnitude of one number.
+    /// Returns the largest allowed magnitude of a single value.
     pub(super) fn limit(self) -> f64 {
         match self {
             Self::Value(limit) => limit,
@@ -43,7 +43,7 @@ impl Clip {
     }
 }
 
-/// Goes through all gradients before any is used.
+/// Scans all gradients before any is used.
 #[derive(Default)]
 pub(super) struct Scan {
     sum: f64,
@@ -53,7 +53,7 @@ pub(super) struct Scan {
 impl Scan {
     pub(super) fn add<T: Element>(&mut self, name: &str, gradient: &[T]) {
         let sum = sum_of_squares(gradient);
-        // No square of a finite f32 is infinite in f64, but that of a large f64 is.
+        // The square of a finite f32 is never infinite in f64, but that of a large f64 is.
         if !sum.is_finite() && self.fault.is_none() {
             self.fault = first_non_finite(gradient.iter()).map(|(index, got)| {
                 Error::Train(TrainError::NonFinite {
@@ -67,7 +67,7 @@ impl Scan {
         self.sum += sum;
     }
 
-    /// The norm of all that were added.
+    /// Returns the norm of all gradients added so far.
     pub(super) fn norm(self) -> Result<f64> {
         match self.fault {
             Some(fault) => Err(fault),
@@ -83,7 +83,7 @@ impl Scan {
     }
 }
 
-/// In f64, in an order that the length alone fixes: eight sums side by side, then one after the
+/// Sums in f64, in an order fixed by the length alone: eight partial sums, then added one after the
 /// other.
 fn sum_of_squares<T: Element>(numbers: &[T]) -> f64 {
     let (chunks, rest) = numbers.as_chunks::<8>();
@@ -98,7 +98,7 @@ fn sum_of_squares<T: Element>(numbers: &[T]) -> f64 {
     sums.into_iter().chain(rest).sum()
 }
 
-/// The first number that is NaN or infinite, and where it stands.
+/// Returns the first value that is NaN or infinite, and its index.
 pub(crate) fn first_non_finite<'a, T: Element>(
     numbers: impl IntoIterator<Item = &'a T>,
 ) -> Option<(usize, f64)> {

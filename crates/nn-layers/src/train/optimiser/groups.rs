@@ -1,4 +1,4 @@
-//! Parameters with a rate and a decay of their own.
+//! Parameters with their own rate and decay.
 
 use std::collections::BTreeMap;
 
@@ -12,19 +12,19 @@ use crate::{
     train::{error::TrainError, option::at_least_0},
 };
 
-/// Parameters that are treated differently.
+/// Parameters with options of their own.
 ///
-/// A parameter may belong to several groups: its rate factors multiply, and of the decays the last
-/// group's holds.
+/// A parameter may belong to several groups: its rate factors multiply, and the last group's decay
+/// applies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ParamGroup {
-    /// Which ones.
+    /// The parameters selected.
     pub select: Select,
-    /// What the schedule's rate is multiplied by, at least 0.
+    /// The factor of the schedule's rate, at least 0.
     #[serde(default = "one")]
     pub rate_factor: f64,
-    /// The decay, where it is not the optimiser's.
+    /// The decay, if it differs from the optimiser's.
     #[serde(default)]
     pub weight_decay: Option<WeightDecay>,
 }
@@ -37,17 +37,17 @@ fn one() -> f64 {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Select {
-    /// Those of this node or scope: `layer1` has `layer1.0.conv1.weight`, and `layer10.weight` is
-    /// none of its.
+    /// Those of this node or scope: `layer1` contains `layer1.0.conv1.weight`, but not
+    /// `layer10.weight`.
     Prefix(String),
-    /// Those whose name ends with this: `.bias`.
+    /// Those whose name ends with this suffix: `.bias`.
     Suffix(String),
-    /// Those of one axis: biases and batch normalisations.
+    /// Those with one axis: biases and batch normalisations.
     OneDimensional,
 }
 
 impl ParamGroup {
-    /// A group that differs in nothing yet.
+    /// Returns a group that does not change anything yet.
     #[must_use]
     pub fn new(select: Select) -> Self {
         Self {
@@ -70,14 +70,14 @@ impl Select {
     }
 }
 
-/// What holds for one parameter.
+/// The settings of one parameter.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Settings {
     pub(super) rate_factor: f64,
     pub(super) weight_decay: WeightDecay,
 }
 
-/// What holds for each parameter that is learnt.
+/// Returns the settings of each trainable parameter.
 pub(super) fn resolve<T>(
     options: &OptimiserOptions,
     params: &Params<T>,

@@ -9,7 +9,7 @@ use crate::{
     train::option::{at_least_0, below_1},
 };
 
-/// RMSprop of rate `γ`. For each number `p` with gradient `g`:
+/// RMSprop with rate `γ`. For each value `p` with gradient `g`:
 ///
 /// ```text
 /// v ← α v + (1 - α) g²                  from v = 0
@@ -17,21 +17,21 @@ use crate::{
 /// p ← p - γ b
 /// ```
 ///
-/// Reference: Tieleman and Hinton, lecture 6.5 of "Neural Networks for Machine Learning", 2012; as
-/// PyTorch has it, `ε` stands outside the root. TensorFlow's, which Inception-v3 was trained with,
-/// has it inside.
+/// Reference: Tieleman and Hinton, lecture 6.5 of "Neural Networks for Machine Learning", 2012. As
+/// in PyTorch, `ε` is outside the square root; in TensorFlow's version, which Inception-v3 was
+/// trained with, it is inside.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RmsProp {
-    /// `α`, from 0 to below 1.
+    /// `α`, in `[0, 1)`.
     pub alpha: f64,
     /// `ε`, at least 0.
     pub epsilon: f64,
-    /// `μ`, from 0 (none) to below 1.
+    /// `μ`, in `[0, 1)`; 0 for none.
     pub momentum: f64,
 }
 
-/// 0.99, 1e-8 and no momentum, as in PyTorch.
+/// Returns 0.99, 1e-8 and no momentum, as in PyTorch.
 impl Default for RmsProp {
     fn default() -> Self {
         Self {

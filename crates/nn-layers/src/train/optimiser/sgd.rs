@@ -9,7 +9,7 @@ use crate::{
     train::option::{below_1, check},
 };
 
-/// Stochastic gradient descent of rate `γ`, with momentum `μ`. For each number `p` with gradient
+/// Stochastic gradient descent with rate `γ` and momentum `μ`. For each value `p` with gradient
 /// `g`:
 ///
 /// ```text
@@ -17,15 +17,14 @@ use crate::{
 /// p ← p - γ b               or p - γ (g + μ b) with Nesterov's momentum
 /// ```
 ///
-/// Nesterov's: Sutskever et al., "On the importance of initialization and momentum in deep
-/// learning", 2013, section 2, in the form that PyTorch gives it, which looks ahead by the same
-/// rate.
+/// Nesterov's momentum: Sutskever et al., "On the importance of initialization and momentum in deep
+/// learning", 2013, section 2, in PyTorch's form, which looks ahead with the same rate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sgd {
-    /// `μ`, from 0 (none) to below 1.
+    /// `μ`, in `[0, 1)`; 0 for none.
     pub momentum: f64,
-    /// Whether the gradient is taken a step ahead; needs momentum.
+    /// Whether the gradient is taken one step ahead; requires momentum.
     pub nesterov: bool,
 }
 
@@ -40,7 +39,7 @@ impl Sgd {
     pub(super) fn check(self) -> Result<()> {
         below_1("momentum", self.momentum)?;
         let good = !self.nesterov || self.momentum > 0.0;
-        let expected = "a number above 0, as Nesterov's needs one";
+        let expected = "a number above 0, as Nesterov's momentum needs one";
         check("momentum", self.momentum, good, expected)
     }
 

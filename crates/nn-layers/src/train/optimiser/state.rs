@@ -1,4 +1,4 @@
-//! What an optimiser remembers, for checkpoints.
+//! An optimiser's state, for checkpoints.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use crate::{
     train::{backend::TrainBackend, error::TrainError},
 };
 
-/// What is kept of one parameter.
+/// The state of one parameter.
 #[derive(Clone, Debug)]
 pub(super) struct State<T> {
-    /// How often it was updated.
+    /// The number of updates.
     pub(super) steps: u64,
     /// The method's moments, each with as many numbers as the parameter.
     pub(super) moments: Vec<Vec<T>>,
@@ -30,12 +30,12 @@ impl<T: Element> State<T> {
     }
 }
 
-/// What an optimiser remembers, in the parameters' own shapes.
+/// An optimiser's state, in the parameters' own shapes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OptimiserState<T> {
     /// The [method's name](super::Method::name).
     pub method: String,
-    /// How often each parameter was updated; one that never was is not here.
+    /// The number of updates of each parameter; parameters never updated are absent.
     pub steps: BTreeMap<String, u64>,
     /// For each of the method's moments, by PyTorch's names (`momentum_buffer`, `exp_avg`, ...), a
     /// tensor for each parameter.
@@ -43,11 +43,11 @@ pub struct OptimiserState<T> {
 }
 
 impl<T: Element> Optimiser<T> {
-    /// What the optimiser remembers, with the backend's help in the parameters' shapes.
+    /// Returns the optimiser's state; the backend converts it to the parameters' shapes.
     ///
     /// # Errors
     ///
-    /// What the backend says.
+    /// The backend's errors.
     pub fn export<B: TrainBackend<T>>(&self, backend: &B) -> Result<OptimiserState<T>> {
         let mut exported = OptimiserState {
             method: self.options.method.name().to_owned(),
@@ -69,7 +69,7 @@ impl<T: Element> Optimiser<T> {
         Ok(exported)
     }
 
-    /// Goes on from where another optimiser stopped.
+    /// Resumes from the state of another optimiser.
     ///
     /// # Errors
     ///
@@ -90,7 +90,7 @@ impl<T: Element> Optimiser<T> {
         expected.sort_unstable();
         if got != expected {
             let [got, expected] = [got, expected].map(|moments| format!("{moments:?}"));
-            return Err(resume("what the optimiser remembers", &got, &expected));
+            return Err(resume("the optimiser's state", &got, &expected));
         }
         for (moment, params) in &state.moments {
             let other = params
@@ -98,7 +98,7 @@ impl<T: Element> Optimiser<T> {
                 .find(|(name, _)| !state.steps.contains_key(*name));
             if let Some((name, _)) = other {
                 let what = format!("the count of updates of {moment} of {name:?}");
-                return Err(resume(&what, "missing", "there"));
+                return Err(resume(&what, "missing", "present"));
             }
         }
         let mut states = BTreeMap::new();
@@ -112,8 +112,9 @@ impl<T: Element> Optimiser<T> {
                     .moments
                     .get(*moment)
                     .and_then(|params| params.get(name));
-                let param = param
-                    .ok_or_else(|| resume(&format!("{moment} of {name:?}"), "missing", "there"))?;
+                let param = param.ok_or_else(|| {
+                    resume(&format!("{moment} of {name:?}"), "missing", "present")
+                })?;
                 let numbers = backend.from_canonical(name, &param.value);
                 own.push(numbers.map_err(Error::other)?);
             }
