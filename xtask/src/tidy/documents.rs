@@ -124,7 +124,7 @@ fn fenced_blocks(text: &str) -> Vec<String> {
 
 /// The paragraph on `unsafe` must name the folders that this program allows, no more and no less.
 fn unsafe_list_differs(document: &str, text: &str) -> Option<String> {
-    const START: &str = "`unsafe` stands only in";
+    const START: &str = "`unsafe` is allowed only in";
     let allowed = UNSAFE_ALLOWED_IN
         .map(|folder| format!("`{folder}`"))
         .join(", ");
@@ -187,15 +187,15 @@ mod tests {
             .map(|folder| format!("`{folder}/`"))
             .join("\nand ");
         let good =
-            format!("- `unsafe` stands only in {list} (see `docs/style.md`).\n\n`crates/x/src/y`");
+            format!("- `unsafe` is allowed only in {list} (see `docs/style.md`).\n\n`crates/x/src/y`");
         assert_eq!(unsafe_list_differs("a.md", &good), None);
-        let more = format!("`unsafe` stands only in {list}, `crates/engine/src/arena`.");
+        let more = format!("`unsafe` is allowed only in {list}, `crates/engine/src/arena`.");
         assert!(
             unsafe_list_differs("a.md", &more)
                 .unwrap()
                 .contains("arena")
         );
-        assert!(unsafe_list_differs("a.md", "`unsafe` stands only in `crates/x`.").is_some());
+        assert!(unsafe_list_differs("a.md", "`unsafe` is allowed only in `crates/x`.").is_some());
         assert!(unsafe_list_differs("a.md", "nothing about it").is_some());
     }
 
