@@ -181,7 +181,7 @@ pub(crate) fn open(files: &DetectorFiles, options: DetectorOptions) -> Result<De
 ///
 /// What is wrong with the picture.
 pub(crate) fn look(detector: &mut Detector, path: &Path) -> Result<(Picture, Report), Failure> {
-    let _span = tracing::debug_span!("look", path = name(path.as_os_str())).entered();
+    let _span = tracing::debug_span!("look", path = %name(path.as_os_str())).entered();
     let start = Instant::now();
     let picture = pictures::open(path)?;
     let decode = start.elapsed();

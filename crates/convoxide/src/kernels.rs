@@ -61,8 +61,8 @@ struct Report {
 ///
 /// # Errors
 ///
-/// Those of the files; an architecture without weights, a layer that is not a convolution, a weight
-/// that is not finite, a picture that would be too large.
+/// Those of the files; an architecture without weights, a layer that is not a convolution, a picture
+/// that would be too large.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     suffix::check(&args.output, "a PNG picture", &["png"])?;
     let source = &args.source;
@@ -71,21 +71,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
         convolution(&model.graph, args.layer.as_deref()).map_err(|reason| source.fault(reason))?;
     let params = model.params.as_ref().ok_or_else(|| source.no_weights())?;
     let spec = node.param("weight");
-    let param = spec.and_then(|spec| Some((spec.name(), params.get(spec.name())?)));
-    let Some((name, weight)) = param else {
+    let Some(weight) = spec.and_then(|spec| params.get(spec.name())) else {
         return Err(source.fault(format!("{} has no weight", node.name())));
     };
     let weight = weight.value.view().into_dimensionality::<Ix4>();
     let weight = weight.map_err(|error| source.fault(error))?;
-    let mut numbers = weight.iter().enumerate();
-    if let Some((index, &got)) = numbers.find(|(_, number)| !number.is_finite()) {
-        return Err(source.fault(nn_layers::Error::NonFinite {
-            tensor: name.to_owned(),
-            index,
-            got: got.into(),
-            node: None,
-        }));
-    }
     let order = model
         .preprocessing
         .map(|preprocessing| preprocessing.channels);

@@ -54,7 +54,12 @@ use error::Error;
 
 /// Convolutional networks on the CPU: train them, run them, find objects in pictures
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true, after_help = examples::PROGRAM)]
+#[command(
+    version,
+    arg_required_else_help = true,
+    max_term_width = 80,
+    after_help = examples::PROGRAM
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -436,7 +436,11 @@ mod tests {
             read(file.path()).unwrap_err().reason
         };
         assert!(matches!(refused(b""), Reason::Header { .. }));
-        assert!(matches!(refused(b"<html></html>"), Reason::Magic));
+        assert!(matches!(
+            refused(b"<html></html>"),
+            Reason::Other(Kind::Html)
+        ));
+        assert!(matches!(refused(b"1.0, 2.0, 3.0"), Reason::Magic));
         assert!(matches!(refused(b"\x93NUMPY\x09\x00"), Reason::Version(9)));
         let claim = b"\x93NUMPY\x02\x00\xff\xff\xff\xff";
         assert!(matches!(refused(claim), Reason::HeaderLength { .. }));

@@ -213,7 +213,7 @@ fn a_class_without_pictures_is_an_error_that_names_it() {
         "train: the class labels has no pictures: images and labels side by side are data for \
          detection or segmentation"
     );
-    let (_keep, root) = folder(&["cat/1.pgm", "dog/1.webp", "eel/"]);
+    let (_keep, root) = folder(&["cat/1.pgm", "dog/1.heic", "eel/"]);
     let survey = Splits::survey(&root, &DatasetLimits::default()).unwrap();
     let faults: Vec<String> = survey
         .contents
@@ -294,7 +294,7 @@ fn what_systems_and_training_leave_behind_is_no_class() {
 #[test]
 fn what_is_left_out_is_counted_by_reason() {
     let (_keep, root) = folder(&[
-        "a/1.JFIF", "a/2.jpe", "a/3.webp", "a/4.WebP", "b/1.pgm", "b/2.gif", "b/3.txt", "4.pgm",
+        "a/1.JFIF", "a/2.jpe", "a/3.heic", "a/4.HeIC", "b/1.pgm", "b/2.svg", "b/3.txt", "4.pgm",
     ]);
     let contents = open(&root).unwrap().contents;
     assert_eq!(contents.parts[0].pictures, 3);
@@ -306,8 +306,8 @@ fn what_is_left_out_is_counted_by_reason() {
     assert_eq!(
         found,
         [
-            ("pictures in .gif are not read".to_owned(), 1),
-            ("pictures in .webp are not read".to_owned(), 2),
+            ("pictures in .heic are not read".to_owned(), 2),
+            ("pictures in .svg are not read".to_owned(), 1),
             ("not in the folder of a class".to_owned(), 1),
             ("not called like a picture (.txt)".to_owned(), 1),
         ]
@@ -316,15 +316,15 @@ fn what_is_left_out_is_counted_by_reason() {
     let root = root.display();
     let text = contents.to_string();
     let line =
-        format!("left out: 2, pictures in .webp are not read: {root}/a/3.webp, {root}/a/4.WebP");
+        format!("left out: 2, pictures in .heic are not read: {root}/a/3.heic, {root}/a/4.HeIC");
     assert!(text.lines().any(|l| l == line), "{text}");
 
-    let (_keep, root) = folder(&["a/1.webp", "b/1.webp"]);
+    let (_keep, root) = folder(&["a/1.heic", "b/1.heic"]);
     match open(&root) {
         Err(error) => assert!(
             error
                 .to_string()
-                .contains("no pictures; left out: 2, pictures in .webp"),
+                .contains("no pictures; left out: 2, pictures in .heic"),
             "{error}"
         ),
         Ok(splits) => panic!("{}", splits.contents),

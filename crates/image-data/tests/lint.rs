@@ -126,7 +126,7 @@ fn each_kind_of_trouble_is_found_by_its_file() {
     let ppm = [b"P6 30 20 255\n", same.rgb()].concat();
     write(folder, "valid/dog/cat.ppm", &ppm);
 
-    write(folder, "train/cat/new.webp", b"RIFF");
+    write(folder, "train/cat/new.heic", b"RIFF");
     // A class that training does not know, spelled like one, and a picture of it that is broken.
     write(folder, "valid/dig/1.png", &usual(201));
     write(folder, "valid/dig/2.png", b"");
@@ -199,7 +199,7 @@ fn each_kind_of_trouble_is_found_by_its_file() {
         ),
         (
             Severity::Warning,
-            "train/cat/new.webp: left out: pictures in .webp are not read",
+            "train/cat/new.heic: left out: pictures in .heic are not read",
         ),
         (
             Severity::Note,

@@ -133,7 +133,7 @@ fn a_zip_holds_what_a_folder_does() {
                 ("pets/Train/cat/1.pgm", PGM),
                 ("pets/Train/dog/犬.pgm", &large),
                 ("pets/Test/dog/1.pgm", PGM),
-                ("pets/Test/dog/1.webp", PGM),
+                ("pets/Test/dog/1.heic", PGM),
                 ("__MACOSX/pets/Train/cat/._1.pgm", PGM),
             ] {
                 zip.start_file(path, options).unwrap();
@@ -148,7 +148,7 @@ fn a_zip_holds_what_a_folder_does() {
             assert_eq!(splits.measured_title(), "test (pets/Test)");
             assert_eq!(splits.measured().len(), 1);
             let reasons = splits.contents.left_out.iter().map(|l| &l.reason);
-            let expected = [Reason::HiddenFolder, Reason::Format("webp".to_owned())];
+            let expected = [Reason::HiddenFolder, Reason::Format("heic".to_owned())];
             assert_eq!(reasons.collect::<Vec<_>>(), expected.each_ref());
         }
     }

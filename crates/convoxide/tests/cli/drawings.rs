@@ -59,14 +59,14 @@ fn a_photo_is_never_drawn_over() {
 }
 
 #[test]
-fn a_folder_that_is_not_to_be_had_is_an_error_before_any_work() {
+fn an_output_that_is_no_folder_is_an_error_before_any_work() {
     let fixture = Fixture::new();
     let output = fixture
         .detect()
         .args(["--out", "tiny.cfg", "photos"])
         .output()
         .unwrap();
-    assert_one_line(&output, "tiny.cfg: cannot write pictures there: ");
+    assert_one_line(&output, "tiny.cfg: cannot write into this folder: ");
 }
 
 #[test]

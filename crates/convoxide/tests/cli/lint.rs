@@ -47,12 +47,12 @@ fn notes_are_exit_code_0() {
 #[test]
 fn warnings_count_when_strict() {
     let fixture = clean();
-    fixture.write("data/cat/new.webp", "RIFF");
+    fixture.write("data/cat/new.heic", "RIFF");
     let (code, lines) = lint(&fixture, &["data"]);
     assert_eq!(code, Some(0), "{lines:?}");
     assert!(
         lines.contains(
-            &"warning: data/cat/new.webp: left out: pictures in .webp are not read".to_owned()
+            &"warning: data/cat/new.heic: left out: pictures in .heic are not read".to_owned()
         ),
         "{lines:?}"
     );

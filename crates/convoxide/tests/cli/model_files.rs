@@ -31,7 +31,7 @@ fn weights_that_are_none() {
         )
     };
     let cases = [
-        (Vec::new(), "an empty one"),
+        (Vec::new(), "an empty file"),
         (b"<!DOCTYPE html><html></html>".to_vec(), "HTML"),
         (b"PK\x03\x04 and a model".to_vec(), "zip archive"),
         (whole[..whole.len() - 1].to_vec(), "bytes"),
