@@ -119,7 +119,7 @@ fn find() -> Result<Command> {
     )
 }
 
-/// A `PYTHONPATH` with our modules before those of the user's.
+/// A `PYTHONPATH` with our modules before the user's own.
 fn python_path(modules: PathBuf) -> Result<std::ffi::OsString> {
     let rest = std::env::var_os("PYTHONPATH").filter(|path| !path.is_empty());
     let rest: Vec<PathBuf> = rest.iter().flat_map(std::env::split_paths).collect();
