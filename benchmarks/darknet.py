@@ -1,11 +1,11 @@
-"""Times a network in darknet and in convoxide, in turn, and prints the ratio pair by pair.
+"""Times a network in darknet and in convoxide alternately, and prints the ratio of each pair.
 
     cargo build --release -p convoxide
     python3 benchmarks/darknet.py --cfg CFG --weights WEIGHTS --data DATA --picture PICTURE --threads 2
 
-DATA is a darknet .data file that names the classes. darknet times its network on the picture
-("Predicted in ..."), convoxide the median of its runs on random input; the network does the same
-work for any picture. Needs the program `darknet` (Debian's package of that name).
+DATA is a darknet .data file that names the classes. darknet reports the time of its network on the
+picture ("Predicted in ..."), convoxide the median of its runs on random input; the network does the
+same work for any picture. Requires the program `darknet` (in the Debian package of that name).
 """
 
 import argparse
@@ -37,7 +37,7 @@ def main():
     for name in ["cfg", "weights", "data", "picture"]:
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--convoxide", default="target/release/convoxide", help="the program")
-    parser.add_argument("--threads", type=int, default=2, help="of convoxide; darknet has one")
+    parser.add_argument("--threads", type=int, default=2, help="threads of convoxide; darknet has one")
     parser.add_argument("--pairs", type=int, default=9)
     args = parser.parse_args()
 

@@ -1,12 +1,12 @@
-"""Times a classifier in ONNX Runtime and in convoxide, in turn, and prints the ratio pair by pair.
+"""Times a classifier in ONNX Runtime and in convoxide alternately, and prints the ratio of each pair.
 
     cargo build --release -p convoxide
     pip install -r benchmarks/requirements.txt
     python3 benchmarks/onnx_runtime.py --model resnet50 --threads 2
 
-Both get the same weights, drawn by torchvision, and both answers are compared before anything is
-timed. Each side's time is the median of its runs on random input. Neither knows the other's threads,
-so they never run at once.
+Both use the same weights, initialised by torchvision, and their outputs are compared before anything is
+timed. Each side's time is the median of its runs on random input. The two never run at the same time,
+since neither knows about the threads of the other.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def convoxide_ms(args, weights):
 
 
 def export(args, folder):
-    """The model as both want it, its batch normalisations calibrated so that the answer is one."""
+    """Writes the model in both formats, its batch normalisations calibrated so that the output is sensible."""
     torch.manual_seed(1)
     model = torchvision.models.get_model(args.model, weights=None)
     for module in model.modules():
@@ -67,24 +67,24 @@ def export(args, folder):
 
 
 def check(args, folder, x, weights, onnx):
-    """Both compute the same logits."""
+    """Checks that both compute the same logits."""
     numpy.save(folder / "x.npy", x)
     command = [args.convoxide, "run", args.model, "--weights", weights]
     command += ["--input", folder / "x.npy", "--output", folder / "y.npy"]
     subprocess.run([str(word) for word in command], capture_output=True, check=True)
     theirs = session(onnx, args.threads).run(None, {"x": x})[0]
     off = numpy.abs(numpy.load(folder / "y.npy") - theirs).max() / numpy.abs(theirs).max()
-    assert off < 1e-4, f"the answers differ by {off:.1e} of the largest logit"
+    assert off < 1e-4, f"the outputs differ by {off:.1e} of the largest logit"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="resnet50", help="a name that both know")
-    parser.add_argument("--size", type=int, default=224, help="of the picture, each side")
+    parser.add_argument("--model", default="resnet50", help="a name that both torchvision and convoxide know")
+    parser.add_argument("--size", type=int, default=224, help="height and width of the picture")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--pairs", type=int, default=9)
-    parser.add_argument("--runs", type=int, default=20, help="of ONNX Runtime in one pair")
+    parser.add_argument("--runs", type=int, default=20, help="runs of ONNX Runtime per pair")
     parser.add_argument("--convoxide", default="target/release/convoxide", help="the program")
     args = parser.parse_args()
 
@@ -96,7 +96,7 @@ def main():
         for pair in range(args.pairs):
             theirs, ours = onnxruntime_ms(args, onnx, x), convoxide_ms(args, weights)
             ratios.append(ours / theirs)
-            print(f"{pair + 1}: ONNX Runtime {theirs:.1f} ms, convoxide {ours:.1f} ms, {ratios[-1]:.2f} of it")
+            print(f"{pair + 1}: ONNX Runtime {theirs:.1f} ms, convoxide {ours:.1f} ms, ratio {ratios[-1]:.2f}")
     low, high = min(ratios), max(ratios)
     print(f"ours / theirs: median {statistics.median(ratios):.2f}, from {low:.2f} to {high:.2f}")
 

@@ -1,12 +1,13 @@
-"""Times steps of training in PyTorch and in convoxide, in turn, and prints ratio and memory.
+"""Times training steps in PyTorch and in convoxide alternately, and compares time and memory.
 
     cargo build --release -p convoxide
     pip install -r benchmarks/requirements.txt
     python3 benchmarks/pytorch.py --model resnet18 --batch 16 --size 224 --threads 2
 
-PyTorch runs eagerly in channels_last, its faster layout. A step is forward, cross-entropy, backward
-and gradient descent with momentum and weight decay, on random pictures. Each side's time is the
-median of its steps in a process of its own, whose largest resident memory is compared too.
+PyTorch runs eagerly in channels_last, its faster layout. A step consists of the forward pass,
+cross-entropy, the backward pass, and gradient descent with momentum and weight decay, on random
+pictures. Each side runs in its own process; its time is the median over its steps, and its memory is the
+peak resident memory of the process.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import sys
 
 
 def basic_block(torch, channels_in, channels, stride):
-    """A block of He et al.'s networks for CIFAR, its shortcut projected where the shape changes."""
+    """A block of He et al.'s networks for CIFAR, with a projection where the shape changes."""
     nn = torch.nn
 
     class Block(nn.Module):
@@ -51,7 +52,7 @@ def network(torch, name):
 
 
 def worker(args):
-    """PyTorch's side: prints the median and this process's largest memory."""
+    """PyTorch's side: prints the median and the peak memory of this process."""
     import resource
     import time
 
@@ -85,10 +86,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="resnet18", help="resnet20, or a name that torchvision knows")
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--size", type=int, default=224, help="of the pictures, each side; convoxide takes the usual one")
+    parser.add_argument("--size", type=int, default=224, help="height and width of the pictures; convoxide uses the default of the model")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=5, help="of one side in a pair")
+    parser.add_argument("--steps", type=int, default=5, help="steps of each side per pair")
     parser.add_argument("--convoxide", default="target/release/convoxide", help="the program")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()

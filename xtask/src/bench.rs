@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the benchmarks of conv-core, whose kernels are what has to be fast.
+//! `cargo xtask bench`: the benchmarks of conv-core, whose kernels determine the speed.
 
 use crate::Result;
 use crate::process::{cargo, run as run_command};
@@ -6,7 +6,7 @@ use crate::process::{cargo, run as run_command};
 /// The task.
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let mut bench = cargo("bench");
-    // Benchmark targets only: a library's own test harness would refuse criterion's options.
+    // Benchmark targets only: a library's own test harness would reject criterion's options.
     bench
         .args(["-p", "conv-core", "--bench", "*", "--"])
         .args(args);

@@ -1,4 +1,4 @@
-//! `cargo xtask ci`: all that a change must pass, in order, each step with its time.
+//! `cargo xtask ci`: all checks that a change must pass, in order, each with its time.
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ const STEPS: &[Step] = &[
     }),
     ("docs", || docs::run(false)),
     ("tidy", tidy::run),
-    // The very command that the README gives.
+    // Exactly the command in the README.
     ("test", || run_command(cargo("xtask").arg("test"))),
     ("isa", isa::run),
     ("demo", demo_in_an_empty_folder),
@@ -44,7 +44,7 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// Runs the demo as a newcomer would, and looks at the picture that it draws.
+/// Runs the demo as a new user would, and checks the picture that it draws.
 fn demo_in_an_empty_folder() -> Result<()> {
     let folder = tempfile::tempdir()?;
     demo::run_in(folder.path())?;
@@ -55,10 +55,10 @@ fn demo_in_an_empty_folder() -> Result<()> {
     check_drawn(&picture, &photo)
 }
 
-/// Checks that the picture is a whole PNG of the photo's size, and not the photo itself.
+/// Checks that the picture is a complete PNG of the photo's size, and not the photo itself.
 fn check_drawn(picture: &[u8], photo: &[u8]) -> Result<()> {
-    let size = png_size(picture)
-        .ok_or_else(|| format!("{} is no PNG, or not a whole one", demo::PICTURE))?;
+    let size =
+        png_size(picture).ok_or_else(|| format!("{} is not a complete PNG", demo::PICTURE))?;
     if Some(size) != png_size(photo) {
         return Err(format!(
             "{} is {} x {}, the photo is not",
@@ -74,7 +74,7 @@ fn check_drawn(picture: &[u8], photo: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Width and height of a PNG that has a header, data and an end.
+/// The width and height of a PNG that has a header, data and an end.
 fn png_size(png: &[u8]) -> Option<(u32, u32)> {
     const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
     let mut chunks = png.strip_prefix(SIGNATURE)?;

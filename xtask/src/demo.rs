@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: fetches what is needed, then lets the program find the objects in a photo.
+//! `cargo xtask demo`: fetches the required files, then finds the objects in a photo.
 
 use std::path::Path;
 
@@ -8,13 +8,13 @@ use crate::fetch;
 use crate::process::{cargo, run as run_command, workspace_root};
 use crate::{Error, Result};
 
-/// The picture that `convoxide demo` draws in the folder it runs in.
+/// The picture that `convoxide demo` draws, in the folder that it runs in.
 pub(crate) const PICTURE: &str = "demo.png";
 
-/// The task: draws the picture in the folder it was called in.
+/// The task: draws the picture in the current folder.
 pub(crate) fn run() -> Result<()> {
     let here = std::env::current_dir()
-        .map_err(|error| Error::from(format!("cannot tell the current folder: {error}")))?;
+        .map_err(|error| Error::from(format!("cannot determine the current folder: {error}")))?;
     run_in(&here)
 }
 

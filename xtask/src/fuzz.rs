@@ -1,5 +1,4 @@
-//! `cargo xtask fuzz`: long runs of the tests `fuzz_...`, each in a process of its own whose memory
-//! is limited.
+//! `cargo xtask fuzz`: long runs of the tests `fuzz_...`, each in its own process with limited memory.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,7 +6,7 @@ use std::process::Command;
 use crate::process::{cargo, output, run as run_command, workspace_root};
 use crate::{Error, Result};
 
-/// Where there are fuzz targets: a package, and which of its test programs has them.
+/// The test programs that contain fuzz targets: the package, and cargo's arguments that select one.
 const PROGRAMS: [(&str, &[&str]); 5] = [
     ("image-data", &["--test", "fuzz"]),
     ("yolo-detect", &["--test", "fuzz"]),
@@ -16,19 +15,19 @@ const PROGRAMS: [(&str, &[&str]); 5] = [
     ("convoxide", &["--bin", "convoxide"]),
 ];
 
-/// The most address space of a target, in KiB: far over what any input may take, far under what a
+/// The largest address space of a target, in KiB: far more than any input may need, far less than a
 /// hostile length asks for.
 const MOST_KIBIBYTES: u64 = 4 << 20;
 
-/// What to run, and for how long.
+/// Which targets to run, and for how long.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Only this target: part of a name runs those that contain it
+    /// Only the targets whose name contains this
     target: Option<String>,
-    /// How long each target runs
+    /// Seconds for each target
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// What the mutations depend on
+    /// Seed of the mutations
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Try one mutation again, by its number
@@ -36,7 +35,7 @@ pub(crate) struct Options {
     input: Option<u64>,
 }
 
-/// The task. Goes on after a target that fails, and names those that did at the end.
+/// The task. Continues after a target that fails, and names the failed ones at the end.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let folder = workspace_root().join("target").join("fuzz");
     std::fs::create_dir_all(&folder)?;
@@ -63,7 +62,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
 }
 
-/// Builds a test program and gives its path.
+/// Builds a test program and returns its path.
 fn build(package: &str, selection: &[&str]) -> Result<PathBuf> {
     let messages = output(
         cargo("test")
@@ -83,7 +82,7 @@ fn executable(messages: &str) -> Option<PathBuf> {
         .next_back()
 }
 
-/// The tests of a list that are fuzz targets, with their modules.
+/// The tests in a list that are fuzz targets, with their modules.
 fn targets(list: &str) -> impl Iterator<Item = &str> {
     list.lines()
         .filter_map(|line| line.strip_suffix(": test"))
@@ -109,12 +108,12 @@ fn run_target(program: &Path, test: &str, folder: &Path, options: &Options) -> R
     if let Some(input) = options.input {
         command.env("CONVOXIDE_FUZZ_INPUT", input.to_string());
     }
-    // Only what is being tried when this run ends must be found there.
+    // Afterwards, only the input that was being tried when this run ended may be in this file.
     let _ = std::fs::remove_file(folder.join(format!("{}.last", name(test))));
     run_command(&mut command)
 }
 
-/// The program, within a limit of memory where the system has a shell that sets one.
+/// The program, with a memory limit where the system has a shell that can set one.
 fn limited(program: &Path) -> Command {
     if !cfg!(unix) {
         return Command::new(program);
@@ -129,7 +128,7 @@ fn limited(program: &Path) -> Command {
     command
 }
 
-/// The input that was being tried, for a process that could not say it itself.
+/// The input that was being tried when the process ended without reporting it.
 fn last_input(folder: &Path, name: &str) -> String {
     std::fs::read_to_string(folder.join(format!("{name}.last")))
         .map(|input| format!(" at {input}"))

@@ -1,8 +1,8 @@
-//! `cargo xtask goldens`: makes the golden files again that come from PyTorch, torchvision and
-//! Pillow, or checks that they and the program still say the same.
+//! `cargo xtask goldens`: regenerates the golden files that come from PyTorch, torchvision and Pillow,
+//! or checks that they still agree with the program.
 //!
 //! The scripts run in a virtual environment in the cache, with the packages that
-//! `crates/testkit/goldens/requirements.txt` pins; making it takes the network once.
+//! `crates/testkit/goldens/requirements.txt` pins. Creating it needs the network, once.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,13 +14,13 @@ use crate::{Error, Result};
 const REQUIREMENTS: &str = "crates/testkit/goldens/requirements.txt";
 const MODELS: &str = "crates/testkit/goldens/models.py";
 const GRADIENTS: &str = "crates/testkit/goldens/gradients.py";
-/// Scripts that print a whole file, without their ending.
+/// Scripts that print a whole file, without their extension.
 const PICTURES: [&str; 2] = [
     "crates/image-data/tests/goldens/augmentation",
     "crates/image-data/tests/goldens/preprocessing",
 ];
 
-/// The task. `models` are those to go through, all of them where it is empty.
+/// The task, for these models, or for all if there are none.
 pub(crate) fn run(check: bool, models: &[String]) -> Result<()> {
     let root = workspace_root();
     let python = python(&root)?;
@@ -49,7 +49,7 @@ pub(crate) fn run(check: bool, models: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// What Pillow or torchvision makes of pictures.
+/// The golden files of picture operations in Pillow or torchvision.
 fn pictures(root: &Path, python: &Path, golden: &str, check: bool) -> Result<()> {
     let (script, file) = (
         root.join(golden).with_extension("py"),
@@ -60,13 +60,13 @@ fn pictures(root: &Path, python: &Path, golden: &str, check: bool) -> Result<()>
         return Ok(std::fs::write(file, made)?);
     }
     if std::fs::read_to_string(&file)? != made {
-        return Err(format!("{golden}.json is not what is made today").into());
+        return Err(format!("{golden}.json differs from what the script prints").into());
     }
-    println!("{golden}: golden file holds");
+    println!("{golden}: the golden file is up to date");
     Ok(())
 }
 
-/// The Python of the virtual environment, made if it is not there or has other packages.
+/// The Python of the virtual environment, which is created if it is missing or has other packages.
 fn python(root: &Path) -> Result<PathBuf> {
     let folder = fetch::home()?.join("python");
     let python = if cfg!(windows) {
@@ -75,7 +75,7 @@ fn python(root: &Path) -> Result<PathBuf> {
         folder.join("bin").join("python")
     };
     let requirements = std::fs::read_to_string(root.join(REQUIREMENTS))?;
-    // Written last, so an environment that was interrupted is made again.
+    // Written last, so that an interrupted installation is repeated.
     let installed = folder.join("requirements.txt");
     if std::fs::read_to_string(&installed).ok().as_ref() != Some(&requirements) {
         let system = if cfg!(windows) { "python" } else { "python3" };
@@ -106,5 +106,5 @@ fn program() -> Result<PathBuf> {
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
         .find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))
-        .ok_or_else(|| Error::from("cargo built no program"))
+        .ok_or_else(|| Error::from("cargo did not build the program"))
 }

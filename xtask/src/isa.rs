@@ -6,13 +6,13 @@ use std::process::Command;
 use crate::Result;
 use crate::process::{cargo, output, run as run_command};
 
-/// The tests that compute, for each of which `CONVOXIDE_ISA` says on what.
+/// The test suites whose instruction set `CONVOXIDE_ISA` selects.
 const SUITES: [&[&str]; 2] = [
     &["-p", "conv-core", "--lib", "--tests"],
     &["-p", "engine", "--lib", "--tests"],
 ];
 
-/// The target of NEON.
+/// The Rust target with NEON.
 const AARCH64: &str = "aarch64-unknown-linux-gnu";
 
 /// Every instruction set that the kernels know.
@@ -21,17 +21,17 @@ const ALL: [&str; 4] = ["avx512", "avx2", "neon", "scalar"];
 /// How an instruction set is tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
-    /// The machine's fastest: the ordinary run of the tests is on it.
+    /// The machine's fastest: the ordinary run of the tests uses it.
     ByDefault,
-    /// The machine has it, but takes it only when it is told to.
+    /// The machine has it, but uses it only if `CONVOXIDE_ISA` says so.
     Forced,
     Emulated,
-    /// Not at all, and why.
+    /// It is not tested, for this reason.
     Skipped(&'static str),
 }
 
-/// The task, which comes after the ordinary tests: runs the suites of the kernels and the engine on
-/// every other instruction set, and says which ran and which did not.
+/// The task, which follows the ordinary tests: runs the suites of the kernels and the engine on every
+/// other instruction set, and reports which ran and which did not.
 pub(crate) fn run() -> Result<()> {
     let available = output(cargo("run").args([
         "--quiet",
@@ -57,7 +57,7 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// Each instruction set, and how it is tested on a machine that has these, the fastest first.
+/// How each instruction set is tested on a machine that has the given ones, the fastest first.
 fn ways(available: &[&str], can_emulate_neon: bool) -> [(&'static str, Way); 4] {
     ALL.map(|isa| {
         let way = if available.first() == Some(&isa) {
@@ -68,7 +68,7 @@ fn ways(available: &[&str], can_emulate_neon: bool) -> [(&'static str, Way); 4] 
             Way::Emulated
         } else if isa == "neon" {
             Way::Skipped(
-                "takes qemu-user, gcc-aarch64-linux-gnu and the rustup target \
+                "needs qemu-user, gcc-aarch64-linux-gnu and the rustup target \
                  aarch64-unknown-linux-gnu",
             )
         } else {
@@ -78,7 +78,7 @@ fn ways(available: &[&str], can_emulate_neon: bool) -> [(&'static str, Way); 4] 
     })
 }
 
-/// What a reader of the log wants to know.
+/// One line for the log.
 fn summary(ways: &[(&str, Way)]) -> String {
     let words = ways.iter().map(|(isa, way)| match way {
         Way::ByDefault => format!("{isa} ran (the default here)"),
@@ -89,7 +89,7 @@ fn summary(ways: &[(&str, Way)]) -> String {
     words.collect::<Vec<_>>().join("; ")
 }
 
-/// Whether everything is there that NEON takes on another processor.
+/// Whether everything needed to emulate NEON on another processor is installed.
 fn can_emulate_neon() -> bool {
     let starts = |program: &str| {
         let version = Command::new(program).arg("--version").output();

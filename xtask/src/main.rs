@@ -1,7 +1,7 @@
 //! The workspace's tasks. `cargo xtask` prints the list, `cargo xtask TASK` runs one.
 //!
-//! One file per task. Whatever the continuous integration does, it does by calling this program,
-//! so that everybody can do the same at their desk.
+//! One file per task. Continuous integration does everything by calling this program, so that anyone can
+//! run the same checks locally.
 
 #![forbid(unsafe_code)]
 
@@ -23,7 +23,7 @@ mod process;
 mod test;
 mod tidy;
 
-/// Whatever went wrong, as one line for the person at the terminal.
+/// An error, as one line for the terminal.
 type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T> = std::result::Result<T, Error>;
 
@@ -43,21 +43,21 @@ struct Cli {
 enum Task {
     /// Detect objects in a photo: draws demo.png in this folder
     Demo,
-    /// Run all tests, those in the documentation too
+    /// Run all tests, including those in the documentation
     Test {
-        /// Handed on to `cargo test`
+        /// Arguments for `cargo test`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// All that a change must pass, in order
+    /// Run all checks that a change must pass, in order
     Ci,
     /// Run the benchmarks of conv-core
     Bench {
-        /// Handed on to the benchmarks: part of a name runs those that contain it
+        /// Arguments for the benchmarks, such as part of the names to run
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Build the documentation; a warning is an error
+    /// Build the documentation; warnings are errors
     Docs {
         /// Open it in the browser
         #[arg(long)]
@@ -65,24 +65,24 @@ enum Task {
     },
     /// Write the program's manual pages into target/man
     Man,
-    /// Check the rules of the house that no compiler checks
+    /// Check the project's rules that the compiler does not
     Tidy {
-        /// Look at the wording of documents and comments alone
+        /// Check only the wording of documents and comments
         #[arg(long)]
         prose: bool,
     },
-    /// Run the fuzz targets for long, in processes of limited memory
+    /// Run the fuzz targets for longer, with limited memory
     Fuzz(fuzz::Options),
-    /// Run unsafe code under Miri and a sanitizer (takes nightly)
+    /// Run unsafe code under Miri and a sanitizer (needs nightly Rust)
     Memory,
-    /// Get the pretrained files and the demo photo (with pip) into the cache
+    /// Download the pretrained files and the demo photo into the cache
     Fetch,
-    /// Make the golden files of torchvision and Pillow again (takes Python)
+    /// Regenerate the golden files of torchvision and Pillow
     Goldens {
-        /// Compare the files and calibrated models instead of writing
+        /// Compare with the existing files instead of writing them
         #[arg(long)]
         check: bool,
-        /// Only this model; may be given several times
+        /// Only this model; may be repeated
         #[arg(long = "model", value_name = "NAME")]
         models: Vec<String>,
     },

@@ -1,13 +1,13 @@
-//! `cargo xtask memory`: the `unsafe` code of `conv-core` under Miri, which sees every wrong access
-//! but knows no vector instructions of ours, and under the address sanitizer, which sees wrong
-//! accesses of all of them. Takes a nightly toolchain with the component `miri`.
+//! `cargo xtask memory`: runs the `unsafe` code of `conv-core` under Miri, which finds every invalid
+//! access but does not support our vector instructions, and under the address sanitizer, which covers
+//! those as well. Needs a nightly toolchain with the component `miri`.
 
 use std::process::Command;
 
 use crate::Result;
 use crate::process::{output, run as run_command, workspace_root};
 
-/// The tests of the kernels that Miri gets through in minutes: one problem of each property.
+/// The tests of the kernels that take Miri only minutes: one problem for each property.
 const UNDER_MIRI: [&str; 6] = [
     "conv2d_agrees",
     "activations_are",
@@ -24,11 +24,11 @@ pub(crate) fn run() -> Result<()> {
         command
             .args(["miri", "test", "--package", "conv-core"])
             .args(arguments)
-            // Proptest asks for the time and for its files; crossbeam, below rayon, follows the rules
-            // of tree borrows but not of the older stacked ones.
+            // Proptest reads the clock and its files; crossbeam, which rayon depends on, follows the
+            // rules of tree borrows but not those of the older stacked borrows.
             .env("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-tree-borrows")
             .env("CONVOXIDE_CASES", "0.001")
-            // Threads that wait are emulated, too.
+            // Waiting threads are emulated, too, and cost time.
             .env("RAYON_NUM_THREADS", "1");
         run_command(&mut command)
     };
@@ -42,14 +42,14 @@ pub(crate) fn run() -> Result<()> {
             .args(["test", "--package", "conv-core", "--target", &target])
             .args(suite)
             .env("RUSTFLAGS", "-Zsanitizer=address")
-            // Tests ask for more memory than there is, and expect an error.
+            // Some tests request more memory than there is and expect an error.
             .env("ASAN_OPTIONS", "allocator_may_return_null=1");
         run_command(&mut command)?;
     }
     Ok(())
 }
 
-/// The nightly cargo, with a folder of its own for what it builds.
+/// The nightly cargo, with its own target folder.
 fn nightly(target: &str) -> Command {
     let mut command = Command::new("cargo");
     command
@@ -59,9 +59,9 @@ fn nightly(target: &str) -> Command {
     command
 }
 
-/// This machine's target: only with one named do build scripts go without the sanitizer.
+/// This machine's target. It has to be named, or else build scripts would use the sanitizer, too.
 fn host() -> Result<String> {
     let version = output(Command::new("rustc").args(["+nightly", "-vV"]))?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-    Ok(host.ok_or("rustc does not name its host")?.to_owned())
+    Ok(host.ok_or("rustc does not report its host")?.to_owned())
 }

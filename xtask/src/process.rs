@@ -1,4 +1,4 @@
-//! Starting other programs, cargo first of all.
+//! Starting other programs, above all cargo.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -7,7 +7,7 @@ use crate::Result;
 
 /// The folder of the workspace's `Cargo.toml`.
 pub(crate) fn workspace_root() -> PathBuf {
-    // Cargo sets the variable when it runs us; the value of compile time serves a direct start.
+    // Cargo sets the variable when it runs this program; a direct start uses the compile-time value.
     let xtask = std::env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     xtask
@@ -15,7 +15,7 @@ pub(crate) fn workspace_root() -> PathBuf {
         .map_or_else(|| xtask.clone(), Path::to_path_buf)
 }
 
-/// The cargo that runs us, working in the workspace's folder.
+/// The cargo that runs this program, working in the workspace's folder.
 pub(crate) fn cargo(subcommand: &str) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
@@ -23,10 +23,10 @@ pub(crate) fn cargo(subcommand: &str) -> Command {
     command
 }
 
-/// Says what it runs, then runs it on the terminal's own streams.
+/// Prints a command, then runs it with the terminal's own streams.
 ///
 /// # Errors
-/// The program cannot be started, or ends with an exit code other than 0.
+/// The program cannot be started, or its exit code is not 0.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     eprintln!("$ {}", shown(command));
     let status = command
@@ -38,10 +38,10 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command silently and gives what it wrote to standard output.
+/// Runs a command silently and returns its standard output.
 ///
 /// # Errors
-/// The program cannot be started, fails (its last words are in the error), or writes no UTF-8.
+/// The program cannot be started, fails (the error quotes its last line), or its output is not UTF-8.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let Output {
         status,

@@ -1,18 +1,18 @@
-//! `cargo xtask test`: every test of the workspace, those in the documentation too.
+//! `cargo xtask test`: every test of the workspace, including those in the documentation.
 
 use files::cache;
 
 use crate::process::{cargo, run as run_command};
 use crate::{Result, fetch};
 
-/// The task. Tests that need the pretrained files find them in the cache; without them and without
-/// a network the others still run, and each of those says that it was skipped.
+/// The task. Tests that need the pretrained files find them in the cache. Without them and without a
+/// network, these tests are skipped, with a message, and the others still run.
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let mut test = cargo("test");
     test.arg("--workspace").args(args);
     if let Err(error) = fetch::ensure() {
         eprintln!("test: {error}");
-        eprintln!("test: going on without: tests that need these files are skipped");
+        eprintln!("test: continuing without these files: tests that need them are skipped");
     }
     // Absolute, because each crate's tests run in the crate's own folder.
     if let Ok(home) = fetch::home() {

@@ -1,7 +1,7 @@
-//! `cargo xtask tidy`: the rules of the house that no compiler checks.
+//! `cargo xtask tidy`: the project's rules that the compiler does not check.
 //!
-//! Each check is a small function from text (or from cargo's metadata) to the problems in it.
-//! `docs/style.md` gives the reason for each rule.
+//! Each check is a small function from text (or cargo's metadata) to the problems in it.
+//! `docs/style.md` states the reason for each rule.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -19,19 +19,19 @@ mod rust;
 
 use crates::Metadata;
 
-/// Largest file in the repository.
+/// The size of the largest permitted file.
 const MOST_BYTES: u64 = 1 << 20;
 
 /// A file of the project, as git lists it.
 struct TrackedFile {
-    /// From the workspace's folder, with `/` between the parts.
+    /// Relative to the workspace's folder, with `/` as the separator.
     path: String,
     bytes: u64,
-    /// `None` where it is not UTF-8, or too large to be read.
+    /// `None` if it is not UTF-8 or too large to be read.
     text: Option<String>,
 }
 
-/// Looks at the wording of documents and comments alone, which is no part of [`run`] yet.
+/// Checks only the wording of documents and comments, which [`run`] does not do yet.
 pub(crate) fn run_prose() -> Result<()> {
     let problems: Vec<String> = tracked_files(&workspace_root())?
         .iter()
@@ -44,7 +44,7 @@ pub(crate) fn run_prose() -> Result<()> {
     told(&problems)
 }
 
-/// The task. Every problem is one line, `path:line: what is wrong`, on standard error.
+/// The task. Every problem is one line on standard error: `path:line: what is wrong`.
 pub(crate) fn run() -> Result<()> {
     let root = workspace_root();
     let files = tracked_files(&root)?;
@@ -74,14 +74,14 @@ pub(crate) fn run() -> Result<()> {
     }
     told(&problems)?;
     eprintln!(
-        "tidy: {} files and {} crates are as they should be",
+        "tidy: no problem in {} files and {} crates",
         files.len(),
         metadata.members().count()
     );
     Ok(())
 }
 
-/// Prints the problems; any is an error.
+/// Prints the problems. If there are any, the result is an error.
 fn told(problems: &[String]) -> Result<()> {
     for problem in problems {
         eprintln!("{problem}");
@@ -93,7 +93,7 @@ fn told(problems: &[String]) -> Result<()> {
     }
 }
 
-/// Tracked files and those that could become so: everything that git does not ignore.
+/// All files that git tracks or could track: everything that it does not ignore.
 fn tracked_files(root: &Path) -> Result<Vec<TrackedFile>> {
     let mut git = Command::new("git");
     git.args([
@@ -108,7 +108,7 @@ fn tracked_files(root: &Path) -> Result<Vec<TrackedFile>> {
     let paths: BTreeSet<&str> = listed.split('\0').filter(|path| !path.is_empty()).collect();
     let mut files = Vec::new();
     for path in paths {
-        // A file that is gone from the work tree is still listed until that is committed.
+        // A file that was deleted from the work tree is listed until the deletion is committed.
         let Ok(metadata) = std::fs::metadata(root.join(path)) else {
             continue;
         };
@@ -136,8 +136,7 @@ fn cargo_metadata() -> Result<Metadata> {
 }
 
 fn size(path: &str, bytes: u64) -> Option<String> {
-    (bytes > MOST_BYTES)
-        .then(|| format!("{path}: {bytes} bytes; a file of the project is at most {MOST_BYTES}"))
+    (bytes > MOST_BYTES).then(|| format!("{path}: {bytes} bytes; the limit is {MOST_BYTES}"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! burn with its backend for processors, flex.
+//! burn with flex, its backend for processors.
 
 use std::time::{Duration, Instant};
 
@@ -43,7 +43,7 @@ impl Side for Burn {
         let output = conv2d(input, weight, None, self.options.clone());
         let forward = start.elapsed();
 
-        // Not timed; and its way back takes less than a hundredth of a step.
+        // Not timed; its backward pass takes less than a hundredth of a step.
         let loss = (output.clone() * self.grad_output.clone()).sum();
 
         let start = Instant::now();

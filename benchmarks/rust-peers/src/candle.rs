@@ -62,8 +62,8 @@ impl Side for Candle {
     }
 }
 
-/// A loss whose gradient is known. candle's own way back through `sum(output * gradient)` takes up to
-/// a seventh of a step, which is not the convolution's fault.
+/// A loss whose gradient is known. candle's own backward pass through `sum(output * gradient)` takes up
+/// to a seventh of a step, which should not count against the convolution.
 struct GivenGradient(Tensor);
 
 impl CustomOp1 for GivenGradient {

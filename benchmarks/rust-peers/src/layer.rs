@@ -16,7 +16,7 @@ pub(crate) struct Layer {
     stride: usize,
 }
 
-/// Those of ResNets: 3x3 on large and on small maps, 1x1, one picture, and a stride.
+/// Layers of ResNets: 3x3 on large and on small maps, 1x1, a single picture, and a stride.
 pub(crate) const LAYERS: [Layer; 5] = [
     layer(8, [64, 64], 56, 3, 1),
     layer(8, [256, 256], 14, 3, 1),
@@ -42,7 +42,7 @@ const fn layer(
 }
 
 impl Layer {
-    /// The convolution with its numbers, without a bias.
+    /// The convolution with its settings, without a bias.
     pub(crate) fn problem(&self) -> Conv2dProblem {
         let map = [self.map; 2];
         Conv2dProblem {
@@ -51,8 +51,8 @@ impl Layer {
         }
     }
 
-    /// Floating-point operations of output, weight gradient and input gradient: the same number of
-    /// multiply-adds each.
+    /// The floating-point operations of output, weight gradient and input gradient, each with the same
+    /// number of multiply-adds.
     pub(crate) fn flops(&self) -> Result<f64> {
         let outputs: usize = self.problem().shape()?.output().iter().product();
         let taps = self.channels[0] * self.kernel * self.kernel;

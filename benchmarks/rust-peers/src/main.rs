@@ -4,28 +4,28 @@
 //! cargo run --release --manifest-path benchmarks/rust-peers/Cargo.toml -- --pairs 9
 //! ```
 //!
-//! Every side gets the same random input, weight and gradient of the output, and its output, weight
-//! gradient and input gradient are held against the plain loops in f64 before anything is timed. Then
-//! ours and a peer run in turn; a table gives the median of each one's GFLOP/s and of the pairs'
-//! ratios, which means something on a shared machine where no time does.
+//! Every side gets the same random input, weight and gradient of the output. Its output, weight
+//! gradient and input gradient are compared with the plain loops in f64 before anything is timed. Then
+//! ours and a peer run alternately. A table shows the median of each one's GFLOP/s and of the ratios of
+//! the pairs, which are meaningful even on a shared machine, where absolute times are not.
 //!
-//! **Counted** is what a step of training repeats.
+//! **What is timed** is the work that a training step repeats.
 //!
-//! - *Ours*: the kernel forward, the gradient of the weight from zero, turning the weight for the
+//! - *Ours*: the forward kernel, the gradient of the weight from zero, rotating the weight for the
 //!   gradient of the input, and that gradient. As in the engine's training session, tensors are in
 //!   NCHW16c before and after, weights and their gradient stay packed, and memory is reused.
-//! - *Peers*: the convolution, and their automatic differentiation back to input and weight, with the
-//!   graph built anew and memory taken as they take it. Giving memory back is not counted.
+//! - *Peers*: the convolution, and their automatic differentiation back to the input and the weight,
+//!   including building the graph and allocating memory. Freeing memory is not timed.
 //!
-//! Making the tensors before the first step is counted nowhere, and the loss next to nowhere: burn's
-//! is `sum(output * gradient)`, candle's an operation that hands the gradient over.
+//! Creating the tensors before the first step is not timed for any side, and the loss takes hardly any
+//! time: burn's is `sum(output * gradient)`, candle's an operation that passes the gradient through.
 //!
-//! **Busy** is how many threads a side kept running, as the system counts. Below the number of threads
-//! either others used the machine, or the side has parts that run on one thread; those cost it less on
-//! a machine that is busy anyway.
+//! **Busy** is the number of threads that a side kept running, according to the system. Where it is
+//! below the number of threads, either other processes used the machine, or parts of the side run on one
+//! thread; such parts cost less on a machine that is busy anyway.
 //!
-//! The peers are built as their packages come. `--features peers-avx512` turns on kernels of theirs
-//! that need AVX-512.
+//! The peers are built as published. `--features peers-avx512` enables those of their kernels that need
+//! AVX-512.
 
 mod burn;
 mod candle;
@@ -55,10 +55,10 @@ const ROUNDS: u64 = 400_000;
 /// Times forward and backward of one convolution against burn (flex) and candle.
 #[derive(Parser)]
 struct Args {
-    /// Threads of every side
+    /// Threads for every side
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     threads: u16,
-    /// Pairs of measurements of ours and each peer
+    /// Pairs of measurements, of ours and of each peer
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..))]
     pairs: u16,
     /// Only the layers whose name contains this
@@ -98,7 +98,7 @@ fn main() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Checks everybody's answers, times the pairs and prints the layer's row.
+/// Checks the results of all sides, times the pairs and prints the row of the layer.
 fn measure(isa: Isa, layer: &Layer, pairs: u16) -> Result<()> {
     let numbers = Numbers::new(layer.problem())?;
     let mut ours = ours::Ours::new(isa, &numbers)?;
@@ -139,7 +139,7 @@ fn measure(isa: Isa, layer: &Layer, pairs: u16) -> Result<()> {
     Ok(())
 }
 
-/// Processor time and time of a side's steps.
+/// Processor time and elapsed time of a side's steps.
 #[derive(Default)]
 struct Busy {
     processors: f64,
@@ -147,7 +147,7 @@ struct Busy {
 }
 
 impl Busy {
-    /// Seconds of one more step.
+    /// Runs another step and returns its seconds.
     fn of(&mut self, side: &mut dyn Side) -> Result<f64> {
         let (processors, start) = (threads::processor_time(), Instant::now());
         let time = side.step()?.as_secs_f64();
@@ -166,7 +166,7 @@ impl fmt::Display for Busy {
     }
 }
 
-/// FLOP/s of all threads on multiply-adds alone.
+/// FLOP/s of all threads on nothing but multiply-adds.
 fn peak(isa: Isa) -> f64 {
     let start = Instant::now();
     let threads = 0..rayon::current_num_threads();
@@ -179,7 +179,7 @@ fn sorted(mut values: Vec<f64>) -> Vec<f64> {
     values
 }
 
-/// Of sorted numbers, the middle one.
+/// The median of sorted numbers.
 fn median(sorted: &[f64]) -> f64 {
     sorted[sorted.len() / 2]
 }

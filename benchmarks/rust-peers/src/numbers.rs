@@ -1,4 +1,4 @@
-//! A layer's numbers, and what has to come out.
+//! The tensors of a layer, and the expected results.
 
 use conv_core::ndarray::{Array4, Ix4};
 use conv_core::plain;
@@ -15,13 +15,13 @@ pub(crate) struct Numbers {
     pub(crate) grad_output: Array4<f32>,
 }
 
-/// An exact result, and how far an f32 result may be off.
+/// An exact result, and the permitted error of an f32 result.
 struct Exact {
     value: Array4<f64>,
     bounds: Vec<f64>,
 }
 
-/// What the plain loops give in f64.
+/// The results of the plain loops in f64.
 pub(crate) struct Expected {
     output: Exact,
     grad_weight: Exact,
@@ -41,9 +41,10 @@ impl Numbers {
         })
     }
 
-    /// Each number is a sum of K products: the taps of a window for the output, all pixels of the
-    /// batch for the weight's gradient, the taps of all output channels for the input's. Its bound is
-    /// `4 sqrt(K) eps` of the sum of the magnitudes, whatever the order of the sum ([`dot_bound`]).
+    /// Each element is a sum of K products: over the taps of a window for the output, over all pixels of
+    /// the batch for the weight's gradient, over the taps of all output channels for the input's. Its
+    /// bound is `4 sqrt(K) eps` times the sum of the magnitudes, for any order of the sum
+    /// ([`dot_bound`]).
     pub(crate) fn expected(&self) -> Result<Expected> {
         let problem = &self.problem;
         let (x, w, g) = (&self.input, &self.weight, &self.grad_output);
@@ -66,7 +67,7 @@ impl Numbers {
 }
 
 impl Expected {
-    /// Says which result of which side is off, if one is.
+    /// Fails with the name of the side and the result that is out of bounds, if one is.
     pub(crate) fn check(&self, name: &str, got: &Answers) -> Result<()> {
         for (what, got, Exact { value, bounds }) in [
             ("output", &got.output, &self.output),
@@ -80,7 +81,7 @@ impl Expected {
     }
 }
 
-/// A bilinear operation in f64: the magnitudes of its sums are its result on magnitudes.
+/// A bilinear operation in f64: applied to magnitudes, it returns the magnitudes of its sums.
 fn exact(
     terms: usize,
     operands: [&Array4<f32>; 2],

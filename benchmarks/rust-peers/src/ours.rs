@@ -79,7 +79,7 @@ impl Side for Ours {
     }
 }
 
-/// Numbers on a layout.
+/// A tensor in a layout.
 struct Tensor {
     layout: Layout,
     data: Buffer,

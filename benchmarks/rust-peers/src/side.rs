@@ -8,10 +8,10 @@ use crate::Result;
 
 /// A library that computes the layer it was made for.
 pub(crate) trait Side {
-    /// Forward and backward once; how long it took.
+    /// Runs forward and backward once and returns the time.
     fn step(&mut self) -> Result<Duration>;
 
-    /// What the last step computed.
+    /// The results of the last step.
     fn answers(&self) -> Result<Answers>;
 }
 

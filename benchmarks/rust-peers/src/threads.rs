@@ -1,22 +1,22 @@
-//! How many threads everybody has.
+//! The number of threads of every side.
 //!
 //! All three libraries run in the rayon pool that they are called in, burn and candle through the
-//! crate `gemm`. candle cuts its products by `RAYON_NUM_THREADS` besides, so the number has to stand
-//! in the environment from the start: the program starts itself once more with it.
+//! crate `gemm`. candle also divides its products by `RAYON_NUM_THREADS`, so the number has to be in the
+//! environment from the start: the program restarts itself with it.
 
 use std::process::{Command, ExitStatus};
 use std::{env, fs, io};
 
 const VARIABLES: [&str; 2] = ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"];
 
-/// Whether the environment asks for this number.
+/// Whether the environment sets this number.
 pub(crate) fn are(threads: usize) -> bool {
     VARIABLES
         .iter()
         .all(|name| env::var(name).is_ok_and(|value| value == threads.to_string()))
 }
 
-/// Runs this program again, with the same arguments, in such an environment.
+/// Runs this program again, with the same arguments, in an environment that sets the number.
 pub(crate) fn restart_with(threads: usize) -> io::Result<ExitStatus> {
     Command::new(env::current_exe()?)
         .args(env::args_os().skip(1))
@@ -24,7 +24,7 @@ pub(crate) fn restart_with(threads: usize) -> io::Result<ExitStatus> {
         .status()
 }
 
-/// Seconds of processor time that the process's threads have had; `None` where `/proc` does not tell.
+/// The processor time of this process's threads in seconds; `None` where `/proc` does not provide it.
 pub(crate) fn processor_time() -> Option<f64> {
     let mut nanoseconds = 0.0;
     for thread in fs::read_dir("/proc/self/task").ok()? {

@@ -1,4 +1,4 @@
-//! Links of the generated pages that lead nowhere, and texts that should have become links.
+//! Dead links in the generated pages, and text that should have become links.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::Result;
 
 /// All dead links of the pages in these folders of the documentation, one line each, and the names of
-/// the libraries' items that stand in brackets where a link should be.
+/// the libraries' items that are left in brackets where there should be a link.
 ///
 /// # Errors
 ///
@@ -47,7 +47,7 @@ pub(super) fn check(root: &Path, folders: &[&str], libraries: &[&str]) -> Result
     Ok(problems)
 }
 
-/// The HTML files in a folder and those below it.
+/// The HTML files in a folder and its subfolders.
 fn collect(folder: &Path, pages: &mut Vec<PathBuf>) -> Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
@@ -71,14 +71,14 @@ fn last_part(name: &str) -> &str {
     path.rsplit("::").next().unwrap_or(path)
 }
 
-/// What has been read of the pages that links lead to.
+/// What has been read from the pages that links point to.
 #[derive(Default)]
 struct Site {
     ids: HashMap<PathBuf, Option<HashSet<String>>>,
 }
 
 impl Site {
-    /// Whether a link of a page leads to something. Links to other servers are not followed.
+    /// Whether the target of a link exists. Links to other servers are not followed.
     fn has(&mut self, page: &Path, link: &str) -> bool {
         let link = unescaped(link);
         let is_elsewhere = link
@@ -119,7 +119,7 @@ impl Site {
     }
 }
 
-/// The page that another one sends its reader to.
+/// The page that another one redirects to.
 fn redirection(html: &str) -> Option<&str> {
     attributes(html)
         .filter(|(name, _)| *name == "content")
@@ -141,7 +141,7 @@ fn normal(path: &Path) -> PathBuf {
     normal
 }
 
-/// Names and values of the attributes of all tags.
+/// The names and values of the attributes of all tags.
 fn attributes(html: &str) -> impl Iterator<Item = (&str, &str)> {
     tags(html).flat_map(|tag| {
         // name="value" name="value": the parts between quotes are names and values in turn.
@@ -154,7 +154,7 @@ fn attributes(html: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// The page without the insides of its scripts, which make tags of their own.
+/// The page without the contents of its scripts, which may contain tags.
 fn without_scripts(html: &str) -> String {
     let mut parts = html.split("<script");
     let mut text = parts.next().unwrap_or_default().to_owned();
@@ -168,7 +168,7 @@ fn without_scripts(html: &str) -> String {
     text
 }
 
-/// The insides of the tags. In a text, `<` is escaped.
+/// The contents of the tags. In text, `<` is escaped.
 fn tags(html: &str) -> impl Iterator<Item = &str> {
     html.split('<').skip(1).map(|rest| {
         let mut quoted = false;
@@ -180,7 +180,7 @@ fn tags(html: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The names of links to items that found none: they stand in brackets, as they were written.
+/// The names of links to items that were not resolved: they are left in brackets, as written.
 fn unresolved(html: &str) -> impl Iterator<Item = &str> {
     html.split("[<code>").skip(1).filter_map(|rest| {
         let (name, _) = rest.split_once("</code>]")?;
@@ -199,7 +199,7 @@ fn unescaped(text: &str) -> String {
         .replace("&amp;", "&")
 }
 
-/// The text with `%2F` and its like decoded.
+/// The text with percent-encoding such as `%2F` decoded.
 fn decoded(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();

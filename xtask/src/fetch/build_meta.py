@@ -1,7 +1,7 @@
 """Stands in for setuptools.build_meta while pip downloads a source package.
 
-pip asks for the package's metadata (PEP 517) before it hands the archive over. Name and version
-are all it needs to see, so this gives them, and the package's own setup.py is not run.
+pip asks for the package's metadata (PEP 517) before it saves the archive. It needs only the name and
+the version, which this module returns, so the package's own setup.py is not run.
 """
 
 import os

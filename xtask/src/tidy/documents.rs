@@ -1,11 +1,11 @@
-//! Documents that have to agree with the project they describe.
+//! Documents that have to agree with the project that they describe.
 
 use std::collections::BTreeSet;
 
 use super::TrackedFile;
 use super::rust::UNSAFE_ALLOWED_IN;
 
-/// The commands that set everything up, in the README's one block of them.
+/// The commands that set everything up, in a single block of the README.
 const SET_UP: [&str; 2] = ["cargo xtask demo", "cargo xtask test"];
 
 /// Documents that must exist.
@@ -25,7 +25,7 @@ pub(super) fn check(files: &[TrackedFile]) -> Vec<String> {
     let mut problems: Vec<String> = missing.map(|path| format!("{path}: is missing")).collect();
     for TrackedFile { path, text, .. } in files {
         let Some(text) = text else { continue };
-        // The changelog tells of files that are gone, too.
+        // The changelog also names files that no longer exist.
         if path.ends_with(".md") && path != "CHANGELOG.md" {
             problems.extend(dead_paths(path, text, &paths));
         }
@@ -38,7 +38,7 @@ pub(super) fn check(files: &[TrackedFile]) -> Vec<String> {
     problems
 }
 
-/// Paths in backticks that lead nowhere.
+/// Paths in backticks that do not exist.
 fn dead_paths(document: &str, text: &str, paths: &BTreeSet<&str>) -> Vec<String> {
     let exists = |path: &str| {
         let folder = format!("{path}/");
@@ -59,8 +59,8 @@ fn dead_paths(document: &str, text: &str, paths: &BTreeSet<&str>) -> Vec<String>
     problems
 }
 
-/// The paths of the project that a line names in backticks, without what follows them
-/// (a section, an item, a line).
+/// The project's paths that a line names in backticks, without a section, item or line number that
+/// follows them.
 fn project_paths(line: &str) -> impl Iterator<Item = &str> {
     line.split('`')
         .skip(1)
@@ -98,13 +98,13 @@ fn set_up_is_not_two_commands(document: &str, text: &str) -> Option<String> {
         .collect();
     (commands != SET_UP).then(|| {
         format!(
-            "{document}: the set-up block must hold exactly {}, not {commands:?}",
+            "{document}: the set-up block must contain exactly {}, not {commands:?}",
             expected()
         )
     })
 }
 
-/// The insides of the fenced blocks of a Markdown text.
+/// The contents of the fenced blocks of a Markdown text.
 fn fenced_blocks(text: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     let mut open: Option<String> = None;
@@ -122,9 +122,9 @@ fn fenced_blocks(text: &str) -> Vec<String> {
     blocks
 }
 
-/// The paragraph on `unsafe` must name the folders that this program allows, no more and no less.
+/// The paragraph on `unsafe` must name exactly the folders that this program allows.
 fn unsafe_list_differs(document: &str, text: &str) -> Option<String> {
-    const START: &str = "`unsafe` stands only in";
+    const START: &str = "`unsafe` is allowed only in";
     let allowed = UNSAFE_ALLOWED_IN
         .map(|folder| format!("`{folder}`"))
         .join(", ");
@@ -186,16 +186,17 @@ mod tests {
         let list = UNSAFE_ALLOWED_IN
             .map(|folder| format!("`{folder}/`"))
             .join("\nand ");
-        let good =
-            format!("- `unsafe` stands only in {list} (see `docs/style.md`).\n\n`crates/x/src/y`");
+        let good = format!(
+            "- `unsafe` is allowed only in {list} (see `docs/style.md`).\n\n`crates/x/src/y`"
+        );
         assert_eq!(unsafe_list_differs("a.md", &good), None);
-        let more = format!("`unsafe` stands only in {list}, `crates/engine/src/arena`.");
+        let more = format!("`unsafe` is allowed only in {list}, `crates/engine/src/arena`.");
         assert!(
             unsafe_list_differs("a.md", &more)
                 .unwrap()
                 .contains("arena")
         );
-        assert!(unsafe_list_differs("a.md", "`unsafe` stands only in `crates/x`.").is_some());
+        assert!(unsafe_list_differs("a.md", "`unsafe` is allowed only in `crates/x`.").is_some());
         assert!(unsafe_list_differs("a.md", "nothing about it").is_some());
     }
 

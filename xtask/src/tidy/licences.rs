@@ -1,6 +1,6 @@
-//! Which licences a dependency may have.
+//! The licences that a dependency may have.
 
-/// Licences under which everything may be used that a user builds. `deny.toml` has the same list.
+/// The licences permitted for any package. `deny.toml` has the same list.
 const PERMITTED: [&str; 6] = [
     "MIT",
     "Apache-2.0",
@@ -10,7 +10,7 @@ const PERMITTED: [&str; 6] = [
     "Zlib",
 ];
 
-/// Licences of single packages: those of fonts.
+/// Licences permitted for single packages: those of fonts.
 const PERMITTED_OF: [(&str, &[&str]); 1] =
     [("epaint_default_fonts", &["OFL-1.1", "Ubuntu-font-1.0"])];
 
@@ -22,8 +22,8 @@ pub(super) fn is_permitted(package: &str, licence: &str) -> bool {
     })
 }
 
-/// Whether a choice that an SPDX expression leaves is permitted altogether. `AND` binds closer than
-/// `OR`; the old `/` is an `OR`.
+/// Whether at least one alternative of an SPDX expression is fully permitted. `AND` binds more tightly
+/// than `OR`; the old `/` means `OR`.
 fn satisfied(expression: &str, is_permitted: &impl Fn(&str) -> bool) -> bool {
     let expression = expression.replace('/', " OR ");
     parts(&expression, " OR ").into_iter().any(|choice| {
@@ -40,7 +40,7 @@ fn satisfied(expression: &str, is_permitted: &impl Fn(&str) -> bool) -> bool {
     })
 }
 
-/// The parts of an expression between a word that stands outside parentheses.
+/// The parts of an expression, separated by a word outside parentheses.
 fn parts<'a>(expression: &'a str, word: &str) -> Vec<&'a str> {
     let is_outside = |at: usize| {
         let before = &expression[..at];

@@ -1,7 +1,7 @@
 //! Names that tie the project to one machine or to one server.
 //!
-//! A path that exists on one computer only is of no use to a reader, and a package registry's host
-//! is the reader's own choice: packages are named, clients know where to get them.
+//! A path that exists on a single computer is useless to a reader, and the choice of a package registry is
+//! the reader's own: packages are referred to by name, and clients know where to get them.
 
 /// First folders of absolute paths that differ from machine to machine.
 const PRIVATE_FOLDERS: [&str; 7] = ["home", "root", "Users", "tmp", "var/tmp", "work", "mnt"];
@@ -18,7 +18,7 @@ const REGISTRIES: [(&str, &str); 6] = [
 
 /// Every line of a text file that names a registry's host or a private absolute path.
 pub(super) fn names_of_machines(path: &str, text: &str) -> Vec<String> {
-    // Cargo writes its registry into lock files; those are not ours to word.
+    // Cargo writes its registry into lock files, which is not under our control.
     if path.rsplit('/').next() == Some("Cargo.lock") {
         return Vec::new();
     }
@@ -35,7 +35,7 @@ pub(super) fn names_of_machines(path: &str, text: &str) -> Vec<String> {
             }
         }
         for folder in PRIVATE_FOLDERS {
-            // Part of a longer path or of a URL it is not the root's folder.
+            // As part of a longer path or a URL, it is not a folder of the root.
             let start = |before: char| !before.is_alphanumeric() && !"/.-_~}$)>".contains(before);
             if find_bounded(line, &format!("/{folder}/"), start) {
                 problems.push(format!(

@@ -1,7 +1,7 @@
-//! Sentences of a kind that English does not have: "for who wants to check", "whoever looks",
-//! "nobody asked", "after so many epochs". `docs/style.md` has the rule and what to write instead.
+//! Phrases that are not idiomatic English: "for who wants to check", "whoever looks", "nobody asked",
+//! "after so many epochs". `docs/style.md` has the rule and says what to write instead.
 
-/// Phrases that are never right in our texts, in lower case.
+/// Phrases that are never right in our text, in lower case.
 const PHRASES: [&str; 9] = [
     "whoever",
     "nobody",
@@ -67,7 +67,7 @@ fn found(words: &str) -> impl Iterator<Item = &'static str> {
             .iter()
             .any(|start| words.contains(start))
         || words.starts_with(" Who ") && !words.contains('?');
-    // "so many rows that it pays" is English.
+    // "so many rows that it pays" is idiomatic.
     let many = has("so many ") && !words.contains(" that");
     PHRASES
         .into_iter()

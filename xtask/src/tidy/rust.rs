@@ -1,6 +1,6 @@
 //! Rules for single Rust files.
 
-/// Where `unsafe` may stand: the modules for which [`LIFTS_THE_LINT`] lifts the lint that denies it.
+/// Where `unsafe` is allowed: the modules for which [`LIFTS_THE_LINT`] lifts the lint that denies it.
 /// `docs/architecture.md` has the same list.
 pub(super) const UNSAFE_ALLOWED_IN: [&str; 2] =
     ["crates/conv-core/src/blocked", "crates/conv-core/src/simd"];
@@ -9,9 +9,9 @@ pub(super) const UNSAFE_ALLOWED_IN: [&str; 2] =
 /// crate forbids it.
 const LIFTS_THE_LINT: &str = "crates/conv-core/src/lib.rs";
 
-/// Lines of the longest file.
+/// The number of lines that no file may exceed.
 const MOST_LINES: usize = 700;
-/// Lines from which on a file deserves a look.
+/// The number of lines above which a file gets a warning.
 const MANY_LINES: usize = 500;
 
 /// All problems of a Rust file.
@@ -23,7 +23,7 @@ pub(super) fn check(path: &str, text: &str) -> Vec<String> {
     problems
 }
 
-/// A file that does not say first what it is about.
+/// A file that does not start by saying what it is about.
 fn has_no_introduction(path: &str, text: &str) -> Option<String> {
     (!text.starts_with("//!"))
         .then(|| format!("{path}:1: must start with `//!` and say what the file is about"))
@@ -59,22 +59,22 @@ pub(super) fn unchecked_fences(path: &str, text: &str) -> Vec<String> {
     problems
 }
 
-/// A file in which two concepts probably share a room.
+/// A file that probably holds two concepts.
 fn is_too_long(path: &str, text: &str) -> Option<String> {
     let lines = text.lines().count();
     (lines > MOST_LINES).then(|| {
-        format!("{path}: {lines} lines; the most is {MOST_LINES}: give each concept its own file")
+        format!("{path}: {lines} lines; the limit is {MOST_LINES}: give each concept its own file")
     })
 }
 
-/// A file on its way there; a hint, not a problem.
+/// A file that is approaching that limit; a hint, not a problem.
 pub(super) fn grows_long(path: &str, text: &str) -> Option<String> {
     let lines = text.lines().count();
     (path.ends_with(".rs") && lines > MANY_LINES && lines <= MOST_LINES)
-        .then(|| format!("{path}: {lines} lines; most files do with {MANY_LINES}"))
+        .then(|| format!("{path}: {lines} lines; most files have fewer than {MANY_LINES}"))
 }
 
-/// Modules that lift the lint against `unsafe`, other than those that may.
+/// Modules that lift the lint against `unsafe` without being allowed to.
 fn forbidden_unsafe(path: &str, text: &str) -> Vec<String> {
     let mut problems = Vec::new();
     let mut lines = (1..).zip(text.lines());
