@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::model::{Model, Source, random};
 use crate::output;
 
-/// Show a network's layers, shapes, parameters, multiply-adds, memory
+/// Show a network's layers, shapes, parameters, cost and memory
 ///
 /// First come all nodes, then the stages: nodes whose names begin alike. A stage
 /// has the shape of its last node's output, and the sums over its nodes. The
