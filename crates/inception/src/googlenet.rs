@@ -1,8 +1,8 @@
 //! GoogLeNet, as torchvision has it.
 
 use nn_layers::{
-    Conv2d, Graph, GraphBuilder, Init, Linear, MaxPool2dOptions, Node, NodeId, Op, Padding,
-    ParamSpec, Params, initialise,
+    Conv2d, Graph, GraphBuilder, Init, Linear, MaxPool2d, Node, NodeId, Op, Padding, ParamSpec,
+    Params, initialise,
 };
 use serde::{Deserialize, Serialize};
 
@@ -236,10 +236,6 @@ fn module(
 }
 
 /// A max pool with stride 2 whose last windows may hang over the edge.
-fn halving_pool(size: usize) -> MaxPool2dOptions {
-    MaxPool2dOptions {
-        stride: [2, 2],
-        ceil_mode: true,
-        ..MaxPool2dOptions::new([size, size])
-    }
+fn halving_pool(size: usize) -> MaxPool2d {
+    MaxPool2d::new([size, size]).stride([2, 2]).ceil_mode()
 }

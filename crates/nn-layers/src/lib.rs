@@ -69,9 +69,9 @@ mod trainer;
 pub use backend::{StepKey, TrainBackend};
 pub use builder::GraphBuilder;
 pub use checkpoint::{Best, Checkpoint, CheckpointFolder, EpochTotals, Position, Restored};
-pub use conv_core::{
-    AvgPool2dOptions, Conv2dOptions, Element, MaxPool2dOptions, Padding, PaddingValue, ndarray,
-};
+#[doc(inline)]
+pub use conv_core::{AvgPool2dOptions as AvgPool2d, MaxPool2dOptions as MaxPool2d};
+pub use conv_core::{Conv2dOptions, Element, Padding, PaddingValue, ndarray};
 pub use error::{Cause, Error, Result};
 pub use executor::{Infer, Outputs};
 pub use graph::{Graph, Node, NodeId};
@@ -81,7 +81,7 @@ pub use loss::{
     BceWithLogits, ClassTargets, Classification, ClassificationObjective, CrossEntropy, Loss, Mse,
     Objective, SoftClassification, Targets, Terms,
 };
-pub use metrics::{ConfusionMatrix, RunningMean, top_k_correct};
+pub use metrics::{ConfusionMatrix, RunningMean, accuracy, top_k_correct};
 pub use model_file::{Metadata, ModelFile};
 pub use op::{BatchNorm2d, Conv2d, Epsilon, Linear, Op};
 pub use optimiser::{

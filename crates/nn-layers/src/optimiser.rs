@@ -151,6 +151,16 @@ impl From<RmsProp> for Method {
     }
 }
 
+/// A method alone: no decay, no groups, no limit.
+impl<M: Into<Method>> From<M> for OptimiserOptions {
+    fn from(method: M) -> Self {
+        Self {
+            method: method.into(),
+            ..Self::default()
+        }
+    }
+}
+
 /// Moves parameters against their gradients, and remembers what it needs for the next time.
 ///
 /// The arithmetic and its order are those of PyTorch's single-tensor implementations, number by
@@ -158,18 +168,14 @@ impl From<RmsProp> for Method {
 ///
 /// ```
 /// use ndarray::ArrayD;
-/// use nn_layers::{Optimiser, OptimiserOptions, Params, Rates, Sgd, Slot};
+/// use nn_layers::{Optimiser, Params, Sgd, Slot};
 ///
 /// let mut params = Params::new();
 /// params.insert("w", Slot::Weight, ArrayD::<f64>::zeros(vec![1]));
-/// let options = OptimiserOptions {
-///     method: Sgd { momentum: 0.5, ..Sgd::default() }.into(),
-///     ..OptimiserOptions::default()
-/// };
-/// let mut optimiser = Optimiser::new(options, &params)?;
+/// let mut optimiser = Optimiser::new(Sgd { momentum: 0.5, ..Sgd::default() }, &params)?;
 /// let mut numbers = [4.0];
 /// for expected in [3.0, 1.5, -0.25] {
-///     optimiser.apply("w", &mut numbers, &[1.0], Rates::new(1.0), 1.0)?;
+///     optimiser.apply("w", &mut numbers, &[1.0], 1.0, 1.0)?;
 ///     assert_eq!(numbers, [expected]);
 /// }
 /// # Ok::<(), nn_layers::Error>(())
@@ -189,14 +195,15 @@ pub struct UpdateReport {
 }
 
 impl<T: Element> Optimiser<T> {
-    /// An optimiser for these parameters; only names and shapes of what is learnt matter, which
-    /// say who belongs to which group.
+    /// An optimiser for these parameters, of which only names and shapes matter: they say which group
+    /// each belongs to. `options` may be a method alone, such as [`Adam`].
     ///
     /// # Errors
     ///
     /// [`Error::TrainOption`] for a number out of range, [`Error::EmptyGroup`] for a group that no
     /// parameter belongs to.
-    pub fn new(options: OptimiserOptions, params: &Params<T>) -> Result<Self> {
+    pub fn new(options: impl Into<OptimiserOptions>, params: &Params<T>) -> Result<Self> {
+        let options = options.into();
         options.method.check()?;
         if let Some(clip) = options.clip {
             clip.check()?;
@@ -215,20 +222,35 @@ impl<T: Element> Optimiser<T> {
         &self.options
     }
 
-    /// Updates every parameter that the backend learns. Its gradients are multiplied by
-    /// `gradient_factor` first: `1/k` where those of `k` batches were added up.
+    /// Updates every parameter that the backend learns, at this rate, or with the rate and momentum of
+    /// a [schedule](crate::Schedule::at).
+    ///
+    /// # Errors
+    ///
+    /// As [`update_scaled`](Self::update_scaled).
+    pub fn update<B: TrainBackend<T>>(
+        &mut self,
+        backend: &mut B,
+        rates: impl Into<Rates>,
+    ) -> Result<UpdateReport> {
+        self.update_scaled(backend, rates, 1.0)
+    }
+
+    /// As [`update`](Self::update), with the gradients multiplied by `gradient_factor` first: `1/k`
+    /// where those of `k` batches were added up.
     ///
     /// # Errors
     ///
     /// [`Error::NonFinite`] for a gradient that is not finite, by the parameter's name,
     /// [`Error::TrainOption`] for a rate or momentum out of range, and what the backend says.
     /// Nothing has changed then.
-    pub fn update<B: TrainBackend<T>>(
+    pub fn update_scaled<B: TrainBackend<T>>(
         &mut self,
         backend: &mut B,
-        rates: Rates,
+        rates: impl Into<Rates>,
         gradient_factor: f64,
     ) -> Result<UpdateReport> {
+        let rates = rates.into();
         self.check(rates)?;
         let mut scan = Scan::default();
         let mut unknown = None;
@@ -271,9 +293,10 @@ impl<T: Element> Optimiser<T> {
         name: &str,
         numbers: &mut [T],
         gradient: &[T],
-        rates: Rates,
+        rates: impl Into<Rates>,
         gradient_factor: f64,
     ) -> Result<()> {
+        let rates = rates.into();
         self.check(rates)?;
         self.apply_checked(name, numbers, gradient, rates, gradient_factor)
     }
