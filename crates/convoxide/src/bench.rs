@@ -10,7 +10,7 @@ use files::show::{count, one_line};
 use ndarray::{ArrayD, IxDyn};
 use nn_layers::{
     Classification, CrossEntropy, Infer, Optimiser, OptimiserOptions, Outputs, Sgd, Shape, StepKey,
-    Summary, TrainBackend, TrainSpec, WeightDecay,
+    Summary, TrainSpec, WeightDecay,
 };
 use serde::Serialize;
 

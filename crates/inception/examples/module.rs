@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 
 use inception::{Bottlenecks, InceptionModule};
-use nn_layers::{GraphBuilder, Shape, Summary};
+use nn_layers::{GraphBuilder, Shape, Summary, SummaryRow};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     compare(&mut io::stdout())
@@ -39,14 +39,12 @@ pub(crate) fn compare(out: &mut dyn Write) -> Result<(), Box<dyn std::error::Err
             "branch_pool",
             "concat",
         ] {
-            let rows = summary
-                .rows
-                .iter()
-                .filter(|row| row.name.starts_with(branch));
-            let millions = rows.clone().map(|row| row.multiply_adds).sum::<u64>() as f64 / 1e6;
-            let output = rows
-                .last()
-                .map_or(String::new(), |row| row.output.to_string());
+            let is_within = |row: &&SummaryRow| row.name.starts_with(branch);
+            let rows: Vec<_> = summary.rows.iter().filter(is_within).collect();
+            let count: u64 = rows.iter().map(|row| row.multiply_adds).sum();
+            let millions = count as f64 / 1e6;
+            let output = rows.last().map(|row| row.output.to_string());
+            let output = output.unwrap_or_default();
             writeln!(
                 out,
                 "  {branch:<12} {output:<12} {millions:>6.1} M multiply-adds"
