@@ -139,11 +139,8 @@ impl MaxPool2dOptions {
     /// use conv_core::{MaxPool2dOptions, Padding};
     ///
     /// // Keeps a 13x13 map at 13x13.
-    /// let options = MaxPool2dOptions {
-    ///     stride: [1, 1],
-    ///     padding: Padding::Explicit([0, 0, 1, 1]),
-    ///     ..MaxPool2dOptions::new([2, 2])
-    /// };
+    /// let padding = Padding::Explicit([0, 0, 1, 1]);
+    /// let options = MaxPool2dOptions::new([2, 2]).stride([1, 1]).padding(padding);
     /// assert_eq!(options.place("max_pool2d", [13, 13])?.output, [13, 13]);
     /// # Ok::<(), conv_core::Error>(())
     /// ```
@@ -156,6 +153,34 @@ impl MaxPool2dOptions {
             padding: Padding::Valid,
             ceil_mode: false,
         }
+    }
+
+    /// Sets the step `[h, w]` between two outputs, in input pixels.
+    #[must_use]
+    pub fn stride(mut self, stride: [usize; 2]) -> Self {
+        self.stride = stride;
+        self
+    }
+
+    /// Sets the step `[h, w]` between two taps, in input pixels.
+    #[must_use]
+    pub fn dilation(mut self, dilation: [usize; 2]) -> Self {
+        self.dilation = dilation;
+        self
+    }
+
+    /// Sets the padding around the input.
+    #[must_use]
+    pub fn padding(mut self, padding: Padding) -> Self {
+        self.padding = padding;
+        self
+    }
+
+    /// Rounds the output size up instead of down: see [`Window::ceil_mode`].
+    #[must_use]
+    pub fn ceil_mode(mut self) -> Self {
+        self.ceil_mode = true;
+        self
     }
 
     /// Places the pool's window on an input of size `[h, w]`; every window sees an input pixel.
@@ -196,7 +221,17 @@ pub struct AvgPool2dOptions {
 }
 
 impl AvgPool2dOptions {
-    /// Returns adjacent windows: the stride is the kernel size, without padding.
+    /// Windows that lie side by side: the stride is the kernel size, without padding.
+    ///
+    /// ```
+    /// use conv_core::{AvgPool2dOptions, Padding};
+    ///
+    /// // Keeps a 13x13 map at 13x13, and divides by the pixels that are there.
+    /// let options = AvgPool2dOptions::new([3, 3]).stride([1, 1]).padding(Padding::all(1));
+    /// let options = options.exclude_padding();
+    /// assert_eq!(options.place("avg_pool2d", [13, 13])?.output, [13, 13]);
+    /// # Ok::<(), conv_core::Error>(())
+    /// ```
     #[must_use]
     pub fn new(kernel_size: [usize; 2]) -> Self {
         Self {
@@ -206,6 +241,35 @@ impl AvgPool2dOptions {
             ceil_mode: false,
             count_include_pad: true,
         }
+    }
+
+    /// Sets the step `[h, w]` between two outputs, in input pixels.
+    #[must_use]
+    pub fn stride(mut self, stride: [usize; 2]) -> Self {
+        self.stride = stride;
+        self
+    }
+
+    /// Sets the padding around the input.
+    #[must_use]
+    pub fn padding(mut self, padding: Padding) -> Self {
+        self.padding = padding;
+        self
+    }
+
+    /// Rounds the output size up instead of down: see [`Window::ceil_mode`].
+    #[must_use]
+    pub fn ceil_mode(mut self) -> Self {
+        self.ceil_mode = true;
+        self
+    }
+
+    /// Divides by the number of taps in the input alone: see
+    /// [`count_include_pad`](Self::count_include_pad).
+    #[must_use]
+    pub fn exclude_padding(mut self) -> Self {
+        self.count_include_pad = false;
+        self
     }
 
     /// Places the pool's window on an input of size `[h, w]`; every window sees an input pixel.

@@ -9,8 +9,8 @@ use engine::{Plan, Profile, TrainingSession};
 use files::show::{count, one_line};
 use ndarray::{ArrayD, IxDyn};
 use nn_layers::{
-    Classification, CrossEntropy, Infer, Optimiser, OptimiserOptions, Outputs, Rates, Sgd, Shape,
-    StepKey, Summary, TrainBackend, TrainSpec, WeightDecay,
+    Classification, CrossEntropy, Infer, Optimiser, OptimiserOptions, Outputs, Sgd, Shape, StepKey,
+    Summary, TrainSpec, WeightDecay,
 };
 use serde::Serialize;
 
@@ -181,7 +181,7 @@ fn train(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     };
     let mut step = || {
         session.step(&[input.view()], &loss, key)?;
-        optimiser.update(&mut session, Rates::new(1e-3), 1.0)?;
+        optimiser.update(&mut session, 1e-3)?;
         key.step += 1;
         Ok::<(), engine::Error>(())
     };

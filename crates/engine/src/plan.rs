@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use conv_core::Isa;
+use ndarray::{ArrayD, ArrayView, Dimension};
 use nn_layers::{Graph, Params, Shape};
 
 use crate::compile::{Program, compile};
@@ -118,8 +119,38 @@ impl Plan {
         Session::new(Arc::clone(&self.compiled), shapes)
     }
 
-    /// Returns the memory that a [session](Self::session) for inputs of these shapes needs, without
-    /// allocating it.
+    /// Makes a session for inputs of these shapes, runs it once, and gives the outputs, in the graph's
+    /// order. To run on the same shapes again, keep a [session](Self::session): it keeps its memory.
+    ///
+    /// ```
+    /// use engine::{Options, Plan};
+    /// use ndarray::Array4;
+    /// use nn_layers::{Conv2d, GraphBuilder, random_params};
+    ///
+    /// let mut b = GraphBuilder::new();
+    /// let image = b.input("image", [1, 3, 8, 8])?;
+    /// let conv = b.conv2d("conv", image, Conv2d::new(4, [3, 3]))?;
+    /// let graph = b.finish(&[conv])?;
+    /// let plan = Plan::compile(&graph, random_params(&graph, 1), &Options::default())?;
+    ///
+    /// let pictures = Array4::ones((2, 3, 20, 30));
+    /// let outputs = plan.run_once(&[pictures.view()])?;
+    /// assert_eq!(outputs[0].shape(), [2, 4, 18, 28]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`session`](Self::session) and [`Session::run_once`].
+    pub fn run_once<D: Dimension>(
+        &self,
+        inputs: &[ArrayView<'_, f32, D>],
+    ) -> Result<Vec<ArrayD<f32>>> {
+        let shapes: Vec<Shape> = inputs.iter().map(|input| input.shape().into()).collect();
+        self.session(&shapes)?.run_once(inputs)
+    }
+
+    /// What a [session](Self::session) for inputs of these shapes takes, without taking it.
     ///
     /// # Errors
     ///

@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use conv_core::PaddingValue;
 use conv_core::blocked::{Buffer, Layout, PackedConv2d, View, ViewMut};
-use ndarray::{ArrayViewD, ArrayViewMut4, Ix4};
+use ndarray::{ArrayD, ArrayView, ArrayViewD, ArrayViewMut4, Dimension, Ix4};
 use nn_layers::{Infer, Outputs, Shape, Summary};
 
 use crate::arena::{self, Lifetime};
 use crate::error::{Error, Result};
+use crate::inputs::with_dyn;
 use crate::memory::{F32, MemoryUse, bytes};
 use crate::plan::Compiled;
 use crate::profile::{Profile, StepProfile, median};
@@ -179,12 +180,52 @@ impl Session {
         arena::bytes_without_reuse(&self.layouts)
     }
 
-    /// Runs the session `runs` times and reports the time of each step.
+    /// Runs once and gives the outputs, in the graph's order, in memory of their own. A loop uses
+    /// [`run`](Infer::run), which takes no new memory for them.
+    ///
+    /// ```
+    /// use engine::{Options, Plan};
+    /// use ndarray::Array4;
+    /// use nn_layers::{Conv2d, GraphBuilder, Shape, random_params};
+    ///
+    /// let mut b = GraphBuilder::new();
+    /// let image = b.input("image", [1, 3, 8, 8])?;
+    /// let conv = b.conv2d("conv", image, Conv2d::new(4, [3, 3]))?;
+    /// let graph = b.finish(&[conv])?;
+    /// let plan = Plan::compile(&graph, random_params(&graph, 1), &Options::default())?;
+    ///
+    /// let mut session = plan.session(&[Shape::from([1, 3, 8, 8])])?;
+    /// let outputs = session.run_once(&[Array4::ones((1, 3, 8, 8)).view()])?;
+    /// assert_eq!(outputs[0].shape(), [1, 4, 6, 6]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
     /// As [`run`](Infer::run).
-    pub fn profile(&mut self, inputs: &[ArrayViewD<'_, f32>], runs: usize) -> Result<Profile> {
+    pub fn run_once<D: Dimension>(
+        &mut self,
+        inputs: &[ArrayView<'_, f32, D>],
+    ) -> Result<Vec<ArrayD<f32>>> {
+        let mut outputs = Outputs::new();
+        with_dyn(inputs, |inputs| self.run(inputs, &mut outputs))?;
+        Ok(outputs.tensors)
+    }
+
+    /// Runs `runs` times and tells what each step took.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Infer::run).
+    pub fn profile<D: Dimension>(
+        &mut self,
+        inputs: &[ArrayView<'_, f32, D>],
+        runs: usize,
+    ) -> Result<Profile> {
+        with_dyn(inputs, |inputs| self.profile_dyn(inputs, runs))
+    }
+
+    fn profile_dyn(&mut self, inputs: &[ArrayViewD<'_, f32>], runs: usize) -> Result<Profile> {
         self.check(inputs)?;
         let summary = Summary::new(&self.compiled.graph, &self.inputs)?;
         let compiled = Arc::clone(&self.compiled);

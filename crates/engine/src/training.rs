@@ -10,15 +10,16 @@ mod step_run;
 mod unit;
 
 use conv_core::Isa;
-use ndarray::{ArrayD, ArrayViewD, IxDyn};
+use ndarray::{ArrayD, ArrayView, ArrayViewD, Dimension, IxDyn};
 use nn_layers::{
     Graph, Loss, Params, ParamsError, Shape, Slot, StepKey, Terms, TrainBackend, TrainError,
-    TrainSpec,
+    TrainSpec, initialise,
 };
 
 use crate::error::{Error, Result};
+use crate::inputs::with_dyn;
 use crate::memory::{F32, MemoryUse, bytes, grow, training_bytes};
-use crate::plan::Options;
+use crate::plan::{Options, Plan};
 use layer::Layer;
 pub(crate) use norm_layer::NormLayer;
 use plan::StepPlan;
@@ -40,12 +41,8 @@ const PLANS: usize = 2;
 /// caller's rayon pool and returns bit-identical results for any number of threads.
 ///
 /// ```
-/// use engine::{Options, TrainingSession};
+/// use engine::prelude::*;
 /// use ndarray::Array4;
-/// use nn_layers::{
-///     Classification, Conv2d, CrossEntropy, GraphBuilder, Optimiser, OptimiserOptions, Rates, StepKey,
-///     TrainBackend, TrainSpec, random_params,
-/// };
 ///
 /// // Two filters; the mean response of each is the logit of a class.
 /// let mut b = GraphBuilder::new();
@@ -55,24 +52,22 @@ const PLANS: usize = 2;
 /// let logits = b.flatten("logits", pool)?;
 /// let graph = b.finish(&[logits])?;
 ///
-/// // Dark pictures are class 0, bright ones class 1.
-/// let pictures = Array4::from_shape_fn([2, 1, 6, 6], |(n, ..)| n as f32 - 0.5).into_dyn();
-/// let loss = Classification {
-///     labels: &[0, 1],
-///     options: &CrossEntropy::default(),
-///     aux_weight: 0.0,
-/// };
+/// // A dark picture is of class 0, a bright one of class 1.
+/// let pictures = Array4::from_shape_fn([2, 1, 6, 6], |(n, ..)| n as f32 - 0.5);
+/// let loss = Classification::new(&[0, 1]);
 ///
-/// let params = random_params(&graph, 1);
-/// let mut optimiser = Optimiser::new(OptimiserOptions::default(), &params)?;
-/// let mut session = TrainingSession::new(&graph, params, TrainSpec::default(), &Options::default())?;
-/// let mut terms = session.step(&[pictures.view()], &loss, StepKey { seed: 1, step: 0 })?;
-/// for step in 1..100 {
-///     optimiser.update(&mut session, Rates::new(0.1), 1.0)?;
-///     terms = session.step(&[pictures.view()], &loss, StepKey { seed: 1, step })?;
+/// let mut training = TrainingSession::from_scratch(&graph, 1)?;
+/// let mut optimiser = Optimiser::new(Sgd::default(), &training.export())?;
+/// for step in 0..100 {
+///     training.step(&[pictures.view()], &loss, step)?;
+///     optimiser.update(&mut training, 0.1)?;
 /// }
-/// assert!(terms.total < 0.3); // guessing gives ln 2 = 0.69
+/// let terms = training.step(&[pictures.view()], &loss, 100)?;
+/// assert!(terms.total < 0.3); // ln 2 = 0.69 would be a guess
 /// assert_eq!(terms.parts, [("correct".to_owned(), 2.0)]);
+///
+/// let logits = training.plan()?.run_once(&[pictures.view()])?;
+/// assert!(logits[0][[1, 1]] > logits[0][[1, 0]]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -86,8 +81,8 @@ pub struct TrainingSession {
     /// The most recently used first.
     plans: Vec<StepPlan>,
     memory: Workspace,
-    memory_limit: u64,
-    /// For the parameters, their gradients and the buffers beside them.
+    options: Options,
+    /// Of the parameters, their gradients and what stands beside them.
     layers_use: MemoryUse,
     /// The graph's outputs in the last step and their gradients.
     outputs: Vec<ArrayD<f32>>,
@@ -95,7 +90,18 @@ pub struct TrainingSession {
 }
 
 impl TrainingSession {
-    /// Creates a session for this graph that starts from these parameters.
+    /// A session that starts from random weights, drawn with `seed` as PyTorch draws them (see
+    /// [`initialise`]), and trains everything, with default options.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new), and those of [`initialise`].
+    pub fn from_scratch(graph: &Graph, seed: u64) -> Result<Self> {
+        let params = initialise(graph, seed, |_, _| None)?;
+        Self::new(graph, params, TrainSpec::default(), &Options::default())
+    }
+
+    /// A session for this graph that starts from these parameters.
     ///
     /// # Errors
     ///
@@ -127,14 +133,41 @@ impl TrainingSession {
             others: params,
             plans: Vec::new(),
             memory: Workspace::default(),
-            memory_limit: options.memory_limit,
+            options: *options,
             layers_use,
             outputs: Vec::new(),
             output_grads: Vec::new(),
         })
     }
 
-    /// Returns the instruction set that the session was compiled for.
+    /// Runs the network in training mode, the loss, and the backward pass, which adds into the
+    /// gradients: [`TrainBackend::step`], for inputs with any type of axes, and with a step's number
+    /// in place of a whole [`StepKey`].
+    ///
+    /// # Errors
+    ///
+    /// As [`TrainBackend::step`].
+    pub fn step<D: Dimension>(
+        &mut self,
+        inputs: &[ArrayView<'_, f32, D>],
+        loss: &dyn Loss<f32>,
+        key: impl Into<StepKey>,
+    ) -> Result<Terms> {
+        let key = key.into();
+        with_dyn(inputs, |inputs| TrainBackend::step(self, inputs, loss, key))
+    }
+
+    /// The network as it is now, compiled to run: with its parameters folded and packed, and the
+    /// options of this session.
+    ///
+    /// # Errors
+    ///
+    /// As [`Plan::compile`].
+    pub fn plan(&self) -> Result<Plan> {
+        Plan::compile(&self.graph, self.export(), &self.options)
+    }
+
+    /// The instruction set that it was compiled for.
     #[must_use]
     pub fn isa(&self) -> Isa {
         self.isa
@@ -195,7 +228,7 @@ impl TrainingSession {
                     needed.activations = needed.activations.max(kept.arena_len as u64 * F32);
                     needed.scratch = needed.scratch.saturating_add(kept.packed_bytes());
                 }
-                needed.check(self.memory_limit)?;
+                needed.check(self.options.memory_limit)?;
                 self.plans.insert(0, plan);
             }
         }

@@ -6,8 +6,8 @@
 use engine::{Error, Isa, Options, Plan};
 use ndarray::ArrayD;
 use nn_layers::{
-    BatchNorm2d, Conv2d, Epsilon, Graph, GraphBuilder, GraphError, Infer, MaxPool2dOptions,
-    Outputs, Padding, PaddingValue, Params, ParamsError, Shape, random_params,
+    BatchNorm2d, Conv2d, Epsilon, Graph, GraphBuilder, GraphError, Infer, MaxPool2d, Outputs,
+    Padding, PaddingValue, Params, ParamsError, Shape, random_params,
 };
 use proptest::prelude::*;
 use testkit::{
@@ -98,13 +98,13 @@ fn detector() -> Graph {
         x = b.leaky_relu(&format!("{index}.act"), x, 0.1).unwrap();
         route = if index == 2 { x } else { route };
         x = b
-            .max_pool2d(&format!("{index}.pool"), x, MaxPool2dOptions::new([2, 2]))
+            .max_pool2d(&format!("{index}.pool"), x, MaxPool2d::new([2, 2]))
             .unwrap();
     }
-    let same = MaxPool2dOptions {
+    let same = MaxPool2d {
         stride: [1, 1],
         padding: Padding::Explicit([0, 0, 1, 1]),
-        ..MaxPool2dOptions::new([2, 2])
+        ..MaxPool2d::new([2, 2])
     };
     x = b.max_pool2d("pool", x, same).unwrap();
     let head = b.conv2d("head", x, Conv2d::new(85, [1, 1])).unwrap();

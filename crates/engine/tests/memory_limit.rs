@@ -7,7 +7,7 @@ use engine::{Error, MemoryUse, Options, Plan, TrainingSession};
 use ndarray::{ArrayD, ArrayViewD};
 use nn_layers::{
     BatchNorm2d, Conv2d, Graph, GraphBuilder, Loss, Padding, Params, Shape, StepKey, Terms,
-    TrainBackend, TrainSpec, random_params,
+    TrainSpec, random_params,
 };
 
 /// Layers of one channel, which are padded to sixteen.

@@ -8,7 +8,7 @@ use engine::{Options, Plan, TrainingSession};
 use ndarray::{ArrayD, ArrayViewD};
 use nn_layers::{
     BatchNorm2d, Conv2d, Graph, GraphBuilder, Infer, Loss, Outputs, Padding, StepKey, Terms,
-    TrainBackend, TrainSpec, random_params,
+    TrainSpec, random_params,
 };
 
 /// Returns the resident bytes of this process.

@@ -6,9 +6,9 @@
 use engine::{Error, Isa, Options, TrainingSession};
 use ndarray::{ArrayD, ArrayViewD};
 use nn_layers::{
-    AvgPool2dOptions, BatchNorm2d, Conv2d, Epsilon, Graph, GraphBuilder, GraphError, Linear, Loss,
-    MaxPool2dOptions, Op, Padding, Params, PlainTrainer, Shape, StepKey, Terms, TrainBackend,
-    TrainError, TrainSpec, random_params,
+    AvgPool2d, BatchNorm2d, Conv2d, Epsilon, Graph, GraphBuilder, GraphError, Linear, Loss,
+    MaxPool2d, Op, Padding, Params, PlainTrainer, Shape, StepKey, Terms, TrainBackend, TrainError,
+    TrainSpec, random_params,
 };
 use proptest::prelude::*;
 use testkit::{compare, graph_recipes, node_step, on_threads, random_array, to_f32};
@@ -217,10 +217,10 @@ fn network() -> Graph {
         .max_pool2d(
             "pool",
             x,
-            MaxPool2dOptions {
+            MaxPool2d {
                 stride: [2, 2],
                 padding: Padding::all(1),
-                ..MaxPool2dOptions::new([3, 3])
+                ..MaxPool2d::new([3, 3])
             },
         )
         .unwrap();
@@ -256,10 +256,10 @@ fn network() -> Graph {
         .avg_pool2d(
             "q",
             x,
-            AvgPool2dOptions {
+            AvgPool2d {
                 stride: [1, 1],
                 padding: Padding::all(1),
-                ..AvgPool2dOptions::new([3, 3])
+                ..AvgPool2d::new([3, 3])
             },
         )
         .unwrap();

@@ -1,8 +1,19 @@
-//! Draws labelled boxes on a made-up picture and saves it as `labels.png`.
+//! Draws labelled boxes on a made-up picture: `cargo run -p image-data --example labels labels.png`
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use image_data::{BBox, Label, Picture, draw_boxes};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn Error>> {
+    let path = std::env::args_os().nth(1);
+    let path = path.map_or(PathBuf::from("labels.png"), PathBuf::from);
+    draw(&path, &mut io::stdout())
+}
+
+/// Draws into the file at `path`.
+pub(crate) fn draw(path: &Path, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
     let (width, height) = (480, 320);
     let pixels: Vec<u8> = (0..width * height)
         .flat_map(|at| {
@@ -17,15 +28,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         text: text.to_owned(),
         color_index,
     };
-    let drawn = draw_boxes(
-        &picture,
-        &[
-            label("dog 0.87", [40.0, 60.0, 200.0, 250.0], 0),
-            label("Ёж, żółw & σκύλος 0.50", [220.0, 120.0, 440.0, 300.0], 3),
-        ],
+    let labels = [
+        label("dog 0.87", [40.0, 60.0, 200.0, 250.0], 0),
+        label("Ёж, żółw & σκύλος 0.50", [220.0, 120.0, 440.0, 300.0], 3),
+    ];
+    draw_boxes(&picture, &labels)?.save_png(path)?;
+    writeln!(
+        out,
+        "{}: two boxes with their labels",
+        files::show::name(path.as_os_str())
     )?;
-    let path = std::env::args().nth(1).unwrap_or("labels.png".to_owned());
-    drawn.save_png(&path)?;
-    println!("{path}: two boxes with their labels");
     Ok(())
 }

@@ -2,6 +2,8 @@
 
 mod queue;
 
+use std::iter;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -118,6 +120,37 @@ pub struct Batch {
     pub samples: Vec<usize>,
 }
 
+impl Batch {
+    /// A whole dataset as one batch, in its own order: for a few hundred pictures, such as those that
+    /// a small network is measured with.
+    ///
+    /// ```
+    /// use image_data::{Batch, Preprocessing, Shapes};
+    ///
+    /// let shapes = Shapes::range(0..20, [32, 48])?;
+    /// let batch = Batch::whole(shapes, Preprocessing::cifar())?;
+    /// assert_eq!(batch.inputs.dim(), (20, 3, 32, 48));
+    /// assert_eq!(batch.labels[7], 7);
+    /// # Ok::<(), image_data::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Loader::new`], for a batch of as many samples as there are, and as [`Epoch::next_into`].
+    pub fn whole(dataset: impl Dataset + 'static, preprocessing: Preprocessing) -> Result<Self> {
+        let options = LoaderOptions {
+            batch_size: dataset.len(),
+            order: Order::AsStored,
+            workers: 0,
+            ..LoaderOptions::default()
+        };
+        let loader = Loader::new(Arc::new(dataset), preprocessing, options)?;
+        let mut batch = Self::default();
+        loader.epoch(0)?.next_into(&mut batch)?;
+        Ok(batch)
+    }
+}
+
 /// What the workers of all epochs share.
 struct Shared {
     dataset: Arc<dyn Dataset>,
@@ -167,6 +200,27 @@ impl Loader {
         })
     }
 
+    /// A loader of shuffled batches of 32: [`new`](Self::new) with default options.
+    ///
+    /// ```
+    /// use image_data::{Loader, Preprocessing, Shapes};
+    ///
+    /// let loader = Loader::shuffled(Shapes::range(0..100, [32, 32])?, Preprocessing::cifar())?;
+    /// let mut pictures = 0;
+    /// for batch in loader.epochs(0..2) {
+    ///     pictures += batch?.labels.len();
+    /// }
+    /// assert_eq!(pictures, 200);
+    /// # Ok::<(), image_data::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn shuffled(dataset: impl Dataset + 'static, preprocessing: Preprocessing) -> Result<Self> {
+        Self::new(Arc::new(dataset), preprocessing, LoaderOptions::default())
+    }
+
     /// What the batches are made of.
     #[must_use]
     pub fn dataset(&self) -> &Arc<dyn Dataset> {
@@ -201,6 +255,31 @@ impl Loader {
     /// [`Error::Io`] where the system gives no thread.
     pub fn epoch(&self, epoch: u64) -> Result<Epoch> {
         self.epoch_from(epoch, 0)
+    }
+
+    /// The batches of several epochs, one epoch after the other. After an error there are no more.
+    pub fn epochs(&self, epochs: Range<u64>) -> impl Iterator<Item = Result<Batch>> {
+        let mut epochs = epochs.map(|epoch| self.epoch(epoch)).fuse();
+        let mut batches: Option<Epoch> = None;
+        let mut failed = false;
+        iter::from_fn(move || {
+            while !failed {
+                match batches.as_mut().and_then(Iterator::next) {
+                    Some(batch) => {
+                        failed = batch.is_err();
+                        return Some(batch);
+                    }
+                    None => match epochs.next()? {
+                        Ok(next) => batches = Some(next),
+                        Err(error) => {
+                            failed = true;
+                            return Some(Err(error));
+                        }
+                    },
+                }
+            }
+            None
+        })
     }
 
     /// The batches of an epoch without the first ones, which are not even read: for a run that goes

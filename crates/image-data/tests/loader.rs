@@ -415,3 +415,39 @@ fn options_out_of_range_are_named() {
     );
     assert!(matches!(empty.err(), Some(Error::NoPictures)));
 }
+
+#[test]
+fn several_epochs_are_one_after_the_other_and_end_with_an_error() {
+    let good = loader(Plain::new(10, &[]), options());
+    let expected: Vec<Batch> = (3..6).flat_map(|epoch| all(&good, epoch)).collect();
+    let got: Vec<Batch> = good.epochs(3..6).map(Result::unwrap).collect();
+    assert_eq!(got, expected);
+    assert_eq!(good.epochs(3..3).count(), 0);
+
+    let bad = Plain::new(10, &[(7, Trouble::Error)]);
+    let as_stored = LoaderOptions {
+        order: Order::AsStored,
+        ..options()
+    };
+    let results: Vec<bool> = loader(bad, as_stored)
+        .epochs(0..5)
+        .map(|batch| batch.is_ok())
+        .collect();
+    assert_eq!(results, [true, false]);
+}
+
+#[test]
+fn a_whole_dataset_is_one_batch_in_its_own_order() {
+    let batch = Batch::whole(Plain::new(9, &[]), plain_preprocessing()).unwrap();
+    assert_eq!(batch.inputs.dim(), (9, 3, 3, 4));
+    assert_eq!(batch.samples, Vec::from_iter(0..9));
+    assert_eq!(batch.labels, [0, 1, 0, 1, 0, 1, 0, 1, 0]);
+    assert_eq!(batch.inputs[[5, 0, 2, 3]], 5.0 / 255.0);
+
+    let whole = |len, trouble: &[_]| Batch::whole(Plain::new(len, trouble), plain_preprocessing());
+    assert!(matches!(whole(0, &[]), Err(Error::NoPictures)));
+    assert!(matches!(
+        whole(3, &[(2, Trouble::Error)]),
+        Err(Error::File { .. })
+    ));
+}

@@ -3,7 +3,7 @@
 //! Reference: Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", 2015;
 //! the figures named below are from it.
 
-use nn_layers::{AvgPool2dOptions, Conv2d, GraphBuilder, MaxPool2dOptions, NodeId, Padding};
+use nn_layers::{AvgPool2d, Conv2d, GraphBuilder, MaxPool2d, NodeId, Padding};
 
 use crate::{basic_conv2d::basic_conv2d, error::Result};
 
@@ -173,21 +173,16 @@ fn halving_conv(b: &mut GraphBuilder, name: &str, x: NodeId, channels: usize) ->
     basic_conv2d(b, name, x, Conv2d::new(channels, [3, 3]).stride([2, 2]))
 }
 
-/// Adds a 3x3 max pool with stride 2 and no padding.
-fn halving_pool() -> MaxPool2dOptions {
-    MaxPool2dOptions {
-        stride: [2, 2],
-        ..MaxPool2dOptions::new([3, 3])
-    }
+/// A 3x3 max pool with stride 2 whose windows stay inside.
+fn halving_pool() -> MaxPool2d {
+    MaxPool2d::new([3, 3]).stride([2, 2])
 }
 
 /// Adds the pool branch: a 3x3 mean that preserves the size, and a 1x1 convolution.
 fn pooled(b: &mut GraphBuilder, x: NodeId, channels: usize) -> Result<NodeId> {
-    let pool = AvgPool2dOptions {
-        stride: [1, 1],
-        padding: Padding::all(1),
-        ..AvgPool2dOptions::new([3, 3])
-    };
+    let pool = AvgPool2d::new([3, 3])
+        .stride([1, 1])
+        .padding(Padding::all(1));
     let y = b.scope("branch_pool", |b| b.avg_pool2d("pool", x, pool))?;
     conv(b, "branch_pool", y, channels, [1, 1])
 }

@@ -1,8 +1,8 @@
 //! GoogLeNet, in torchvision's version.
 
 use nn_layers::{
-    Conv2d, Graph, GraphBuilder, Init, Linear, MaxPool2dOptions, Node, NodeId, Op, Padding,
-    ParamSpec, Params, initialise,
+    Conv2d, Graph, GraphBuilder, Init, Linear, MaxPool2d, Node, NodeId, Op, Padding, ParamSpec,
+    Params, initialise,
 };
 use serde::{Deserialize, Serialize};
 
@@ -236,11 +236,7 @@ fn module(
     Ok(b.concat("concat", &[branch1, branch2, branch3, branch4])?)
 }
 
-/// Adds a max pool with stride 2 whose last windows may extend past the edge.
-fn halving_pool(size: usize) -> MaxPool2dOptions {
-    MaxPool2dOptions {
-        stride: [2, 2],
-        ceil_mode: true,
-        ..MaxPool2dOptions::new([size, size])
-    }
+/// A max pool with stride 2 whose last windows may hang over the edge.
+fn halving_pool(size: usize) -> MaxPool2d {
+    MaxPool2d::new([size, size]).stride([2, 2]).ceil_mode()
 }

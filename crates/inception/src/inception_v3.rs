@@ -1,8 +1,8 @@
 //! Inception-v3.
 
 use nn_layers::{
-    AvgPool2dOptions, Conv2d, Graph, GraphBuilder, Init, Linear, MaxPool2dOptions, Node, NodeId,
-    Op, Padding, ParamSpec, Params, initialise,
+    AvgPool2d, Conv2d, Graph, GraphBuilder, Init, Linear, MaxPool2d, Node, NodeId, Op, Padding,
+    ParamSpec, Params, initialise,
 };
 use serde::{Deserialize, Serialize};
 
@@ -164,10 +164,7 @@ impl InceptionV3 {
 
     /// The auxiliary head (section 4).
     fn aux(&self, b: &mut GraphBuilder, x: NodeId) -> Result<NodeId> {
-        let pool = AvgPool2dOptions {
-            stride: [3, 3],
-            ..AvgPool2dOptions::new([5, 5])
-        };
+        let pool = AvgPool2d::new([5, 5]).stride([3, 3]);
         let x = b.avg_pool2d("pool", x, pool)?; // 768 x 5 x 5
         let x = basic_conv2d(b, "conv0", x, Conv2d::new(128, [1, 1]))?; // 128 x 5 x 5
         let x = basic_conv2d(b, "conv1", x, Conv2d::new(768, [5, 5]))?; // 768 x 1 x 1
@@ -180,10 +177,7 @@ impl InceptionV3 {
 /// Adds everything before the modules, down to about an eighth of the size. Most windows are
 /// unpadded.
 fn stem(b: &mut GraphBuilder, x: NodeId) -> Result<NodeId> {
-    let pool = MaxPool2dOptions {
-        stride: [2, 2],
-        ..MaxPool2dOptions::new([3, 3])
-    };
+    let pool = MaxPool2d::new([3, 3]).stride([2, 2]);
     let conv3x3 = |channels| Conv2d::new(channels, [3, 3]);
     let x = basic_conv2d(b, "Conv2d_1a_3x3", x, conv3x3(32).stride([2, 2]))?; // 32 x 149 x 149
     let x = basic_conv2d(b, "Conv2d_2a_3x3", x, conv3x3(32))?; // 32 x 147 x 147

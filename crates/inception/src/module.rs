@@ -1,6 +1,6 @@
 //! The inception module of the textbooks.
 
-use nn_layers::{Conv2d, GraphBuilder, MaxPool2dOptions, NodeId, Padding};
+use nn_layers::{Conv2d, GraphBuilder, MaxPool2d, NodeId, Padding};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -121,11 +121,9 @@ fn conv_relu(
     Ok(b.relu(&format!("{name}_relu"), y)?)
 }
 
-/// Adds a 3x3 max pool with stride 1 that preserves the size.
-pub(crate) fn same_pool3x3() -> MaxPool2dOptions {
-    MaxPool2dOptions {
-        stride: [1, 1],
-        padding: Padding::all(1),
-        ..MaxPool2dOptions::new([3, 3])
-    }
+/// A 3x3 max pool with stride 1 that keeps the size.
+pub(crate) fn same_pool3x3() -> MaxPool2d {
+    MaxPool2d::new([3, 3])
+        .stride([1, 1])
+        .padding(Padding::all(1))
 }

@@ -88,12 +88,12 @@ impl Node {
 /// size: [`infer`](Self::infer) works out the shapes for any.
 ///
 /// ```
-/// use nn_layers::{Conv2d, GraphBuilder, MaxPool2dOptions, Padding, Shape};
+/// use nn_layers::{Conv2d, GraphBuilder, MaxPool2d, Padding, Shape};
 ///
 /// let mut b = GraphBuilder::new();
 /// let image = b.input("image", [1, 3, 416, 416])?;
 /// let conv = b.conv2d("conv", image, Conv2d::new(16, [3, 3]).padding(Padding::all(1)))?;
-/// let pool = b.max_pool2d("pool", conv, MaxPool2dOptions::new([2, 2]))?;
+/// let pool = b.max_pool2d("pool", conv, MaxPool2d::new([2, 2]))?;
 /// let graph = b.finish(&[pool])?;
 ///
 /// assert_eq!(graph.node(pool).map(|node| node.shape().to_string()), Some("1x16x208x208".into()));

@@ -47,9 +47,9 @@ mod plain;
 mod train;
 mod view;
 
-pub use conv_core::{
-    AvgPool2dOptions, Conv2dOptions, Element, MaxPool2dOptions, Padding, PaddingValue, ndarray,
-};
+#[doc(inline)]
+pub use conv_core::{AvgPool2dOptions as AvgPool2d, MaxPool2dOptions as MaxPool2d};
+pub use conv_core::{Conv2dOptions, Element, Padding, PaddingValue, ndarray};
 pub use error::{Cause, Error, Result};
 pub use file::{
     error::FileError,
@@ -80,7 +80,7 @@ pub use train::{
         BceWithLogits, ClassTargets, Classification, ClassificationObjective, CrossEntropy, Loss,
         Mse, Objective, SoftClassification, Targets, Terms,
     },
-    metrics::{ConfusionMatrix, RunningMean, top_k_correct},
+    metrics::{ConfusionMatrix, RunningMean, accuracy, top_k_correct},
     optimiser::{
         Adam, Clip, Method, Optimiser, OptimiserOptions, OptimiserState, ParamGroup, RmsProp,
         Select, Sgd, UpdateReport, WeightDecay,

@@ -4,9 +4,9 @@
 
 use ndarray::ArrayD;
 use nn_layers::{
-    AvgPool2dOptions, BatchNorm2d, Conv2d, Epsilon, Error, Graph, GraphBuilder, GraphError, Linear,
-    MaxPool2dOptions, Misfit, NodeId, Op, Padding, PaddingValue, Params, ParamsError, Plain, Shape,
-    Slot, Summary, random_params,
+    AvgPool2d, BatchNorm2d, Conv2d, Epsilon, Error, Graph, GraphBuilder, GraphError, Linear,
+    MaxPool2d, Misfit, NodeId, Op, Padding, PaddingValue, Params, ParamsError, Plain, Shape, Slot,
+    Summary, random_params,
 };
 
 /// A builder in the scope of a layer, with an input of this shape.
@@ -37,8 +37,8 @@ fn ranks() {
     );
     for op in [
         Op::Conv2d(Conv2d::new(1, [1, 1])),
-        Op::MaxPool2d(MaxPool2dOptions::new([2, 2])),
-        Op::AvgPool2d(AvgPool2dOptions::new([2, 2])),
+        Op::MaxPool2d(MaxPool2d::new([2, 2])),
+        Op::AvgPool2d(AvgPool2d::new([2, 2])),
         Op::GlobalAvgPool2d,
         Op::AdaptiveAvgPool2d([1, 1]),
         Op::Upsample { scale: [2, 2] },
@@ -110,7 +110,7 @@ fn sizes_that_disagree() {
 #[test]
 fn options() {
     let conv = Conv2d::new(6, [3, 3]);
-    let pool = MaxPool2dOptions::new([2, 2]);
+    let pool = MaxPool2d::new([2, 2]);
     let shape = [1, 8, 4, 4];
     for (op, what) in [
         (
@@ -157,15 +157,15 @@ fn options() {
             conv.padding(Padding::all(4))
                 .padding_value(PaddingValue::Reflect),
         ),
-        Op::MaxPool2d(MaxPool2dOptions {
+        Op::MaxPool2d(MaxPool2d {
             stride: [0, 0],
             ..pool
         }),
-        Op::MaxPool2d(MaxPool2dOptions {
+        Op::MaxPool2d(MaxPool2d {
             padding: Padding::all(2),
             ..pool
         }),
-        Op::AvgPool2d(AvgPool2dOptions::new([5, 2])),
+        Op::AvgPool2d(AvgPool2d::new([5, 2])),
         Op::Pad {
             padding: [0, 5, 0, 0],
             value: PaddingValue::Circular,

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 
 use ndarray::ArrayD;
 use nn_layers::{
-    AvgPool2dOptions, BatchNorm2d, Conv2d, Epsilon, Error, Graph, GraphBuilder, Linear,
-    MaxPool2dOptions, Op, Padding, PaddingValue, Params, TrainError, TrainSpec, random_params,
+    AvgPool2d, BatchNorm2d, Conv2d, Epsilon, Error, Graph, GraphBuilder, Linear, MaxPool2d, Op,
+    Padding, PaddingValue, Params, TrainError, TrainSpec, random_params,
 };
 use proptest::prelude::*;
 use testkit::{Compared, StepCheck, distinct_array, graph_recipes, random_array};
@@ -135,21 +135,21 @@ fn elementwise_operations() {
 
 #[test]
 fn pools() {
-    let window = |size| MaxPool2dOptions {
+    let window = |size| MaxPool2d {
         stride: [2, 1],
         padding: Padding::Explicit([1, 1, 0, 1]),
         ceil_mode: true,
-        ..MaxPool2dOptions::new(size)
+        ..MaxPool2d::new(size)
     };
     check_default(Op::MaxPool2d(window([3, 2])), &[MAPS]);
-    check_default(Op::MaxPool2d(MaxPool2dOptions::new([2, 2])), &[MAPS]);
+    check_default(Op::MaxPool2d(MaxPool2d::new([2, 2])), &[MAPS]);
     for count_include_pad in [true, false] {
-        let options = AvgPool2dOptions {
+        let options = AvgPool2d {
             stride: [2, 1],
             padding: Padding::Explicit([1, 0, 1, 1]),
             ceil_mode: true,
             count_include_pad,
-            ..AvgPool2dOptions::new([3, 2])
+            ..AvgPool2d::new([3, 2])
         };
         check_default(Op::AvgPool2d(options), &[MAPS]);
     }

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use nn_layers::{
-    AvgPool2dOptions, Conv2d, Error, GraphBuilder, GraphError, Linear, MaxPool2dOptions, Op,
-    Outputs, Padding, PaddingValue, Shape, Summary,
+    AvgPool2d, Conv2d, Error, GraphBuilder, GraphError, Linear, MaxPool2d, Op, Outputs, Padding,
+    PaddingValue, Shape, Summary,
 };
 use proptest::prelude::*;
 
@@ -64,7 +64,7 @@ fn hostile_op() -> impl Strategy<Value = Op> {
         },
     );
     let max = window().prop_map(|(kernel_size, stride, dilation, padding, ceil_mode)| {
-        Op::MaxPool2d(MaxPool2dOptions {
+        Op::MaxPool2d(MaxPool2d {
             kernel_size,
             stride,
             dilation,
@@ -73,8 +73,8 @@ fn hostile_op() -> impl Strategy<Value = Op> {
         })
     });
     let average = window().prop_map(|(kernel_size, stride, _, padding, ceil_mode)| {
-        let options = AvgPool2dOptions::new(kernel_size);
-        Op::AvgPool2d(AvgPool2dOptions {
+        let options = AvgPool2d::new(kernel_size);
+        Op::AvgPool2d(AvgPool2d {
             stride,
             padding,
             ceil_mode,

@@ -259,12 +259,12 @@ fn dropout_passes_in_evaluation() {
 #[test]
 fn windows_and_sizes_reach_their_kernels() {
     let x = count([1, 1, 2, 4]);
-    let pool = nn_layers::MaxPool2dOptions::new([2, 2]);
+    let pool = nn_layers::MaxPool2d::new([2, 2]);
     assert_eq!(
         eval(Op::MaxPool2d(pool), &x),
         tensor([1, 1, 1, 2], &[5.0, 7.0])
     );
-    let pool = nn_layers::AvgPool2dOptions::new([2, 2]);
+    let pool = nn_layers::AvgPool2d::new([2, 2]);
     assert_eq!(
         eval(Op::AvgPool2d(pool), &x),
         tensor([1, 1, 1, 2], &[2.5, 4.5])

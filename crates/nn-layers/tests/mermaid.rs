@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nn_layers::{
-    BatchNorm2d, Conv2d, Graph, GraphBuilder, Linear, MaxPool2dOptions, NodeId, Padding, Result,
+    BatchNorm2d, Conv2d, Graph, GraphBuilder, Linear, MaxPool2d, NodeId, Padding, Result,
 };
 use proptest::prelude::*;
 use testkit::graph_recipes;
@@ -62,10 +62,10 @@ fn an_inception_module_has_its_branches() {
     let mut b = GraphBuilder::new();
     let x = b.input("image", [1, 192, 28, 28]).unwrap();
     let y = b.scope("inception3a", |b| {
-        let pool = MaxPool2dOptions {
+        let pool = MaxPool2d {
             stride: [1, 1],
             padding: Padding::Same,
-            ..MaxPool2dOptions::new([3, 3])
+            ..MaxPool2d::new([3, 3])
         };
         let branches = [
             b.scope("branch1", |b| conv(b, x, 64, 1))?,

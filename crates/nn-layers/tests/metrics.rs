@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use ndarray::{Array2, Ix2, arr2};
-use nn_layers::{ConfusionMatrix, Error, RunningMean, TrainError, top_k_correct};
+use nn_layers::{ConfusionMatrix, Error, RunningMean, TrainError, accuracy, top_k_correct};
 use proptest::prelude::*;
 use testkit::random_array;
 
@@ -34,9 +34,29 @@ proptest! {
         prop_assert_eq!(top_k_correct(logits.view(), &labels, k).unwrap(), expected);
         prop_assert_eq!(confusion.rows(), &counted[..]);
         let top1 = top_k_correct(logits.view(), &labels, 1).unwrap();
-        let accuracy = (rows > 0).then(|| top1 as f64 / rows as f64);
-        prop_assert_eq!(confusion.accuracy(), accuracy);
+        let share = (rows > 0).then(|| top1 as f64 / rows as f64);
+        prop_assert_eq!(confusion.accuracy(), share);
+        // Logits whose type has any number of axes are the same logits.
+        prop_assert_eq!(accuracy(logits.view().into_dyn(), &labels).ok(), share);
         prop_assert_eq!(confusion.total(), rows as u64);
+    }
+}
+
+#[test]
+fn logits_of_another_rank_are_refused() {
+    let flat = ndarray::arr1(&[0.5, 1.0]);
+    let mut confusion = ConfusionMatrix::new(2);
+    for result in [
+        top_k_correct(flat.view(), &[0, 1], 1).map(|_| ()),
+        accuracy(flat.view(), &[0, 1]).map(|_| ()),
+        confusion.add_logits(flat.view(), &[0, 1]),
+    ] {
+        match result {
+            Err(Error::Train(TrainError::LossInput { got, expected, .. })) => {
+                assert_eq!((&*got, &*expected), ("2", "[N, C]"));
+            }
+            other => unreachable!("{other:?}"),
+        }
     }
 }
 

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use ndarray::{ArrayD, ArrayViewD, s};
 use nn_layers::{
-    BatchNorm2d, Conv2d, Error, Graph, GraphBuilder, GraphError, Infer, Linear, MaxPool2dOptions,
-    NodeId, Outputs, Padding, Params, Plain, Result, Shape, Summary, random_params,
+    BatchNorm2d, Conv2d, Error, Graph, GraphBuilder, GraphError, Infer, Linear, MaxPool2d, NodeId,
+    Outputs, Padding, Params, Plain, Result, Shape, Summary, random_params,
 };
 use testkit::{assert_close, dot_bound, random_array, to_f32};
 
@@ -181,10 +181,10 @@ fn inception(channels: usize, bottleneck: Option<usize>) -> Graph {
             None => x,
         };
         let five = b.conv2d("branch5x5", reduced, same(32, 5))?;
-        let pool = MaxPool2dOptions {
+        let pool = MaxPool2d {
             stride: [1, 1],
             padding: Padding::Same,
-            ..MaxPool2dOptions::new([3, 3])
+            ..MaxPool2d::new([3, 3])
         };
         let pool = b.max_pool2d("pool", x, pool)?;
         let pool = b.conv2d("pool_proj", pool, same(32, 1))?;
@@ -262,9 +262,7 @@ fn activations_go_after_their_last_reader() {
     let x = b.input("x", [1, 1, 4, 4]).unwrap();
     let conv = b.conv2d("conv", x, conv3x3(2, 1)).unwrap();
     let relu = b.relu("relu", conv).unwrap();
-    let pool = b
-        .max_pool2d("pool", relu, MaxPool2dOptions::new([2, 2]))
-        .unwrap();
+    let pool = b.max_pool2d("pool", relu, MaxPool2d::new([2, 2])).unwrap();
     let chain = b.clone().finish(&[pool]).unwrap();
     assert_eq!(peak(&chain), 32 + 32);
 

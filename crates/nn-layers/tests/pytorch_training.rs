@@ -5,8 +5,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use nn_layers::{
-    AvgPool2dOptions, BatchNorm2d, Conv2d, Epsilon, Graph, GraphBuilder, Linear, MaxPool2dOptions,
-    Padding, PaddingValue, Result,
+    AvgPool2d, BatchNorm2d, Conv2d, Epsilon, Graph, GraphBuilder, Linear, MaxPool2d, Padding,
+    PaddingValue, Result,
 };
 use testkit::TrainingGolden;
 
@@ -21,10 +21,10 @@ fn tiny(classes: usize, [h, w]: [usize; 2]) -> Result<Graph> {
     let y = b.conv2d("conv1", x, conv1)?;
     let y = b.batch_norm2d("bn1", y, BatchNorm2d::default())?;
     let y = b.relu("relu", y)?;
-    let pool = MaxPool2dOptions {
+    let pool = MaxPool2d {
         stride: [2, 2],
         padding: Padding::all(1),
-        ..MaxPool2dOptions::new([3, 3])
+        ..MaxPool2d::new([3, 3])
     };
     let shallow = b.max_pool2d("maxpool", y, pool)?;
     let conv2 = Conv2d::new(12, [3, 3])
@@ -42,12 +42,12 @@ fn tiny(classes: usize, [h, w]: [usize; 2]) -> Result<Graph> {
     let y = b.conv2d("conv3", middle, conv3)?;
     let y = b.sigmoid("sigmoid", y)?;
     let sum = b.add("c", shallow, y)?;
-    let pool = AvgPool2dOptions {
+    let pool = AvgPool2d {
         stride: [2, 2],
         padding: Padding::all(1),
         ceil_mode: true,
         count_include_pad: false,
-        ..AvgPool2dOptions::new([3, 3])
+        ..AvgPool2d::new([3, 3])
     };
     let sum = b.avg_pool2d("avgpool", sum, pool)?;
     let pooled = b.adaptive_avg_pool2d("d", middle, [4, 3])?;

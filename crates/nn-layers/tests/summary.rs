@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test cannot build fails it")]
 
 use nn_layers::{
-    BatchNorm2d, Conv2d, Graph, GraphBuilder, Linear, MaxPool2dOptions, Padding, Shape, Summary,
+    BatchNorm2d, Conv2d, Graph, GraphBuilder, Linear, MaxPool2d, Padding, Shape, Summary,
 };
 
 /// The head of darknet's reference network, a grouped convolution and a dense layer.
@@ -16,7 +16,7 @@ fn graph() -> Graph {
     let x = b.conv2d("0.conv", x, conv).unwrap();
     let x = b.batch_norm2d("0.bn", x, BatchNorm2d::default()).unwrap();
     let x = b
-        .max_pool2d("1.maxpool", x, MaxPool2dOptions::new([2, 2]))
+        .max_pool2d("1.maxpool", x, MaxPool2d::new([2, 2]))
         .unwrap();
     let grouped = Conv2d::new(64, [1, 3]).stride([2, 1]).groups(4);
     let x = b

@@ -1,6 +1,6 @@
 //! Residual blocks: a branch of convolutions, and a shortcut around it.
 
-use nn_layers::{BatchNorm2d, Conv2d, GraphBuilder, MaxPool2dOptions, NodeId, Padding};
+use nn_layers::{BatchNorm2d, Conv2d, GraphBuilder, MaxPool2d, NodeId, Padding};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -259,11 +259,8 @@ fn add_shortcut(
             let behind = to
                 .checked_sub(from)
                 .ok_or(Error::NarrowingShortcut { from, to })?;
-            // A window of one pixel, which only subsamples.
-            let pick = MaxPool2dOptions {
-                stride: [options.stride; 2],
-                ..MaxPool2dOptions::new([1, 1])
-            };
+            // A window of one pixel: it only picks.
+            let pick = MaxPool2d::new([1, 1]).stride([options.stride; 2]);
             let y = b.max_pool2d("downsample.pick", x, pick)?;
             b.pad_channels("downsample.pad", y, [0, behind])?
         }

@@ -1,8 +1,6 @@
 //! The network: a stem, stages of residual blocks, a classifier.
 
-use nn_layers::{
-    BatchNorm2d, Conv2d, Graph, GraphBuilder, Linear, MaxPool2dOptions, NodeId, Padding,
-};
+use nn_layers::{BatchNorm2d, Conv2d, Graph, GraphBuilder, Linear, MaxPool2d, NodeId, Padding};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -202,11 +200,9 @@ impl ResNet {
         if self.stem == Stem::Cifar {
             return Ok(x);
         }
-        let pool = MaxPool2dOptions {
-            stride: [2, 2],
-            padding: Padding::all(1),
-            ..MaxPool2dOptions::new([3, 3])
-        };
+        let pool = MaxPool2d::new([3, 3])
+            .stride([2, 2])
+            .padding(Padding::all(1));
         Ok(b.max_pool2d("maxpool", x, pool)?)
     }
 

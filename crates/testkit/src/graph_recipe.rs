@@ -2,8 +2,8 @@
 
 use ndarray::ArrayD;
 use nn_layers::{
-    AvgPool2dOptions, BatchNorm2d, Conv2d, Epsilon, Graph, GraphBuilder, Linear, MaxPool2dOptions,
-    NodeId, Op, Padding, PaddingValue,
+    AvgPool2d, BatchNorm2d, Conv2d, Epsilon, Graph, GraphBuilder, Linear, MaxPool2d, NodeId, Op,
+    Padding, PaddingValue,
 };
 use proptest::prelude::*;
 
@@ -117,13 +117,13 @@ impl GraphStep {
             7 => Op::LeakyRelu { slope: 0.1 },
             8 => Op::Sigmoid,
             9 => Op::Softmax,
-            10 => Op::MaxPool2d(MaxPool2dOptions {
+            10 => Op::MaxPool2d(MaxPool2d {
                 stride: [c, d],
                 padding: Padding::Explicit([0, 0, e / 2, f / 2]),
                 ceil_mode: e == 1,
-                ..MaxPool2dOptions::new([a, b])
+                ..MaxPool2d::new([a, b])
             }),
-            11 => Op::AvgPool2d(AvgPool2dOptions {
+            11 => Op::AvgPool2d(AvgPool2d {
                 stride: [d, c],
                 padding: if e == 0 {
                     Padding::Same
@@ -132,7 +132,7 @@ impl GraphStep {
                 },
                 ceil_mode: f == 1,
                 count_include_pad: e == 1,
-                ..AvgPool2dOptions::new([b, a])
+                ..AvgPool2d::new([b, a])
             }),
             12 => Op::GlobalAvgPool2d,
             13 => Op::AdaptiveAvgPool2d([a, b]),

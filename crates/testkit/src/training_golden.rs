@@ -6,7 +6,7 @@ use std::path::Path;
 use ndarray::ArrayD;
 use nn_layers::{
     Adam, Classification, CrossEntropy, Graph, Method, Optimiser, OptimiserOptions, Params,
-    PlainTrainer, Rates, Sgd, StepKey, TrainBackend, TrainSpec, WeightDecay, random_params,
+    PlainTrainer, Sgd, StepKey, TrainBackend, TrainSpec, WeightDecay, random_params,
 };
 use serde::Deserialize;
 
@@ -180,9 +180,7 @@ impl TrainingGolden {
                 error <= 1e-6,
                 "{model}: loss {step} of {name} is off by {error:e}"
             );
-            optimiser
-                .update(&mut trainer, Rates::new(rate), 1.0)
-                .expect("gradients");
+            optimiser.update(&mut trainer, rate).expect("gradients");
         }
     }
 }

@@ -82,6 +82,7 @@ pub mod back_propagation {}
 
 /// [one]: crate::cross_correlation
 /// [nine]: crate::back_propagation
+/// [`Schedule`]: nn_layers::Schedule
 /// [next]: crate::depth
 #[cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/10-first-training.md"))]
 pub mod first_training {}

@@ -274,3 +274,36 @@ fn nan_wins_and_minus_infinity_is_a_number() {
     );
     assert!(means.unwrap()[[0, 0, 0, 1]].is_nan());
 }
+
+/// The options that are set one after the other are those of the struct with all fields.
+#[test]
+fn options_are_built_field_by_field() {
+    let padding = Padding::Explicit([0, 1, 2, 1]);
+    let max = MaxPool2dOptions::new([3, 4])
+        .stride([2, 5])
+        .dilation([1, 2])
+        .padding(padding)
+        .ceil_mode();
+    let expected = MaxPool2dOptions {
+        kernel_size: [3, 4],
+        stride: [2, 5],
+        dilation: [1, 2],
+        padding,
+        ceil_mode: true,
+    };
+    assert_eq!(max, expected);
+
+    let avg = AvgPool2dOptions::new([3, 4])
+        .stride([2, 5])
+        .padding(padding)
+        .ceil_mode()
+        .exclude_padding();
+    let expected = AvgPool2dOptions {
+        kernel_size: [3, 4],
+        stride: [2, 5],
+        padding,
+        ceil_mode: true,
+        count_include_pad: false,
+    };
+    assert_eq!(avg, expected);
+}

@@ -201,6 +201,34 @@ impl GraphBuilder {
         self.node(name, Op::Conv2d(conv), &[x])
     }
 
+    /// Adds the layer that most networks are made of, in the scope `name`: a convolution `conv`, the
+    /// batch normalisation `bn` of what it gives, and a ReLU `relu`.
+    ///
+    /// The convolution has no bias, whatever `conv` says: the normalisation has its own.
+    ///
+    /// ```
+    /// use nn_layers::{Conv2d, GraphBuilder};
+    ///
+    /// let mut b = GraphBuilder::new();
+    /// let x = b.input("image", [1, 3, 32, 32])?;
+    /// let y = b.conv_bn_relu("layer1", x, Conv2d::new(16, [3, 3]))?;
+    /// let graph = b.finish(&[y])?;
+    /// let names: Vec<&str> = graph.param_specs().map(|spec| spec.name()).take(2).collect();
+    /// assert_eq!(names, ["layer1.conv.weight", "layer1.bn.weight"]);
+    /// # Ok::<(), nn_layers::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`node`](Self::node); nodes before the one that it names stay.
+    pub fn conv_bn_relu(&mut self, name: &str, x: NodeId, conv: Conv2d) -> Result<NodeId> {
+        self.scope(name, |b| {
+            let x = b.conv2d("conv", x, conv.without_bias())?;
+            let x = b.batch_norm2d("bn", x, BatchNorm2d::default())?;
+            b.relu("relu", x)
+        })
+    }
+
     /// Adds [`Op::Linear`].
     ///
     /// # Errors

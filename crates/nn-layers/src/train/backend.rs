@@ -127,3 +127,10 @@ pub struct StepKey {
     /// The step's number, counted through all epochs.
     pub step: u64,
 }
+
+/// A step of the training with seed 0.
+impl From<u64> for StepKey {
+    fn from(step: u64) -> Self {
+        Self { seed: 0, step }
+    }
+}

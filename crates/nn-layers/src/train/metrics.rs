@@ -1,11 +1,12 @@
 //! How good a classifier is.
 
 use conv_core::Element;
-use ndarray::ArrayView2;
+use ndarray::{ArrayView, ArrayView2, Dimension, Ix2};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Result},
+    graph::shape::Shape,
     train::{error::TrainError, loss::largest, optimiser::first_non_finite},
 };
 
@@ -24,14 +25,15 @@ use crate::{
 ///
 /// # Errors
 ///
-/// [`TrainError::LossInput`] for another number of labels than rows, [`TrainError::Label`] for a
-/// label that is no class, [`TrainError::NonFinite`] for logits that are NaN or infinite, which
-/// tell no order.
-pub fn top_k_correct<T: Element>(
-    logits: ArrayView2<'_, T>,
+/// [`TrainError::LossInput`] for logits of another rank and for another number of labels than rows,
+/// [`TrainError::Label`] for a label that is no class, [`TrainError::NonFinite`] for logits that are NaN or
+/// infinite, which tell no order.
+pub fn top_k_correct<T: Element, D: Dimension>(
+    logits: ArrayView<'_, T, D>,
     labels: &[usize],
     k: usize,
 ) -> Result<usize> {
+    let logits = rows(logits)?;
     check(logits, labels)?;
     let rows = logits.outer_iter().zip(labels);
     let hits = rows.filter(|(row, label)| {
@@ -47,6 +49,38 @@ pub fn top_k_correct<T: Element>(
             < k
     });
     Ok(hits.count())
+}
+
+/// The share of the rows of the logits `[N, C]` whose largest logit is their label's (the first of
+/// several that are largest).
+///
+/// ```
+/// use ndarray::arr2;
+/// use nn_layers::accuracy;
+///
+/// let logits = arr2(&[[0.1, 0.7, 0.2], [0.5, 0.3, 0.2]]);
+/// assert_eq!(accuracy(logits.view(), &[1, 2])?, 0.5);
+/// # Ok::<(), nn_layers::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// As [`top_k_correct`], and [`TrainError::LossInput`] for no rows, of which there is no share.
+pub fn accuracy<T: Element, D: Dimension>(
+    logits: ArrayView<'_, T, D>,
+    labels: &[usize],
+) -> Result<f64> {
+    let correct = top_k_correct(logits, labels, 1)?;
+    match labels.len() {
+        0 => Err(TrainError::LossInput {
+            loss: "metrics",
+            what: "the number of labels is",
+            got: "0".to_owned(),
+            expected: "at least 1".to_owned(),
+        }
+        .into()),
+        rows => Ok(correct as f64 / rows as f64),
+    }
 }
 
 /// How often pictures of each class were taken for each class.
@@ -103,14 +137,15 @@ impl ConfusionMatrix {
     ///
     /// # Errors
     ///
-    /// [`TrainError::LossInput`] where rows and labels, or columns and classes, are not as many;
-    /// [`TrainError::Label`] for a label that is no class; [`TrainError::NonFinite`] for logits
+    /// [`TrainError::LossInput`] for another rank, and where rows and labels, or columns and classes, are
+    /// not as many; [`TrainError::Label`] for a label that is no class; [`TrainError::NonFinite`] for logits
     /// that are NaN or infinite. Nothing is counted then.
-    pub fn add_logits<T: Element>(
+    pub fn add_logits<T: Element, D: Dimension>(
         &mut self,
-        logits: ArrayView2<'_, T>,
+        logits: ArrayView<'_, T, D>,
         labels: &[usize],
     ) -> Result<()> {
+        let logits = rows(logits)?;
         let (_, classes) = logits.dim();
         if classes != self.rows.len() {
             return Err(mismatch(
@@ -182,6 +217,18 @@ impl RunningMean {
     pub fn mean(&self) -> Option<f64> {
         (self.weight != 0.0).then(|| self.sum / self.weight)
     }
+}
+
+/// The logits of any type of rank, by rows.
+fn rows<T, D: Dimension>(logits: ArrayView<'_, T, D>) -> Result<ArrayView2<'_, T>> {
+    let shape = Shape::from(logits.shape());
+    let rows = logits.into_dimensionality::<Ix2>();
+    Ok(rows.map_err(|_| TrainError::LossInput {
+        loss: "metrics",
+        what: "the logits have shape",
+        got: shape.to_string(),
+        expected: "[N, C]".to_owned(),
+    })?)
 }
 
 /// Checks that there is a label for each row of logits, and an order in each row.

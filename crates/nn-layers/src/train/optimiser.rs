@@ -149,6 +149,16 @@ impl From<RmsProp> for Method {
     }
 }
 
+/// A method alone: no decay, no groups, no limit.
+impl<M: Into<Method>> From<M> for OptimiserOptions {
+    fn from(method: M) -> Self {
+        Self {
+            method: method.into(),
+            ..Self::default()
+        }
+    }
+}
+
 /// Moves parameters against their gradients, and keeps the state it needs for the next update.
 ///
 /// The arithmetic and its order are those of PyTorch's single-tensor implementations, value by
@@ -156,18 +166,14 @@ impl From<RmsProp> for Method {
 ///
 /// ```
 /// use ndarray::ArrayD;
-/// use nn_layers::{Optimiser, OptimiserOptions, Params, Rates, Sgd, Slot};
+/// use nn_layers::{Optimiser, Params, Sgd, Slot};
 ///
 /// let mut params = Params::new();
 /// params.insert("w", Slot::Weight, ArrayD::<f64>::zeros(vec![1]));
-/// let options = OptimiserOptions {
-///     method: Sgd { momentum: 0.5, ..Sgd::default() }.into(),
-///     ..OptimiserOptions::default()
-/// };
-/// let mut optimiser = Optimiser::new(options, &params)?;
+/// let mut optimiser = Optimiser::new(Sgd { momentum: 0.5, ..Sgd::default() }, &params)?;
 /// let mut numbers = [4.0];
 /// for expected in [3.0, 1.5, -0.25] {
-///     optimiser.apply("w", &mut numbers, &[1.0], Rates::new(1.0), 1.0)?;
+///     optimiser.apply("w", &mut numbers, &[1.0], 1.0, 1.0)?;
 ///     assert_eq!(numbers, [expected]);
 /// }
 /// # Ok::<(), nn_layers::Error>(())
@@ -187,14 +193,15 @@ pub struct UpdateReport {
 }
 
 impl<T: Element> Optimiser<T> {
-    /// Creates an optimiser for these parameters. Only the names and shapes of the trainable
-    /// parameters matter; they determine the groups that each belongs to.
+    /// An optimiser for these parameters, of which only names and shapes matter: they say which group
+    /// each belongs to. `options` may be a method alone, such as [`Adam`].
     ///
     /// # Errors
     ///
-    /// [`TrainError::Value`] for a number out of range, [`TrainError::EmptyGroup`] for a
-    /// group that no parameter belongs to.
-    pub fn new(options: OptimiserOptions, params: &Params<T>) -> Result<Self> {
+    /// [`TrainError::Value`] for a number out of range, [`TrainError::EmptyGroup`] for a group that no
+    /// parameter belongs to.
+    pub fn new(options: impl Into<OptimiserOptions>, params: &Params<T>) -> Result<Self> {
+        let options = options.into();
         options.method.check()?;
         if let Some(clip) = options.clip {
             clip.check()?;
@@ -213,20 +220,35 @@ impl<T: Element> Optimiser<T> {
         &self.options
     }
 
-    /// Updates every trainable parameter of the backend. Its gradients are first multiplied by
-    /// `gradient_factor`: `1/k` if the gradients of `k` batches were added up.
+    /// Updates every parameter that the backend learns, at this rate, or with the rate and momentum of
+    /// a [schedule](crate::Schedule::at).
+    ///
+    /// # Errors
+    ///
+    /// As [`update_scaled`](Self::update_scaled).
+    pub fn update<B: TrainBackend<T>>(
+        &mut self,
+        backend: &mut B,
+        rates: impl Into<Rates>,
+    ) -> Result<UpdateReport> {
+        self.update_scaled(backend, rates, 1.0)
+    }
+
+    /// As [`update`](Self::update), with the gradients multiplied by `gradient_factor` first: `1/k`
+    /// where those of `k` batches were added up.
     ///
     /// # Errors
     ///
     /// [`TrainError::NonFinite`] for a gradient that is not finite, by the parameter's name,
     /// [`TrainError::Value`] for a rate or momentum out of range, and what the backend says.
     /// Nothing has changed then.
-    pub fn update<B: TrainBackend<T>>(
+    pub fn update_scaled<B: TrainBackend<T>>(
         &mut self,
         backend: &mut B,
-        rates: Rates,
+        rates: impl Into<Rates>,
         gradient_factor: f64,
     ) -> Result<UpdateReport> {
+        let rates = rates.into();
         self.check(rates)?;
         let mut scan = Scan::default();
         let mut unknown = None;
@@ -270,9 +292,10 @@ impl<T: Element> Optimiser<T> {
         name: &str,
         numbers: &mut [T],
         gradient: &[T],
-        rates: Rates,
+        rates: impl Into<Rates>,
         gradient_factor: f64,
     ) -> Result<()> {
+        let rates = rates.into();
         self.check(rates)?;
         self.apply_checked(name, numbers, gradient, rates, gradient_factor)
     }

@@ -122,6 +122,13 @@ impl Rates {
     }
 }
 
+/// A rate alone.
+impl From<f64> for Rates {
+    fn from(rate: f64) -> Self {
+        Self::new(rate)
+    }
+}
+
 impl Schedule {
     /// The same rate in every step.
     #[must_use]

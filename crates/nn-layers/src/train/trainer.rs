@@ -349,7 +349,7 @@ impl<T: Element> Trainer<T> {
         let step = self.position.step;
         let rates = self.options.schedule.at(step);
         let factor = 1.0 / pending.batches as f64;
-        let updated = self.optimiser.update(backend, rates, factor);
+        let updated = self.optimiser.update_scaled(backend, rates, factor);
         let updated = updated.map_err(|error| self.at_step(error))?;
         self.position.step += 1;
         observer.step(&StepReport {

@@ -141,7 +141,7 @@ fn ten_steps_are_pytorchs() {
             backend.set_gradient("fc.weight", gradient.slice(s![..4]).as_slice().unwrap());
             backend.set_gradient("fc.bias", gradient.slice(s![4..]).as_slice().unwrap());
             let rates = schedule.at(step as u64);
-            let report = optimiser.update(&mut backend, rates, 0.25).unwrap();
+            let report = optimiser.update_scaled(&mut backend, rates, 0.25).unwrap();
             let norm = gradient.dot(&gradient).sqrt() / 4.0;
             assert!((report.gradient_norm - norm).abs() <= 1e-14 * norm);
 
@@ -264,7 +264,7 @@ fn an_exported_state_goes_on_exactly() {
     for method in METHODS {
         let (mut backend, mut optimiser) = ready(method);
         let rates = Rates::new(0.1);
-        optimiser.update(&mut backend, rates, 1.0).unwrap();
+        optimiser.update(&mut backend, rates).unwrap();
         let state = optimiser.export(&backend).unwrap();
         assert_eq!(state.steps["fc.weight"], 1);
         for params in state.moments.values() {
@@ -280,7 +280,7 @@ fn an_exported_state_goes_on_exactly() {
         ] {
             backend.set_gradient("fc.weight", &[0.5, -1.0, 2.0, 1.0]);
             backend.set_gradient("fc.bias", &[3.0, 1.0, -2.0]);
-            optimiser.update(backend, rates, 1.0).unwrap();
+            optimiser.update(backend, rates).unwrap();
         }
         assert_eq!(backend.export(), other_backend.export());
         assert_eq!(optimiser.export(&backend), other.export(&other_backend));

@@ -8,9 +8,7 @@ type Change = fn(&mut OptimiserState<f64>);
 #[test]
 fn states_that_do_not_fit() {
     let (mut backend, mut optimiser) = ready(METHODS[2]);
-    optimiser
-        .update(&mut backend, Rates::new(0.1), 1.0)
-        .unwrap();
+    optimiser.update(&mut backend, 0.1).unwrap();
     let good = optimiser.export(&backend).unwrap();
     let changes: [(Change, &str); 8] = [
         (
@@ -76,7 +74,7 @@ fn a_gradient_that_is_not_finite_is_named_and_changes_nothing() {
             let mut gradient = [1.0; 4];
             gradient[index] = value;
             backend.set_gradient("fc.weight", &gradient);
-            match optimiser.update(&mut backend, Rates::new(0.1), 1.0) {
+            match optimiser.update(&mut backend, 0.1) {
                 Err(Error::Train(TrainError::NonFinite {
                     tensor,
                     index: at,
@@ -95,9 +93,7 @@ fn a_gradient_that_is_not_finite_is_named_and_changes_nothing() {
     }
     let (mut backend, mut optimiser) = ready(METHODS[0]);
     backend.set_gradient("fc.weight", &[1e200; 4]);
-    let error = optimiser
-        .update(&mut backend, Rates::new(0.1), 1.0)
-        .unwrap_err();
+    let error = optimiser.update(&mut backend, 0.1).unwrap_err();
     assert_eq!(
         error.to_string(),
         "the norm of all gradients is inf at number 0"
@@ -175,7 +171,7 @@ fn numbers_out_of_range() {
         (f64::INFINITY, None),
         (0.1, Some(1.0)),
     ] {
-        let error = optimiser.update(&mut backend, Rates { rate, momentum }, 1.0);
+        let error = optimiser.update(&mut backend, Rates { rate, momentum });
         assert!(
             matches!(error, Err(Error::Train(TrainError::Value { .. }))),
             "{error:?}"
@@ -186,7 +182,7 @@ fn numbers_out_of_range() {
         rate: 0.1,
         momentum: Some(0.5),
     };
-    let error = without.update(&mut backend, rates, 1.0);
+    let error = without.update(&mut backend, rates);
     assert!(
         matches!(
             error,

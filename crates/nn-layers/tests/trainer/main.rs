@@ -18,7 +18,7 @@ use std::{
 
 use ndarray::ArrayD;
 use nn_layers::{
-    Adam, AvgPool2dOptions, BatchNorm2d, Best, BoxedError, Checkpoint, CheckpointFolder,
+    Adam, AvgPool2d, BatchNorm2d, Best, BoxedError, Checkpoint, CheckpointFolder,
     ClassificationObjective, Clip, Conv2d, EarlyStopping, EpochReport, Error, Evaluation, Graph,
     GraphBuilder, LastBatch, Linear, Method, Observer, OneCycle, OptimiserOptions, Outcome,
     ParamGroup, ParamsError, PlainTrainer, Policy, Result, RmsProp, Schedule, Select, Sgd, Slot,
@@ -39,7 +39,7 @@ fn graph() -> Graph {
     let x = b.conv2d("conv", x, Conv2d::new(4, [3, 3])).unwrap();
     let x = b.batch_norm2d("bn", x, BatchNorm2d::default()).unwrap();
     let x = b.relu("relu", x).unwrap();
-    let pool = AvgPool2dOptions::new([2, 2]);
+    let pool = AvgPool2d::new([2, 2]);
     let x = b.avg_pool2d("pool", x, pool).unwrap();
     let x = b.flatten("flatten", x).unwrap();
     let x = b.dropout("dropout", x, 0.25).unwrap();

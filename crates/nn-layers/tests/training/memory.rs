@@ -2,7 +2,7 @@
 
 use ndarray::ArrayD;
 use nn_layers::{
-    Conv2d, Error, GraphBuilder, MaxPool2dOptions, Padding, PlainTrainer, Result, TrainBackend,
+    Conv2d, Error, GraphBuilder, MaxPool2d, Padding, PlainTrainer, Result, TrainBackend,
     TrainError, TrainSpec, random_params,
 };
 use proptest::prelude::*;
@@ -22,9 +22,7 @@ fn activations_go_as_soon_as_they_have_been_used() {
         x = b.relu(&format!("relu{layer}"), x).unwrap();
         x = b.dropout(&format!("dropout{layer}"), x, 0.1).unwrap();
     }
-    let x = b
-        .max_pool2d("pool", x, MaxPool2dOptions::new([8, 8]))
-        .unwrap();
+    let x = b.max_pool2d("pool", x, MaxPool2d::new([8, 8])).unwrap();
     let graph = b.finish(&[x]).unwrap();
     let peak = |spec| {
         let params = random_params(&graph, 1).cast::<f64>();

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use nn_layers::{
-    BatchNorm2d, Conv2d, Epsilon, GraphBuilder, Linear, MaxPool2dOptions, NodeId, Padding,
-    ParamSpec, Shape,
+    BatchNorm2d, Conv2d, Epsilon, GraphBuilder, Linear, MaxPool2d, NodeId, Padding, ParamSpec,
+    Shape,
 };
 
 use super::{LayerOutput, Network};
@@ -296,11 +296,9 @@ impl<'a> Builder<'a> {
     fn max_pool(&mut self, number: usize, pool: &MaxPool) -> Result<NodeId> {
         let before = pool.padding / 2;
         let after = pool.padding - before;
-        let options = MaxPool2dOptions {
-            stride: [pool.stride; 2],
-            padding: Padding::Explicit([before, before, after, after]),
-            ..MaxPool2dOptions::new([pool.size; 2])
-        };
+        let options = MaxPool2d::new([pool.size; 2])
+            .stride([pool.stride; 2])
+            .padding(Padding::Explicit([before, before, after, after]));
         let (x, name) = (self.previous, format!("{number}.maxpool"));
         self.node(number, |graph| graph.max_pool2d(&name, x, options))
     }

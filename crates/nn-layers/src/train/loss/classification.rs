@@ -22,14 +22,10 @@ use crate::{error::Result, train::error::TrainError};
 ///
 /// ```
 /// use ndarray::{ArrayD, arr2};
-/// use nn_layers::{Classification, CrossEntropy, Loss};
+/// use nn_layers::{Classification, Loss};
 ///
 /// let logits = arr2(&[[2.0, 0.0, 1.0], [0.0, 3.0, 0.0]]).into_dyn();
-/// let loss = Classification {
-///     labels: &[0, 2],
-///     options: &CrossEntropy::default(),
-///     aux_weight: 0.0,
-/// };
+/// let loss = Classification::new(&[0, 2]);
 /// let terms = loss.eval(&[logits.view()], &mut [ArrayD::zeros(vec![2, 3])])?;
 /// assert_eq!(terms.parts, [("correct".to_owned(), 1.0)]);
 /// # Ok::<(), nn_layers::Error>(())
@@ -46,6 +42,24 @@ pub struct Classification<'a> {
     pub options: &'a CrossEntropy,
     /// The factor of the auxiliary heads' losses.
     pub aux_weight: f64,
+}
+
+/// Neither smoothing nor class weights.
+static PLAIN: CrossEntropy = CrossEntropy {
+    label_smoothing: 0.0,
+    class_weights: None,
+};
+
+impl<'a> Classification<'a> {
+    /// The plain cross-entropy against the class of each picture, without auxiliary heads.
+    #[must_use]
+    pub fn new(labels: &'a [usize]) -> Self {
+        Self {
+            labels,
+            options: &PLAIN,
+            aux_weight: 0.0,
+        }
+    }
 }
 
 impl<T: Element> Loss<T> for Classification<'_> {
