@@ -187,7 +187,7 @@ impl MaxPool2dOptions {
     ///
     /// # Errors
     ///
-    /// [`OverLimit`](crate::Error::OverLimit) for a kernel size over [`POOL_KERNEL_LIMIT`], and
+    /// [`OverLimit`](crate::Error::OverLimit) for a kernel size over `POOL_KERNEL_LIMIT`, and
     /// those of [`Window::place`] and [`Placement::check_sees_input`].
     pub fn place(&self, op: &'static str, input: [usize; 2]) -> Result<Placement> {
         check_limit(op, "kernel size", self.kernel_size, POOL_KERNEL_LIMIT)?;
@@ -276,7 +276,7 @@ impl AvgPool2dOptions {
     ///
     /// # Errors
     ///
-    /// [`OverLimit`](crate::Error::OverLimit) for a kernel size over [`POOL_KERNEL_LIMIT`], and
+    /// [`OverLimit`](crate::Error::OverLimit) for a kernel size over `POOL_KERNEL_LIMIT`, and
     /// those of [`Window::place`] and [`Placement::check_sees_input`].
     pub fn place(&self, op: &'static str, input: [usize; 2]) -> Result<Placement> {
         check_limit(op, "kernel size", self.kernel_size, POOL_KERNEL_LIMIT)?;

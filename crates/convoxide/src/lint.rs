@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
         Severity::Error
     };
     let findings = report.findings.iter();
-    let failed = findings.map(|finding| finding.severity()).max() >= Some(lowest);
+    let failed = findings.map(image_data::Finding::severity).max() >= Some(lowest);
     Ok(ExitCode::from(u8::from(failed)))
 }
 

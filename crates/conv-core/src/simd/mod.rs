@@ -95,7 +95,7 @@ impl Isa {
             })
     }
 
-    /// Returns the instruction set that [`ISA_VARIABLE`] names, or the fastest if it is not set.
+    /// Returns the instruction set that the variable `CONVOXIDE_ISA` names, or the fastest if it is not set.
     ///
     /// # Errors
     ///

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 /// use image_data::{DatasetLimits, Picture, Splits};
 ///
 /// # let folder = tempfile::tempdir()?;
-/// # for file in ["Train/cat/1.png", "Train/dog/1.png", "Test/cat/2.png", "Train/dog/2.webp"] {
+/// # for file in ["Train/cat/1.png", "Train/dog/1.png", "Test/cat/2.png", "Train/dog/2.heic"] {
 /// #     let file = folder.path().join(file);
 /// #     std::fs::create_dir_all(file.parent().unwrap())?;
 /// #     Picture::from_rgb(1, 1, 3, &[9; 3])?.save_png(file)?;
@@ -28,12 +28,12 @@ use crate::error::{Error, Result};
 ///
 /// // train (Train): 2 pictures of 2 classes
 /// // test (Test): 1 picture of 1 of 2 classes
-/// // left out: 1, pictures in .webp are not read: data/Train/dog/2.webp
+/// // left out: 1, pictures in .heic are not read: data/Train/dog/2.heic
 /// let contents = splits.contents.to_string();
 /// # let path = path.display();
 /// # assert_eq!(contents, format!("train (Train): 2 pictures of 2 classes
 /// # test (Test): 1 picture of 1 of 2 classes
-/// # left out: 1, pictures in .webp are not read: {path}/Train/dog/2.webp"));
+/// # left out: 1, pictures in .heic are not read: {path}/Train/dog/2.heic"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Splits {

@@ -1,5 +1,7 @@
 //! Random changes to an input, of the kinds that make readers fail.
 
+#![expect(clippy::ptr_arg, reason = "all changes share one signature")]
+
 use crate::random::mix;
 
 /// Values at the limits of a field, a size or an index.
