@@ -11,6 +11,7 @@ pub use self::finding::{Finding, Place, Same, Severity};
 use self::look::{Look, Seen, look_at_all};
 use crate::dataset::{Dataset, Fault, Splits, class_counts};
 use crate::error::{Error, Result};
+use crate::picture::DecodeWarning;
 
 /// What [`lint`] calls odd.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -288,7 +289,16 @@ fn broken(sample: &Sample<'_>) -> Vec<Finding> {
                 reason: reason.to_string(),
             },
         });
-    } else if sample.look.alpha {
+        return findings;
+    }
+    match sample.seen().and_then(|seen| seen.warning) {
+        Some(DecodeWarning::NoEndMark { format }) => findings.push(Finding::NoEndMark {
+            file: file.clone(),
+            format: format.to_owned(),
+        }),
+        None => {}
+    }
+    if sample.look.alpha {
         findings.push(Finding::Alpha { file });
     }
     findings

@@ -97,6 +97,11 @@ fn each_kind_of_trouble_is_found_by_its_file() {
         .write_image(&pixels, 30, 20, ExtendedColorType::Rgb8)
         .unwrap();
     write(folder, "train/cat/lies.png", &jpeg);
+    write(
+        folder,
+        "train/cat/endless.png",
+        &usual(60)[..usual(60).len() - 12],
+    );
     write(folder, "train/cat/empty.png", b"");
     write(folder, "train/cat/short.png", &usual(50)[..200]);
     write(folder, "train/cat/page.jpg", b"<!DOCTYPE html><p>not found");
@@ -143,7 +148,7 @@ fn each_kind_of_trouble_is_found_by_its_file() {
         ),
         (
             Severity::Warning,
-            "train: class dog has 4 samples, the largest 50",
+            "train: class dog has 4 samples, the largest 51",
         ),
         (Severity::Warning, "valid: class eel has no sample"),
         (
@@ -151,6 +156,10 @@ fn each_kind_of_trouble_is_found_by_its_file() {
             "train/cat/clear.png: has an alpha channel, which is dropped",
         ),
         (Severity::Error, "train/cat/empty.png: the file is empty"),
+        (
+            Severity::Warning,
+            "train/cat/endless.png: the PNG has no end mark; all of its pixels are there",
+        ),
         (
             Severity::Warning,
             "train/cat/lies.png: the content is JPEG, the name says another format",
@@ -218,7 +227,7 @@ fn each_kind_of_trouble_is_found_by_its_file() {
     let [train, valid] = &report.parts[..] else {
         panic!("{:?}", report.parts);
     };
-    assert_eq!((&*train.part, train.samples), ("train", 54));
+    assert_eq!((&*train.part, train.samples), ("train", 55));
     assert_eq!(train.classes[2], ("eel".to_owned(), 0));
     assert_eq!(report.count(Severity::Error), 9);
     assert_eq!(train.sizes, Some([[8, 30], [100, 150]]));

@@ -62,6 +62,13 @@ pub enum Finding {
         /// The reason.
         reason: String,
     },
+    /// A picture whose file lacks its format's end mark, though all pixels are there.
+    NoEndMark {
+        /// The file.
+        file: String,
+        /// The format.
+        format: String,
+    },
     /// A picture with an alpha channel, which is dropped: what is hidden by it shows.
     Alpha {
         /// The file.
@@ -197,6 +204,7 @@ impl Finding {
             Self::EmptyClass { .. }
             | Self::SmallClass { .. }
             | Self::WrongExtension { .. }
+            | Self::NoEndMark { .. }
             | Self::Alpha { .. }
             | Self::OddSize { .. }
             | Self::OddAspect { .. }
@@ -245,6 +253,10 @@ impl fmt::Display for Finding {
             Self::EmptyFile { file } => write!(f, "{file}: the file is empty"),
             Self::Truncated { file } => write!(f, "{file}: the file is cut short"),
             Self::Unreadable { file, reason } => write!(f, "{file}: {reason}"),
+            Self::NoEndMark { file, format } => write!(
+                f,
+                "{file}: the {format} has no end mark; all of its pixels are there"
+            ),
             Self::Alpha { file } => {
                 write!(f, "{file}: has an alpha channel, which is dropped")
             }

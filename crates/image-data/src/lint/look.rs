@@ -11,6 +11,7 @@ use crate::dataset::Dataset;
 use crate::decode::{Header, header};
 use crate::error::Result;
 use crate::loader::caught;
+use crate::picture::DecodeWarning;
 use crate::suffix::picture_format;
 
 /// What a look at a sample shows.
@@ -32,6 +33,8 @@ pub(super) struct Seen {
     pub(super) pixels: [u8; 32],
     /// Whether red, green and blue are the same everywhere.
     pub(super) grey: bool,
+    /// What is wrong with the file, though its pixels are all there.
+    pub(super) warning: Option<DecodeWarning>,
 }
 
 /// Looks at every sample. The result does not depend on the number of threads.
@@ -90,6 +93,7 @@ fn see(dataset: &dyn Dataset, index: usize) -> Result<Seen> {
     Ok(Seen {
         size: picture.size(),
         pixels: pixels.finalize().into(),
+        warning: picture.warning(),
         grey: rgb.iter().all(|[r, g, b]| r == g && g == b),
     })
 }
