@@ -66,11 +66,7 @@ enum Task {
     /// Write the program's manual pages into target/man
     Man,
     /// Check the project's rules that the compiler does not
-    Tidy {
-        /// Check only the wording of documents and comments
-        #[arg(long)]
-        prose: bool,
-    },
+    Tidy,
     /// Run the fuzz targets for longer, with limited memory
     Fuzz(fuzz::Options),
     /// Run unsafe code under Miri and a sanitizer (needs nightly Rust)
@@ -96,8 +92,7 @@ fn main() -> ExitCode {
         Some(Task::Ci) => ci::run(),
         Some(Task::Bench { args }) => bench::run(&args),
         Some(Task::Docs { open }) => docs::run(open),
-        Some(Task::Tidy { prose: false }) => tidy::run(),
-        Some(Task::Tidy { prose: true }) => tidy::run_prose(),
+        Some(Task::Tidy) => tidy::run(),
         Some(Task::Man) => man::run(),
         Some(Task::Fuzz(options)) => fuzz::run(&options),
         Some(Task::Memory) => memory::run(),

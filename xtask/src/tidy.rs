@@ -31,18 +31,8 @@ struct TrackedFile {
     text: Option<String>,
 }
 
-/// Checks only the wording of documents and comments, which [`run`] does not do yet.
-pub(crate) fn run_prose() -> Result<()> {
-    let problems: Vec<String> = tracked_files(&workspace_root())?
-        .iter()
-        .filter(|file| file.path.ends_with(".rs") || file.path.ends_with(".md"))
-        // These two quote what they forbid.
-        .filter(|file| !["docs/style.md", "xtask/src/tidy/prose.rs"].contains(&file.path.as_str()))
-        .filter_map(|file| Some(prose::check(&file.path, file.text.as_deref()?)))
-        .flatten()
-        .collect();
-    told(&problems)
-}
+/// The files that quote the phrases that `prose` forbids.
+const QUOTES_PHRASES: [&str; 2] = ["docs/style.md", "xtask/src/tidy/prose.rs"];
 
 /// The task. Every problem is one line on standard error: `path:line: what is wrong`.
 pub(crate) fn run() -> Result<()> {
@@ -58,7 +48,11 @@ pub(crate) fn run() -> Result<()> {
         match file.path.rsplit_once('.') {
             Some((_, "rs")) => problems.extend(rust::check(&file.path, text)),
             Some((_, "md")) => problems.extend(rust::unchecked_fences(&file.path, text)),
-            _ => {}
+            // The other rules for files apply to every kind of file.
+            _ => continue,
+        }
+        if !QUOTES_PHRASES.contains(&file.path.as_str()) {
+            problems.extend(prose::check(&file.path, text));
         }
     }
     problems.extend(documents::check(&files));

@@ -9,11 +9,19 @@ use crate::geometry::checked_len;
 
 /// Returns the elements in row-major order: borrowed where the view is stored that way, else
 /// copied.
-pub(crate) fn contiguous<T: Copy, D: Dimension>(view: ArrayView<'_, T, D>) -> Cow<'_, [T]> {
-    match view.to_slice() {
-        Some(slice) => Cow::Borrowed(slice),
-        None => Cow::Owned(view.iter().copied().collect()),
+///
+/// A broadcast view may be far larger than memory: the copy is then an error, not an abort.
+pub(crate) fn contiguous<'a, T: Copy, D: Dimension>(
+    op: &'static str,
+    view: ArrayView<'a, T, D>,
+) -> Result<Cow<'a, [T]>> {
+    if let Some(slice) = view.to_slice() {
+        return Ok(Cow::Borrowed(slice));
     }
+    let mut values = Vec::new();
+    reserve(&mut values, op, "a contiguous copy of a view", view.len())?;
+    values.extend(view.iter().copied());
+    Ok(Cow::Owned(values))
 }
 
 /// Allocates an output of this shape, filled with zeros.

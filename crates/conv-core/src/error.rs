@@ -144,7 +144,7 @@ pub enum Error {
     },
 
     /// A state that this crate's own checks rule out.
-    #[error("{op}: {broken}; this is a bug in conv-core: please report it")]
+    #[error("internal error in {op}: {broken}; this is a bug in conv-core, please report it")]
     Internal {
         /// The operation.
         op: &'static str,

@@ -221,7 +221,7 @@ pub struct AvgPool2dOptions {
 }
 
 impl AvgPool2dOptions {
-    /// Windows that lie side by side: the stride is the kernel size, without padding.
+    /// Returns adjacent windows: the stride is the kernel size, without padding.
     ///
     /// ```
     /// use conv_core::{AvgPool2dOptions, Padding};

@@ -90,6 +90,8 @@ fn shape() -> impl Strategy<Value = [usize; 4]> {
         [2, 3, 0, 1 << 40],
         [1 << 40, 2, 2, 0],
         [0, 16, 1 << 24, 1 << 24],
+        [0, 1 << 60, 0, 0],
+        [1 << 60, 1, 0, 2],
     ]);
     prop_oneof![3 => small, 1 => empty]
 }
@@ -115,6 +117,7 @@ proptest! {
         let _ = plain::conv2d(x.view(), w.view(), None, &options);
         let _ = plain::conv2d_grad_input(g.view(), w.view(), size, &options);
         let _ = plain::conv2d_grad_weight(x.view(), g.view(), kernel_size, &options);
+        let _ = plain::conv2d_grad_bias(g.view());
         let correlate = CorrelateOptions {
             stride: options.stride,
             padding: options.padding,
@@ -156,6 +159,7 @@ proptest! {
         let _ = plain::conv_transpose2d(x.view(), w.view(), None, &options);
         let _ = plain::conv_transpose2d_grad_input(g.view(), w.view(), &options);
         let _ = plain::conv_transpose2d_grad_weight(x.view(), g.view(), kernel_size, &options);
+        let _ = plain::conv_transpose2d_grad_bias(g.view());
     }
 
     #[test]
@@ -335,6 +339,52 @@ fn layout() -> impl Strategy<Value = Layout> {
         .prop_filter("fits", |layout| {
             layout.checked_len("test").is_err() || layout.len() <= 1 << 16
         })
+}
+
+/// An array without elements may have any number of channels, and a gradient has one value for
+/// each.
+#[test]
+fn bias_gradients_beyond_memory_are_errors() {
+    for channels in [1 << 60, 1 << 58] {
+        let none = Array4::<f32>::zeros((0, channels, 0, 0));
+        let flat = Array2::<f32>::zeros((0, channels));
+        for (op, got) in [
+            ("conv2d_grad_bias", plain::conv2d_grad_bias(none.view())),
+            (
+                "conv_transpose2d_grad_bias",
+                plain::conv_transpose2d_grad_bias(none.view()),
+            ),
+            ("linear_grad_bias", plain::linear_grad_bias(flat.view())),
+        ] {
+            let what = "the output";
+            let expected = if channels == 1 << 60 {
+                Error::TooLarge { op, what }
+            } else {
+                let bytes = 4 * channels;
+                Error::OutOfMemory { op, what, bytes }
+            };
+            assert_eq!(got, Err(expected));
+        }
+    }
+    // Pictures without a pixel need no loop over them.
+    let none = Array4::<f32>::zeros((1 << 60, 2, 0, 3));
+    assert_eq!(plain::conv2d_grad_bias(none.view()), Ok(Array1::zeros(2)));
+}
+
+/// A broadcast view has one element in memory and any number in its shape.
+#[test]
+fn broadcast_views_beyond_memory_are_errors() {
+    let one = Array4::<f32>::ones((1, 1, 1, 1));
+    let many = one.broadcast((1, 1, 1 << 29, 1 << 29)).unwrap();
+    let out_of_memory = |op| Error::OutOfMemory {
+        op,
+        what: "a contiguous copy of a view",
+        bytes: 1 << 60,
+    };
+    let got = plain::conv2d_grad_bias(many);
+    assert_eq!(got, Err(out_of_memory("conv2d_grad_bias")));
+    let got = plain::global_avg_pool2d(many);
+    assert_eq!(got, Err(out_of_memory("global_avg_pool2d")));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The networks that the program knows by name: the only such table.
+//! The only table of the networks that the program knows by name.
 
 use image_data::Preprocessing;
 use inception::{GoogLeNet, InceptionV3};
@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use crate::error::Near;
 
-/// Why a description of a network is refused.
+/// The reason that a network is rejected.
 pub(crate) type Reason = Box<dyn std::error::Error + Send + Sync>;
 
-/// A network that a model crate describes.
+/// A network from one of the model crates.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Architecture {
     ResNet(ResNet),
@@ -25,13 +25,13 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     families.into_iter().flatten().copied()
 }
 
-/// Those of the `known` names that are spelled most like `name`, at most three.
+/// The `known` names with the spelling closest to `name`, at most three.
 pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Near<'a> {
     Near(files::nearest(name, known))
 }
 
 impl Architecture {
-    /// The network of this name, as its paper or torchvision has it.
+    /// The network of this name, as in its paper or in torchvision.
     pub(crate) fn named(name: &str) -> Option<Self> {
         let resnet = || ResNet::named(name).map(Self::ResNet);
         let googlenet = || GoogLeNet::named(name).map(Self::GoogLeNet);
@@ -39,11 +39,11 @@ impl Architecture {
         resnet().or_else(googlenet).or_else(inception_v3)
     }
 
-    /// The network of this name's family that a model file's configuration describes.
+    /// The network of the same family with the configuration from a model file.
     ///
     /// # Errors
     ///
-    /// A configuration that the family does not have.
+    /// A configuration that does not suit the family.
     pub(crate) fn configured(self, config: Value) -> serde_json::Result<Self> {
         Ok(match self {
             Self::ResNet(_) => Self::ResNet(serde_json::from_value(config)?),
@@ -52,11 +52,11 @@ impl Architecture {
         })
     }
 
-    /// What [`configured`](Self::configured) reads.
+    /// The configuration that [`configured`](Self::configured) reads.
     ///
     /// # Errors
     ///
-    /// Numbers that JSON does not have.
+    /// Numbers that JSON cannot represent.
     pub(crate) fn config(&self) -> serde_json::Result<Value> {
         match self {
             Self::ResNet(model) => serde_json::to_value(model),
@@ -65,7 +65,7 @@ impl Architecture {
         }
     }
 
-    /// The same for another number of classes.
+    /// The same network with another number of classes.
     pub(crate) fn with_classes(mut self, classes: usize) -> Self {
         match &mut self {
             Self::ResNet(model) => model.classes = classes,
@@ -75,7 +75,7 @@ impl Architecture {
         self
     }
 
-    /// How many classes it tells apart.
+    /// The number of classes.
     pub(crate) fn classes(&self) -> usize {
         match self {
             Self::ResNet(model) => model.classes,
@@ -94,8 +94,8 @@ impl Architecture {
         [channels, h, w]
     }
 
-    /// What is done to pictures by default: what torchvision's weights of this
-    /// family expect, and for CIFAR that dataset's own.
+    /// The default preprocessing: the one that torchvision's weights of this family expect, or CIFAR's
+    /// own for its networks.
     pub(crate) fn preprocessing(&self) -> Preprocessing {
         match self {
             Self::ResNet(model) if model.stem == Stem::Cifar => Preprocessing::cifar(),
@@ -109,7 +109,7 @@ impl Architecture {
     ///
     /// # Errors
     ///
-    /// What is wrong with the configuration.
+    /// A faulty configuration.
     pub(crate) fn graph(&self) -> Result<Graph, Reason> {
         Ok(match self {
             Self::ResNet(model) => model.graph(model.input_size())?,
@@ -118,8 +118,8 @@ impl Architecture {
         })
     }
 
-    /// The graph for training on pictures of this size `[h, w]`: auxiliary heads, where there are
-    /// any, are further outputs behind the logits.
+    /// The graph for training on pictures of this size `[h, w]`: auxiliary heads, if
+    /// any, are further outputs after the logits.
     ///
     /// # Errors
     ///
@@ -132,8 +132,8 @@ impl Architecture {
         })
     }
 
-    /// What the auxiliary heads' losses are multiplied by: GoogLeNet's paper has 0.3, torchvision's
-    /// recipe for Inception-v3 0.4.
+    /// The factor of the auxiliary heads' losses: 0.3 in GoogLeNet's paper, 0.4 in torchvision's recipe
+    /// for Inception-v3.
     pub(crate) fn aux_weight(&self) -> f64 {
         match self {
             Self::ResNet(_) => 0.0,
@@ -142,7 +142,7 @@ impl Architecture {
         }
     }
 
-    /// The parameters that training starts from, those of auxiliary heads too.
+    /// The initial parameters for training, including those of auxiliary heads.
     ///
     /// # Errors
     ///
@@ -155,7 +155,7 @@ impl Architecture {
         })
     }
 
-    /// The parameters that training has besides: those of auxiliary heads.
+    /// The additional parameters during training: those of auxiliary heads.
     ///
     /// # Errors
     ///
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_input_is_what_the_preprocessing_makes() {
+    fn the_preprocessing_produces_the_usual_input() {
         for name in names() {
             let model = Architecture::named(name).unwrap();
             let [channels, height, width] = model.input();
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn names_spelled_much_the_same_are_found() {
+    fn names_with_similar_spelling_are_found() {
         let nearest = |name| nearest(name, names()).0;
         assert_eq!(nearest("resnet51")[0], "resnet50");
         assert_eq!(nearest("inception"), ["inception_v3"]);

@@ -1,4 +1,4 @@
-//! `convoxide bench`: how fast a network runs.
+//! `convoxide bench`: the speed of a network.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -24,47 +24,47 @@ use crate::summary::MAX_BATCH;
 
 /// Measure how fast a network runs, on random input
 ///
-/// The first run warms up. Then the network runs for a second, or as often as
-/// --runs says. Times are those of the network alone, from its input tensor to its
-/// output tensors. The time to the first output starts with the program's main
-/// function: it includes everything but loading the program itself, which takes
-/// about a millisecond.
+/// The first run is a warm-up. The network then runs for one second, or --runs
+/// times. Each time covers the network alone, from its input tensor to its output
+/// tensors. The time to the first output is counted from the start of the
+/// program's main function: it includes everything except loading the program,
+/// which takes about a millisecond.
 ///
-/// With --train a run is a training step on random pictures and classes: forward,
-/// backward, and an update by gradient descent with momentum. It counts as three
-/// times the operations of the network.
+/// With --train, each run is a training step on random pictures and classes:
+/// forward, backward, and an update by gradient descent with momentum. A step
+/// counts as three times the operations of the network.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     #[command(flatten)]
     source: Source,
-    /// Pictures at a time
+    /// Pictures per batch
     #[arg(
         long, value_name = "N", default_value_t = 1,
         value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_BATCH)
     )]
     batch: usize,
-    /// How often to run [default: for one second]
+    /// Number of runs [default: run for one second]
     #[arg(
         long, value_name = "R",
         value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_RUNS as u64)
     )]
     runs: Option<usize>,
-    /// Show how long each step of the network takes
+    /// Show the time of each step of the network
     #[arg(long, conflicts_with = "train")]
     profile: bool,
-    /// Measure training
+    /// Measure training steps
     #[arg(long)]
     train: bool,
 }
 
-/// The most runs.
+/// The largest number of runs.
 const MAX_RUNS: usize = 1_000_000;
 
-/// How long runs go on without --runs, and how many there are at least.
+/// The total time and the smallest number of runs without --runs.
 const LONG_ENOUGH: (Duration, usize) = (Duration::from_secs(1), 3);
 
-/// What the random numbers are made from.
+/// The seed of the random input.
 const SEED: u64 = 1;
 
 /// The command's JSON.
@@ -78,9 +78,9 @@ struct Report {
     min_ms: f64,
     /// From the start of `main` to the first output.
     first_ms: f64,
-    /// Null where the system does not tell.
+    /// Null where the system does not report it.
     peak_rss_mib: Option<f64>,
-    /// 10^9 floating-point operations a second at the median; one multiply-add is two.
+    /// 10^9 floating-point operations per second at the median; one multiply-add counts as two.
     gflops: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<Profile>,
@@ -90,7 +90,7 @@ struct Report {
 ///
 /// # Errors
 ///
-/// Those of the model's files, and a batch for which there is no memory.
+/// Errors of the model's files, and a batch for which the system refuses the memory.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     if args.train {
         return train(args, context);
@@ -115,8 +115,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     let first = context.started.elapsed();
     let mut numbers = outputs.tensors.iter().flatten();
     if let Some(got) = numbers.find(|number| !number.is_finite()) {
-        let reason =
-            format!("the network's output is not finite ({got}), so its times mean nothing");
+        let reason = format!(
+            "the network's output is not finite ({got}), so its times would be meaningless"
+        );
         return Err(args.source.fault(reason));
     }
     let times = measure(args.runs, || session.run(&[input.view()], &mut outputs));
@@ -135,13 +136,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     report.print(&shape, plan.isa().name(), context)
 }
 
-/// Measures steps of training.
+/// Measures training steps.
 fn train(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     let fault = |error: Reason| args.source.fault(error);
     let mut model = args.source.load()?;
     let Some(architecture) = model.architecture.take() else {
         return Err(fault(
-            "--train takes an architecture or a model file".into(),
+            "--train needs an architecture or a model file".into(),
         ));
     };
     let [channels, height, width] = model.input;
@@ -192,7 +193,7 @@ fn train(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     report.print(&shape, session.isa().name(), context)
 }
 
-/// How long each run takes, the shortest first.
+/// The time of each run, shortest first.
 fn measure<E>(
     runs: Option<usize>,
     mut run: impl FnMut() -> Result<(), E>,
@@ -213,7 +214,7 @@ fn measure<E>(
 }
 
 impl Report {
-    /// `times` are sorted; `flops` are those of one run.
+    /// `times` are sorted; `flops` is the count for one run.
     fn new(
         args: &Args,
         context: &Context,
@@ -253,7 +254,7 @@ fn in_ms(time: Duration) -> f64 {
     time.as_nanos() as f64 / 1e6
 }
 
-/// The middle of sorted times; zero where there are none.
+/// The median of sorted times; zero if there are none.
 fn median(sorted: &[Duration]) -> Duration {
     let middle = sorted.len() / 2;
     match (sorted.len() % 2, sorted.get(middle)) {
@@ -263,7 +264,7 @@ fn median(sorted: &[Duration]) -> Duration {
     }
 }
 
-/// Numbers from 0 to 1, as pictures have them: zeros would be no fair work for every machine.
+/// Values from 0 to 1, as in pictures: some machines compute faster with zeros.
 fn random_input(shape: &Shape) -> Result<ArrayD<f32>, Error> {
     let no_memory = || Error::Memory {
         numbers: shape.iter().map(|&size| size as u128).product(),
@@ -309,7 +310,7 @@ impl fmt::Display for Report {
         if let Some(mib) = self.peak_rss_mib {
             write!(
                 f,
-                "\n  memory  {mib:>10.1} MiB  at its peak, program and all"
+                "\n  memory  {mib:>10.1} MiB  at peak, including the program itself"
             )?;
         }
         if let Some(profile) = &self.profile {
@@ -337,7 +338,7 @@ mod tests {
         let input = random_input(&Shape::from([1, 3, 50, 50])).unwrap();
         assert!(input.iter().all(|value| (0.0..1.0).contains(value)));
         let mean = input.iter().sum::<f32>() / input.len() as f32;
-        // 7,500 numbers of deviation 0.29: six times the mean's own deviation of 0.0033.
+        // 7,500 values with deviation 0.29: the limit is six times the mean's deviation of 0.0033.
         assert!((mean - 0.5).abs() < 0.02, "{mean}");
     }
 }

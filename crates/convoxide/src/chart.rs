@@ -1,7 +1,7 @@
-//! Curves over the epochs, as SVG: inside a page, or alone in a file.
+//! Curves over the epochs, as SVG: inside a page, or as a file.
 //!
-//! A library that plots draws for a file; in a page, its style sheet colours the curves, for light
-//! and dark, and a reader finds each epoch as one mark with a tooltip.
+//! A plotting library would draw for a file only. In a page, the style sheet sets the colours, for
+//! light and dark, and each epoch is one mark with a tooltip.
 
 mod picture;
 mod scale;
@@ -17,15 +17,15 @@ use scale::Scale;
 
 /// One quantity over the epochs.
 pub(crate) struct Curve<'a> {
-    /// What it is called.
+    /// The name of the quantity.
     pub(crate) name: Cow<'a, str>,
-    /// Its class, or classes, in the style sheet.
+    /// The class or classes in the style sheet.
     pub(crate) class: Cow<'a, str>,
-    /// Each epoch's own number and its value; `None` where it was not measured.
+    /// The number of each epoch and the value, `None` if it was not measured.
     pub(crate) points: Vec<(usize, Option<f64>)>,
 }
 
-/// What the values are.
+/// The unit of the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     Number,
@@ -39,7 +39,7 @@ pub(crate) struct Chart<'a> {
     pub(crate) curves: Vec<Curve<'a>>,
 }
 
-/// Where the grid is, and how large the letters beside it are.
+/// The position of the grid and the font size of its labels.
 struct Frame {
     left: f64,
     right: f64,
@@ -48,7 +48,7 @@ struct Frame {
     letters: f64,
 }
 
-// The size of the drawing in a page; letters keep the page's size where the chart is this wide.
+// The size of the drawing in a page; at this width, labels have the page's font size.
 const WIDTH: f64 = 400.0;
 const HEIGHT: f64 = 230.0;
 const FRAME: Frame = Frame {
@@ -59,22 +59,22 @@ const FRAME: Frame = Frame {
     letters: 11.0,
 };
 
-/// What is at the epochs of a curve.
+/// How the epochs of a curve are marked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Marks {
     /// A circle with a tooltip.
     Tooltips,
-    /// Nothing, so that a dashed line is seen as one.
+    /// No marks, so that a dashed line stays recognisable.
     None,
 }
 
-/// Whether a value has a place in a chart; sums and differences of such values are finite.
+/// Returns whether a value can be drawn; sums and differences of such values are finite.
 pub(crate) fn is_drawable(value: f64) -> bool {
     value.abs() < 1e100
 }
 
 impl Chart<'_> {
-    /// The chart with title and legend; nothing but a sentence where there is nothing to draw.
+    /// Returns the chart with its title and legend, or a sentence if there is nothing to draw.
     pub(crate) fn html(&self) -> Markup {
         let curves = self.measured();
         html! {
@@ -109,7 +109,7 @@ impl Chart<'_> {
             .collect()
     }
 
-    /// The axis of epochs and that of values.
+    /// The axes of epochs and of values; `None` if there is nothing to draw.
     fn scales(&self) -> Option<(Scale, Scale)> {
         let values = self.curves.iter().flat_map(Curve::values);
         let (low, high) = range(values.filter(|&value| is_drawable(value)))?;
@@ -119,7 +119,7 @@ impl Chart<'_> {
         Some((across, Scale::of_values(low, high)))
     }
 
-    /// The grid with its numbers, and the curves.
+    /// The grid with its labels, and the curves.
     fn drawing(&self, frame: &Frame, across: &Scale, up: &Scale, marks: Marks) -> Markup {
         let Frame {
             left,
@@ -148,7 +148,7 @@ impl Chart<'_> {
         }
     }
 
-    /// The line, and what is at each epoch that has a value.
+    /// The line of a curve, and its marks.
     fn curve(
         &self,
         curve: &Curve<'_>,
@@ -163,16 +163,16 @@ impl Chart<'_> {
             match value {
                 Some(value) if is_drawable(value) => {
                     let (x, y) = (px(x(epoch as f64)), px(y(value)));
-                    // Writing to a string does not fail.
+                    // Writing to a string cannot fail.
                     let _ = write!(line, "{pen}{x} {y}");
-                    // Round ends make a line of no length a dot.
+                    // With round ends, a line of length 0 is a dot.
                     if pen == 'M' {
                         line.push_str("h0");
                     }
                     points.push((x, y, epoch, value));
                     pen = 'L';
                 }
-                // A gap shows where there was no number; an epoch without validation is none.
+                // A value that cannot be drawn leaves a gap; an epoch without validation does not.
                 Some(_) => pen = 'M',
                 None => {}
             }
@@ -192,7 +192,7 @@ impl Chart<'_> {
         }
     }
 
-    /// For those who do not see it.
+    /// A description for screen readers.
     fn in_words(&self) -> String {
         let mut words = format!("{} over the epochs", self.title);
         for curve in self.measured() {
@@ -218,7 +218,7 @@ impl Chart<'_> {
             Unit::Number => (tick, scale.step, ""),
             Unit::Share => (100.0 * tick, 100.0 * scale.step, "\u{a0}%"),
         };
-        // What should be 0 may have come out a little beside it.
+        // Rounding may have moved 0 a little.
         if tick.abs() < 1e-6 * step {
             return format!("0{unit}");
         }
@@ -231,13 +231,13 @@ impl Chart<'_> {
 }
 
 impl Curve<'_> {
-    /// What was measured, in the order of the epochs.
+    /// The measured values, in the order of the epochs.
     fn values(&self) -> impl DoubleEndedIterator<Item = f64> {
         self.points.iter().filter_map(|&(_, value)| value)
     }
 }
 
-/// A coordinate with as many digits as one can see.
+/// Rounds a coordinate to one decimal; more would not be visible.
 fn px(coordinate: f64) -> f64 {
     (10.0 * coordinate).round() / 10.0
 }
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_a_gap_where_there_was_no_number() {
+    fn a_line_has_a_gap_at_a_value_that_is_not_finite() {
         let chart = Chart {
             title: "Loss",
             unit: Unit::Number,

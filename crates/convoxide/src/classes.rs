@@ -1,12 +1,11 @@
-//! Lists of classes that have to be the same: a model's and those of its data, its names file or its
-//! other weights.
+//! Matching a model's classes with those of its data, its names file or its other weights.
 
 use std::collections::HashMap;
 use std::fmt;
 
 use files::{nearest, show};
 
-/// A list of classes and whose it is.
+/// A list of classes and its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct List {
     /// As in "the data has 3 classes".
@@ -14,7 +13,7 @@ pub(crate) struct List {
     pub(crate) names: Vec<String>,
 }
 
-/// Why two lists of classes do not meet.
+/// The reason that two lists of classes do not match.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Mismatch {
     #[error("{other}, but {model}{}", Missing(.model, .other))]
@@ -35,12 +34,12 @@ pub(crate) enum Mismatch {
     Count { expected: usize, other: List },
 }
 
-/// Where each class of the `other` list is in the `model`'s, by its name.
+/// The position of each class of the `other` list in the `model`'s list, matched by name.
 ///
 /// # Errors
 ///
-/// [`Mismatch::Names`] where a class of either list is not in the other, [`Mismatch::Repeated`]
-/// where a name stands twice in lists that differ.
+/// [`Mismatch::Names`] if a class of either list is missing from the other, [`Mismatch::Repeated`] if
+/// the lists differ and a name is repeated.
 pub(crate) fn by_name(model: &List, other: &List) -> Result<Vec<usize>, Mismatch> {
     if model.names == other.names {
         return Ok((0..other.names.len()).collect());
@@ -50,7 +49,7 @@ pub(crate) fn by_name(model: &List, other: &List) -> Result<Vec<usize>, Mismatch
     let found: Option<Vec<usize>> = (other.names.iter())
         .map(|name| positions.get(name.as_str()).copied())
         .collect();
-    // Without repeated names, as many that are all found are all there are.
+    // No name is repeated, so lists of equal length with all names found are the same set.
     found
         .filter(|found| found.len() == model.names.len())
         .ok_or_else(|| Mismatch::Names {
@@ -59,7 +58,11 @@ pub(crate) fn by_name(model: &List, other: &List) -> Result<Vec<usize>, Mismatch
         })
 }
 
-/// Where each name stands, where none stands twice.
+/// The position of each name.
+///
+/// # Errors
+///
+/// [`Mismatch::Repeated`].
 fn positions<'a>(list: &'a List, against: &List) -> Result<HashMap<&'a str, usize>, Mismatch> {
     let mut positions = HashMap::with_capacity(list.names.len());
     for (index, name) in list.names.iter().enumerate() {
@@ -74,7 +77,7 @@ fn positions<'a>(list: &'a List, against: &List) -> Result<HashMap<&'a str, usiz
     Ok(positions)
 }
 
-/// `the data has 3 classes (boat, cat, dog)`, with as many names as a message has room for.
+/// `the data has 3 classes (boat, cat, dog)`, with the first names only if the list is long.
 impl fmt::Display for List {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 12;
@@ -100,7 +103,7 @@ fn names<'a>(names: impl Iterator<Item = &'a String>) -> String {
     names.join(", ")
 }
 
-/// What the model lacks of the other list, with what may have been meant.
+/// The classes of the other list that the model lacks, each with similar names.
 struct Missing<'a>(&'a List, &'a List);
 
 impl fmt::Display for Missing<'_> {
@@ -157,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn another_set_is_an_error_that_lists_both_and_says_what_may_have_been_meant() {
+    fn another_set_is_an_error_that_lists_both_and_suggests_similar_names() {
         let error = matched(&["cat", "dog"], &["Dog", "cat"]).unwrap_err();
         assert!(matches!(error, Mismatch::Names { .. }));
         assert_eq!(
@@ -178,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_stand_twice_match_only_as_they_are() {
+    fn lists_with_repeated_names_match_only_if_equal() {
         let model = ["crane", "crane", "maillot"];
         assert_eq!(matched(&model, &model), Ok(vec![0, 1, 2]));
         let error = matched(&model, &["maillot", "crane", "bird"]).unwrap_err();

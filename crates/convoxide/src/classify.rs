@@ -1,4 +1,4 @@
-//! `convoxide classify`: tells what a picture shows.
+//! `convoxide classify`: the most probable classes of a picture.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -22,29 +22,29 @@ use crate::output;
 use crate::pictures::{self, Failure};
 use crate::report::{Milliseconds, class_number};
 
-/// Tell what pictures show: a table, or lines of JSON
+/// Classify pictures: a table, or lines of JSON
 ///
-/// Pictures are prepared as the model file says, or else as is usual for the
-/// architecture. Where that resizes nothing, pictures of another size than the
+/// The preprocessing is that of the model file, or otherwise the usual one of the
+/// architecture. If it has no resize or crop, pictures of another size than the
 /// network was trained on are resized to that size, with a warning. Class names
-/// are the model file's, or those of --names for weights without names. Scores are
-/// probabilities: the softmax of the network's output.
+/// are those of the model file, or of --names for weights without names. Scores
+/// are probabilities: the softmax of the network's output.
 ///
 /// A picture that cannot be read is reported, and the other pictures follow. The
-/// exit code is 0 if any picture could be read (with --strict: if all could),
-/// else 1.
+/// exit code is 0 if any picture could be read, otherwise 1. With --strict it is 0
+/// only if all could be read and none was left out of a folder.
 ///
-/// In a folder, the files whose names end like those of pictures are taken.
-/// Standard input has one path per line.
+/// In a folder, the files with the suffix of a picture are read; pictures with
+/// other suffixes are counted. Standard input has one path per line.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelFlags,
-    /// The names of its classes, one per line
+    /// The names of the classes, one per line
     #[arg(long, value_name = "FILE")]
     names: Option<PathBuf>,
-    /// How many classes to show, the likeliest first
+    /// Number of classes to show, the most probable first
     #[arg(
         long, value_name = "K", default_value_t = 5,
         value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000)
@@ -58,8 +58,8 @@ pub(crate) struct Args {
 ///
 /// # Errors
 ///
-/// Those of the model and of standard output. What is wrong with single pictures is reported, and
-/// only counts for the exit code.
+/// Those of the model and of standard output. An error of a single picture is reported and affects
+/// only the exit code.
 pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     let source = Source::from(args.model);
     let mut classifier = Classifier::load(&source, args.names.as_deref(), args.top, context)?;
@@ -67,15 +67,15 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     each_picture(inputs, strictness, context, |path| classifier.look(path))
 }
 
-/// A network that is ready for pictures.
+/// A compiled network, ready for pictures.
 struct Classifier {
     plan: Plan,
-    /// Of the last picture's size: most have the same.
+    /// A session for the size of the last picture, since most pictures have the same size.
     session: Option<Session>,
     fit: Fit,
-    /// Whether pictures of an unexpected size go unmentioned: one warning is enough.
+    /// Whether the warning about pictures of an unexpected size is suppressed; it is printed once.
     is_silent: bool,
-    /// Empty where the classes have none.
+    /// The names of the classes; empty if they have none.
     names: Vec<String>,
     top: usize,
 }
@@ -113,7 +113,7 @@ impl Classifier {
         })
     }
 
-    /// Reads a picture and tells what it shows.
+    /// Reads a picture and classifies it.
     fn look(&mut self, path: &Path) -> Result<Report, Failure> {
         let _span = tracing::debug_span!("look", path = %show::name(path.as_os_str())).entered();
         let failed = |error: &dyn fmt::Display| Failure::new(path, &error);
@@ -122,7 +122,7 @@ impl Classifier {
         let decode = start.elapsed();
 
         self.warn_of_size(path, picture.size());
-        // A session is made for the first picture of a size, and counts for no step.
+        // A new session is made when the size changes; its time is not part of the report.
         let size = self
             .fit
             .preprocessing()
@@ -152,7 +152,7 @@ impl Classifier {
         let start = Instant::now();
         let logits = outputs.tensors.first().into_iter().flatten();
         let scores = softmax(logits.copied())
-            .ok_or_else(|| failed(&"the network's output holds numbers that are not finite"))?;
+            .ok_or_else(|| failed(&"the network's output is not finite"))?;
         let top = self.best(&scores);
         let timings = Timings {
             preprocess,
@@ -169,7 +169,7 @@ impl Classifier {
         })
     }
 
-    /// Warns of the first picture of another size than the network was made for.
+    /// Warns of the first picture of another size than the network was trained on.
     fn warn_of_size(&mut self, path: &Path, size: [usize; 2]) {
         if self.is_silent || !self.fit.is_unexpected(size) {
             return;
@@ -185,7 +185,7 @@ impl Classifier {
         }
     }
 
-    /// A session for inputs of this size: the last one, where that fits.
+    /// Returns a session for inputs of this size `[h, w]`: the last one, if it fits.
     fn session(&mut self, [height, width]: [usize; 2]) -> Result<Session, engine::Error> {
         let channels = self.fit.preprocessing().channels.count();
         let shapes = [Shape::from([1, channels, height, width])];
@@ -195,7 +195,7 @@ impl Classifier {
         }
     }
 
-    /// The likeliest classes; of equal ones, those that come first.
+    /// Returns the most probable classes, by falling score; of equal scores, the lower index first.
     fn best(&self, scores: &[f32]) -> Vec<Class> {
         let mut classes: Vec<usize> = (0..scores.len()).collect();
         classes.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
@@ -209,7 +209,7 @@ impl Classifier {
     }
 }
 
-/// `exp(x_i) / sum over j of exp(x_j)`, computed in f64; `None` where a number is not finite.
+/// Returns `exp(x_i) / sum over j of exp(x_j)`, computed in f64; `None` if a value is not finite.
 fn softmax(logits: impl Iterator<Item = f32> + Clone) -> Option<Vec<f32>> {
     if !logits.clone().all(f32::is_finite) {
         return None;
@@ -220,13 +220,13 @@ fn softmax(logits: impl Iterator<Item = f32> + Clone) -> Option<Vec<f32>> {
     Some(powers.map(|power| (power / sum) as f32).collect())
 }
 
-/// What one picture shows: one line of JSON, or with [`Display`](fmt::Display) a table of at most
+/// The result for one picture: one line of JSON, or with [`Display`](fmt::Display) a table of at most
 /// 80 columns.
 #[derive(Debug, Serialize)]
 struct Report {
-    /// The path, with a sign in place of what is not Unicode.
+    /// The path, with U+FFFD in place of what is not Unicode.
     image: String,
-    /// The path for people.
+    /// The path as messages show it.
     #[serde(skip)]
     shown: String,
     /// Width and height.
@@ -237,13 +237,13 @@ struct Report {
     ms: Milliseconds,
 }
 
-/// A class that the picture may show.
+/// A class and its probability.
 #[derive(Debug, Serialize)]
 struct Class {
     class_id: usize,
-    /// Its name, if there are names.
+    /// The name, if the classes have names.
     class: Option<String>,
-    /// Its probability.
+    /// The probability.
     score: f32,
 }
 
@@ -280,7 +280,7 @@ mod tests {
         let thirds = scores(&[0.0, 2f32.ln()]).unwrap();
         // A logarithm rounded to f32 and a quotient rounded once.
         assert!((thirds[1] - 2.0 / 3.0).abs() < 2.0 * f32::EPSILON);
-        // Far beyond what exp takes.
+        // Far outside the range of exp.
         assert_eq!(scores(&[f32::MAX, f32::MIN]).unwrap(), [1.0, 0.0]);
         assert_eq!(scores(&[1.0, f32::NAN]), None);
         assert_eq!(scores(&[1.0, f32::INFINITY]), None);

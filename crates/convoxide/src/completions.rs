@@ -1,4 +1,4 @@
-//! `convoxide completions`: what a shell needs to complete the program's arguments.
+//! `convoxide completions`: shell scripts that complete the program's arguments.
 
 use std::process::ExitCode;
 
@@ -8,9 +8,9 @@ use clap_complete::Shell;
 use crate::error::Error;
 use crate::{Cli, output};
 
-/// Print the completions of a shell
+/// Print a completion script for a shell
 ///
-/// Each shell looks for them in a place of its own; see the examples.
+/// Each shell reads completions from a different folder; see the examples.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -23,9 +23,9 @@ pub(crate) struct Args {
 ///
 /// # Errors
 ///
-/// Those of standard output.
+/// Errors of writing to standard output.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Error> {
-    // The generator panics where it cannot write, which memory always lets it.
+    // The generator panics if it cannot write; writing to memory always succeeds.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "convoxide", &mut script);
     output::text(String::from_utf8_lossy(&script).trim_end())?;

@@ -1,4 +1,4 @@
-//! The options that every command takes, and what they come to.
+//! The options common to all commands, and the settings that follow from them.
 
 use std::num::NonZero;
 use std::time::Instant;
@@ -9,31 +9,31 @@ use tracing::Level;
 
 use crate::logging;
 
-/// Options of every command; they may stand before or after its name.
+/// Options of every command, before or after its name.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Common options")]
 pub(crate) struct Common {
     /// Write results as JSON instead of text
     #[arg(long, global = true)]
     json: bool,
-    /// Threads to compute with [default: one per processor]
+    /// Number of threads [default: one per processor]
     #[arg(
         long, global = true, value_name = "N",
         value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024)
     )]
     threads: Option<usize>,
-    /// Most memory for a network, like 500MB [default: 8GiB]
+    /// Memory limit for a network, such as 500MB [default: 8GiB]
     #[arg(long, global = true, value_name = "SIZE", value_parser = bytes)]
     memory_limit: Option<u64>,
     /// Show errors only: no progress, no warnings
     #[arg(short, long, global = true)]
     quiet: bool,
-    /// Show what takes time; -vv for each picture
+    /// Log the time of each stage; -vv logs each picture
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     verbose: u8,
 }
 
-/// Reads a size in bytes: `500MB`, `1.5GiB`, or a number alone.
+/// Parses a size in bytes: `500MB`, `1.5GiB`, or a number without a unit.
 fn bytes(text: &str) -> Result<u64, String> {
     const UNITS: [(&str, u64); 9] = [
         ("", 1),
@@ -58,22 +58,22 @@ fn bytes(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "expected a size such as 500MB or 8GiB".to_owned())
 }
 
-/// How a command is to run.
+/// The settings of a command's run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context {
-    /// The first moment of `main`.
+    /// The start of `main`.
     pub(crate) started: Instant,
     pub(crate) json: bool,
     pub(crate) threads: usize,
-    /// The most memory that a network may take, in bytes.
+    /// The memory limit for a network, in bytes.
     pub(crate) memory_limit: u64,
     pub(crate) quiet: bool,
-    /// Whether lines of the log may appear at any time.
+    /// Whether log lines may appear at any time.
     pub(crate) logs: bool,
 }
 
 impl Common {
-    /// Starts the log and fills in defaults.
+    /// Starts the log and fills in the defaults.
     pub(crate) fn into_context(self, started: Instant) -> Context {
         logging::start(match (self.quiet, self.verbose) {
             (true, _) => Level::ERROR,
@@ -81,7 +81,7 @@ impl Common {
             (false, 1) => Level::INFO,
             (false, 2..) => Level::DEBUG,
         });
-        // Asks the operating system, which knows of processor sets and quotas.
+        // The operating system takes processor sets and quotas into account.
         let processors = || std::thread::available_parallelism().map_or(1, NonZero::get);
         let usual = engine::Options::default().memory_limit;
         Context {
@@ -96,7 +96,7 @@ impl Common {
 }
 
 impl Context {
-    /// How networks are compiled.
+    /// The options for compiling networks.
     pub(crate) fn options(&self) -> engine::Options {
         engine::Options {
             memory_limit: self.memory_limit,
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_is_what_the_help_says() {
+    fn the_default_matches_the_help() {
         assert_eq!(engine::Options::default().memory_limit, 8 << 30);
     }
 }

@@ -1,4 +1,4 @@
-//! `convoxide demo`: what a newcomer runs first.
+//! `convoxide demo`: a detection that needs no arguments.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,10 +12,10 @@ use crate::drawings::draw;
 use crate::error::Error;
 use crate::output;
 
-/// Where the model's files are below the cache folder.
+/// The folder of the model's files, relative to the cache folder.
 const MODEL: &str = "models/yolov3-tiny";
 
-/// The photo below the cache folder.
+/// The photo, relative to the cache folder.
 const PHOTO: &str = "pictures/coffee.png";
 
 /// The drawn picture, in the current folder.
@@ -23,8 +23,8 @@ const DRAWN: &str = "demo.png";
 
 /// Find the objects in a photo and draw them into demo.png
 ///
-/// The photo and the model, YOLOv3-tiny with its pretrained weights, come from
-/// the cache folder: `cargo xtask fetch` gets them.
+/// The photo and the model, YOLOv3-tiny with its pretrained weights, are read from
+/// the cache folder. `cargo xtask fetch` downloads them.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {}
@@ -33,8 +33,7 @@ pub(crate) struct Args {}
 ///
 /// # Errors
 ///
-/// [`Error::NoCache`] and [`Error::NotFetched`] where there are no files, else those of loading and
-/// drawing.
+/// [`Error::NoCache`] and [`Error::NotFetched`] if files are missing; those of loading and drawing.
 pub(crate) fn run(Args {}: Args, context: &Context) -> Result<ExitCode, Error> {
     let home = cache::home().ok_or(Error::NoCache)?;
     let model = home.join(MODEL);
@@ -45,7 +44,7 @@ pub(crate) fn run(Args {}: Args, context: &Context) -> Result<ExitCode, Error> {
     };
     let photo = fetched(home.join(PHOTO))?;
 
-    let mut detector = detect::open(&files, DetectorOptions::default())?;
+    let mut detector = detect::open(&files, DetectorOptions::default(), context)?;
     let (picture, report) = detect::look(&mut detector, &photo).map_err(Error::Photo)?;
     draw(&picture, &report)?.save_png(DRAWN)?;
     if context.json {
@@ -65,9 +64,9 @@ fn fetched(path: PathBuf) -> Result<PathBuf, Error> {
     }
 }
 
-/// What to try after the demo.
+/// Returns the commands to try after the demo.
 fn next_steps(model: &Path) -> String {
-    // Cargo sets this for what it runs; then the program may not be installed.
+    // Cargo sets this for a program that it runs, which may not be installed.
     let program = match std::env::var_os("CARGO_MANIFEST_DIR") {
         Some(_) => "cargo convoxide",
         None => "convoxide",
@@ -78,6 +77,6 @@ fn next_steps(model: &Path) -> String {
          \n    \
          M=\"{model}\"\n    \
          {program} detect --model \"$M/yolov3-tiny.cfg\" --names \"$M/coco.names\" \\\n        \
-         --weights \"$M/yolov3-tiny.weights\" --out drawn PICTURE"
+         --weights \"$M/yolov3-tiny.weights\" --output drawn PICTURE"
     )
 }

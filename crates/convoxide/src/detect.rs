@@ -21,45 +21,45 @@ use crate::report::{Report, Totals};
 /// Find objects in pictures: a table, lines of JSON, drawn pictures
 ///
 /// A picture that cannot be read is reported, and the other pictures follow. The
-/// exit code is 0 if any picture could be read, else 1. With --strict it is 0 only
-/// if all could, and if no picture was left out of a folder.
+/// exit code is 0 if any picture could be read, otherwise 1. With --strict it is 0
+/// only if all could be read and none was left out of a folder.
 ///
-/// In a folder, the files whose names end like those of pictures are taken; other
-/// pictures are counted. Standard input has one path per line.
+/// In a folder, the files with the suffix of a picture are read; pictures with
+/// other suffixes are counted. Standard input has one path per line.
 ///
-/// By darknet's rule, a box is reported for every class whose score is over the
-/// threshold: the table shows such classes as one box, with "or". A box counts as
-/// one object.
+/// By darknet's rule, a box is reported for every class whose score exceeds the
+/// threshold. The table shows these classes as one box, separated by "or", and
+/// counts the box as one object.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// The network: a darknet cfg file
     #[arg(long, value_name = "M")]
     model: PathBuf,
-    /// Its weights: a darknet weights file
+    /// The weights: a darknet weights file
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
-    /// The names of its classes, one per line
+    /// The names of the classes, one per line
     #[arg(long, value_name = "FILE")]
     names: Option<PathBuf>,
-    /// Least score, from 0 to 1
+    /// Minimum score, from 0 to 1
     #[arg(long, value_name = "SCORE", default_value_t = 0.25, value_parser = from_0_to_1)]
     threshold: f32,
-    /// Greatest overlap of two boxes
+    /// Maximum overlap of two boxes (intersection over union)
     #[arg(long, value_name = "IOU", default_value_t = 0.45, value_parser = from_0_to_1)]
     nms: f32,
-    /// Report each box for its best class, or for every one
+    /// Report each box for its best class, or for every class
     #[arg(long, value_name = "best|every", value_enum, hide_possible_values = true, default_value_t = Rule::Every)]
     score_rule: Rule,
-    /// Classes whose boxes compete
+    /// Suppress overlapping boxes within a class, or among all
     #[arg(long, value_name = "class|all", value_enum, hide_possible_values = true, default_value_t = Scope::Class)]
     nms_scope: Scope,
     /// Report only this class; may be repeated
     #[arg(long, value_name = "NAME", requires = "names")]
     class: Vec<String>,
-    /// Folder for the pictures with their boxes drawn in
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    /// Folder for copies of the pictures with the boxes drawn in
+    #[arg(long, alias = "out", value_name = "DIR")]
+    output: Option<PathBuf>,
     #[command(flatten)]
     pictures: Pictures,
 }
@@ -87,8 +87,8 @@ fn from_0_to_1(text: &str) -> Result<f32, String> {
 ///
 /// # Errors
 ///
-/// Those of the model, of the folder for drawings and of standard output. What is wrong with single
-/// pictures is reported, and only counts for the exit code.
+/// Those of the model, of the folder for drawings and of standard output. An error of a single picture
+/// is reported and affects only the exit code.
 pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     let quiet = context.quiet;
     let files = DetectorFiles {
@@ -108,17 +108,11 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
             Scope::All => NmsScope::AllClasses,
         },
         classes: args.class,
-        memory_limit: context.memory_limit,
         ..DetectorOptions::default()
     };
-    let mut detector = open(&files, options)?;
-    if !quiet {
-        for warning in detector.warnings() {
-            output::complain(warning);
-        }
-    }
-    let (inputs, strictness) = args.pictures.open_except(args.out.as_deref());
-    let mut drawings = match args.out {
+    let mut detector = open(&files, options, context)?;
+    let (inputs, strictness) = args.pictures.open_except(args.output.as_deref());
+    let mut drawings = match args.output {
         Some(folder) => Some(Drawings::create(folder, &inputs)?),
         None => None,
     };
@@ -127,7 +121,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     let code = each_picture(inputs, strictness, context, |path| {
         let (picture, report) = look(&mut detector, path)?;
         if !quiet {
-            say_what_is_left_out(path, &detector, &report, drawings.is_some());
+            warn_of_limits(path, &detector, &report, drawings.is_some());
         }
         if let Some(drawings) = &mut drawings {
             let target = drawings.save(path, &picture, &report)?;
@@ -142,8 +136,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     Ok(code)
 }
 
-/// Says where a limit changes a result.
-fn say_what_is_left_out(path: &Path, detector: &Detector, report: &Report, draws: bool) {
+/// Prints a warning for each limit that changed a result.
+fn warn_of_limits(path: &Path, detector: &Detector, report: &Report, draws: bool) {
     let path = name(path.as_os_str());
     let (left_out, limit) = (detector.left_out(), detector.options().max_candidates);
     if left_out > 0 {
@@ -160,26 +154,40 @@ fn say_what_is_left_out(path: &Path, detector: &Detector, report: &Report, draws
     }
 }
 
-/// Loads a detector; every message about a file names it.
+/// Loads a detector within the memory limit of `context`, and prints its warnings. Every message about
+/// a file names it.
 ///
 /// # Errors
 ///
 /// [`Error::UnknownModel`] and [`Error::Model`].
-pub(crate) fn open(files: &DetectorFiles, options: DetectorOptions) -> Result<Detector, Error> {
+pub(crate) fn open(
+    files: &DetectorFiles,
+    options: DetectorOptions,
+    context: &Context,
+) -> Result<Detector, Error> {
     model::check_name(&files.cfg)?;
+    let options = DetectorOptions {
+        memory_limit: context.memory_limit,
+        ..options
+    };
     let detector = Detector::open(files, options).map_err(|error| match (error, &files.names) {
         (error @ yolo_detect::Error::File { .. }, _) => error,
         (error @ yolo_detect::Error::UnknownClass { .. }, Some(names)) => error.in_file(names),
         (about_the_network, _) => about_the_network.in_file(&files.cfg),
     })?;
+    if !context.quiet {
+        for warning in detector.warnings() {
+            output::complain(warning);
+        }
+    }
     Ok(detector)
 }
 
-/// Reads a picture and finds what is in it.
+/// Reads a picture and finds the objects in it.
 ///
 /// # Errors
 ///
-/// What is wrong with the picture.
+/// [`Failure`] with the reason.
 pub(crate) fn look(detector: &mut Detector, path: &Path) -> Result<(Picture, Report), Failure> {
     let _span = tracing::debug_span!("look", path = %name(path.as_os_str())).entered();
     let start = Instant::now();

@@ -1,4 +1,4 @@
-//! Drawn pictures: what was found, on a copy of the picture.
+//! Drawings: copies of pictures with the detected objects marked.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -10,14 +10,14 @@ use crate::error::Error;
 use crate::pictures::{Failure, Inputs};
 use crate::report::{Object, Report};
 
-/// The most boxes that are drawn into one picture, the best ones; more would hide it.
+/// The largest number of boxes drawn into one picture, best first; more would hide the picture.
 pub(crate) const MOST_BOXES: usize = 1000;
 
-/// The picture with its boxes, each labelled with its classes.
+/// Draws the boxes into a copy of the picture, each labelled with its classes.
 ///
 /// # Errors
 ///
-/// Those of [`draw_boxes`].
+/// The errors of [`draw_boxes`].
 pub(crate) fn draw(picture: &Picture, report: &Report) -> image_data::Result<Picture> {
     let label = |objects: &Vec<&Object>| {
         let best = objects.first()?;
@@ -33,15 +33,15 @@ pub(crate) fn draw(picture: &Picture, report: &Report) -> image_data::Result<Pic
     draw_boxes(picture, &labels)
 }
 
-/// A folder of drawn pictures.
+/// A folder of drawings.
 ///
 /// A drawing has its picture's name with the suffix `.png`; a second one of that name gets `-2` before
 /// the suffix, and so on. Older files in the folder are replaced, unless pictures are also read from
-/// it: then a name that is in use there is not used again.
+/// it: then no existing file is replaced.
 #[derive(Debug)]
 pub(crate) struct Drawings {
     folder: PathBuf,
-    /// The folder's path without links, for comparisons.
+    /// The canonical path of the folder, for comparisons.
     place: PathBuf,
     is_source: bool,
     /// The names used so far, in lower case, because some systems ignore case.
@@ -49,7 +49,7 @@ pub(crate) struct Drawings {
 }
 
 impl Drawings {
-    /// Makes the folder for the drawings of `inputs`.
+    /// Creates the folder for the drawings of `inputs`.
     ///
     /// # Errors
     ///
@@ -84,7 +84,7 @@ impl Drawings {
         picture: &Picture,
         report: &Report,
     ) -> Result<PathBuf, Failure> {
-        // Paths from standard input were not known before.
+        // Paths from standard input are not known in advance.
         self.note_source(path.parent().unwrap_or(path));
         let name = self.free_name(path);
         let target = self.folder.join(name);
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_in_the_folders_place_is_an_error() {
+    fn a_file_instead_of_the_folder_is_an_error() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let inputs = Inputs::new(Vec::new(), Listing::default());
         let error = Drawings::create(file.path().to_owned(), &inputs).unwrap_err();

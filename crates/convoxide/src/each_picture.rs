@@ -1,4 +1,4 @@
-//! The loop over pictures that commands share: results, failures and the exit code.
+//! The loop over pictures that several commands share: results, failures and the exit code.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -14,16 +14,16 @@ use crate::pictures::{Failure, Inputs, Listing};
 use crate::progress::Progress;
 use crate::report::FailureReport;
 
-/// Whether one good picture is enough for exit code 0.
+/// The condition for exit code 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Strictness {
-    /// Any picture has to succeed.
+    /// At least one picture succeeds.
     Any,
-    /// All of them have to.
+    /// All pictures succeed, and none is left out.
     All,
 }
 
-/// Which pictures, and whether a bad one fails the command.
+/// The arguments that select pictures.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Pictures {
     /// Fail if any picture fails or is left out of a folder
@@ -38,12 +38,12 @@ pub(crate) struct Pictures {
 }
 
 impl Pictures {
-    /// The pictures, and whether all of them have to succeed.
+    /// Returns the pictures and the condition for exit code 0.
     pub(crate) fn open(self) -> (Inputs, Strictness) {
         self.open_except(None)
     }
 
-    /// [`open`](Self::open), without the pictures of a folder to which the command writes.
+    /// As [`open`](Self::open), without the pictures in a folder that the command writes to.
     pub(crate) fn open_except(self, except: Option<&Path>) -> (Inputs, Strictness) {
         let listing = Listing {
             recursive: self.recursive,
@@ -62,8 +62,7 @@ impl Pictures {
 ///
 /// # Errors
 ///
-/// Those of standard output. What is wrong with single pictures is reported, and only counts for
-/// the exit code.
+/// Those of standard output. An error of a single picture is reported and affects only the exit code.
 pub(crate) fn each_picture<R: Display + Serialize>(
     mut inputs: Inputs,
     strictness: Strictness,
@@ -90,7 +89,7 @@ pub(crate) fn each_picture<R: Display + Serialize>(
         output::complain(&format!("{bad} of {} pictures failed", good + bad));
     }
     let is_strict = strictness == Strictness::All;
-    // With --strict it is why the command fails.
+    // With --strict this is the reason for the failure, so it is printed even with --quiet.
     if left_out.count > 0 && (is_strict || !context.quiet) {
         output::complain(left_out);
     }
@@ -98,7 +97,7 @@ pub(crate) fn each_picture<R: Display + Serialize>(
     Ok(ExitCode::from(u8::from(failed)))
 }
 
-/// Reports on one picture.
+/// Prints the report or the failure of one picture.
 fn print<R: Display + Serialize>(
     looked: Result<R, Failure>,
     context: &Context,

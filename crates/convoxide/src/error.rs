@@ -1,4 +1,4 @@
-//! Why the program gave up: one enum, each message one line.
+//! The errors that end a command: one enum with one-line messages.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,16 +7,16 @@ use files::{cache, show};
 
 use crate::pictures::Failure;
 
-/// What ends a command with exit code 1.
+/// An error that ends a command with exit code 1.
 ///
-/// Messages may quote file names; `output::complain` escapes what would break their line.
+/// Messages may quote file names; `output::complain` escapes characters that would break the line.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// A model that could not be loaded or run.
     #[error(transparent)]
     Model(#[from] yolo_detect::Error),
 
-    /// The demo's photo.
+    /// The demo's photo could not be read.
     #[error("{}: {}", shown(&.0.path), .0.reason)]
     Photo(Failure),
 
@@ -24,28 +24,28 @@ pub(crate) enum Error {
     #[error(transparent)]
     Drawing(#[from] image_data::Error),
 
-    /// A model's name that is neither a file nor an architecture.
+    /// A model name that is neither a file nor an architecture.
     #[error(
         "{name}: no such file, and no architecture of this name{near}; \
-         `convoxide list` shows all"
+         `convoxide list` lists all"
     )]
     UnknownModel {
-        /// What was given.
+        /// The name on the command line.
         name: String,
-        /// Names much like it.
+        /// Similar names.
         near: Near<'static>,
     },
 
-    /// A network that is not what it should be, or an input that it does not take.
+    /// A network that does not suit the command, or an input that it does not accept.
     #[error("{}: {error}", shown(path))]
     Network {
-        /// The model as it was given.
+        /// The model as named on the command line.
         path: PathBuf,
         /// What is wrong.
         error: crate::architectures::Reason,
     },
 
-    /// A recipe, or a run by it.
+    /// A faulty recipe, or a failed training run.
     #[error("{}: {error}", shown(path))]
     Training {
         /// The recipe or the run's folder.
@@ -58,11 +58,11 @@ pub(crate) enum Error {
     #[error(transparent)]
     Log(#[from] crate::train::log::Error),
 
-    /// A model file, or weights that do not fit.
+    /// A faulty model file, or weights that do not fit.
     #[error(transparent)]
     ModelFile(#[from] nn_layers::Error),
 
-    /// A file of tensors.
+    /// A faulty tensor file.
     #[error(transparent)]
     Tensor(#[from] crate::npy::Error),
 
@@ -71,37 +71,37 @@ pub(crate) enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
 
-    /// A folder in a model's place.
+    /// A folder given instead of a model.
     #[error("{}: {}", shown(path), folder_hint(*.is_run, .model.as_deref()))]
     Folder {
         /// The folder.
         path: PathBuf,
-        /// Whether a training left it.
+        /// Whether it belongs to a training run.
         is_run: bool,
         /// The model in it that may have been meant.
         model: Option<PathBuf>,
     },
 
-    /// A name of an output that promises another format than is written.
+    /// An output name whose suffix belongs to a format other than the one written.
     #[error(
-        "{}: its ending asks for another format, but what is written is {what}: let it end in .{}",
+        "{}: the output is {what}, so its name must end in .{}",
         shown(path),
         .endings.join(" or .")
     )]
     Suffix {
         /// The file.
         path: PathBuf,
-        /// What is written, with its article.
+        /// The output format, with its article.
         what: &'static str,
-        /// The endings that fit.
+        /// The suffixes of that format.
         endings: &'static [&'static str],
     },
 
-    /// Classes that are not the model's.
+    /// Classes that differ from the model's.
     #[error("{}: {error}", shown(path))]
     Classes {
         /// The dataset or the names file.
@@ -120,19 +120,19 @@ pub(crate) enum Error {
         path: PathBuf,
     },
 
-    /// An environment that names no folder for files.
+    /// No cache folder in the environment.
     #[error(
         "found no cache folder; set {} to a folder of your choice",
         cache::VARIABLE
     )]
     NoCache,
 
-    /// A folder that cannot be made or used.
+    /// A folder that cannot be created or used.
     #[error("{}: cannot write into this folder: {error}", shown(path))]
     OutFolder {
         /// The folder.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
 
@@ -141,7 +141,7 @@ pub(crate) enum Error {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The reason.
         error: files::Error,
     },
 
@@ -149,24 +149,24 @@ pub(crate) enum Error {
     #[error("standard output: {0}")]
     Stdout(io::Error),
 
-    /// Threads that the system refuses.
+    /// Threads that the system refuses to start.
     #[error("cannot start the threads: {0}")]
     Threads(rayon::ThreadPoolBuildError),
 
-    /// More memory than there is.
-    #[error("there is no memory for an input of {numbers} numbers")]
+    /// An input for which the system refuses the memory.
+    #[error("not enough memory for an input of {numbers} values")]
     Memory {
-        /// How many numbers of four bytes.
+        /// The number of four-byte values.
         numbers: u128,
     },
 }
 
-/// A path as messages show it.
+/// A path in the form used by messages.
 fn shown(path: &Path) -> String {
     show::name(path.as_os_str())
 }
 
-/// What to do about a folder in a model's place.
+/// The hint for a folder given instead of a model.
 fn folder_hint(is_run: bool, model: Option<&Path>) -> String {
     match (is_run, model) {
         (_, Some(model)) => format!(
@@ -178,7 +178,7 @@ fn folder_hint(is_run: bool, model: Option<&Path>) -> String {
     }
 }
 
-/// Names that may have been meant, as part of a sentence.
+/// Names the user may have meant, as part of a sentence.
 #[derive(Debug)]
 pub(crate) struct Near<'a>(pub(crate) Vec<&'a str>);
 
@@ -192,7 +192,7 @@ impl std::fmt::Display for Near<'_> {
 }
 
 impl Error {
-    /// Whether standard output is a pipe whose reader has gone.
+    /// Whether standard output is a pipe that its reader has closed.
     pub(crate) fn is_closed_pipe(&self) -> bool {
         matches!(self, Self::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }

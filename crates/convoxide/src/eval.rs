@@ -1,4 +1,4 @@
-//! `convoxide eval`: how well a classifier does on a dataset.
+//! `convoxide eval`: the accuracy of a classifier on a dataset.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::architectures::Reason;
 use crate::classes::{self, List};
 use crate::context::Context;
+use crate::decode_warnings::DecodeWarnings;
 use crate::error::Error;
 use crate::evaluation::{Evaluation, evaluate};
 use crate::measured::Measured;
@@ -20,18 +21,18 @@ use crate::model::{Classifier, ModelFlags, Source};
 use crate::output;
 use crate::progress::Progress;
 
-/// Measure a classifier on a dataset: accuracy and what it confuses
+/// Measure a classifier on a dataset: accuracy and confused classes
 ///
-/// The dataset is a folder of classes, the same in an archive, or a folder with
-/// the files of MNIST, Fashion-MNIST or CIFAR. Of a dataset with parts, the part
-/// for validation is measured, or the one that --part names.
+/// The dataset is a folder with one folder per class, the same in an archive, or
+/// the files of MNIST, Fashion-MNIST or CIFAR. If it has parts, the validation
+/// part is measured, or the one that --part names.
 ///
 /// The classes of the dataset must be those of the model file, in any order: they
-/// are matched by name, or by number where the model file has no names.
+/// are matched by name, or by index if the model file has no names.
 ///
-/// A picture that cannot be read ends the command. Where a preprocessing resizes
-/// nothing, pictures of another size than the network was trained on are resized
-/// to that size.
+/// A picture that cannot be read ends the command. If the preprocessing has no
+/// resize or crop, pictures of another size than the network was trained on are
+/// resized to that size.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -43,12 +44,12 @@ pub(crate) struct Args {
     /// The part to measure: train, valid or test
     #[arg(long, value_name = "PART", value_enum, hide_possible_values = true)]
     part: Option<PartName>,
-    /// Fail if files were left out that may be pictures
+    /// Fail if files that may be pictures were left out
     #[arg(long)]
     strict: bool,
 }
 
-/// A part of a dataset that can be asked for.
+/// The parts of a dataset that can be selected.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum PartName {
     Train,
@@ -70,7 +71,7 @@ impl PartName {
 ///
 /// # Errors
 ///
-/// Those of the model and of the dataset, and classes that are not the same.
+/// Those of the model and of the dataset; classes that differ.
 pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     let source = Source::from(args.model);
     let model = source.classifier()?;
@@ -87,13 +88,13 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     let only_training = part.role == Role::Train && args.part.is_none();
     if only_training && !context.quiet {
         output::complain(&format!(
-            "{}: there is only the part to train on, which says little of other pictures",
+            "{}: there is only a training part, whose result says little about other pictures",
             show::name(args.data.as_os_str())
         ));
     }
     if matched == Matched::ByNumber && !context.quiet {
         output::complain(&format!(
-            "{}: the model file names no classes: class 0 is taken for {}, and so on",
+            "{}: the model file has no class names: class 0 is assumed to be {}, and so on",
             show::name(args.data.as_os_str()),
             names
                 .first()
@@ -104,8 +105,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     let Classifier {
         graph, params, fit, ..
     } = model;
+    let warnings = DecodeWarnings::default();
     let measured = Arc::new(Measured::new(
-        Arc::clone(dataset),
+        warnings.watch(Arc::clone(dataset)),
         names,
         labels,
         fit.clone(),
@@ -123,6 +125,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     .map_err(|error| source.fault(error))?;
     drop(progress);
 
+    if let Some(message) = warnings.message() {
+        tracing::warn!("{message}");
+    }
     let unexpected = measured.unexpected();
     if unexpected > 0 && !context.quiet {
         let all = show::count(dataset.len(), "picture is", "pictures are");
@@ -153,7 +158,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The part that was asked for, or else the one for validation, or else all there is.
+/// Returns the selected part; without a selection, the validation part, or otherwise the only part.
 fn part(splits: &Splits, name: Option<PartName>) -> Result<(&Arc<dyn Dataset>, &Part), Reason> {
     let parts = &splits.contents.parts;
     let datasets = [
@@ -182,7 +187,8 @@ enum Matched {
     ByNumber,
 }
 
-/// The classes' names in the model's order, and the model's class for each of the dataset's.
+/// Returns the names of the classes in the model's order, and for each class of the dataset the index
+/// of the model's class.
 fn labels(
     model: &Classifier,
     dataset: &dyn Dataset,
@@ -213,25 +219,25 @@ fn labels(
 /// The command's JSON, or with [`Display`](fmt::Display) a table of at most 80 columns.
 #[derive(Debug, Serialize)]
 struct Report<'a> {
-    /// Which part of the dataset was measured.
+    /// The part of the dataset that was measured.
     part: String,
-    /// In the model's order, as the confusion matrix has them.
+    /// In the model's order, which is that of the confusion matrix.
     classes: &'a [String],
     classes_matched_by: Matched,
-    /// Pictures that were resized to the size of the training.
+    /// The number of pictures that were resized to the size of the training.
     resized: usize,
-    /// What of the whole dataset is not used.
+    /// The files of the whole dataset that are not used.
     left_out: Vec<LeftOutFor>,
-    /// What was decided where the dataset left a choice.
+    /// The decisions that were made about an ambiguous dataset.
     notes: &'a [String],
     #[serde(flatten)]
     evaluation: Evaluation,
 }
 
-/// Pairs of classes that are shown.
+/// The most pairs of classes that are shown.
 const PAIRS: usize = 10;
 
-/// Columns of a class's name.
+/// The width of the column of class names.
 const NAME_COLUMNS: usize = 24;
 
 impl fmt::Display for Report<'_> {

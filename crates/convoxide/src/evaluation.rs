@@ -1,4 +1,4 @@
-//! How well a classifier does on a dataset.
+//! Evaluation of a classifier on a dataset.
 
 use std::sync::Arc;
 
@@ -13,25 +13,25 @@ use serde::Serialize;
 
 use crate::architectures::Reason;
 
-/// What came of it.
+/// The result of an evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Evaluation {
     pub(crate) pictures: u64,
-    /// The share of pictures whose likeliest class is theirs.
+    /// The fraction of pictures whose most probable class is the true one.
     pub(crate) top1: f64,
-    /// The share whose class is among the five likeliest; `None` with five classes or fewer, which
-    /// say nothing of a network.
+    /// The fraction whose true class is among the five most probable; `None` for five classes or
+    /// fewer, for which it would always be 1.
     pub(crate) top5: Option<f64>,
     /// The mean cross-entropy.
     pub(crate) loss: f64,
-    /// A row for each true class, a column for each predicted one.
+    /// One row per true class, one column per predicted class.
     pub(crate) confusion: Vec<Vec<u64>>,
-    /// The pictures that were taken for something else with the greatest certainty.
+    /// The most certain mistakes, the most certain first.
     #[serde(skip)]
     pub(crate) mistakes: Vec<Mistake>,
 }
 
-/// A picture that was taken for something else.
+/// A picture whose most probable class is not the true one.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Mistake {
     pub(crate) index: usize,
@@ -41,7 +41,7 @@ pub(crate) struct Mistake {
     pub(crate) score: f64,
 }
 
-/// Why there is no evaluation.
+/// The reasons why an evaluation fails.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
     #[error("there are no pictures")]
@@ -58,13 +58,14 @@ pub(crate) enum Fault {
     },
 }
 
-/// Mistakes that are kept.
+/// The most mistakes that are kept.
 const MISTAKES: usize = 24;
 
-/// Pictures of a step.
+/// The pictures per batch.
 const BATCH: usize = 50;
 
-/// Runs a network over all pictures of a dataset whose labels are the network's.
+/// Runs a network over all pictures of a dataset whose labels are indices of the network's classes.
+/// `progress` is called with the number of pictures of each batch.
 ///
 /// # Errors
 ///
@@ -112,7 +113,8 @@ pub(crate) fn evaluate(
             return Err(Fault::Classes { got, expected }.into());
         }
         check_finite(rows, &samples, dataset)?;
-        // Only now: its square of memory is the network's to decide, not the data's.
+        // Allocated only now that the network is known to have this many classes: the confusion matrix
+        // takes their square.
         let tally = tally.get_or_insert_with(|| Tally::new(classes));
         tally.add(rows, &samples, &labels)?;
         progress(samples.len());
@@ -121,7 +123,7 @@ pub(crate) fn evaluate(
     Ok(evaluation.ok_or(Fault::NoPictures)?)
 }
 
-/// Refuses a picture of whose output nothing can be said.
+/// Refuses an output that is not finite, naming the picture.
 fn check_finite(
     rows: ArrayView2<'_, f32>,
     samples: &[usize],
@@ -140,11 +142,12 @@ fn check_finite(
     Ok(())
 }
 
-/// What has been counted so far.
+/// The counts over the batches so far.
 struct Tally {
     confusion: ConfusionMatrix,
     loss: RunningMean,
-    /// Pictures whose class is among the likeliest; none where there are too few classes for that.
+    /// The number of pictures whose true class is among the five most probable; `None` for five
+    /// classes or fewer.
     top5: Option<usize>,
     mistakes: Vec<Mistake>,
 }
@@ -176,7 +179,7 @@ impl Tally {
         Ok(())
     }
 
-    /// The result, unless nothing was counted.
+    /// Returns the result, unless nothing was counted.
     fn finish(self) -> Option<Evaluation> {
         let pictures = self.confusion.total();
         Some(Evaluation {
@@ -196,7 +199,7 @@ fn cross_entropy(logits: ArrayViewD<'_, f32>, labels: &[usize]) -> Result<f64, R
     Ok(CrossEntropy::default().eval(logits, targets, 1.0, &mut grad)?)
 }
 
-/// Keeps the most certain mistakes.
+/// Adds the mistakes of a batch, and keeps the most certain ones.
 fn collect<'a>(
     mistakes: &mut Vec<Mistake>,
     rows: impl Iterator<Item = ndarray::ArrayView1<'a, f32>>,
@@ -204,7 +207,7 @@ fn collect<'a>(
     labels: &[usize],
 ) {
     for ((row, &index), &label) in rows.zip(indices).zip(labels) {
-        // Of equal logits the first, as the confusion matrix has it.
+        // Of equal logits the first, as in the confusion matrix.
         let likeliest = row
             .indexed_iter()
             .reduce(|best, next| if next.1 > best.1 { next } else { best });
@@ -231,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mistake_is_what_the_confusion_matrix_calls_one() {
+    fn the_mistakes_are_those_of_the_confusion_matrix() {
         let mut tally = Tally::new(3);
         let rows = arr2(&[[0.5f32, 0.5, 0.1], [0.1, 0.7, 0.7], [0.0, 0.0, 0.0]]);
         tally.add(rows.view(), &[10, 11, 12], &[0, 2, 1]).unwrap();

@@ -1,4 +1,4 @@
-//! Examples of each command, as its help ends with them. A test reads them as the command line would.
+//! The examples at the end of each command's help. A test parses them as command lines.
 
 pub(crate) const PROGRAM: &str = "\
 Examples:
@@ -101,7 +101,8 @@ mod tests {
 
     use crate::Cli;
 
-    /// The command lines of a help's examples, each on one line from the program's name on.
+    /// The command lines of the examples in a help text, each on one line without the text before the
+    /// program's name.
     fn examples(help: &str) -> Vec<String> {
         let (_, examples) = help.split_once("Examples:\n").unwrap();
         let joined = examples.replace("\\\n", " ");
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_has_examples_that_its_command_line_takes() {
+    fn every_command_has_valid_examples() {
         let mut cli = Cli::command();
         cli.build();
         for command in cli

@@ -1,4 +1,4 @@
-//! `convoxide export`: a model file of a network and its weights.
+//! `convoxide export`: writes a network and its weights as a model file.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,18 +13,18 @@ use crate::suffix;
 
 /// Write a network and its weights as a model file
 ///
-/// The file is safetensors with torchvision's names for the tensors. It also says
-/// which network it is, how pictures are prepared and, with --names, what the
-/// classes are called. Weights that only training reads stay in it.
+/// The file is in safetensors format with torchvision's tensor names. It also
+/// records the architecture, the preprocessing and, with --names, the class names.
+/// Weights that only training uses are kept.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     #[command(flatten)]
     source: ClassifierSource,
-    /// The names of its classes, one per line
+    /// Class names, one per line
     #[arg(long, value_name = "FILE")]
     names: Option<PathBuf>,
-    /// The kind of file
+    /// File format
     #[arg(long, value_name = "KIND", value_enum, hide_possible_values = true, default_value_t = Format::Safetensors)]
     format: Format,
     /// File to write
@@ -32,7 +32,7 @@ pub(crate) struct Args {
     output: PathBuf,
 }
 
-/// What is written.
+/// The file format.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
     Safetensors,
@@ -42,7 +42,7 @@ enum Format {
 ///
 /// # Errors
 ///
-/// Those of the files; a bare architecture and a darknet cfg are refused.
+/// File errors, an architecture without weights, and a darknet cfg.
 pub(crate) fn run(args: Args, _: &Context) -> Result<ExitCode, Error> {
     let Format::Safetensors = args.format;
     suffix::check(&args.output, "a .safetensors file", &["safetensors"])?;

@@ -1,13 +1,13 @@
-//! Pictures of another size than a network was trained on.
+//! Pictures whose size differs from the size a network was trained on.
 
 use image_data::{Filter, Preprocessing, Resize, ResizeTo};
 
-/// What is done to pictures, those of an unexpected size included.
+/// A model's preprocessing, extended to pictures of an unexpected size.
 ///
-/// A preprocessing with a resize or a crop says so itself. One without either, as for CIFAR, was
-/// used on pictures of one size: pictures of another are resized to it, bilinear and whatever that
-/// does to their proportions, so that all of each is seen. Where that size is not known, they stay
-/// as large as they are.
+/// A preprocessing with a resize or a crop handles any size. One without either, as for CIFAR, was
+/// used on pictures of a single size: other pictures are resized to it with a bilinear filter,
+/// regardless of their proportions, so that the network sees the whole picture. If that size is
+/// unknown, they are not resized.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Fit {
     preprocessing: Preprocessing,
@@ -52,7 +52,7 @@ impl Fit {
         &self.preprocessing
     }
 
-    /// Whether a picture of this size `[h, w]` is of another size than the network was made for.
+    /// Whether a picture of this size `[h, w]` differs from the size the network expects.
     pub(crate) fn is_unexpected(&self, picture: [usize; 2]) -> bool {
         match self.expected {
             Some(Expected::Trained(size) | Expected::Usual(size)) => picture != size,
@@ -65,15 +65,15 @@ impl Fit {
         matches!(self.expected, Some(Expected::Trained(_)))
     }
 
-    /// What to say of pictures of an unexpected size; `pictures` begins the sentence.
+    /// The warning for pictures of an unexpected size; `pictures` begins the sentence.
     pub(crate) fn warning(&self, pictures: &str) -> Option<String> {
         Some(match self.expected? {
             Expected::Trained([height, width]) => format!(
                 "{pictures}, but the network was trained on {width} x {height}: resized to that"
             ),
             Expected::Usual([height, width]) => format!(
-                "{pictures}, and the model does not say which size it was trained on (usual are \
-                 {width} x {height}): not resized, so the result may mean nothing"
+                "{pictures}, and the model does not state its training size (usually \
+                 {width} x {height}): not resized, so the result may be meaningless"
             ),
         })
     }
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_resizes_nothing_is_resized() {
+    fn only_a_preprocessing_without_a_resize_or_crop_gets_a_resize() {
         let fit = Fit::new(Preprocessing::imagenet(), Some([64, 64]), [224, 224]);
         assert_eq!(fit.preprocessing(), &Preprocessing::imagenet());
         assert!(!fit.is_unexpected([30, 40]) && fit.warning("a").is_none());

@@ -1,4 +1,4 @@
-//! `convoxide grad`: the gradients of one training step, so that people can check a port.
+//! `convoxide grad`: the gradients of one training step, for checking a port.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,11 +20,12 @@ use crate::{npy, output, suffix};
 
 /// Write the loss and every gradient of one training step
 ///
-/// A classifier makes one step in training mode, with cross-entropy as its loss;
-/// GoogLeNet's auxiliary heads have weight 0.3, Inception-v3's 0.4. There is no
-/// preprocessing, and no dropout without --dropout. The safetensors file has the
-/// loss as `loss`, the gradient of each parameter under the parameter's name, that
-/// of the input as `input`, and the new running statistics under their names.
+/// A classifier runs one step in training mode with the cross-entropy loss;
+/// GoogLeNet's auxiliary heads have weight 0.3, Inception-v3's 0.4. Inputs are not
+/// preprocessed, and dropout is off without --dropout. The safetensors file
+/// contains the loss as `loss`, the gradient of each parameter under the name of
+/// the parameter, the gradient of the input as `input`, and the new running
+/// statistics under their names.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -33,16 +34,16 @@ pub(crate) struct Args {
     /// Pictures: a .npy of floats in the order n, c, h, w
     #[arg(long, value_name = "X")]
     input: PathBuf,
-    /// Their classes: a .npy of integers, one a picture
+    /// Classes: a .npy of integers, one per picture
     #[arg(long, value_name = "Y")]
     labels: PathBuf,
     /// File to write
     #[arg(long, value_name = "G")]
     output: PathBuf,
-    /// Numbers to compute with: f32 or f64
+    /// Floating-point type: f32 or f64
     #[arg(long, value_enum, hide_possible_values = true, default_value_t = Dtype::F32)]
     dtype: Dtype,
-    /// Compute by plain loops, which define the result
+    /// Use the plain loops that define the result
     #[arg(long)]
     plain: bool,
     /// Use dropout, with this seed
@@ -60,7 +61,7 @@ enum Dtype {
 ///
 /// # Errors
 ///
-/// Those of the files, and a model, input or labels that do not fit each other.
+/// File errors, and a model, input and labels that do not fit together.
 pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     suffix::check(&args.output, "a .safetensors file", &["safetensors"])?;
     let source = Source::from(args.source);
@@ -103,7 +104,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The step as it was asked for.
+/// The requested step.
 struct Step<'a> {
     source: &'a Source,
     output: &'a Path,
@@ -119,7 +120,7 @@ struct Step<'a> {
 #[derive(Debug, Serialize)]
 struct Report {
     loss: f64,
-    /// Of the parameters' gradients together.
+    /// The norm over the gradients of all parameters.
     gradient_norm: f64,
 }
 
@@ -143,7 +144,7 @@ impl Step<'_> {
         self.run(session.map_err(|error| self.source.fault(error))?, &input)
     }
 
-    /// The step by this backend; its result goes into the file.
+    /// Runs the step on this backend and writes the result to the file.
     fn run<T: Number, B: TrainBackend<T>>(
         &self,
         mut backend: B,
@@ -191,7 +192,7 @@ impl Step<'_> {
         })
     }
 
-    /// Refuses an infinity or NaN.
+    /// Rejects infinities and NaN.
     fn check_finite<T: Number>(&self, name: &str, tensor: &ArrayD<T>) -> Result<(), Error> {
         let mut numbers = tensor.iter().enumerate();
         match numbers.find(|(_, number)| !number.is_finite()) {

@@ -19,17 +19,17 @@ use crate::{output, suffix};
 
 /// Draw the filters of a convolution as a picture
 ///
-/// The weights are drawn as they were learnt; batch normalisation is not folded
-/// in. Each filter has its own scale: 0 is mid-grey, and the weight of largest
-/// magnitude is white if it is positive, black if it is negative. Filters of three
-/// channels are drawn in colour, filters of one channel in grey; any other filter
-/// is a row of grey tiles, one for each channel.
+/// The picture shows the trained weights, without batch normalisation folded in.
+/// Each filter has its own scale: 0 is mid-grey, and the weight of the largest
+/// magnitude is white if it is positive, black if it is negative. Filters with
+/// three channels are drawn in colour, filters with one channel in grey; any other
+/// filter is a row of grey tiles, one per channel.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     #[command(flatten)]
     source: Source,
-    /// The convolution, by its name [default: the first]
+    /// Name of the convolution [default: the first one]
     #[arg(long, value_name = "NAME")]
     layer: Option<String>,
     /// Pixels along each side of a weight [default: 600 across]
@@ -46,7 +46,7 @@ struct Report {
     model: String,
     layer: String,
     filters: usize,
-    /// Of each filter.
+    /// Per filter.
     channels: usize,
     /// `[h, w]`
     kernel_size: [usize; 2],
@@ -61,8 +61,8 @@ struct Report {
 ///
 /// # Errors
 ///
-/// Those of the files; an architecture without weights, a layer that is not a convolution, a picture
-/// that would be too large.
+/// File errors, an architecture without weights, a layer that is not a convolution, and a picture that
+/// would be too large.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     suffix::check(&args.output, "a PNG picture", &["png"])?;
     let source = &args.source;
@@ -121,7 +121,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The convolution of this name, or the first.
+/// The convolution with this name, or the first one.
 fn convolution<'a>(graph: &'a Graph, name: Option<&str>) -> Result<&'a Node, Reason> {
     let nodes = graph.nodes().iter();
     let mut convolutions = nodes.filter(|node| matches!(node.op(), Op::Conv2d(_)));
@@ -135,19 +135,19 @@ fn convolution<'a>(graph: &'a Graph, name: Option<&str>) -> Result<&'a Node, Rea
         .find(|node| node.name() == name)
         .ok_or_else(|| {
             let near = nearest(name, names);
-            format!("no convolution is called {name:?}{near}; `convoxide summary` shows all").into()
+            format!("no convolution is called {name:?}{near}; `convoxide summary` lists all").into()
         })
 }
 
-/// How a tile's numbers become pixels.
+/// The mapping of weights to pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Colours {
-    /// A channel is a tile.
+    /// One grey tile per channel.
     Grey,
     /// A filter's channels are red, green and blue.
     Rgb,
-    /// The same in the order blue, green, red.
+    /// A filter's channels are blue, green and red.
     Bgr,
 }
 
@@ -158,15 +158,15 @@ struct Grid<'a> {
     colours: Colours,
     columns: usize,
     rows: usize,
-    /// Pixels along each side of a number.
+    /// Pixels along each side of a weight.
     scale: usize,
 }
 
-/// The largest height and width of a picture that is drawn without a given scale.
+/// The largest height and width of a picture drawn at the default scale.
 const USUAL: [u128; 2] = [1200, 600];
-/// The most pixels.
+/// The largest number of pixels in a picture.
 const MOST_PIXELS: u128 = 1 << 25;
-/// The gaps' colour.
+/// The colour of the gaps.
 const GAP: [u8; 3] = [255; 3];
 
 impl<'a> Grid<'a> {
@@ -220,7 +220,7 @@ impl<'a> Grid<'a> {
             )
             .into());
         }
-        // Both are far smaller now.
+        // `MOST_PIXELS` limits both.
         let [height, width] = [height, width].map(|side| side as usize);
         let mut pixels: Vec<[u8; 3]> = vec![GAP; height * width];
         let (_, channels, kernel_h, kernel_w) = self.weight.dim();
@@ -266,8 +266,8 @@ fn gap(scale: usize) -> usize {
     (scale / 8).clamp(1, 4)
 }
 
-/// How many columns a grid of this many tiles has: about as many as rows, and such that no place is
-/// left over, if there is such a number.
+/// The number of columns in a grid with this many tiles: about the number of rows, and a divisor of
+/// `tiles` if one is near, so that the last row is full.
 fn columns(tiles: usize) -> usize {
     let side = tiles.isqrt() + usize::from(tiles.isqrt().pow(2) < tiles);
     let even = (side..=2 * side).find(|columns| tiles.is_multiple_of(*columns));
@@ -277,7 +277,7 @@ fn columns(tiles: usize) -> usize {
 /// `127.5 (1 + number / largest)`, rounded: 128 is 0.
 fn level(number: f32, largest: f32) -> u8 {
     let share = if largest > 0.0 { number / largest } else { 0.0 };
-    // From 0 to 255.
+    // The result is from 0 to 255.
     (127.5 + 127.5 * f64::from(share)).round() as u8
 }
 
@@ -332,7 +332,7 @@ mod tests {
             assert!((400..=600).contains(&width), "{shape:?}: {width}");
             assert!(height <= 1200, "{shape:?}: {height}");
         }
-        // What is larger however small its numbers are drawn.
+        // This grid exceeds the usual size even at scale 1.
         let weight = Array4::zeros([2000, 512, 3, 3]);
         let grid = Grid::new(weight.view(), None, None);
         assert_eq!((grid.scale, grid.size_at(1)), (1, [8001, 2049]));

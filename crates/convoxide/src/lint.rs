@@ -1,4 +1,4 @@
-//! `convoxide lint`: what is wrong with a dataset, by file.
+//! `convoxide lint`: the problems of a dataset, by file.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,24 +11,24 @@ use crate::error::Error;
 use crate::output;
 use crate::progress::Progress;
 
-/// Tell what is wrong with a dataset, by file
+/// Check a dataset and list its problems by file
 ///
-/// Errors end a training run or make its result wrong: folders that do not say
-/// which classes there are, pictures that cannot be read or are cut short, one
-/// picture in two classes or in two parts. Warnings are probably mistakes: names
-/// that promise another format, the same picture twice, small classes, odd sizes,
-/// pictures that are left out. Notes are good to know: several sizes, grey
-/// pictures among coloured ones, other files.
+/// Errors stop a training run or make its result wrong: folders that do not define
+/// the classes, pictures that cannot be read or are truncated, one picture in two
+/// classes or in two parts. Warnings are probably mistakes: names with the suffix
+/// of another format, duplicate pictures, small classes, unusual sizes, pictures
+/// that are left out. Notes are for information: several sizes, grey pictures
+/// among coloured ones, other files.
 ///
-/// The exit code is 0 without errors (with --strict: without errors and
-/// warnings), 1 with some, and 2 if the dataset could not be opened.
+/// The exit code is 0 if there are no errors (with --strict: no errors or
+/// warnings), 1 if there are, and 2 if the dataset could not be opened.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// A folder of classes, a .tar, .tar.gz or .zip of one, or IDX or CIFAR files
     #[arg(value_name = "DATASET")]
     dataset: PathBuf,
-    /// Let warnings count for the exit code, too
+    /// Exit with 1 for warnings, too
     #[arg(long)]
     strict: bool,
 }
@@ -37,7 +37,7 @@ pub(crate) struct Args {
 ///
 /// # Errors
 ///
-/// Those of standard output; a dataset that cannot be opened is an exit code.
+/// Errors of writing to standard output; a dataset that cannot be opened gives exit code 2.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     let options = LintOptions {
         workers: context.threads,

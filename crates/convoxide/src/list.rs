@@ -1,4 +1,4 @@
-//! `convoxide list`: the networks that have names.
+//! `convoxide list`: the built-in networks.
 
 use std::process::ExitCode;
 
@@ -22,7 +22,7 @@ struct Entry {
     input: [usize; 3],
     classes: usize,
     parameters: u64,
-    /// For the usual input.
+    /// One forward pass of the usual input.
     multiply_adds: u64,
 }
 
@@ -30,7 +30,7 @@ struct Entry {
 ///
 /// # Errors
 ///
-/// Those of standard output.
+/// Errors of writing to standard output.
 pub(crate) fn run(Args {}: &Args, context: &Context) -> Result<ExitCode, Error> {
     if !context.json {
         let [name, input, classes] = ["name", "input", "classes"];
@@ -46,7 +46,9 @@ pub(crate) fn run(Args {}: &Args, context: &Context) -> Result<ExitCode, Error> 
         };
         let model = Architecture::named(name).ok_or_else(|| {
             fault(
-                "it is listed but cannot be built, a fault of the program: please report it".into(),
+                "internal error: this listed network cannot be built; this is a bug in convoxide, \
+                 please report it"
+                    .into(),
             )
         })?;
         let input @ [channels, height, width] = model.input();

@@ -1,4 +1,4 @@
-//! The log on standard error: a line an event, whatever stands in the names that it tells of.
+//! The log on standard error: one line per event, whatever characters file names contain.
 
 use std::io::{self, Write};
 
@@ -6,23 +6,23 @@ use files::show;
 use tracing::Level;
 use tracing_subscriber::fmt::format::FmtSpan;
 
-/// Starts the log; what is less important than `level` is left out.
+/// Starts the log with events of `level` and above.
 pub(crate) fn start(level: Level) {
     let subscriber = tracing_subscriber::fmt()
         .with_writer(|| OneLine)
         .with_max_level(level)
-        // A span says how long it took when it ends.
+        // A span logs its duration when it ends.
         .with_span_events(FmtSpan::CLOSE)
         .with_target(false)
         // No time of day.
         .with_timer(())
         .finish();
-    // Fails where there is a subscriber already, and nothing has set one.
+    // This fails only if a subscriber is already set, which is not the case here.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }
 
-/// Standard error for whole events, each written at once. It never fails: the log would report that
-/// by a macro that panics.
+/// A writer to standard error that writes each event in one call. It never returns an error, because
+/// the log would report it with a macro that panics.
 struct OneLine;
 
 impl Write for OneLine {
@@ -36,7 +36,7 @@ impl Write for OneLine {
     }
 }
 
-/// The event as one line that controls no terminal, without its end.
+/// The event as one line without control characters and without its newline.
 fn line(event: &[u8]) -> String {
     show::bytes(event.strip_suffix(b"\n").unwrap_or(event))
 }

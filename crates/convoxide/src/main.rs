@@ -1,8 +1,8 @@
 //! The program `convoxide`: finds objects in pictures and classifies them with convolutional
 //! networks, on the CPU.
 //!
-//! One command a file. Results go to standard output through `output`, everything else to standard
-//! error.
+//! Each command has its own file. Results go to standard output through `output`, everything else to
+//! standard error.
 #![forbid(unsafe_code)]
 
 mod architectures;
@@ -12,6 +12,7 @@ mod classes;
 mod classify;
 mod completions;
 mod context;
+mod decode_warnings;
 mod demo;
 mod detect;
 mod drawings;
@@ -103,14 +104,14 @@ enum Command {
     Man(man::Args),
 }
 
-/// Exits with 0, with 1 where something failed, or with 2 where the arguments are wrong.
+/// Exits with 0 on success, 1 on failure, or 2 for wrong arguments.
 fn main() -> ExitCode {
     let started = Instant::now();
     keep_quiet_while_decoding();
     let Cli { command, common } = Cli::parse();
     match run(command, &common.into_context(started)) {
         Ok(code) => code,
-        // The reader of our output has seen enough, as in `convoxide ... | head`.
+        // The reader of our output has stopped reading, as in `convoxide ... | head`.
         Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,
         Err(error) => {
             output::complain(&error);
@@ -119,8 +120,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Leaves reports of panics out that a picture's decoder recovers from: such a picture is an error of
-/// one line.
+/// Suppresses the report of a panic in a picture's decoder, because it is caught and becomes a
+/// one-line error.
 fn keep_quiet_while_decoding() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -130,7 +131,7 @@ fn keep_quiet_while_decoding() {
     }));
 }
 
-/// Runs the command inside a pool of the threads that were asked for.
+/// Runs the command inside a pool of `context.threads` threads.
 fn run(command: Command, context: &Context) -> Result<ExitCode, Error> {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(context.threads)

@@ -1,4 +1,4 @@
-//! `convoxide man`: the manual pages, for packages of the program.
+//! `convoxide man`: writes the manual pages, for packagers.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use files::whole_file;
 use crate::Cli;
 use crate::error::Error;
 
-/// Write the manual's pages into a folder
+/// Write the manual pages into a folder
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder to write into

@@ -1,4 +1,4 @@
-//! A dataset as a model sees it: with the model's labels, and an eye on the pictures' sizes.
+//! A dataset with a model's labels that counts pictures of an unexpected size.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::fit::Fit;
 /// A dataset whose labels are indices of a model's classes.
 pub(crate) struct Measured {
     dataset: Arc<dyn Dataset>,
-    /// The model's.
+    /// The model's classes.
     classes: Vec<String>,
     /// The model's class for each class of the dataset.
     labels: Vec<usize>,
@@ -20,7 +20,7 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
-    /// `labels` has the model's class for each class of the dataset.
+    /// `labels` contains the model's class for each class of the dataset.
     pub(crate) fn new(
         dataset: Arc<dyn Dataset>,
         classes: Vec<String>,
@@ -36,7 +36,7 @@ impl Measured {
         }
     }
 
-    /// How many of the pictures read so far are of an unexpected size.
+    /// The number of pictures of an unexpected size read so far.
     pub(crate) fn unexpected(&self) -> usize {
         self.unexpected.load(Ordering::Relaxed)
     }
@@ -53,7 +53,7 @@ impl Dataset for Measured {
 
     fn label(&self, index: usize) -> usize {
         let label = self.dataset.label(index);
-        // An index past the classes stays one.
+        // An index out of range stays out of range.
         self.labels
             .get(label)
             .map_or(self.classes.len(), |&label| label)

@@ -1,8 +1,8 @@
-//! How much memory the program has taken.
+//! The memory use of the program.
 
-/// The most memory that was in use at one time, in MiB; `None` where the system does not tell.
+/// The peak memory use, in MiB; `None` if the system does not report it.
 ///
-/// On Linux the line `VmHWM` of `/proc/self/status`: resident memory, code included.
+/// On Linux this is the line `VmHWM` of `/proc/self/status`: resident memory, including code.
 pub(crate) fn peak_rss_mib() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     Some(high_water_mark_kib(&status)? as f64 / 1024.0)

@@ -1,7 +1,7 @@
-//! NumPy's `.npy` and `.npz`: the tensors that `run` and `grad` read and write.
+//! NumPy's `.npy` and `.npz`: the tensor files that `run` and `grad` read and write.
 //!
-//! The format is that of NumPy's `numpy.lib.format`, versions 1 to 3. The crate that reads it for
-//! ndarray needs a C compiler (through a parser of Python's literals), and plain numbers need little.
+//! The format is specified in NumPy's `numpy.lib.format`, versions 1 to 3. The existing crate for
+//! ndarray needs a C compiler (through a parser of Python literals), and plain arrays need little code.
 
 #[cfg(test)]
 mod fuzz;
@@ -16,7 +16,7 @@ use ndarray::{ArrayD, IxDyn, ShapeBuilder};
 
 use self::header::{Decode, Header};
 
-/// Why a file of tensors was refused; each message one line, with the file's name.
+/// The reason a tensor file was rejected; each message is one line with the file's name.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {reason}", files::show::name(path.as_os_str()))]
 pub(crate) struct Error {
@@ -24,7 +24,7 @@ pub(crate) struct Error {
     reason: Reason,
 }
 
-/// What was wrong.
+/// What is wrong with the file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Reason {
     #[error(transparent)]
@@ -33,7 +33,7 @@ pub(crate) enum Reason {
     File(#[from] files::Error),
     #[error("not a .npy file: it does not begin with \\x93NUMPY")]
     Magic,
-    #[error("not a .npy file but {0}")]
+    #[error("not a .npy file, but {0}")]
     Other(Kind),
     #[error("version {0} of the .npy format, expected 1 to 3")]
     Version(u8),
@@ -51,7 +51,7 @@ pub(crate) enum Reason {
     LabelShape(Vec<usize>),
     #[error("label {index} is {got}, expected a class counted from 0")]
     Label { index: usize, got: i128 },
-    #[error("shape {shape:?} takes {expected} bytes of numbers, the file has {got}")]
+    #[error("shape {shape:?} needs {expected} bytes of data, the file has {got}")]
     Length {
         shape: Vec<usize>,
         expected: u128,
@@ -61,16 +61,16 @@ pub(crate) enum Reason {
     Archive(String),
 }
 
-/// Far over what any shape needs.
+/// The longest header accepted, in bytes: far more than any shape needs.
 const MOST_HEADER: u64 = 1 << 16;
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
-/// Reads a `.npy` of f32, of either byte order and either order of axes.
+/// Reads a `.npy` of f32 in either byte order and either order of axes.
 ///
 /// # Errors
 ///
-/// [`Error`] for anything else, before memory is taken for what a header only claims.
+/// [`Error`] for anything else. A false size in a header allocates no memory.
 pub(crate) fn read(path: &Path) -> Result<ArrayD<f32>, Error> {
     let expected = "float32: numpy.asarray(x, dtype=numpy.float32)";
     read_as(path, expected, |kind| match kind {
@@ -79,7 +79,7 @@ pub(crate) fn read(path: &Path) -> Result<ArrayD<f32>, Error> {
     })
 }
 
-/// Reads a `.npy` of f32 or f64 as [`read`] does.
+/// Reads a `.npy` of f32 or f64, as [`read`] does.
 ///
 /// # Errors
 ///
@@ -93,11 +93,11 @@ pub(crate) fn read_f64(path: &Path) -> Result<ArrayD<f64>, Error> {
     })
 }
 
-/// Reads a `.npy` of classes, `[n]`, integers of any kind.
+/// Reads a `.npy` of classes, `[n]`, of any integer type.
 ///
 /// # Errors
 ///
-/// As [`read`], and for a number below 0.
+/// As [`read`], and for a negative label.
 pub(crate) fn read_labels(path: &Path) -> Result<Vec<usize>, Error> {
     let expected = "integers: numpy.asarray(x, dtype=numpy.int64)";
     let labels = read_as::<i128>(path, expected, |kind| match kind {
@@ -128,7 +128,7 @@ fn array<const SIZE: usize>(bytes: &[u8]) -> Option<[u8; SIZE]> {
     bytes.try_into().ok()
 }
 
-/// Reads a `.npy` of the kinds (`f4`, `i8`, ...) that there is a way to decode.
+/// Reads a `.npy` of the types (`f4`, `i8`, ...) for which `decode` returns a function.
 fn read_as<T: Clone>(
     path: &Path,
     expected: &'static str,
@@ -146,7 +146,7 @@ fn read_file<T: Clone>(
     decode: impl Fn(&[u8]) -> Option<Decode<T>>,
 ) -> Result<ArrayD<T>, Reason> {
     let mut file = File::open(path)?;
-    // A pipe does not know how long it is.
+    // A pipe has no known length.
     let length = file
         .metadata()
         .map(|found| found.is_file().then_some(found.len()))?;
@@ -191,8 +191,8 @@ fn read_file<T: Clone>(
     if let Some(got) = got.filter(|&got| expected != u128::from(got)) {
         return Err(wrong_length(got));
     }
-    // Memory is taken as bytes come, so no claim of a header takes any. One more than expected shows
-    // that there are more.
+    // The buffer grows as bytes arrive, so a false size in the header allocates nothing. One byte more
+    // than expected is enough to detect a file that is too long.
     let most = u64::try_from(expected).map_or(u64::MAX, |bytes| bytes.saturating_add(1));
     let mut bytes = Vec::new();
     file.take(most).read_to_end(&mut bytes)?;
@@ -211,7 +211,7 @@ fn read_file<T: Clone>(
     ArrayD::from_shape_vec(shape, numbers).map_err(|_| wrong_length(got))
 }
 
-/// Reads exactly as many bytes, or says that the header ends before.
+/// Fills `bytes`, or reports that the header is cut short.
 fn fill(file: &mut File, bytes: &mut [u8], what: &'static str) -> Result<(), Reason> {
     file.read_exact(bytes).map_err(|error| match error.kind() {
         io::ErrorKind::UnexpectedEof => Reason::Header {
@@ -227,12 +227,12 @@ fn fill(file: &mut File, bytes: &mut [u8], what: &'static str) -> Result<(), Rea
 ///
 /// # Errors
 ///
-/// [`Error`] where the file cannot be written; what was there before is then still there.
+/// [`Error`] if the file cannot be written; an existing file is then unchanged.
 pub(crate) fn write(path: &Path, tensor: &ArrayD<f32>) -> Result<(), Error> {
     write_file(path, |file| Ok(write_tensor(file, tensor)?))
 }
 
-/// Writes tensors with their names as `.npz`, whole or not at all.
+/// Writes named tensors as `.npz`, whole or not at all.
 ///
 /// # Errors
 ///
@@ -243,7 +243,7 @@ pub(crate) fn write_npz(path: &Path, tensors: &[(&str, &ArrayD<f32>)]) -> Result
         let mut zip = zip::ZipWriter::new_stream(file);
         let options = zip::write::SimpleFileOptions::default()
             .compression_method(zip::CompressionMethod::Stored)
-            // The same tensors, the same bytes.
+            // A fixed time: the same tensors give the same bytes.
             .last_modified_time(zip::DateTime::default())
             .large_file(true);
         for (name, tensor) in tensors {
@@ -256,7 +256,7 @@ pub(crate) fn write_npz(path: &Path, tensors: &[(&str, &ArrayD<f32>)]) -> Result
     })
 }
 
-/// Writes into a new file in the same folder, which then takes the name.
+/// Writes a new file in the same folder and then renames it to `path`.
 pub(crate) fn write_file(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<(), Reason>,
@@ -274,11 +274,11 @@ fn write_tensor(mut file: impl Write, tensor: &ArrayD<f32>) -> io::Result<()> {
         .map(|size| format!("{size}, "))
         .collect();
     let dictionary = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({sizes}), }}");
-    // Spaces and a line's end, so that the numbers begin at a multiple of 64.
+    // Spaces and a newline, so that the data begins at a multiple of 64 bytes.
     let padding = 64 - (10 + dictionary.len() + 1) % 64;
     let header = format!("{dictionary}{}\n", " ".repeat(padding));
     let length = u16::try_from(header.len())
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a shape of too many axes"))?;
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "the shape has too many axes"))?;
     file.write_all(MAGIC)?;
     file.write_all(&[1, 0])?;
     file.write_all(&length.to_le_bytes())?;
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn written_tensors_are_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.npy");
         for shape in [vec![], vec![3], vec![2, 3, 4, 5], vec![0, 7]] {
@@ -323,7 +323,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn whoever_may_read_a_new_file_may_read_a_tensor() {
+    fn tensors_get_the_permissions_of_new_files() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let mode = |name: &str| {
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_headers_are_named() {
+    fn hostile_headers_are_rejected() {
         let refused = |header: &str| read(file(header, &[0; 16]).path()).unwrap_err().reason;
         for kind in ["<f8", "<i4", "|b1", "|O", "<f2"] {
             let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': (4,)}}");
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_something_else_are_named() {
+    fn files_of_other_formats_are_named() {
         let refused = |bytes: &[u8]| {
             let file = tempfile::NamedTempFile::new().unwrap();
             std::fs::write(file.path(), bytes).unwrap();

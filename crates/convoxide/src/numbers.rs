@@ -1,8 +1,8 @@
-//! Numbers as people read them.
+//! Numbers formatted for people.
 
 use std::time::Duration;
 
-/// Four digits; a number that is not finite is said in words.
+/// A number with four digits; one that is not finite is written in words.
 pub(crate) fn number(value: f64) -> String {
     if let Some(word) = word(value) {
         return word.to_owned();
@@ -18,7 +18,7 @@ pub(crate) fn number(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// As [`number`], without zeros at the end.
+/// As [`number`], without trailing zeros.
 pub(crate) fn short(value: f64) -> String {
     let text = number(value);
     match text.split_once('.') {
@@ -55,7 +55,7 @@ fn word(value: f64) -> Option<&'static str> {
     }
 }
 
-/// A count with its thousands set apart.
+/// A count with thousands separators.
 pub(crate) fn count(count: u128) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -68,13 +68,13 @@ pub(crate) fn count(count: u128) -> String {
     text
 }
 
-/// A count and what is counted.
+/// A count with its noun in the singular or plural.
 pub(crate) fn counted(number: u128, one: &str, many: &str) -> String {
     let noun = if number == 1 { one } else { many };
     format!("{} {noun}", count(number))
 }
 
-/// The two largest units.
+/// A duration in its two largest units.
 pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     if seconds < 59.95 {
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_set_thousands_apart() {
+    fn counts_have_thousands_separators() {
         for (value, text) in [(0, "0"), (999, "999"), (1000, "1,000")] {
             assert_eq!(count(value), text);
         }

@@ -1,7 +1,7 @@
 //! Lines on standard output, and messages on standard error.
 //!
-//! Nothing here panics where `println!` would: a closed standard output is an error that `main`
-//! knows, and where standard error is closed there is nobody left to tell.
+//! Unlike `println!`, nothing here panics: `main` handles the error of a closed standard output, and
+//! errors of writing to standard error are ignored, because there is no place left to report them.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::error::Error;
 
-/// Writes a text and ends its line.
+/// Writes a text and a newline.
 ///
 /// # Errors
 ///
@@ -46,17 +46,17 @@ pub(crate) fn is_pipe() -> bool {
     #[cfg(not(unix))]
     {
         use std::io::IsTerminal;
-        // What else it is cannot be told.
+        // Pipes and files cannot be told apart here.
         !io::stdout().is_terminal()
     }
 }
 
-/// Writes a line that is no complaint to standard error. Where that fails, nobody is listening.
+/// Writes an informational line to standard error. Errors of writing are ignored.
 pub(crate) fn note(text: &impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Says on standard error what went wrong, in one line.
+/// Reports an error or a warning on standard error, in one line.
 pub(crate) fn complain(message: &impl Display) {
     let line = show::message(&message.to_string());
     let _ = writeln!(io::stderr(), "convoxide: {line}");

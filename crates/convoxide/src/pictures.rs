@@ -1,27 +1,23 @@
-//! Which pictures a command reads: files, folders, and paths from standard input.
+//! The pictures that a command reads: files, folders, and paths from standard input.
 //!
-//! Paths are kept as the system has them, so names need not be UTF-8. Only names are kept in memory,
-//! never more than one picture.
+//! Paths stay in the system's form, so names need not be UTF-8. All names are in memory, but only one
+//! picture at a time.
+
+mod folder;
+mod standard_input;
 
 use std::collections::VecDeque;
-use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{self, BufRead, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use files::Kind;
 use files::show::{count, name};
-use image_data::{Limits, Picture, picture_format, picture_suffixes};
+use image_data::{Limits, Picture};
 
-/// The argument that stands for standard input.
+use folder::{Found, LeftOut, suffixes};
+use standard_input::read_path;
+
+/// The argument that means standard input.
 const STANDARD_INPUT: &str = "-";
-
-/// Folders that systems and programs fill with copies, and that `--recursive` leaves out, as it does
-/// those that begin with a dot.
-const SYSTEM_FOLDERS: [&str; 3] = ["@eaDir", "$RECYCLE.BIN", "__pycache__"];
-
-/// The longest line of standard input, in bytes: no system has longer paths.
-const MAX_LINE: u64 = 1 << 16;
 
 /// A picture that could not be read or processed, and why.
 #[derive(Debug)]
@@ -39,7 +35,7 @@ impl Failure {
     }
 }
 
-/// Reads a picture within the default limits, and logs what is odd about it.
+/// Reads a picture within the default limits, and logs the decoder's warning.
 pub(crate) fn open(path: &Path) -> Result<Picture, Failure> {
     let picture = Picture::open(path, &Limits::default()).map_err(|error| match error {
         image_data::Error::File { path, reason } => Failure::new(&path, &reason),
@@ -54,32 +50,26 @@ pub(crate) fn open(path: &Path) -> Result<Picture, Failure> {
 /// How folders are listed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Listing {
-    /// Whether the folders in a folder are listed, too.
+    /// Whether the folders in a folder are also listed.
     pub(crate) recursive: bool,
-    /// A folder in there that is not: that of the drawings.
+    /// A folder that is not listed even so: that of the drawings.
     pub(crate) except: Option<PathBuf>,
 }
 
-/// The pictures in the order of the arguments; those of a folder sorted by name.
+/// The pictures in the order of the arguments; within a folder, sorted by name.
 #[derive(Debug)]
 pub(crate) struct Inputs {
     sources: VecDeque<Source>,
     listing: Listing,
     left_out: LeftOut,
+    /// The number of lines read from standard input.
     lines: u64,
-}
-
-/// Pictures in folders whose names do not end like those of pictures.
-#[derive(Debug, Default)]
-pub(crate) struct LeftOut {
-    pub(crate) count: u64,
-    first: Option<PathBuf>,
 }
 
 #[derive(Debug)]
 enum Source {
     File(PathBuf),
-    /// A folder's pictures that are still to come, as paths below the folder.
+    /// The remaining pictures of a folder, as paths relative to it.
     Folder {
         folder: PathBuf,
         files: std::vec::IntoIter<PathBuf>,
@@ -89,7 +79,7 @@ enum Source {
 }
 
 impl Inputs {
-    /// Lists the folders among `arguments`; `-` stands for paths from standard input, one per line.
+    /// Lists the folders among `arguments`; `-` means paths from standard input, one per line.
     pub(crate) fn new(arguments: Vec<PathBuf>, listing: Listing) -> Self {
         let mut inputs = Self {
             sources: VecDeque::new(),
@@ -108,7 +98,7 @@ impl Inputs {
         inputs
     }
 
-    /// The number of pictures, unless it depends on standard input.
+    /// Returns the number of pictures, unless it depends on standard input.
     pub(crate) fn total(&self) -> Option<u64> {
         let counts = self.sources.iter().map(|source| match source {
             Source::File(_) | Source::Failed(_) => Some(1),
@@ -118,7 +108,7 @@ impl Inputs {
         counts.sum()
     }
 
-    /// The folders that pictures will be read from, as far as is known.
+    /// Returns the folders that pictures will be read from, as far as they are known.
     pub(crate) fn folders(&self) -> impl Iterator<Item = PathBuf> {
         self.sources.iter().flat_map(|source| match source {
             Source::File(path) => path.parent().into_iter().map(Path::to_owned).collect(),
@@ -132,12 +122,12 @@ impl Inputs {
         })
     }
 
-    /// What the folders listed so far hold beside the pictures that are read.
+    /// Returns the pictures left out of the folders that have been listed so far.
     pub(crate) fn left_out(&self) -> &LeftOut {
         &self.left_out
     }
 
-    /// A file, or a folder's pictures.
+    /// Returns a file, or the pictures of a folder.
     fn list(&mut self, path: PathBuf) -> Vec<Source> {
         if !path.is_dir() {
             return vec![Source::File(path)];
@@ -205,228 +195,15 @@ impl Iterator for Inputs {
     }
 }
 
-impl LeftOut {
-    fn add(&mut self, path: PathBuf) {
-        self.count += 1;
-        self.first.get_or_insert(path);
-    }
-}
-
-impl std::fmt::Display for LeftOut {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let pictures = match self.count {
-            1 => "1 picture was left out".to_owned(),
-            count => format!("{count} pictures were left out"),
-        };
-        let first = self.first.as_deref().unwrap_or(Path::new(""));
-        let first = name(first.as_os_str());
-        let suffixes = suffixes();
-        write!(
-            f,
-            "{pictures} (first: {first}): in a folder, names have to end in{suffixes}"
-        )
-    }
-}
-
-/// What a folder holds.
-#[derive(Debug, Default)]
-struct Found {
-    /// The pictures as paths below the folder, sorted.
-    files: Vec<PathBuf>,
-    left_out: LeftOut,
-    /// Folders that were not listed.
-    folders: usize,
-    /// Folders in it that cannot be listed.
-    failed: Vec<Failure>,
-}
-
-impl Found {
-    /// Lists a folder. What is neither a file nor a link to one, such as a pipe, is ignored; links to
-    /// folders are not followed, as they may lead back.
-    fn list(folder: &Path, listing: &Listing) -> io::Result<Self> {
-        let mut found = Self::default();
-        let except = listing
-            .except
-            .as_ref()
-            .and_then(|path| path.canonicalize().ok());
-        let mut folders = vec![PathBuf::new()];
-        while let Some(below) = folders.pop() {
-            let is_first = below.as_os_str().is_empty();
-            let entries = match folder.join(&below).read_dir() {
-                Ok(entries) => entries.collect::<io::Result<Vec<_>>>(),
-                Err(error) => Err(error),
-            };
-            let entries = match entries {
-                Ok(entries) => entries,
-                Err(error) if is_first => return Err(error),
-                Err(error) => {
-                    let failure = Failure::new(&folder.join(&below), &error);
-                    found.failed.push(failure);
-                    continue;
-                }
-            };
-            for entry in entries {
-                let (name, path) = (entry.file_name(), below.join(entry.file_name()));
-                let kind = entry.file_type()?;
-                // A link that leads nowhere is kept: opening it says so.
-                let target = if kind.is_symlink() {
-                    entry
-                        .path()
-                        .metadata()
-                        .map(|target| target.file_type())
-                        .ok()
-                } else {
-                    Some(kind)
-                };
-                if kind.is_dir() {
-                    if is_system_folder(&name) {
-                        continue;
-                    }
-                    if !listing.recursive {
-                        found.folders += 1;
-                    } else if except.is_none() || entry.path().canonicalize().ok() != except {
-                        folders.push(path);
-                    }
-                } else if target.is_none_or(|target| target.is_file()) {
-                    if has_picture_name(&name) {
-                        found.files.push(path);
-                    } else if target.is_some() && is_picture(&entry.path()) {
-                        found.left_out.add(entry.path());
-                    }
-                }
-            }
-        }
-        found.files.sort_unstable();
-        Ok(found)
-    }
-}
-
-fn is_system_folder(name: &OsStr) -> bool {
-    name.as_encoded_bytes().starts_with(b".") || SYSTEM_FOLDERS.iter().any(|known| name == *known)
-}
-
-/// What the names of pictures end with. Only these are read from a folder; a file that is an argument
-/// is always read.
-fn suffixes() -> String {
-    picture_suffixes()
-        .map(|suffix| format!(" .{suffix}"))
-        .collect()
-}
-
-/// Whether a name ends like that of a picture. One that begins with a dot is hidden; macOS puts such
-/// files beside pictures.
-fn has_picture_name(name: &OsStr) -> bool {
-    let name = name.as_encoded_bytes();
-    !name.starts_with(b".") && picture_format(name).is_some()
-}
-
-/// Whether a file is a picture by its first bytes.
-fn is_picture(path: &Path) -> bool {
-    let mut start = Vec::new();
-    let read =
-        File::open(path).and_then(|file| file.take(Kind::LOOKED_AT as u64).read_to_end(&mut start));
-    read.is_ok()
-        && matches!(
-            Kind::of(&start),
-            Some(
-                Kind::Png
-                    | Kind::Jpeg
-                    | Kind::Gif
-                    | Kind::Bmp
-                    | Kind::Tiff
-                    | Kind::WebP
-                    | Kind::Heif
-                    | Kind::Pnm
-            )
-        )
-}
-
-/// The path on the next line that is not blank; `None` at the end. `lines` counts the lines read.
-fn read_path(input: &mut impl BufRead, lines: &mut u64) -> Result<Option<PathBuf>, Failure> {
-    let failed = |reason: String| Failure::new(Path::new(STANDARD_INPUT), &reason);
-    loop {
-        let mut line = Vec::new();
-        let mut limited = input.by_ref().take(MAX_LINE);
-        let read = limited.read_until(b'\n', &mut line);
-        if read.map_err(|error| failed(error.to_string()))? == 0 {
-            return Ok(None);
-        }
-        *lines += 1;
-        if line.last() == Some(&b'\n') {
-            line.pop();
-        } else if line.len() as u64 == MAX_LINE {
-            input
-                .skip_until(b'\n')
-                .map_err(|error| failed(error.to_string()))?;
-            return Err(failed(format!(
-                "line {lines} has {MAX_LINE} bytes or more, which no path has"
-            )));
-        }
-        // As PowerShell pipes text by default: all of it is of no use.
-        if line.contains(&0) {
-            io::copy(input, &mut io::sink()).map_err(|error| failed(error.to_string()))?;
-            return Err(failed(format!(
-                "line {lines} contains a zero byte: is the list UTF-16? It has to be UTF-8"
-            )));
-        }
-        if *lines == 1 && line.starts_with(BYTE_ORDER_MARK) {
-            line.drain(..BYTE_ORDER_MARK.len());
-        }
-        let without = line.strip_suffix(b"\r").map(<[u8]>::to_vec);
-        if line.is_empty() || without.as_ref().is_some_and(Vec::is_empty) {
-            continue;
-        }
-        let whole = path(line).map_err(failed)?;
-        // Lines of Windows end in two characters; elsewhere, a name may end in this one.
-        return match without {
-            Some(shorter) if cfg!(windows) || whole.symlink_metadata().is_err() => {
-                path(shorter).map(Some).map_err(failed)
-            }
-            _ => Ok(Some(whole)),
-        };
-    }
-}
-
-/// What a text in UTF-8 may begin with.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-
-#[cfg(unix)]
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "other systems' paths are not any bytes"
-)]
-fn path(bytes: Vec<u8>) -> Result<PathBuf, String> {
-    Ok(PathBuf::from(
-        <OsString as std::os::unix::ffi::OsStringExt>::from_vec(bytes),
-    ))
-}
-
-#[cfg(not(unix))]
-fn path(bytes: Vec<u8>) -> Result<PathBuf, String> {
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok(PathBuf::from(text)),
-        Err(error) => Err(format!("a path that is not UTF-8: {error}")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// What `read_path` makes of a text, with failures as `None`.
-    fn paths(text: &[u8]) -> Vec<Option<PathBuf>> {
-        let (mut input, mut lines) = (text, 0);
-        std::iter::from_fn(|| {
-            read_path(&mut input, &mut lines).map_or(Some(None), |path| path.map(Some))
-        })
-        .collect()
-    }
 
     fn listed(folder: &Path, listing: Listing) -> Inputs {
         Inputs::new(vec![folder.to_owned()], listing)
     }
 
-    /// The listed paths below `folder`.
+    /// Returns the listed paths, relative to `folder`.
     fn below(folder: &Path, inputs: Inputs) -> Vec<String> {
         let path = |path: Result<PathBuf, Failure>| {
             let path = path.unwrap();
@@ -440,42 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_is_a_path_and_blank_ones_are_none() {
-        let expected = ["a b.png", "-", "c"].map(|path| Some(PathBuf::from(path)));
-        assert_eq!(paths(b"a b.png\n\n-\n\nc"), expected);
-        assert_eq!(paths(b""), []);
-        assert_eq!(paths(b"\n\n"), []);
-    }
-
-    #[test]
-    fn a_line_without_end_is_a_failure_and_the_next_line_is_read() {
-        let text = [vec![b'x'; 3 * MAX_LINE as usize], b"\na.png\n".to_vec()].concat();
-        assert_eq!(paths(&text), [None, Some(PathBuf::from("a.png"))]);
-    }
-
-    #[test]
-    fn lists_from_windows_are_read() {
-        let expected = ["a.png", "b.png"].map(|path| Some(PathBuf::from(path)));
-        assert_eq!(paths(b"\xef\xbb\xbfa.png\r\n\r\nb.png\r\n"), expected);
-        // UTF-16 with a byte order mark: one failure.
-        assert_eq!(paths(b"\xff\xfea\0.\0\r\0\n\0b\0\n\0"), [None]);
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn paths_are_bytes_and_may_end_in_a_carriage_return() {
-        use std::os::unix::ffi::OsStrExt;
-        let path = |bytes| Some(PathBuf::from(std::ffi::OsStr::from_bytes(bytes)));
-        assert_eq!(paths(b"\xff.png\r\n"), [path(b"\xff.png")]);
-        let folder = tempfile::tempdir().unwrap();
-        let odd = folder.path().join("a.png\r");
-        std::fs::write(&odd, "").unwrap();
-        let line = [odd.as_os_str().as_bytes(), b"\n"].concat();
-        assert_eq!(paths(&line), [Some(odd)]);
-    }
-
-    #[test]
-    fn a_folder_gives_its_pictures_by_name() {
+    fn the_pictures_of_a_folder_are_sorted_by_name() {
         let folder = tempfile::tempdir().unwrap();
         for name in [
             "b.PNG", "a.jpeg", "c.txt", "png", "d.pnm", ".png", "e.jfif", "f.pbm",
@@ -531,7 +273,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "").unwrap();
         }
-        // A way back to the start, which is not taken.
+        // A link back to the start, which is not followed.
         #[cfg(unix)]
         std::os::unix::fs::symlink(root, root.join("x/back")).unwrap();
         assert_eq!(below(root, listed(root, Listing::default())), ["a.png"]);

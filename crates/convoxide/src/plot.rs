@@ -1,4 +1,4 @@
-//! `convoxide plot`: the curves of training runs as one picture.
+//! `convoxide plot`: draws the curves of training runs as one picture.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -20,22 +20,22 @@ use crate::suffix;
 use crate::train::log::{self, Epoch, Quantity};
 use crate::train::log_of;
 
-/// Draw the curves of training runs into one picture
+/// Draw the curves of training runs as one picture
 ///
-/// A run is a folder that `train` has made, or is still filling: its log.jsonl is
-/// read. Each run has a colour, named by the folder; training is dashed (measured
-/// while the network learnt, on augmented pictures), validation solid. The error
-/// is 1 - accuracy, in per cent.
+/// A run is a folder that `train` has written or is still writing; its log.jsonl
+/// is read. Each run has a colour and the name of its folder. Training curves are
+/// dashed (measured in the training steps, on augmented pictures), validation
+/// curves solid. The error is 1 - accuracy, in per cent.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
-    /// The runs' folders, at most 8
+    /// The folders of the runs, at most 8
     #[arg(value_name = "RUN", required = true, num_args = 1..=Picture::COLOURS)]
     runs: Vec<PathBuf>,
-    /// The error, accuracy, loss or rate
+    /// What to draw: error, accuracy, loss or rate
     #[arg(long, value_enum, hide_possible_values = true, default_value_t = Value::Error)]
     value: Value,
-    /// File to write
+    /// The file to write
     #[arg(long, value_name = "FILE.svg")]
     output: PathBuf,
 }
@@ -67,7 +67,7 @@ impl Value {
         }
     }
 
-    /// The curves of a run: what each is called, its class in the style sheet, and its values.
+    /// The curves of a run: the name of each, its class in the style sheet, and its values.
     fn curves(self) -> Vec<(&'static str, &'static str, Quantity)> {
         let [training, validation]: [Quantity; 2] = match self {
             Self::Error => [
@@ -88,7 +88,7 @@ impl Value {
     }
 }
 
-/// A run as it was read.
+/// A run with its log.
 struct Run<'a> {
     name: String,
     folder: &'a Path,
@@ -103,14 +103,14 @@ struct Report {
     runs: Vec<Row>,
 }
 
-/// What was drawn of a run.
+/// A run in the JSON.
 #[derive(Debug, Serialize)]
 struct Row {
-    /// As in the picture's legend.
+    /// The name in the picture's legend.
     run: String,
     folder: String,
     epochs: usize,
-    /// The last value of each curve; null where it is no number.
+    /// The last value of each curve; null if it is not finite.
     last: BTreeMap<&'static str, f64>,
 }
 
@@ -118,8 +118,8 @@ struct Row {
 ///
 /// # Errors
 ///
-/// Those of the logs, a run in which there is nothing to draw, a name that asks for another format, and a
-/// file that cannot be written.
+/// Those of the logs, a run without anything to draw, a file extension that means another format, and
+/// a file that cannot be written.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     suffix::check(&args.output, "SVG", &["svg"])?;
     let mut runs = Vec::with_capacity(args.runs.len());
@@ -153,7 +153,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What to call each run: its folder's name, with so many of the folders above as tell it apart.
+/// Names each run after its folder, with as many parent folders as make the name unique.
 fn names(runs: &[PathBuf]) -> Vec<String> {
     let paths: Vec<Vec<String>> = runs.iter().map(|run| parts(run)).collect();
     let end = |path: &[String], length: usize| path[path.len().saturating_sub(length)..].join("/");
@@ -172,14 +172,14 @@ fn names(runs: &[PathBuf]) -> Vec<String> {
         let before = paths[..index].iter().filter(|other| *other == path).count();
         match before {
             0 => name,
-            // The same folder again.
+            // The folder was given before.
             before => format!("{name} ({})", before + 1),
         }
     };
     paths.iter().enumerate().map(name).collect()
 }
 
-/// The names in a path; those of a folder that is only known as `.` or `..` are asked for.
+/// The components of a path. A path that ends in `.` or `..` is resolved first.
 fn parts(path: &Path) -> Vec<String> {
     let path = match path.file_name() {
         Some(_) => Cow::Borrowed(path),
@@ -190,14 +190,14 @@ fn parts(path: &Path) -> Vec<String> {
 }
 
 impl Run<'_> {
-    /// Whether there is something to draw.
+    /// Checks that there is something to draw.
     fn check(&self, value: Value) -> Result<(), Error> {
         let fault = |error: String| Error::Training {
             path: self.folder.to_owned(),
             error: error.into(),
         };
         if self.epochs.is_empty() {
-            return Err(fault("no epoch is in its log yet".to_owned()));
+            return Err(fault("its log has no epoch yet".to_owned()));
         }
         let curves = value.curves();
         let mut values = curves
@@ -206,7 +206,7 @@ impl Run<'_> {
         if !values.any(chart::is_drawable) {
             let value = value.title().to_lowercase();
             return Err(fault(format!(
-                "the {value} of no epoch is a number that can be drawn"
+                "the {value} is too large or not a number in every epoch"
             )));
         }
         Ok(())
@@ -225,17 +225,18 @@ impl Run<'_> {
     }
 }
 
-/// The letters of a run's name in the picture, and in the table.
+/// The longest name of a run in the picture, in characters.
 const NAME_LETTERS: usize = 60;
+/// The longest name of a run in the table, in columns.
 const NAME_COLUMNS: usize = 40;
 
-/// The picture, as SVG.
+/// Draws the picture as SVG.
 fn draw(runs: &[Run<'_>], value: Value) -> String {
     let kinds = value.curves();
     let names: Vec<String> = runs.iter().map(|run| visible(&run.name)).collect();
     let colours: Vec<String> = (0..runs.len()).map(|index| format!("run{index}")).collect();
     let mut curves = Vec::new();
-    // All dashed lines below all solid ones, whose runs are told apart by colour.
+    // All dashed lines are below all solid ones.
     for &(kind, class, of) in &kinds {
         for ((run, name), colour) in runs.iter().zip(&names).zip(&colours) {
             let point = |epoch: &Epoch| (epoch.epoch, of(epoch));
@@ -252,7 +253,7 @@ fn draw(runs: &[Run<'_>], value: Value) -> String {
             .any(|e| of(e).is_some())
     };
     let kinds = match &kinds[..] {
-        // One kind needs no key.
+        // A single kind needs no key.
         [_] => Vec::new(),
         kinds => kinds
             .iter()
@@ -276,7 +277,7 @@ fn draw(runs: &[Run<'_>], value: Value) -> String {
     picture.svg()
 }
 
-/// A name as it can stand in an XML file.
+/// Replaces the characters of a name that XML forbids, and shortens it.
 fn visible(name: &str) -> String {
     shorten(
         &name.replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}"),
@@ -285,7 +286,7 @@ fn visible(name: &str) -> String {
 }
 
 impl fmt::Display for Report {
-    /// A table of at most 80 columns, one line a run.
+    /// A table of at most 80 columns, with one line per run.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let curves = self.value.curves();
         let text = |value: f64| match self.value.unit() {
@@ -316,14 +317,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_as_long_as_tells_runs_apart() {
+    fn names_are_long_enough_to_tell_runs_apart() {
         let names = |runs: &[&str]| names(&runs.iter().map(PathBuf::from).collect::<Vec<_>>());
         assert_eq!(names(&["runs/a", "b/"]), ["a", "b"]);
         assert_eq!(names(&["x/a", "y/a", "y/b"]), ["x/a", "y/a", "b"]);
         assert_eq!(names(&["a", "x/a"]), ["a", "x/a"]);
         assert_eq!(names(&["a", "a/", "a"]), ["a", "a (2)", "a (3)"]);
         assert_eq!(names(&["x/a\nb"]), ["a\\nb"]);
-        // The folder's own name, whatever it is.
+        // The name of the current folder.
         assert!(!names(&["."])[0].contains('.'));
     }
 }

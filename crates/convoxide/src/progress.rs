@@ -1,4 +1,4 @@
-//! A progress bar, where somebody watches.
+//! A progress bar for interactive use.
 
 use std::io::{IsTerminal, stderr, stdout};
 
@@ -10,14 +10,14 @@ use crate::output;
 const WITH_TOTAL: &str = "{bar:30} {pos} of {len} pictures, {eta} left";
 const WITHOUT_TOTAL: &str = "{spinner} {pos} pictures";
 
-/// A bar on standard error. It is there only if that is a terminal, there is more than one thing
-/// to do, and neither `--quiet`, nor the log, nor JSON on the same terminal speaks against it. A pipe
-/// for results may end on the terminal, as `| cat` does, and the bar would be in the middle of them.
+/// A progress bar on standard error. It is shown only if standard error is a terminal, there is more
+/// than one picture, and there is no `--quiet`, no log and no JSON on the same terminal. It is hidden
+/// if the results go to a pipe: with `| cat` they end on the terminal, and the bar would disturb them.
 #[derive(Debug)]
 pub(crate) struct Progress(ProgressBar);
 
 impl Progress {
-    /// For `total` pictures, if that is known.
+    /// A bar for `total` pictures, or a spinner if the total is unknown.
     pub(crate) fn new(context: &Context, total: Option<u64>) -> Self {
         let is_mixed = context.json && stdout().is_terminal();
         let is_shown = !context.quiet
@@ -33,30 +33,30 @@ impl Progress {
             Some(total) => (ProgressBar::new(total), WITH_TOTAL),
             None => (ProgressBar::new_spinner(), WITHOUT_TOTAL),
         };
-        // The templates are constants, and a test reads them.
+        // The templates are constants, and a test parses them.
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
         Self(bar)
     }
 
-    /// One more is done.
+    /// Counts one more picture.
     pub(crate) fn step(&self) {
         self.advance(1);
     }
 
-    /// So many more are done.
+    /// Counts `pictures` more.
     pub(crate) fn advance(&self, pictures: u64) {
         self.0.inc(pictures);
     }
 
-    /// Takes the bar away while `print` writes to the terminal.
+    /// Hides the bar while `print` writes to the terminal.
     pub(crate) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
         self.0.suspend(print)
     }
 }
 
-/// Leaves nothing behind.
+/// Removes the bar from the terminal.
 impl Drop for Progress {
     fn drop(&mut self) {
         self.0.finish_and_clear();

@@ -1,4 +1,4 @@
-//! What was found in a picture, as a table and as JSON.
+//! The objects found in a picture, as a table and as JSON.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -12,15 +12,15 @@ use yolo_detect::{ClassNames, Detection, Timings};
 
 use crate::pictures::Failure;
 
-/// One picture's objects: one line of JSON, or with [`Display`](fmt::Display) a table of at most
-/// 80 columns.
+/// The objects of one picture: one line of JSON, or a table of at most 80 columns by
+/// [`Display`](fmt::Display).
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     /// The path as text; bytes that are not UTF-8 are shown as `\xNN`.
     image: String,
     width: usize,
     height: usize,
-    /// By falling score.
+    /// In decreasing order of score.
     pub(crate) detections: Vec<Object>,
     ms: Milliseconds,
 }
@@ -55,7 +55,7 @@ impl Milliseconds {
         }
     }
 
-    /// All steps together.
+    /// The sum of all steps.
     pub(crate) fn total(&self) -> f64 {
         self.decode + self.preprocess + self.network + self.postprocess
     }
@@ -96,8 +96,8 @@ impl Report {
 }
 
 impl Report {
-    /// The boxes by falling score, each with its objects. Darknet's rule reports a box for every class
-    /// over the threshold.
+    /// The boxes in decreasing order of score, each with its objects. Darknet's rule reports a box once
+    /// for every class above the threshold.
     pub(crate) fn boxes(&self) -> Vec<Vec<&Object>> {
         let mut boxes: Vec<Vec<&Object>> = Vec::new();
         let mut places = HashMap::new();
@@ -115,19 +115,19 @@ impl Report {
     }
 }
 
-/// A path as text: itself where it is UTF-8, so that programs can open it.
+/// A path as text: unchanged if it is UTF-8, so that programs can open it, and escaped otherwise.
 fn text_of(path: &Path) -> String {
     path.to_str()
         .map_or_else(|| name(path.as_os_str()), str::to_owned)
 }
 
 impl Object {
-    /// The class's number, which chooses the colour.
+    /// The index of the class, which selects the colour.
     pub(crate) fn class_id(&self) -> usize {
         self.class_id
     }
 
-    /// What to call it: the class's name, or its number where there are no names.
+    /// The name of the class, or its number if there are no names.
     pub(crate) fn name(&self) -> String {
         match &self.class {
             Some(name) => one_line(name),
@@ -141,7 +141,7 @@ impl Object {
     }
 }
 
-/// What a class is called that has no name.
+/// The name for a class without one.
 pub(crate) fn class_number(class: usize) -> String {
     format!("class {class}")
 }
@@ -155,7 +155,7 @@ impl From<Failure> for FailureReport {
     }
 }
 
-/// To a thousandth; what follows is noise.
+/// Rounds to a thousandth of a millisecond; further digits are noise.
 fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
@@ -209,12 +209,12 @@ impl fmt::Display for Report {
     }
 }
 
-/// What all pictures show together.
+/// Statistics over all pictures.
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
     pictures: usize,
     boxes: usize,
-    /// The best class of each box.
+    /// The number of boxes by their best class.
     classes: BTreeMap<String, usize>,
     milliseconds: f64,
 }
@@ -231,13 +231,13 @@ impl Totals {
         }
     }
 
-    /// Whether they say more than the last report.
+    /// Whether they cover more than one picture; otherwise they only repeat its report.
     pub(crate) fn are_of_several(&self) -> bool {
         self.pictures > 1
     }
 }
 
-/// The classes that the totals name; the others are summed up.
+/// The number of classes that the totals list; the others are added up.
 const NAMED_CLASSES: usize = 8;
 
 impl fmt::Display for Totals {
@@ -248,7 +248,7 @@ impl fmt::Display for Totals {
         write!(f, "{pictures}, {objects}, {mean:.1} ms per picture")?;
         let mut classes: Vec<(&String, usize)> =
             self.classes.iter().map(|(name, &n)| (name, n)).collect();
-        // Stable, so equals stay in the order of their names.
+        // The sort is stable: equal counts stay in the order of the names.
         classes.sort_by_key(|&(_, number)| std::cmp::Reverse(number));
         for (name, number) in classes.iter().take(NAMED_CLASSES) {
             write!(
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_one_line_an_object_in_80_columns() {
+    fn the_table_has_one_line_per_object_in_80_columns() {
         let far = [32_000.0, 32_000.0, 32_768.0, 32_768.0];
         let long = "a class with a name that does not end, or so it seems";
         let near = [31_000.0, 32_000.0, 32_768.0, 32_768.0];
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_box_of_two_classes_is_one_object() {
+    fn a_box_with_two_classes_is_one_object() {
         let (place, other) = ([1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]);
         let found = [
             detection(0, place),

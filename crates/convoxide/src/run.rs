@@ -1,4 +1,4 @@
-//! `convoxide run`: raw tensors through a network.
+//! `convoxide run`: runs a network on raw tensors.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,10 +13,10 @@ use crate::{npy, output, suffix};
 
 /// Run a network on a raw tensor, without preprocessing
 ///
-/// The input is a .npy file of float32, [n, c, h, w], at any size that the network
-/// takes. The output is a .npy file, or with a name that ends in .npz an archive
-/// with an entry for each output, under its node's name. The outputs of a darknet
-/// cfg are the tensors that enter its region or yolo layers.
+/// The input is a .npy file of float32, [n, c, h, w], of any size that the network
+/// accepts. The output is a .npy file or, if its name ends in .npz, an archive with
+/// one entry per output, named after its node. The outputs of a darknet cfg are the
+/// inputs of its region or yolo layers.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -34,9 +34,9 @@ pub(crate) struct Args {
 ///
 /// # Errors
 ///
-/// Those of the files, and an input that the network does not take.
+/// File errors, and an input that the network does not accept.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
-    suffix::check(&args.output, "NumPy's format", &["npy", "npz"])?;
+    suffix::check(&args.output, "a NumPy file", &["npy", "npz"])?;
     let source = &args.source;
     let mut model = source.load()?;
     let params = model.take_params(context);
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     if names.len() != 1 && !archive {
         let names = names.join(", ");
         return Err(source.fault(format!(
-            "there are several outputs ({names}): give --output a name that ends in .npz"
+            "the network has several outputs ({names}): give --output a name that ends in .npz"
         )));
     }
     let input = npy::read(&args.input)?;
@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
         let odd = tensor.iter().filter(|number| !number.is_finite()).count();
         if odd > 0 && !context.quiet {
             output::complain(&format!(
-                "{odd} of the {} numbers of the output {name} are not finite",
+                "{odd} of the {} values of output {name} are not finite",
                 tensor.len()
             ));
         }

@@ -1,11 +1,11 @@
-//! What the ending of an output's name promises.
+//! The check of the suffix of an output's name.
 
 use std::path::Path;
 
 use crate::error::Error;
 
-/// Refuses a name whose ending promises another format than the one of `endings`, the first of which
-/// is the usual one. A name without an ending promises nothing.
+/// Rejects a name whose suffix is none of `endings`, the suffixes of the output's format with the
+/// usual one first. A name without a suffix is accepted.
 ///
 /// # Errors
 ///
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_another_formats_ending_is_refused() {
+    fn only_suffixes_of_other_formats_are_rejected() {
         for good in ["k.png", "k.PNG", "k", "folder.jpg/k", ".png"] {
             assert!(check(Path::new(good), "a PNG", &["png"]).is_ok(), "{good}");
         }

@@ -1,4 +1,4 @@
-//! `convoxide summary`: what a network costs.
+//! `convoxide summary`: the size and cost of a network.
 
 use std::process::ExitCode;
 
@@ -17,18 +17,19 @@ use crate::output;
 
 /// Show a network's layers, shapes, parameters, cost and memory
 ///
-/// First come all nodes, then the stages: nodes whose names begin alike. A stage
-/// has the shape of its last node's output, and the sums over its nodes. The
-/// memory is what a session takes here to run the network, before --memory-limit.
+/// The first table lists all nodes, the second the stages: groups of nodes with
+/// the same first part of the name. The row of a stage has the output shape of its
+/// last node and the sums over its nodes. The memory is the amount that a session
+/// on this machine needs to run the network, regardless of --memory-limit.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     #[command(flatten)]
     source: Source,
-    /// Another size of the picture, such as 416 or 320x608
+    /// Input size, such as 416 or 320x608 [default: the model's]
     #[arg(long, value_name = "HxW", value_parser = size)]
     size: Option<[usize; 2]>,
-    /// Pictures at a time
+    /// Pictures per batch
     #[arg(
         long, value_name = "N", default_value_t = 1,
         value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_BATCH)
@@ -39,7 +40,7 @@ pub(crate) struct Args {
     mermaid: bool,
 }
 
-/// The most pictures at a time.
+/// The largest batch.
 pub(crate) const MAX_BATCH: u64 = 1 << 16;
 
 /// The longest side of a picture.
@@ -64,24 +65,24 @@ fn size(text: &str) -> Result<[usize; 2], String> {
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     model: String,
-    /// Null where `model` is an architecture's name or a cfg.
+    /// Null if `model` is an architecture's name or a cfg.
     architecture: Option<&'a str>,
     /// Null for a cfg, whose pictures are letterboxed.
     preprocessing: Option<&'a Preprocessing>,
-    /// How many; null for a cfg without heads.
+    /// The number of classes; null for a cfg without heads.
     classes: Option<usize>,
-    /// Null where they have none.
+    /// Null if the classes have no names.
     class_names: Option<&'a [String]>,
     /// Null without darknet's weights.
     weights: Option<Header>,
     stages: &'a [SummaryRow],
     #[serde(flatten)]
     summary: &'a Summary,
-    /// In bytes; null where the weights alone are over the limit.
+    /// In bytes; null if the weights alone exceed the limit.
     memory: Option<Memory>,
 }
 
-/// What a session takes to run the network, in bytes.
+/// The memory that a session needs to run the network, in bytes.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Memory {
     parameters: u64,
@@ -101,12 +102,12 @@ impl From<MemoryUse> for Memory {
     }
 }
 
-/// What a weights file says about itself.
+/// The header of a darknet weights file.
 #[derive(Debug, Serialize)]
 struct Header {
-    /// Of darknet's format.
+    /// The version of darknet's format.
     version: [i32; 3],
-    /// How many pictures the training has seen.
+    /// The number of pictures seen in training.
     seen: u64,
 }
 
@@ -123,7 +124,7 @@ impl From<WeightsHeader> for Header {
 ///
 /// # Errors
 ///
-/// Those of the model's files, and sizes that the network cannot take.
+/// Errors of the model's files, and sizes that the network does not accept.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     let mut model = args.source.load()?;
     if args.mermaid {
@@ -147,7 +148,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a session for this input takes; none where the weights alone are over the limit.
+/// The memory of a session for this input; `None` if the weights alone exceed the limit.
 fn memory(
     model: &mut Model,
     summary: &Summary,
@@ -189,9 +190,9 @@ fn report<'a>(
     }
 }
 
-/// The two tables, and what else is known of the model.
+/// Prints the two tables, then the other properties of the model.
 fn print(model: &Model, summary: Summary, memory: Option<Memory>) -> Result<(), Error> {
-    // The totals stand below the stages, which have the same.
+    // The totals are printed below the stages, because both tables have the same.
     output::text(format!("\n{}\n", summary.table()))?;
     let rows = stages(&summary);
     output::text(Summary { rows, ..summary })?;
@@ -209,7 +210,7 @@ fn print(model: &Model, summary: Summary, memory: Option<Memory>) -> Result<(), 
                  activations {activations:.1}, outputs {outputs:.1}"
             ))?;
         }
-        None => output::text("memory         the weights alone are over --memory-limit")?,
+        None => output::text("memory         the weights alone exceed --memory-limit")?,
     }
     if let Some(classes) = model.classes {
         let names = model.metadata.as_ref().map(|metadata| &metadata.classes);
@@ -234,7 +235,7 @@ fn print(model: &Model, summary: Summary, memory: Option<Memory>) -> Result<(), 
     Ok(())
 }
 
-/// `: cat, dog, ...`, as many names as fit into the line.
+/// `: cat, dog, ...`, with as many names as fit on the line.
 fn first(names: &[String]) -> String {
     const COLUMNS: usize = 54;
     let mut text = String::new();
@@ -249,7 +250,7 @@ fn first(names: &[String]) -> String {
     text
 }
 
-/// One row for each run of nodes whose names are alike up to the first dot.
+/// One row per run of nodes whose names are equal up to the first dot.
 fn stages(summary: &Summary) -> Vec<SummaryRow> {
     let name = |row: &SummaryRow| {
         let stage = row.name.split('.').next();
@@ -258,7 +259,7 @@ fn stages(summary: &Summary) -> Vec<SummaryRow> {
     let alike = |a: &SummaryRow, b: &SummaryRow| name(a) == name(b);
     let stage = |rows: &[SummaryRow]| {
         let last = rows.last()?.clone();
-        // The totals fit 64 bits, and so do parts of them.
+        // The totals fit into 64 bits, and so do partial sums.
         let sum = |count: fn(&SummaryRow) -> u64| rows.iter().map(count).sum();
         Some(SummaryRow {
             name: name(&last),
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn names_fill_a_line_and_no_more() {
+    fn names_fill_at_most_one_line() {
         let names = |names: &[&str]| first(&names.iter().map(|&s| s.into()).collect::<Vec<_>>());
         assert_eq!(names(&[]), "");
         assert_eq!(names(&["cat", "d\nog"]), ": cat, d\\nog");

@@ -1,4 +1,4 @@
-//! Named tensors of one type in a `.safetensors` file, as numbers to look at and no model.
+//! Writes named tensors of one type as a `.safetensors` file that is data, not a model.
 
 use std::path::Path;
 
@@ -9,15 +9,15 @@ use safetensors::tensor::TensorView;
 
 use crate::npy::{self, Reason};
 
-/// A number that such a file holds.
+/// An element type of such a file.
 pub(crate) trait Number: Element {
-    /// The format's name for it.
+    /// The type's name in the format.
     const DTYPE: Dtype;
 
-    /// Appends its bytes, the lowest first.
+    /// Appends the number's bytes, lowest first.
     fn append(self, bytes: &mut Vec<u8>);
 
-    /// The same number.
+    /// The number as `f64`, exactly.
     fn wide(self) -> f64;
 }
 
@@ -49,7 +49,7 @@ impl Number for f64 {
 ///
 /// # Errors
 ///
-/// [`npy::Error`] where the file cannot be written; what was there before is then still there.
+/// [`npy::Error`] if the file cannot be written; an existing file is then unchanged.
 pub(crate) fn write<T: Number>(
     path: &Path,
     tensors: &[(String, ArrayD<T>)],
@@ -67,7 +67,7 @@ pub(crate) fn write<T: Number>(
     })
 }
 
-/// In row-major order.
+/// The tensor's bytes, in row-major order.
 fn bytes<T: Number>(tensor: &ArrayD<T>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(size_of::<T>() * tensor.len());
     tensor.iter().for_each(|number| number.append(&mut bytes));

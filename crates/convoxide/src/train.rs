@@ -1,4 +1,4 @@
-//! `convoxide train`: trains a classifier by a recipe.
+//! `convoxide train`: trains a classifier from a recipe.
 
 mod data;
 mod fingerprint;
@@ -29,15 +29,16 @@ pub(crate) use folder::log_of;
 use job::Job;
 use recipe::Recipe;
 
-/// Train a classifier by a recipe
+/// Train a classifier from a recipe
 ///
-/// The recipe says everything but where the data is; see the folder `recipes`.
-/// The data is a folder of classes, the same in a .tar or .tar.gz, or a folder
-/// with the files of MNIST, Fashion-MNIST or CIFAR.
+/// The recipe sets everything except the location of the data; see the folder
+/// `recipes`. The data is a folder of classes, a .tar, .tar.gz or .zip of one, or
+/// a folder with the files of MNIST, Fashion-MNIST or CIFAR.
 ///
-/// The run's folder gets the recipe as it was run, a log, the best and the last
-/// model, checkpoints, and report.html. Ctrl-C, SIGTERM and SIGHUP save first;
-/// --resume goes on from there, to the same result as if nothing had happened.
+/// The run's folder contains the recipe as it was run, a log, the best and the
+/// last model, checkpoints, and report.html. Ctrl-C, SIGTERM and SIGHUP save the
+/// run before it ends; --resume continues it, with the same result as a run that
+/// was not interrupted.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -47,47 +48,47 @@ pub(crate) struct Args {
     /// The dataset, unless the recipe draws its own
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
-    /// The run's folder [default: runs/ and the recipe's name]
+    /// The folder of the run [default: runs/ and the recipe's name]
     #[arg(long, alias = "out", value_name = "DIR")]
     output: Option<PathBuf>,
-    /// Go on from the folder's last checkpoint
+    /// Continue from the last checkpoint in the folder
     #[arg(long)]
     resume: bool,
-    /// Go on even if the pictures are not those of the checkpoint
+    /// Continue even if the training pictures have changed
     #[arg(long, requires = "resume")]
     changed_data: bool,
-    /// Leave out pictures that cannot be read, and count them
+    /// Skip pictures that cannot be read, and count them
     #[arg(long)]
     skip_bad: bool,
-    /// Instead of the recipe's model
+    /// Train this model instead of the recipe's
     #[arg(long, value_name = "M")]
     model: Option<String>,
-    /// Instead of the recipe's epochs
+    /// Train this many epochs instead of the recipe's
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     epochs: Option<usize>,
-    /// Instead of the recipe's pictures of a step
+    /// Use this batch size instead of the recipe's
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     batch: Option<usize>,
-    /// Instead of the recipe's rate
+    /// Use this learning rate instead of the recipe's
     #[arg(long, value_name = "R")]
     rate: Option<f64>,
-    /// Instead of the recipe's seed
+    /// Use this seed instead of the recipe's
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
-    /// Threads that load pictures
+    /// The number of threads that load pictures
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = RangedU64ValueParser::<usize>::new().range(1..=64))]
     workers: usize,
-    /// Leave pictures of the data out of the report
+    /// Embed no pictures of the data in the report
     #[arg(long)]
     no_pictures: bool,
 }
 
-/// Runs the command. A training that a signal has stopped is saved, and exits with 128 and the
-/// signal's number, as 130 of Ctrl-C.
+/// Runs the command. A training run that a signal stops is saved, and the exit code is 128 plus the
+/// signal's number: 130 for Ctrl-C.
 ///
 /// # Errors
 ///
-/// Those of the recipe, the data and the run's folder, and a step that gave no finite number.
+/// Those of the recipe, the data and the run's folder, and a step whose result is not finite.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     let in_recipe = |error: Reason| Error::Training {
         path: args.recipe.clone(),
@@ -113,7 +114,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
 }
 
 impl Args {
-    /// Changes what the flags say otherwise.
+    /// Overrides the recipe with the flags.
     fn change(&self, recipe: &mut Recipe) {
         if let Some(model) = &self.model {
             recipe.model.clone_from(model);
@@ -131,7 +132,7 @@ impl Args {
         })
     }
 
-    /// What a report calls the data.
+    /// The name of the data in the report.
     fn data_name(&self) -> String {
         match self.data.as_ref().and_then(|data| data.file_name()) {
             Some(name) => show::name(name),

@@ -13,12 +13,12 @@ use nn_layers::{BatchNorm2d, Epsilon, Graph, Node, NodeId, Op, Params, ParamsErr
 
 use crate::error::{Error, Result};
 use crate::memory::F32;
-use crate::step::{Kernel, Step, input_number, narrow};
+use crate::step::{Kernel, PlanStep, input_number, narrow};
 
 /// The steps of a graph, in order, and which of them compute its outputs.
 #[derive(Debug)]
 pub(crate) struct Program {
-    pub(crate) steps: Vec<Step>,
+    pub(crate) steps: Vec<PlanStep>,
     pub(crate) outputs: Vec<usize>,
 }
 
@@ -331,7 +331,7 @@ fn affine(node: &Node, params: &mut Params<f32>) -> Result<Fold> {
 /// Turns drafts into steps and inserts the layout conversions that they need.
 struct Lowering {
     isa: Isa,
-    steps: Vec<Step>,
+    steps: Vec<PlanStep>,
     /// For each step, its result in the other layout, once it has been requested.
     planar: Vec<Option<usize>>,
     blocked: Vec<Option<usize>>,
@@ -461,7 +461,7 @@ impl Lowering {
         block: usize,
         kernel: Kernel,
     ) -> usize {
-        self.steps.push(Step {
+        self.steps.push(PlanStep {
             name,
             node,
             inputs,

@@ -66,7 +66,7 @@ pub enum Error {
     },
 
     /// An invariant of this crate is broken: a bug in the engine, not in the caller.
-    #[error("node {node:?}: {broken}; this is a bug in the engine: please report it")]
+    #[error("internal error at node {node:?}: {broken}; this is a bug in engine, please report it")]
     Internal {
         /// The node.
         node: String,

@@ -17,8 +17,8 @@ pub(crate) const F64: u64 = size_of::<f64>() as u64;
 /// convolution's input includes its padding.
 ///
 /// It counts what the session owns while it runs and the outputs that it returns. It does not count
-/// what the caller owns: the inputs, the parameters that a network is compiled from, and an
-/// optimiser's state.
+/// what the caller owns: the inputs and the parameters that a network is compiled from. A caller with
+/// an optimiser sets [`optimiser`](Self::optimiser).
 ///
 /// ```
 /// use engine::{Options, Plan};
@@ -49,6 +49,10 @@ pub struct MemoryUse {
     pub scratch: u64,
     /// The outputs and, in training, their gradients.
     pub outputs: u64,
+    /// The state of the caller's optimiser, from
+    /// [`Optimiser::state_bytes`](nn_layers::Optimiser::state_bytes). 0 in what a session reports,
+    /// since it does not know the optimiser.
+    pub optimiser: u64,
 }
 
 impl MemoryUse {
@@ -68,6 +72,19 @@ impl MemoryUse {
             activations: self.activations.saturating_add(other.activations),
             scratch: self.scratch.saturating_add(other.scratch),
             outputs: self.outputs.saturating_add(other.outputs),
+            optimiser: self.optimiser.saturating_add(other.optimiser),
+        }
+    }
+
+    /// Returns the larger of two uses at different times, part by part.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            parameters: self.parameters.max(other.parameters),
+            gradients: self.gradients.max(other.gradients),
+            activations: self.activations.max(other.activations),
+            scratch: self.scratch.max(other.scratch),
+            outputs: self.outputs.max(other.outputs),
+            optimiser: self.optimiser.max(other.optimiser),
         }
     }
 
@@ -82,13 +99,14 @@ impl MemoryUse {
         Ok(())
     }
 
-    fn parts(&self) -> [(&'static str, u64); 5] {
+    fn parts(&self) -> [(&'static str, u64); 6] {
         [
             ("parameters", self.parameters),
             ("gradients", self.gradients),
             ("activations", self.activations),
             ("scratch", self.scratch),
             ("outputs", self.outputs),
+            ("optimiser", self.optimiser),
         ]
     }
 }

@@ -15,7 +15,7 @@ use crate::inputs::with_dyn;
 use crate::memory::{F32, MemoryUse, bytes};
 use crate::plan::Compiled;
 use crate::profile::{Profile, StepProfile, median};
-use crate::step::{Kernel, Part, Step};
+use crate::step::{Kernel, Part, PlanStep};
 
 /// Runs a [`Plan`](crate::Plan) on inputs of the shapes it was made for.
 ///
@@ -287,7 +287,12 @@ impl Session {
     }
 
     /// Runs one step.
-    fn step(&mut self, index: usize, step: &Step, inputs: &[ArrayViewD<'_, f32>]) -> Result<()> {
+    fn step(
+        &mut self,
+        index: usize,
+        step: &PlanStep,
+        inputs: &[ArrayViewD<'_, f32>],
+    ) -> Result<()> {
         let isa = self.compiled.isa;
         let layout = self.layouts[index];
         self.layouts[index].clear_halo(&mut self.arena[self.places[index].clone()]);
@@ -328,7 +333,7 @@ impl Session {
     fn residual_convolution(
         &mut self,
         index: usize,
-        step: &Step,
+        step: &PlanStep,
         conv: &PackedConv2d,
     ) -> Result<()> {
         let &[input, residual] = &step.inputs[..] else {
@@ -355,7 +360,7 @@ impl Session {
         &mut self,
         index: usize,
         input: usize,
-        step: &Step,
+        step: &PlanStep,
         run: impl FnOnce(View<'_>, ViewMut<'_>) -> conv_core::Result<()>,
     ) -> Result<()> {
         let places = [self.places[input].clone(), self.places[index].clone()];

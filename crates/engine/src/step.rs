@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 
 /// One kernel call.
 #[derive(Debug)]
-pub(crate) struct Step {
+pub(crate) struct PlanStep {
     /// The name of the last node that the step computes.
     pub(crate) name: String,
     /// That node, whose shape the step's result has.

@@ -183,14 +183,38 @@ impl TrainingSession {
     /// allocating it.
     ///
     /// After steps of several shapes, it keeps the memory of the largest, and the weights that were
-    /// packed for the gradients of the last two. An optimiser's state belongs to the optimiser.
+    /// packed for the gradients of the last two. An optimiser adds its
+    /// [state](nn_layers::Optimiser::state_bytes).
     ///
     /// # Errors
     ///
     /// As [`step`](TrainBackend::step) for the shapes, but without a limit.
     pub fn memory(&self, inputs: &[Shape]) -> Result<MemoryUse> {
-        let plan = StepPlan::new(&self.graph, &self.lowered, inputs)?;
-        Ok(self.layers_use.and(plan.memory(&self.lowered)))
+        self.memory_of_steps(&[inputs])
+    }
+
+    /// Returns the memory that the session needs for steps of all of these shapes in turn, at most
+    /// two, such as full batches and a short last one. It is more than that of the largest step
+    /// alone, because both have weights that stay packed for the gradients.
+    ///
+    /// # Errors
+    ///
+    /// As [`memory`](Self::memory).
+    pub fn memory_of_steps(&self, steps: &[&[Shape]]) -> Result<MemoryUse> {
+        let plans = steps
+            .iter()
+            .map(|inputs| StepPlan::new(&self.graph, &self.lowered, inputs))
+            .collect::<Result<Vec<_>>>()?;
+        let packed = |plan: &StepPlan| plan.packed_bytes();
+        let all_packed = plans.iter().map(packed).fold(0, u64::saturating_add);
+        let mut needed = MemoryUse::default();
+        for plan in &plans {
+            let mut step = plan.memory(&self.lowered);
+            let others = all_packed.saturating_sub(packed(plan));
+            step.scratch = step.scratch.saturating_add(others);
+            needed = needed.or(step);
+        }
+        Ok(self.layers_use.and(needed))
     }
 
     /// Returns the bytes of memory for the values and gradients of a step on inputs of these

@@ -6,8 +6,8 @@
 use engine::{Error, MemoryUse, Options, Plan, TrainingSession};
 use ndarray::{ArrayD, ArrayViewD};
 use nn_layers::{
-    BatchNorm2d, Conv2d, Graph, GraphBuilder, Loss, Padding, Params, Shape, StepKey, Terms,
-    TrainSpec, random_params,
+    Adam, BatchNorm2d, Conv2d, Graph, GraphBuilder, Loss, Method, Optimiser, Padding, Params,
+    RmsProp, Sgd, Shape, StepKey, Terms, TrainBackend, TrainSpec, random_params,
 };
 
 /// Layers of one channel, which are padded to sixteen.
@@ -153,4 +153,92 @@ fn a_training_session_counts_gradients_and_checks_each_batch() {
         let error = start(params(), fixed - 1).unwrap_err();
         assert!(matches!(error, Error::MemoryLimit { .. }), "{error}");
     }
+}
+
+#[test]
+fn steps_of_two_shapes_take_exactly_what_is_reported_for_both() {
+    let mut b = GraphBuilder::new();
+    let mut x = b.input("image", [4, 3, 9, 11]).unwrap();
+    for number in 0..3 {
+        let conv = Conv2d::new(20, [3, 3]).padding(Padding::all(1));
+        x = b.conv2d(&format!("conv{number}"), x, conv).unwrap();
+    }
+    let graph = b.finish(&[x]).unwrap();
+    let session = |limit| {
+        let params = random_params(&graph, 1);
+        TrainingSession::new(&graph, params, TrainSpec::default(), &limited(limit)).unwrap()
+    };
+    let [full, short] = [4, 1].map(|batch| [Shape::from([batch, 3, 9, 11])]);
+    let both = [&full[..], &short[..]];
+    let needed = session(u64::MAX).memory_of_steps(&both).unwrap();
+    assert!(needed.total() > session(u64::MAX).memory(&full).unwrap().total());
+
+    let run = |limit, shapes: [&[Shape]; 2]| {
+        let mut session = session(limit);
+        // The first shape again: its plan has been kept.
+        for inputs in [shapes[0], shapes[1], shapes[0]] {
+            let x = ArrayD::<f32>::ones(inputs[0].to_vec());
+            session.step(&[x.view()], &Ones, StepKey::default())?;
+        }
+        Ok::<(), Error>(())
+    };
+    for shapes in [both, [&short, &full]] {
+        run(needed.total(), shapes).unwrap();
+    }
+    let error = run(needed.total() - 1, [&short, &full]).unwrap_err();
+    assert!(matches!(error, Error::MemoryLimit { .. }), "{error}");
+}
+
+#[test]
+fn an_optimiser_counts_its_moments_in_the_session_s_layout() {
+    let momentum = Sgd {
+        momentum: 0.9,
+        nesterov: false,
+    };
+    let methods: [(Method, u64); 4] = [
+        (Sgd::default().into(), 0),
+        (momentum.into(), 1),
+        (RmsProp::default().into(), 1),
+        (Adam::default().into(), 2),
+    ];
+    for graph in [narrow(), grouped()] {
+        let params = random_params(&graph, 1);
+        let frozen: Vec<String> = vec![graph.nodes()[1].name().to_owned()];
+        for frozen in [Vec::new(), frozen] {
+            let spec = TrainSpec {
+                frozen,
+                ..TrainSpec::default()
+            };
+            let options = Options::default();
+            let mut session = TrainingSession::new(&graph, params.clone(), spec, &options).unwrap();
+            let optimisers = methods.map(|(method, moments)| {
+                let optimiser = Optimiser::new(method, &params).unwrap();
+                (optimiser.state_bytes(&session).unwrap(), moments)
+            });
+            let x = ArrayD::<f32>::ones(graph.nodes()[0].shape().to_vec());
+            session
+                .step(&[x.view()], &Ones, StepKey::default())
+                .unwrap();
+            let mut updated = 0;
+            let rule =
+                &mut |_: &str, numbers: &mut [f32], _: &[f32]| updated += numbers.len() as u64;
+            session.update(rule).unwrap();
+            for (bytes, moments) in optimisers {
+                assert_eq!(bytes, moments * updated * 4);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_optimiser_s_state_is_part_of_the_total_and_of_the_message() {
+    let needed = MemoryUse {
+        activations: 3 << 20,
+        optimiser: 2 << 20,
+        ..MemoryUse::default()
+    };
+    assert_eq!(needed.total(), 5 << 20);
+    let message = Error::MemoryLimit { needed, limit: 1 }.to_string();
+    let expected = "5.0 MiB (activations 3.0 MiB, optimiser 2.0 MiB)";
+    assert!(message.contains(expected), "{message}");
 }

@@ -1,16 +1,16 @@
-//! Where fetched files live.
+//! The folder of fetched files.
 //!
-//! A non-empty `CONVOXIDE_HOME` names the folder itself. Without it, it is the folder `convoxide`
+//! A non-empty `CONVOXIDE_HOME` names the folder itself. Otherwise it is the folder `convoxide`
 //! in the user's cache folder: `$XDG_CACHE_HOME` or `~/.cache`; on macOS `~/Library/Caches`, on
 //! Windows `%LOCALAPPDATA%`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// The variable that names the folder.
+/// The environment variable that names the folder.
 pub const VARIABLE: &str = "CONVOXIDE_HOME";
 
-/// The kinds of system whose cache folders differ.
+/// The operating systems, as far as their cache folders differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum System {
     MacOs,
@@ -18,8 +18,8 @@ enum System {
     Other,
 }
 
-/// The folder for this user on this machine, or none where the environment names none. It need not
-/// exist.
+/// The folder for this user on this machine, or `None` if the environment names none. It need
+/// not exist.
 #[must_use]
 pub fn home() -> Option<PathBuf> {
     let system = if cfg!(target_os = "macos") {
@@ -32,7 +32,7 @@ pub fn home() -> Option<PathBuf> {
     folder(|name| std::env::var_os(name), system)
 }
 
-/// The rule, over the values of environment variables.
+/// The folder for the given environment variables and system.
 fn folder(variable: impl Fn(&str) -> Option<OsString>, system: System) -> Option<PathBuf> {
     let path = |name: &str| {
         let value = variable(name).filter(|value| !value.is_empty())?;
@@ -57,7 +57,7 @@ fn folder(variable: impl Fn(&str) -> Option<OsString>, system: System) -> Option
 mod tests {
     use super::*;
 
-    /// The folder that these variables give.
+    /// The folder that results from these variables.
     fn with(system: System, variables: &[(&str, &str)]) -> Option<String> {
         let variable = |name: &str| {
             let (_, value) = variables.iter().find(|(known, _)| *known == name)?;
@@ -96,7 +96,7 @@ mod tests {
                 ("XDG_CACHE_HOME", ""),
                 "/h/ada/.cache/convoxide",
             ),
-            // Relative.
+            // A relative path.
             (
                 System::Other,
                 ("XDG_CACHE_HOME", "x"),

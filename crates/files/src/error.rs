@@ -6,10 +6,10 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The path is a folder, a link, a pipe or a device, which a file would replace.
+    /// The path is a folder, a link, a pipe or a device.
     #[error("is {what}, not a regular file")]
     NotAFile {
-        /// What it is, with its article: `a folder`, `a symbolic link`, ...
+        /// The kind of file, with its article: `a folder`, `a symbolic link`, ...
         what: &'static str,
     },
 

@@ -1,36 +1,36 @@
-//! What a file is, told by its first bytes and never by its name.
+//! The kind of a file, detected from its first bytes and never from its name.
 
 use std::fmt;
 
-/// A kind of file that is met where another was expected.
+/// A kind of file that may be found where another was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
     /// No bytes at all.
     Empty,
-    /// A web page, as a failed download leaves.
+    /// A web page, as left by a failed download.
     Html,
-    /// What git-lfs puts in a large file's place.
+    /// The pointer that git-lfs stores in place of a large file.
     GitLfsPointer,
-    /// A `.safetensors` file: a model file or checkpoint of Convoxide, or weights.
+    /// A `.safetensors` file: a Convoxide model file or checkpoint, or weights.
     Safetensors,
     /// A zip archive, as `.pth` and `.npz` files are.
     Zip,
     /// A Python pickle, as old `.pth` files are.
     Pickle,
-    /// An array of NumPy.
+    /// A NumPy array.
     Npy,
-    /// HDF5, as Keras writes.
+    /// HDF5, as written by Keras.
     Hdf5,
     /// A tar archive.
     Tar,
-    /// Data packed by gzip.
+    /// Data compressed by gzip.
     Gzip,
-    /// Data packed by bzip2.
+    /// Data compressed by bzip2.
     Bzip2,
-    /// Data packed by xz.
+    /// Data compressed by xz.
     Xz,
-    /// Data packed by Zstandard.
+    /// Data compressed by Zstandard.
     Zstd,
     /// A 7-Zip archive.
     SevenZip,
@@ -57,10 +57,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// How many first bytes [`Kind::of`] looks at, at most.
+    /// The most bytes that [`Kind::of`] examines.
     pub const LOOKED_AT: usize = 512;
 
-    /// The kind of the file that begins with these bytes, or none where they fit no kind listed here:
+    /// The kind of the file that begins with these bytes, or `None` if they match no kind listed here:
     /// text, raw numbers, or something unknown.
     ///
     /// ```
@@ -85,7 +85,7 @@ impl Kind {
         };
         let kinds: [(usize, &[u8], Self); 25] = [
             (0, b"version https://git-lfs", Self::GitLfsPointer),
-            // The length of a header in 8 bytes, then the header.
+            // The header's length in 8 bytes, then the header.
             (6, b"\0\0{", Self::Safetensors),
             (0, b"PK\x03\x04", Self::Zip),
             (0, b"PK\x05\x06", Self::Zip),
@@ -126,7 +126,7 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Self::Empty => "an empty file",
             Self::Html => "an HTML page",
-            Self::GitLfsPointer => "a pointer of git-lfs",
+            Self::GitLfsPointer => "a git-lfs pointer",
             Self::Safetensors => "a .safetensors file",
             Self::Zip => "a zip archive",
             Self::Pickle => "a Python pickle",

@@ -1,4 +1,4 @@
-//! Files and names, for every crate that touches a disk or prints what it found there.
+//! Files and names, for every crate that touches a disk or prints names found there.
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,8 @@
-//! The names that somebody may have meant.
+//! The known names closest to a misspelt one.
 
-/// At most three of the `known` names that are spelled most like `name`, the nearest first: those
-/// that a third of the letters turns into it, swapped neighbours counted as one, capitals as equal.
+/// At most three of the `known` names spelled most like `name`, the nearest first. A name is near if
+/// changing a third of its letters or fewer turns it into `name`. Swapping two neighbours counts as
+/// one change; case is ignored.
 ///
 /// ```
 /// use files::nearest;

@@ -1,4 +1,4 @@
-//! Files that are opened to be read.
+//! Opening files for reading.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -6,12 +6,11 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::whole_file;
 
-/// Opens the regular file at `path`, or that a link at `path` leads to. Returns it with its length
-/// in bytes.
+/// Opens the regular file at `path`, following links. Returns it with its length in bytes.
 ///
 /// # Errors
 ///
-/// [`Error::NotAFile`] for a folder, pipe or device, and what the system says.
+/// [`Error::NotAFile`] for a folder, pipe or device, and the system's errors.
 ///
 /// ```
 /// let folder = tempfile::tempdir().unwrap();

@@ -1,12 +1,12 @@
-//! Text from outside, made fit to print: names of files, classes, layers and tensors may hold
-//! anything.
+//! Makes text from outside safe to print: names of files, classes, layers and tensors may contain
+//! any characters.
 
 use std::ffi::OsStr;
 use std::fmt::Write;
 
-/// The text with everything escaped that breaks a line, controls a terminal, or changes how the
-/// text around it is read: control characters, line and paragraph separators, marks of writing
-/// direction, and characters that have no width.
+/// The text with every character escaped that breaks a line, controls a terminal, or changes how
+/// the surrounding text is displayed: control characters, line and paragraph separators, marks of
+/// writing direction, and zero-width characters.
 ///
 /// ```
 /// use files::show::one_line;
@@ -28,8 +28,8 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
-/// A name of the system as text: [`one_line`], with each byte that is not UTF-8 as `\xNN`, so that
-/// different names do not become one.
+/// A file name as text: [`one_line`], with each byte that is not UTF-8 as `\xNN`, so that
+/// different names stay different.
 ///
 /// ```
 /// use files::show::name;
@@ -45,7 +45,7 @@ pub fn name(name: &OsStr) -> String {
     bytes(name.as_encoded_bytes())
 }
 
-/// [`name`] for the bytes of a name, as an archive has them.
+/// [`name`] for the raw bytes of a name, as stored in an archive.
 #[must_use]
 pub fn bytes(name: &[u8]) -> String {
     let mut line = String::with_capacity(name.len());
@@ -59,7 +59,7 @@ pub fn bytes(name: &[u8]) -> String {
     line
 }
 
-/// Whether a character shows nothing itself but may change what its neighbours show.
+/// Whether a character is invisible but may change how its neighbours are displayed.
 fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
@@ -67,8 +67,8 @@ fn is_invisible(c: char) -> bool {
         | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// The text with its middle left out where it has more than `columns` characters: names differ in
-/// their ends.
+/// The text, with its middle left out if it has more than `columns` characters. The end is kept
+/// because names often differ there.
 ///
 /// ```
 /// use files::show::shorten;
@@ -90,17 +90,17 @@ pub fn shorten(text: &str, columns: usize) -> String {
     format!("{head}{GAP}{tail}")
 }
 
-/// The most characters of a message: a file may hold a name of megabytes that the message quotes.
+/// The most characters of a message, because it may quote a name of megabytes.
 const LONGEST_MESSAGE: usize = 5000;
 
-/// A message as [`one_line`] of bounded length.
+/// A message as [`one_line`], cut to a bounded length.
 #[must_use]
 pub fn message(text: &str) -> String {
     beginning(text, LONGEST_MESSAGE)
 }
 
-/// The beginning of a text as [`one_line`] of at most `columns` characters, and `...` where there is
-/// more.
+/// The beginning of a text as [`one_line`], at most `columns` characters, followed by `...` if text
+/// was left out.
 ///
 /// ```
 /// use files::show::beginning;
@@ -119,7 +119,7 @@ pub fn beginning(text: &str, columns: usize) -> String {
     line
 }
 
-/// A number with its noun in singular or plural.
+/// A count with its noun in the singular or plural.
 ///
 /// ```
 /// use files::show::count;

@@ -1,8 +1,8 @@
 //! Files that are written whole or not at all.
 //!
 //! The bytes go to a temporary file in the same folder, reach the disk, and only then take the
-//! name. Whoever opens the path finds the old file or the new one, never a part of either, whatever
-//! stops the writer. What a killed writer leaves behind is removed by the next one of the same file.
+//! name. A reader of the path sees the old file or the new one, never a part of either, whatever
+//! stops the writer. The next writer of the same file removes what a killed writer left behind.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, FileType};
@@ -13,16 +13,15 @@ use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
 
-/// What the names of temporary files begin with.
+/// The prefix of every temporary file's name.
 pub const PREFIX: &str = ".convoxide-";
 
-/// Writes the file at `path`, in place of a regular file that had the name, whose permissions it
-/// keeps.
+/// Writes the file at `path`. If it replaces a regular file, it keeps that file's permissions.
 ///
 /// # Errors
 ///
-/// Those of `write`; [`Error::NotAFile`] where the path is a folder, link, pipe or device; and what
-/// the system says. A file that had the name is still there then, unchanged.
+/// Those of `write`; [`Error::NotAFile`] if the path is a folder, link, pipe or device; and the
+/// system's errors. On an error, an existing file stays unchanged.
 ///
 /// ```
 /// use files::whole_file;
@@ -39,18 +38,18 @@ pub fn replace<E: From<Error>>(
     Ok(prepare(path, write)?.persist()?)
 }
 
-/// A whole file on the disk that has not taken its name yet. Dropping it removes it.
+/// A whole file on the disk, still under its temporary name. Dropping it removes the file.
 #[derive(Debug)]
 pub struct Prepared {
     file: NamedTempFile,
     path: PathBuf,
 }
 
-/// Writes the file that is to be at `path`, and waits until its bytes are on the disk.
+/// Writes a file destined for `path`, and waits until its bytes are on the disk.
 ///
 /// # Errors
 ///
-/// As [`replace`].
+/// The same as for [`replace`].
 pub fn prepare<E: From<Error>>(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
@@ -58,7 +57,7 @@ pub fn prepare<E: From<Error>>(
     prepare_through(path, |file| Box::new(file), write)
 }
 
-/// [`prepare`] with something between the writer and the file, so that a test can make the disk full.
+/// [`prepare`] with a wrapper around the file, so that a test can simulate a full disk.
 fn prepare_through<E: From<Error>>(
     path: &Path,
     wrap: impl FnOnce(&File) -> Box<dyn Write + '_>,
@@ -69,23 +68,24 @@ fn prepare_through<E: From<Error>>(
     write(&mut target)?;
     target.flush().map_err(Error::Io)?;
     drop(target);
-    // Or the name might reach the disk before the bytes do.
+    // Otherwise the name might reach the disk before the bytes.
     prepared.file.as_file().sync_all().map_err(Error::Io)?;
     Ok(prepared)
 }
 
 impl Prepared {
-    /// An empty temporary file beside `path`, with the permissions of the file that is there.
+    /// An empty temporary file beside `path`, with the permissions of the file at `path`, if any.
     fn new(path: &Path) -> Result<Self> {
         let old = check(path)?;
         let folder = folder_of(path);
         let prefix = prefix(path);
         sweep(folder, &prefix);
-        // As any new file, not a private one, which `tempfile_in` would make.
+        // With the permissions of any new file; `tempfile_in` would make a private one.
         let file = tempfile::Builder::new()
             .prefix(&prefix)
             .make_in(folder, |path| File::create_new(path))?;
-        // Tells a sweep that the writer lives. Some file systems know no locks, and go without.
+        // Tells a sweep that the writer is alive. Some file systems do not support locks, so a
+        // failure is ignored.
         let _ = file.as_file().try_lock();
         if let Some(old) = old {
             file.as_file().set_permissions(old.permissions())?;
@@ -96,24 +96,24 @@ impl Prepared {
         })
     }
 
-    /// Gives the file its name, and waits until that is on the disk.
+    /// Gives the file its final name, and waits until the name is on the disk.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's errors.
     pub fn persist(self) -> Result<()> {
-        // Once more: writing may have taken a while.
+        // Checked again, because writing may have taken a while.
         check(&self.path)?;
         self.file.persist(&self.path).map_err(|error| error.error)?;
         sync_folder(folder_of(&self.path))
     }
 }
 
-/// Checks that a file at `path` replaces at most a regular file, whose metadata it gives.
+/// Checks that a file at `path` would replace nothing but a regular file, and returns its metadata.
 ///
 /// # Errors
 ///
-/// [`Error::NotAFile`], and what the system says.
+/// [`Error::NotAFile`], and the system's errors.
 pub fn check(path: &Path) -> Result<Option<fs::Metadata>> {
     match fs::symlink_metadata(path) {
         Ok(old) if old.is_file() => Ok(Some(old)),
@@ -125,7 +125,7 @@ pub fn check(path: &Path) -> Result<Option<fs::Metadata>> {
     }
 }
 
-/// What something is that is not a regular file.
+/// Names a kind of file other than a regular file.
 pub(crate) fn what(kind: FileType) -> &'static str {
     if kind.is_dir() {
         return "a folder";
@@ -153,7 +153,7 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// What the temporary files of this path begin with. Long names are cut: systems allow 255 bytes.
+/// The prefix of this path's temporary files. Long names are cut, because systems allow 255 bytes.
 fn prefix(path: &Path) -> String {
     const KEPT: usize = 40;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -161,9 +161,8 @@ fn prefix(path: &Path) -> String {
     format!("{PREFIX}{name}-")
 }
 
-/// Removes the temporary files that killed writers left in a folder: those that begin with `prefix`
-/// and that nobody has locked. What cannot be removed stays: the file that is to be written does not
-/// depend on it.
+/// Removes the temporary files that killed writers left in a folder: those whose names begin with
+/// `prefix` and that are not locked. A file that cannot be removed stays: nothing depends on it.
 pub fn sweep(folder: &Path, prefix: &str) {
     let Ok(entries) = fs::read_dir(folder) else {
         return;
@@ -184,15 +183,15 @@ fn is_left_over(name: &OsStr, prefix: &str) -> bool {
     name.as_encoded_bytes().starts_with(prefix.as_bytes())
 }
 
-/// Waits until the names in a folder are on the disk, where the system can tell.
+/// Waits until the names in a folder are on the disk, if the system supports it.
 ///
 /// # Errors
 ///
-/// What the system says.
+/// The system's errors.
 pub fn sync_folder(folder: &Path) -> Result<()> {
     #[cfg(unix)]
     match File::open(folder).and_then(|folder| folder.sync_all()) {
-        // Not every file system knows of it.
+        // Not every file system supports this.
         Err(error)
             if !matches!(
                 error.kind(),
@@ -212,7 +211,7 @@ pub fn sync_folder(folder: &Path) -> Result<()> {
 mod tests {
     use super::*;
 
-    /// A disk that is full after so many bytes.
+    /// A disk that is full after the given number of bytes.
     struct FullAfter<W>(usize, W);
 
     impl<W: Write> Write for FullAfter<W> {

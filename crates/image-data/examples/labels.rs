@@ -12,7 +12,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     draw(&path, &mut io::stdout())
 }
 
-/// Draws into the file at `path`.
+/// Draws the picture and writes it to the file at `path`.
 pub(crate) fn draw(path: &Path, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
     let (width, height) = (480, 320);
     let pixels: Vec<u8> = (0..width * height)

@@ -1,4 +1,4 @@
-//! Random changes of the pictures that a network learns from: a value that travels with a recipe.
+//! Random changes to training pictures, as a value that is stored in a recipe.
 
 mod color_jitter;
 mod cutout;
@@ -24,17 +24,18 @@ use crate::picture::Picture;
 use crate::preprocessing::Preprocessing;
 use crate::random::{Purpose, keyed};
 
-/// How pictures are changed at random while a network learns, so that it sees none of them twice.
+/// The random changes to training pictures, different in each epoch.
 ///
-/// A picture goes through the [`Preprocessing`]'s resize and crop, then through the steps in their
-/// order, and then through the rest of the preprocessing: channel order and normalisation. Only a
-/// [`RandomResizedCrop`], which has to be the first step, takes the place of resize and crop. For
-/// validation there is the preprocessing alone.
+/// A picture passes through the [`Preprocessing`]'s resize and crop, then through the steps in
+/// order, and then through the rest of the preprocessing: channel order and normalisation. A
+/// [`RandomResizedCrop`], which must be the first step, replaces the resize and crop. Validation
+/// uses the preprocessing alone.
 ///
-/// All steps work on bytes. What they draw depends on the [`SampleKey`] alone: not on the thread, nor
-/// on other samples. [`Mixup`] is about whole batches; a [`Loader`](crate::Loader) applies it.
+/// All steps operate on bytes. Their random numbers depend on the [`SampleKey`] alone: not on the
+/// thread, nor on other samples. [`Mixup`] operates on whole batches; a [`Loader`](crate::Loader)
+/// applies it.
 ///
-/// As JSON, with every default left out:
+/// As JSON, with all defaults omitted:
 ///
 /// ```
 /// use image_data::{Augmentation, Picture, Preprocessing, SampleKey};
@@ -54,30 +55,30 @@ use crate::random::{Purpose, keyed};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Augmentation {
-    /// What is done to a picture, in order.
-    pub steps: Vec<Step>,
-    /// What is done to a batch.
+    /// The changes to each picture, in order.
+    pub steps: Vec<Transform>,
+    /// The change to each batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mixup: Option<Mixup>,
 }
 
-/// One change of a picture.
+/// One change to a picture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Step {
-    /// Moves the picture a little.
+pub enum Transform {
+    /// Shifts the picture by a few pixels.
     PadAndCrop(PadAndCrop),
-    /// Mirrors it.
+    /// Mirrors the picture, left for right.
     HorizontalFlip(HorizontalFlip),
-    /// Shows a part of it, stretched.
+    /// Crops a random part and resizes it.
     RandomResizedCrop(RandomResizedCrop),
     /// Changes brightness, contrast, saturation and hue.
     ColorJitter(ColorJitter),
-    /// Covers a square of it.
+    /// Covers a square of the picture.
     Cutout(Cutout),
 }
 
-/// What the random numbers of a sample depend on.
+/// The key of a sample's random numbers: equal keys give equal numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SampleKey {
     /// The run's seed.
@@ -89,46 +90,46 @@ pub struct SampleKey {
 }
 
 impl Augmentation {
-    /// What is usual for CIFAR: four pixels of padding and a crop, and a flip (He et al., "Deep
-    /// Residual Learning for Image Recognition", 2015, section 4.2).
+    /// The usual augmentation for CIFAR: four pixels of padding and a crop, then a flip (He et al.,
+    /// "Deep Residual Learning for Image Recognition", 2015, section 4.2).
     #[must_use]
     pub fn cifar() -> Self {
         Self {
             steps: vec![
-                Step::PadAndCrop(PadAndCrop::default()),
-                Step::HorizontalFlip(HorizontalFlip::default()),
+                Transform::PadAndCrop(PadAndCrop::default()),
+                Transform::HorizontalFlip(HorizontalFlip::default()),
             ],
             mixup: None,
         }
     }
 
-    /// What is usual for `ImageNet`: a random resized crop and a flip (Szegedy et al., "Going Deeper
-    /// with Convolutions", 2014, section 6).
+    /// The usual augmentation for `ImageNet`: a random resized crop, then a flip (Szegedy et al.,
+    /// "Going Deeper with Convolutions", 2014, section 6).
     #[must_use]
     pub fn imagenet() -> Self {
         Self {
             steps: vec![
-                Step::RandomResizedCrop(RandomResizedCrop::default()),
-                Step::HorizontalFlip(HorizontalFlip::default()),
+                Transform::RandomResizedCrop(RandomResizedCrop::default()),
+                Transform::HorizontalFlip(HorizontalFlip::default()),
             ],
             mixup: None,
         }
     }
 
-    /// Whether every parameter is in its range, and the steps fit the preprocessing.
+    /// Checks that every parameter is in its range and that the steps fit the preprocessing.
     ///
     /// # Errors
     ///
-    /// [`Error::Option`], which names step and parameter, and those of [`Preprocessing::check`].
+    /// [`Error::Option`] with the step and the parameter, and those of [`Preprocessing::check`].
     pub fn check(&self, preprocessing: &Preprocessing) -> Result<()> {
         preprocessing.check()?;
         for (index, step) in self.steps.iter().enumerate() {
             match step {
-                Step::PadAndCrop(step) => step.check()?,
-                Step::HorizontalFlip(step) => step.check()?,
-                Step::ColorJitter(step) => step.check()?,
-                Step::Cutout(step) => step.check()?,
-                Step::RandomResizedCrop(step) => {
+                Transform::PadAndCrop(step) => step.check()?,
+                Transform::HorizontalFlip(step) => step.check()?,
+                Transform::ColorJitter(step) => step.check()?,
+                Transform::Cutout(step) => step.check()?,
+                Transform::RandomResizedCrop(step) => {
                     step.check()?;
                     let wrong = |field, got, expected| Error::Option {
                         what: RandomResizedCrop::NAME,
@@ -138,14 +139,14 @@ impl Augmentation {
                     };
                     if index > 0 {
                         return Err(wrong(
-                            "place",
+                            "position",
                             format!("step {}", index + 1),
                             "the first step",
                         ));
                     }
                     if preprocessing.fixed_size().is_none() {
                         let expected = "a crop or an exact resize in the preprocessing";
-                        return Err(wrong("size", "not known".to_owned(), expected));
+                        return Err(wrong("size", "unknown".to_owned(), expected));
                     }
                 }
             }
@@ -153,8 +154,7 @@ impl Augmentation {
         self.mixup.as_ref().map_or(Ok(()), Mixup::check)
     }
 
-    /// A picture as the network sees it before normalisation: after resize and crop, and after the
-    /// steps.
+    /// Returns the picture before normalisation: resized, cropped and changed by the steps.
     ///
     /// # Errors
     ///
@@ -169,7 +169,7 @@ impl Augmentation {
         self.changed(picture, preprocessing, key)
     }
 
-    /// [`picture`](Self::picture) of what is known to pass [`check`](Self::check).
+    /// As [`picture`](Self::picture), after [`check`](Self::check) has passed.
     fn changed(
         &self,
         picture: &Picture,
@@ -183,27 +183,30 @@ impl Augmentation {
         } = key;
         let random = &mut keyed(Purpose::Augmentation, [seed, epoch, sample]);
         let (mut picture, steps) = match (self.steps.split_first(), preprocessing.fixed_size()) {
-            (Some((Step::RandomResizedCrop(step), rest)), Some(size)) => {
+            (Some((Transform::RandomResizedCrop(step), rest)), Some(size)) => {
                 (step.apply(picture, size, random)?, rest)
             }
             _ => (preprocessing.resize_and_crop(picture)?, &*self.steps),
         };
         for step in steps {
             match step {
-                Step::PadAndCrop(step) => picture = step.apply(&picture, random)?,
-                Step::HorizontalFlip(step) => step.apply(&mut picture, random),
-                Step::ColorJitter(step) => step.apply(&mut picture, random),
-                Step::Cutout(step) => {
+                Transform::PadAndCrop(step) => picture = step.apply(&picture, random)?,
+                Transform::HorizontalFlip(step) => step.apply(&mut picture, random),
+                Transform::ColorJitter(step) => step.apply(&mut picture, random),
+                Transform::Cutout(step) => {
                     step.apply(&mut picture, preprocessing.mean_color(), random);
                 }
-                // `check` has refused it here.
-                Step::RandomResizedCrop(_) => {}
+                Transform::RandomResizedCrop(_) => {
+                    return Err(Error::Internal {
+                        broken: "a random resized crop is not the first step, or has no size",
+                    });
+                }
             }
         }
         Ok(picture)
     }
 
-    /// The network's input for a picture, `[c, h, w]`. Without steps, this is
+    /// Returns the network's input for a picture, `[c, h, w]`; without steps, that of
     /// [`Preprocessing::apply`].
     ///
     /// # Errors
@@ -220,8 +223,8 @@ impl Augmentation {
         preprocessing.apply(&picture)
     }
 
-    /// The picture that is to be normalised, and what normalises it; of what is known to pass
-    /// [`check`](Self::check).
+    /// Returns the picture before normalisation and the preprocessing that normalises it, after
+    /// [`check`](Self::check) has passed.
     pub(crate) fn before_normalising<'a>(
         &self,
         picture: &'a Picture,
@@ -256,7 +259,7 @@ impl fmt::Display for Augmentation {
     }
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for Transform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PadAndCrop(step) => step.fmt(f),
@@ -268,7 +271,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// Compares a step's number with its range, both ends included.
+/// Checks that a step's parameter is in its range, both ends included.
 fn check_range(
     what: &'static str,
     field: &'static str,

@@ -1,16 +1,15 @@
-//! Boxes around objects, and how much two of them overlap.
+//! Boxes around objects, and the overlap of two boxes.
 
 use serde::{Deserialize, Serialize};
 
-/// A box with its sides along the axes: left, top, right and bottom edge.
+/// A box with sides parallel to the axes: its left, top, right and bottom edge.
 ///
 /// Coordinates are continuous: `x` runs from 0 at the left edge of the leftmost pixel to the
-/// picture's width at the right edge of the rightmost, `y` likewise downwards. So the box
-/// `(0, 0, 1, 1)` is exactly the first pixel, and the width is `x2 - x1` without a `+ 1`.
+/// picture's width at the right edge of the rightmost pixel, and `y` likewise downwards. So the box
+/// `(0, 0, 1, 1)` is exactly the first pixel, and the width is `x2 - x1`, without a `+ 1`.
 ///
-/// Any four numbers make a box. One that encloses nothing, because an edge is not a number or the
-/// right one is not right of the left, is [empty](Self::is_empty): its area is 0, and its overlap
-/// with any other.
+/// Any four numbers are a valid box. If an edge is NaN, `x1 >= x2` or `y1 >= y2`, the box is
+/// [empty](Self::is_empty): its area is 0, and so is its overlap with any other box.
 ///
 /// As JSON: `{"x1": 1.0, "y1": 2.0, "x2": 3.0, "y2": 4.0}`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -26,19 +25,19 @@ pub struct BBox {
 }
 
 impl BBox {
-    /// From the left, top, right and bottom edge.
+    /// Creates a box from its left, top, right and bottom edge.
     #[must_use]
     pub fn from_xyxy(x1: f32, y1: f32, x2: f32, y2: f32) -> Self {
         Self { x1, y1, x2, y2 }
     }
 
-    /// From the top left corner and the size, as COCO stores boxes.
+    /// Creates a box from its top left corner and its size, as COCO stores boxes.
     #[must_use]
     pub fn from_xywh(x: f32, y: f32, width: f32, height: f32) -> Self {
         Self::from_xyxy(x, y, x + width, y + height)
     }
 
-    /// From the centre and the size, as YOLO predicts and stores boxes.
+    /// Creates a box from its centre and its size, as YOLO predicts and stores boxes.
     ///
     /// ```
     /// # use image_data::BBox;
@@ -57,7 +56,7 @@ impl BBox {
         )
     }
 
-    /// Centre and size: `[cx, cy, width, height]`.
+    /// Returns the centre and the size: `[cx, cy, width, height]`.
     #[must_use]
     pub fn to_cxcywh(self) -> [f32; 4] {
         let middle = |low: f32, high: f32| low + (high - low) / 2.0;
@@ -69,26 +68,26 @@ impl BBox {
         ]
     }
 
-    /// `x2 - x1`, negative where the edges have changed sides.
+    /// Returns `x2 - x1`, which is negative if the edges are swapped.
     #[must_use]
     pub fn width(self) -> f32 {
         self.x2 - self.x1
     }
 
-    /// `y2 - y1`, negative where the edges have changed sides.
+    /// Returns `y2 - y1`, which is negative if the edges are swapped.
     #[must_use]
     pub fn height(self) -> f32 {
         self.y2 - self.y1
     }
 
-    /// Whether it encloses nothing.
+    /// Whether the box encloses nothing: true unless `x1 < x2` and `y1 < y2`.
     #[must_use]
     pub fn is_empty(self) -> bool {
-        // False for NaN too.
+        // The comparisons are false for NaN.
         !(self.x1 < self.x2 && self.y1 < self.y2)
     }
 
-    /// `width * height`; 0 for an empty box.
+    /// Returns `width * height`, or 0 for an empty box.
     #[must_use]
     pub fn area(self) -> f32 {
         if self.is_empty() {
@@ -98,7 +97,7 @@ impl BBox {
         }
     }
 
-    /// What both boxes enclose, or `None` where that is nothing.
+    /// Returns the intersection of the two boxes, or `None` if it is empty.
     #[must_use]
     pub fn intersection(self, other: Self) -> Option<Self> {
         if self.is_empty() || other.is_empty() {
@@ -113,10 +112,10 @@ impl BBox {
         (!common.is_empty()).then_some(common)
     }
 
-    /// Intersection over union: the area that both enclose, divided by the area that either does.
+    /// Returns the intersection over union: the area in both boxes, divided by the area in either.
     ///
-    /// From 0 for boxes apart to 1 for equal ones. 0 where either is empty, and where the areas
-    /// are too large or too small for `f32`.
+    /// The value runs from 0 for disjoint boxes to 1 for equal ones. It is 0 if either box is empty
+    /// or the areas are too large or too small for `f32`.
     ///
     /// ```
     /// # use image_data::BBox;
@@ -131,8 +130,8 @@ impl BBox {
         if iou.is_finite() { iou } else { 0.0 }
     }
 
-    /// The box with each edge moved into a picture of size `[h, w]`. A box outside becomes one
-    /// without width or height on the picture's edge; an edge that is not a number stays so.
+    /// Returns the box with each edge clamped to a picture of size `[h, w]`. A box outside the
+    /// picture ends up without width or height on its edge; an edge that is NaN remains NaN.
     ///
     /// ```
     /// # use image_data::BBox;
@@ -166,10 +165,10 @@ mod tests {
         let unit = xyxy(0.0, 0.0, 1.0, 1.0);
         for (a, b, expected) in [
             (unit, unit, 1.0),
-            (unit, xyxy(1.0, 0.0, 2.0, 1.0), 0.0), // side by side
-            (unit, xyxy(0.5, 0.0, 1.5, 1.0), 0.5 / 1.5), // half over
+            (unit, xyxy(1.0, 0.0, 2.0, 1.0), 0.0), // adjacent
+            (unit, xyxy(0.5, 0.0, 1.5, 1.0), 0.5 / 1.5), // half overlapping
             (unit, xyxy(0.25, 0.25, 0.75, 0.75), 0.25), // inside
-            (unit, xyxy(5.0, 5.0, 6.0, 6.0), 0.0), // apart
+            (unit, xyxy(5.0, 5.0, 6.0, 6.0), 0.0), // disjoint
             (
                 xyxy(-4.0, -4.0, 0.0, 0.0),
                 xyxy(-2.0, -2.0, 2.0, 2.0),
@@ -187,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_turned_and_broken_boxes_overlap_nothing() {
+    fn empty_swapped_and_nan_boxes_overlap_nothing() {
         let whole = xyxy(-9.0, -9.0, 9.0, 9.0);
         for bbox in [
             xyxy(1.0, 1.0, 1.0, 5.0),
@@ -241,13 +240,13 @@ mod tests {
         #[test]
         fn iou_is_a_symmetric_share(a in any_box(), b in any_box()) {
             let iou = a.iou(b);
-            // The union is a sum of three rounded numbers: a few ulps over 1 can happen.
+            // The union is a sum of three rounded numbers, so the value can exceed 1 by a few ulps.
             prop_assert!((0.0..=1.0 + 4.0 * f32::EPSILON).contains(&iou), "{}", iou);
             prop_assert_eq!(iou, b.iou(a));
         }
 
         #[test]
-        fn clipping_puts_a_box_inside_and_is_idempotent(
+        fn clipping_moves_a_box_inside_and_is_idempotent(
             a in any_box(),
             h in 1usize..50,
             w in 1usize..50,

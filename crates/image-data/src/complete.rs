@@ -1,27 +1,27 @@
-//! Whether a file's data is all there, which the decoders forgive and a detector should not.
+//! Checks for truncated files, which the decoders accept and a detector should not.
 //!
-//! A JPEG decoder fills what is missing with grey, and a PNG decoder does not look for the end.
-//! Both formats mark their end, so this walks from mark to mark without decoding anything.
+//! A JPEG decoder fills missing data with grey, and a PNG decoder does not check for the end. Both
+//! formats have an end mark, so these checks walk over the markers or chunks and decode nothing.
 
 /// How a file ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum End {
-    /// With the format's mark.
+    /// With the format's end mark.
     Marked,
-    /// Without it, where all data may be there.
+    /// Without the end mark, but possibly with all of its data.
     Missing,
-    /// Before all data.
+    /// With data missing.
     #[default]
     Cut,
 }
 
-/// What a walk over a JPEG's markers found.
+/// The result of a walk over a JPEG's markers.
 #[derive(Debug, Default)]
 pub(crate) struct JpegScan {
-    /// Where the end marker is there, the entropy-coded data is long enough for the picture.
+    /// [`End::Marked`] only if the entropy-coded data is also long enough for the picture.
     pub(crate) end: End,
-    /// Bytes of coefficients that the decoder keeps for the whole picture, because its scans do not
-    /// hold all components and frequencies at once.
+    /// The bytes of coefficients that the decoder keeps for the whole picture, because no single
+    /// scan contains all components and frequencies; else 0.
     pub(crate) coefficient_bytes: u64,
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn scan_jpeg(file: &[u8]) -> JpegScan {
                 }
                 return scan;
             }
-            // Start of image, restarts and the reserved 01 stand alone.
+            // Start of image, restarts and the reserved 01 have no segment.
             0x01 | 0xd0..=0xd8 => continue,
             _ => {}
         }
@@ -59,7 +59,7 @@ pub(crate) fn scan_jpeg(file: &[u8]) -> JpegScan {
                 entropy_bytes += data as u64;
                 at += data;
             }
-            // Start of frame, but not the tables that share its numbers.
+            // Start of frame, but not the table markers in the same range.
             0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => {
                 frame = Frame::parse(segment, marker & 3 == 2).unwrap_or_default();
             }
@@ -72,12 +72,12 @@ pub(crate) fn scan_jpeg(file: &[u8]) -> JpegScan {
     scan
 }
 
-/// A JPEG without an end marker with the marker behind it, and in front of that what its last scan
-/// would go on with if it were not whole: different in each.
+/// Completes a JPEG without an end marker in three ways: each adds filler bytes that continue the
+/// last scan, different each time, and then the marker.
 pub(crate) fn jpeg_endings(file: &[u8]) -> [Vec<u8>; 3] {
-    /// More than a decoder reads ahead.
+    /// More bytes than a decoder reads ahead.
     const LEN: usize = 64;
-    // Half of the marker.
+    // The first half of the marker may be there.
     let file = file.strip_suffix(&[0xff]).unwrap_or(file);
     [0x00, 0x55, 0xaa].map(|byte| [file, &[byte; LEN], &[0xff, END_OF_IMAGE]].concat())
 }
@@ -85,7 +85,7 @@ pub(crate) fn jpeg_endings(file: &[u8]) -> [Vec<u8>; 3] {
 const START_OF_SCAN: u8 = 0xda;
 const END_OF_IMAGE: u8 = 0xd9;
 
-/// The next marker at or after `at`, and the place behind it. Stray bytes are passed over.
+/// Returns the next marker at or after `at`, and the offset after it. Stray bytes are skipped.
 fn next_marker(file: &[u8], at: usize) -> Option<(u8, usize)> {
     let rest = file.get(at..)?;
     let offset = rest
@@ -94,7 +94,7 @@ fn next_marker(file: &[u8], at: usize) -> Option<(u8, usize)> {
     Some((rest[offset + 1], at + offset + 2))
 }
 
-/// The segment at `at`: two bytes of its own length, then the rest.
+/// Returns the segment at `at`, which begins with its length in two bytes.
 fn segment(file: &[u8], at: usize) -> Option<&[u8]> {
     let rest = file.get(at..)?;
     let &[high, low, ..] = rest else { return None };
@@ -102,7 +102,7 @@ fn segment(file: &[u8], at: usize) -> Option<&[u8]> {
     rest.get(..len.max(2))
 }
 
-/// How many bytes of entropy-coded data there are from `at` to the next marker.
+/// Returns the number of bytes of entropy-coded data from `at` to the next marker.
 fn entropy_len(file: &[u8], at: usize) -> usize {
     let rest = file.get(at..).unwrap_or_default();
     rest.windows(2)
@@ -110,7 +110,7 @@ fn entropy_len(file: &[u8], at: usize) -> usize {
         .unwrap_or(rest.len())
 }
 
-/// What a start of frame says, and the scans that have come since.
+/// The content of a start of frame, updated with each scan after it.
 #[derive(Default)]
 struct Frame {
     size: [u64; 2],
@@ -122,7 +122,7 @@ struct Component {
     id: u8,
     /// Sampling factors `[v, h]`.
     sampling: [u64; 2],
-    /// The lowest bit of each coefficient that a scan has had.
+    /// For each coefficient, the lowest bit in any scan so far.
     lowest_bit: [Option<u8>; 64],
 }
 
@@ -147,9 +147,9 @@ impl Frame {
         })
     }
 
-    /// Notes which coefficients of which components a scan has: its header is two bytes of length,
-    /// the components with two bytes each, the first and the last coefficient, and two half bytes
-    /// of bits.
+    /// Records the coefficients of each component in a scan. Its header consists of two bytes of
+    /// length, the number of components, two bytes for each component, the first and the last
+    /// coefficient, and the bit positions in two half bytes.
     fn scan(&mut self, header: &[u8]) {
         let Some((&count, rest)) = header.get(2..).and_then(<[u8]>::split_first) else {
             return;
@@ -174,13 +174,13 @@ impl Frame {
         }
     }
 
-    /// Whether every coefficient of every component has come down to its last bit.
+    /// Whether the scans contain every coefficient of every component down to its lowest bit.
     fn has_every_scan(&self) -> bool {
         let mut coefficients = self.components.iter().flat_map(|known| &known.lowest_bit);
         !self.components.is_empty() && coefficients.all(|lowest| *lowest == Some(0))
     }
 
-    /// Largest sampling factors `[v, h]`.
+    /// Returns the largest sampling factors `[v, h]`.
     fn largest(&self) -> [u64; 2] {
         let largest = |axis: usize| {
             self.components
@@ -193,44 +193,45 @@ impl Frame {
         [largest(0), largest(1)]
     }
 
-    /// How many blocks of 8x8 the component with the most has for certain. Each takes a bit.
+    /// Returns a lower bound of the number of 8x8 blocks in the component with the most blocks.
+    /// Each block takes at least one bit.
     fn blocks(&self) -> u64 {
         let [v, h] = self.largest();
         let units = (self.size[0] / (8 * v)) * (self.size[1] / (8 * h));
         units * self.blocks_of_a_unit().max().unwrap_or(0)
     }
 
-    /// 64 coefficients of two bytes for each block of each component.
+    /// Returns the bytes of 64 coefficients of two bytes for each block of each component.
     fn coefficient_bytes(&self) -> u64 {
         let [v, h] = self.largest();
         let units = self.size[0].div_ceil(8 * v) * self.size[1].div_ceil(8 * h);
         units * self.blocks_of_a_unit().sum::<u64>() * 128
     }
 
-    /// For each component.
+    /// Returns the number of blocks per unit of each component.
     fn blocks_of_a_unit(&self) -> impl Iterator<Item = u64> {
         let components = self.components.iter();
         components.map(|known| known.sampling[0] * known.sampling[1])
     }
 }
 
-/// A PNG's last chunk: no data, and its checksum.
+/// A PNG's last chunk: its length of 0, its type and its checksum.
 pub(crate) const PNG_END: [u8; 12] = *b"\0\0\0\0IEND\xaeB`\x82";
 
-/// What a walk over a PNG's chunks found.
+/// The result of a walk over a PNG's chunks.
 #[derive(Debug, Default)]
 pub(crate) struct PngScan {
     pub(crate) end: End,
-    /// Where the last whole chunk ends.
+    /// The offset at which the last complete chunk ends.
     pub(crate) chunks: usize,
-    /// The length of a palette that does not consist of colours.
+    /// The length in bytes of a palette, if it is not a multiple of 3.
     pub(crate) broken_palette: Option<usize>,
 }
 
 /// Walks over a PNG's chunks (PNG specification, section 5).
 pub(crate) fn scan_png(file: &[u8]) -> PngScan {
     const SIGNATURE_LEN: usize = 8;
-    // Length, type and checksum.
+    // The length, the type and the checksum.
     const CHUNK_FRAME: usize = 12;
     let mut scan = PngScan {
         chunks: SIGNATURE_LEN,
@@ -271,7 +272,7 @@ pub(crate) fn scan_png(file: &[u8]) -> PngScan {
 mod tests {
     use super::*;
 
-    /// A frame of 64 x 32 with 4:2:0 sampling, then a scan of `components` with `data`.
+    /// A JPEG of 64 x 32 pixels with 4:2:0 sampling and one scan: `components` components, `data`.
     fn jpeg(frame: u8, components: u8, data: &[u8]) -> Vec<u8> {
         let mut file = vec![0xff, 0xd8];
         file.extend([
@@ -284,8 +285,8 @@ mod tests {
     }
 
     #[test]
-    fn jpeg_needs_a_bit_for_each_block() {
-        // 64 x 32 has 32 luma blocks: 4 bytes at the least.
+    fn a_jpeg_needs_one_bit_per_block() {
+        // 64 x 32 pixels have 32 luma blocks: at least 4 bytes.
         assert_eq!(scan_jpeg(&jpeg(0xc0, 3, &[1, 2, 3, 4])).end, End::Marked);
         assert_eq!(scan_jpeg(&jpeg(0xc0, 3, &[1, 2, 3])).end, End::Cut);
         let whole = jpeg(0xc0, 3, &[1, 0xff, 0, 0xff, 0xd3, 4]);
@@ -296,10 +297,10 @@ mod tests {
     }
 
     #[test]
-    fn only_where_every_scan_is_there_may_the_end_be_missing() {
+    fn the_end_mark_may_be_missing_only_if_every_scan_is_there() {
         let without_end = |frame, scans: &[&[u8]]| {
             let mut file = jpeg(frame, 0, &[]);
-            // The empty scan, and the end.
+            // Without the empty scan and the end mark.
             file.truncate(file.len() - 7);
             for scan in scans {
                 file.extend([0xff, 0xda, 0, 2 + scan.len() as u8]);
@@ -308,7 +309,7 @@ mod tests {
             }
             scan_jpeg(&file).end
         };
-        // Components 1 to 3 with their tables, then band and bits.
+        // Components 1 to 3 with their tables, then the coefficients and the bits.
         let all = |first, last, bits| vec![3, 1, 0, 2, 0, 3, 0, first, last, bits];
         let one = |id, first, last, bits| vec![1, id, 0, first, last, bits];
         assert_eq!(without_end(0xc0, &[&all(0, 63, 0)]), End::Missing);
@@ -318,7 +319,7 @@ mod tests {
             without_end(0xc0, &[&each[0], &each[1], &each[2]]),
             End::Missing
         );
-        // Progressive: without the frequencies, then without their last bit.
+        // Progressive: without the higher frequencies, without their lowest bit, complete.
         assert_eq!(without_end(0xc2, &[&all(0, 0, 0)]), End::Cut);
         assert_eq!(
             without_end(0xc2, &[&all(0, 0, 0), &all(1, 63, 1)]),
@@ -332,7 +333,7 @@ mod tests {
 
     #[test]
     fn coefficients_are_kept_for_progressive_and_for_separate_scans() {
-        // 2 x 4 units of 4 luma and 2 chroma blocks, 128 bytes each.
+        // 2 x 4 units of 4 luma and 2 chroma blocks of 128 bytes.
         let kept = 2 * 4 * 6 * 128;
         assert_eq!(scan_jpeg(&jpeg(0xc0, 3, &[0; 4])).coefficient_bytes, 0);
         assert_eq!(scan_jpeg(&jpeg(0xc0, 1, &[0; 4])).coefficient_bytes, kept);

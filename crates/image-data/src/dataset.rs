@@ -1,4 +1,4 @@
-//! Pictures with one class each, wherever they come from.
+//! Pictures with one class each, from any source.
 
 mod archive;
 mod cached;
@@ -36,8 +36,8 @@ use crate::picture::Picture;
 
 /// Pictures with one class each.
 ///
-/// Samples have a fixed order and are counted from 0. A dataset is shared between threads, and what
-/// it says of a sample depends on the sample alone.
+/// Samples have a fixed order and are counted from 0. A dataset is shared between threads, and
+/// what it returns for a sample depends only on that sample's index.
 ///
 /// ```
 /// use image_data::{Dataset, Picture, Result, class_counts};
@@ -74,18 +74,18 @@ use crate::picture::Picture;
 /// # Ok::<(), image_data::Error>(())
 /// ```
 pub trait Dataset: Send + Sync {
-    /// How many samples there are.
+    /// The number of samples.
     fn len(&self) -> usize;
 
-    /// Whether there are none.
+    /// Whether the dataset has no samples.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The classes' names. A label is an index of this.
+    /// The classes' names. A label is an index into this slice.
     fn classes(&self) -> &[String];
 
-    /// The class of a sample; of one past the end, the number of classes, which is no label.
+    /// The class of a sample. Past the end, the number of classes, which is not a valid label.
     fn label(&self, index: usize) -> usize;
 
     /// The picture of a sample.
@@ -95,10 +95,10 @@ pub trait Dataset: Send + Sync {
     /// Those of [`Picture::open`], and [`Error::Index`] past the end.
     fn picture(&self, index: usize) -> Result<Picture>;
 
-    /// What a sample is called in messages: its file, or a name such as `train-images #17`.
+    /// The name of a sample in messages: its file, or a name such as `train-images #17`.
     fn name(&self, index: usize) -> String;
 
-    /// The bytes of a sample's file, where it has one to itself.
+    /// The bytes of a sample's file, if the sample has a file of its own.
     ///
     /// # Errors
     ///
@@ -135,23 +135,23 @@ impl<D: Dataset + ?Sized> Dataset for Arc<D> {
     }
 }
 
-/// Bounds on what a dataset's files may make the reader do.
+/// Limits on what the files of a dataset may make the reader do.
 ///
 /// ```
 /// # use image_data::DatasetLimits;
-/// // As usual, but archives of up to 16 GiB.
+/// // The defaults, but with archives of up to 16 GiB.
 /// let limits = DatasetLimits { max_archive_bytes: 16 << 30, ..DatasetLimits::default() };
 /// # assert!(limits.pictures.max_width > 0);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct DatasetLimits {
-    /// What a single picture may be.
+    /// The limits for a single picture.
     pub pictures: Limits,
-    /// The most bytes that come out of one `.tar`, `.gz`, `.zip` or binary file, unpacked. What is
-    /// used of them stays in memory, so this bounds the memory, too. Default 4 GiB; larger archives
-    /// are to be unpacked into a folder.
+    /// The most bytes that come out of one `.tar`, `.gz`, `.zip` or binary file, unpacked. The
+    /// used part stays in memory, so this bounds the memory, too. Default 4 GiB; unpack larger
+    /// archives into a folder.
     pub max_archive_bytes: u64,
-    /// How many folders may lie in one another. Default 32.
+    /// The greatest depth of nested folders. Default 32.
     pub max_depth: usize,
 }
 
@@ -165,11 +165,11 @@ impl Default for DatasetLimits {
     }
 }
 
-/// How many samples each class has.
+/// The number of samples of each class.
 ///
 /// # Errors
 ///
-/// [`Error::Label`] where a label is no class.
+/// [`Error::Label`] if a label is not the index of a class.
 pub fn class_counts(dataset: &(impl Dataset + ?Sized)) -> Result<Vec<usize>> {
     let classes = dataset.classes().len();
     let mut counts = vec![0; classes];

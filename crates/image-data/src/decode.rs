@@ -1,4 +1,4 @@
-//! From a file's bytes to RGB, within limits.
+//! Decodes a file's bytes to RGB, within limits.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -18,17 +18,17 @@ use crate::limits::Limits;
 use crate::picture::{DecodeWarning, Picture};
 use crate::pixel_layout::Layout;
 
-/// As many bytes as tell a format.
+/// The number of bytes that identify a format.
 const HEAD: u64 = 64;
 
-/// Reads a file, but not more of it than tells that it is no picture, or that it is too large.
+/// Reads a file. Reading stops as soon as the file is known not to be a picture or to be too large.
 pub(crate) fn read_file(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
     let mut file = File::open(path)?;
     let mut bytes = Vec::new();
     file.by_ref().take(HEAD).read_to_end(&mut bytes)?;
     Format::of(&bytes)?;
 
-    let what = "a file size in bytes";
+    let what = "the file size in bytes";
     let limit = limits.max_file_bytes;
     let claimed = file.metadata()?.len();
     if claimed > limit {
@@ -39,7 +39,7 @@ pub(crate) fn read_file(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
         });
     }
     reserve(&mut bytes, claimed)?;
-    // A pipe claims nothing, and a file may have grown.
+    // A pipe reports no size, and a file may have grown.
     file.take(limit.saturating_add(1).saturating_sub(HEAD))
         .read_to_end(&mut bytes)?;
     let got = bytes.len() as u64;
@@ -49,26 +49,26 @@ pub(crate) fn read_file(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Decodes a whole file's bytes.
+/// Decodes the bytes of a whole file.
 pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<Picture> {
     let format = Format::of(bytes)?;
     catch_panic(format, || match format {
         Format::Jpeg => decode_jpeg(bytes, limits),
         Format::Png => decode_png(bytes, limits),
-        // Twice the pixels: a frame that is composed with what was there before it, and the planes
-        // or the index that it is made from.
+        // Twice the pixels at 4 bytes each: the canvas with the frames composed so far, and the
+        // planes or indices of the current frame.
         Format::Gif | Format::WebP => pixels(bytes, format, limits, |pixels| pixels * 8),
         Format::Tiff | Format::Bmp | Format::Pnm => pixels(bytes, format, limits, |_| 0),
     })
 }
 
-/// What a file says of itself before its pixels.
+/// The part of a file's header that `lint` reports on.
 pub(crate) struct Header {
     pub(crate) format: &'static str,
     pub(crate) alpha: bool,
 }
 
-/// A file's header, where it has one.
+/// Reads a file's header; returns `None` for an unknown format.
 pub(crate) fn header(bytes: &[u8]) -> Option<Header> {
     let format = Format::of(bytes).ok()?;
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format.decoder());
@@ -89,11 +89,11 @@ thread_local! {
     static DECODING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether this thread is in a picture's decoder, whose panics become an
+/// Whether this thread is inside a picture decoder, whose panics are returned as
 /// [`Error::DecoderPanicked`].
 ///
-/// A program's panic hook runs before that, and the standard one prints. To keep a damaged picture
-/// from printing more than its error, leave those panics out:
+/// The program's panic hook runs before the panic is caught, and the default hook prints a report.
+/// To print only the error for a damaged picture, skip the report of these panics:
 ///
 /// ```
 /// let report = std::panic::take_hook();
@@ -108,7 +108,7 @@ pub fn is_decoding() -> bool {
     DECODING.get()
 }
 
-/// What `decode` gives, or its panic as an error: decoders have panicked on real files.
+/// Runs `decode` and returns its panic as an error: decoders have panicked on real files.
 fn catch_panic(format: Format, decode: impl FnOnce() -> Result<Picture>) -> Result<Picture> {
     guarded(decode).unwrap_or_else(|payload| {
         Err(Error::DecoderPanicked {
@@ -121,21 +121,22 @@ fn catch_panic(format: Format, decode: impl FnOnce() -> Result<Picture>) -> Resu
 /// Runs a decoder and catches its panic.
 fn guarded<T>(decode: impl FnOnce() -> T) -> std::thread::Result<T> {
     DECODING.set(true);
-    // Nothing outlives the closure but its result, so no broken state can be seen.
+    // Only the result outlives the closure, so broken state cannot be observed.
     let result = catch_unwind(AssertUnwindSafe(decode));
     DECODING.set(false);
     result
 }
 
-/// A JPEG, which needs its data but not its end marker: cameras and panorama programs leave it out.
+/// Decodes a JPEG. All data is required, but not the end marker, since some cameras and panorama
+/// programs leave it out.
 fn decode_jpeg(bytes: &[u8], limits: &Limits) -> Result<Picture> {
     let scan = scan_jpeg(bytes);
     let decode = |bytes: &[u8]| pixels(bytes, Format::Jpeg, limits, |_| scan.coefficient_bytes);
     match scan.end {
         End::Marked => decode(bytes),
         End::Missing => {
-            // A decoder reads what it lacks from behind the data. So if nothing is lacking, what
-            // stands there makes no difference.
+            // A decoder that lacks data reads the bytes that follow. If the picture is the same
+            // whatever these bytes are, no data is missing.
             let [first, others @ ..] = complete::jpeg_endings(bytes);
             let picture = decode(&first)?;
             for other in others {
@@ -150,7 +151,7 @@ fn decode_jpeg(bytes: &[u8], limits: &Limits) -> Result<Picture> {
     }
 }
 
-/// A PNG, which needs its data but not its last chunk.
+/// Decodes a PNG. All data is required, but not the last chunk.
 fn decode_png(bytes: &[u8], limits: &Limits) -> Result<Picture> {
     let scan = scan_png(bytes);
     if let Some(bytes) = scan.broken_palette {
@@ -191,7 +192,7 @@ fn failed(format: Format) -> impl Fn(image::ImageError) -> Error {
     }
 }
 
-/// A file's pixels, upright.
+/// Decodes a file's pixels and applies the EXIF orientation.
 fn pixels(
     bytes: &[u8],
     format: Format,
@@ -208,8 +209,8 @@ fn pixels(
     upright(width, height, rgb, orientation)
 }
 
-/// A decoder that has read the header, whose claims are within the limits. `extra_bytes` is what
-/// decoding takes beside the pixels, by their number.
+/// Reads the header and checks its claims against the limits. `extra_bytes` returns the memory that
+/// decoding needs besides the pixels, in bytes, from the number of pixels.
 fn claims<'a>(
     bytes: &'a [u8],
     format: Format,
@@ -217,8 +218,8 @@ fn claims<'a>(
     extra_bytes: impl Fn(u64) -> u64,
 ) -> Result<(impl ImageDecoder + 'a, Layout)> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format.decoder());
-    // This bounds what metadata is inflated to, and a TIFF's buffers. The pixels of the other
-    // formats are not counted here, but below.
+    // This limits the inflated metadata and a TIFF's buffers. The pixels of the other formats are
+    // checked below.
     let mut metadata = image::Limits::no_limits();
     metadata.max_alloc = Some(match format {
         Format::Tiff => limits.max_bytes,
@@ -244,7 +245,7 @@ fn claims<'a>(
     } else {
         pixels.saturating_mul(3)
     };
-    // `into_decoder` does not compare this with its limits; all numbers here are the file's claims.
+    // `into_decoder` does not check these against its limits. They are all claims of the file.
     limits.check(
         width,
         height,
@@ -254,7 +255,7 @@ fn claims<'a>(
     Ok((decoder, layout))
 }
 
-/// Turns the pixels as the file's EXIF orientation says.
+/// Applies the file's EXIF orientation to the pixels.
 fn upright(width: u32, height: u32, rgb: Vec<u8>, orientation: Orientation) -> Result<Picture> {
     if orientation == Orientation::NoTransforms {
         return Picture::new(width as usize, height as usize, rgb);
@@ -275,7 +276,7 @@ fn upright(width: u32, height: u32, rgb: Vec<u8>, orientation: Orientation) -> R
     )
 }
 
-/// What a panic said, on one line.
+/// Returns a panic's message on one line.
 pub(crate) fn message(payload: &(dyn Any + Send)) -> String {
     let text = payload
         .downcast_ref::<&str>()
@@ -284,13 +285,13 @@ pub(crate) fn message(payload: &(dyn Any + Send)) -> String {
     one_line(text.unwrap_or("a panic without a message"))
 }
 
-/// The text on one line, however the decoder broke it.
+/// Joins the lines of a decoder's message into one printable line.
 pub(crate) fn one_line(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     show::message(&words.join(" "))
 }
 
-/// Room for `len` more bytes, or an error where `Vec` would end the process.
+/// Reserves `len` more bytes, with an error where `Vec` would abort the process.
 fn reserve(bytes: &mut Vec<u8>, len: u64) -> Result<()> {
     usize::try_from(len)
         .ok()
@@ -298,10 +299,10 @@ fn reserve(bytes: &mut Vec<u8>, len: u64) -> Result<()> {
         .ok_or(Error::NoMemory { bytes: len })
 }
 
-/// Memory that the system need not provide before it is written to, so that a file which claims
-/// much and holds little costs little.
+/// Allocates zeros. The system provides the memory only as it is written to, so a small file that
+/// claims a large picture costs little.
 pub(crate) fn zeros(len: u64) -> Result<Vec<u8>> {
-    // `vec!` alone would end the process where there is no room.
+    // `vec!` alone would abort the process if the system refused the memory.
     reserve(&mut Vec::new(), len)?;
     Ok(vec![0; len as usize])
 }
@@ -311,7 +312,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_is_an_error_on_one_line() {
+    fn a_panic_becomes_an_error_on_one_line() {
         let caught = |panic: fn()| {
             let result = catch_panic(Format::Png, || {
                 panic();
@@ -321,11 +322,11 @@ mod tests {
         };
         assert_eq!(
             caught(|| panic!("two\nlines")),
-            "the PNG decoder gave up: two lines"
+            "the PNG decoder panicked: two lines"
         );
         assert_eq!(
             caught(|| panic!("side {}", 7)),
-            "the PNG decoder gave up: side 7"
+            "the PNG decoder panicked: side 7"
         );
         assert!(caught(|| std::panic::panic_any(1)).ends_with("a panic without a message"));
     }

@@ -1,4 +1,4 @@
-//! Boxes and their labels, drawn on a copy of a picture.
+//! Draws labelled boxes on a copy of a picture.
 
 use tiny_skia::{Color, Paint, Pixmap, Rect, Transform};
 
@@ -7,19 +7,19 @@ use crate::error::{Error, Result};
 use crate::picture::Picture;
 use crate::text::Typeface;
 
-/// A box to draw, and what to write on it.
+/// A box to draw, with its text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Label {
-    /// Where, in the picture's pixels.
+    /// The box, in the picture's pixels.
     pub bbox: BBox,
-    /// One line of text: Latin, Greek or Cyrillic. Other letters become the font's sign for a
-    /// missing one. Without text, only the box is drawn.
+    /// One line of text in Latin, Greek or Cyrillic. The font's sign for a missing letter replaces
+    /// all others. If the text is empty, only the box is drawn.
     pub text: String,
-    /// Which of the palette's colours, which repeat: usually the class.
+    /// The index of a colour in the palette, which repeats: usually the class.
     pub color_index: usize,
 }
 
-/// Twenty colours that are told apart on a photograph, the most different ones first.
+/// Twenty colours that are easy to tell apart on a photograph, the most distinct ones first.
 const PALETTE: [[u8; 3]; 20] = [
     [255, 225, 25],
     [0, 130, 200],
@@ -43,13 +43,13 @@ const PALETTE: [[u8; 3]; 20] = [
     [128, 128, 128],
 ];
 
-/// A copy of the picture with boxes and labels on it.
+/// Returns a copy of the picture with boxes and labels on it.
 ///
-/// Lines and letters grow with the picture. The first label is drawn on top, so that detections
-/// sorted by score show their best. A label stands above its box, or where there is no room or a
-/// label stands already, inside or below; it is kept inside the picture, and what is longer than
-/// the picture is cut off. Boxes reach no farther than the picture's edge; a box outside the
-/// picture, or with an edge that is not a number, is not drawn.
+/// The sizes of lines and letters are proportional to the picture's. The first label is drawn on
+/// top, so detections should be sorted by falling score. A label is placed above its box, or, if
+/// there is no room or another label, inside or below it. Labels are kept inside the picture; text
+/// that is wider than the picture is cut off. Boxes are clipped to the picture. A box outside the
+/// picture, or with an edge that is NaN, is not drawn.
 ///
 /// # Errors
 ///
@@ -97,19 +97,20 @@ fn color(index: usize) -> [u8; 3] {
     PALETTE[index % PALETTE.len()]
 }
 
-/// Black or white, whichever is read better on the colour (luminance as in WCAG 2, section 1.4.3).
+/// Returns black or white, whichever contrasts more with the background (luminance as in WCAG 2,
+/// section 1.4.3).
 fn text_color(background: [u8; 3]) -> [u8; 3] {
     let [r, g, b] = background.map(|channel| (f32::from(channel) / 255.0).powf(2.2));
     let luminance = 0.2126 * r + 0.7152 * g + 0.0722 * b;
-    // Where black and white have the same contrast: (L + .05) / .05 = 1.05 / (L + .05).
+    // The luminance with equal contrast to both: (L + .05) / .05 = 1.05 / (L + .05).
     if luminance > 0.179 { [0; 3] } else { [255; 3] }
 }
 
-/// Sizes in pixels that follow the picture's.
+/// The sizes of lines and text, in pixels.
 struct Style {
-    /// Thickness of a box's line.
+    /// The thickness of a box's line.
     line: i64,
-    /// Height of a line of text.
+    /// The height of a line of text.
     text: f32,
 }
 
@@ -147,10 +148,10 @@ struct Outline {
 }
 
 impl Outline {
-    /// The box's line lies half outside it, but inside the picture.
+    /// Centres the line on the box's edges, but keeps it inside the picture.
     fn new(bbox: BBox, size: [usize; 2], style: &Style) -> Option<Self> {
         let [height, width] = size.map(|side| side as f32);
-        // Each comparison is false for NaN.
+        // The comparisons are false for NaN.
         let inside = bbox.x1 <= width
             && bbox.y1 <= height
             && bbox.x2 >= 0.0
@@ -180,13 +181,13 @@ impl Outline {
     }
 }
 
-/// A label with its place.
+/// A label with its position.
 struct Sign<'a> {
     text: &'a str,
     typeface: Typeface,
     background: [u8; 3],
     area: Area,
-    /// Space between the text and the sides of its background.
+    /// The space between the text and the sides of its background.
     margin: i64,
 }
 
@@ -229,7 +230,7 @@ impl<'a> Sign<'a> {
     }
 }
 
-/// The copy that is drawn on.
+/// The copy of the picture that is drawn on.
 struct Canvas {
     pixmap: Pixmap,
 }
@@ -265,7 +266,7 @@ impl Canvas {
         Picture::new(width, height, rgb)
     }
 
-    /// Four bars along the inner side of the outline.
+    /// Draws four bars along the inside of the outline.
     fn frame(&mut self, outline: &Outline, line: i64, color: [u8; 3]) {
         let area = outline.area;
         let upper = (area.top + line).min(area.bottom);

@@ -1,21 +1,21 @@
-//! What can be wrong with a picture or a size: one enum for the crate.
+//! The errors of this crate.
 
 use std::path::PathBuf;
 
-/// Why a picture was refused, or a size.
+/// A fault of a picture, a dataset or an option.
 ///
-/// Every message is one line and complete in itself: it says what was found and, where there is
-/// one, the limit that it met. The reason of an [`Error::File`] is in its message, and so not its
-/// source again.
+/// Every message is one line and complete in itself: it states the value found and the limit, if
+/// there is one. The message of an [`Error::File`] contains the reason, so `source` does not return
+/// the reason again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// What went wrong with a file, with the file's name.
+    /// A fault of a file, with the file's name.
     #[error("{}: {reason}", files::show::name(path.as_os_str()))]
     File {
-        /// The file as it was given.
+        /// The path as the caller wrote it.
         path: PathBuf,
-        /// What was wrong with it.
+        /// The fault.
         reason: Box<Self>,
     },
 
@@ -23,30 +23,30 @@ pub enum Error {
     #[error(transparent)]
     Io(#[from] std::io::Error),
 
-    /// A file without a byte in it.
+    /// A file of 0 bytes.
     #[error("the file is empty")]
     Empty,
 
-    /// A place where no file can be written.
+    /// A path at which no file can be written.
     #[error(transparent)]
     Output(files::Error),
 
-    /// Content that is none of the formats that are read.
+    /// Content in none of the supported formats.
     #[error("not a PNG, JPEG, GIF, WebP, TIFF, BMP or PNM picture: {}", match kind {
         Some(kind) => format!("it is {kind}"),
-        None => "its content is of no known picture format".to_owned(),
+        None => "its content matches no known picture format".to_owned(),
     })]
     NotAPicture {
-        /// What the content is, where that is known.
+        /// The kind of the content, if it is known.
         kind: Option<files::Kind>,
     },
 
-    /// A quantity of the file or picture that is over its [limit](crate::Limits).
-    #[error("{what} of {got} is over the limit of {limit}")]
+    /// A quantity of the file or picture over its [limit](crate::Limits).
+    #[error("{what} is {got}, over the limit of {limit}")]
     OverLimit {
-        /// The quantity with its unit, such as `a width in pixels`.
+        /// The quantity with its unit, such as `the width in pixels`.
         what: &'static str,
-        /// What the file claims. For a file's size, what had been read when reading stopped.
+        /// The value that the file claims; for a file's size, the bytes read until the limit.
         got: u64,
         /// The limit.
         limit: u64,
@@ -68,17 +68,17 @@ pub enum Error {
         format: &'static str,
     },
 
-    /// A file that breaks its format's rules, or a part of the format that is not supported.
+    /// A file that breaks its format's rules, or uses a feature that is not supported.
     #[error("broken or unsupported {format}: {reason}")]
     Decode {
         /// The format.
         format: &'static str,
-        /// The decoder's own words.
+        /// The decoder's message.
         reason: String,
     },
 
-    /// A decoder that panicked, which is a bug of the decoder and no fault of the caller's.
-    #[error("the {format} decoder gave up: {reason}")]
+    /// A panic in a decoder: a bug in the decoder, not in the caller.
+    #[error("the {format} decoder panicked: {reason}")]
     DecoderPanicked {
         /// The format.
         format: &'static str,
@@ -86,82 +86,82 @@ pub enum Error {
         reason: String,
     },
 
-    /// Memory that the system would not give.
+    /// Memory for pixels that the system refuses.
     #[error("no memory for {bytes} bytes of pixels")]
     NoMemory {
-        /// How much was asked for.
+        /// The bytes requested.
         bytes: u64,
     },
 
-    /// Memory that the system would not give for a file's content.
+    /// Memory for a file's content that the system refuses.
     #[error("no memory for the content of the {what}")]
     Memory {
         /// The file's format.
         what: &'static str,
     },
 
-    /// A state that this crate's own code rules out.
-    #[error("a bug in image-data, please report it: broken is that {invariant}")]
+    /// A broken invariant of this crate: a bug in image-data, not in the caller.
+    #[error("internal error: {broken}; this is a bug in image-data, please report it")]
     Internal {
-        /// What should always be so.
-        invariant: &'static str,
+        /// The invariant that does not hold.
+        broken: &'static str,
     },
 
-    /// Rows that would overlap.
+    /// A stride with which rows would overlap.
     #[error("a stride of {got} bytes is less than a row's {expected}")]
     Stride {
         /// The stride in bytes.
         got: usize,
-        /// Three times the width.
+        /// The bytes in a row: three times the width.
         expected: usize,
     },
 
     /// A buffer of the wrong length.
     #[error("{what} has {got} elements, expected {expected}")]
     Length {
-        /// Which buffer.
+        /// The buffer, such as `the pixels`.
         what: &'static str,
         /// Its length.
         got: usize,
-        /// The length that the sizes ask for.
+        /// The length that follows from the sizes.
         expected: usize,
     },
 
-    /// A side that has to be at least one pixel.
+    /// A side of 0 pixels.
     #[error("{what} [h, w] is {size:?}, expected at least [1, 1]")]
     Zero {
-        /// Which size.
+        /// The object of that size, such as `the picture`.
         what: &'static str,
         /// The size.
         size: [usize; 2],
     },
 
-    /// A size that this machine cannot compute with.
+    /// A size that overflows this machine's integers or address space.
     #[error("{what} [h, w] of {size:?} is too large to compute with")]
     TooLarge {
-        /// Which size.
+        /// The object of that size, such as `a picture`.
         what: &'static str,
         /// The size.
         size: [usize; 2],
     },
 
-    /// A picture of another size than the one that was planned for.
-    #[error("the picture [h, w] is {got:?}, the letterbox was made for {expected:?}")]
+    /// A picture whose size differs from the letterbox's.
+    #[error("the picture [h, w] is {got:?}, but the letterbox is for {expected:?}")]
     PictureSize {
         /// The picture's size.
         got: [usize; 2],
-        /// The size that the letterbox was made for.
+        /// The size of the letterbox's pictures.
         expected: [usize; 2],
     },
 
-    /// A field of a [`Preprocessing`](crate::Preprocessing) that does not fit.
+    /// An invalid field of a [`Preprocessing`](crate::Preprocessing).
     #[error("preprocessing: {field} is {got}, expected {expected}")]
     Preprocessing {
         /// The field's name.
         field: &'static str,
         /// Its value.
         got: String,
-        /// What it has to be.
+        /// The valid values.
         expected: String,
     },
 
@@ -174,93 +174,93 @@ pub enum Error {
         what: &'static str,
         /// Its value.
         got: String,
-        /// What it has to be.
+        /// The valid values.
         expected: String,
     },
 
-    /// A file that is no archive of those that are read.
+    /// A file that is not an archive of a supported format.
     #[error(
         "it is {packed}{found}, expected a folder, .tar, .tar.gz or .zip{}",
         if is_archive(*found) { ": unpack it first" } else { "" }
     )]
     NotADataset {
-        /// `gzip of `, where it is packed so.
+        /// `gzip of ` if the file is compressed with gzip, else empty.
         packed: &'static str,
-        /// What it is.
+        /// The kind of the content.
         found: files::Kind,
     },
 
-    /// A path with no dataset in it that is known here.
+    /// A path that contains no dataset of a known layout.
     #[error("no dataset here: {reason}")]
     NoDataset {
-        /// What was looked for.
+        /// What is missing or ambiguous.
         reason: String,
     },
 
-    /// A dataset whose folders do not say what they are.
+    /// A dataset whose folders cannot be assigned to classes or parts.
     #[error(transparent)]
     Layout(#[from] crate::dataset::Fault),
 
-    /// A dataset without a picture in it.
+    /// A dataset without pictures.
     #[error("the dataset has no pictures")]
     NoPictures,
 
-    /// A label that is no class.
+    /// A label that is not the index of a class.
     #[error("the label of sample {index} is {label}, expected less than {classes}")]
     Label {
         /// The sample, counted from 0.
         index: usize,
         /// Its label.
         label: usize,
-        /// How many classes there are.
+        /// The number of classes.
         classes: usize,
     },
 
-    /// A sample past the end of a dataset.
-    #[error("there is no sample {index}, the dataset has {len}")]
+    /// A sample index past the end of a dataset.
+    #[error("sample {index} does not exist: the dataset has {len}")]
     Index {
-        /// The sample asked for, counted from 0.
+        /// The index requested, counted from 0.
         index: usize,
-        /// How many there are.
+        /// The number of samples.
         len: usize,
     },
 
-    /// An option out of its range.
+    /// An option outside its range.
     #[error("{what}: {field} is {got}, expected {expected}")]
     Option {
-        /// What is being set up, such as `cutout` or `shapes`.
+        /// The option's owner, such as `cutout` or `shapes`.
         what: &'static str,
         /// The option's name.
         field: &'static str,
         /// Its value.
         got: String,
-        /// What it has to be.
+        /// The valid values.
         expected: &'static str,
     },
 
-    /// A picture that does not fit into a batch with those before it.
+    /// A network input whose size differs from the first one's in the batch.
     #[error(
-        "the network's input [h, w] is {got:?}, that of the batch's first picture {expected:?}; give \
-         the preprocessing a crop or an exact resize"
+        "the network's input [h, w] is {got:?}, but {expected:?} for the batch's first picture; \
+         add a crop or an exact resize to the preprocessing"
     )]
     BatchSize {
-        /// This picture's size.
+        /// The size for this picture.
         got: [usize; 2],
-        /// The first one's.
+        /// The size for the batch's first picture.
         expected: [usize; 2],
     },
 
-    /// A panic while a sample or a batch was loaded, which is a bug.
+    /// A panic while a sample or a batch was loaded: a bug in the dataset or in this crate.
     #[error("loading panicked: {reason}")]
     LoaderPanicked {
         /// The panic's message.
         reason: String,
     },
 
-    /// A picture that could not be written as PNG.
+    /// A failure to encode a picture as PNG.
     #[error("cannot write PNG: {reason}")]
     Encode {
-        /// The encoder's own words.
+        /// The encoder's message.
         reason: String,
     },
 }
@@ -275,7 +275,7 @@ impl From<files::Error> for Error {
 }
 
 impl Error {
-    /// With the name of the file that it is about.
+    /// Adds the name of the file that the error is about.
     pub(crate) fn in_file(self, path: impl Into<PathBuf>) -> Self {
         Self::File {
             path: path.into(),
@@ -284,7 +284,7 @@ impl Error {
     }
 }
 
-/// Whether a file of this kind is unpacked by tools that everybody has.
+/// Whether a file of this kind can be unpacked with common tools.
 fn is_archive(kind: files::Kind) -> bool {
     use files::Kind;
     matches!(

@@ -1,11 +1,11 @@
-//! The formats of pictures that are read.
+//! The supported picture formats.
 
 use files::Kind;
 use image::ImageFormat;
 
 use crate::error::{Error, Result};
 
-/// A format of pictures that is read.
+/// A supported picture format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     Png,
@@ -18,7 +18,7 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// The format of a file by its first bytes; the file's name is not asked.
+    /// Returns the format of a file from its first bytes, whatever the file's name.
     pub(crate) fn of(start: &[u8]) -> Result<Self> {
         match image::guess_format(start) {
             Ok(ImageFormat::Png) => Ok(Self::Png),
@@ -35,7 +35,7 @@ impl Format {
         }
     }
 
-    /// What messages call it.
+    /// Returns the name for messages.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Png => "PNG",
@@ -48,7 +48,7 @@ impl Format {
         }
     }
 
-    /// What the decoders of this project's dependencies call it.
+    /// Returns the format of the `image` crate.
     pub(crate) fn decoder(self) -> ImageFormat {
         match self {
             Self::Png => ImageFormat::Png,

@@ -1,11 +1,11 @@
-//! A picture fitted into a network's input without distortion, and the way back for boxes.
+//! Fitting a picture into a network's input without distortion, and mapping boxes both ways.
 
 use crate::bbox::BBox;
 use crate::error::{Error, Result};
 use crate::picture::Picture;
 
-/// How a picture of one size lies in a network input of another: scaled until it fits, in the
-/// middle, with grey bars on the two sides that it does not reach.
+/// The placement of a picture in a network input of another size: scaled to fit, centred, with grey
+/// bars on the two sides that it does not fill.
 ///
 /// ```text
 ///      +----------------------+  \
@@ -18,28 +18,29 @@ use crate::picture::Picture;
 ///      +----------------------+  /
 /// ```
 ///
-/// Detectors trained by darknet know their boxes by this very arithmetic, so it is darknet's
-/// (`letterbox_image`, `resize_image` and `correct_yolo_boxes`), bit for bit where pixels are
-/// concerned:
+/// The boxes of a detector trained by darknet depend on this arithmetic, so it is darknet's
+/// (`letterbox_image`, `resize_image` and `correct_yolo_boxes`), and the pixels are equal bit for
+/// bit:
 ///
-/// - **Size.** The side for which `network / picture` is smaller (compared in `f32`) fills the
-///   network's input; the other becomes `floor(picture[other] * network[full] / picture[full])`,
-///   but, unlike in darknet, at least 1.
-/// - **Resize.** Bilinear with the corners' *centres* aligned: output `i` of `m` reads at
-///   `i * ((n - 1) / (m - 1))` of `n`, first along rows, then along columns, in `f32`, on values
-///   of 0 to 1. It does not average when it shrinks.
-/// - **Last row.** Darknet gives the last row only its upper neighbour. In exact arithmetic that is
-///   the picture's last row with weight 1. Where rounding puts `(m - 1) * ((n - 1) / (m - 1))` just
-///   below `n - 1`, it is the row before with a weight near 0, and the last row of the resized
-///   picture is nearly black. About 4 % of the pairs of heights do this (12 rows from 14 are the
-///   fewest); it is reproduced, since that is what a network sees in darknet.
+/// - **Size.** The side with the smaller `network / picture` (compared in `f32`) fills the
+///   network's input. The other is `floor(picture[other] * network[full] / picture[full])`, but at
+///   least 1, unlike in darknet.
+/// - **Resize.** Bilinear, with the *centres* of the corner pixels aligned: output `i` of `m` reads
+///   at `i * ((n - 1) / (m - 1))` of `n`, first along rows, then along columns, in `f32`, on values
+///   of 0 to 1. It does not average pixels when it shrinks the picture.
+/// - **Last row.** Darknet computes the last row from its upper neighbour alone. In exact
+///   arithmetic that is the picture's last row with weight 1. If rounding puts
+///   `(m - 1) * ((n - 1) / (m - 1))` just below `n - 1`, it is the row before with a weight near 0,
+///   so the last row of the resized picture is nearly black. About 4 % of the pairs of heights are
+///   affected (the smallest is 12 rows from 14). This is reproduced, since a network sees the same
+///   in darknet.
 /// - **Sides of one pixel.** A resized width of 1 shows the picture's last column, as in darknet. A
 ///   resized height of 1 shows the last row, where darknet reads outside its memory.
-/// - **Place.** Pixels lie at `floor((network - resized) / 2)` from the top and left, but boxes are
-///   mapped with `(network - resized) / 2`, half pixels and all: darknet does so, and its boxes are
-///   the ones to equal. So where the bars' sum is odd, boxes lie half a network pixel right of or
-///   below the pixels. The corner-aligned resize adds at most `|1 - resized / picture| / 2` network
-///   pixels, at the picture's edges.
+/// - **Position.** The pixels start at `floor((network - resized) / 2)` from the top and left, but
+///   boxes are mapped with `(network - resized) / 2`, without rounding, as in darknet. So if the
+///   sum of the bars is odd, boxes are half a network pixel to the right of the pixels or below
+///   them. The corner-aligned resize adds at most `|1 - resized / picture| / 2` network pixels, at
+///   the picture's edges.
 ///
 /// ```
 /// # use image_data::{BBox, Letterbox, Picture};
@@ -64,16 +65,17 @@ pub struct Letterbox {
     resized: [usize; 2],
 }
 
-/// What fills the bars.
+/// The value of the bars.
 const GREY: f32 = 0.5;
 
 impl Letterbox {
-    /// For pictures of size `picture` and a network input of size `network`, both `[h, w]`.
+    /// Creates a letterbox for pictures of size `picture` and a network input of size `network`,
+    /// both `[h, w]`.
     ///
     /// # Errors
     ///
-    /// [`Error::Zero`] for a side of 0, [`Error::TooLarge`] where the input's three planes are too
-    /// large for this machine to hold.
+    /// [`Error::Zero`] for a side of 0, [`Error::TooLarge`] if the input's three planes exceed this
+    /// machine's address space.
     pub fn new(picture: [usize; 2], network: [usize; 2]) -> Result<Self> {
         for (what, size) in [("the picture", picture), ("the network's input", network)] {
             if size.contains(&0) {
@@ -91,7 +93,7 @@ impl Letterbox {
         let mut resized = network;
         resized[other] = usize::try_from(product / picture[fits] as u128)
             .unwrap_or(usize::MAX)
-            // The comparison above is rounded: the quotient could come out over by a little.
+            // The comparison above is rounded, so the quotient may slightly exceed the input.
             .clamp(1, network[other]);
         Ok(Self {
             picture,
@@ -100,36 +102,36 @@ impl Letterbox {
         })
     }
 
-    /// The picture's size `[h, w]`.
+    /// Returns the picture's size `[h, w]`.
     #[must_use]
     pub fn picture(&self) -> [usize; 2] {
         self.picture
     }
 
-    /// The size `[h, w]` of the network's input.
+    /// Returns the size `[h, w]` of the network's input.
     #[must_use]
     pub fn network(&self) -> [usize; 2] {
         self.network
     }
 
-    /// The size `[h, w]` of the scaled picture in the network's input.
+    /// Returns the size `[h, w]` of the scaled picture in the network's input.
     #[must_use]
     pub fn resized(&self) -> [usize; 2] {
         self.resized
     }
 
-    /// The first row and column of the network's input that show the picture: the bars' thickness,
-    /// rounded down.
+    /// Returns the first row and column of the network's input that show the picture: the thickness
+    /// of the bars, rounded down.
     #[must_use]
     pub fn offset(&self) -> [usize; 2] {
         [0, 1].map(|axis| (self.network[axis] - self.resized[axis]) / 2)
     }
 
-    /// The network's input: planes of red, green and blue, `[3, h, w]`, from 0 to 1.
+    /// Returns the network's input: planes of red, green and blue, `[3, h, w]`, from 0 to 1.
     ///
     /// # Errors
     ///
-    /// [`Error::PictureSize`] for a picture of another size than the letterbox was made for,
+    /// [`Error::PictureSize`] if the picture's size differs from the letterbox's,
     /// [`Error::NoMemory`].
     pub fn apply(&self, picture: &Picture) -> Result<Vec<f32>> {
         let len = input_len(self.network).unwrap_or(usize::MAX);
@@ -142,12 +144,12 @@ impl Letterbox {
         Ok(input)
     }
 
-    /// [`apply`](Self::apply) into memory that is used again. All of `input` is written.
+    /// As [`apply`](Self::apply), into existing memory. All of `input` is overwritten.
     ///
     /// # Errors
     ///
-    /// [`Error::PictureSize`] as for [`apply`](Self::apply), [`Error::Length`] where `input` is not
-    /// `3 * h * w` long.
+    /// [`Error::PictureSize`] as for [`apply`](Self::apply), [`Error::Length`] if the length of
+    /// `input` is not `3 * h * w`.
     pub fn apply_into(&self, picture: &Picture, input: &mut [f32]) -> Result<()> {
         if picture.size() != self.picture {
             return Err(Error::PictureSize {
@@ -202,7 +204,7 @@ impl Letterbox {
         Ok(())
     }
 
-    /// Where a box of the picture lies in the network's input, both in pixels of their own.
+    /// Maps a box from the picture's pixels to those of the network's input.
     ///
     /// `x * resized / picture + (network - resized) / 2` along each axis, rounded once.
     #[must_use]
@@ -212,7 +214,7 @@ impl Letterbox {
         })
     }
 
-    /// Where a box of the network's input lies in the picture, both in pixels of their own.
+    /// Maps a box from the pixels of the network's input to the picture's.
     ///
     /// `(x - (network - resized) / 2) * picture / resized` along each axis, rounded once. The box
     /// is not clipped to the picture.
@@ -242,7 +244,7 @@ impl Letterbox {
     }
 }
 
-/// The number of values in a network's input, where it can be held.
+/// Returns the number of values in a network's input, or `None` if they exceed the address space.
 fn input_len([height, width]: [usize; 2]) -> Option<usize> {
     height
         .checked_mul(width)?
@@ -250,15 +252,15 @@ fn input_len([height, width]: [usize; 2]) -> Option<usize> {
         .filter(|&len| len <= isize::MAX as usize / 4)
 }
 
-/// What one row of the resized picture is made of.
+/// The sources of one row of the resized picture.
 struct RowTap {
     index: usize,
     weight: f32,
-    /// The next row and its weight, where it is used.
+    /// The next row and its weight, if it contributes.
     below: Option<(usize, f32)>,
 }
 
-/// Taps of `m` rows over `n`.
+/// Returns the taps of `m` rows over `n`.
 fn row_taps(n: usize, m: usize) -> impl Iterator<Item = RowTap> {
     let scale = (n - 1) as f32 / (m - 1) as f32;
     (0..m).map(move |i| {
@@ -270,7 +272,7 @@ fn row_taps(n: usize, m: usize) -> impl Iterator<Item = RowTap> {
             };
         }
         let (index, fraction) = split(i, scale, n);
-        // Rounding may bring the last row to less than `n - 1`; it loses its weight all the same.
+        // Rounding may put the last row just below `n - 1`; as in darknet, `fraction` is lost then.
         let last = i == m - 1 || n == 1;
         let below = (!last).then(|| ((index + 1).min(n - 1), fraction));
         RowTap {
@@ -281,7 +283,7 @@ fn row_taps(n: usize, m: usize) -> impl Iterator<Item = RowTap> {
     })
 }
 
-/// What one column of the resized picture is made of: byte offsets in a row, and weights.
+/// The sources of one column of the resized picture: byte offsets in a row, and weights.
 struct ColumnTap {
     left: usize,
     right: usize,
@@ -289,7 +291,7 @@ struct ColumnTap {
     right_weight: f32,
 }
 
-/// Taps of `m` columns over `n`.
+/// Returns the taps of `m` columns over `n`.
 fn column_taps(n: usize, m: usize) -> Vec<ColumnTap> {
     let scale = (n - 1) as f32 / (m - 1) as f32;
     let tap = |i: usize| {
@@ -308,14 +310,14 @@ fn column_taps(n: usize, m: usize) -> Vec<ColumnTap> {
     (0..m).map(tap).collect()
 }
 
-/// The pixel and the fraction of the next one at position `i * scale`.
+/// Splits position `i * scale` into a pixel and the fraction of the next one.
 fn split(i: usize, scale: f32, n: usize) -> (usize, f32) {
     let at = i as f32 * scale;
     let index = (at as usize).min(n - 1);
     (index, at - index as f32)
 }
 
-/// One row of the picture, resized along its length: red, green and blue one after another.
+/// One row of the picture, resized along its length: all red values, then green, then blue.
 struct Row {
     index: Option<usize>,
     values: Vec<f32>,
@@ -330,11 +332,11 @@ impl Row {
     }
 }
 
-/// Resizes rows along their length, those that are asked for.
+/// Resizes single rows along their length, on demand.
 struct RowSource<'a> {
     picture: &'a Picture,
     taps: Vec<ColumnTap>,
-    /// The value of each byte.
+    /// The value of each byte, from 0 to 1.
     values: [f32; 256],
 }
 
@@ -348,7 +350,7 @@ impl<'a> RowSource<'a> {
         }
     }
 
-    /// Makes `row` hold the picture's row `index`, unless it does.
+    /// Loads the picture's row `index` into `row`, unless it is there already.
     fn load(&self, index: usize, row: &mut Row) {
         if row.index == Some(index) {
             return;
@@ -374,7 +376,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pixels_lie_where_boxes_are_mapped_to_within_the_stated_bound() {
+    fn pixels_are_where_boxes_are_mapped_to_within_the_stated_bound() {
         let sides = [1, 2, 3, 13, 32, 99, 320, 415, 416, 417, 608, 1000, 4096];
         for height in sides {
             for width in sides {
@@ -386,7 +388,7 @@ mod tests {
     }
 
     fn check_placement(letterbox: &Letterbox) {
-        // Where in the picture, counted from its first pixel's centre, each pixel looks.
+        // The position in the picture that each pixel reads, from the centre of the first pixel.
         let rows = row_taps(letterbox.picture[0], letterbox.resized[0])
             .map(|tap| tap.index as f32 + (1.0 - tap.weight));
         let columns = column_taps(letterbox.picture[1], letterbox.resized[1])

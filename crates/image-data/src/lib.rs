@@ -1,5 +1,5 @@
-//! Pictures, boxes and datasets for networks: decoding within limits, letterbox, preprocessing,
-//! augmentation, batches, drawing.
+//! Pictures, boxes and datasets for neural networks: decoding within limits, letterbox,
+//! preprocessing, augmentation, batches, drawing.
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
@@ -25,7 +25,7 @@ mod text;
 
 pub use augmentation::{
     Augmentation, ColorJitter, Cutout, HorizontalFlip, Mixup, PadAndCrop, RandomResizedCrop,
-    SampleKey, Step,
+    SampleKey, Transform,
 };
 pub use bbox::BBox;
 pub use dataset::{

@@ -1,15 +1,15 @@
-//! How large a picture may be, decided before memory is taken for it.
+//! Limits on a picture's size, checked before its memory is allocated.
 
 use crate::error::{Error, Result};
 
-/// Bounds on what a file may make the decoder do.
+/// Limits on the work and memory that a file can demand of the decoder.
 ///
-/// A file of a hundred bytes can claim to hold sixty thousand pixels squared. Each bound is
-/// compared with what the file's header claims, before any pixel is decoded or any memory taken.
+/// A file of a hundred bytes can claim a picture of 60 000 x 60 000 pixels. Each limit is compared
+/// with the claims of the file's header before any pixel is decoded and any memory allocated.
 ///
 /// ```
 /// # use image_data::Limits;
-/// // As usual, but pictures of up to 200 megapixels.
+/// // The default limits, except for pictures of up to 200 megapixels.
 /// let limits = Limits { max_pixels: 200_000_000, max_bytes: 1 << 30, ..Limits::default() };
 /// # assert!(limits.max_width > 0);
 /// ```
@@ -21,12 +21,12 @@ pub struct Limits {
     pub max_height: usize,
     /// The largest product of width and height. Default 2^26, 67 megapixels.
     pub max_pixels: u64,
-    /// The most bytes of memory for pixels while decoding: as the file stores them (up to 8 bytes
-    /// each), and three bytes each beside those where grey becomes RGB. Default 192 MiB.
+    /// The most bytes of memory for pixels during decoding: the pixels as the file stores them (up
+    /// to 8 bytes each), plus three bytes each where grey is converted to RGB. Default 192 MiB.
     ///
-    /// What decoding takes beside them is held to the same number by itself: the coefficients of a
-    /// progressive JPEG, the frame of a GIF or WebP. A picture that its EXIF orientation turns by 90
-    /// degrees is copied once more.
+    /// The same limit applies separately to the decoder's other memory: the coefficients of a
+    /// progressive JPEG, the frame of a GIF or WebP. A picture that its EXIF orientation rotates
+    /// by 90 degrees is copied once more.
     pub max_bytes: u64,
     /// The largest file in bytes. Default 128 MiB.
     pub max_file_bytes: u64,
@@ -45,7 +45,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Compares a picture's claims with the limits.
+    /// Compares the claims of a picture's header with the limits.
     pub(crate) fn check(
         &self,
         width: u32,
@@ -55,16 +55,24 @@ impl Limits {
     ) -> Result<()> {
         let pixels = u64::from(width) * u64::from(height);
         for (what, got, limit) in [
-            ("a width in pixels", u64::from(width), self.max_width as u64),
             (
-                "a height in pixels",
+                "the width in pixels",
+                u64::from(width),
+                self.max_width as u64,
+            ),
+            (
+                "the height in pixels",
                 u64::from(height),
                 self.max_height as u64,
             ),
-            ("a number of pixels", pixels, self.max_pixels),
-            ("a need of bytes for pixels", pixel_bytes, self.max_bytes),
+            ("the number of pixels", pixels, self.max_pixels),
             (
-                "a need of bytes beside the pixels",
+                "the memory for pixels in bytes",
+                pixel_bytes,
+                self.max_bytes,
+            ),
+            (
+                "the decoder's other memory in bytes",
                 extra_bytes,
                 self.max_bytes,
             ),

@@ -1,4 +1,4 @@
-//! What is wrong with a dataset, by file.
+//! Finds the faults of a dataset, by file.
 
 mod finding;
 mod look;
@@ -13,19 +13,19 @@ use crate::dataset::{Dataset, Fault, Splits, class_counts};
 use crate::error::{Error, Result};
 use crate::picture::DecodeWarning;
 
-/// What [`lint`] calls odd.
+/// The thresholds of [`lint`], and its threads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LintOptions {
-    /// A class is small where the largest one has more than this many times its samples. Default 10.
+    /// A class is small if the largest class has more than this many times its samples. Default 10.
     pub imbalance: f64,
-    /// A size is odd where its area is more than this many times the median, or less than the
+    /// A size is odd if its area is more than this many times the median, or less than the
     /// median divided by it. Default 16.
     pub area: f64,
-    /// Proportions are odd where width over height is more than this many times the median, or less
+    /// Proportions are odd if width over height is more than this many times the median, or less
     /// than the median divided by it. Default 3.
     pub aspect: f64,
-    /// Threads, from 1 to 1024. Default 2.
+    /// The number of threads, from 1 to 1024. Default 2.
     pub workers: usize,
 }
 
@@ -40,41 +40,41 @@ impl Default for LintOptions {
     }
 }
 
-/// What a look at every sample of a dataset has found.
+/// The result of examining every sample of a dataset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LintReport {
-    /// The parts: what is trained on, and what is validated on.
+    /// The parts for training and validation.
     pub parts: Vec<PartSummary>,
-    /// What is wrong, in the order of the samples, kind by kind.
+    /// The findings, by kind, in the order of the samples.
     pub findings: Vec<Finding>,
 }
 
-/// What a part of a dataset consists of.
+/// A summary of a part of a dataset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartSummary {
-    /// What it is called: [`Part::title`](crate::Part::title).
+    /// Its title: [`Part::title`](crate::Part::title).
     pub part: String,
-    /// How many samples it has.
+    /// Its number of samples.
     pub samples: usize,
-    /// The classes, and how many samples each has.
+    /// The classes, each with its number of samples.
     pub classes: Vec<(String, usize)>,
-    /// The smallest and the largest height and width, of the pictures that could be read.
+    /// The smallest and the largest height and width of the pictures that could be read.
     pub sizes: Option<[[usize; 2]; 2]>,
 }
 
-/// Share of the pictures below which grey ones, or those in colour, are named each.
+/// The share of the pictures below which grey ones, or those in colour, are listed individually.
 const FEW: f64 = 0.1;
 
-/// Reads every picture of a dataset, and says which are broken, twice there, or unlike the others.
+/// Reads every picture of a dataset, and reports those that are broken, duplicate or unusual.
 ///
-/// Two pictures are the same where their pixels are, whatever their files look like. All pictures
-/// are read once; what stays in memory is some hundred bytes for each. What is wrong with the layout
-/// is found, too, where the dataset comes from [`Splits::survey`].
+/// Two pictures are the same if their pixels are equal, even if their files differ. Each picture is
+/// read once; a few hundred bytes for each stay in memory. Faults of the layout are reported, too, if
+/// the dataset comes from [`Splits::survey`].
 ///
 /// # Errors
 ///
-/// [`Error::Label`] where a label is no class, [`Error::Option`] for an option out of its range. A
-/// picture that cannot be read is no error but a finding.
+/// [`Error::Label`] if a label is not the index of a class, [`Error::Option`] for an option out of
+/// its range. A picture that cannot be read is a finding, not an error.
 ///
 /// ```
 /// use image_data::{LintOptions, Shapes, ShapesOptions, lint};
@@ -89,7 +89,7 @@ pub fn lint(splits: &Splits, options: &LintOptions) -> Result<LintReport> {
     lint_with(splits, options, &|| {})
 }
 
-/// As [`lint`]; `looked_at` is called for each picture, on any thread, when it has been looked at.
+/// Like [`lint`], and calls `looked_at`, on any thread, after each picture has been examined.
 ///
 /// # Errors
 ///
@@ -156,7 +156,7 @@ pub fn lint_with(
 }
 
 impl LintReport {
-    /// How many findings are of a severity.
+    /// The number of findings of a severity.
     #[must_use]
     pub fn count(&self, severity: Severity) -> usize {
         let findings = self.findings.iter();
@@ -193,7 +193,7 @@ fn wrong(field: &'static str, got: String, expected: &'static str) -> Error {
     }
 }
 
-/// A sample, and what a look at it has shown.
+/// A sample, and the result of examining it.
 struct Sample<'a> {
     part: &'a str,
     dataset: &'a dyn Dataset,
@@ -233,7 +233,7 @@ fn classes(
     faults: &[Fault],
     options: &LintOptions,
 ) -> Vec<Finding> {
-    // A class that is a fault is named as such.
+    // An empty class that is a fault is reported as a fault.
     let faults: BTreeSet<&str> = faults
         .iter()
         .filter_map(|fault| match fault {
@@ -265,7 +265,7 @@ fn classes(
     named.filter_map(finding).collect()
 }
 
-/// What is wrong with a file by itself.
+/// The findings about a single file.
 fn broken(sample: &Sample<'_>) -> Vec<Finding> {
     let file = sample.file();
     let mut findings = Vec::new();
@@ -276,7 +276,7 @@ fn broken(sample: &Sample<'_>) -> Vec<Finding> {
         });
     }
     if let Err(error) = &sample.look.seen {
-        // The name is in the finding already.
+        // The finding already contains the name.
         let reason = match error {
             Error::File { reason, .. } => reason,
             other => other,
@@ -315,7 +315,7 @@ fn duplicates(samples: &[Sample<'_>]) -> Vec<Finding> {
         .into_values()
         .filter(|same| same.len() > 1)
         .collect();
-    // By the first sample of each, and not by hash.
+    // Sorted by the first sample of each, not by hash.
     groups.sort_by_key(|same| (same[0].part, same[0].index));
     let finding = |same: Vec<&Sample<'_>>| {
         let bytes = same[0].look.bytes;
@@ -355,7 +355,7 @@ fn mixed_sizes(samples: &[Sample<'_>]) -> Option<Finding> {
         })
 }
 
-/// Sizes and proportions that are far from the median ones.
+/// Sizes and proportions far from the median.
 fn odd(samples: &[Sample<'_>], options: &LintOptions) -> Vec<Finding> {
     let median = |value: &dyn Fn(&Seen) -> f64| {
         let mut values: Vec<f64> = samples.iter().filter_map(Sample::seen).map(value).collect();

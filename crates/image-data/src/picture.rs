@@ -1,4 +1,4 @@
-//! A picture in memory: RGB, eight bits a channel, rows one after another.
+//! A picture in memory: RGB with 8 bits per channel, row by row.
 
 use std::fmt;
 use std::io::Write;
@@ -14,7 +14,7 @@ use crate::limits::Limits;
 
 /// A picture: `height` rows of `width` pixels of red, green and blue, one byte each, without gaps.
 ///
-/// Both sides are at least 1. Pictures are equal when their pixels are.
+/// Both sides are at least 1. Two pictures are equal if their sizes and pixels are.
 #[derive(Clone, Debug)]
 pub struct Picture {
     width: usize,
@@ -31,12 +31,12 @@ impl PartialEq for Picture {
 
 impl Eq for Picture {}
 
-/// What is wrong with a file whose pixels are all there.
+/// A fault of a file that nevertheless contains all of its pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecodeWarning {
-    /// The mark is missing that ends every file of this format. Some cameras and panorama programs
-    /// leave it out; otherwise the file was cut, at a lucky place.
+    /// The format's end mark is missing. Some cameras and panorama programs leave it out; otherwise
+    /// the file was cut exactly after its pixels.
     NoEndMark {
         /// The format.
         format: &'static str,
@@ -55,29 +55,29 @@ impl fmt::Display for DecodeWarning {
 }
 
 impl Picture {
-    /// Reads a PNG, JPEG, GIF, WebP, TIFF, BMP or PNM file; its content tells the format, not its
-    /// name.
+    /// Reads a PNG, JPEG, GIF, WebP, TIFF, BMP or PNM file. The format is detected from the
+    /// content, not from the name.
     ///
-    /// Whatever the file holds becomes RGB by these rules:
+    /// The pixels are converted to 8-bit RGB by these rules:
     ///
-    /// - grey becomes red, green and blue of that grey;
-    /// - alpha is dropped, and not blended with any background;
-    /// - of 16 bits, the high byte stays: `v >> 8`;
-    /// - fewer than 8 bits, and PNM with an odd maximum, are stretched to 0..=255; palettes are
-    ///   looked up; CMYK is converted;
-    /// - the EXIF orientation is applied, so that the picture stands as a viewer shows it;
+    /// - a grey value is copied to red, green and blue;
+    /// - alpha is dropped, without blending with a background;
+    /// - a 16-bit value keeps its high byte, `v >> 8`;
+    /// - values of fewer than 8 bits, and those of PNM with a maximum other than 255 or 65535, are
+    ///   scaled to 0..=255; palettes are looked up; CMYK is converted;
+    /// - the EXIF orientation is applied, so that the picture is upright as in a viewer;
     /// - colour profiles and gamma are ignored;
-    /// - of an animation and of several pages, the first is read.
+    /// - only the first frame of an animation, or the first of several pages, is read.
     ///
     /// A file that lacks only its format's end mark is read, with a [`warning`](Self::warning).
     ///
-    /// A decoder that panics is caught where the program unwinds; the panic hook runs first, so
-    /// the default one prints its message: see [`is_decoding`](crate::is_decoding).
+    /// A panic in a decoder is caught if the program is built with unwinding. The panic hook runs
+    /// first, and the default hook prints the message: see [`is_decoding`](crate::is_decoding).
     ///
     /// # Errors
     ///
-    /// [`Error::File`], with the path and one of these reasons: [`Error::Io`], [`Error::Empty`],
-    /// [`Error::NotAPicture`], [`Error::OverLimit`] before the memory is taken,
+    /// [`Error::File`] with the path and one of these reasons: [`Error::Io`], [`Error::Empty`],
+    /// [`Error::NotAPicture`], [`Error::OverLimit`] before the memory is allocated,
     /// [`Error::NoPixels`], [`Error::Truncated`], [`Error::Decode`], [`Error::DecoderPanicked`],
     /// [`Error::NoMemory`].
     ///
@@ -101,7 +101,7 @@ impl Picture {
     }
 
     /// Decodes a file that is already in memory, by the rules of [`open`](Self::open). The limit
-    /// on a file's size does not apply.
+    /// on the file's size does not apply.
     ///
     /// # Errors
     ///
@@ -118,13 +118,13 @@ impl Picture {
         decode::decode(bytes, limits)
     }
 
-    /// Copies a picture from memory, where `stride` bytes lie between the starts of two rows.
+    /// Copies a picture from memory in which row `y` starts at byte `y * stride`.
     ///
-    /// The last row need not fill its stride.
+    /// The last row may be shorter than the stride.
     ///
     /// # Errors
     ///
-    /// [`Error::NoPixels`] for a side of 0, [`Error::Stride`] where rows would overlap,
+    /// [`Error::NoPixels`] for a side of 0, [`Error::Stride`] if rows would overlap,
     /// [`Error::Length`] for too few bytes, [`Error::TooLarge`] on overflow.
     ///
     /// ```
@@ -171,7 +171,7 @@ impl Picture {
         Self::new(width, height, rgb)
     }
 
-    /// A picture of pixels without gaps.
+    /// Creates a picture from pixels without gaps.
     pub(crate) fn new(width: usize, height: usize, rgb: Vec<u8>) -> Result<Self> {
         if width == 0 || height == 0 {
             return Err(Error::NoPixels { width, height });
@@ -205,31 +205,31 @@ impl Picture {
         }
     }
 
-    /// What was wrong with the file that the picture was read from, though its pixels are all there.
+    /// Returns the fault, if any, of the file that the picture was read from.
     #[must_use]
     pub fn warning(&self) -> Option<DecodeWarning> {
         self.warning
     }
 
-    /// Width in pixels.
+    /// Returns the width in pixels.
     #[must_use]
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Height in pixels.
+    /// Returns the height in pixels.
     #[must_use]
     pub fn height(&self) -> usize {
         self.height
     }
 
-    /// `[h, w]` in pixels.
+    /// Returns the size `[h, w]` in pixels.
     #[must_use]
     pub fn size(&self) -> [usize; 2] {
         [self.height, self.width]
     }
 
-    /// The pixels: red, green, blue, row by row.
+    /// Returns the pixels: red, green, blue, row by row.
     #[must_use]
     pub fn rgb(&self) -> &[u8] {
         &self.rgb
@@ -239,30 +239,30 @@ impl Picture {
         &mut self.rgb
     }
 
-    /// The pixels, as [`rgb`](Self::rgb), to keep.
+    /// Returns the pixels as [`rgb`](Self::rgb) does, as an owned vector.
     #[must_use]
     pub fn into_rgb(self) -> Vec<u8> {
         self.rgb
     }
 
-    /// Writes the picture as PNG, whole or not at all: into a new file in the same folder, which
-    /// then takes the name. A regular file that had the name is replaced.
+    /// Writes the picture as PNG, whole or not at all: into a new file in the same folder, which is
+    /// then renamed to `path`. An existing regular file is replaced.
     ///
     /// # Errors
     ///
-    /// [`Error::File`] with the path and [`Error::Io`], [`Error::Output`] or [`Error::Encode`]. What
-    /// was there before is then still there.
+    /// [`Error::File`] with the path and [`Error::Io`], [`Error::Output`], [`Error::Encode`] or
+    /// [`Error::TooLarge`]. An existing file is then unchanged.
     pub fn save_png(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         whole_file::replace(path, |file| self.encode_png(file))
             .map_err(|reason: Error| reason.in_file(path))
     }
 
-    /// The picture as the bytes of a PNG file.
+    /// Returns the picture as the bytes of a PNG file.
     ///
     /// # Errors
     ///
-    /// [`Error::Encode`], and [`Error::TooLarge`] for a side that PNG does not have.
+    /// [`Error::Encode`], and [`Error::TooLarge`] for a side that does not fit into 32 bits.
     pub fn to_png(&self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.encode_png(&mut bytes)?;

@@ -1,11 +1,11 @@
-//! From the pixels that a decoder stores to red, green and blue of eight bits.
+//! Converts a decoder's pixels to 8-bit RGB.
 
 use image::ColorType;
 
 use crate::decode::zeros;
 use crate::error::Result;
 
-/// How a decoder lays out one pixel.
+/// The layout of a decoder's pixels.
 #[derive(Clone, Copy)]
 pub(crate) struct Layout {
     channels: usize,
@@ -35,14 +35,14 @@ impl Layout {
         self.channels * self.sample_bytes
     }
 
-    /// Whether three bytes fit where the pixel was.
+    /// Whether a pixel has at least three bytes, so that it can be converted in place.
     pub(crate) fn in_place(self) -> bool {
         self.pixel_bytes() >= 3
     }
 
-    /// The red, green and blue of one stored pixel.
+    /// Returns the red, green and blue of one stored pixel.
     fn rgb(self, pixel: &[u8]) -> [u8; 3] {
-        // Samples are in the machine's own order.
+        // Samples are in the machine's byte order.
         let high = if cfg!(target_endian = "little") {
             self.sample_bytes - 1
         } else {
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sixteen_bits_keep_the_high_byte_and_alpha_goes() {
+    fn sixteen_bits_keep_the_high_byte_and_alpha_is_dropped() {
         let bytes = |samples: &[u16]| samples.iter().flat_map(|v| v.to_ne_bytes()).collect();
         for (color, stored, expected) in [
             (ColorType::L8, vec![7, 200], vec![7, 7, 7, 200, 200, 200]),

@@ -1,4 +1,4 @@
-//! From a picture to the input of a classifier: a value that travels with the model.
+//! The conversion of pictures to a classifier's input, as a value that is stored with the model.
 
 use std::fmt;
 
@@ -10,19 +10,19 @@ use crate::limits::Limits;
 use crate::picture::Picture;
 use crate::resize::{Filter, Window, filled, resample};
 
-/// How pictures were prepared when a network was trained, and so how they have to be now:
+/// The preparation of pictures for a network, which must be the same as in its training:
 ///
-/// 1. The channels are put in order; grey is made before anything else.
-/// 2. The picture is resized by a [`Filter`], in bytes.
-/// 3. Its centre is cropped. Where the picture is smaller than the crop, black is added around it,
-///    the odd pixel at the bottom and right. Where the margins differ by one, the crop starts at
-///    `(picture - crop) / 2`, halves rounded to even.
-/// 4. Each byte `b` of channel `c` becomes `(b / 255 - mean[c]) / std[c]`, in `f32`.
+/// 1. The channels are put in order. Conversion to grey comes before everything else.
+/// 2. The picture is resized with a [`Filter`], in bytes.
+/// 3. Its centre is cropped. If the picture is smaller than the crop, it is padded with black, with
+///    the odd pixel at the bottom and right. The crop starts at `(picture - crop) / 2`, halves
+///    rounded to even.
+/// 4. Each byte `b` of channel `c` is normalised to `(b / 255 - mean[c]) / std[c]`, in `f32`.
 ///
 /// These are torchvision's transforms on Pillow's pictures (`Resize`, `CenterCrop`, `ToTensor`,
-/// `Normalize`), bit for bit. Only the pixels that the crop leaves are resized.
+/// `Normalize`), bit for bit. Only the pixels within the crop are computed.
 ///
-/// The value is written as JSON into a model file:
+/// A model file stores the value as JSON:
 ///
 /// ```
 /// use image_data::{Picture, Preprocessing};
@@ -47,27 +47,27 @@ use crate::resize::{Filter, Window, filled, resample};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocessing {
-    /// The new size of the whole picture; without it, the picture stays as large as it is.
+    /// The new size of the whole picture; if `None`, the picture keeps its size.
     #[serde(default)]
     pub resize: Option<Resize>,
-    /// The size `[h, w]` of the part in the middle that is used; without it, all of it is.
+    /// The size `[h, w]` of the centre crop; if `None`, the whole picture is used.
     #[serde(default)]
     pub crop: Option<[usize; 2]>,
-    /// What the network's input channels are.
+    /// The network's input channels and their order.
     pub channels: ChannelOrder,
-    /// What is taken from each channel, in the order of [`channels`](Self::channels).
+    /// The mean that is subtracted from each channel, in the order of [`channels`](Self::channels).
     pub mean: Vec<f64>,
-    /// What each channel is divided by, in the same order.
+    /// The standard deviation that each channel is divided by, in the same order.
     pub std: Vec<f64>,
 }
 
-/// A new size for a picture, and how its pixels are weighed.
+/// A new size for a picture, and the filter of the resize.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Resize {
     /// The size.
     pub size: ResizeTo,
-    /// The weights.
+    /// The filter.
     pub filter: Filter,
 }
 
@@ -75,27 +75,27 @@ pub struct Resize {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResizeTo {
-    /// The shorter side becomes this long, the other `floor(this * longer / shorter)`.
+    /// The shorter side is resized to this length, the other to `floor(this * longer / shorter)`.
     ShorterSide(usize),
-    /// `[h, w]`, whatever that does to the proportions.
+    /// The size `[h, w]`, without keeping the aspect ratio.
     Exact([usize; 2]),
 }
 
-/// The order of a network's input channels.
+/// A network's input channels and their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChannelOrder {
     /// Red, green, blue.
     Rgb,
-    /// Blue, green, red, the order in which `OpenCV` reads pictures.
+    /// Blue, green, red: the order in which `OpenCV` reads pictures.
     Bgr,
-    /// One channel: `(19595 R + 38470 G + 7471 B) / 65536`, rounded, as Pillow's mode `L`
+    /// One channel: `(19595 R + 38470 G + 7471 B) / 65536`, rounded, as in Pillow's mode `L`
     /// (ITU-R 601-2).
     Grey,
 }
 
 impl ChannelOrder {
-    /// How many channels there are.
+    /// Returns the number of channels.
     #[must_use]
     pub fn count(self) -> usize {
         match self {
@@ -109,14 +109,16 @@ const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
 const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
 
 impl Preprocessing {
-    /// What torchvision's `ResNet` weights expect: [`imagenet_at`](Self::imagenet_at) 256 and 224.
+    /// The preprocessing of torchvision's `ResNet` weights: [`imagenet_at`](Self::imagenet_at) 256
+    /// and 224.
     #[must_use]
     pub fn imagenet() -> Self {
         Self::imagenet_at(256, 224)
     }
 
-    /// The shorter side resized to `shorter_side`, bilinear, a square of `crop`, and ImageNet's
-    /// means and deviations. Later weights of torchvision (`IMAGENET1K_V2`) take 232 and 224.
+    /// A bilinear resize of the shorter side to `shorter_side`, a square crop with sides of `crop`,
+    /// and ImageNet's means and standard deviations. Torchvision's later weights (`IMAGENET1K_V2`)
+    /// use 232 and 224.
     #[must_use]
     pub fn imagenet_at(shorter_side: usize, crop: usize) -> Self {
         Self {
@@ -131,10 +133,11 @@ impl Preprocessing {
         }
     }
 
-    /// What torchvision's GoogLeNet weights expect: 256, 224, mean and deviation 0.5.
+    /// The preprocessing of torchvision's GoogLeNet weights: 256, 224, mean and standard deviation
+    /// 0.5.
     ///
-    /// There, the pictures are normalised for ImageNet and the network's `transform_input` takes
-    /// that back: `(x - m) / s * (s / 0.5) + (m - 0.5) / 0.5 = (x - 0.5) / 0.5`.
+    /// In torchvision, pictures are normalised for ImageNet and the network's `transform_input`
+    /// undoes that: `(x - m) / s * (s / 0.5) + (m - 0.5) / 0.5 = (x - 0.5) / 0.5`.
     #[must_use]
     pub fn googlenet() -> Self {
         Self {
@@ -144,8 +147,8 @@ impl Preprocessing {
         }
     }
 
-    /// What torchvision's Inception-v3 weights expect: 342, 299, mean and deviation 0.5, for the
-    /// reason of [`googlenet`](Self::googlenet).
+    /// The preprocessing of torchvision's Inception-v3 weights: 342, 299, mean and standard
+    /// deviation 0.5, for the same reason as in [`googlenet`](Self::googlenet).
     #[must_use]
     pub fn inception_v3() -> Self {
         Self {
@@ -155,7 +158,7 @@ impl Preprocessing {
         }
     }
 
-    /// Pictures of CIFAR-10 as they are, with that dataset's means and deviations.
+    /// CIFAR-10's means and standard deviations, without a resize or crop.
     #[must_use]
     pub fn cifar() -> Self {
         Self {
@@ -167,7 +170,7 @@ impl Preprocessing {
         }
     }
 
-    /// The network's input for a picture, `[c, h, w]`.
+    /// Returns the network's input for a picture, `[c, h, w]`.
     ///
     /// # Errors
     ///
@@ -187,12 +190,13 @@ impl Preprocessing {
         })
     }
 
-    /// Writes the network's input, `[c, h, w]`, into memory that is there: a picture's part of a
+    /// Writes the network's input, `[c, h, w]`, into existing memory, such as a picture's part of a
     /// batch.
     ///
     /// # Errors
     ///
-    /// Those of [`apply`](Self::apply), and [`Error::Length`] where `input` has another length.
+    /// Those of [`apply`](Self::apply), and [`Error::Length`] if the length of `input` differs from
+    /// `c * h * w`.
     pub fn apply_into(&self, picture: &Picture, input: &mut [f32]) -> Result<()> {
         match self.channels {
             ChannelOrder::Rgb => self.apply_channels(picture, input, |rgb| rgb),
@@ -228,14 +232,14 @@ impl Preprocessing {
         Ok(())
     }
 
-    /// The picture after resize and crop, and before all else.
+    /// Returns the picture after the resize and crop alone.
     pub(crate) fn resize_and_crop(&self, picture: &Picture) -> Result<Picture> {
         let [height, width] = self.output_size(picture.size())?;
         let pixels = self.pixels(picture, |rgb| rgb)?;
         Picture::new(width, height, pixels.into_flattened())
     }
 
-    /// The pixels `[h, w, C]` after resize and crop, from pixels whose channels are put in order.
+    /// Returns the pixels `[h, w, C]` after channel order, resize and crop.
     fn pixels<const C: usize>(
         &self,
         picture: &Picture,
@@ -258,7 +262,7 @@ impl Preprocessing {
         })
     }
 
-    /// The red, green and blue that normalisation makes 0, as near as bytes come.
+    /// Returns the red, green and blue bytes that normalisation maps closest to 0.
     pub(crate) fn mean_color(&self) -> [u8; 3] {
         let byte = |channel: usize| {
             let mean = self.mean.get(channel).copied().unwrap_or_default();
@@ -271,7 +275,7 @@ impl Preprocessing {
         }
     }
 
-    /// The input's size `[h, w]`, where it is the same for every picture.
+    /// Returns the input's size `[h, w]`, or `None` if it depends on the picture.
     #[must_use]
     pub fn fixed_size(&self) -> Option<[usize; 2]> {
         match (&self.crop, &self.resize) {
@@ -287,12 +291,12 @@ impl Preprocessing {
         }
     }
 
-    /// The input's size `[h, w]` for a picture of this size.
+    /// Returns the input's size `[h, w]` for a picture of size `[h, w]`.
     ///
     /// # Errors
     ///
-    /// [`Error::Zero`] for a picture without pixels, [`Error::OverLimit`] where the input would
-    /// have more pixels than a picture may have by default.
+    /// [`Error::Zero`] for a picture without pixels, [`Error::OverLimit`] if the input would have
+    /// more pixels than the default [`Limits`] allow.
     pub fn output_size(&self, picture: [usize; 2]) -> Result<[usize; 2]> {
         if picture.contains(&0) {
             return Err(Error::Zero {
@@ -305,7 +309,7 @@ impl Preprocessing {
         let got = (size[0] as u64).saturating_mul(size[1] as u64);
         if got > limit {
             return Err(Error::OverLimit {
-                what: "a number of pixels after the resize",
+                what: "the number of pixels after the resize",
                 got,
                 limit,
             });
@@ -313,7 +317,7 @@ impl Preprocessing {
         Ok(size)
     }
 
-    /// The picture's size after the resize.
+    /// Returns the picture's size after the resize.
     fn resized(&self, picture: [usize; 2]) -> [usize; 2] {
         let Some(resize) = &self.resize else {
             return picture;
@@ -330,7 +334,7 @@ impl Preprocessing {
         }
     }
 
-    /// Which part of the resized picture the input shows, along both axes.
+    /// Returns the part of the resized picture that the input shows, along both axes.
     fn windows(&self, picture: [usize; 2], size: [usize; 2]) -> [Window; 2] {
         let resized = self.resized(picture);
         [0, 1].map(|axis| Window {
@@ -341,18 +345,18 @@ impl Preprocessing {
         })
     }
 
-    /// Whether the parts fit together; [`apply`](Self::apply) asks too.
+    /// Checks every field. [`apply`](Self::apply) does so too.
     ///
     /// # Errors
     ///
-    /// [`Error::Preprocessing`], which names the field: a size of 0 or larger than a picture may be
-    /// by default, a mean or deviation for each channel that is missing or one too many, a mean
-    /// that is not finite, a deviation that is not positive, or so small that values overflow.
+    /// [`Error::Preprocessing`] with the field: a size of 0 or over the default [`Limits`], other
+    /// than one mean and one standard deviation per channel, a mean that is not finite, or a
+    /// standard deviation that is not positive and finite or so small that values overflow.
     pub fn check(&self) -> Result<()> {
         self.values().map(|_| ())
     }
 
-    /// What each byte becomes, for each channel.
+    /// Returns the normalised value of each byte, for each channel.
     fn values(&self) -> Result<Vec<[f32; 256]>> {
         let limits = Limits::default();
         let size_fits = |[height, width]: [usize; 2]| {
@@ -420,18 +424,18 @@ fn grey([r, g, b]: [u8; 3]) -> u8 {
     ((sum + 0x8000) >> 16) as u8
 }
 
-/// Where a run of `len` begins that lies in the middle of `side` pixels.
+/// Returns the start of a run of `len` pixels in the centre of `side` pixels.
 fn centred(side: usize, len: usize) -> isize {
     if len > side {
         return -(((len - side) / 2) as isize);
     }
     let margin = side - len;
-    // Half of an odd margin lies between two numbers; the even one is taken.
+    // Half of an odd margin is rounded to the even neighbour.
     (margin / 2 + usize::from(margin % 4 == 3)) as isize
 }
 
 impl fmt::Display for Preprocessing {
-    /// Two lines: what happens to the size, and what to the values.
+    /// Two lines: resize and crop, then channels and normalisation.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.resize {
             Some(Resize {

@@ -1,21 +1,21 @@
-//! Pillow's resize, bit for bit, of the part of the result that is wanted.
+//! Pillow's resize, bit for bit, computed only for a part of the result.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// How a resize weighs the pixels around a point.
+/// The weights of the input pixels in a resize.
 ///
-/// Along each axis, output `i` of `m` from `n` input pixels lies at `c = (i + 1/2) * n / m` and is
-/// the weighted mean of the pixels around it, pixel `j` with weight `f((j + 1/2 - c) / s)`. Where
-/// the picture shrinks, `s = n / m`, so that every pixel counts (**antialias**); else `s = 1`. Rows
-/// are resized along their length, then columns, each rounded to bytes; or columns first where the
-/// height loses more than twice the pixels that the width loses.
+/// Along each axis, output `i` of `m` from `n` input pixels is centred at `c = (i + 1/2) * n / m`
+/// and is the weighted mean of the pixels around `c`, with weight `f((j + 1/2 - c) / s)` for pixel
+/// `j`. If the picture shrinks, `s = n / m`, so that every pixel contributes (**antialias**); else
+/// `s = 1`. Rows are resized along their length, then columns, and each pass rounds to bytes; if
+/// the height loses more than twice as many pixels as the width, columns come first.
 ///
-/// This is `Image.resize` of Pillow 13, down to its fixed-point arithmetic: weights of 22 bits,
-/// summed in 32. Networks of torchvision were trained and measured on pictures made so. Before
-/// version 13, rows came first always; where the order differs, a byte differs by 1 here and there,
-/// with [`Bicubic`](Self::Bicubic) by more in noise.
+/// This is `Image.resize` of Pillow 13, down to its fixed-point arithmetic: weights with 22
+/// fraction bits, summed in 32 bits. Torchvision's networks were trained and evaluated on such
+/// pictures. Before version 13, rows always came first. Where the order differs, some bytes differ
+/// by 1, or by more with [`Bicubic`](Self::Bicubic) on noise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Filter {
@@ -30,7 +30,7 @@ pub enum Filter {
 }
 
 impl Filter {
-    /// Beyond which distance the weight is 0.
+    /// Returns the distance beyond which the weight is 0.
     fn support(self) -> f64 {
         match self {
             Self::Bilinear => 1.0,
@@ -38,7 +38,7 @@ impl Filter {
         }
     }
 
-    /// The weight at a distance, in the order of operations that Pillow rounds in.
+    /// Returns the weight at a distance, with Pillow's order of operations and so its rounding.
     fn weight(self, distance: f64) -> f64 {
         const A: f64 = -0.5;
         let x = distance.abs();
@@ -51,15 +51,15 @@ impl Filter {
     }
 }
 
-/// Bits behind the point of a weight. With 8 bits of a byte, 2 are left for weights below 0 and
+/// The fraction bits of a weight. With 8 bits for a byte, 2 bits remain for negative weights and
 /// sums over 1: the weights' magnitudes sum to less than 3/2.
 const FRACTION_BITS: u32 = 22;
 
-/// One half, which makes the final shift round.
+/// One half; added to a sum, it makes the final shift round.
 const HALF: i32 = 1 << (FRACTION_BITS - 1);
 
-/// What one pixel of the result is made of, along one axis: input pixels from `start` on. Without
-/// weights it is black.
+/// The weights for one output pixel along one axis: those of the input pixels from `start` on. A
+/// pixel without weights is black.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tap {
     start: usize,
@@ -67,13 +67,13 @@ pub(crate) struct Tap {
 }
 
 impl Tap {
-    /// Pixel `index` of `output`, where `input` pixels are resized to these.
+    /// Computes the weights for output pixel `index` in a resize from `input` to `output` pixels.
     fn new(filter: Filter, input: usize, output: usize, index: usize) -> Self {
         let scale = input as f64 / output as f64;
         let stretch = scale.max(1.0);
         let support = filter.support() * stretch;
         let centre = (index as f64 + 0.5) * scale;
-        // These casts round towards 0, and what is negative becomes 0.
+        // These casts round towards 0 and turn negative values into 0.
         let start = (centre - support + 0.5) as usize;
         let end = ((centre + support + 0.5) as usize).min(input);
 
@@ -99,16 +99,16 @@ impl Tap {
     }
 }
 
-/// A run of pixels along one axis of a resized picture; it may reach over the edges.
+/// A run of pixels along one axis of a resized picture; it may extend past the edges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Window {
-    /// Of the picture as it is.
+    /// The side of the original picture.
     pub(crate) input: usize,
-    /// Of the resized picture.
+    /// The side of the resized picture.
     pub(crate) output: usize,
-    /// Where the run begins in the resized picture.
+    /// The start of the run in the resized picture.
     pub(crate) start: isize,
-    /// The run's length.
+    /// The length of the run.
     pub(crate) len: usize,
 }
 
@@ -125,8 +125,8 @@ impl Window {
     }
 }
 
-/// The pixels `[h, w, C]` of two windows, vertical and horizontal, onto the picture whose rows `row`
-/// writes.
+/// Returns the pixels `[h, w, C]` in two windows, vertical and horizontal, of a resized picture.
+/// `row` writes a row of the original.
 pub(crate) fn resample<const C: usize>(
     windows @ [vertical, horizontal]: [Window; 2],
     filter: Filter,
@@ -152,7 +152,7 @@ pub(crate) fn resample<const C: usize>(
     }
 }
 
-/// The order of the passes, which shows in the result, as between them is a rounding to bytes.
+/// Returns the order of the passes. It affects the result, because the first pass rounds to bytes.
 fn columns_first(vertical: Window, horizontal: Window) -> bool {
     let lost = |window: Window| window.input.saturating_sub(window.output);
     lost(vertical) > lost(horizontal).saturating_mul(2)
@@ -160,8 +160,8 @@ fn columns_first(vertical: Window, horizontal: Window) -> bool {
 
 /// Resizes a picture of `width` along its height.
 ///
-/// Each input row is added to the output rows that it is part of. So no more memory is taken than
-/// for these, and as sums of integers are exact, the order does not matter.
+/// Each input row is added to the output rows that it contributes to, so only their sums are in
+/// memory. The order of additions does not matter, because integer sums are exact.
 fn resize_columns<const C: usize>(
     taps: &[Tap],
     width: usize,
@@ -170,7 +170,7 @@ fn resize_columns<const C: usize>(
     let mut sums = filled([HALF; C], taps.len().saturating_mul(width))?;
     let mut input = filled([0; C], width)?;
 
-    // The output rows before `open` have all they need.
+    // The output rows before `open` are complete.
     let mut open = taps.iter().take_while(|tap| tap.weights.is_empty()).count();
     let first = taps.get(open).map_or(0, |tap| tap.start);
     let last = taps.iter().map(Tap::end).max().unwrap_or(0);
@@ -213,12 +213,12 @@ fn add<const C: usize>(sum: &mut [i32; C], weight: i32, pixel: &[u8; C]) {
     }
 }
 
-/// The byte that a sum with [`HALF`] in it stands for.
+/// Rounds a sum that includes [`HALF`] to a byte.
 fn byte(sum: i32) -> u8 {
     (sum >> FRACTION_BITS).clamp(0, 255) as u8
 }
 
-/// `len` times `value`, or an error where `vec!` would end the process.
+/// Returns `len` copies of `value`, or an error where `vec!` would abort the process.
 pub(crate) fn filled<T: Copy>(value: T, len: usize) -> Result<Vec<T>> {
     let mut values = Vec::new();
     values.try_reserve_exact(len).map_err(|_| Error::NoMemory {
@@ -232,8 +232,8 @@ pub(crate) fn filled<T: Copy>(value: T, len: usize) -> Result<Vec<T>> {
 mod tests {
     use super::*;
 
-    /// A sum of bytes times weights stays within 32 bits, and the weights sum to 1 within the
-    /// rounding of each.
+    /// A sum of bytes times weights fits into 32 bits, and the weights sum to 1 within the rounding
+    /// of each.
     #[test]
     fn weights_leave_room_and_sum_to_one() {
         for filter in [Filter::Bilinear, Filter::Bicubic] {

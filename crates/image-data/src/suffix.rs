@@ -1,7 +1,6 @@
-//! Which files are pictures, by what their names end in.
+//! The suffixes of picture files.
 
-/// What the names of pictures that are read here end in, in lower case, and the format that each
-/// ending promises.
+/// The suffixes of the supported formats, in lower case, each with its format.
 const READ: [(&str, &str); 14] = [
     ("bmp", "BMP"),
     ("gif", "GIF"),
@@ -19,13 +18,13 @@ const READ: [(&str, &str); 14] = [
     ("webp", "WebP"),
 ];
 
-/// What the names of pictures end in that are not read here, in lower case.
+/// The suffixes of picture formats that are not supported, in lower case.
 const NOT_READ: [&str; 20] = [
     "avif", "cr2", "dds", "dib", "dng", "exr", "hdr", "heic", "heif", "ico", "j2k", "jp2", "jxl",
     "nef", "pam", "pcx", "psd", "svg", "tga", "xbm",
 ];
 
-/// What the names of pictures that are read here end in, in lower case and sorted.
+/// Returns the suffixes of the supported picture formats, in lower case and sorted.
 ///
 /// ```
 /// assert!(image_data::picture_suffixes().any(|suffix| suffix == "jfif"));
@@ -34,8 +33,8 @@ pub fn picture_suffixes() -> impl Iterator<Item = &'static str> {
     READ.iter().map(|(suffix, _)| *suffix)
 }
 
-/// The format that a file's name promises, where it is one that is read here. The name may be a
-/// path, and has any bytes: [`std::ffi::OsStr::as_encoded_bytes`] gives those of a system's name.
+/// Returns the format that the suffix of a file's name stands for, if it is supported. The name may
+/// be a path and may contain any bytes: use [`std::ffi::OsStr::as_encoded_bytes`] on an `OsStr`.
 ///
 /// ```
 /// use image_data::picture_format;
@@ -52,7 +51,7 @@ pub fn picture_format(name: &[u8]) -> Option<&'static str> {
     Some(found.1)
 }
 
-/// Whether a name is that of a picture of a format that is not read here.
+/// Whether the name has the suffix of an unsupported picture format.
 pub(crate) fn is_unread_picture(name: &[u8]) -> bool {
     suffix(name).is_some_and(|suffix| {
         NOT_READ
@@ -61,7 +60,7 @@ pub(crate) fn is_unread_picture(name: &[u8]) -> bool {
     })
 }
 
-/// What follows the last dot of a path's last part.
+/// Returns the text after the last dot of a path's last component.
 pub(crate) fn suffix(path: &[u8]) -> Option<&[u8]> {
     let name = path.rsplit(|&byte| byte == b'/').next()?;
     let dot = name.iter().rposition(|&byte| byte == b'.')?;
@@ -73,13 +72,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lists_are_sorted_and_share_nothing() {
+    fn the_lists_are_sorted_and_disjoint() {
         assert!(READ.is_sorted() && NOT_READ.is_sorted());
         assert!(picture_suffixes().all(|suffix| !NOT_READ.contains(&suffix)));
     }
 
     #[test]
-    fn only_the_last_part_of_a_path_has_a_suffix() {
+    fn only_the_last_component_of_a_path_has_a_suffix() {
         assert_eq!(suffix(b"a.png/b"), None);
         assert_eq!(picture_format(b"a.b.png"), Some("PNG"));
         assert_eq!(picture_format(b"png"), None);

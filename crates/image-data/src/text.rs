@@ -1,4 +1,4 @@
-//! One line of text in the embedded font.
+//! Draws one line of text in the embedded font.
 
 use skrifa::instance::{LocationRef, Size};
 use skrifa::metrics::GlyphMetrics;
@@ -9,14 +9,14 @@ use tiny_skia::{FillRule, Mask, Path, PathBuilder, Transform};
 /// The font at one height.
 pub(crate) struct Typeface {
     font: FontRef<'static>,
-    /// Pixels of an em.
+    /// The size of an em in pixels.
     size: Size,
-    /// From the top of a line to its baseline, in pixels.
+    /// The distance from the top of a line to its baseline, in pixels.
     ascent: f32,
 }
 
 impl Typeface {
-    /// `height` is that of a line, from the deepest descender to the highest ascender, in pixels.
+    /// Creates the font at a line height, from the descender to the ascender, in pixels.
     #[expect(
         clippy::expect_used,
         reason = "the embedded font is a constant, and every test reads it"
@@ -33,7 +33,7 @@ impl Typeface {
         }
     }
 
-    /// Width of the text in pixels.
+    /// Returns the width of the text in pixels.
     pub(crate) fn width(&self, text: &str) -> f32 {
         let metrics = self.metrics();
         text.chars()
@@ -41,9 +41,9 @@ impl Typeface {
             .sum()
     }
 
-    /// Calls `paint` with each pixel that a line with its top left corner at `(left, top)` touches,
-    /// and how much of it is covered, from 0 to 1. Letters that start at `end` or right of it are
-    /// left out.
+    /// Calls `paint` with the position and the coverage, from 0 to 1, of each pixel that the text
+    /// touches, with its top left corner at `(left, top)`. Letters that start at `end` or to the
+    /// right of it are omitted.
     pub(crate) fn paint(
         &self,
         text: &str,
@@ -69,14 +69,15 @@ impl Typeface {
         self.font.glyph_metrics(self.size, LocationRef::default())
     }
 
-    /// A line has no line breaks in it: what controls the text is shown as a space. A letter that
-    /// the font lacks is its glyph 0, the sign for a missing one.
+    /// Returns the glyph of a letter. Control characters, such as line breaks, are shown as spaces.
+    /// A letter that the font lacks has glyph 0, the sign for a missing letter.
     fn glyph(&self, c: char) -> GlyphId {
         let c = if c.is_control() { ' ' } else { c };
         self.font.charmap().map(c).unwrap_or_default()
     }
 
-    /// The outline of a letter whose origin is at `[x, y]` in the picture, unless it is blank.
+    /// Returns the outline of a letter with its origin at `[x, y]` in the picture, or `None` if it
+    /// is blank.
     fn outline(
         &self,
         outlines: &OutlineGlyphCollection<'static>,
@@ -93,7 +94,7 @@ impl Typeface {
     }
 }
 
-/// Draws an outline into a path of the picture, whose y axis points down, unlike the font's.
+/// Converts an outline to a path in the picture, whose y axis points down, unlike the font's.
 struct Pen {
     path: PathBuilder,
     origin: [f32; 2],
@@ -132,13 +133,13 @@ impl OutlinePen for Pen {
     }
 }
 
-/// Calls `paint` with the pixels that a path covers.
+/// Calls `paint` with each pixel that a path covers, and the coverage.
 fn fill(path: &Path, paint: &mut impl FnMut(i64, i64, f32)) {
     let bounds = path.bounds();
     let (left, top) = (bounds.left().floor(), bounds.top().floor());
     let width = (bounds.right().ceil() - left) as u32;
     let height = (bounds.bottom().ceil() - top) as u32;
-    // A letter without an area, or one that is too large to draw, leaves no mark.
+    // A letter without area, or too large to draw, is not drawn.
     let Some(mut mask) = Mask::new(width, height) else {
         return;
     };

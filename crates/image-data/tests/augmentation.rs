@@ -10,7 +10,7 @@ use std::collections::HashSet;
 
 use image_data::{
     Augmentation, ChannelOrder, ColorJitter, Cutout, Error, Filter, HorizontalFlip, Mixup,
-    PadAndCrop, Picture, Preprocessing, RandomResizedCrop, SampleKey, Step,
+    PadAndCrop, Picture, Preprocessing, RandomResizedCrop, SampleKey, Transform,
 };
 use ndarray::Array4;
 use proptest::prelude::*;
@@ -45,14 +45,14 @@ fn key(sample: u64) -> SampleKey {
     }
 }
 
-fn augmentation(step: Step) -> Augmentation {
+fn augmentation(step: Transform) -> Augmentation {
     Augmentation {
         steps: vec![step],
         mixup: None,
     }
 }
 
-fn change(step: Step, picture: &Picture, sample: u64) -> Picture {
+fn change(step: Transform, picture: &Picture, sample: u64) -> Picture {
     augmentation(step)
         .picture(picture, &plain(), key(sample))
         .unwrap()
@@ -65,7 +65,7 @@ fn pad_and_crop_shows_every_offset() {
     let padding = 2isize;
     let mut offsets = HashSet::new();
     for sample in 0..400 {
-        let step = Step::PadAndCrop(PadAndCrop { padding: 2 });
+        let step = Transform::PadAndCrop(PadAndCrop { padding: 2 });
         let moved = change(step, &picture, sample);
         assert_eq!(moved.size(), picture.size());
         let shows = |dy: isize, dx: isize| {
@@ -95,7 +95,7 @@ fn flip_mirrors_as_often_as_it_should() {
     let picture = numbered([3, 4]);
     let flipped = |sample, probability| {
         let changed = change(
-            Step::HorizontalFlip(HorizontalFlip { probability }),
+            Transform::HorizontalFlip(HorizontalFlip { probability }),
             &picture,
             sample,
         );
@@ -113,7 +113,7 @@ fn flip_mirrors_as_often_as_it_should() {
 #[test]
 fn cutout_covers_a_square_with_what_normalises_to_zero() {
     let picture = numbered([9, 12]);
-    let step = Step::Cutout(Cutout {
+    let step = Transform::Cutout(Cutout {
         side: 4,
         probability: 1.0,
     });
@@ -150,7 +150,7 @@ fn cutout_covers_a_square_with_what_normalises_to_zero() {
 #[test]
 fn cutouts_colour_follows_the_channel_order() {
     let picture = numbered([2, 2]);
-    let step = Step::Cutout(Cutout {
+    let step = Transform::Cutout(Cutout {
         side: 9,
         probability: 1.0,
     });
@@ -179,7 +179,7 @@ fn random_resized_crop_gives_the_networks_size() {
         crop: Some([13, 17]),
         ..plain()
     };
-    let crop = augmentation(Step::RandomResizedCrop(RandomResizedCrop::default()));
+    let crop = augmentation(Transform::RandomResizedCrop(RandomResizedCrop::default()));
     let changed: HashSet<Vec<u8>> = (0..20)
         .map(|sample| {
             let changed = crop.picture(&picture, &preprocessing, key(sample)).unwrap();
@@ -205,7 +205,7 @@ fn random_resized_crop_gives_the_networks_size() {
 #[test]
 fn jitter_of_nothing_changes_nothing() {
     let picture = numbered([20, 30]);
-    let none = Step::ColorJitter(ColorJitter::default());
+    let none = Transform::ColorJitter(ColorJitter::default());
     assert_eq!(change(none, &picture, 0), picture);
     let some = ColorJitter {
         brightness: 0.4,
@@ -213,7 +213,7 @@ fn jitter_of_nothing_changes_nothing() {
         saturation: 0.4,
         hue: 0.1,
     };
-    assert_ne!(change(Step::ColorJitter(some), &picture, 0), picture);
+    assert_ne!(change(Transform::ColorJitter(some), &picture, 0), picture);
 }
 
 #[test]
@@ -224,7 +224,9 @@ fn without_steps_it_is_the_preprocessing() {
         let input = none.apply(&picture, &preprocessing, key(3)).unwrap();
         assert_eq!(input, preprocessing.apply(&picture).unwrap());
         // And a step that does nothing comes after resize and crop.
-        let idle = augmentation(Step::HorizontalFlip(HorizontalFlip { probability: 0.0 }));
+        let idle = augmentation(Transform::HorizontalFlip(HorizontalFlip {
+            probability: 0.0,
+        }));
         assert_eq!(idle.apply(&picture, &preprocessing, key(3)).unwrap(), input);
     }
 }
@@ -234,8 +236,8 @@ fn what_is_drawn_depends_on_every_part_of_the_key_and_on_nothing_else() {
     let picture = numbered([8, 8]);
     let all = Augmentation {
         steps: vec![
-            Step::PadAndCrop(PadAndCrop { padding: 8 }),
-            Step::ColorJitter(ColorJitter {
+            Transform::PadAndCrop(PadAndCrop { padding: 8 }),
+            Transform::ColorJitter(ColorJitter {
                 brightness: 0.9,
                 ..ColorJitter::default()
             }),
@@ -346,7 +348,7 @@ fn mixup_refuses_labels_that_do_not_fit() {
 #[test]
 fn parameters_out_of_range_are_named() {
     let ratio = |scale, ratio| {
-        Step::RandomResizedCrop(RandomResizedCrop {
+        Transform::RandomResizedCrop(RandomResizedCrop {
             scale,
             ratio,
             filter: Filter::Bilinear,
@@ -360,24 +362,24 @@ fn parameters_out_of_range_are_named() {
     };
     for (step, what, field) in [
         (
-            Step::PadAndCrop(PadAndCrop { padding: 0 }),
+            Transform::PadAndCrop(PadAndCrop { padding: 0 }),
             "pad and crop",
             "padding",
         ),
         (
-            Step::PadAndCrop(PadAndCrop {
+            Transform::PadAndCrop(PadAndCrop {
                 padding: usize::MAX,
             }),
             "pad and crop",
             "padding",
         ),
         (
-            Step::HorizontalFlip(HorizontalFlip { probability: 1.1 }),
+            Transform::HorizontalFlip(HorizontalFlip { probability: 1.1 }),
             "flip",
             "probability",
         ),
         (
-            Step::HorizontalFlip(HorizontalFlip {
+            Transform::HorizontalFlip(HorizontalFlip {
                 probability: f64::NAN,
             }),
             "flip",
@@ -394,7 +396,7 @@ fn parameters_out_of_range_are_named() {
         ),
         (ratio(good, [2.0, 1.0]), "random resized crop", "ratio"),
         (
-            Step::ColorJitter(ColorJitter {
+            Transform::ColorJitter(ColorJitter {
                 brightness: -0.1,
                 ..jitter()
             }),
@@ -402,7 +404,7 @@ fn parameters_out_of_range_are_named() {
             "brightness",
         ),
         (
-            Step::ColorJitter(ColorJitter {
+            Transform::ColorJitter(ColorJitter {
                 contrast: 11.0,
                 ..jitter()
             }),
@@ -410,7 +412,7 @@ fn parameters_out_of_range_are_named() {
             "contrast",
         ),
         (
-            Step::ColorJitter(ColorJitter {
+            Transform::ColorJitter(ColorJitter {
                 saturation: f64::NAN,
                 ..jitter()
             }),
@@ -418,7 +420,7 @@ fn parameters_out_of_range_are_named() {
             "saturation",
         ),
         (
-            Step::ColorJitter(ColorJitter {
+            Transform::ColorJitter(ColorJitter {
                 hue: 0.6,
                 ..jitter()
             }),
@@ -426,7 +428,7 @@ fn parameters_out_of_range_are_named() {
             "hue",
         ),
         (
-            Step::Cutout(Cutout {
+            Transform::Cutout(Cutout {
                 side: 0,
                 probability: 1.0,
             }),
@@ -434,7 +436,7 @@ fn parameters_out_of_range_are_named() {
             "side",
         ),
         (
-            Step::Cutout(Cutout {
+            Transform::Cutout(Cutout {
                 side: usize::MAX,
                 probability: 1.0,
             }),
@@ -442,7 +444,7 @@ fn parameters_out_of_range_are_named() {
             "side",
         ),
         (
-            Step::Cutout(Cutout {
+            Transform::Cutout(Cutout {
                 side: 4,
                 probability: -1.0,
             }),
@@ -481,12 +483,15 @@ fn parameters_out_of_range_are_named() {
 
     let crop = Augmentation::imagenet().steps.remove(0);
     let late = Augmentation {
-        steps: vec![Step::HorizontalFlip(HorizontalFlip::default()), crop],
+        steps: vec![Transform::HorizontalFlip(HorizontalFlip::default()), crop],
         mixup: None,
     };
     assert!(matches!(
         late.check(&fixed),
-        Err(Error::Option { field: "place", .. })
+        Err(Error::Option {
+            field: "position",
+            ..
+        })
     ));
     assert!(matches!(
         Augmentation::imagenet().check(&plain()),
@@ -506,13 +511,13 @@ fn parameters_out_of_range_are_named() {
 fn a_line_says_what_is_done() {
     let all = Augmentation {
         steps: vec![
-            Step::RandomResizedCrop(RandomResizedCrop::default()),
-            Step::ColorJitter(ColorJitter {
+            Transform::RandomResizedCrop(RandomResizedCrop::default()),
+            Transform::ColorJitter(ColorJitter {
                 brightness: 0.4,
                 hue: 0.1,
                 ..ColorJitter::default()
             }),
-            Step::Cutout(Cutout {
+            Transform::Cutout(Cutout {
                 side: 8,
                 probability: 0.5,
             }),
@@ -566,13 +571,13 @@ proptest! {
         let sorted = |[a, b]: [f64; 2]| [a.min(b), a.max(b)];
         let [brightness, contrast, saturation, hue] = jitter;
         let mut steps = vec![
-            Step::ColorJitter(ColorJitter { brightness, contrast, saturation, hue }),
-            Step::PadAndCrop(PadAndCrop { padding }),
-            Step::HorizontalFlip(HorizontalFlip::default()),
-            Step::Cutout(Cutout { side, probability: 0.5 }),
+            Transform::ColorJitter(ColorJitter { brightness, contrast, saturation, hue }),
+            Transform::PadAndCrop(PadAndCrop { padding }),
+            Transform::HorizontalFlip(HorizontalFlip::default()),
+            Transform::Cutout(Cutout { side, probability: 0.5 }),
         ];
         if crop.is_some() {
-            steps.insert(0, Step::RandomResizedCrop(RandomResizedCrop {
+            steps.insert(0, Transform::RandomResizedCrop(RandomResizedCrop {
                 scale: sorted(scale),
                 ratio: sorted(ratio),
                 filter: Filter::Bicubic,

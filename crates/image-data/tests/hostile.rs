@@ -249,28 +249,28 @@ fn each_limit_is_kept() {
                 max_width: 18,
                 ..usual.clone()
             },
-            "a width in pixels of 19",
+            "the width in pixels is 19",
         ),
         (
             Limits {
                 max_height: 10,
                 ..usual.clone()
             },
-            "a height in pixels of 11",
+            "the height in pixels is 11",
         ),
         (
             Limits {
                 max_pixels: 208,
                 ..usual.clone()
             },
-            "a number of pixels of 209",
+            "the number of pixels is 209",
         ),
         (
             Limits {
                 max_bytes: 626,
                 ..usual.clone()
             },
-            "a need of bytes for pixels of 627",
+            "the memory for pixels in bytes is 627",
         ),
     ] {
         let error = Picture::decode(&file, &limits).unwrap_err();
@@ -352,12 +352,12 @@ fn files_with_their_path_and_reason() {
         ),
         (
             file("zeros.png", &[0; 500]),
-            "not a PNG, JPEG, GIF, WebP, TIFF, BMP or PNM picture: its content is of no known picture format",
+            "not a PNG, JPEG, GIF, WebP, TIFF, BMP or PNM picture: its content matches no known picture format",
         ),
         (file("empty.png", b""), "the file is empty"),
         (
             file("long.ppm", &long),
-            "a file size in bytes of 301 is over the limit of 300",
+            "the file size in bytes is 301, over the limit of 300",
         ),
     ] {
         let error = Picture::open(&path, &small).unwrap_err();
@@ -394,7 +394,7 @@ fn every_truncation_is_an_error() {
             "lossy webp" => 4,
             // The second frame.
             "webp animation" => 100,
-            // Of a text, the last number may be cut (255 to 2) and nobody can tell.
+            // In a text file, a cut within the last number (255 to 2) cannot be detected.
             "pgm" => 4,
             _ => 0,
         };

@@ -244,7 +244,7 @@ fn folders_count_as_much_as_files() {
         matches!(
             error,
             Error::OverLimit {
-                what: "a need of bytes for the names of files",
+                what: "the memory in bytes for the names of files",
                 ..
             }
         ),

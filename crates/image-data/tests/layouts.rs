@@ -309,7 +309,7 @@ fn what_is_left_out_is_counted_by_reason() {
             ("pictures in .heic are not read".to_owned(), 2),
             ("pictures in .svg are not read".to_owned(), 1),
             ("not in the folder of a class".to_owned(), 1),
-            ("not called like a picture (.txt)".to_owned(), 1),
+            ("not named like a picture (.txt)".to_owned(), 1),
         ]
     );
     assert_eq!(contents.missed(), 4);
@@ -424,7 +424,7 @@ fn nested_folders_have_a_limit() {
     assert!(matches!(
         open(&root),
         Err(Error::File { reason, .. })
-            if matches!(*reason, Error::OverLimit { what: "a depth of nested folders", got: 33, limit: 32 })
+            if matches!(*reason, Error::OverLimit { what: "the depth of nested folders", got: 33, limit: 32 })
     ));
     // A higher limit is possible, and no stack overflows.
     let limits = DatasetLimits {

@@ -212,11 +212,11 @@ fn each_kind_of_trouble_is_found_by_its_file() {
         ),
         (
             Severity::Note,
-            "left out: 1, hidden, or a system's own: train/.DS_Store",
+            "left out: 1, hidden, or an operating system's own: train/.DS_Store",
         ),
         (
             Severity::Note,
-            "left out: 1, not called like a picture (.txt): train/cat/notes.txt",
+            "left out: 1, not named like a picture (.txt): train/cat/notes.txt",
         ),
     ];
     let found = lines(folder);

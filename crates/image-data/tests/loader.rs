@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use image_data::{
     Augmentation, Batch, Cached, ColorJitter, Cutout, Dataset, Error, LastBatch, Loader,
-    LoaderOptions, Mixup, Order, Picture, Preprocessing, Result, Shapes, ShapesOptions, Step,
+    LoaderOptions, Mixup, Order, Picture, Preprocessing, Result, Shapes, ShapesOptions, Transform,
 };
 
 /// Plain pictures whose red is the sample, with trouble at chosen samples.
@@ -128,12 +128,12 @@ fn batches_are_the_same_for_any_number_of_workers() {
     let cached: Arc<dyn Dataset> = Arc::new(Cached::with_limit(Arc::clone(&shapes), 40_000));
     let mut augmentation = Augmentation::cifar();
     augmentation.steps.extend([
-        Step::ColorJitter(ColorJitter {
+        Transform::ColorJitter(ColorJitter {
             brightness: 0.4,
             hue: 0.1,
             ..ColorJitter::default()
         }),
-        Step::Cutout(Cutout {
+        Transform::Cutout(Cutout {
             side: 5,
             probability: 0.5,
         }),
@@ -251,7 +251,7 @@ fn an_error_names_the_sample_and_ends_the_epoch() {
             (Trouble::Panic, "loading panicked: as asked for 13"),
             (
                 Trouble::OtherSize,
-                "the network's input [h, w] is [3, 5], that of the batch's first picture [3, 4]; give the preprocessing a crop or an exact resize",
+                "the network's input [h, w] is [3, 5], but [3, 4] for the batch's first picture; add a crop or an exact resize to the preprocessing",
             ),
             (
                 Trouble::NoClass,
@@ -317,7 +317,7 @@ fn dropping_an_epoch_ends_its_workers() {
     drop(epoch);
     // One batch was taken, and no more than three were begun beyond it.
     assert!(dataset.asked.load(Ordering::Relaxed) <= 16);
-    // Whoever could still ask holds the dataset.
+    // A remaining worker would hold another reference to the dataset.
     drop(loader);
     assert_eq!(Arc::strong_count(&dataset), 1);
 }

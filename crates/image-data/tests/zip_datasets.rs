@@ -277,7 +277,7 @@ fn entries_that_lie_are_errors_that_name_them() {
                 len: Some(4999),
                 ..packed.clone()
             },
-            "cat/1.pgm holds more than its 4999 bytes",
+            "cat/1.pgm contains more than its 4999 bytes",
         ),
         (
             Entry {
@@ -298,7 +298,7 @@ fn entries_that_lie_are_errors_that_name_them() {
                 len: Some(5),
                 ..good.clone()
             },
-            "cat/1.pgm holds more than its 5 bytes",
+            "cat/1.pgm contains more than its 5 bytes",
         ),
         (
             Entry {
@@ -330,7 +330,7 @@ fn entries_that_lie_are_errors_that_name_them() {
         ),
         (
             file("a/".repeat(40) + "1.pgm", PGM),
-            "a depth of nested folders of 40",
+            "nested folders is 40, over the limit of 32",
         ),
     ] {
         let error = reason(&zip_of(&[entry, file("dog/1.pgm", PGM)]));

@@ -66,7 +66,7 @@ pub enum Error {
         epoch: u64,
         /// The batch of the epoch, counted from 0.
         batch: u64,
-        /// What the loader says.
+        /// The loader's error.
         error: Box<Error>,
     },
 
@@ -84,7 +84,7 @@ pub enum Error {
     Observer {
         /// The epoch, counted from 0.
         epoch: u64,
-        /// What the observer says.
+        /// The observer's error.
         error: Box<Error>,
     },
 
@@ -125,7 +125,7 @@ impl Error {
             .unwrap_or_else(|error| Self::Other(Cause::new(error)))
     }
 
-    /// The error of a state that cannot be.
+    /// The error for a broken invariant.
     pub(crate) fn internal(at: &str, broken: &'static str) -> Self {
         Self::Internal {
             what: format!("{at:?}: {broken}"),

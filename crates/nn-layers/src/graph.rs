@@ -26,7 +26,7 @@ use crate::{
 pub struct NodeId(pub(crate) usize);
 
 impl NodeId {
-    /// The position among [`Graph::nodes`], and in everything that has one entry a node.
+    /// The position in [`Graph::nodes`], and in every list with one entry per node.
     #[must_use]
     pub fn index(self) -> usize {
         self.0
@@ -83,9 +83,9 @@ impl Node {
 
 /// A network: operations in topological order, their inputs, and the parameters they ask for.
 ///
-/// A graph holds no numbers and never changes; [`Params`](crate::Params) live beside it, and
+/// A graph contains no values and never changes; [`Params`](crate::Params) live beside it, and
 /// [surgery](Self::with_outputs) makes a new one. It fixes channels but neither batch nor picture
-/// size: [`infer`](Self::infer) works out the shapes for any.
+/// size: [`infer`](Self::infer) computes the shapes for any size.
 ///
 /// ```
 /// use nn_layers::{Conv2d, GraphBuilder, MaxPool2d, Padding, Shape};
@@ -156,7 +156,7 @@ impl Graph {
     }
 
     /// For each node, the nodes that read it, in order. One that reads it twice is there twice;
-    /// being an output of the graph is no reading.
+    /// an output of the graph does not count as a reader.
     #[must_use]
     pub fn readers(&self) -> Vec<Vec<NodeId>> {
         let mut readers = vec![Vec::new(); self.nodes.len()];
@@ -176,7 +176,7 @@ impl Graph {
     /// # Errors
     ///
     /// Names the node, the axis, what was expected and what was got: [`GraphError::Inputs`] for
-    /// another number of inputs, and what the builder says of the same operation.
+    /// another number of inputs, and the builder's errors for the same operation.
     pub fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
         if inputs.len() != self.inputs.len() {
             let (expected, got) = (self.inputs.len(), inputs.len());

@@ -1,7 +1,7 @@
 //! Networks as static graphs: described once, used many ways.
 //!
 //! A [`Graph`] says which operations there are, in what order, and which parameters they ask for by
-//! name. It holds no numbers and fixes neither batch nor picture size. Everything else reads it:
+//! name. It contains no values and fixes neither batch nor picture size. Everything else reads it:
 //! shape inference ([`Graph::infer`]), the cost ([`Summary`]), the drawing ([`Graph::mermaid`]),
 //! surgery ([`Graph::with_outputs`], [`Graph::replace`], [`Graph::isolate`], [`Graph::subgraph`])
 //! and the executors ([`Plain`], and whatever else implements [`Infer`]). [`Op`] lists the
@@ -88,8 +88,8 @@ pub use train::{
     schedule::{Anneal, OneCycle, Policy, Rates, Schedule, WarmUp},
     spec::{GradientFlow, TrainSpec},
     trainer::{
-        Batch, BoxedError, EarlyStopping, EpochReport, Evaluation, LastBatch, Observer, Outcome,
-        StepReport, Trainer, TrainerOptions,
+        BoxedError, EarlyStopping, EpochReport, Evaluation, Observer, Outcome, ShortBatch,
+        StepReport, TrainBatch, Trainer, TrainerOptions,
     },
 };
 pub use view::summary::{Summary, SummaryRow};

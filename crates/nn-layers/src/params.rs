@@ -56,7 +56,7 @@ impl<T> Params<T> {
         Self::default()
     }
 
-    /// Puts a tensor in; returns the one that had the name before.
+    /// Inserts a tensor and returns the one that it replaces, if any.
     pub fn insert(
         &mut self,
         name: impl Into<String>,

@@ -2,6 +2,7 @@
 
 mod activation;
 mod affine;
+mod allocate;
 mod backward;
 mod batch_norm2d;
 mod channels;
@@ -133,7 +134,7 @@ impl<T: Element> Plain<T> {
             let output = match (&node.op, given.as_slice()) {
                 (Op::Input, [input, ..]) => {
                     given.next();
-                    input.to_owned()
+                    allocate::owned(&node.name, input)?
                 }
                 _ => Site {
                     node,

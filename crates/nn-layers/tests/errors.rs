@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot build fails it")]
 
+use conv_core::{POOL_KERNEL_LIMIT, Window};
 use ndarray::ArrayD;
 use nn_layers::{
     AvgPool2d, BatchNorm2d, Conv2d, Epsilon, Error, Graph, GraphBuilder, GraphError, Linear,
@@ -194,6 +195,67 @@ fn options() {
             refuse(shape, op),
             Error::Graph(GraphError::Value { .. })
         ));
+    }
+}
+
+/// conv-core's limits hold for a graph: a stride, a dilation or a kernel size over its limit is an
+/// error that names it, for each operation with a window, along either axis.
+#[test]
+fn window_options_over_their_limits() {
+    type Set = fn([usize; 2]) -> Op;
+    let set: [(&str, &str, usize, Set); 8] = [
+        ("conv2d", "kernel size", Window::LIMIT, |kernel_size| {
+            Op::Conv2d(Conv2d::new(6, kernel_size))
+        }),
+        ("conv2d", "stride", Window::LIMIT, |stride| {
+            Op::Conv2d(Conv2d::new(6, [1, 1]).stride(stride))
+        }),
+        ("conv2d", "dilation", Window::LIMIT, |dilation| {
+            Op::Conv2d(Conv2d::new(6, [1, 1]).dilation(dilation))
+        }),
+        (
+            "max_pool2d",
+            "kernel size",
+            POOL_KERNEL_LIMIT,
+            |kernel_size| Op::MaxPool2d(MaxPool2d::new(kernel_size).stride([1, 1])),
+        ),
+        ("max_pool2d", "stride", Window::LIMIT, |stride| {
+            Op::MaxPool2d(MaxPool2d::new([1, 1]).stride(stride))
+        }),
+        ("max_pool2d", "dilation", Window::LIMIT, |dilation| {
+            Op::MaxPool2d(MaxPool2d::new([1, 1]).dilation(dilation))
+        }),
+        (
+            "avg_pool2d",
+            "kernel size",
+            POOL_KERNEL_LIMIT,
+            |kernel_size| Op::AvgPool2d(AvgPool2d::new(kernel_size).stride([1, 1])),
+        ),
+        ("avg_pool2d", "stride", Window::LIMIT, |stride| {
+            Op::AvgPool2d(AvgPool2d::new([1, 1]).stride(stride))
+        }),
+    ];
+    for (op, what, limit, set) in set {
+        for got in [limit + 1, 1 << 60, usize::MAX] {
+            for (axis, option) in [("h", [got, 1]), ("w", [1, got])] {
+                let source = conv_core::Error::OverLimit {
+                    op,
+                    what,
+                    axis,
+                    limit,
+                    got,
+                };
+                let node = "layer1.0.y".to_owned();
+                let expected = Error::Graph(GraphError::Kernel { node, source });
+                assert_eq!(refuse([1, 8, 4, 4], set(option)), expected);
+            }
+        }
+        // The limit itself is allowed: a step is never taken here, and a kernel fits an input of
+        // its size.
+        let mut b = GraphBuilder::new();
+        let height = if what == "kernel size" { limit } else { 4 };
+        let x = b.input("x", [1, 8, height, 1]).unwrap();
+        assert!(b.node("y", set([limit, 1]), &[x]).is_ok(), "{op}: {what}");
     }
 }
 

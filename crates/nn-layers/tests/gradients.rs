@@ -41,7 +41,7 @@ fn params(graph: &Graph) -> Params<f64> {
     random_params(graph, 5).cast()
 }
 
-/// Checks one operation; all its slopes have to be sharp, and so many there have to be.
+/// Checks one operation: all of its slopes have to be sharp, and their number is given.
 #[track_caller]
 fn check(op: Op, shapes: &[&[usize]], spec: TrainSpec) {
     let graph = single(op.clone(), shapes);

@@ -20,7 +20,7 @@ fn file(header: &[u8], claimed: u64, data: usize) -> Vec<u8> {
     bytes
 }
 
-/// The error of a file with this header and so many bytes of data.
+/// The error for a file with this header and `data` bytes of data.
 fn refuse(header: &str, data: usize) -> Error {
     refuse_bytes(&file(header.as_bytes(), header.len() as u64, data))
 }

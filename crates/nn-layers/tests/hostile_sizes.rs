@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use ndarray::{ArrayD, IxDyn};
 use nn_layers::{
     AvgPool2d, Conv2d, Error, GraphBuilder, GraphError, Linear, MaxPool2d, Op, Outputs, Padding,
-    PaddingValue, Shape, Summary,
+    PaddingValue, Params, Plain, Shape, Summary,
 };
 use proptest::prelude::*;
 
@@ -154,4 +155,28 @@ fn outputs_beyond_memory_are_an_error() {
         matches!(error, Error::Graph(GraphError::TooLarge { .. })),
         "{error}"
     );
+}
+
+/// A graph may describe any tensor whose elements can be counted; computing it takes memory.
+#[test]
+fn tensors_beyond_memory_are_errors() {
+    let run = |build: &dyn Fn(&mut GraphBuilder, nn_layers::NodeId) -> nn_layers::NodeId| {
+        let mut b = GraphBuilder::new();
+        let x = b.input("x", [1, 1]).unwrap();
+        let y = build(&mut b, x);
+        let plain = Plain::<f32>::new(&b.finish(&[y]).unwrap(), Params::new()).unwrap();
+        let one = ArrayD::ones(IxDyn(&[1, 1]));
+        // Batches of one picture, and of one picture many times over.
+        [1, 1 << 58].map(|batch| plain.run(&[one.broadcast(IxDyn(&[batch, 1])).unwrap()]))
+    };
+    let out_of_memory = |node: &str| Error::OutOfMemory {
+        what: format!("the tensor of node {node:?}"),
+        bytes: 1 << 60,
+    };
+    let [one, many] = run(&|b, x| b.relu("y", x).unwrap());
+    assert!(one.is_ok());
+    assert_eq!(many, Err(out_of_memory("x")));
+
+    let [padded, _] = run(&|b, x| b.pad_channels("y", x, [0, (1 << 58) - 1]).unwrap());
+    assert_eq!(padded, Err(out_of_memory("y")));
 }

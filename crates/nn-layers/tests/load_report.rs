@@ -74,7 +74,7 @@ fn what_an_inference_graph_leaves_out_is_known() {
     );
     assert!(report.misfits.is_empty() && report.unexpected.is_empty());
 
-    // Without the known ones, the auxiliary head is nobody's.
+    // Without the known ones, the auxiliary head belongs to no node.
     let report = LoadReport::new(&params, &inference, []);
     assert_eq!(report.unexpected.len(), 7);
     assert!(matches!(

@@ -197,7 +197,7 @@ def check_program(name, convoxide, folder):
         worst = max(worst, error)
 
     saved = folder / "saved.safetensors"
-    run(convoxide, "export", function, "--weights", weights, "--out", saved)
+    run(convoxide, "export", function, "--weights", weights, "--output", saved)
     state = {key: torch.from_numpy(value) for key, value in load_file(saved).items()}
     build(name).load_state_dict(state, strict=True)
     for key, value in model.state_dict().items():

@@ -278,7 +278,7 @@ pub enum Error {
     Picture(#[from] Box<image_data::Error>),
 
     /// A state that the code holds to be impossible.
-    #[error("internal error, please report it: {broken}")]
+    #[error("internal error: {broken}; this is a bug in yolo-detect, please report it")]
     Internal {
         /// The invariant that does not hold.
         broken: &'static str,

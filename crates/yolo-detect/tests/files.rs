@@ -205,7 +205,7 @@ fn hostile_files_are_one_line_errors_that_name_the_file() {
         (
             0,
             "pointer",
-            "not a cfg file but a pointer of git-lfs: fetch the file itself",
+            "not a cfg file but a git-lfs pointer: fetch the file itself",
         ),
         (0, "photo.jpg", "not a cfg file but a JPEG picture"),
         (
@@ -234,7 +234,7 @@ fn hostile_files_are_one_line_errors_that_name_the_file() {
             "not a weights file but a .safetensors file",
         ),
         (1, "old.pth", "not a weights file but a Python pickle"),
-        (1, "pointer", "not a weights file but a pointer of git-lfs"),
+        (1, "pointer", "not a weights file but a git-lfs pointer"),
         (1, "short.weights", "1 bytes are missing"),
         (1, "long.weights", "4 bytes are left over"),
         (1, "huge", "not a weights file: it begins with the text"),

@@ -207,7 +207,7 @@ impl Layout {
         };
         let (rows, columns) = (sources(0), sources(1));
 
-        let source = contiguous(input);
+        let source = contiguous(OP, input)?;
         let [height, width] = self.size;
         for picture in 0..self.batch {
             for block in 0..self.blocks() {

@@ -208,11 +208,7 @@ pub fn adaptive_max_pool2d_grad<T: Element>(
     let grad_input: Vec<T> = zeros(op, &shape)?;
     let spans = || PoolSpans::of_bins(op, [height, width], output_size);
     let places = maxima(op, input, output, spans)?;
-    into_array(
-        op,
-        shape,
-        to_places(grad_input, shape, &places, grad_output),
-    )
+    to_places(op, grad_input, shape, &places, grad_output)
 }
 
 fn adaptive_means<T: Element>(

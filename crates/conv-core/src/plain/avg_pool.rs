@@ -77,7 +77,7 @@ pub(super) fn means<T: Element>(
 
     // Each input row's sums under the columns, then their sums under the rows: a window thus costs
     // the sum of its sizes and not their product.
-    let input = contiguous(input);
+    let input = contiguous(op, input)?;
     let mut row_sums: Vec<T> = zeros(op, &[batch, channels, height, output_w])?;
     row_sums
         .par_chunks_mut(output_w)
@@ -169,7 +169,7 @@ pub(super) fn share_out<T: Element>(
     }
 
     let PoolSpans { rows, columns } = spans()?;
-    let grad_output = contiguous(grad_output);
+    let grad_output = contiguous(op, grad_output)?;
     // Each output row's shares along its columns, ...
     let mut row_shares: Vec<T> = zeros(op, &[batch, channels, output_h, width])?;
     row_shares

@@ -119,9 +119,9 @@ pub(super) fn correlate<T: Element>(
     let constant = T::from_f64(padding_value.constant());
     let columns = Tap::along(&placement, 1, padding_value);
 
-    let input = contiguous(input);
-    let weight = contiguous(weight);
-    let bias = bias.map(contiguous);
+    let input = contiguous(op, input)?;
+    let weight = contiguous(op, weight)?;
+    let bias = bias.map(|bias| contiguous(op, bias)).transpose()?;
 
     output
         .par_chunks_mut(output_w)

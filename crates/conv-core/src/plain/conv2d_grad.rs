@@ -149,13 +149,30 @@ pub fn conv2d_grad_weight<T: Element>(
 /// use conv_core::ndarray::array;
 ///
 /// let grad_output = array![[[[1.0, 2.0]], [[3.0, 5.0]]]];
-/// assert_eq!(plain::conv2d_grad_bias(grad_output.view()), array![3.0, 8.0]);
+/// assert_eq!(plain::conv2d_grad_bias(grad_output.view())?, array![3.0, 8.0]);
+/// # Ok::<(), conv_core::Error>(())
 /// ```
-#[must_use]
-pub fn conv2d_grad_bias<T: Element>(grad_output: ArrayView4<'_, T>) -> Array1<T> {
+///
+/// # Errors
+///
+/// [`Error::TooLarge`] or [`Error::OutOfMemory`] for a gradient that does not fit in memory.
+pub fn conv2d_grad_bias<T: Element>(grad_output: ArrayView4<'_, T>) -> Result<Array1<T>> {
+    channel_sums("conv2d_grad_bias", grad_output)
+}
+
+/// Sums each channel, in the order of [`conv2d_grad_bias`].
+pub(super) fn channel_sums<T: Element>(
+    op: &'static str,
+    grad_output: ArrayView4<'_, T>,
+) -> Result<Array1<T>> {
     let (batch, channels, height, width) = grad_output.dim();
+    let mut grad_bias = zeros(op, &[channels])?;
+    // Without elements, the other sizes may be so large that a loop over them would never end.
+    if grad_output.is_empty() {
+        return into_array(op, [channels], grad_bias);
+    }
     let plane = height * width;
-    let values = contiguous(grad_output);
+    let values = contiguous(op, grad_output)?;
     let sum = |o: usize| {
         let mut sums = PartialSums::default();
         for n in 0..batch {
@@ -164,8 +181,11 @@ pub fn conv2d_grad_bias<T: Element>(grad_output: ArrayView4<'_, T>) -> Array1<T>
         }
         sums.total()
     };
-    let sums: Vec<T> = (0..channels).into_par_iter().map(sum).collect();
-    Array1::from_vec(sums)
+    grad_bias
+        .par_iter_mut()
+        .enumerate()
+        .for_each(|(o, grad)| *grad = sum(o));
+    into_array(op, [channels], grad_bias)
 }
 
 /// Adds each output's gradient, times the weight, to the input planes that it read, which start
@@ -196,9 +216,9 @@ pub(super) fn scatter<T: Element>(
     let group_inputs = in_channels / groups;
     let group_outputs = out_channels / groups;
     let [rows, columns] = [0, 1].map(|axis| Tap::along(&placement, axis, padding_value));
-    let grad_output = contiguous(grad_output);
-    let weight = contiguous(weight);
-    let bias = bias.map(contiguous);
+    let grad_output = contiguous(op, grad_output)?;
+    let weight = contiguous(op, weight)?;
+    let bias = bias.map(|bias| contiguous(op, bias)).transpose()?;
 
     grad_input
         .par_chunks_mut(height * width)
@@ -255,8 +275,8 @@ pub(super) fn weight_gradient<T: Element>(
 
     let constant = T::from_f64(padding_value.constant());
     let [rows, columns] = [0, 1].map(|axis| Tap::along(&placement, axis, padding_value));
-    let input = contiguous(input);
-    let grad_output = contiguous(grad_output);
+    let input = contiguous(op, input)?;
+    let grad_output = contiguous(op, grad_output)?;
 
     grad_weight
         .par_chunks_mut(kernel_h * kernel_w)

@@ -4,7 +4,7 @@ use ndarray::{Array1, Array4, ArrayView1, ArrayView4};
 
 use super::check_grad_output;
 use super::conv2d::correlate;
-use super::conv2d_grad::{conv2d_grad_bias, scatter, weight_gradient};
+use super::conv2d_grad::{channel_sums, scatter, weight_gradient};
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::geometry::PaddingValue;
@@ -182,9 +182,13 @@ pub fn conv_transpose2d_grad_weight<T: Element>(
 /// use conv_core::ndarray::array;
 ///
 /// let grad_output = array![[[[1.0, 2.0]], [[3.0, 5.0]]]];
-/// assert_eq!(plain::conv_transpose2d_grad_bias(grad_output.view()), array![3.0, 8.0]);
+/// assert_eq!(plain::conv_transpose2d_grad_bias(grad_output.view())?, array![3.0, 8.0]);
+/// # Ok::<(), conv_core::Error>(())
 /// ```
-#[must_use]
-pub fn conv_transpose2d_grad_bias<T: Element>(grad_output: ArrayView4<'_, T>) -> Array1<T> {
-    conv2d_grad_bias(grad_output)
+///
+/// # Errors
+///
+/// As [`conv2d_grad_bias`](super::conv2d_grad_bias).
+pub fn conv_transpose2d_grad_bias<T: Element>(grad_output: ArrayView4<'_, T>) -> Result<Array1<T>> {
+    channel_sums("conv_transpose2d_grad_bias", grad_output)
 }

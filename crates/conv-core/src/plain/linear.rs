@@ -69,9 +69,9 @@ pub fn linear<T: Element>(
     }
     let mut output: Vec<T> = zeros(op, &[batch, outputs])?;
 
-    let input = contiguous(input);
-    let weight = contiguous(weight);
-    let bias = bias.map(contiguous);
+    let input = contiguous(op, input)?;
+    let weight = contiguous(op, weight)?;
+    let bias = bias.map(|bias| contiguous(op, bias)).transpose()?;
     output.par_iter_mut().enumerate().for_each(|(index, sum)| {
         let (n, o) = (index / outputs, index % outputs);
         *sum = bias.as_ref().map_or(T::zero(), |bias| bias[o]);
@@ -134,8 +134,8 @@ pub fn linear_grad_input<T: Element>(
     }
     let mut grad_input: Vec<T> = zeros(op, &[batch, inputs])?;
 
-    let grad_output = contiguous(grad_output);
-    let weight = contiguous(weight);
+    let grad_output = contiguous(op, grad_output)?;
+    let weight = contiguous(op, weight)?;
     grad_input
         .par_chunks_mut(inputs)
         .zip(grad_output.par_chunks(outputs))
@@ -196,8 +196,8 @@ pub fn linear_grad_weight<T: Element>(
     }
     let mut grad_weight: Vec<T> = zeros(op, &[outputs, inputs])?;
 
-    let input = contiguous(input);
-    let grad_output = contiguous(grad_output);
+    let input = contiguous(op, input)?;
+    let grad_output = contiguous(op, grad_output)?;
     grad_weight
         .par_chunks_mut(inputs)
         .enumerate()
@@ -221,16 +221,24 @@ pub fn linear_grad_weight<T: Element>(
 /// use conv_core::ndarray::array;
 ///
 /// let grad_output = array![[1.0, 2.0], [3.0, 5.0]];
-/// assert_eq!(plain::linear_grad_bias(grad_output.view()), array![4.0, 7.0]);
+/// assert_eq!(plain::linear_grad_bias(grad_output.view())?, array![4.0, 7.0]);
+/// # Ok::<(), conv_core::Error>(())
 /// ```
-#[must_use]
-pub fn linear_grad_bias<T: Element>(grad_output: ArrayView2<'_, T>) -> Array1<T> {
-    let mut grad_bias = Array1::zeros(grad_output.ncols());
+///
+/// # Errors
+///
+/// [`Error::TooLarge`] or [`Error::OutOfMemory`] for a gradient that does not fit in memory.
+pub fn linear_grad_bias<T: Element>(grad_output: ArrayView2<'_, T>) -> Result<Array1<T>> {
+    let op = "linear_grad_bias";
+    let outputs = grad_output.ncols();
+    let mut grad_bias: Vec<T> = zeros(op, &[outputs])?;
     // Not `rows`: an array without columns may have any number of rows.
     for grads in grad_output.rows().into_iter().take(grad_output.len()) {
-        grad_bias.zip_mut_with(&grads, |sum, &grad| *sum += grad);
+        for (sum, &grad) in grad_bias.iter_mut().zip(grads) {
+            *sum += grad;
+        }
     }
-    grad_bias
+    into_array(op, [outputs], grad_bias)
 }
 
 /// Computes `sums += factor * values`.

@@ -111,7 +111,7 @@ pub(super) fn maxima<T: Element>(
 
     // Each input row's maxima under the columns, then theirs under the rows: a window thus costs
     // the sum of its sizes and not their product. The first row comes first either way.
-    let input = contiguous(input);
+    let input = contiguous(op, input)?;
     let mut row_maxima = nothing([batch, channels, height, output_w])?;
     row_maxima
         .par_chunks_mut(output_w)
@@ -194,25 +194,23 @@ pub fn max_pool2d_grad<T: Element>(
     let grad_input: Vec<T> = zeros(op, &shape)?;
     let spans = || PoolSpans::of_max(op, &placement);
     let places = maxima(op, input, output, spans)?;
-    into_array(
-        op,
-        shape,
-        to_places(grad_input, shape, &places, grad_output),
-    )
+    to_places(op, grad_input, shape, &places, grad_output)
 }
 
 /// Adds each output's gradient to the pixel of its maximum.
 pub(super) fn to_places<T: Element>(
+    op: &'static str,
     mut grad_input: Vec<T>,
-    [_, _, height, width]: [usize; 4],
+    shape: [usize; 4],
     places: &[(T, usize)],
     grad_output: ArrayView4<'_, T>,
-) -> Vec<T> {
+) -> Result<Array4<T>> {
     if places.is_empty() {
-        return grad_input;
+        return into_array(op, shape, grad_input);
     }
+    let [_, _, height, width] = shape;
     let (_, _, output_h, output_w) = grad_output.dim();
-    let grad_output = contiguous(grad_output);
+    let grad_output = contiguous(op, grad_output)?;
     grad_input
         .par_chunks_mut(height * width)
         .zip(places.par_chunks(output_h * output_w))
@@ -222,5 +220,5 @@ pub(super) fn to_places<T: Element>(
                 plane[place] += grad;
             }
         });
-    grad_input
+    into_array(op, shape, grad_input)
 }

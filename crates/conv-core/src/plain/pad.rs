@@ -68,7 +68,7 @@ pub fn pad2d<T: Element>(
         value.source((at as isize).wrapping_sub_unsigned(before), len)
     };
     let constant = T::from_f64(value.constant());
-    let input = contiguous(input);
+    let input = contiguous(op, input)?;
     output
         .par_chunks_mut(output_w)
         .enumerate()
@@ -133,7 +133,7 @@ pub fn pad2d_grad<T: Element>(
     let source = |at: usize, before: usize, len: usize| {
         value.source((at as isize).wrapping_sub_unsigned(before), len)
     };
-    let grad_output = contiguous(grad_output);
+    let grad_output = contiguous(op, grad_output)?;
     grad_input
         .par_chunks_mut(height * width)
         .zip(grad_output.par_chunks(output_h * output_w))

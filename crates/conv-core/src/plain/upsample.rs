@@ -54,7 +54,7 @@ pub fn upsample_nearest2d<T: Element>(
     let shape = [batch, channels, output_h, output_w];
     let mut output: Vec<T> = zeros(op, &shape)?;
 
-    let input = contiguous(input);
+    let input = contiguous(op, input)?;
     output
         .par_chunks_mut(output_w)
         .enumerate()
@@ -111,7 +111,7 @@ pub fn upsample_nearest2d_grad<T: Element>(
     let shape = [batch, channels, height, width];
     let mut grad_input: Vec<T> = zeros(op, &shape)?;
 
-    let grad_output = contiguous(grad_output);
+    let grad_output = contiguous(op, grad_output)?;
     grad_input
         .par_chunks_mut(width)
         .zip(grad_output.par_chunks(scale_h * output_w))

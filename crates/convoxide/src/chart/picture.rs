@@ -1,45 +1,45 @@
-//! A chart as a file of its own, with a legend and a white background.
+//! A chart as a separate file, with a legend and a white background.
 
 use maud::{Markup, PreEscaped, html};
 
 use super::{Chart, Frame, Marks, px};
 
-/// A chart that needs no page around it.
+/// A chart that is a complete SVG file.
 ///
-/// Its style sheet colours curves and keys of the classes `run0` to `run7`, and draws those of the
+/// Its style sheet colours curves and keys with the classes `run0` to `run7`, and draws those with the
 /// class `train` thin and dashed.
 pub(crate) struct Picture<'a> {
     pub(crate) chart: Chart<'a>,
-    /// What the kinds of lines are; they stand beside the title.
+    /// The keys for the kinds of lines, beside the title.
     pub(crate) kinds: Vec<Key<'a>>,
-    /// What the colours are; they stand below it.
+    /// The keys for the colours, below the title.
     pub(crate) colours: Vec<Key<'a>>,
 }
 
-/// A piece of a line, and what it stands for.
+/// An entry of the legend: a piece of a line and its meaning.
 pub(crate) struct Key<'a> {
     pub(crate) name: &'a str,
-    /// Its class, or classes, in the style sheet.
+    /// The class or classes in the style sheet.
     pub(crate) class: &'a str,
 }
 
 const WIDTH: f64 = 720.0;
 const LEFT: f64 = 62.0;
 const RIGHT: f64 = 704.0;
-/// From the first line's letters to the next line's.
+/// The distance between two lines of text.
 const LINE: f64 = 21.0;
-/// Where the title's letters stand.
+/// The baseline of the title.
 const TITLE: f64 = 28.0;
 const GRID_HEIGHT: f64 = 300.0;
 
 impl Picture<'_> {
-    /// How many colours there are.
+    /// The number of colours.
     pub(crate) const COLOURS: usize = 8;
 
-    /// The file's text; a chart without a value has an empty grid.
+    /// Returns the text of the file. A chart without values is empty.
     pub(crate) fn svg(&self) -> String {
         let kinds = flow(&self.kinds);
-        // To the right, where the title is not.
+        // Aligned to the right, beside the title.
         let kinds_end = kinds.iter().map(|place| place.x + place.width);
         let kinds_left = RIGHT - kinds_end.fold(0.0, f64::max) + GAP;
         let colours = flow(&self.colours);
@@ -72,7 +72,7 @@ impl Picture<'_> {
     }
 }
 
-/// A key's place in a text of keys.
+/// The position of a key in the legend.
 struct Place<'a> {
     key: &'a Key<'a>,
     line: usize,
@@ -80,13 +80,13 @@ struct Place<'a> {
     width: f64,
 }
 
-/// Between two keys.
+/// The space between two keys.
 const GAP: f64 = 20.0;
-/// The piece of a line, and what is between it and its name.
+/// The width of the piece of a line and of the space before its name.
 const SAMPLE: f64 = 26.0;
 
-/// The keys one after the other, in as many lines as they need. An SVG has no such thing, and the
-/// letters' widths are not known here: they are taken to be wide.
+/// Places the keys one after the other, in as many lines as necessary. SVG cannot break lines, and the
+/// widths of the characters are unknown: wide ones are assumed.
 fn flow<'a>(keys: &'a [Key<'a>]) -> Vec<Place<'a>> {
     let (mut line, mut x) = (0, 0.0);
     let place = |key: &'a Key<'a>| {
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_stand_in_lines_that_end_with_the_grid() {
+    fn keys_are_in_lines_no_wider_than_the_grid() {
         let names: Vec<String> = (1..12).map(|length| "a".repeat(5 * length)).collect();
         let key = |name| Key { name, class: "" };
         let keys: Vec<Key<'_>> = names.iter().map(|name| key(name)).collect();
@@ -139,7 +139,7 @@ mod tests {
             assert!(b.x + b.width - GAP <= RIGHT - LEFT);
         }
         assert!(places[10].line > 2);
-        // What is wider than a line has one for itself.
+        // A key wider than a line has a line of its own.
         let wide = "w".repeat(500);
         let keys = ["a", &wide, "b"].map(key);
         let lines: Vec<usize> = flow(&keys).iter().map(|place| place.line).collect();

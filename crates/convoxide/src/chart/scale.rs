@@ -1,6 +1,6 @@
-//! The axes of a chart: where they begin and end, and their ticks.
+//! The axes of a chart: their ranges and ticks.
 
-/// An axis: from where to where, and how far apart its ticks are.
+/// The range of an axis and the distance between its ticks.
 #[derive(Debug, PartialEq)]
 pub(super) struct Scale {
     low: f64,
@@ -8,11 +8,11 @@ pub(super) struct Scale {
     pub(super) step: f64,
 }
 
-/// No axis has more.
+/// The largest number of ticks.
 const MOST_TICKS: usize = 12;
 
 impl Scale {
-    /// An axis of epochs ends with the epochs; its ticks are whole numbers.
+    /// An axis of epochs: it ends at the last epoch, and its ticks are whole numbers.
     pub(super) fn of_epochs(first: f64, last: f64) -> Self {
         let step = round_up((last - first) / 8.0).max(1.0);
         Self {
@@ -22,16 +22,16 @@ impl Scale {
         }
     }
 
-    /// An axis of values begins and ends with a tick, and at 0 where that is not far.
+    /// An axis of values: it begins and ends with a tick, and includes 0 if that is not far.
     pub(super) fn of_values(low: f64, high: f64) -> Self {
         let (mut low, mut high) = (low, high);
         if low > 0.0 && (low < high / 3.0 || low == high) {
             low = 0.0;
         } else if low == high {
-            // At 0 or below.
+            // A single value of 0 or below.
             high = if low < 0.0 { 0.0 } else { 1.0 };
         }
-        // Far more than rounding changes, so that ticks differ.
+        // Far more than the rounding error, so that ticks differ.
         let least = 1e-9 * low.abs().max(high.abs());
         let span = (high - low).max(least).max(1e-99);
         let step = round_up(span / 5.0);
@@ -44,7 +44,7 @@ impl Scale {
         }
     }
 
-    /// Where on the axis a value is, from 0 to 1.
+    /// The position of a value on the axis, from 0 to 1.
     pub(super) fn share(&self, value: f64) -> f64 {
         match self.high - self.low {
             span if span > 0.0 => ((value - self.low) / span).clamp(0.0, 1.0),
@@ -63,7 +63,7 @@ impl Scale {
     }
 }
 
-/// The next of 1, 2 or 5 times a power of ten.
+/// Rounds up to 1, 2 or 5 times a power of ten.
 fn round_up(value: f64) -> f64 {
     let power = 10f64.powi(value.max(1e-100).log10().floor() as i32);
     let digits = [1.0, 2.0, 5.0].into_iter();

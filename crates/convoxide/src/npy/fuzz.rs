@@ -1,10 +1,10 @@
-//! Fuzz target: `.npy` files, read as every command reads them.
+//! Fuzz target: `.npy` files, read by each reader of the commands.
 
 use testkit::Fuzz;
 
 use super::{read, read_f64, read_labels};
 
-/// A file of version 1.
+/// A file in version 1 of the format.
 fn file(header: &str, numbers: &[u8]) -> Vec<u8> {
     let length = u16::try_from(header.len()).unwrap().to_le_bytes();
     [

@@ -1,11 +1,11 @@
-//! A `.npy`'s header.
+//! The header of a `.npy` file.
 
 use super::Reason;
 
-/// Makes a number of its bytes, the lowest first.
+/// Decodes a number from its bytes, lowest first.
 pub(super) type Decode<T> = fn(&[u8]) -> Option<T>;
 
-/// A `.npy`'s header: a Python dictionary with these three keys.
+/// The header of a `.npy` file: a Python dictionary with these three keys.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Header {
     pub(super) descr: String,
@@ -14,7 +14,7 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Whether the highest byte of a number comes first, how many it has, and how to decode it.
+    /// Whether numbers are big-endian, their size in bytes, and the function that decodes them.
     pub(super) fn kind<T>(
         &self,
         decode: impl Fn(&[u8]) -> Option<Decode<T>>,
@@ -38,7 +38,7 @@ impl Header {
         parser.expect("{", "is not a dictionary")?;
         while !parser.accept("}") {
             let key = parser.string()?;
-            parser.expect(":", "has no colon behind a key")?;
+            parser.expect(":", "has no colon after a key")?;
             match key {
                 "descr" => {
                     header.descr = parser.string()?.to_owned();
@@ -58,7 +58,7 @@ impl Header {
                 _ => return Err(parser.fault("has an unknown key")),
             }
             if !parser.accept(",") {
-                parser.expect("}", "has no comma behind a value")?;
+                parser.expect("}", "has no comma after a value")?;
                 break;
             }
         }
@@ -70,7 +70,7 @@ impl Header {
     }
 }
 
-/// As much of Python's literals as a header has.
+/// A parser for the Python literals that occur in headers.
 struct Parser<'a> {
     text: &'a str,
     at: usize,
@@ -85,7 +85,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// What is left, without white space in front.
+    /// The remaining text, without leading white space.
     fn rest(&mut self) -> &'a str {
         let rest = self.text[self.at..].trim_start();
         self.at = self.text.len() - rest.len();
@@ -106,22 +106,22 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// `'text'` or `"text"`; a structured or object dtype is a list and no text.
+    /// `'text'` or `"text"`; a structured or object dtype is a list, not a string.
     fn string(&mut self) -> Result<&'a str, Reason> {
         let rest = self.rest();
         let quote = rest.chars().next().filter(|c| matches!(c, '\'' | '"'));
-        let quote = quote.ok_or_else(|| self.fault("has no text where one belongs"))?;
+        let quote = quote.ok_or_else(|| self.fault("lacks a quoted string"))?;
         let inside = &rest[1..];
         let end = inside
             .find(quote)
-            .ok_or_else(|| self.fault("has a text without an end"))?;
+            .ok_or_else(|| self.fault("has a string without a closing quote"))?;
         self.at += end + 2;
         Ok(&inside[..end])
     }
 
     /// `()`, `(3,)` or `(1, 3, 224, 224)`.
     fn tuple(&mut self) -> Result<Vec<usize>, Reason> {
-        self.expect("(", "has no tuple as shape")?;
+        self.expect("(", "has a shape that is not a tuple")?;
         let mut sizes = Vec::new();
         while !self.accept(")") {
             let rest = self.rest();
@@ -133,7 +133,7 @@ impl<'a> Parser<'a> {
             self.at += digits.len();
             sizes.push(size);
             if !self.accept(",") {
-                self.expect(")", "has no comma behind a size")?;
+                self.expect(")", "has no comma after a size")?;
                 break;
             }
         }

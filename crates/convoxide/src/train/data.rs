@@ -1,4 +1,4 @@
-//! The data of a training: opened, looked through, split, and told of.
+//! The data of a training run: opened, checked, split and described.
 
 use std::sync::Arc;
 
@@ -12,25 +12,29 @@ use super::fingerprint::Fingerprint;
 use super::recipe::Recipe;
 use crate::architectures::Reason;
 use crate::context::Context;
+use crate::decode_warnings::DecodeWarnings;
 use crate::error::Error;
 use crate::output;
 use crate::progress::Progress;
 
-/// What a training learns from and what it is measured on.
+/// The pictures to train on and those to validate on.
 pub(super) struct Data {
     pub(super) train: Arc<dyn Dataset>,
-    /// With the classes of `train`.
+    /// Has the classes of `train`.
     pub(super) valid: Option<Arc<dyn Dataset>>,
-    /// How many pictures were left out because they could not be read.
+    /// The number of pictures skipped because they cannot be read.
     pub(super) skipped: usize,
+    /// The warnings of the pictures decoded so far.
+    pub(super) warnings: DecodeWarnings,
 }
 
 impl Data {
-    /// Opens the data, and tells what they are. Pictures are decoded once where they fit into memory.
+    /// Opens the data and prints what it contains. Pictures are decoded only once if they fit in
+    /// memory.
     ///
     /// # Errors
     ///
-    /// Those of the dataset; a recipe that needs data and has none; parts with different classes.
+    /// Those of the dataset, missing data, and parts with different classes.
     pub(super) fn open(args: &Args, recipe: &Recipe, context: &Context) -> Result<Self, Error> {
         let fault = |error: Reason| Error::Training {
             path: args.data.clone().unwrap_or_else(|| args.recipe.clone()),
@@ -39,7 +43,7 @@ impl Data {
         let splits = match (&recipe.shapes, &args.data) {
             (_, Some(data)) => Splits::open(data, &DatasetLimits::default())?,
             (Some(shapes), None) => Shapes::splits(shapes.options(), shapes.valid)?,
-            (None, None) => return Err(fault("the recipe needs data: give --data".into())),
+            (None, None) => return Err(fault("the recipe draws no pictures: give --data".into())),
         };
         let say = |line: &str| {
             if !context.quiet {
@@ -47,10 +51,13 @@ impl Data {
             }
         };
         say(&show_lines(&splits.contents.to_string()));
+        let warnings = DecodeWarnings::default();
+        let cached = |part| -> Arc<dyn Dataset> { Arc::new(Cached::new(warnings.watch(part))) };
         let mut data = Self {
             train: cached(splits.train),
             valid: splits.valid.map(cached),
             skipped: 0,
+            warnings: warnings.clone(),
         };
         data.check_classes().map_err(fault)?;
         if args.skip_bad {
@@ -68,10 +75,10 @@ impl Data {
                     data.train.len()
                 ));
             }
-            (Some(_), Some(_)) => say("hold_out is not used: the data have a part to validate on"),
+            (Some(_), Some(_)) => say("hold_out is ignored: the data has a part to validate on"),
             (None, None) => say(
-                "there is nothing to validate on, so accuracy is not measured: the recipe's key \
-                 hold_out = 0.1 sets a tenth aside",
+                "nothing to validate on, so accuracy is not measured: hold_out = 0.1 in the recipe \
+                 sets a tenth aside",
             ),
             (None, Some(_)) => {}
         }
@@ -83,7 +90,7 @@ impl Data {
         Ok(data)
     }
 
-    /// What a checkpoint says of the data.
+    /// The fingerprint of the data for checkpoints.
     pub(super) fn fingerprint(&self) -> Fingerprint {
         Fingerprint::new(
             &self.train,
@@ -95,14 +102,14 @@ impl Data {
         Ok(serde_json::to_value(self.fingerprint())?)
     }
 
-    /// A label is a place in the list of classes, so the two lists must be one.
+    /// Checks that both parts have the same list of classes, since a label is an index into it.
     fn check_classes(&self) -> Result<(), Reason> {
         let train = self.train.classes();
         match &self.valid {
             Some(valid) if valid.classes() != train => {
                 let list = |classes: &[String]| show::one_line(&classes.join(", "));
                 Err(format!(
-                    "the classes to train on are {}, those to validate on are {}",
+                    "the training classes are {}, but the validation classes are {}",
                     list(train),
                     list(valid.classes())
                 )
@@ -112,7 +119,7 @@ impl Data {
         }
     }
 
-    /// Leaves out what cannot be read, which takes reading everything once.
+    /// Removes the pictures that cannot be read. This reads all of them.
     fn skip_bad(&mut self, context: &Context) -> Result<(), Reason> {
         let parts = std::iter::once(&mut self.train).chain(&mut self.valid);
         let mut bad = Vec::new();
@@ -124,21 +131,21 @@ impl Data {
         self.skipped = bad.len();
         if !context.quiet {
             for error in bad.iter().take(NAMED) {
-                output::complain(&format!("left out: {error}"));
+                output::complain(&format!("skipped: {error}"));
             }
             if bad.len() > NAMED {
                 let more = count(bad.len() - NAMED, "picture", "pictures");
-                output::complain(&format!("left out: {more} more that cannot be read"));
+                output::complain(&format!("skipped: {more} more that cannot be read"));
             }
         }
         Ok(())
     }
 }
 
-/// How many pictures that cannot be read are named.
+/// The largest number of unreadable pictures that are named.
 const NAMED: usize = 10;
 
-/// The pictures of a part that can be read, and what is wrong with the others.
+/// Returns the readable pictures of a part and the errors of the others.
 fn readable(
     part: &Arc<dyn Dataset>,
     context: &Context,
@@ -164,12 +171,70 @@ fn readable(
     ))
 }
 
-fn cached(dataset: Arc<dyn Dataset>) -> Arc<dyn Dataset> {
-    Arc::new(Cached::new(dataset))
-}
-
-/// Lines of names from outside, made fit to print.
+/// Escapes names from outside, line by line.
 fn show_lines(text: &str) -> String {
     let lines: Vec<String> = text.lines().map(show::one_line).collect();
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use image_data::Picture;
+
+    use super::*;
+
+    /// A dataset with these classes and no samples.
+    struct Classes(Vec<String>);
+
+    impl Dataset for Classes {
+        fn len(&self) -> usize {
+            0
+        }
+
+        fn classes(&self) -> &[String] {
+            &self.0
+        }
+
+        fn label(&self, _: usize) -> usize {
+            self.0.len()
+        }
+
+        fn picture(&self, index: usize) -> image_data::Result<Picture> {
+            Err(image_data::Error::Index { index, len: 0 })
+        }
+
+        fn name(&self, index: usize) -> String {
+            format!("#{index}")
+        }
+    }
+
+    #[test]
+    fn the_parts_need_the_same_classes_in_the_same_order() {
+        let check = |valid: &[&str]| {
+            let classes = |names: &[&str]| -> Arc<dyn Dataset> {
+                Arc::new(Classes(names.iter().map(ToString::to_string).collect()))
+            };
+            let data = Data {
+                train: classes(&["cat", "dog"]),
+                valid: Some(classes(valid)),
+                skipped: 0,
+                warnings: DecodeWarnings::default(),
+            };
+            data.check_classes().map_err(|error| error.to_string())
+        };
+        check(&["cat", "dog"]).unwrap();
+        for (valid, shown) in [
+            (&["cat", "fox"][..], "cat, fox"),
+            (&["dog", "cat"], "dog, cat"),
+            (&["cat", "dog", "fox"], "cat, dog, fox"),
+            (&["cat"], "cat"),
+            // Control characters are escaped.
+            (&["cat", "d\u{1b}g"], "cat, d\\u{1b}g"),
+        ] {
+            let expected = format!(
+                "the training classes are cat, dog, but the validation classes are {shown}"
+            );
+            assert_eq!(check(valid), Err(expected));
+        }
+    }
 }

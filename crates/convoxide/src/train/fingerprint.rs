@@ -1,4 +1,4 @@
-//! What a training learns from, in brief: a checkpoint carries it, and resuming compares it.
+//! A fingerprint of the data: checkpoints contain it, and resuming compares it.
 
 use files::show;
 use image_data::Dataset;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::architectures::Reason;
 
-/// The classes, and which pictures of each there are.
+/// The classes, and the number and names of their pictures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Fingerprint {
     classes: Vec<String>,
@@ -16,26 +16,26 @@ pub(super) struct Fingerprint {
     valid: Option<Vec<Class>>,
 }
 
-/// The pictures of a class.
+/// The pictures of one class.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Class {
     pictures: u64,
-    /// A hash of the files' names in their order, in hexadecimal digits.
+    /// A hash of the file names in order, in hexadecimal.
     names: String,
 }
 
-/// How many differences are told.
+/// The largest number of differences that are listed.
 const TOLD: usize = 5;
 
-/// What a checkpoint's data and those at hand have in common.
+/// The result of comparing a checkpoint's data with the current data.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Comparison {
     Same,
-    /// The checkpoint is older than fingerprints.
+    /// The checkpoint has no fingerprint: an older version wrote it.
     Unknown,
-    /// What differs, in words.
+    /// The training pictures differ; the differences in words.
     OtherPictures(String),
-    /// The same, but in the part to validate on alone: nothing is learnt from that.
+    /// Only the validation pictures differ, which the parameters do not depend on.
     OtherValidation(String),
 }
 
@@ -48,22 +48,22 @@ impl Fingerprint {
         }
     }
 
-    /// Compares with what a checkpoint says.
+    /// Compares this fingerprint with the one in a checkpoint.
     ///
     /// # Errors
     ///
-    /// Other classes, with both lists, as the outputs of the network would change their meaning; and
-    /// what is no fingerprint.
+    /// Different classes, with both lists, because the outputs of the network would change their
+    /// meaning, and a value that is not a fingerprint.
     pub(super) fn compare(&self, saved: &Value) -> Result<Comparison, Reason> {
         if saved.is_null() {
             return Ok(Comparison::Unknown);
         }
         let saved: Self = serde_json::from_value(saved.clone())
-            .map_err(|error| format!("what the checkpoint says of its data: {error}"))?;
+            .map_err(|error| format!("the checkpoint's description of its data: {error}"))?;
         if saved.classes != self.classes {
             return Err(format!(
-                "the checkpoint's classes are {}, those of the data are {}; a training cannot go on \
-                 with other classes",
+                "the checkpoint's classes are {}, those of the data are {}; a run cannot continue with \
+                 other classes",
                 list(&saved.classes),
                 list(&self.classes)
             )
@@ -86,7 +86,7 @@ impl Fingerprint {
                 differences.truncate(TOLD);
                 let mut text = differences.join(", ");
                 if more > 0 {
-                    text += &format!(", and {}", show::count(more, "class more", "classes more"));
+                    text += &format!(", and {}", show::count(more, "more class", "more classes"));
                 }
                 match is_train {
                     true => Comparison::OtherPictures(text),
@@ -115,7 +115,7 @@ impl Fingerprint {
                 let (before, now) = (before.pictures, now.pictures);
                 into.push(format!("{class} has {now} pictures instead of {before}"));
             } else if before != now {
-                into.push(format!("{class} has pictures of other names"));
+                into.push(format!("{class} has pictures with other names"));
             }
         }
     }
@@ -126,12 +126,13 @@ fn list(classes: &[String]) -> String {
     show::shorten(&show::one_line(&text), 300)
 }
 
-/// Each class' pictures. A label that is no class is an error when its picture is read.
+/// Returns the pictures of each class. A label out of range is an error later, when the picture is
+/// read.
 fn classes(dataset: &dyn Dataset) -> Vec<Class> {
     let mut pictures = vec![(0u64, Fnv::default()); dataset.classes().len()];
     for index in 0..dataset.len() {
         if let Some((count, hash)) = pictures.get_mut(dataset.label(index)) {
-            // The folder that the data lie in may have another name today.
+            // Only the file name: the data may have moved to another folder.
             let name = dataset.name(index);
             let name = name
                 .rsplit(std::path::is_separator)
@@ -149,8 +150,8 @@ fn classes(dataset: &dyn Dataset) -> Vec<Class> {
     pictures.into_iter().map(class).collect()
 }
 
-/// FNV-1a of 64 bits (G. Fowler, L. C. Noll, K.-P. Vo): the same on every machine and in every
-/// version of the program. It need not withstand anybody.
+/// 64-bit FNV-1a (G. Fowler, L. C. Noll, K.-P. Vo): the same on every machine and in every version of
+/// the program. It need not resist deliberate collisions.
 #[derive(Clone, Copy)]
 struct Fnv(u64);
 
@@ -206,9 +207,9 @@ mod tests {
         assert_eq!(
             compare(Fingerprint::new(&shapes(8..24), Some(&shapes(16..24)))),
             other(
-                "train/circle has pictures of other names, train/crescent has pictures of other \
-                 names, train/cross has pictures of other names, train/heart has pictures of other \
-                 names, train/ring has pictures of other names, and 3 classes more"
+                "train/circle has pictures with other names, train/crescent has pictures with other \
+                 names, train/cross has pictures with other names, train/heart has pictures with \
+                 other names, train/ring has pictures with other names, and 3 more classes"
             )
         );
         assert_eq!(now.compare(&Value::Null).unwrap(), Comparison::Unknown);

@@ -1,4 +1,4 @@
-//! The folder of a run: the recipe as it was run, the log, models, checkpoints, the report.
+//! The folder of a run: the recipe as it was run, the log, the models, the checkpoints and the report.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
@@ -12,34 +12,33 @@ use crate::architectures::Reason;
 use crate::error::Error;
 use crate::output;
 
-/// The folder of a run, to which no other process writes meanwhile.
+/// The folder of a run, locked against other processes.
 ///
-/// A start that saves no checkpoint leaves nothing behind, so nothing is in the way of the next.
+/// A run that saves no checkpoint leaves nothing behind, so the next run can start.
 #[derive(Debug)]
 pub(crate) struct RunFolder {
     path: PathBuf,
-    /// Keeps others out. The system takes it away with the process, however that ends.
+    /// The system releases the lock when the process ends, however it ends.
     lock: Option<File>,
-    /// The folders that were made for it, the outermost first.
+    /// The folders that were created, the outermost first.
     made: Vec<PathBuf>,
 }
 
-/// The log of the run in this folder.
+/// Returns the path of the log in a run's folder.
 pub(crate) fn log_of(folder: &Path) -> PathBuf {
     folder.join("log.jsonl")
 }
 
-/// The file that a run locks.
+/// The file that is locked during a run.
 const LOCK: &str = "lock";
 
 impl RunFolder {
-    /// Makes the folder and keeps others out of it. Where a run has been, `resume` has to say that it
-    /// is to go on.
+    /// Creates the folder and locks it. A folder that contains a run is accepted only with `resume`.
     ///
     /// # Errors
     ///
-    /// [`Error::Training`] for a folder that holds a run already, in which another process trains, or
-    /// that cannot be written.
+    /// [`Error::Training`] if the folder contains a run and `resume` is false, if another process is
+    /// training in it, or if it cannot be written.
     pub(crate) fn open(path: &Path, resume: bool, quiet: bool) -> Result<Self, Error> {
         let fault = |error: Reason| Error::Training {
             path: path.to_owned(),
@@ -61,7 +60,7 @@ impl RunFolder {
         folder.lock(quiet).map_err(fault)?;
         whole_file::sweep(path, whole_file::PREFIX);
         if !resume && folder.holds_run().map_err(|error| fault(error.into()))? {
-            let reason = "holds a run: give --resume to go on with it, or another --output";
+            let reason = "contains a run: give --resume to continue it, or another --output";
             return Err(fault(reason.into()));
         }
         Ok(folder)
@@ -78,14 +77,14 @@ impl RunFolder {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                // What is there is the other's.
+                // The folders belong to the other process.
                 self.made.clear();
                 return Err("another process is training in this folder".into());
             }
             Err(TryLockError::Error(error)) => {
                 if !quiet {
                     output::complain(&format!(
-                        "{}: cannot be locked ({error}): let nothing else train there",
+                        "{}: cannot be locked ({error}): make sure that no other process trains there",
                         self.path.display()
                     ));
                 }
@@ -95,7 +94,7 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Whether the folder has anything of a run in it.
+    /// Returns whether the folder contains any file of a run.
     fn holds_run(&self) -> std::io::Result<bool> {
         for entry in fs::read_dir(&self.path)? {
             let name = entry?.file_name();
@@ -127,12 +126,12 @@ impl RunFolder {
         self.path.join("report.html")
     }
 
-    /// The model with the best accuracy so far.
+    /// The path of the model with the best accuracy so far.
     pub(crate) fn best(&self) -> PathBuf {
         self.path.join("best.safetensors")
     }
 
-    /// The model after the last epoch.
+    /// The path of the model after the last epoch.
     pub(crate) fn last(&self) -> PathBuf {
         self.path.join("last.safetensors")
     }
@@ -152,8 +151,8 @@ impl RunFolder {
         Ok(model.save(self.best())?)
     }
 
-    /// Whether a checkpoint is of the same training: another recipe would not go on with it, but
-    /// start something else in its middle.
+    /// Checks that a checkpoint has the same recipe: with another one, the run would not continue but
+    /// become a different run in the middle.
     pub(crate) fn check_recipe(&self, saved: &Value, now: &Value) -> Result<(), Reason> {
         if saved == now {
             return Ok(());
@@ -166,7 +165,7 @@ impl RunFolder {
             .find(|name| saved.get(*name) != now.get(*name));
         let other = other.map_or("the recipe", |name| name);
         Err(format!(
-            "{}: its checkpoint is of another recipe: {other} differs",
+            "{}: the checkpoint is from another recipe: {other} differs",
             self.path.display()
         )
         .into())
@@ -177,10 +176,10 @@ impl Drop for RunFolder {
     fn drop(&mut self) {
         let is_locked = self.lock.take().is_some();
         if is_locked && matches!(self.holds_run(), Ok(false)) {
-            // Best effort: what stays is in nobody's way.
+            // Best effort: a file that stays does no harm.
             let _ = fs::remove_file(self.path.join(LOCK));
             for folder in self.made.iter().rev() {
-                // Only where it is empty.
+                // Fails unless the folder is empty.
                 let _ = fs::remove_dir(folder);
             }
         }
@@ -200,7 +199,7 @@ mod tests {
         drop(folder);
         assert!(!parent.path().join("runs").exists());
 
-        // Of a folder that was there, only what was added goes.
+        // In a folder that existed before, only the added files are removed.
         fs::create_dir_all(&path).unwrap();
         fs::write(path.join("notes.txt"), "mine").unwrap();
         drop(RunFolder::open(&path, false, true).unwrap());
@@ -208,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_of_a_run_asks_for_resume() {
+    fn any_file_of_a_run_asks_for_resume() {
         for part in [
             "recipe.toml",
             "step-000003.ckpt",
@@ -222,14 +221,14 @@ mod tests {
             drop(RunFolder::open(folder.path(), true, true).unwrap());
             assert!(folder.path().join(part).exists());
         }
-        // What a killed start leaves does not.
+        // The lock file of a killed process does not.
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(LOCK), "").unwrap();
         drop(RunFolder::open(folder.path(), false, true).unwrap());
     }
 
     #[test]
-    fn the_second_is_told_of_the_first_and_takes_nothing_away() {
+    fn a_second_process_is_refused_and_removes_nothing() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("run");
         let first = RunFolder::open(&path, false, true).unwrap();
@@ -253,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_run_did_not_finish_is_swept() {
+    fn partial_files_of_a_killed_run_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let left = folder.path().join(".convoxide-last.ckpt-AbCdEf");
         fs::write(&left, "half").unwrap();

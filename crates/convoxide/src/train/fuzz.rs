@@ -1,4 +1,4 @@
-//! Fuzz targets: recipes and logs.
+//! Fuzz targets for recipes and logs.
 
 use testkit::Fuzz;
 
@@ -36,7 +36,7 @@ fn fuzz_recipe() {
         .beside_other_tests()
         .run(|bytes| {
             match Recipe::parse(&String::from_utf8_lossy(bytes)) {
-                // What is accepted is written into the run's folder, and read the same.
+                // An accepted recipe survives writing and reading.
                 Ok(recipe) => {
                     let text = recipe.to_text().unwrap();
                     let again = Recipe::parse(&text).unwrap();

@@ -1,15 +1,15 @@
-//! A training that is ready to run, and its course.
+//! A training run from start to end.
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use engine::TrainingSession;
+use engine::{MemoryUse, TrainingSession};
 use files::show;
 use image_data::{Loader, LoaderOptions, Preprocessing};
 use nn_layers::{
-    Batch, Checkpoint, CheckpointFolder, ClassificationObjective, EarlyStopping, Graph, Metadata,
-    ModelFile, Optimiser, Outcome, Params, Shape, Targets, TrainBackend, TrainSpec, Trainer,
-    TrainerOptions,
+    Checkpoint, CheckpointFolder, ClassificationObjective, EarlyStopping, Graph, Metadata,
+    ModelFile, Optimiser, Outcome, Params, Shape, Targets, TrainBackend, TrainBatch, TrainSpec,
+    Trainer, TrainerOptions,
 };
 
 use super::Args;
@@ -26,24 +26,26 @@ use crate::error::Error;
 use crate::evaluation::{Evaluation, evaluate};
 use crate::output;
 
-/// A training that is ready to run.
+/// A training run that is ready to start.
 pub(super) struct Job {
     pub(super) recipe: Recipe,
     pub(super) data: Data,
     architecture: Architecture,
     preprocessing: Preprocessing,
     graph: Graph,
-    /// Without the heads that exist in training alone.
+    /// The graph without the heads that exist only in training.
     inference: Graph,
     /// The shape of a full batch.
     input: Shape,
+    /// The shape of the last batch of an epoch, if it is shorter.
+    last_input: Option<Shape>,
 }
 
-/// Checkpoints that are kept besides the last.
+/// The number of checkpoints that are kept besides the last.
 const KEPT: usize = 2;
 
 impl Job {
-    /// The training, and the parameters that it starts from.
+    /// Returns the run and its initial parameters.
     ///
     /// # Errors
     ///
@@ -57,7 +59,7 @@ impl Job {
         let made = preprocessing.channels.count();
         if made != channels {
             return Err(format!(
-                "the network takes {channels} channels, the preprocessing makes {made}"
+                "the network takes {channels} channels, but the preprocessing produces {made}"
             )
             .into());
         }
@@ -68,10 +70,13 @@ impl Job {
         let graph = architecture.training_graph(size)?;
         let inference = architecture.graph()?;
         let batch = recipe.batch.min(data.train.len());
-        let input = Shape::from([batch, channels, size[0], size[1]]);
+        let of_batch = |batch| Shape::from([batch, channels, size[0], size[1]]);
+        let input = of_batch(batch);
+        let rest = data.train.len() % batch;
+        let last_input = (rest > 0).then(|| of_batch(rest));
         graph.infer(std::slice::from_ref(&input))?;
         let params = architecture.init(recipe.seed)?;
-        // What is wrong with the options is said before a folder is made.
+        // Reports wrong options before the folder is created.
         Optimiser::new(recipe.optimiser.clone(), &params)?;
         let job = Self {
             recipe,
@@ -81,16 +86,17 @@ impl Job {
             graph,
             inference,
             input,
+            last_input,
         };
         Ok((job, params))
     }
 
-    /// The steps of an epoch.
+    /// The number of steps per epoch.
     pub(super) fn steps(&self) -> u64 {
         self.data.train.len().div_ceil(self.recipe.batch) as u64
     }
 
-    /// What a model file says about itself.
+    /// The metadata of the model files.
     fn metadata(&self) -> Result<Metadata, Reason> {
         let [_, _, h, w] = self.input[..] else {
             return Err(format!("the input has the shape {:?}, not NCHW", self.input).into());
@@ -126,12 +132,12 @@ impl Job {
         })
     }
 
-    /// Trains to the end, or until a signal stops it; then there is an exit code.
+    /// Trains to the end, or until a signal stops the run; then the exit code is returned, too.
     ///
     /// # Errors
     ///
-    /// Those of the run's folder and of a checkpoint that does not fit, a picture that cannot be read,
-    /// by its name, a step that gave no finite number, and files that cannot be written.
+    /// Those of the run's folder, a checkpoint that does not fit, a picture that cannot be read (by
+    /// name), a step whose result is not finite, and files that cannot be written.
     pub(super) fn run(
         &self,
         params: Params<f32>,
@@ -148,23 +154,32 @@ impl Job {
             .map_err(in_recipe)
     }
 
-    /// The session, for which there is memory.
+    /// Creates the session, within the memory limit.
     fn session(&self, params: Params<f32>, context: &Context) -> Result<TrainingSession, Reason> {
         let spec = TrainSpec {
             frozen: self.recipe.frozen.clone(),
             ..TrainSpec::default()
         };
-        let numbers: usize = params.iter().map(|(_, param)| param.value.len()).sum();
         let options = context.options();
+        let optimiser = Optimiser::new(self.recipe.optimiser.clone(), &params)?;
         let session = TrainingSession::new(&self.graph, params, spec, &options)?;
-        let needed = session.memory(std::slice::from_ref(&self.input))?;
+        let needed = MemoryUse {
+            optimiser: optimiser.state_bytes(&session)?,
+            ..self.session_memory(&session)?
+        };
         let limit = options.memory_limit;
         if needed.total() > limit {
             return Err(engine::Error::MemoryLimit { needed, limit }.into());
         }
-        let arena = session.arena_bytes(std::slice::from_ref(&self.input))?;
-        Live::say_memory(context, arena, numbers);
+        Live::say_memory(context, needed);
         Ok(session)
+    }
+
+    /// The memory of the session for all batches.
+    fn session_memory(&self, session: &TrainingSession) -> Result<MemoryUse, Reason> {
+        let steps = std::iter::once(&self.input).chain(&self.last_input);
+        let steps: Vec<&[Shape]> = steps.map(std::slice::from_ref).collect();
+        Ok(session.memory_of_steps(&steps)?)
     }
 
     fn train(
@@ -211,7 +226,7 @@ impl Job {
             aux_weight: self.architecture.aux_weight(),
         };
         let stop = Stop::on_signals()?;
-        // Of a picture that could not be read.
+        // The error of a picture that could not be read.
         let unread = RefCell::new(None);
         let batches = |epoch, first| Ahead::new(batches(&loader, epoch, first), &stop, &unread);
         let judge = |session: &TrainingSession, _epoch| {
@@ -229,7 +244,7 @@ impl Job {
             &mut Watch(&state),
             stop.flag(),
         );
-        let state = state.into_inner();
+        let mut state = state.into_inner();
         state.finish();
         let outcome = outcome?;
         if let Some(error) = unread.into_inner() {
@@ -254,7 +269,7 @@ impl Job {
         Ok((summary, code))
     }
 
-    /// Whether the checkpoint is of the data at hand.
+    /// Checks that the checkpoint was trained on the current data.
     fn check_data(
         &self,
         checkpoint: &Checkpoint<f32>,
@@ -264,18 +279,18 @@ impl Job {
         let warning = match self.data.fingerprint().compare(&checkpoint.data)? {
             Comparison::Same => return Ok(()),
             Comparison::Unknown => {
-                "the checkpoint does not say what data it is of; an older version wrote it"
-                    .to_owned()
+                "the checkpoint does not describe its data; an older version wrote it".to_owned()
             }
             Comparison::OtherValidation(difference) => {
-                format!("not measured on the same pictures as before: {difference}")
+                format!("the validation pictures have changed: {difference}")
             }
             Comparison::OtherPictures(difference) if args.changed_data => {
-                format!("not the pictures of the checkpoint: {difference}")
+                format!("the pictures have changed since the checkpoint: {difference}")
             }
             Comparison::OtherPictures(difference) => {
                 return Err(format!(
-                    "not the pictures of the checkpoint: {difference}; --changed-data goes on with them"
+                    "the pictures have changed since the checkpoint: {difference}; --changed-data \
+                     continues with them"
                 )
                 .into());
             }
@@ -286,8 +301,8 @@ impl Job {
         Ok(())
     }
 
-    /// Writes the model files again as the checkpoint has them: a disk may have been full, or
-    /// somebody may have removed them.
+    /// Writes the model files again from the checkpoint, since they may be missing: the disk may have
+    /// been full, or the files deleted.
     fn restore_models(
         &self,
         checkpoint: &Checkpoint<f32>,
@@ -296,14 +311,14 @@ impl Job {
         if let Some(best) = &checkpoint.best {
             folder.save_best(&self.model_file(best.params.clone())?)?;
         }
-        // In the middle of an epoch, the parameters are not those that the file has.
+        // In the middle of an epoch, the parameters differ from those in the file.
         if checkpoint.position.epoch > 0 && checkpoint.position.batch == 0 {
             folder.save_last(&self.model_file(checkpoint.params.clone())?)?;
         }
         Ok(())
     }
 
-    /// How well these parameters do on the data for validation, if there are any.
+    /// Evaluates the parameters on the validation pictures, if there are any.
     fn evaluate(
         &self,
         params: Params<f32>,
@@ -326,9 +341,9 @@ impl Job {
     }
 }
 
-type Loaded = Result<Batch<f32, Targets<f32>>, Reason>;
+type Loaded = Result<TrainBatch<f32, Targets<f32>>, Reason>;
 
-/// An epoch's batches from number `first` on, as the trainer takes them.
+/// Returns the batches of an epoch, starting with the batch of index `first`, in the trainer's form.
 fn batches(loader: &Loader, epoch: u64, first: u64) -> impl Iterator<Item = Loaded> {
     let first = usize::try_from(first).unwrap_or(usize::MAX);
     let (given, fault) = match loader.epoch_from(epoch, first) {
@@ -337,7 +352,7 @@ fn batches(loader: &Loader, epoch: u64, first: u64) -> impl Iterator<Item = Load
     };
     let given = given.into_iter().flatten().map(|batch| {
         let batch = batch?;
-        Ok(Batch {
+        Ok(TrainBatch {
             inputs: vec![batch.inputs.into_dyn()],
             targets: match batch.targets {
                 Some(soft) => Targets::Soft(soft),
@@ -348,8 +363,8 @@ fn batches(loader: &Loader, epoch: u64, first: u64) -> impl Iterator<Item = Load
     fault.into_iter().chain(given)
 }
 
-/// Batches, looked at one ahead: where the next cannot be loaded, the training is asked to stop, which
-/// saves what it has learnt.
+/// Batches with one batch of lookahead: if the next one cannot be loaded, the training is asked to
+/// stop, so that its progress is saved.
 struct Ahead<'a, I> {
     batches: I,
     next: Option<Loaded>,
@@ -359,7 +374,7 @@ struct Ahead<'a, I> {
 
 impl<'a, I: Iterator<Item = Loaded>> Ahead<'a, I> {
     fn new(mut batches: I, stop: &'a Stop, unread: &'a RefCell<Option<Reason>>) -> Self {
-        // Before an epoch's first batch, everything is saved.
+        // An error here needs no stop: at the start of an epoch, everything is saved.
         let next = batches.next();
         Self {
             batches,
@@ -384,5 +399,109 @@ impl<I: Iterator<Item = Loaded>> Iterator for Ahead<'_, I> {
             next => next,
         };
         Some(batch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use image_data::{Shapes, ShapesOptions};
+
+    use super::*;
+    use crate::decode_warnings::DecodeWarnings;
+
+    fn context(memory_limit: u64) -> Context {
+        Context {
+            started: Instant::now(),
+            json: false,
+            threads: 1,
+            memory_limit,
+            quiet: true,
+            logs: false,
+        }
+    }
+
+    fn job(pictures: usize, method: &str, frozen: &str) -> (Job, Params<f32>) {
+        let recipe = format!(
+            "model = \"resnet20\"\n\
+             config = {{ layers = [1, 1, 1], shortcut = \"zero_padded\" }}\n\
+             epochs = 1\nbatch = 2\nfrozen = [{frozen}]\n\
+             [optimiser]\nmethod = {{ {method} }}\n\
+             [schedule]\nrate = 0.1\n"
+        );
+        let shapes = ShapesOptions {
+            len: pictures,
+            size: [32, 32],
+            ..ShapesOptions::default()
+        };
+        let data = Data {
+            train: Arc::new(Shapes::new(shapes).unwrap()),
+            valid: None,
+            skipped: 0,
+            warnings: DecodeWarnings::default(),
+        };
+        Job::new(Recipe::parse(&recipe).unwrap(), data).unwrap()
+    }
+
+    /// The memory that a training needs, as the error at one byte less reports it.
+    fn needed(pictures: usize, method: &str, frozen: &str) -> MemoryUse {
+        let refused = |memory_limit| {
+            let (job, params) = job(pictures, method, frozen);
+            let error = job.session(params, &context(memory_limit)).err()?;
+            match error.downcast_ref::<engine::Error>() {
+                Some(&engine::Error::MemoryLimit { needed, .. }) => {
+                    Some((needed, error.to_string()))
+                }
+                _ => panic!("{error}"),
+            }
+        };
+        // Below `least`, the session itself refuses, without the optimiser.
+        let (job, params) = job(pictures, method, frozen);
+        let session = job.session(params, &context(u64::MAX)).unwrap();
+        let network = job.session_memory(&session).unwrap();
+        let least = network.parameters + network.gradients + network.scratch;
+        let (needed, _) = refused(least).unwrap();
+        assert_eq!(needed.total() - needed.optimiser, network.total());
+        assert!(refused(needed.total()).is_none());
+        let (again, message) = refused(needed.total() - 1).unwrap();
+        assert_eq!(again, needed);
+        assert_eq!(
+            message.contains("optimiser"),
+            needed.optimiser > 0,
+            "{message}"
+        );
+        needed
+    }
+
+    #[test]
+    fn the_memory_limit_includes_the_optimiser_s_state() {
+        let (job, params) = job(4, "adam = {}", "");
+        let weights = job.graph.nodes().iter().flat_map(nn_layers::Node::params);
+        let weights = weights.filter(|spec| spec.slot() == nn_layers::Slot::Weight);
+        let values: usize = weights.map(nn_layers::ParamSpec::elements).sum();
+        drop(params);
+
+        assert_eq!(needed(4, "sgd = {}", "").optimiser, 0);
+        let momentum = needed(4, "sgd = { momentum = 0.9 }", "").optimiser;
+        let adam = needed(4, "adam = {}", "").optimiser;
+        assert_eq!(adam, 2 * momentum);
+        // One value for each weight; blocks of 16 channels pad some with zeros.
+        let least = 4 * values as u64;
+        assert!((least..2 * least).contains(&momentum), "{momentum} {least}");
+        // A frozen layer has no state.
+        let frozen = needed(4, "sgd = { momentum = 0.9 }", "\"layer3\"").optimiser;
+        assert!(frozen < momentum / 2, "{frozen} {momentum}");
+    }
+
+    #[test]
+    fn a_short_last_batch_is_counted_before_training() {
+        let full = needed(4, "sgd = {}", "");
+        let short = needed(5, "sgd = {}", "");
+        assert!(short.scratch > full.scratch, "{short} {full}");
+        assert_eq!(short.activations, full.activations);
+        // With one picture there is only one, short, batch.
+        let (job, _) = job(1, "sgd = {}", "");
+        assert_eq!((job.input[0], job.last_input), (1, None));
     }
 }

@@ -1,4 +1,4 @@
-//! What is told while a training runs: a bar on a terminal, a line an epoch elsewhere, the log and
+//! The display of a running training: a progress bar on a terminal, one line per epoch, the log and
 //! the report.
 
 use std::cell::RefCell;
@@ -6,6 +6,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use engine::MemoryUse;
 use files::show;
 use image_data::Picture;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -22,34 +23,37 @@ use crate::context::Context;
 use crate::evaluation::Evaluation;
 use crate::output;
 
-/// The message is cut where the terminal ends.
+/// The template of the progress bar; the message is cut at the edge of the terminal.
 const STEPS: &str = "epoch {prefix} {bar:12} {wide_msg}";
 
-/// What is known of a run so far.
+/// The state of a run so far.
 pub(crate) struct Live<'a> {
     context: Context,
     job: &'a Job,
     folder: &'a RunFolder,
-    /// The report's.
+    /// The title of the report.
     title: String,
     command: String,
     pictures: bool,
     log: Log,
     epochs: Vec<Epoch>,
     evaluation: Option<Evaluation>,
-    /// When the epoch that is running began.
+    /// The start of the current epoch.
     begun: Instant,
-    /// How long its steps have taken in this process, and how many there were.
+    /// The duration of its steps in this process.
     trained: Duration,
+    /// The number of those steps.
     steps: u64,
-    /// How long the last evaluation took, with all that is written after it.
+    /// The duration of the last evaluation and of writing its results.
     judged: Duration,
     has_recipe: bool,
     loss: f64,
     correct: f64,
     seen: u64,
     bar: ProgressBar,
-    /// What went wrong where nothing could be returned.
+    /// The number of pictures with a warning when they were last reported.
+    warned: usize,
+    /// An error from a callback that cannot return one.
     fault: Option<Reason>,
 }
 
@@ -68,7 +72,7 @@ impl<'a> Live<'a> {
         } else {
             ProgressBar::hidden()
         };
-        // The template is a constant, and a test reads it.
+        // The template is a constant; a test checks it.
         if let Ok(style) = ProgressStyle::with_template(STEPS) {
             bar.set_style(style);
         }
@@ -91,30 +95,23 @@ impl<'a> Live<'a> {
             correct: 0.0,
             seen: 0,
             bar,
+            warned: 0,
             fault: None,
         })
     }
 
-    /// Says what memory a run will take, before it does.
-    pub(crate) fn say_memory(context: &Context, arena: usize, numbers: usize) {
-        if context.quiet {
-            return;
+    /// Prints the memory of a run before it is allocated.
+    pub(crate) fn say_memory(context: &Context, memory: MemoryUse) {
+        if !context.quiet {
+            output::note(&status::memory(memory));
         }
-        let mib = |bytes: usize| bytes.div_ceil(1 << 20);
-        // Weights, gradients, what the optimiser remembers, the best so far, and a copy to save.
-        let parameters = 5 * numbers * size_of::<f32>();
-        output::complain(&format!(
-            "about {} MiB for activations and gradients, {} MiB for parameters, and the pictures",
-            mib(arena),
-            mib(parameters)
-        ));
     }
 
-    /// Says which checkpoints the run does not go on from, though they are newer, and why.
+    /// Reports the newer checkpoints that are damaged, so that the run continues from an older one.
     pub(crate) fn say_damaged(context: &Context, damaged: &[nn_layers::Error]) {
         if !context.quiet {
             for error in damaged {
-                output::complain(&format!("left out a damaged checkpoint: {error}"));
+                output::complain(&format!("skipped a damaged checkpoint: {error}"));
             }
         }
     }
@@ -123,23 +120,23 @@ impl<'a> Live<'a> {
         self.epochs.last().and_then(|epoch| epoch.valid_accuracy)
     }
 
-    /// How long the run has taken, in whatever sittings.
+    /// The seconds that the run has taken, in this process and earlier ones.
     pub(crate) fn seconds(&self) -> f64 {
         let epochs: f64 = self.epochs.iter().map(|epoch| epoch.seconds).sum();
         epochs + self.begun.elapsed().as_secs_f64()
     }
 
-    /// Is called before an evaluation.
+    /// Called before an evaluation.
     ///
     /// # Errors
     ///
-    /// What went wrong earlier where nothing could be returned.
+    /// The error of an earlier callback that could not return it.
     pub(crate) fn evaluating(&mut self) -> Result<(), Reason> {
         self.bar.set_message("validating");
         self.fault.take().map_or(Ok(()), Err)
     }
 
-    /// Keeps an evaluation, and gives the trainer what it needs of it.
+    /// Keeps an evaluation, and returns the part that the trainer needs.
     pub(crate) fn evaluated(
         &mut self,
         evaluation: Option<Evaluation>,
@@ -167,7 +164,7 @@ impl<'a> Live<'a> {
         let run_left = epoch_left + self.judged.as_secs_f64() + self.epochs_left(later);
         self.bar
             .set_prefix(format!("{}/{epochs}", report.epoch + 1));
-        self.bar.set_message(status::step(&status::Step {
+        self.bar.set_message(status::step(&status::Progress {
             loss: self.loss / seen,
             accuracy: self.correct / seen,
             pictures_per_second: seen / self.trained.as_secs_f64().max(1e-9),
@@ -177,12 +174,12 @@ impl<'a> Live<'a> {
         self.bar.set_position(report.batch);
     }
 
-    /// What a step takes; no number before the first.
+    /// The seconds per step; NaN before the first step.
     fn step_seconds(&self) -> f64 {
         self.trained.as_secs_f64() / self.steps as f64
     }
 
-    /// What so many epochs will take, as fast as this one.
+    /// The expected seconds for `epochs` epochs at the speed of this one.
     fn epochs_left(&self, epochs: usize) -> f64 {
         match epochs {
             0 => 0.0,
@@ -208,7 +205,7 @@ impl<'a> Live<'a> {
             valid_accuracy: evaluation.map(|evaluation| evaluation.top1),
             valid_top5: evaluation.and_then(|evaluation| evaluation.top5),
             seconds: seconds.as_secs_f64(),
-            // No number where another process has trained the epoch.
+            // NaN if another process has trained the epoch.
             pictures_per_second: self.seen as f64 / self.trained.as_secs_f64(),
         };
         self.log.append(&epoch)?;
@@ -219,13 +216,27 @@ impl<'a> Live<'a> {
             let line = self.line();
             self.bar.suspend(|| output::note(&line));
         }
+        self.warn();
         self.begun = Instant::now();
         self.trained = Duration::ZERO;
         (self.steps, self.loss, self.correct, self.seen) = (0, 0.0, 0.0, 0);
         Ok(())
     }
 
-    /// The last epoch in a line.
+    /// Reports the pictures that were decoded with a warning, if there are more than last time. This
+    /// is normally once, after the first epoch, when every picture has been decoded.
+    fn warn(&mut self) {
+        let warnings = &self.job.data.warnings;
+        let count = warnings.len();
+        if count > self.warned && !self.context.quiet {
+            self.warned = count;
+            if let Some(message) = warnings.message() {
+                self.bar.suspend(|| output::complain(&message));
+            }
+        }
+    }
+
+    /// The line for the last epoch.
     fn line(&self) -> String {
         let Some(epoch) = self.epochs.last() else {
             return String::new();
@@ -242,7 +253,7 @@ impl<'a> Live<'a> {
         })
     }
 
-    /// The first checkpoint makes a run of the folder.
+    /// Writes the recipe with the first checkpoint: from then on, the folder contains a run.
     fn saved(&mut self) {
         if !self.has_recipe {
             match self.folder.save_recipe(&self.job.recipe) {
@@ -277,7 +288,7 @@ impl<'a> Live<'a> {
         Ok(report.write(&self.folder.report())?)
     }
 
-    /// The most certain mistakes as pictures.
+    /// The most confident mistakes, with their pictures.
     fn mistakes(&self) -> Result<Vec<Mistake>, Reason> {
         let (Some(evaluation), Some(valid)) = (&self.evaluation, &self.job.data.valid) else {
             return Ok(Vec::new());
@@ -295,12 +306,14 @@ impl<'a> Live<'a> {
         evaluation.mistakes.iter().map(mistake).collect()
     }
 
-    /// Ends the display.
-    pub(crate) fn finish(&self) {
+    /// Removes the bar.
+    pub(crate) fn finish(&mut self) {
         self.bar.finish_and_clear();
+        // In case the run ended within the first epoch.
+        self.warn();
     }
 
-    /// What went wrong where nothing could be returned.
+    /// Returns the error of a callback that could not return it.
     pub(crate) fn fault(&self) -> Result<(), Reason> {
         match &self.fault {
             Some(fault) => Err(fault.to_string().into()),
@@ -309,20 +322,20 @@ impl<'a> Live<'a> {
     }
 }
 
-/// The program's arguments as they were given, whatever they hold.
+/// The program's arguments, with anything unprintable escaped.
 fn command() -> String {
     let arguments = std::env::args_os().skip(1);
     let arguments: Vec<String> = arguments.map(|argument| show::name(&argument)).collect();
     arguments.join(" ")
 }
 
-/// How many pictures were taken for what they are.
+/// The number of correctly classified pictures.
 fn correct(parts: &[(String, f64)]) -> f64 {
     let part = parts.iter().find(|(name, _)| name == "correct");
     part.map_or(0.0, |(_, count)| *count)
 }
 
-/// Lets the trainer tell, while the evaluation tells, too.
+/// The trainer's observer, which shares the state with the evaluation.
 pub(crate) struct Watch<'s, 'a>(pub(crate) &'s RefCell<Live<'a>>);
 
 impl Observer<f32> for Watch<'_, '_> {

@@ -1,4 +1,4 @@
-//! `log.jsonl`: what each epoch of a training run came to, one JSON object a line.
+//! `log.jsonl`: the results of each epoch of a training run, one JSON object per line.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -7,20 +7,20 @@ use std::path::{Path, PathBuf};
 use files::whole_file;
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// What one epoch came to.
+/// The results of one epoch.
 ///
-/// Accuracies are shares, from 0 to 1. In the file, what is no finite number is `null`, and what was
-/// not measured is left out; a `null` is read as NaN.
+/// Accuracies are shares, from 0 to 1. In the file, a value that is not finite is `null`, and a value
+/// that was not measured is absent; `null` is read as NaN.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Epoch {
     /// Counted from 1.
     pub(crate) epoch: usize,
-    /// Steps since training began.
+    /// The number of steps since training began.
     pub(crate) steps: u64,
     /// The learning rate of the last step.
     #[serde(deserialize_with = "number")]
     pub(crate) rate: f64,
-    /// The mean over the epoch's pictures, while the network learnt from them.
+    /// The mean over the epoch's pictures, each measured in its training step.
     #[serde(deserialize_with = "number")]
     pub(crate) train_loss: f64,
     #[serde(deserialize_with = "number")]
@@ -31,19 +31,19 @@ pub(crate) struct Epoch {
     #[serde(default, deserialize_with = "measured")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) valid_accuracy: Option<f64>,
-    /// The share of pictures whose class is among the five of the largest logits.
+    /// The share of pictures whose class is among the five with the largest logits.
     #[serde(default, deserialize_with = "measured")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) valid_top5: Option<f64>,
-    /// How long the epoch took, validation included.
+    /// The duration of the epoch, including validation.
     #[serde(deserialize_with = "number")]
     pub(crate) seconds: f64,
-    /// Of training alone.
+    /// The speed of training, without validation.
     #[serde(deserialize_with = "number")]
     pub(crate) pictures_per_second: f64,
 }
 
-/// What a curve shows of an epoch; `None` where it was not measured.
+/// A quantity of an epoch, for a curve; `None` if it was not measured.
 pub(crate) type Quantity = fn(&Epoch) -> Option<f64>;
 
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
@@ -54,7 +54,7 @@ fn measured<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D
     number(deserializer).map(Some)
 }
 
-/// Why a log was refused.
+/// An error in a log, with its path.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {reason}", path.display())]
 pub(crate) struct Error {
@@ -62,7 +62,7 @@ pub(crate) struct Error {
     reason: Reason,
 }
 
-/// What was wrong.
+/// What is wrong with a log.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Reason {
     #[error(transparent)]
@@ -71,7 +71,7 @@ pub(crate) enum Reason {
     File(#[from] files::Error),
     #[error("is not a regular file")]
     NotAFile,
-    #[error("line {line} is no epoch: {error}")]
+    #[error("line {line} is not an epoch: {error}")]
     Line {
         line: usize,
         error: serde_json::Error,
@@ -80,41 +80,40 @@ pub(crate) enum Reason {
     Length,
 }
 
-/// Far over what any run writes.
+/// Far more than any run writes.
 const MOST_BYTES: u64 = 1 << 26;
 
-/// A log that is being written.
+/// A log to which epochs are appended.
 #[derive(Debug)]
 pub(crate) struct Log {
     path: PathBuf,
-    /// Where the last whole line ends.
+    /// The length of the file up to the end of its last complete line.
     end: u64,
 }
 
 impl Log {
-    /// Begins a log; one that is there is replaced.
+    /// Creates a log, replacing an existing one.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's errors.
     #[cfg(test)]
     fn create(path: &Path) -> Result<Self, Error> {
         Self::resume(path, 0).map(|(log, _)| log)
     }
 
-    /// Goes on with a log after so many epochs, which it returns. What the log says of later ones is
-    /// removed, because they will be run again. Where there is no log, one begins with the first epoch
-    /// that is added.
+    /// Continues a log after its first `epochs` epochs, and returns them. Later epochs are removed,
+    /// because they will be run again. If there is no log, the first appended epoch creates it.
     ///
     /// # Errors
     ///
-    /// What the system says, a path that is no regular file, a line that is no epoch and has its end,
-    /// or a file that is far too long.
+    /// The system's errors, a path that is not a regular file, a complete line that is not an epoch,
+    /// and a file over the length limit.
     pub(crate) fn resume(path: &Path, epochs: usize) -> Result<(Self, Vec<Epoch>), Error> {
         let run = || {
             let is_there = whole_file::check(path)?.is_some();
             let bytes = match is_there {
-                // Of what stood there before a run began, nothing is kept.
+                // A new run keeps nothing of an older file.
                 true if epochs > 0 => content(&mut File::open(path)?)?,
                 _ => Vec::new(),
             };
@@ -136,11 +135,11 @@ impl Log {
         run().map_err(|reason| at(path, reason))
     }
 
-    /// Adds a line, which is on the disk when this returns.
+    /// Appends a line; it is on the disk when this returns.
     ///
     /// # Errors
     ///
-    /// What the system says; what it wrote of the line is taken back.
+    /// The system's errors; a partly written line is removed.
     pub(crate) fn append(&mut self, epoch: &Epoch) -> Result<(), Error> {
         let run = || {
             let mut line = serde_json::to_vec(epoch).map_err(io::Error::from)?;
@@ -149,7 +148,7 @@ impl Log {
             let mut options = OpenOptions::new();
             let mut file = options.append(true).create(true).open(&self.path)?;
             if let Err(error) = file.write_all(&line).and_then(|()| file.sync_data()) {
-                // Best effort: a cut line at the end counts for nothing.
+                // Best effort: an incomplete last line is ignored.
                 let _ = file.set_len(self.end);
                 return Err(error.into());
             }
@@ -160,14 +159,14 @@ impl Log {
     }
 }
 
-/// Reads the epochs of a log. A last line that was cut short counts for nothing.
+/// Reads the epochs of a log. An incomplete last line is ignored.
 ///
 /// # Errors
 ///
-/// What the system says, a line that is no epoch and has its end, or a file that is far too long.
+/// The system's errors, a complete line that is not an epoch, and a file over the length limit.
 pub(crate) fn read(path: &Path) -> Result<Vec<Epoch>, Error> {
     let run = || {
-        // Opening a pipe would wait for somebody to write into it.
+        // Opening a pipe would wait for a writer.
         if !std::fs::metadata(path)?.is_file() {
             return Err(Reason::NotAFile);
         }
@@ -177,7 +176,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Epoch>, Error> {
     run().map_err(|reason| at(path, reason))
 }
 
-/// All bytes of a file, up to a limit.
+/// Reads all bytes of a file, up to the limit.
 fn content(file: &mut File) -> Result<Vec<u8>, Reason> {
     let mut bytes = Vec::new();
     file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
@@ -187,12 +186,12 @@ fn content(file: &mut File) -> Result<Vec<u8>, Reason> {
     Ok(bytes)
 }
 
-/// Each epoch with its line.
+/// Parses the epochs; each is returned with its line.
 fn lines(bytes: &[u8]) -> Result<Vec<(Epoch, &[u8])>, Reason> {
     let mut epochs = Vec::new();
     for (index, line) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
         match serde_json::from_slice(line) {
-            // Without its line end, the next epoch would be written behind it.
+            // An epoch without its line end is incomplete: the next would be appended to the line.
             Ok(epoch) if line.ends_with(b"\n") => epochs.push((epoch, line)),
             Err(error) if line.ends_with(b"\n") => {
                 let line = index + 1;
@@ -215,7 +214,7 @@ fn at(path: &Path, reason: Reason) -> Error {
 pub(super) mod tests {
     use super::*;
 
-    /// An epoch of a run that goes well.
+    /// An epoch of a successful run.
     pub(in super::super) fn epoch(epoch: usize) -> Epoch {
         let share = 1.0 - 1.0 / (epoch + 1) as f64;
         Epoch {
@@ -254,7 +253,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_no_finite_number_is_null_and_what_was_not_measured_is_absent() {
+    fn values_that_are_not_finite_are_null_and_missing_ones_are_absent() {
         let odd = Epoch {
             train_loss: f64::INFINITY,
             valid_loss: Some(f64::NAN),
@@ -288,7 +287,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_epoch_is_named() {
+    fn a_line_that_is_not_an_epoch_is_named() {
         let (_folder, path) = written(&[epoch(1), epoch(2)]);
         let text = std::fs::read_to_string(&path).unwrap();
         for broken in ["{\"epoch\":-1}", "\u{0}", "", "[1, 2]", &"[".repeat(1000)] {
@@ -351,7 +350,7 @@ pub(super) mod tests {
             let error = Log::resume(&path, epochs).unwrap_err();
             assert!(matches!(error.reason, Reason::File(_)), "{error}");
         }
-        // One that appears during a run is no better.
+        // A link that appears during a run is refused, too.
         std::fs::remove_file(&path).unwrap();
         let (mut log, _) = Log::resume(&path, 0).unwrap();
         std::os::unix::fs::symlink(&target, &path).unwrap();

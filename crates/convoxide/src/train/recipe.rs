@@ -1,4 +1,4 @@
-//! A recipe: everything that a training depends on but the data's place.
+//! A recipe: everything that a training run depends on except the location of the data.
 
 use std::path::Path;
 
@@ -9,37 +9,38 @@ use serde::{Deserialize, Serialize};
 
 use crate::architectures::{self, Architecture, Reason};
 
-/// What a `.toml` file says. Times are in epochs.
+/// The content of a `.toml` file. Times are in epochs.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Recipe {
     /// The architecture's name.
     pub(crate) model: String,
-    /// What its configuration has otherwise than by its name. The classes are the data's.
+    /// The fields of its configuration that differ from those of the named architecture. The number of
+    /// classes comes from the data.
     #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
     pub(crate) config: toml::Table,
-    /// What everything random depends on.
+    /// The seed of all random numbers.
     #[serde(default = "one")]
     pub(crate) seed: u64,
     pub(crate) epochs: usize,
-    /// Pictures of a step.
+    /// The batch size.
     pub(crate) batch: usize,
-    /// Nodes or scopes that do not learn.
+    /// Nodes or scopes that are not trained.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) frozen: Vec<String>,
-    /// Ends the training when the accuracy has not risen for so many epochs.
+    /// The run ends when the validation accuracy has not risen for this many epochs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) patience: Option<usize>,
-    /// The share of the pictures that is set aside to validate on, where the data have no part for it.
+    /// The share of the pictures that is set aside for validation if the data has no part for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) hold_out: Option<f64>,
-    /// The data that are drawn instead of read; all other data come by `--data`.
+    /// A dataset that is drawn; any other is given by `--data`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) shapes: Option<DrawnShapes>,
-    /// What is done to every picture, where it is not what is usual for the architecture.
+    /// The preprocessing of every picture, if it differs from the architecture's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) preprocessing: Option<Preprocessing>,
-    /// What is done to pictures at random before that, in training.
+    /// Random changes to training pictures before the preprocessing.
     #[serde(default)]
     pub(crate) augmentation: Augmentation,
     #[serde(default)]
@@ -49,7 +50,7 @@ pub(crate) struct Recipe {
     pub(crate) schedule: InEpochs,
 }
 
-/// The built-in dataset: so many pictures to train on, and so many to validate on.
+/// The built-in dataset, with the numbers of training and validation pictures.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DrawnShapes {
@@ -67,27 +68,27 @@ pub(crate) struct InEpochs {
     pub(crate) rate: f64,
     #[serde(default)]
     pub(crate) policy: PolicyInEpochs,
-    /// The rate rises to its first value in so many epochs.
+    /// The number of epochs in which the rate rises to its first value.
     #[serde(default)]
     pub(crate) warm_up: f64,
 }
 
-/// How the rate goes on.
+/// The course of the rate after the warm-up.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum PolicyInEpochs {
     #[default]
     Constant,
-    /// Times the factor at these epochs.
+    /// Multiplied by the factor at each of these epochs.
     MultiStep { at: Vec<f64>, factor: f64 },
-    /// Half a cosine, down to `last` at the end of the training.
+    /// Half a cosine, down to `last` at the end of the run.
     Cosine {
         #[serde(default)]
         last: f64,
     },
-    /// Down to 0 at the end of the training.
+    /// A polynomial, down to 0 at the end of the run.
     Polynomial { power: f64 },
-    /// Up to the rate in a share `rise` of the training, and down again.
+    /// Up to the rate during the share `rise` of the run, then down again.
     OneCycle {
         #[serde(default = "three_tenths")]
         rise: f64,
@@ -103,13 +104,13 @@ fn three_tenths() -> f64 {
 }
 
 impl Recipe {
-    /// Reads a file.
+    /// Reads and checks a file.
     ///
     /// # Errors
     ///
-    /// What is wrong with the file or in it, in one line.
+    /// Those of reading the file, and as [`parse`](Self::parse).
     pub(crate) fn open(path: &Path) -> Result<Self, Reason> {
-        /// Far over any recipe, so that a mistaken file is no gigabyte in memory.
+        /// Far larger than any recipe, so that a wrong file is not read into memory.
         const MOST: u64 = 1 << 20;
         let metadata = std::fs::metadata(path)?;
         if !metadata.is_file() {
@@ -117,16 +118,16 @@ impl Recipe {
         }
         if metadata.len() > MOST {
             let len = metadata.len();
-            return Err(format!("a recipe of {len} bytes, expected at most {MOST}").into());
+            return Err(format!("the recipe has {len} bytes, expected at most {MOST}").into());
         }
         Self::parse(&std::fs::read_to_string(path)?)
     }
 
-    /// Reads a text.
+    /// Parses and checks a recipe.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, in one line.
+    /// A syntax error with its line, an unknown field, and as [`check`](Self::check), each in one line.
     pub(crate) fn parse(text: &str) -> Result<Self, Reason> {
         let recipe: Self = toml::from_str(text).map_err(|error| {
             let line = error.span().map(|span| {
@@ -139,13 +140,13 @@ impl Recipe {
         Ok(recipe)
     }
 
-    /// Whether every number is in its range.
+    /// Checks that every value is in its range.
     ///
     /// # Errors
     ///
-    /// What is wrong, in one line.
+    /// The first value that is not, with its range, in one line.
     pub(crate) fn check(&self) -> Result<(), Reason> {
-        /// Over it, a number is a slip.
+        /// A larger number is a typing error.
         const MOST: usize = 1_000_000;
         let drawn = self.shapes.iter().flat_map(|shapes| {
             [
@@ -169,11 +170,11 @@ impl Recipe {
         self.schedule(1)?.check()?;
         if let Some(preprocessing) = &self.preprocessing {
             preprocessing.check()?;
-            // As they are in Caffe and in Keras' older models.
+            // Caffe and older Keras models use this range.
             if let Some(mean) = preprocessing.mean.iter().find(|&&mean| mean > 1.0) {
                 return Err(format!(
-                    "preprocessing.mean has {mean}, but pixels are from 0 to 1 here: divide mean and \
-                     std by 255"
+                    "preprocessing.mean has {mean}, but pixels range from 0 to 1: divide mean and std \
+                     by 255"
                 )
                 .into());
             }
@@ -181,26 +182,26 @@ impl Recipe {
         Ok(())
     }
 
-    /// What is allowed and yet seldom meant, a sentence each.
+    /// Settings that are valid but probably a mistake, one sentence each.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let (warm_up, epochs) = (self.schedule.warm_up, self.epochs);
         let mut warnings = Vec::new();
         if warm_up >= epochs as f64 {
             let epochs = count(epochs, "epoch", "epochs");
             warnings.push(format!(
-                "schedule.warm_up is {warm_up} epochs, the training {epochs}: the rate never reaches \
-                 {}",
+                "schedule.warm_up is {warm_up} epochs, but the run has {epochs}: the rate never \
+                 reaches {}",
                 self.schedule.rate
             ));
         }
         warnings
     }
 
-    /// The network for so many classes.
+    /// Returns the network for `classes` classes.
     ///
     /// # Errors
     ///
-    /// A name that is unknown, or a configuration that the architecture does not have.
+    /// An unknown name, and a configuration that does not fit the architecture.
     pub(crate) fn architecture(&self, classes: usize) -> Result<Architecture, Reason> {
         let Some(architecture) = Architecture::named(&self.model) else {
             let near = architectures::nearest(&self.model, architectures::names());
@@ -218,11 +219,11 @@ impl Recipe {
         Ok(architecture.with_classes(classes))
     }
 
-    /// The schedule for epochs of so many steps.
+    /// Returns the schedule in steps.
     ///
     /// # Errors
     ///
-    /// Times that are no numbers of at least 0.
+    /// A time that is negative or not finite.
     pub(crate) fn schedule(&self, steps_per_epoch: u64) -> Result<Schedule, Reason> {
         let in_steps = |epochs: f64| {
             if !epochs.is_finite() || epochs < 0.0 {
@@ -272,7 +273,7 @@ impl Recipe {
         })
     }
 
-    /// What is done to every picture. Drawn ones have the size that they should have.
+    /// Returns the preprocessing. Drawn pictures already have the right size.
     pub(crate) fn preprocessing(&self, architecture: &Architecture) -> Preprocessing {
         let usual = || match &self.shapes {
             None => architecture.preprocessing(),
@@ -285,11 +286,11 @@ impl Recipe {
         self.preprocessing.clone().unwrap_or_else(usual)
     }
 
-    /// The recipe as text.
+    /// Returns the recipe as TOML.
     ///
     /// # Errors
     ///
-    /// Numbers that TOML does not have.
+    /// Numbers that TOML cannot express.
     pub(crate) fn to_text(&self) -> Result<String, Reason> {
         Ok(toml::to_string(self)?)
     }
@@ -354,19 +355,21 @@ warm_up = 1
     }
 
     #[test]
-    fn a_mean_of_pixels_up_to_255_is_an_error_that_says_what_to_do() {
+    fn a_mean_for_pixels_up_to_255_is_an_error_that_says_what_to_do() {
         let error = error("mean = [0.5, 0.5, 0.5]", "mean = [127.5, 127.5, 127.5]");
         assert!(error.contains("preprocessing.mean has 127.5"), "{error}");
         assert!(error.contains("by 255"), "{error}");
     }
 
     #[test]
-    fn a_warm_up_that_never_ends_is_warned_of() {
+    fn a_warm_up_longer_than_the_run_causes_a_warning() {
         assert_eq!(Recipe::parse(RECIPE).unwrap().warnings(), [""; 0]);
         let long = RECIPE.replace("warm_up = 1", "warm_up = 100");
         assert_eq!(
             Recipe::parse(&long).unwrap().warnings(),
-            ["schedule.warm_up is 100 epochs, the training 4 epochs: the rate never reaches 0.05"]
+            [
+                "schedule.warm_up is 100 epochs, but the run has 4 epochs: the rate never reaches 0.05"
+            ]
         );
     }
 }

@@ -1,7 +1,7 @@
-//! `report.html`: what a training run came to, as one page that needs nothing beside it.
+//! `report.html`: the results of a training run, as one self-contained page.
 //!
-//! Templates are `maud`'s, which escapes every text it is given; the page's own security policy
-//! forbids scripts and whatever would be fetched.
+//! The templates are in `maud`, which escapes every text; the page's own security policy forbids
+//! scripts and requests.
 
 mod confusion;
 
@@ -17,39 +17,39 @@ use crate::chart::{self, Chart, Curve, Unit};
 use crate::numbers::{count, counted, duration, number, percent, short};
 use confusion::{Confusion, class_name};
 
-/// All that is told of a run.
+/// The content of a report.
 pub(crate) struct Report<'a> {
     /// The architecture and the data.
     pub(crate) title: &'a str,
     /// The recipe as it was run, as TOML.
     pub(crate) recipe: &'a str,
     pub(crate) epochs: &'a [Epoch],
-    /// The classes' names in the order of their numbers.
+    /// The names of the classes, by index.
     pub(crate) classes: &'a [String],
-    /// How many pictures of each true class (row) were taken for each class (column).
+    /// The number of pictures of each true class (row) that were predicted as each class (column).
     pub(crate) confusion: Option<&'a [Vec<u64>]>,
-    /// The pictures in which the network was most sure of something wrong.
+    /// The most confident mistakes.
     pub(crate) worst: &'a [Mistake],
     pub(crate) command: &'a str,
     pub(crate) seed: u64,
     pub(crate) threads: usize,
-    /// The program's.
+    /// The version of the program.
     pub(crate) version: &'a str,
     pub(crate) duration: Duration,
 }
 
-/// A picture that was taken for something else.
+/// A misclassified picture.
 pub(crate) struct Mistake {
     /// The bytes of a PNG file.
     pub(crate) png: Vec<u8>,
     pub(crate) truth: usize,
     pub(crate) predicted: usize,
-    /// The probability that the network gave to what it predicted, from 0 to 1.
+    /// The predicted probability of the predicted class, from 0 to 1.
     pub(crate) score: f64,
     pub(crate) file: String,
 }
 
-/// A report that could not be written.
+/// A failure to write the report, with its path.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {error}", path.display())]
 pub(crate) struct Error {
@@ -58,11 +58,11 @@ pub(crate) struct Error {
 }
 
 impl Report<'_> {
-    /// Writes the page, whole or not at all.
+    /// Writes the whole page or nothing.
     ///
     /// # Errors
     ///
-    /// What the system says; a report that was there is still there then.
+    /// The system's errors; an older report is kept then.
     pub(crate) fn write(&self, path: &Path) -> Result<(), Error> {
         let html = self.html();
         whole_file::replace(path, |file| Ok(file.write_all(html.as_bytes())?)).map_err(|error| {
@@ -73,8 +73,8 @@ impl Report<'_> {
         })
     }
 
-    /// The page. It has one mark of class `point` for each epoch and curve, and one cell of class
-    /// `cell` for each pair of classes.
+    /// Returns the page. It has one mark of class `point` per epoch and curve, and one cell of class
+    /// `cell` per pair of classes.
     pub(crate) fn html(&self) -> String {
         let title = clean(self.title);
         let page = html! {
@@ -86,7 +86,7 @@ impl Report<'_> {
                         content="default-src 'none'; style-src 'unsafe-inline'; img-src data:";
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
-                    // Or a browser would ask the server for one.
+                    // Without it, a browser would request one from the server.
                     link rel="icon" href="data:,";
                     title { (title) }
                     style { (PreEscaped(include_str!("report/style.css"))) }
@@ -107,7 +107,7 @@ impl Report<'_> {
         page.into_string()
     }
 
-    /// What is measured: on the validation pictures, where there are any.
+    /// The accuracies and what they are measured on: the validation pictures if there are any.
     fn accuracies(&self) -> (&'static str, Vec<Option<f64>>) {
         let epochs = self.epochs.iter();
         let valid: Vec<_> = epochs.clone().map(|epoch| epoch.valid_accuracy).collect();
@@ -120,7 +120,7 @@ impl Report<'_> {
         }
     }
 
-    /// The result in words.
+    /// The result as a sentence.
     fn result(&self) -> Markup {
         let took = duration(self.duration);
         let Some(last) = self.epochs.last() else {
@@ -142,7 +142,7 @@ impl Report<'_> {
             p.result {
                 @if let Some(&(epoch, accuracy)) = measured.last() {
                     @if accuracy.is_finite() {
-                        strong { (percent(accuracy)) } " of the " (of) " pictures recognised"
+                        strong { (percent(accuracy)) } " of the " (of) " pictures classified correctly"
                     } @else {
                         "The " (of) " accuracy is " (number(accuracy))
                     }
@@ -163,7 +163,7 @@ impl Report<'_> {
         }
     }
 
-    /// What the curves do not show.
+    /// Sentences about values that the curves cannot show.
     fn warnings(&self) -> Vec<String> {
         let quantities: [(&str, Quantity); 6] = [
             ("training loss", |epoch| Some(epoch.train_loss)),
@@ -184,12 +184,12 @@ impl Report<'_> {
                     0 => String::new(),
                     more => format!(
                         " and in {}",
-                        counted(more as u128, "later one", "later ones")
+                        counted(more as u128, "later epoch", "later epochs")
                     ),
                 };
                 let value = number(value);
                 warnings.push(format!(
-                    "The {name} is {value} in epoch {first}{more}; its curve leaves that out."
+                    "The {name} is {value} in epoch {first}{more}; its curve has a gap there."
                 ));
             }
         }
@@ -227,7 +227,7 @@ impl Report<'_> {
         }
     }
 
-    /// How the run was made.
+    /// The command, the seed and the speed of the run.
     fn facts(&self) -> Markup {
         let trained: f64 = self.epochs.iter().map(|epoch| epoch.seconds).sum();
         let speeds = self.epochs.iter().map(|epoch| epoch.pictures_per_second);
@@ -241,10 +241,10 @@ impl Report<'_> {
                     dt { "Seed" } dd { (self.seed) }
                     dt { "Threads" } dd { (self.threads) }
                     @if let Some(&median) = speeds.get(speeds.len() / 2) {
-                        dt { "Speed" } dd { (short(median)) " pictures a second" }
+                        dt { "Speed" } dd { (short(median)) " pictures per second" }
                     }
                     @if trained.is_finite() && !self.epochs.is_empty() {
-                        dt { "An epoch" } dd { (short(trained / self.epochs.len() as f64)) "\u{a0}s" }
+                        dt { "Time per epoch" } dd { (short(trained / self.epochs.len() as f64)) "\u{a0}s" }
                     }
                     dt { "Convoxide" } dd { (clean(self.version)) }
                 }
@@ -255,17 +255,17 @@ impl Report<'_> {
     fn mistakes(&self) -> Markup {
         html! {
             section {
-                h2 { "Most certain mistakes" }
+                h2 { "Most confident mistakes" }
                 div.mistakes {
                     @for mistake in self.worst {
                         @let truth = class_name(self.classes, mistake.truth);
                         @let predicted = class_name(self.classes, mistake.predicted);
                         figure {
-                            img alt={ (truth) " taken for " (predicted) }
+                            img alt={ (truth) " predicted as " (predicted) }
                                 src={ "data:image/png;base64," (BASE64_STANDARD.encode(&mistake.png)) };
                             figcaption {
                                 p { strong { bdi { (truth) } } }
-                                p { "taken for " bdi { (predicted) } ", " (percent(mistake.score)) }
+                                p { "predicted as " bdi { (predicted) } ", " (percent(mistake.score)) }
                                 p.file { bdi { (clean(&mistake.file)) } }
                             }
                         }
@@ -275,7 +275,7 @@ impl Report<'_> {
         }
     }
 
-    /// The numbers behind the curves.
+    /// The values of all epochs as a table.
     fn table(&self) -> Markup {
         let measured = |value: Option<f64>, text: fn(f64) -> String| match value {
             Some(value) => text(value),
@@ -291,11 +291,11 @@ impl Report<'_> {
             "validation accuracy",
             "top\u{a0}5",
             "seconds",
-            "pictures a second",
+            "pictures per second",
         ];
         html! {
             details {
-                summary { "Every epoch in numbers" }
+                summary { "All epochs as a table" }
                 div.scroll tabindex="0" role="region" aria-label="Epochs" {
                     table.numbers {
                         thead { tr { @for column in columns { th scope="col" { (column) } } } }
@@ -331,7 +331,7 @@ impl Report<'_> {
     }
 }
 
-/// A text without what HTML may not hold and nobody sees; lines stay.
+/// Escapes control characters, which HTML does not allow; line breaks and tabs stay.
 fn clean(text: &str) -> String {
     let mut cleaned = String::with_capacity(text.len());
     for c in text.chars() {

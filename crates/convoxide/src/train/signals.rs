@@ -1,4 +1,4 @@
-//! Signals that end a training: the first lets it save, a second does not wait.
+//! Signals that end a training run: after the first it is saved, a second ends it at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -13,34 +13,34 @@ pub(super) struct Stop(Arc<State>);
 #[derive(Debug, Default)]
 struct State {
     requested: AtomicBool,
-    /// 128 and the first signal's number; 0 as long as there was none.
+    /// 128 plus the number of the first signal; 0 before any signal.
     code: AtomicU8,
 }
 
 impl Stop {
-    /// Listens to Ctrl-C, and on Unix to SIGTERM and SIGHUP as well. A SIGHUP that the caller ignores,
-    /// as `nohup` does, stays ignored.
+    /// Handles Ctrl-C, and on Unix also SIGTERM and SIGHUP. If the parent process ignores SIGHUP, as
+    /// `nohup` does, it stays ignored.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's errors.
     pub(super) fn on_signals() -> Result<Self, Reason> {
         let stop = Self::default();
         stop.clone().listen()?;
         Ok(stop)
     }
 
-    /// What the trainer reads.
+    /// The flag that the trainer reads.
     pub(super) fn flag(&self) -> &AtomicBool {
         &self.0.requested
     }
 
-    /// Stops the training at its next step.
+    /// Stops the training before its next step.
     pub(super) fn request(&self) {
         self.0.requested.store(true, Ordering::Relaxed);
     }
 
-    /// The exit code of a program that a signal has stopped.
+    /// The exit code after a signal; `None` without one.
     pub(super) fn exit_code(&self) -> Option<u8> {
         Some(self.0.code.load(Ordering::Relaxed)).filter(|&code| code != 0)
     }
@@ -50,7 +50,7 @@ impl Stop {
             std::process::exit(code.into());
         }
         self.request();
-        output::complain(&"stopping: the training is saved first; once more to give up");
+        output::complain(&"stopping once the run is saved; repeat the signal to stop at once");
     }
 
     #[cfg(unix)]
@@ -71,20 +71,20 @@ impl Stop {
 
     #[cfg(not(unix))]
     fn listen(self) -> Result<(), Reason> {
-        /// As of SIGINT elsewhere.
+        /// The code of SIGINT on other systems.
         const CTRL_C: u8 = 130;
         Ok(ctrlc::set_handler(move || self.receive(CTRL_C))?)
     }
 }
 
-/// Whether the program was started with this signal ignored. Only Linux says so in a file.
+/// Returns whether the program was started with this signal ignored; only known on Linux.
 #[cfg(unix)]
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     ignored_of(&status) >> (signal - 1) & 1 == 1
 }
 
-/// The set of ignored signals in a process' status, a bit for each, the lowest for signal 1.
+/// The ignored signals in a process's status: one bit each, the lowest for signal 1.
 #[cfg(unix)]
 fn ignored_of(status: &str) -> u64 {
     let set = status
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn the_program_may_stop_itself_without_a_signal() {
+    fn the_program_can_stop_itself_without_a_signal() {
         let stop = Stop::default();
         stop.request();
         assert!(stop.flag().load(Ordering::Relaxed));

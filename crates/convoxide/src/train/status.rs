@@ -1,22 +1,24 @@
-//! What is said of a training while it runs, in lines of at most 80 columns.
+//! The lines printed during training, in at most 80 columns.
+
+use engine::MemoryUse;
 
 use crate::numbers::number;
 
-/// Where an epoch stands.
+/// The progress of an epoch.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Step {
+pub(super) struct Progress {
     pub(super) loss: f64,
     /// From 0 to 1.
     pub(super) accuracy: f64,
     pub(super) pictures_per_second: f64,
-    /// Seconds that this epoch's steps will take.
+    /// The expected seconds for the rest of this epoch's steps.
     pub(super) epoch_left: f64,
-    /// Seconds that all that is left of the training will take.
+    /// The expected seconds for the rest of the run.
     pub(super) run_left: f64,
 }
 
 /// The text beside the bar.
-pub(super) fn step(step: &Step) -> String {
+pub(super) fn step(step: &Progress) -> String {
     format!(
         "loss {}, {:.1} %, {:.0}/s; {} left of {}",
         loss(step.loss),
@@ -27,7 +29,7 @@ pub(super) fn step(step: &Step) -> String {
     )
 }
 
-/// What an epoch came to.
+/// The results of an epoch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Finished {
     /// Counted from 1.
@@ -37,13 +39,13 @@ pub(super) struct Finished {
     /// From 0 to 1.
     pub(super) train_accuracy: f64,
     pub(super) valid_accuracy: Option<f64>,
-    /// Seconds that it took.
+    /// The seconds that it took.
     pub(super) seconds: f64,
-    /// Seconds that all that is left of the training will take.
+    /// The expected seconds for the rest of the run.
     pub(super) run_left: f64,
 }
 
-/// An epoch's line.
+/// The line for an epoch.
 pub(super) fn epoch(epoch: &Finished) -> String {
     let mut line = format!(
         "epoch {}/{}: loss {}, train {:.2} %",
@@ -56,14 +58,33 @@ pub(super) fn epoch(epoch: &Finished) -> String {
         line += &format!(", valid {:.2} %", 100.0 * accuracy);
     }
     line += &format!(", {}", rough(epoch.seconds));
-    // Not known where this process has trained no step.
+    // Unknown if this process has trained no step.
     if epoch.epoch < epoch.epochs && epoch.run_left.is_finite() {
         line += &format!(", {} left", rough(epoch.run_left));
     }
     line
 }
 
-/// Four decimals, as long as that is short.
+/// The line before training: the memory that is compared with `--memory-limit`.
+pub(super) fn memory(memory: MemoryUse) -> String {
+    let network = memory.total().saturating_sub(memory.optimiser);
+    format!(
+        "memory: network {}, optimiser {}, plus checkpoints and pictures",
+        size(network),
+        size(memory.optimiser)
+    )
+}
+
+/// A size in at most 10 columns, up to 100 TiB.
+fn size(bytes: u64) -> String {
+    let mib = bytes as f64 / f64::from(1 << 20);
+    match mib {
+        ..9999.95 => format!("{mib:.1} MiB"),
+        _ => format!("{:.0} GiB", mib / 1024.0),
+    }
+}
+
+/// Four decimals below 100.
 fn loss(loss: f64) -> String {
     match loss.abs() < 100.0 {
         true => format!("{loss:.4}"),
@@ -71,7 +92,7 @@ fn loss(loss: f64) -> String {
     }
 }
 
-/// A time in the largest unit of which there are more than one and a half, such as `95 min`.
+/// A time in the largest unit that it exceeds by half, such as `80 min`.
 pub(super) fn rough(seconds: f64) -> String {
     const UNITS: [(&str, f64); 4] = [("d", 86_400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0)];
     if !seconds.is_finite() {
@@ -81,7 +102,7 @@ pub(super) fn rough(seconds: f64) -> String {
     let &(unit, length) = unit.unwrap_or(&UNITS[3]);
     let count = (seconds / length).max(0.0);
     match count {
-        // Of hours and days, one decimal.
+        // One decimal for hours and days.
         ..9.95 if length > 60.0 => format!("{count:.1} {unit}"),
         _ => format!("{count:.0} {unit}"),
     }
@@ -128,20 +149,31 @@ mod tests {
         );
         assert_eq!(epoch(&wide).len(), 80);
 
-        let wide = Step {
+        for bytes in [10_000 << 20, 100 << 40] {
+            for largest in [bytes - 1, bytes] {
+                let wide = MemoryUse {
+                    activations: largest,
+                    optimiser: largest,
+                    ..MemoryUse::default()
+                };
+                assert!(memory(wide).len() <= 80, "{}", memory(wide));
+            }
+        }
+
+        let wide = Progress {
             loss: 0.000_975_5,
             accuracy: 1.0,
             pictures_per_second: 10_000.0,
             epoch_left: 5_000.0,
             run_left: 5_000.0,
         };
-        // The bar's part: "epoch 100/100 ", 12 of the bar, a blank.
+        // Before the message: "epoch 100/100 ", the bar of 12 columns and a space.
         let text = step(&wide);
         assert!(14 + 12 + 1 + text.chars().count() <= 80, "{text}");
     }
 
     #[test]
-    fn the_last_epoch_leaves_nothing() {
+    fn the_last_epoch_has_no_time_left() {
         let last = Finished {
             epoch: 3,
             epochs: 3,
@@ -152,5 +184,19 @@ mod tests {
             run_left: 0.0,
         };
         assert_eq!(epoch(&last), "epoch 3/3: loss 1.2500, train 50.00 %, 2 s");
+    }
+
+    #[test]
+    fn the_optimiser_s_memory_is_counted_once() {
+        let needed = MemoryUse {
+            parameters: 3 << 20,
+            gradients: 1 << 20,
+            optimiser: (5 << 20) / 2,
+            ..MemoryUse::default()
+        };
+        assert_eq!(
+            memory(needed),
+            "memory: network 4.0 MiB, optimiser 2.5 MiB, plus checkpoints and pictures"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! What the command says at its end.
+//! The summary at the end of the command.
 
 use std::path::Path;
 
@@ -8,14 +8,14 @@ use serde::Serialize;
 use super::Args;
 use super::status::rough;
 
-/// What the command tells at its end, as JSON.
+/// The summary of a run, as JSON.
 #[derive(Debug, Serialize)]
 pub(super) struct Summary {
     pub(super) outcome: &'static str,
     pub(super) epochs: usize,
     pub(super) best_accuracy: Option<f64>,
     pub(super) last_accuracy: Option<f64>,
-    /// Pictures that could not be read.
+    /// The number of pictures skipped because they cannot be read.
     pub(super) skipped: usize,
     pub(super) seconds: f64,
     pub(super) folder: String,
@@ -25,7 +25,7 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    /// The same for people, with the command that they may want next.
+    /// The summary as text, with a suggestion for the next command.
     pub(super) fn text(&self, args: &Args) -> String {
         let percent = |share: Option<f64>| match share {
             Some(share) => format!("{:.2} %", 100.0 * share),
@@ -43,7 +43,7 @@ impl Summary {
         }
         if self.skipped > 0 {
             let pictures = count(self.skipped, "picture", "pictures");
-            text += &format!("; {pictures} left out");
+            text += &format!("; {pictures} skipped");
         }
         let folder = args.folder();
         let report = shell(&folder.join("report.html"));
@@ -78,7 +78,7 @@ impl Summary {
         }
     }
 
-    /// What has to be given again, or the recipe would be another.
+    /// The flags that must be repeated, because they change the recipe or the data.
     fn overrides(&self, args: &Args) -> String {
         let flags = [
             ("--model", args.model.as_ref().map(|model| quoted(model))),
@@ -97,7 +97,7 @@ impl Summary {
     }
 }
 
-/// A path as a shell reads it.
+/// Quotes a path for a shell.
 fn shell(path: &Path) -> String {
     quoted(&show::name(path.as_os_str()))
 }
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_stopped_goes_on_with_the_same_flags() {
+    fn a_stopped_run_continues_with_the_same_flags() {
         let args = args(&["it's.toml", "--epochs", "7", "--rate", "0.5", "--skip-bad"]);
         let text = summary("stopped", 0, None).text(&args);
         assert!(

@@ -36,7 +36,7 @@ fn a_model_file_computes_what_its_weights_do_and_keeps_them() {
     // A header, and two pictures' seven logits.
     assert_eq!(first.len() % 64, 2 * 7 * 4);
 
-    let arguments = "export resnet20 --weights w.safetensors --out m.safetensors";
+    let arguments = "export resnet20 --weights w.safetensors --output m.safetensors";
     let output = convoxide(&fixture, &arguments.split(' ').collect::<Vec<_>>());
     assert!(output.status.success(), "{output:?}");
     let saved = ModelFile::open(fixture.path("m.safetensors")).unwrap();
@@ -107,7 +107,7 @@ fn what_does_not_fit_is_named() {
         ),
         ("summary resnet20 --weights w.pth", "w.pth"),
         ("summary w.safetensors", "--weights"),
-        ("export resnet20 --out m.safetensors", "no weights"),
+        ("export resnet20 --output m.safetensors", "no weights"),
         (
             "run resnet20 --weights w.safetensors --input grey.npy --output y.npy",
             "image",
@@ -224,7 +224,7 @@ fn names_are_exported_and_have_to_be_as_many_as_the_classes() {
     let fixture = Fixture::new();
     save_resnet20(&fixture.path("w.safetensors"), 3);
     let arguments =
-        "export resnet20 --weights w.safetensors --format safetensors --out m.safetensors";
+        "export resnet20 --weights w.safetensors --format safetensors --output m.safetensors";
     let mut arguments: Vec<&str> = arguments.split(' ').collect();
     arguments.extend(["--names", "tiny.names"]);
     let output = convoxide(&fixture, &arguments);
@@ -246,7 +246,7 @@ fn names_are_exported_and_have_to_be_as_many_as_the_classes() {
 
     // The same model, the same file.
     let first = std::fs::read(fixture.path("m.safetensors")).unwrap();
-    let again = "export m.safetensors --out again.safetensors";
+    let again = "export m.safetensors --output again.safetensors";
     let output = convoxide(&fixture, &again.split(' ').collect::<Vec<_>>());
     assert!(output.status.success(), "{output:?}");
     assert_eq!(

@@ -29,7 +29,7 @@ fn wrong_arguments_exit_with_2() {
         &["classify", "--model", "resnet18", "--classes", "0", "a.png"],
         &["run", "resnet18", "--input", "x.npy"],
         &["export", "resnet18"],
-        &["export", "resnet18", "--format", "onnx", "--out", "m"],
+        &["export", "resnet18", "--format", "onnx", "--output", "m"],
         &["summary"],
         &["summary", "m.cfg", "--size", "0x416"],
         &["bench", "m.cfg", "--batch", "0"],

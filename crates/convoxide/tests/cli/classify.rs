@@ -306,5 +306,5 @@ fn a_photo_is_resized_to_the_size_of_the_training_with_one_warning() {
 
     let (as_they_are, said) = with(Value::Null, None);
     assert_ne!(as_they_are, expected);
-    assert!(said.contains("does not say which size"), "{said}");
+    assert!(said.contains("does not state its training size"), "{said}");
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use image_data::{Limits, Picture};
 use serde_json::Value;
 
-use crate::common::{assert_one_line, convoxide, json_lines, stdout};
+use crate::common::{Fixture, assert_one_line, convoxide, json_lines, stderr, stdout};
 
 #[test]
 fn without_the_files_it_says_how_to_get_them() {
@@ -71,6 +71,36 @@ fn the_pretrained_model_finds_the_cup() {
     command.arg("--names").arg(model.join("coco.names"));
     let output = command.output().unwrap();
     assert_eq!(json_lines(&output)[0]["detections"], result["detections"]);
+}
+
+#[test]
+fn warnings_about_the_model_are_printed_and_the_memory_limit_holds() {
+    let fixture = Fixture::new();
+    let mut weights = std::fs::read(fixture.path("tiny.weights")).unwrap();
+    // The revision that the fork of darknet writes.
+    weights[8] = 5;
+    fixture.write("models/yolov3-tiny/yolov3-tiny.weights", weights);
+    for (from, to) in [
+        ("tiny.cfg", "models/yolov3-tiny/yolov3-tiny.cfg"),
+        ("tiny.names", "models/yolov3-tiny/coco.names"),
+        ("photos/a.png", "pictures/coffee.png"),
+    ] {
+        fixture.write(to, std::fs::read(fixture.path(from)).unwrap());
+    }
+    let run = |arguments: &[&str]| {
+        let mut command = fixture.command_with(arguments);
+        let home = fixture.path("");
+        command.arg("demo").env("CONVOXIDE_HOME", home).output()
+    };
+    let output = run(&[]).unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let message = stderr(&output);
+    assert_eq!(message.lines().count(), 1, "{message}");
+    assert!(message.contains("tiny.weights: revision 5 "), "{message}");
+    assert!(stdout(&output).contains("--output drawn"), "{output:?}");
+    assert_eq!(stderr(&run(&["--quiet"]).unwrap()), "");
+    let output = run(&["--quiet", "--memory-limit", "1KB"]).unwrap();
+    assert_one_line(&output, "memory");
 }
 
 /// One cup, which darknet's own program finds with a score of 0.64.

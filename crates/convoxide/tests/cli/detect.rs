@@ -333,7 +333,7 @@ fn names_need_not_be_unicode() {
 
     let mut command = fixture.detect();
     command
-        .args(["--json", "--out", "drawn", "-"])
+        .args(["--json", "--output", "drawn", "-"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -388,7 +388,7 @@ fn folders_in_a_folder_are_searched_on_request_but_not_the_drawings() {
     assert_eq!(run(&[]), "photos/a.png photos/b.png");
     let all = "photos/a.png photos/b.png photos/more/deep/c.png";
     for _ in 0..2 {
-        assert_eq!(run(&["--recursive", "--out", "photos/drawn"]), all);
+        assert_eq!(run(&["--recursive", "--output", "photos/drawn"]), all);
     }
     assert!(fixture.path("photos/drawn/c.png").is_file());
 }

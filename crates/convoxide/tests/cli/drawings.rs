@@ -1,10 +1,10 @@
-//! `convoxide detect --out`: drawn pictures.
+//! `convoxide detect --output`: drawn pictures.
 
 use std::path::Path;
 
 use image_data::{Limits, Picture};
 
-use crate::common::{Fixture, assert_one_line, json_lines};
+use crate::common::{Fixture, assert_one_line, json_lines, stdout};
 
 fn files(folder: &Path) -> Vec<String> {
     let names = folder.read_dir().unwrap();
@@ -24,7 +24,7 @@ fn pictures_are_drawn_under_their_own_names() {
     let fixture = Fixture::new();
     fixture.picture("other/a.png", [20, 20]);
     fixture.write("photos/broken.png", "");
-    let lines = fixture.detect_json(["--out", "new/drawn", "photos", "other"]);
+    let lines = fixture.detect_json(["--output", "new/drawn", "photos", "other"]);
     assert_eq!(lines.len(), 4);
     // Nothing is left of the temporary files either.
     let drawn = fixture.path("new/drawn");
@@ -40,8 +40,20 @@ fn pictures_are_drawn_under_their_own_names() {
     }
 
     // Once more: the same names.
-    fixture.detect_json(["--out", "new/drawn", "photos"]);
+    fixture.detect_json(["--output", "new/drawn", "photos"]);
     assert_eq!(files(&drawn), ["a-2.png", "a.png", "b.png"]);
+}
+
+#[test]
+fn the_old_name_of_output_still_works_and_is_not_shown() {
+    let fixture = Fixture::new();
+    fixture.detect_json(["--out", "drawn", "photos"]);
+    assert_eq!(files(&fixture.path("drawn")), ["a.png", "b.png"]);
+    let output = fixture.command_with(&["detect", "--help"]).output();
+    let output = output.unwrap();
+    let help = stdout(&output);
+    assert!(help.contains("--output <DIR>"), "{help}");
+    assert!(!help.contains("--out "), "{help}");
 }
 
 #[test]
@@ -49,7 +61,7 @@ fn a_photo_is_never_drawn_over() {
     let fixture = Fixture::new();
     fixture.picture("other/b.png", [20, 20]);
     let before = ["a.png", "b.png"].map(|name| open(fixture.path("photos").join(name)));
-    fixture.detect_json(["--out", "photos", "other/b.png", "photos"]);
+    fixture.detect_json(["--output", "photos", "other/b.png", "photos"]);
     let after = ["a.png", "b.png"].map(|name| open(fixture.path("photos").join(name)));
     assert_eq!(before, after);
     assert_eq!(
@@ -63,7 +75,7 @@ fn an_output_that_is_no_folder_is_an_error_before_any_work() {
     let fixture = Fixture::new();
     let output = fixture
         .detect()
-        .args(["--out", "tiny.cfg", "photos"])
+        .args(["--output", "tiny.cfg", "photos"])
         .output()
         .unwrap();
     assert_one_line(&output, "tiny.cfg: cannot write into this folder: ");
@@ -75,7 +87,7 @@ fn a_drawing_that_cannot_be_saved_is_the_pictures_failure() {
     std::fs::create_dir_all(fixture.path("drawn/a.png")).unwrap();
     let mut command = fixture.detect();
     let output = command
-        .args(["--json", "--out", "drawn", "photos"])
+        .args(["--json", "--output", "drawn", "photos"])
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(0));

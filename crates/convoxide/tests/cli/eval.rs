@@ -130,7 +130,7 @@ fn without_names_classes_are_matched_by_number_and_that_is_said() {
     assert_eq!(report["classes_matched_by"], "number");
     assert_eq!(report["confusion"], expected["confusion"]);
     assert!(
-        said.contains("names no classes") && said.contains("cat"),
+        said.contains("has no class names") && said.contains("cat"),
         "{said}"
     );
     assert_eq!(said.lines().count(), 1, "{said}");
@@ -168,7 +168,7 @@ fn the_part_that_was_measured_is_named_and_the_training_part_only_on_request() {
     std::fs::rename(fixture.path("parts"), fixture.path("data")).unwrap();
     let (report, said) = evaluate(&fixture, &[]);
     assert_eq!(report["part"], "train");
-    assert!(said.contains("only the part to train on"), "{said}");
+    assert!(said.contains("only a training part"), "{said}");
 
     for class in CLASSES {
         let content = std::fs::read(fixture.path(format!("data/train/{class}/0.png"))).unwrap();
@@ -220,4 +220,23 @@ fn what_was_left_out_is_told_and_strict_fails_on_it() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_picture_without_its_end_mark_is_measured_with_a_warning() {
+    let fixture = fixture();
+    let (whole, said) = evaluate(&fixture, &[]);
+    assert_eq!(said, "");
+    let path = fixture.path("data/dog/3.png");
+    let file = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &file[..file.len() - 12]).unwrap();
+    let (cut, said) = evaluate(&fixture, &[]);
+    assert_eq!(cut, whole);
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(
+        said.contains("dog/3.png: the PNG has no end mark"),
+        "{said}"
+    );
+    let (_, said) = evaluate(&fixture, &["--quiet"]);
+    assert_eq!(said, "");
 }

@@ -1,9 +1,8 @@
-//! `convoxide train` on a disk that fails and under a process that dies, at every point where it writes:
-//! never a panic, never a stale or half-written file, and a resumed run gives the bytes of one that was
-//! never interrupted.
+//! `convoxide train` with a disk that fails or a process that is killed, at each point where it writes:
+//! there is no panic and no stale or partial file, and a resumed run writes the same bytes as one that
+//! was never interrupted.
 //!
-//! `strace` injects the faults. By default a sample of the points is tried, with `CONVOXIDE_LONG=1`
-//! every one.
+//! `strace` injects the faults, by default at a sample of the points, with `CONVOXIDE_LONG=1` at all.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
@@ -35,10 +34,10 @@ method = { sgd = { momentum = 0.9 } }
 rate = 0.05
 "#;
 
-/// Points of each kind of fault in the sample.
+/// The number of points in the sample for each kind of fault.
 const SAMPLE: usize = 4;
 
-/// System calls by which files come to be, and what may become of them.
+/// The system calls that write files.
 const CALLS: [&str; 7] = [
     "write",
     "fsync",
@@ -48,11 +47,12 @@ const CALLS: [&str; 7] = [
     "renameat2",
     "openat",
 ];
+/// The faults injected into them.
 const FAULTS: [&str; 3] = ["error=ENOSPC", "error=EIO", "signal=KILL"];
 
 struct Training {
     fixture: Fixture,
-    /// The files of a run that nothing interrupted.
+    /// The files of an uninterrupted run.
     whole: BTreeMap<String, Vec<u8>>,
 }
 
@@ -71,8 +71,7 @@ impl Training {
         training
     }
 
-    /// `convoxide train` into a folder, with one thread, so that the order of its calls is always
-    /// the same.
+    /// `convoxide train` into a folder, with one thread, so that the order of its calls is fixed.
     fn train(&self, folder: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_convoxide"));
         command
@@ -96,8 +95,7 @@ impl Training {
         command
     }
 
-    /// The calls of an undisturbed training: how many of each there are, or which of them make
-    /// files.
+    /// The writing calls of an uninterrupted run, each with its index among the calls of its name.
     fn points(&self) -> Vec<(&'static str, usize)> {
         let calls = CALLS.join(",");
         let output = self
@@ -114,7 +112,7 @@ impl Training {
             .unwrap();
         assert!(output.status.success(), "{output:?}");
         let trace = std::fs::read_to_string(self.fixture.path("trace")).unwrap();
-        // A thread's calls are counted on their own.
+        // The calls of each thread are counted separately.
         let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
         let mut points = Vec::new();
         for line in trace.lines() {
@@ -139,8 +137,8 @@ impl Training {
         points
     }
 
-    /// A run's files but for the lock, the report, which tells how long it took, and in the log what
-    /// tells that.
+    /// The files of a run, without the lock and the report, which contains times, and without the times
+    /// in the log.
     fn files(&self, folder: &str) -> BTreeMap<String, Vec<u8>> {
         let mut files = BTreeMap::new();
         for entry in std::fs::read_dir(self.fixture.path(folder)).unwrap() {
@@ -156,12 +154,12 @@ impl Training {
         files
     }
 
-    /// Checks what a run left that did not get to its end, and that it can be finished.
+    /// Checks the files of an interrupted run, and that the run can be finished.
     fn check(&self, folder: &str, output: &Output, what: &str) {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!said.contains("panicked"), "{what}: {said}");
         let killed = output.status.signal() == Some(9);
-        // The fault met the loader of shared libraries, before the program.
+        // The fault hit the loader of shared libraries, before the program.
         let not_started = output.status.code() == Some(127) && said.contains("shared libraries");
         assert!(
             killed || not_started || matches!(output.status.code(), Some(0 | 1)),
@@ -174,7 +172,7 @@ impl Training {
             for entry in std::fs::read_dir(&path).unwrap() {
                 let path = entry.unwrap().path();
                 let name = path.file_name().unwrap().to_str().unwrap();
-                // What a killed process leaves is called so until the next one sweeps it.
+                // A temporary file of a killed process; the next process removes it.
                 if name.starts_with(".convoxide-") {
                     assert!(killed, "{what}: {name}");
                 } else if name.ends_with(".safetensors") {
@@ -190,7 +188,7 @@ impl Training {
         if output.status.success() {
             self.compare(folder, what);
         }
-        // A failed start is in nobody's way.
+        // A failed start does not prevent the next one.
         let resume: &[&str] = if has_checkpoint { &["--resume"] } else { &[] };
         let finished = self.train(folder, resume).output().unwrap();
         assert!(finished.status.success(), "{what}: then {finished:?}");
@@ -209,7 +207,7 @@ impl Training {
     }
 }
 
-/// The epochs of a log without their times.
+/// The epochs of a log, without their times.
 fn log(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap();
     let epoch = |line: &str| {
@@ -222,7 +220,7 @@ fn log(path: &Path) -> Vec<Value> {
     text.lines().filter_map(epoch).collect()
 }
 
-/// Whether `strace` is here and may trace.
+/// Returns whether `strace` is installed and permitted.
 fn can_trace() -> bool {
     let traced = Command::new("strace")
         .args(["-f", "--seccomp-bpf", "-o", "/dev/null", "true"])
@@ -232,9 +230,9 @@ fn can_trace() -> bool {
 }
 
 #[test]
-fn a_failing_disk_and_a_dying_process_lose_nothing_that_was_saved() {
+fn a_failing_disk_and_a_killed_process_lose_nothing_that_was_saved() {
     if !can_trace() {
-        eprintln!("skipped: `strace` is not here, or may not trace");
+        eprintln!("skipped: `strace` is not installed or not permitted");
         return;
     }
     let every = std::env::var_os("CONVOXIDE_LONG").is_some();
@@ -248,13 +246,13 @@ fn a_failing_disk_and_a_dying_process_lose_nothing_that_was_saved() {
         } else {
             points.len().div_ceil(SAMPLE)
         };
-        // Each kind begins at another point.
+        // Each kind of fault starts at a different point.
         for &(call, count) in points
             .iter()
             .skip(if every { 0 } else { 3 * kind + 1 })
             .step_by(step)
         {
-            // A disk stays full; a process dies once.
+            // A disk stays full; the other faults occur once.
             for last in if fault == "error=ENOSPC" {
                 &["", "+"][..]
             } else {
@@ -273,7 +271,7 @@ fn a_failing_disk_and_a_dying_process_lose_nothing_that_was_saved() {
 }
 
 #[test]
-fn nobody_listening_changes_nothing() {
+fn closed_and_full_outputs_do_not_change_a_run() {
     let training = Training::new();
     let full = || {
         std::fs::OpenOptions::new()
@@ -302,7 +300,7 @@ fn nobody_listening_changes_nothing() {
         training.compare("closed", "a closed standard error");
         std::fs::remove_dir_all(training.fixture.path("closed")).unwrap();
     }
-    // Without an output it ends as an error, and everything is there.
+    // Without standard output, the command fails, but all files are written.
     let output = training
         .train("mute", &[])
         .stdout(full())

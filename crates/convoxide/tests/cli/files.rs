@@ -28,8 +28,8 @@ fn what_is_not_a_model_is_named_for_what_it_is() {
     std::fs::create_dir(fixture.path("folder")).unwrap();
     for (model, said) in [
         ("last.ckpt", "checkpoint"),
-        ("model.pth", "a zip archive, as PyTorch's own files are"),
-        ("old.pt", "a Python pickle, as PyTorch's own files are"),
+        ("model.pth", "a zip archive, like PyTorch's own files"),
+        ("old.pt", "a Python pickle, like PyTorch's own files"),
         ("page.cfg", "an HTML page"),
         ("keras.h5", "an HDF5 file"),
         ("photo.jpg", "a JPEG picture"),
@@ -100,7 +100,7 @@ fn a_model_file_as_the_weights_of_an_architecture_says_what_it_is() {
         assert!(output.status.success(), "{output:?}");
     };
     run("export resnet20 --weights m.safetensors --output a.safetensors");
-    run("export m.safetensors --out b.safetensors");
+    run("export m.safetensors --output b.safetensors");
     let bytes = |name: &str| std::fs::read(fixture.path(name)).unwrap();
     assert_eq!(bytes("a.safetensors"), bytes("b.safetensors"));
     let exported = ModelFile::open(fixture.path("a.safetensors"))
@@ -314,5 +314,5 @@ fn numbers_that_are_not_finite_are_an_error_but_for_run_which_warns() {
     let arguments = "run resnet20 --weights w.safetensors --input x.npy --output y.npy";
     let output = fixture.command_with(&words(arguments)).output().unwrap();
     assert!(output.status.success(), "{output:?}");
-    assert!(stderr(&output).contains("3 of the 3 numbers"), "{output:?}");
+    assert!(stderr(&output).contains("3 of the 3 values"), "{output:?}");
 }

@@ -191,7 +191,7 @@ fn what_cannot_be_drawn_is_named() {
         ),
         (
             "m.safetensors --layer fc",
-            "no convolution is called \"fc\"; `convoxide summary` shows all",
+            "no convolution is called \"fc\"; `convoxide summary` lists all",
         ),
         (
             "m.safetensors --layer bn1",

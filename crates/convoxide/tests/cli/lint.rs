@@ -36,7 +36,7 @@ fn notes_are_exit_code_0() {
                 "all: 6 pictures of 2 classes",
                 "note: pictures of 6 sizes, from 20 x 20 to 20 x 25: to train on them, the \
                  preprocessing needs a crop or an exact resize",
-                "note: left out: 1, not called like a picture (.me): data/read.me",
+                "note: left out: 1, not named like a picture (.me): data/read.me",
                 "0 errors, 0 warnings, 2 notes",
             ],
             "{data:?}"

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::common::{Fixture, complaint, resnet20, save, save_resnet20};
 
-/// A `.safetensors` with this header, and so many bytes behind it.
+/// A `.safetensors` file with this header and `data` zero bytes after it.
 fn safetensors(header: &str, data: usize) -> Vec<u8> {
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend(header.as_bytes());
@@ -58,7 +58,7 @@ fn weights_that_are_none() {
             &["summary", "resnet20", "--weights", "w.safetensors"][..],
             &["summary", "w.safetensors"],
             &["classify", "--model", "w.safetensors", "photos/a.png"],
-            &["export", "w.safetensors", "--out", "m.safetensors"],
+            &["export", "w.safetensors", "--output", "m.safetensors"],
         ] {
             let message = complaint(&fixture, arguments);
             assert!(

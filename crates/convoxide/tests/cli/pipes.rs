@@ -40,7 +40,7 @@ fn a_closed_output_ends_the_program_quietly() {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        // Nobody reads when the first picture comes.
+        // The reader is gone before the first picture is read.
         drop(child.stdout.take());
         child
             .stdin

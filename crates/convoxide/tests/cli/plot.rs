@@ -1,10 +1,10 @@
-//! `convoxide plot`.
+//! Tests of `convoxide plot`.
 
 use serde_json::{Value, json};
 
 use crate::common::{Fixture, assert_one_line, complaint, json_lines, keys, stdout};
 
-/// A log of epochs with these errors in training and validation.
+/// A log of epochs with these training and validation errors.
 fn log(errors: &[(f64, Option<f64>)]) -> String {
     let line = |(index, (training, validation)): (usize, &(f64, Option<f64>))| {
         let mut epoch = json!({
@@ -22,7 +22,7 @@ fn log(errors: &[(f64, Option<f64>)]) -> String {
 }
 
 impl Fixture {
-    /// `convoxide plot` with these arguments, which has to succeed: its JSON, and the picture.
+    /// Runs `convoxide plot` with these arguments, which must succeed; returns its JSON and the picture.
     fn plot(&self, arguments: &[&str]) -> (Value, String) {
         let mut command = self.command_with(&["plot", "--output", "p.svg", "--json"]);
         let output = command.args(arguments).output().unwrap();
@@ -33,7 +33,7 @@ impl Fixture {
     }
 }
 
-/// The corners of each line that has exactly these classes; a gap begins a new list.
+/// The corners of the curve with exactly these classes; each gap starts a new list.
 fn curve(svg: &str, class: &str) -> Vec<Vec<[f64; 2]>> {
     let before = format!("<g class=\"curve {class}\"><path d=\"");
     let path = svg
@@ -51,7 +51,7 @@ fn curve(svg: &str, class: &str) -> Vec<Vec<[f64; 2]>> {
         .collect()
 }
 
-/// Where the grid has the line of this number.
+/// The height of the grid line with this label.
 fn height_of(svg: &str, tick: &str) -> f64 {
     let before = svg.split_once(&format!(">{tick}</text>")).unwrap().0;
     let (_, y) = before.rsplit_once("y1=\"").unwrap();
@@ -106,7 +106,7 @@ fn corners_are_where_the_values_are() {
         assert!(is_near(corner[1], y(error)), "{corner:?} for {error}");
     }
     assert!(is_near(middle[0] - left[0], right[0] - middle[0]));
-    // An epoch without validation is no gap.
+    // An epoch without validation leaves no gap.
     let validation = curve(&svg, "run0 ");
     assert_eq!(validation.len(), 1);
     assert_eq!(validation[0].len(), 2);
@@ -122,7 +122,7 @@ fn each_run_has_its_colour_name_and_length() {
     let fixture = Fixture::new();
     let long = log(&[(0.9, Some(0.9)), (0.5, Some(0.6)), (0.3, Some(0.5))]);
     fixture.write("a/deep/log.jsonl", &long);
-    // The last line of a run that is going on may be half written.
+    // The last line of a running training may be incomplete.
     fixture.write("b/deep/log.jsonl", &long[..long.len() - 30]);
     fixture.write("b/flat/log.jsonl", log(&[(0.75, None)]));
     let (report, svg) = fixture.plot(&["a/deep", "b/deep", "b/flat"]);
@@ -163,7 +163,7 @@ fn other_values_are_those_of_the_log() {
 }
 
 #[test]
-fn what_is_no_number_is_a_gap_and_said() {
+fn values_that_are_not_finite_are_gaps_and_reported() {
     let fixture = Fixture::new();
     let text = log(&[(0.9, None), (0.5, None), (0.4, None), (0.3, None)]);
     let null = |text: String, accuracy: &str| {
@@ -184,7 +184,7 @@ fn what_is_no_number_is_a_gap_and_said() {
 }
 
 #[test]
-fn the_table_has_a_line_a_run_in_80_columns() {
+fn the_table_has_one_line_per_run_in_80_columns() {
     let fixture = Fixture::new();
     let long = "l".repeat(100);
     let runs = ["short", &long];
@@ -215,7 +215,7 @@ fn the_table_has_a_line_a_run_in_80_columns() {
 
 #[test]
 #[cfg(unix)]
-fn names_that_mean_harm_stay_names() {
+fn hostile_names_are_escaped() {
     let fixture = Fixture::new();
     let name = "<script>\"&amp;\u{ffff}\u{1b}[31m";
     fixture.write(format!("{name}/log.jsonl"), log(&[(0.9, None)]));
@@ -228,22 +228,22 @@ fn names_that_mean_harm_stay_names() {
 }
 
 #[test]
-fn logs_that_are_none_are_named() {
+fn files_that_are_not_logs_are_named() {
     let fixture = Fixture::new();
     let good = log(&[(0.9, Some(0.8)), (0.5, Some(0.5))]);
     let change = |from: &str, to: &str| {
         assert!(good.contains(from), "{from} in {good}");
         good.replacen(from, to, 1)
     };
-    let line = "run/log.jsonl: line 1 is no epoch";
+    let line = "run/log.jsonl: line 1 is not an epoch";
     let deep = "[".repeat(100_000) + "\n";
-    let nothing = "run: no epoch is in its log yet";
-    let undrawable = "run: the error of no epoch is a number that can be drawn";
+    let nothing = "run: its log has no epoch yet";
+    let undrawable = "run: the error is too large or not a number in every epoch";
     let first = good.lines().next().unwrap();
     let cases = [
         (String::new(), nothing),
         (first[..40].to_owned(), nothing),
-        // Without its end, it may be half a line.
+        // Without its line end, the line may be incomplete.
         (first.to_owned(), nothing),
         (format!("{}\n{good}", &first[..40]), line),
         (format!("\n{good}"), line),
@@ -271,7 +271,7 @@ fn logs_that_are_none_are_named() {
             "{expected} in {message} of {content:.200}"
         );
     }
-    // Far too long, and takes no room on the disk.
+    // Far too long, but sparse.
     let file = std::fs::File::create(fixture.path("run/log.jsonl")).unwrap();
     file.set_len(1 << 40).unwrap();
     let message = complaint(&fixture, &plot);
@@ -299,12 +299,12 @@ fn logs_that_are_none_are_named() {
 }
 
 #[test]
-fn what_is_written_is_svg_into_a_regular_file() {
+fn the_output_is_svg_in_a_regular_file() {
     let fixture = Fixture::new();
     fixture.write("run/log.jsonl", log(&[(0.9, None)]));
     for name in ["p.png", "p.svg.gz", "p.pdf"] {
         let message = complaint(&fixture, &["plot", "run", "--output", name]);
-        assert!(message.contains("what is written is SVG"), "{message}");
+        assert!(message.contains("the output is SVG"), "{message}");
         assert!(!fixture.path(name).exists());
     }
     for name in ["p", "p.SVG"] {

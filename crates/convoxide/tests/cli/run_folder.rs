@@ -1,4 +1,4 @@
-//! `convoxide train`: who may write into a run's folder, what is in it, and what a signal leaves.
+//! The folder of a run: its lock, its files, and its state after a signal.
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use nn_layers::ModelFile;
 
 use crate::common::{Fixture, assert_one_line, stderr, stdout};
 
-/// A training of class folders that goes on for a while.
+/// Starts a training that runs until it is stopped, and waits for its first epoch.
 fn long_run(fixture: &Fixture, folder: &str) -> Child {
     let mut command = fixture.command_with(&["train", "recipe.toml", "--data", "data", "--quiet"]);
     command
@@ -32,7 +32,7 @@ fn resume(fixture: &Fixture, arguments: &[&str]) -> std::process::Output {
 }
 
 #[test]
-fn a_second_process_is_told_of_the_first_whose_death_frees_the_folder() {
+fn a_second_process_is_refused_until_the_first_has_died() {
     let fixture = Fixture::with_shapes();
     let mut first = long_run(&fixture, "run");
     let message = "run: another process is training in this folder";
@@ -47,7 +47,7 @@ fn a_second_process_is_told_of_the_first_whose_death_frees_the_folder() {
         "--quiet",
     ];
     assert_one_line(&fixture.command_with(&start).output().unwrap(), message);
-    // Not even a chance to tidy up.
+    // Without a chance to clean up.
     first.kill().unwrap();
     first.wait().unwrap();
     let output = resume(&fixture, &["--epochs", "100000", "--seed", "4"]);
@@ -56,7 +56,7 @@ fn a_second_process_is_told_of_the_first_whose_death_frees_the_folder() {
 
 #[cfg(unix)]
 #[test]
-fn each_signal_saves_and_is_the_exit_code() {
+fn each_signal_saves_the_run_and_sets_the_exit_code() {
     let fixture = Fixture::with_shapes();
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -78,7 +78,7 @@ fn each_signal_saves_and_is_the_exit_code() {
 }
 
 #[test]
-fn resuming_writes_models_again_that_are_stale_or_gone() {
+fn resuming_restores_stale_and_missing_models() {
     let fixture = Fixture::with_shapes();
     fixture.train(&["--output", "run"]);
     let [best, last] = ["best", "last"].map(|name| format!("run/{name}.safetensors"));
@@ -96,10 +96,10 @@ fn resuming_writes_models_again_that_are_stale_or_gone() {
 
 #[cfg(unix)]
 #[test]
-fn what_cannot_be_written_is_an_error_and_then_made_good() {
+fn files_in_the_way_are_named_and_not_touched() {
     let fixture = Fixture::with_shapes();
     fixture.train(&["--output", "whole"]);
-    // A folder has the best model's name.
+    // A folder with the name of the best model.
     std::fs::create_dir_all(fixture.path("run/best.safetensors/in-use")).unwrap();
     let arguments = [
         "train",
@@ -111,10 +111,10 @@ fn what_cannot_be_written_is_an_error_and_then_made_good() {
         "--quiet",
     ];
     let refused = fixture.command_with(&arguments).output().unwrap();
-    assert_one_line(&refused, "holds a run");
+    assert_one_line(&refused, "contains a run");
     std::fs::remove_dir_all(fixture.path("run")).unwrap();
 
-    // A log that points elsewhere is neither followed nor cut.
+    // A log that is a link is neither followed nor truncated.
     fixture.write("precious.txt", "mine");
     fixture.train(&["--output", "run", "--epochs", "3"]);
     std::fs::remove_file(fixture.path("run/log.jsonl")).unwrap();
@@ -164,7 +164,7 @@ fn arguments_need_not_be_text() {
 }
 
 #[test]
-fn the_end_names_what_to_look_at_and_to_do_next() {
+fn the_summary_names_the_report_and_the_next_command() {
     let fixture = Fixture::with_shapes();
     let arguments = [
         "train",
@@ -198,9 +198,10 @@ fn the_end_names_what_to_look_at_and_to_do_next() {
     );
     assert!(said.contains("train: 80 pictures of 8 classes\n"), "{said}");
     assert!(said.contains("valid: 24 pictures of 8 classes\n"), "{said}");
+    assert!(said.contains("memory: network "), "{said}");
     assert!(said.contains("epoch 1/1: loss "), "{said}");
     assert!(
-        said.lines().all(|line| line.chars().count() <= 100),
+        said.lines().all(|line| line.chars().count() <= 80),
         "{said}"
     );
 }

@@ -1,4 +1,4 @@
-//! `convoxide train` and `convoxide eval`: a run's folder, exact resuming, errors that name the place.
+//! `convoxide train` and `convoxide eval`: the files of a run, exact resuming, errors in one line.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::common::{Fixture, assert_one_line, json_lines, stderr, stdout};
 
-/// Three epochs of a network of three blocks on pictures of 16x16.
+/// Three epochs of a network with three blocks on pictures of 16x16.
 const RECIPE: &str = r#"
 model = "resnet20"
 config = { layers = [1, 1, 1], shortcut = "zero_padded" }
@@ -33,7 +33,7 @@ policy = { cosine = {} }
 "#;
 
 impl Fixture {
-    /// `recipe.toml`, and class folders `data/train` and `data/valid` of drawn shapes.
+    /// Writes `recipe.toml`, and drawn shapes in class folders in `data/train` and `data/valid`.
     pub(crate) fn with_shapes() -> Self {
         let fixture = Self::new();
         fixture.write("recipe.toml", RECIPE);
@@ -55,7 +55,7 @@ impl Fixture {
         fixture
     }
 
-    /// `convoxide train recipe.toml`, which has to succeed, and its JSON.
+    /// Runs `convoxide train recipe.toml`, which must succeed, and returns its JSON.
     pub(crate) fn train(&self, arguments: &[&str]) -> Value {
         let output = self
             .command_with(&[
@@ -79,7 +79,7 @@ impl Fixture {
 }
 
 #[test]
-fn a_run_leaves_models_a_log_and_a_report_that_agree() {
+fn the_models_the_log_and_the_report_of_a_run_agree() {
     let fixture = Fixture::with_shapes();
     let summary = fixture.train(&["--output", "run"]);
     assert_eq!(summary["outcome"], "finished");
@@ -115,7 +115,7 @@ fn a_run_leaves_models_a_log_and_a_report_that_agree() {
         .collect();
     assert!(losses[2] < losses[0], "{losses:?}");
 
-    // The saved model does as well as the log says.
+    // The saved model has the accuracy in the log.
     let output = fixture
         .command_with(&[
             "eval",
@@ -141,7 +141,7 @@ fn a_run_leaves_models_a_log_and_a_report_that_agree() {
 }
 
 #[test]
-fn threads_and_workers_change_no_byte_and_the_seed_does() {
+fn the_bytes_depend_on_the_seed_but_not_on_threads_or_workers() {
     let fixture = Fixture::with_shapes();
     let run = |out: &str, threads: &str, arguments: &[&str]| {
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_convoxide"))
@@ -168,10 +168,10 @@ fn threads_and_workers_change_no_byte_and_the_seed_does() {
     assert_ne!(one, run("other", "2", &["--seed", "4"]));
 }
 
-/// A run that is interrupted, wherever that is, and resumed gives the bytes of one that is not.
+/// A run that is interrupted and resumed writes the same bytes as one that is not.
 #[test]
 #[cfg(unix)]
-fn an_interrupted_run_goes_on_to_the_same_bytes() {
+fn an_interrupted_run_continues_to_the_same_bytes() {
     let fixture = Fixture::with_shapes();
     fixture.train(&["--output", "whole"]);
     let mut child = fixture
@@ -196,7 +196,7 @@ fn an_interrupted_run_goes_on_to_the_same_bytes() {
         .args(["-INT", &child.id().to_string()])
         .status()
         .unwrap();
-    // 128 and the signal's number.
+    // 128 plus the signal's number.
     assert_eq!(child.wait().unwrap().code(), Some(130));
     fixture.train(&["--output", "cut", "--resume"]);
     for file in ["last.safetensors", "best.safetensors", "last.ckpt"] {
@@ -214,7 +214,7 @@ fn an_interrupted_run_goes_on_to_the_same_bytes() {
     };
     assert_eq!(epochs("whole"), epochs("cut"));
 
-    // Of a damaged checkpoint it says so, and goes on from the one before.
+    // A damaged checkpoint is reported, and the run continues from the one before.
     fixture.write("cut/last.ckpt", "not any more");
     let output = fixture
         .command_with(&["train", "recipe.toml", "--data", "data", "--output", "cut"])
@@ -222,7 +222,7 @@ fn an_interrupted_run_goes_on_to_the_same_bytes() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    // The time that is told is that of the whole run.
+    // The reported time is that of the whole run.
     let log = String::from_utf8(fixture.bytes("cut/log.jsonl")).unwrap();
     let seconds = |json: &str| {
         let json: serde_json::Value = serde_json::from_str(json).unwrap();
@@ -231,7 +231,7 @@ fn an_interrupted_run_goes_on_to_the_same_bytes() {
     let told = seconds(&String::from_utf8(output.stdout.clone()).unwrap());
     assert!(told >= log.lines().map(seconds).sum::<f64>(), "{told}");
     let said = stderr(&output);
-    assert!(said.contains("left out a damaged checkpoint: "), "{said}");
+    assert!(said.contains("skipped a damaged checkpoint: "), "{said}");
     assert!(said.contains("last.ckpt"), "{said}");
     assert_eq!(
         fixture.bytes("whole/last.ckpt"),
@@ -240,7 +240,7 @@ fn an_interrupted_run_goes_on_to_the_same_bytes() {
 }
 
 #[test]
-fn what_is_wrong_is_said_in_one_line_that_names_the_place() {
+fn an_error_is_one_line_that_names_its_place() {
     let fixture = Fixture::with_shapes();
     let train = |recipe: &str, arguments: &[&str]| {
         fixture.write("other.toml", recipe);
@@ -292,13 +292,13 @@ fn what_is_wrong_is_said_in_one_line_that_names_the_place() {
         &train(RECIPE, &["--data", "photos", "--output", "run"]),
         "photos",
     );
-    // A rate that explodes.
+    // A rate at which training diverges.
     let output = train(&change("rate = 0.05", "rate = 1e30"), &data);
     assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
     assert!(stderr(&output).contains("step"), "{}", stderr(&output));
     // Nothing was saved, so there is no folder.
     assert!(!Path::new(&fixture.path("run")).exists());
-    // A folder that holds a run.
+    // A folder that contains a run.
     assert_eq!(train(RECIPE, &data).status.code(), Some(0));
-    assert_one_line(&train(RECIPE, &data), "holds a run: give --resume");
+    assert_one_line(&train(RECIPE, &data), "contains a run: give --resume");
 }

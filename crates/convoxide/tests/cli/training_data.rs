@@ -1,4 +1,4 @@
-//! `convoxide train`: data that are damaged, changed, or without a part to validate on.
+//! `convoxide train` with data that is damaged, has changed, or has no part to validate on.
 
 use std::process::Output;
 
@@ -18,7 +18,7 @@ fn rename(fixture: &Fixture, from: &str, to: &str) {
     std::fs::rename(fixture.path(from), fixture.path(to)).unwrap();
 }
 
-/// The runs have the same models and checkpoint.
+/// Checks that two runs have the same models and checkpoint.
 #[track_caller]
 fn assert_same(fixture: &Fixture, one: &str, other: &str) {
     for file in ["last.safetensors", "best.safetensors", "last.ckpt"] {
@@ -28,11 +28,11 @@ fn assert_same(fixture: &Fixture, one: &str, other: &str) {
 }
 
 #[test]
-fn a_picture_that_cannot_be_read_ends_the_run_by_its_name_and_loses_nothing() {
+fn an_unreadable_picture_is_named_and_ends_the_run_without_loss() {
     for part in ["train", "valid"] {
         let fixture = Fixture::with_shapes();
         fixture.train(&["--output", "whole"]);
-        // Not the first one, which is looked at before the training.
+        // Not the first picture, which is read before training.
         let folder = fixture.path(format!("data/{part}/star"));
         let name = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap();
         let name = format!("data/{part}/star/{}", name.file_name().to_str().unwrap());
@@ -43,13 +43,13 @@ fn a_picture_that_cannot_be_read_ends_the_run_by_its_name_and_loses_nothing() {
         fixture.write(&name, picture);
         let resume: &[&str] = match fixture.path("run/last.ckpt").exists() {
             true => &["--resume"],
-            // It was in the first batch.
+            // The picture was in the first batch.
             false => &[],
         };
         assert!(part == "train" || !resume.is_empty(), "the epoch is saved");
         let output = train(&fixture, &[&["--output", "run"], resume].concat());
         assert_success(&output);
-        // The pictures were there, so nothing of the data has changed.
+        // Only the content of a file changed, so the fingerprint is the same.
         assert_same(&fixture, "whole", "run");
     }
 }
@@ -76,10 +76,72 @@ fn bad_pictures_are_skipped_on_request_and_counted() {
     for name in ["0bad.png", "~.png", "valid/star/bad.png"] {
         let line = said
             .lines()
-            .find(|line| line.contains("left out: ") && line.contains(name));
+            .find(|line| line.contains("skipped: ") && line.contains(name));
         assert!(line.is_some(), "{name} in {said}");
     }
     assert_same(&fixture, "whole", "run");
+}
+
+#[test]
+fn pictures_without_an_end_mark_are_counted_once_after_the_first_epoch() {
+    let fixture = Fixture::with_shapes();
+    let mut names = Vec::new();
+    for part in ["train", "valid"] {
+        let folder = fixture.path(format!("data/{part}/star"));
+        let mut files: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .collect();
+        files.sort();
+        names.extend(
+            files
+                .into_iter()
+                .take(2)
+                .map(|file| format!("{part}/star/{file}")),
+        );
+    }
+    let cut = |name: &str| {
+        let name = format!("data/{name}");
+        let mut png = fixture.bytes(&name);
+        // The last chunk: length, type and checksum.
+        png.truncate(png.len() - 12);
+        fixture.write(&name, png);
+    };
+    let warnings = |arguments: &[&str]| -> Vec<(usize, String)> {
+        let output = train(&fixture, arguments);
+        assert_success(&output);
+        let lines = stderr(&output).lines().enumerate();
+        let warnings = lines.filter(|(_, line)| line.contains("end mark"));
+        let first = stderr(&output)
+            .lines()
+            .position(|line| line.starts_with("epoch 1/3: "));
+        warnings
+            .map(|(index, line)| (index - first.unwrap_or(0), line.to_owned()))
+            .collect()
+    };
+    assert_eq!(warnings(&["--output", "none"]), []);
+
+    cut(&names[3]);
+    let only = "the PNG has no end mark; all of its pixels are there";
+    let [(place, line)] = &warnings(&["--output", "one"])[..] else {
+        panic!("one warning is expected");
+    };
+    assert_eq!(*place, 1);
+    assert!(line.ends_with(&format!("{}: {only}", names[3])), "{line}");
+
+    for name in &names[..3] {
+        cut(name);
+    }
+    let [(place, line)] = &warnings(&["--output", "four"])[..] else {
+        panic!("one warning is expected");
+    };
+    assert_eq!(*place, 1);
+    let start = "convoxide: 4 pictures have a warning (`convoxide lint` lists them); the first is ";
+    assert!(line.starts_with(start), "{line}");
+    assert!(line.ends_with(&format!("{}: {only}", names[0])), "{line}");
+    assert_eq!(warnings(&["--output", "quiet", "--quiet"]), []);
+    // The pixels are the same, so the run is.
+    assert_same(&fixture, "none", "four");
 }
 
 #[test]
@@ -92,7 +154,7 @@ fn resuming_on_other_data_is_an_error_that_says_what_differs() {
             &[&["--output", "run", "--resume", "--quiet"], more].concat(),
         )
     };
-    // Labels would change their meaning, whatever is asked for.
+    // The labels would change their meaning, so no flag allows it.
     for part in ["train", "valid"] {
         rename(
             &fixture,
@@ -127,12 +189,12 @@ fn resuming_on_other_data_is_an_error_that_says_what_differs() {
     );
     assert_one_line(
         &resume(&[]),
-        "train/star has pictures of other names; --changed-data",
+        "train/star has pictures with other names; --changed-data",
     );
     std::fs::remove_file(fixture.path("data/train/star/other.png")).unwrap();
     assert_one_line(&resume(&[]), "train/star has 9 pictures instead of 10");
     assert_success(&resume(&["--changed-data"]));
-    // Elsewhere, under another name, they are the same.
+    // The same data in another folder is accepted.
     fixture.train(&["--output", "moved"]);
     rename(&fixture, "data", "elsewhere");
     let output = fixture
@@ -174,7 +236,7 @@ fn without_a_part_to_validate_on_there_is_a_warning_and_a_key() {
 }
 
 #[test]
-fn counts_past_any_memory_are_an_error_of_the_recipe() {
+fn counts_beyond_any_memory_are_an_error_in_the_recipe() {
     let fixture = Fixture::new();
     for (key, length) in [("train", "4611686018427387904"), ("valid", "1000000000000")] {
         let [train, valid] = if key == "train" {

@@ -1,4 +1,4 @@
-//! Changes of brightness, contrast, saturation and hue.
+//! Random changes of brightness, contrast, saturation and hue.
 
 use std::fmt;
 
@@ -11,13 +11,13 @@ use crate::random::Random;
 
 /// Changes brightness, contrast, saturation and hue, in an order drawn anew for each picture.
 ///
-/// On numbers from 0 to 1, with a factor `f` each, uniform in `max(0, 1 - v) .. 1 + v` for the
-/// parameter's value `v`, and every result clamped to 0 and 1:
+/// Values are scaled to 0 to 1. For a parameter `v`, the factor `f` is uniform in
+/// `max(0, 1 - v) .. 1 + v`, and each result is clamped to 0 to 1:
 ///
 /// - brightness: `f x`;
 /// - contrast: `f x + (1 - f) m`, with `m` the mean of the picture's grey;
 /// - saturation: `f x + (1 - f) g`, with the pixel's grey `g = 0.2989 R + 0.587 G + 0.114 B`;
-/// - hue: the hue of the pixel in HSV turned by a part of the circle, uniform in `-v .. v`.
+/// - hue: the pixel's hue in HSV, rotated by a fraction of the circle, uniform in `-v .. v`.
 ///
 /// These are the formulas of torchvision's `ColorJitter` on floating-point pictures; the result is
 /// rounded to bytes once, at the end.
@@ -126,8 +126,8 @@ fn blend(pixel: Pixel, other: f32, factor: f32) -> Pixel {
     pixel.map(|value| (factor * value + (1.0 - factor) * other).clamp(0.0, 1.0))
 }
 
-/// Turns the hue by a part of the circle; the largest channel and the difference to the smallest
-/// stay.
+/// Rotates the hue by a fraction of the circle. The largest channel and its difference from the
+/// smallest stay the same.
 fn turn_hue([r, g, b]: Pixel, turn: f32) -> Pixel {
     let largest = r.max(g).max(b);
     let chroma = largest - r.min(g).min(b);
@@ -143,8 +143,8 @@ fn turn_hue([r, g, b]: Pixel, turn: f32) -> Pixel {
         4.0 + (r - g) / chroma
     };
     let hue = (hue + 6.0 * turn).rem_euclid(6.0);
-    // How far a channel lies below the largest: not at all within a sixth and half of one around its
-    // own hue, and by the chroma on the far side.
+    // `below` is 0 within one sixth of the circle around the channel's own hue, 1 from two sixths
+    // on, and linear between.
     [0.0, 2.0, 4.0].map(|own: f32| {
         let off = (hue - own).abs();
         let below = (off.min(6.0 - off) - 1.0).clamp(0.0, 1.0);
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
     use crate::random::{Purpose, keyed};
 
-    /// What `goldens/augmentation.py` wrote.
+    /// The output of `goldens/augmentation.py`.
     #[derive(Deserialize)]
     struct Goldens {
         pixels: Vec<[u8; 3]>,
@@ -209,8 +209,8 @@ mod tests {
             }
             for (got, expected) in pixels.iter().zip(&case.pixels) {
                 for (got, expected) in got.iter().zip(expected) {
-                    // Six digits are stored. Four changes of at most eight roundings each, of
-                    // numbers up to 1, which later changes stretch by up to 2.
+                    // The file stores six digits. There are four changes of at most eight roundings
+                    // each, of values up to 1, and later changes scale errors by up to 2.
                     let bound = 0.5e-6 + 4.0 * 8.0 * 2.0 * f32::EPSILON / 2.0;
                     assert!(
                         (got - expected).abs() <= bound,
@@ -246,8 +246,8 @@ mod tests {
                 firsts[kind] += usize::from(place == 0);
             }
         }
-        // The ends of 1000 uniform numbers are nearer than a hundredth of the range to its ends,
-        // but for one in e^10.
+        // The extremes of 1000 uniform numbers are within a hundredth of the range of its ends,
+        // except with probability e^-10.
         for (kind, range) in [[0.6, 1.4], [0.0, 2.5], [1.0, 1.0], [-0.1, 0.1]]
             .into_iter()
             .enumerate()
@@ -262,7 +262,7 @@ mod tests {
                 "{highest:?}"
             );
         }
-        // A quarter each, within five deviations: 5 * sqrt(1000 * 3/16).
+        // A quarter each, within five standard deviations: 5 * sqrt(1000 * 3/16).
         assert!(
             firsts.iter().all(|first| (182..=318).contains(first)),
             "{firsts:?}"

@@ -1,4 +1,4 @@
-//! Covering a part of a picture.
+//! Covering a square of a picture.
 
 use std::fmt;
 
@@ -9,19 +9,20 @@ use crate::error::Result;
 use crate::picture::Picture;
 use crate::random::Random;
 
-/// Covers a square whose centre is a pixel drawn at random; what of it lies outside the picture is
-/// cut off. The colour is the preprocessing's mean, rounded to bytes, which normalisation makes 0.
+/// Covers a square around a pixel chosen at random, clipped to the picture. The colour is the
+/// preprocessing's mean, rounded to bytes, so that normalisation maps it to about 0.
 ///
-/// Rows `y - side / 2 .. y - side / 2 + side` around the centre `y` are covered, columns likewise.
+/// With the centre in row `y`, rows `y - side / 2 .. y - side / 2 + side` are covered; columns
+/// likewise.
 ///
-/// Reference: T. `DeVries` and G. W. Taylor, "Improved Regularization of Convolutional Neural Networks
-/// with Cutout" (2017), section 3.2.
+/// Reference: T. `DeVries` and G. W. Taylor, "Improved Regularization of Convolutional Neural
+/// Networks with Cutout" (2017), section 3.2.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cutout {
-    /// The square's side in pixels, from 1 to 32 768. Default 16, the paper's for CIFAR-10.
+    /// The square's side in pixels, from 1 to 32 768. Default 16, the paper's value for CIFAR-10.
     pub side: usize,
-    /// How often, from 0 to 1. Default 1.
+    /// The share of pictures that are changed, from 0 to 1. Default 1.
     pub probability: f64,
 }
 

@@ -13,7 +13,7 @@ use crate::random::Random;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HorizontalFlip {
-    /// How often, from 0 to 1. Default 0.5.
+    /// The share of pictures that are mirrored, from 0 to 1. Default 0.5.
     pub probability: f64,
 }
 

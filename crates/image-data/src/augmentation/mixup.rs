@@ -11,17 +11,18 @@ use crate::error::{Error, Result};
 use crate::loader::resize;
 use crate::random::{Purpose, keyed};
 
-/// Mixes each picture of a batch with the next one, the last with the first: `l x_i + (1 - l) x_j`,
-/// and their classes' targets likewise, with one `l` for the batch, drawn from Beta(alpha, alpha).
+/// Mixes each picture of a batch with the next one, and the last with the first:
+/// `l x_i + (1 - l) x_j`, and the targets of their classes likewise. `l` is drawn from
+/// Beta(alpha, alpha), once for the batch.
 ///
-/// As the order of a batch is random, so are the pairs. A batch of one picture stays as it is.
+/// The pairs are random because the order of the samples is. A batch of one picture is unchanged.
 ///
 /// Reference: H. Zhang et al., "mixup: Beyond Empirical Risk Minimization" (2017), section 2.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Mixup {
-    /// From 0.001 (almost no mixing) over 1 (uniform) to 1000. Default 0.2, the paper's for
-    /// `ImageNet`.
+    /// From 0.001 (almost no mixing) through 1 (uniform) to 1000 (almost equal shares). Default
+    /// 0.2, the paper's value for `ImageNet`.
     pub alpha: f64,
 }
 
@@ -42,20 +43,21 @@ impl Mixup {
         )
     }
 
-    /// Mixes `[n, c, h, w]` in place and gives the targets `[n, classes]`, each row of which sums to
-    /// 1. The key's `sample` is the batch's place in the epoch.
+    /// Mixes `[n, c, h, w]` in place and returns the targets `[n, classes]`, whose rows sum to 1.
+    /// The key's `sample` is the index of the batch in the epoch.
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] for an alpha out of its range, [`Error::Length`] where there are not as
-    /// many labels as pictures, [`Error::Label`] for a label that is no class.
+    /// [`Error::Option`] for an alpha outside its range, [`Error::Length`] if the number of labels
+    /// differs from the number of pictures, [`Error::Label`] for a label of `classes` or more,
+    /// [`Error::NoMemory`].
     ///
     /// ```
     /// # use image_data::{Mixup, SampleKey};
     /// # use ndarray::Array4;
     /// let mut inputs = Array4::from_shape_fn((2, 1, 1, 1), |(n, ..)| n as f32);
     /// let targets = Mixup { alpha: 1.0 }.apply(&mut inputs, &[0, 2], 3, SampleKey::default())?;
-    /// // The first picture was 0 and its class 0; now it is as much of the second as its target says.
+    /// // The first picture was all 0. Its new value is the second picture's share in the mixture.
     /// assert_eq!(inputs[[0, 0, 0, 0]], targets[[0, 2]]);
     /// assert_eq!(targets.row(0).sum(), 1.0);
     /// # Ok::<(), image_data::Error>(())
@@ -78,12 +80,12 @@ impl Mixup {
         }
         let first = self.draw(key)?;
         let second = 1.0 - first;
-        // The data decides how many classes there are.
+        // The number of classes comes from the dataset, so the allocation may fail.
         let mut targets = Vec::new();
         resize(&mut targets, count.saturating_mul(classes))?;
         let mut targets =
             Array2::from_shape_vec((count, classes), targets).map_err(|_| Error::Internal {
-                invariant: "the targets of a mixup are as many as their shape says",
+                broken: "the number of mixup targets differs from their shape",
             })?;
 
         if count > 1 {

@@ -1,4 +1,4 @@
-//! Moving a picture by a few pixels.
+//! Shifting a picture by a few pixels.
 
 use std::fmt;
 
@@ -10,12 +10,13 @@ use crate::picture::Picture;
 use crate::random::Random;
 use crate::resize::filled;
 
-/// Pads the picture with black on all sides and crops it back at random: pixel `(y, x)` becomes
-/// pixel `(y + dy, x + dx)`, or black outside, with `dy` and `dx` uniform in `-padding..=padding`.
+/// Pads the picture with black on all sides and crops a random part of the original size: output
+/// pixel `(y, x)` is input pixel `(y + dy, x + dx)`, or black outside the picture, with `dy` and
+/// `dx` uniform in `-padding..=padding`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PadAndCrop {
-    /// Pixels on each side, from 1 to 1024. Default 4.
+    /// The padding of each side in pixels, from 1 to 1024. Default 4.
     pub padding: usize,
 }
 
@@ -41,7 +42,7 @@ impl PadAndCrop {
         let [height, width] = picture.size();
         let mut moved = || random.below(2 * self.padding + 1) as isize - self.padding as isize;
         let [down, right] = [moved(), moved()];
-        // The run of pixels that is seen both before and after.
+        // The run of pixels that the input and the output share.
         let seen = |side: usize, by: isize| {
             let len = side.saturating_sub(by.unsigned_abs());
             (by.max(0).unsigned_abs(), (-by).max(0).unsigned_abs(), len)

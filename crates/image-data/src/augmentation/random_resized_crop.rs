@@ -1,4 +1,4 @@
-//! A part of a picture, of random size, shape and place, at the network's size.
+//! A random part of a picture, resized to the network's input size.
 
 use std::fmt;
 
@@ -12,11 +12,11 @@ use crate::resize::{Filter, Window, resample};
 
 /// Crops a random part and resizes it to the size that the preprocessing crops to.
 ///
-/// The part's area is uniform in [`scale`](Self::scale) times the picture's; the logarithm of its
-/// width over its height is uniform between those of [`ratio`](Self::ratio); both sides are rounded,
-/// halves to even, and its place is uniform. If that does not fit into the picture, up to ten times,
-/// it is the largest part in the middle whose ratio is allowed. These are the rules of torchvision's
-/// `RandomResizedCrop`, whose random numbers are others.
+/// The part's area is the picture's times a share that is uniform in [`scale`](Self::scale). The
+/// logarithm of its width over its height is uniform between those of [`ratio`](Self::ratio). Both
+/// sides are rounded, halves to even, and the position is uniform. If ten draws in a row do not fit
+/// into the picture, the part is the largest one in the centre whose ratio is allowed. These are
+/// the rules of torchvision's `RandomResizedCrop`; only the random numbers differ.
 ///
 /// Reference: C. Szegedy et al., "Going Deeper with Convolutions" (2014), section 6.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,7 +27,7 @@ pub struct RandomResizedCrop {
     pub scale: [f64; 2],
     /// The smallest and the largest width over height, from 0.01 to 100. Default `[3/4, 4/3]`.
     pub ratio: [f64; 2],
-    /// How pixels are weighed. Default bilinear, with antialias where the part shrinks.
+    /// The filter of the resize. Default bilinear, with antialiasing where the part shrinks.
     pub filter: Filter,
 }
 
@@ -41,7 +41,7 @@ impl Default for RandomResizedCrop {
     }
 }
 
-/// A part of a picture: where it begins and its size, both `[y, x]`.
+/// A part of a picture: its first pixel and its size, both `[y, x]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Part {
     start: [usize; 2],
@@ -126,7 +126,7 @@ impl RandomResizedCrop {
         }
     }
 
-    /// The largest size within the picture whose ratio is allowed.
+    /// Returns the largest size within the picture whose ratio is allowed.
     fn largest(&self, [height, width]: [usize; 2]) -> [usize; 2] {
         let ratio = width as f64 / height as f64;
         let [low, high] = self.ratio;
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
     use crate::random::{Purpose, keyed};
 
-    /// As torchvision's `get_params` falls back.
+    /// The fallback of torchvision's `get_params`.
     #[test]
     fn the_largest_part_by_hand() {
         let crop = RandomResizedCrop::default();
@@ -193,20 +193,20 @@ mod tests {
                 assert!(start[0] + size[0] <= height && start[1] + size[1] <= width);
                 let [h, w] = size.map(|side| side as f64);
                 let share = h * w / (height * width) as f64;
-                // Each side is rounded by half a pixel.
+                // Rounding changes each side by up to half a pixel.
                 let rounding = 0.5 / h.min(w) * 2.0;
                 assert!(share > 0.08 * (1.0 - rounding) && share <= 1.0);
                 assert!((w / h).ln().abs() < (4f64 / 3.0).ln() + rounding);
                 shares.add(share);
                 logs.add((w / h).ln());
                 if size[0] < height {
-                    // In the upper or the lower half of where it could be.
+                    // In the upper or the lower half of the possible positions.
                     places[usize::from(2 * start[0] > height - size[0])] += 1;
                 }
             }
             shares.assert_is(number(&golden["mean_share"]));
             logs.assert_is(number(&golden["mean_log_ratio"]));
-            // Five deviations of a fair coin.
+            // Five standard deviations of a fair coin.
             let [upper, lower] = places.map(f64::from);
             assert!(
                 (upper - lower).abs() < 5.0 * (upper + lower).sqrt(),
@@ -229,7 +229,8 @@ mod tests {
             self.count += 1.0;
         }
 
-        /// Within five of its deviations, and the 1/15 of that of a mean of 15 times as many.
+        /// Asserts equality within five standard deviations of the difference: `expected` is a mean
+        /// of 15 times as many samples, so its variance is 1/15 of this one's.
         fn assert_is(&self, expected: f64) {
             let mean = self.sum / self.count;
             let deviation = ((self.squares / self.count - mean * mean) / self.count).sqrt();

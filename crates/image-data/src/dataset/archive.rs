@@ -1,4 +1,4 @@
-//! What comes out of an archive, within a limit.
+//! Unpacks archives within a limit.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek};
@@ -12,7 +12,7 @@ use super::tree::Builder;
 use super::{tar_file, zip_file};
 use crate::error::{Error, Result};
 
-/// Reads an archive's files into memory. What it is, its first bytes say.
+/// Reads an archive's files into memory. The first bytes decide the format.
 pub(super) fn read(builder: &mut Builder, path: &Path) -> Result<()> {
     let mut file = File::open(path)?;
     let mut start = Vec::new();
@@ -36,7 +36,7 @@ pub(super) fn read(builder: &mut Builder, path: &Path) -> Result<()> {
     }
 }
 
-/// An error for what begins as something else than a tar does. Old ones have no mark of their own.
+/// An error if the file does not begin like a tar. Old tars have no signature.
 fn check_tar(start: &[u8], packed: &'static str) -> Result<()> {
     match Kind::of(start) {
         None | Some(Kind::Tar) => Ok(()),
@@ -46,14 +46,14 @@ fn check_tar(start: &[u8], packed: &'static str) -> Result<()> {
     }
 }
 
-/// Whether the first block is a tar's header, by its checksum: a file's name in it may begin like a
-/// picture.
+/// Whether the first block is a tar header, by its checksum: the file name at its start may look
+/// like the beginning of a picture.
 fn is_tar(start: &[u8]) -> bool {
     let Some(block) = start.first_chunk::<512>() else {
         return false;
     };
     let header = tar::Header::from_byte_slice(block);
-    // The sum is that of all bytes, with blanks in its own place.
+    // The sum of all bytes, with the checksum field itself counted as blanks.
     let bytes = block.iter().enumerate();
     let sum = bytes.map(|(at, &byte)| {
         if (148..156).contains(&at) {
@@ -67,7 +67,7 @@ fn is_tar(start: &[u8]) -> bool {
         .is_ok_and(|expected| expected == sum.sum::<u32>())
 }
 
-/// A file's bytes, unpacked where they are gzip.
+/// A file's bytes, unpacked if they are gzip.
 pub(super) fn unpacked<T>(
     file: impl Read,
     limit: u64,
@@ -81,7 +81,7 @@ pub(super) fn unpacked<T>(
     }
 }
 
-/// A reader that fails where more than its limit comes out of it.
+/// A reader that fails once it has read more than its limit.
 struct Bounded<R> {
     inner: R,
     limit: u64,
@@ -117,14 +117,14 @@ struct OverLimit {
     limit: u64,
 }
 
-/// An error of reading, told apart: over the limit, cut short, broken, or the system's own.
+/// Classifies a read error: over the limit, cut short, broken, or the system's own.
 pub(super) fn read_error(format: &'static str, error: io::Error) -> Error {
     let over = error
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<OverLimit>());
     if let Some(&OverLimit { limit }) = over {
         return Error::OverLimit {
-            what: "a number of unpacked bytes",
+            what: "the number of unpacked bytes",
             got: limit.saturating_add(1),
             limit,
         };
@@ -142,14 +142,14 @@ pub(super) fn read_error(format: &'static str, error: io::Error) -> Error {
     }
 }
 
-/// All bytes of an entry whose size is known, or an error where there are fewer.
+/// All bytes of an entry of known size, or an error if there are fewer.
 pub(super) fn read_entry(
     format: &'static str,
     entry: &mut impl Read,
     size: u64,
 ) -> Result<Vec<u8>> {
-    // The size is the archive's claim, so no memory is taken for it before the bytes are there;
-    // where there is none for them, reading is an error.
+    // The size is only the archive's claim, so memory is allocated as the bytes arrive; if the
+    // system refuses memory for them, reading fails.
     let mut bytes = Vec::new();
     entry
         .take(size)

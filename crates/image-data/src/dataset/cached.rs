@@ -8,10 +8,10 @@ use super::Dataset;
 use crate::error::Result;
 use crate::picture::Picture;
 
-/// Keeps decoded pictures, three bytes a pixel, so that each is decoded once and not in every epoch.
+/// Keeps decoded pictures, three bytes per pixel, so that each is decoded once and not in every epoch.
 ///
-/// A picture is kept when it is first asked for, as long as all together stay within a limit; those
-/// that come later are decoded each time. What comes out is the same. CIFAR-10 takes 160 MiB.
+/// A picture is kept when it is first requested, while the total stays within a limit; later ones
+/// are decoded each time. The pictures are the same either way. CIFAR-10 takes 160 MiB.
 ///
 /// ```
 /// use image_data::{Cached, Dataset, Shapes, ShapesOptions};
@@ -36,7 +36,7 @@ impl<D: Dataset> Cached<D> {
         Self::with_limit(dataset, 1 << 30)
     }
 
-    /// Keeps up to `max_bytes` of pixels. Beside these, each sample takes some 50 bytes.
+    /// Keeps up to `max_bytes` of pixels. In addition, each sample takes about 50 bytes.
     #[must_use]
     pub fn with_limit(dataset: D, max_bytes: u64) -> Self {
         let pictures = (0..dataset.len()).map(|_| OnceLock::new()).collect();
@@ -48,13 +48,13 @@ impl<D: Dataset> Cached<D> {
         }
     }
 
-    /// How many bytes of pixels are kept now.
+    /// The number of bytes of pixels currently kept.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Takes room for a picture, if there is so much.
+    /// Reserves room for a picture, if there is enough.
     fn reserve(&self, bytes: u64) -> bool {
         self.bytes
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
@@ -89,7 +89,7 @@ impl<D: Dataset> Dataset for Cached<D> {
             && self.reserve(bytes)
             && place.set(picture.clone()).is_err()
         {
-            // Another thread has kept it meanwhile.
+            // Another thread has stored it in the meantime.
             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
         Ok(picture)

@@ -17,10 +17,10 @@ const SIDE: usize = 32;
 const PLANE: usize = SIDE * SIDE;
 
 /// The binary version of CIFAR-10 or CIFAR-100 (Krizhevsky, "Learning Multiple Layers of Features
-/// from Tiny Images", 2009): records of one or two labels and then the red, green and blue plane of
-/// a picture of 32x32.
+/// from Tiny Images", 2009): records of one or two labels, then the red, green and blue planes of
+/// a 32x32 picture.
 pub struct Cifar {
-    /// What pictures are called: each file's name, and the index of its first picture.
+    /// For naming pictures: each file's name, and the index of its first picture.
     files: Vec<(String, usize)>,
     /// `[n, 3, 32, 32]`.
     planes: Vec<u8>,
@@ -28,10 +28,10 @@ pub struct Cifar {
     classes: Vec<String>,
 }
 
-/// Which labels a record has, and which of them is used.
+/// The labels that a record has, and the one that is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CifarLabels {
-    /// The one of CIFAR-10.
+    /// The single label of CIFAR-10.
     Ten,
     /// The second of CIFAR-100's two: 100 classes.
     Fine,
@@ -40,7 +40,7 @@ pub enum CifarLabels {
 }
 
 impl CifarLabels {
-    /// How many labels a record has.
+    /// The number of labels in a record.
     fn count(self) -> usize {
         match self {
             Self::Ten => 1,
@@ -59,12 +59,12 @@ impl CifarLabels {
 }
 
 impl Cifar {
-    /// From files, one after another; each may be packed by gzip.
+    /// Reads the files in order; each may be compressed by gzip.
     ///
     /// # Errors
     ///
     /// [`Error::File`] with the path and one of [`Error::Io`], [`Error::Format`] for a length that is
-    /// no multiple of a record's or a label that is no class, [`Error::Decode`] for broken gzip,
+    /// not a multiple of a record's or a label that is not a class, [`Error::Decode`] for broken gzip,
     /// [`Error::OverLimit`]; [`Error::NoPictures`].
     ///
     /// ```
@@ -101,7 +101,7 @@ impl Cifar {
         cifar.finish()
     }
 
-    /// The official names, if they are there.
+    /// Finds the files by their official names, if present.
     pub(super) fn in_tree(tree: &Tree, hundred: CifarLabels) -> Result<Option<Splits>> {
         let batches = ["1", "2", "3", "4", "5"].map(|batch| format!("data_batch_{batch}.bin"));
         let (folder, labels, train, test) = if let Some(folder) = only_with(tree, &[&batches[0]])? {
@@ -145,7 +145,7 @@ impl Cifar {
         }
     }
 
-    /// Reads a file's records to its end.
+    /// Reads all records of a file.
     fn add(&mut self, name: &str, file: &mut dyn Read, labels: CifarLabels) -> Result<()> {
         self.files.push((name.to_owned(), self.labels.len()));
         let label_count = labels.count();
@@ -194,7 +194,7 @@ impl Cifar {
     }
 }
 
-/// Reads until the buffer is full or the file at its end.
+/// Reads until the buffer is full or the file ends.
 fn read_full(file: &mut dyn Read, buffer: &mut [u8]) -> Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {

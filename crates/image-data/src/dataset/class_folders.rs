@@ -22,8 +22,8 @@ use crate::suffix::{is_unread_picture, picture_format, suffix};
 /// The classes are the folders' names, in their order as text; the pictures of each class are in the
 /// order of their paths' bytes. A name that is not UTF-8 is shown with its bytes escaped, as `\xC8`.
 /// A picture is a file whose name ends in one of the [suffixes](crate::picture_suffixes), in any
-/// case; other files are left out, and so is what is hidden or an operating system's own. A folder
-/// without a picture is an error, as it is hardly a class.
+/// case; other files are left out, as are hidden files and an operating system's own. A folder
+/// without pictures is an error, because it is unlikely to be a class.
 ///
 /// The folder may lie inside a `.tar`, `.tar.gz` or `.zip`, which is read into memory once, without
 /// being unpacked to disk. Symbolic links, devices, sparse files and paths with `..` in it are left
@@ -31,7 +31,7 @@ use crate::suffix::{is_unread_picture, picture_format, suffix};
 pub struct ClassFolders {
     tree: Arc<Tree>,
     classes: Vec<String>,
-    /// By class, and in it by path.
+    /// Sorted by class, then by path.
     samples: Vec<Sample>,
 }
 
@@ -40,7 +40,7 @@ struct Sample {
     label: usize,
 }
 
-/// What a folder of classes was found to hold.
+/// The contents found in a folder of classes.
 pub(super) struct Found {
     pub(super) dataset: ClassFolders,
     pub(super) part: Part,
@@ -49,15 +49,15 @@ pub(super) struct Found {
 }
 
 impl ClassFolders {
-    /// From a folder or an archive. Where all lies in one single folder, as in most archives, that
-    /// is gone into. [`Splits::open`](super::Splits::open) finds parts for training and validation,
-    /// too, and says what was left out.
+    /// Opens a folder or an archive. If everything is in a single folder, as in most archives, that
+    /// folder is used. [`Splits::open`](super::Splits::open) finds parts for training and validation,
+    /// too, and lists what was left out.
     ///
     /// # Errors
     ///
-    /// [`Error::File`] with the path and one of [`Error::Io`], [`Error::NoDataset`] where there is
+    /// [`Error::File`] with the path and one of [`Error::Io`], [`Error::NoDataset`] if there is
     /// no folder, [`Error::NoPictures`], [`Error::Layout`] for a folder without pictures and for
-    /// two that are shown alike, and for archives [`Error::OverLimit`], [`Error::Truncated`],
+    /// two that are printed alike, and for archives [`Error::OverLimit`], [`Error::Truncated`],
     /// [`Error::Decode`], [`Error::NotADataset`].
     ///
     /// ```
@@ -85,8 +85,8 @@ impl ClassFolders {
         }
     }
 
-    /// From a folder of a tree. With `known` classes, which are sorted, labels are counted by these;
-    /// others come after them, and are faults.
+    /// Reads a folder of a tree. With `known` classes, which are sorted, labels are indices of these;
+    /// other classes come after them, and are faults.
     pub(super) fn in_tree(
         tree: Arc<Tree>,
         role: Role,
@@ -135,7 +135,7 @@ impl ClassFolders {
                 files: tree.files_below(id),
             };
             match (label, known) {
-                // A class may have nothing to be measured on.
+                // A class may have no samples for evaluation.
                 (Some(label), _) => labelled.push((label, id)),
                 (None, Some(_)) if pictures == 0 => {
                     left_out.push(left_out_folder(&tree, id, Reason::EmptyFolder));
@@ -207,7 +207,7 @@ impl ClassFolders {
     }
 }
 
-/// The most classes for which names like theirs are looked for: each is compared with all.
+/// The most classes for which similar names are searched: each is compared with all.
 const MOST_COMPARED: usize = 10;
 
 fn near(class: &str, known: &[String], faults: &[Fault]) -> Vec<String> {
@@ -218,12 +218,12 @@ fn near(class: &str, known: &[String], faults: &[Fault]) -> Vec<String> {
     near.into_iter().map(str::to_owned).collect()
 }
 
-/// Why a file is no sample. `beside` the folders of classes, not even a picture is one.
+/// Why a file is not a sample. `beside` the class folders, not even a picture is one.
 pub(super) fn left_out_file(tree: &Tree, file: FileId, beside: bool) -> LeftOut {
     let name = tree.file_name(file);
     let ending = || {
         let ending = suffix(name).unwrap_or_default().to_ascii_lowercase();
-        // Of endings there may be as many as files.
+        // There may be as many extensions as files.
         if ending.len() <= 8 {
             bytes(&ending)
         } else {
@@ -250,7 +250,7 @@ pub(super) fn left_out_folder(tree: &Tree, folder: FolderId, reason: Reason) -> 
     }
 }
 
-/// The pictures in a folder that is left out whose formats are not read.
+/// The pictures of unsupported formats in a folder that is left out.
 pub(super) fn unread_files(tree: &Tree, folder: FolderId) -> Vec<LeftOut> {
     let mut files = tree.all_files(folder);
     files.retain(|&file| is_unread_picture(tree.file_name(file)));
@@ -260,7 +260,7 @@ pub(super) fn unread_files(tree: &Tree, folder: FolderId) -> Vec<LeftOut> {
     left_out.collect()
 }
 
-/// No pictures, and which files are pictures in another format or lie in the wrong place.
+/// The error for no pictures, listing files in another format or in the wrong place.
 fn no_pictures(tree: &Tree, folder: FolderId) -> Error {
     let beside = tree.files_in(folder);
     let files = tree.all_files(folder).into_iter();

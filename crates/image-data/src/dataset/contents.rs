@@ -1,4 +1,4 @@
-//! What was found where a dataset was looked for, and what of it is not used.
+//! The contents of a dataset: what was found, and what is left out.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::Dataset;
 use super::fault::Fault;
 
-/// What a dataset holds: its parts, what was left out and why, and what is wrong with its layout.
+/// The contents of a dataset: its parts, what was left out and why, and the faults of its layout.
 ///
-/// Its [`Display`](fmt::Display) is what a command says before it begins, in a few lines:
+/// Its [`Display`](fmt::Display) is the summary, in a few lines, that a command prints first:
 ///
 /// ```
 /// use image_data::{Shapes, ShapesOptions};
@@ -27,40 +27,40 @@ use super::fault::Fault;
 pub struct Contents {
     /// The parts, in the order of [`Role`].
     pub parts: Vec<Part>,
-    /// What was found and is not used, sorted by name.
+    /// The files and folders that are not used, sorted by name.
     pub left_out: Vec<LeftOut>,
-    /// What was decided where there was a choice, each a sentence.
+    /// The choices made between several possibilities, one sentence each.
     pub notes: Vec<String>,
-    /// What keeps the data from being used. [`Splits::open`](super::Splits::open) makes an error of
-    /// the first one, [`Splits::survey`](super::Splits::survey) leaves them to its caller.
+    /// The reasons why the data cannot be used. [`Splits::open`](super::Splits::open) returns the
+    /// first as an error; [`Splits::survey`](super::Splits::survey) leaves them to its caller.
     pub faults: Vec<Fault>,
 }
 
 /// A part of a dataset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
-    /// What it is for.
+    /// Its purpose.
     pub role: Role,
-    /// Where it was found, below the dataset's own path: a folder, or a file without its ending;
-    /// empty where that is the whole of it.
+    /// Its place below the dataset's own path: a folder, or a file without its extension; empty if
+    /// it is the whole dataset.
     pub name: String,
-    /// How many pictures it has.
+    /// Its number of pictures.
     pub pictures: usize,
-    /// The classes, and how many pictures each has.
+    /// The classes, each with its number of pictures.
     pub classes: Vec<(String, usize)>,
 }
 
-/// What a part of a dataset is for.
+/// The purpose of a part of a dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// The dataset has no parts: this is all of it.
     All,
-    /// A network learns from it.
+    /// A network is trained on it.
     Train,
-    /// It is what a network is measured on while it learns.
+    /// A network is evaluated on it during training.
     Valid,
-    /// It is what a network is measured on at the end.
+    /// A network is evaluated on it after training.
     Test,
 }
 
@@ -78,25 +78,25 @@ impl fmt::Display for Role {
 /// A file or folder that a dataset does not use.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LeftOut {
-    /// Its name, as samples are named.
+    /// Its name, in the form that samples are named.
     pub name: String,
-    /// Why it is not used.
+    /// The reason why it is not used.
     pub reason: Reason,
 }
 
-/// Why a file or folder is not used.
+/// The reason why a file or folder is not used.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// A picture by its name's ending, in a format that is not read here.
+    /// A picture, by its file extension, in a format that is not supported.
     Format(String),
-    /// A picture that lies beside the folders of the classes.
+    /// A picture beside the class folders.
     NoClass,
     /// Pictures of a part that has no labels, such as `pred`.
     NoLabels,
     /// A symbolic link to nothing.
     DeadLink,
-    /// A link to a folder that it lies in, or a link to a folder behind another one.
+    /// A link to a folder that contains it, or a link to a folder inside a linked folder.
     Circle,
     /// A symbolic link in an archive.
     SymbolicLink,
@@ -104,30 +104,31 @@ pub enum Reason {
     LostLink,
     /// A path in an archive that leads out of it.
     Outside,
-    /// A path in an archive that no file can have.
+    /// A path in an archive that is impossible for a file.
     Name,
-    /// A sparse file in an archive, or one whose size only an extension of the format tells.
+    /// A sparse file in an archive, or one whose size only an extension of the format states.
     Sparse,
-    /// An entry of an archive of a type that is not known.
+    /// An archive entry of unknown type.
     UnknownEntry,
-    /// A file that a later one of the same path in the archive replaces.
+    /// A file replaced by a later one with the same path in the archive.
     Replaced,
-    /// Neither file nor folder.
+    /// Neither a file nor a folder.
     Device,
-    /// A file that is hidden, or that an operating system or archiver has left behind.
+    /// A file that is hidden, or left behind by an operating system or archiver.
     Hidden,
-    /// A folder of the same kind, with all that is in it.
+    /// A folder of the same kind, with all its contents.
     HiddenFolder,
-    /// A folder called `runs` without pictures, as training writes.
+    /// A folder called `runs` without pictures, as written by training.
     Runs,
-    /// A folder without pictures that is no class of the dataset.
+    /// A folder without pictures that is not a class of the dataset.
     EmptyFolder,
-    /// A file whose name does not end as a picture's does, by the ending.
+    /// A file without the extension of a picture, with its extension.
     Other(String),
 }
 
 impl Reason {
-    /// Whether the dataset may lack pictures because of it: not so for files that are clearly none.
+    /// Whether the dataset may lack pictures because of it: false for files that are clearly not
+    /// pictures.
     #[must_use]
     pub fn may_hide_pictures(&self) -> bool {
         match self {
@@ -160,38 +161,40 @@ impl fmt::Display for Reason {
             Self::NoClass => f.write_str("not in the folder of a class"),
             Self::NoLabels => f.write_str("pictures without labels"),
             Self::DeadLink => f.write_str("a link to nothing"),
-            Self::Circle => f.write_str("a link that could lead round in a circle"),
+            Self::Circle => f.write_str("a link that could form a cycle"),
             Self::SymbolicLink => f.write_str("a symbolic link in an archive"),
             Self::LostLink => f.write_str("a link to a file that is not in the archive"),
             Self::Outside => f.write_str("a path that leads out of the archive"),
-            Self::Name => f.write_str("a name that no file can have"),
+            Self::Name => f.write_str("a name that is impossible for a file"),
             Self::Sparse => f.write_str("a sparse or very large file"),
             Self::UnknownEntry => f.write_str("an entry of unknown type"),
             Self::Replaced => f.write_str("replaced by a later file of the same path"),
             Self::Device => f.write_str("a device"),
-            Self::Hidden => f.write_str("hidden, or a system's own"),
-            Self::HiddenFolder => f.write_str("a folder that is hidden, or a system's own"),
+            Self::Hidden => f.write_str("hidden, or an operating system's own"),
+            Self::HiddenFolder => {
+                f.write_str("a folder that is hidden, or an operating system's own")
+            }
             Self::Runs => f.write_str("the folder of training runs"),
             Self::EmptyFolder => f.write_str("a folder without pictures"),
-            Self::Other(suffix) if suffix.is_empty() => f.write_str("not called like a picture"),
-            Self::Other(suffix) => write!(f, "not called like a picture (.{suffix})"),
+            Self::Other(suffix) if suffix.is_empty() => f.write_str("not named like a picture"),
+            Self::Other(suffix) => write!(f, "not named like a picture (.{suffix})"),
         }
     }
 }
 
-/// What was left out for one reason.
+/// The files and folders left out for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOutFor {
     /// The reason.
     pub reason: Reason,
-    /// How many files or folders.
+    /// The number of files or folders.
     pub count: usize,
-    /// The first names of them, [at most three](Self::EXAMPLES).
+    /// Their first names, [at most three](Self::EXAMPLES).
     pub examples: Vec<String>,
 }
 
 impl LeftOutFor {
-    /// How many names there are at most.
+    /// The most names in `examples`.
     pub const EXAMPLES: usize = 3;
 }
 
@@ -208,7 +211,7 @@ impl fmt::Display for LeftOutFor {
 }
 
 impl Contents {
-    /// What a dataset's parts hold, where nothing is left out.
+    /// The contents of a dataset's parts when nothing is left out.
     pub(super) fn of<'a>(parts: impl IntoIterator<Item = (Role, &'a dyn Dataset)>) -> Self {
         let parts = parts
             .into_iter()
@@ -219,13 +222,13 @@ impl Contents {
         }
     }
 
-    /// The part of a role.
+    /// The part with the given role.
     #[must_use]
     pub fn part(&self, role: Role) -> Option<&Part> {
         self.parts.iter().find(|part| part.role == role)
     }
 
-    /// What was left out, counted by reason.
+    /// The files and folders left out, counted by reason.
     #[must_use]
     pub fn by_reason(&self) -> Vec<LeftOutFor> {
         let mut groups: BTreeMap<&Reason, (usize, Vec<String>)> = BTreeMap::new();
@@ -246,8 +249,8 @@ impl Contents {
             .collect()
     }
 
-    /// How many files and folders were left out that [may be pictures](Reason::may_hide_pictures):
-    /// what a strict command fails on.
+    /// The number of files and folders left out that
+    /// [may be pictures](Reason::may_hide_pictures). A strict command fails if there are any.
     #[must_use]
     pub fn missed(&self) -> usize {
         let missed = |left_out: &&LeftOut| left_out.reason.may_hide_pictures();
@@ -255,7 +258,7 @@ impl Contents {
     }
 }
 
-/// The parts, the notes, and what was left out by its reason, each a line.
+/// The parts, the notes, and what was left out for each reason, one line each.
 impl fmt::Display for Contents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = self.parts.iter().map(ToString::to_string);
@@ -276,7 +279,7 @@ impl Part {
     pub(super) fn of(role: Role, dataset: &dyn Dataset) -> Self {
         let mut counts = vec![0; dataset.classes().len()];
         for index in 0..dataset.len() {
-            // A label that is no class is an error when the sample is read.
+            // An invalid label is an error when the sample is read.
             if let Some(count) = counts.get_mut(dataset.label(index)) {
                 *count += 1;
             }
@@ -289,7 +292,7 @@ impl Part {
         }
     }
 
-    /// What messages call it: its role and, where that differs, its name.
+    /// Its name in messages: its role and, if different, its name.
     #[must_use]
     pub fn title(&self) -> String {
         let role = self.role.to_string();
@@ -301,7 +304,7 @@ impl Part {
     }
 }
 
-/// As in `valid (Test): 20 pictures of 2 classes`.
+/// For example `valid (Test): 20 pictures of 2 classes`.
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pictures = count(self.pictures, "picture", "pictures");

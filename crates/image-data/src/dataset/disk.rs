@@ -7,15 +7,15 @@ use super::contents::Reason;
 use super::tree::{Builder, Content, FolderId, ROOT};
 use crate::error::{Error, Result};
 
-/// What happens to links to folders. A class may lie elsewhere, but behind one link no other is
-/// followed, so that no circle of links is walked.
+/// How links to folders are treated. A class may be stored elsewhere, but a link inside a linked
+/// folder is not followed, so a cycle of links cannot loop.
 #[derive(Clone, Copy, PartialEq)]
 enum Links {
     Follow,
     Skip,
 }
 
-/// Lists a folder, the folders in it and so on. Those that are left out are not looked into.
+/// Lists a folder recursively. Folders that are left out are not read.
 pub(super) fn walk(builder: &mut Builder, root: &Path) -> Result<()> {
     let mut todo: Vec<(PathBuf, FolderId, Links)> = vec![(root.to_owned(), ROOT, Links::Follow)];
     while let Some((path, folder, links)) = todo.pop() {
@@ -56,7 +56,7 @@ pub(super) fn walk(builder: &mut Builder, root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether a linked folder is one that `folder` lies in.
+/// Whether a linked folder contains `folder`.
 fn leads_up(link: &Path, folder: &Path) -> bool {
     match (link.canonicalize(), folder.canonicalize()) {
         (Ok(target), Ok(folder)) => folder.starts_with(target),

@@ -1,25 +1,25 @@
-//! What can be wrong with the layout of a dataset.
+//! Faults in the layout of a dataset.
 
 use serde::{Deserialize, Serialize};
 
-/// What keeps a dataset from being used although its pictures may be good: its folders do not say
-/// what they are.
+/// A reason why a dataset cannot be used although its pictures may be good: the purpose of its
+/// folders is unclear.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "fault", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Fault {
-    /// A folder for a class that has no picture.
+    /// A class folder without pictures.
     #[error("{part}: the class {class} has no pictures{}", why_empty(class, *files))]
     EmptyClass {
         /// The part's [title](super::Part::title).
         part: String,
         /// The class.
         class: String,
-        /// How many other files it has.
+        /// The number of other files in its folder.
         files: usize,
     },
 
-    /// A class of another part that the part to train on does not have.
+    /// A class that the training part lacks.
     #[error(
         "{part}: the class {class} ({}) is not one of the {classes} classes of the \
          training pictures{}",
@@ -31,26 +31,26 @@ pub enum Fault {
         part: String,
         /// The class.
         class: String,
-        /// How many pictures it has.
+        /// Its number of pictures.
         pictures: usize,
-        /// How many classes are known.
+        /// The number of known classes.
         classes: usize,
-        /// Those of them whose names are spelled most like it.
+        /// The known classes spelled most like it.
         near: Vec<String>,
     },
 
-    /// Folders of different names that look the same when they are shown.
-    #[error("{part}: the names of {folders} folders are all shown as {class}: rename them")]
+    /// Folders with different names that look the same when printed.
+    #[error("{part}: the names of {folders} folders all print as {class}: rename them")]
     AlikeClasses {
         /// The part's [title](super::Part::title).
         part: String,
-        /// What each of them is shown as.
+        /// Their common printed name.
         class: String,
-        /// How many there are.
+        /// The number of folders.
         folders: usize,
     },
 
-    /// A folder with pictures beside the parts of a dataset that is none of the known parts.
+    /// A folder with pictures beside the parts of a dataset that is not a known part.
     #[error(
         "{} found: {} may be a part or a class; call the parts train, valid and test, and keep \
          other folders with pictures elsewhere",
@@ -60,7 +60,7 @@ pub enum Fault {
     UnknownPart {
         /// All folders with pictures.
         found: Vec<String>,
-        /// Those that are no known part.
+        /// The folders that are not known parts.
         unknown: Vec<String>,
     },
 
@@ -69,14 +69,14 @@ pub enum Fault {
     SamePart {
         /// The folders.
         folders: Vec<String>,
-        /// What each is.
+        /// The part that each of them is.
         what: String,
     },
 
-    /// Parts to measure on, but none to train on.
+    /// Parts for evaluation, but none for training.
     #[error(
-        "{} found, but no part to train on, which is a folder train: open a part by itself to \
-         measure on it",
+        "{} found, but no part to train on, a folder called train: open a part by itself to \
+         evaluate on it",
         found.join(", ")
     )]
     NoTraining {
@@ -84,7 +84,7 @@ pub enum Fault {
         found: Vec<String>,
     },
 
-    /// A part that holds pictures, but no folder for each class.
+    /// A part that contains pictures, but no class folders.
     #[error("{part}: expected a folder for each class")]
     NoClasses {
         /// The part's [title](super::Part::title).
@@ -99,7 +99,7 @@ pub enum Fault {
     },
 }
 
-/// What may have made a folder look like a class without pictures.
+/// A likely reason why a folder looks like a class without pictures.
 fn why_empty(class: &str, files: usize) -> String {
     if matches!(class, "labels" | "annotations" | "masks") {
         return ": images and labels side by side are data for detection or segmentation"

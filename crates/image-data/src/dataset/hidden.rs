@@ -1,6 +1,6 @@
 //! Files and folders that operating systems, their tools and archivers leave behind.
 
-/// Folders, beside those whose name begins with a dot.
+/// Folders, in addition to those whose names begin with a dot.
 const FOLDERS: [&str; 9] = [
     "#recycle",
     "$RECYCLE.BIN",
@@ -13,7 +13,7 @@ const FOLDERS: [&str; 9] = [
     "lost+found",
 ];
 
-/// Files, beside those whose name begins with a dot.
+/// Files, in addition to those whose names begin with a dot.
 const FILES: [&str; 4] = ["Icon\r", "Thumbs.db", "desktop.ini", "ehthumbs.db"];
 
 pub(super) fn is_hidden_folder(name: &[u8]) -> bool {

@@ -1,4 +1,4 @@
-//! The files of MNIST and of the sets made after it.
+//! The files of MNIST and of datasets modelled on it.
 
 use std::fs::File;
 use std::io::Read;
@@ -30,9 +30,9 @@ pub const FASHION_MNIST_CLASSES: [&str; 10] = [
 ];
 
 /// Grey pictures of one size and a file of labels: MNIST, Fashion-MNIST and others in the format
-/// IDX (<http://yann.lecun.com/exdb/mnist>), packed by gzip or not.
+/// IDX (<http://yann.lecun.com/exdb/mnist>), compressed by gzip or not.
 ///
-/// The bytes are kept in memory as they are, one for each pixel; a [`Picture`] has the grey in all
+/// The bytes are kept in memory unchanged, one per pixel; a [`Picture`] has the grey value in all
 /// of its channels.
 pub struct Idx {
     name: String,
@@ -44,13 +44,13 @@ pub struct Idx {
 }
 
 impl Idx {
-    /// From a file of pictures and one of labels. Without `classes`, these are called `0`, `1` and
-    /// so on, up to the largest label, and at least to `9`.
+    /// Reads a file of pictures and a file of labels. Without `classes`, the classes are called `0`,
+    /// `1` and so on, up to the largest label and at least to `9`.
     ///
     /// # Errors
     ///
-    /// [`Error::File`] with the path and one of [`Error::Io`], [`Error::Format`] for what the format
-    /// does not allow, [`Error::Truncated`], [`Error::Decode`] for broken gzip,
+    /// [`Error::File`] with the path and one of [`Error::Io`], [`Error::Format`] for an
+    /// invalid file, [`Error::Truncated`], [`Error::Decode`] for broken gzip,
     /// [`Error::OverLimit`], [`Error::NoPictures`], [`Error::Label`].
     ///
     /// ```
@@ -88,7 +88,7 @@ impl Idx {
             .map_err(|reason| reason.in_file(labels))
     }
 
-    /// The official names, if they are there.
+    /// Finds the files by their official names, if present.
     pub(super) fn in_tree(tree: &Tree) -> Result<Option<Splits>> {
         let names: Vec<String> = file_names("train", "images", 3).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -113,7 +113,7 @@ impl Idx {
         Ok(Some(splits))
     }
 
-    /// The pictures of the first of the parts that a folder has, with their labels.
+    /// The pictures, with their labels, of the first of the parts present in a folder.
     fn part_of_tree(
         tree: &Tree,
         folder: FolderId,
@@ -155,7 +155,7 @@ impl Idx {
                 format: "IDX",
                 what: "the number of labels",
                 got: labels.bytes.len().to_string(),
-                expected: format!("{count}, as there are pictures"),
+                expected: format!("{count}, the number of pictures"),
             });
         }
         let largest = labels
@@ -192,7 +192,7 @@ fn names_of<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     names.into_iter().map(str::to_owned).collect()
 }
 
-/// How the official sets and their mirrors call a file.
+/// The names of a file in the official datasets and their mirrors.
 fn file_names(part: &str, content: &str, axes: usize) -> impl Iterator<Item = String> {
     let stem = format!("{part}-{content}");
     ["-", "."].into_iter().flat_map(move |separator| {
@@ -203,11 +203,10 @@ fn file_names(part: &str, content: &str, axes: usize) -> impl Iterator<Item = St
     })
 }
 
-/// What the folder of the files is called; the one that it lies in, where it is called `raw`, as
-/// torchvision does.
+/// The name of the files' folder, or of its parent if it is called `raw`, as in torchvision.
 fn folder_called(tree: &Tree, folder: FolderId) -> String {
     let path = tree.folder_path(folder);
-    // An archive has no other name, and `.` none at all.
+    // An archive has only its own name, and `.` has none.
     let path = path.canonicalize().unwrap_or(path);
     let mut names = path.iter().rev().map(|name| name.to_string_lossy());
     let name = names.next().unwrap_or_default();
@@ -219,14 +218,14 @@ fn folder_called(tree: &Tree, folder: FolderId) -> String {
     name.into_owned()
 }
 
-/// What an IDX file holds.
+/// The contents of an IDX file.
 struct Contents {
     shape: Vec<usize>,
     bytes: Vec<u8>,
 }
 
 /// Two zeros, the type (8: bytes), the number of axes, each axis' length as four bytes, the highest
-/// first, and then the numbers.
+/// first, and then the values.
 fn read_idx(file: &mut dyn Read, axes: usize, limits: &DatasetLimits) -> Result<Contents> {
     let failed = |error| read_error("IDX", error);
     let mut magic = [0; 4];
@@ -256,7 +255,7 @@ fn read_idx(file: &mut dyn Read, axes: usize, limits: &DatasetLimits) -> Result<
         .unwrap_or(u64::MAX);
     if len > limits.max_archive_bytes {
         return Err(Error::OverLimit {
-            what: "a number of unpacked bytes",
+            what: "the number of unpacked bytes",
             got: len,
             limit: limits.max_archive_bytes,
         });

@@ -1,22 +1,22 @@
-//! Which of a dataset's folders are parts, and which are classes.
+//! Tells the parts of a dataset from its classes, by its folders.
 
 use super::contents::{Part, Reason, Role};
 use super::fault::Fault;
 use super::tree::{FolderId, ROOT, Tree};
 use crate::error::{Error, Result};
 
-/// What the folders of a dataset are.
+/// The purposes of the folders of a dataset.
 pub(super) struct Layout {
-    /// The parts in the order of their roles, at least one. The first one gives the classes.
+    /// The parts in the order of their roles, at least one. The first one determines the classes.
     pub(super) parts: Vec<(Role, FolderId)>,
-    /// The folder that the parts lie in, or that is the only one.
+    /// The folder that contains the parts, or that is the only part.
     pub(super) root: FolderId,
-    /// Folders that are neither a part nor in one.
+    /// Folders that are neither a part nor inside one.
     pub(super) left_out: Vec<(FolderId, Reason)>,
     pub(super) faults: Vec<Fault>,
 }
 
-/// What parts are called, in any case.
+/// The names of parts, in any case.
 const NAMES: [(&str, Role); 10] = [
     ("dev", Role::Valid),
     ("eval", Role::Valid),
@@ -30,7 +30,7 @@ const NAMES: [(&str, Role); 10] = [
     ("validation", Role::Valid),
 ];
 
-/// What folders of pictures without labels are called beside the parts.
+/// The names of folders of unlabelled pictures beside the parts.
 const UNLABELLED: [&str; 5] = ["pred", "predict", "prediction", "unlabeled", "unlabelled"];
 
 /// The words of a name in lower case.
@@ -41,7 +41,7 @@ fn words(name: &[u8]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// The role that a whole name gives.
+/// The role that matches a whole name.
 fn exact_role(name: &[u8]) -> Option<Role> {
     let found = NAMES
         .iter()
@@ -49,7 +49,7 @@ fn exact_role(name: &[u8]) -> Option<Role> {
     Some(found.1)
 }
 
-/// The role that the first or last of a name's words gives, as in `seg_train` and `test-images`.
+/// The role that matches the first or last word of a name, as in `seg_train` and `test-images`.
 fn role_of_words(name: &[u8]) -> Option<Role> {
     let words = words(name);
     let last = words.last().and_then(|word| exact_role(word));
@@ -62,14 +62,14 @@ fn is_unlabelled(name: &[u8]) -> bool {
         .any(|word| UNLABELLED.iter().any(|known| word == known.as_bytes()))
 }
 
-/// A folder called `runs` without pictures: training writes it, and where the data lies in the
-/// current folder, writes it there.
+/// Whether this is a folder called `runs` without pictures: training writes it to the current
+/// folder, which may be the data's.
 pub(super) fn is_runs(tree: &Tree, folder: FolderId) -> bool {
     tree.folder_name(folder) == b"runs" && tree.pictures_below(folder) == 0
 }
 
-/// The folder to begin with: where all lies in one folder, which has only folders itself, that one,
-/// and so on; with the role that the name of one of these gives.
+/// The folder to begin with: while everything is in one folder that contains only folders, that
+/// folder is entered. Also the role that the name of one of these folders matches.
 pub(super) fn only_folder(tree: &Tree) -> (FolderId, Role) {
     let (mut at, mut role) = (ROOT, Role::All);
     loop {
@@ -88,7 +88,7 @@ pub(super) fn only_folder(tree: &Tree) -> (FolderId, Role) {
     }
 }
 
-/// A folder of the same name in a part, as `seg_train/seg_train`, is the part itself.
+/// A folder of the same name in a part, such as `seg_train/seg_train`, is the part itself.
 fn same_inside(tree: &Tree, mut part: FolderId) -> FolderId {
     while let [only] = tree.folders_in(part)
         && tree
@@ -102,7 +102,8 @@ fn same_inside(tree: &Tree, mut part: FolderId) -> FolderId {
 }
 
 impl Layout {
-    /// Parts, if there are folders called like parts and no other; else the folder is the only part.
+    /// Parts, if there are folders named like parts and no others; otherwise the folder is the only
+    /// part.
     pub(super) fn find(tree: &Tree) -> Result<Self> {
         let (root, role) = only_folder(tree);
         let (pictures, empty): (Vec<FolderId>, Vec<FolderId>) = tree
@@ -114,7 +115,7 @@ impl Layout {
         let has_classes = |id: FolderId| tree.pictures_below(id) > tree.pictures(id);
         let role_of = |id: FolderId| {
             let exact = exact_role(name(id));
-            // A longer name may well be a class: a part has classes, and nothing else.
+            // A longer name may be a class, because a part contains only classes.
             exact.or_else(|| role_of_words(name(id)).filter(|_| has_classes(id) && !has_own(id)))
         };
         let (parts, others): (Vec<FolderId>, Vec<FolderId>) = pictures
@@ -122,14 +123,14 @@ impl Layout {
             .partition(|&&id| has_classes(id) && role_of(id).is_some());
 
         if parts.is_empty() {
-            // Pictures lie in train and test, but in no folder of a class.
+            // Train and test contain pictures, but no class folders.
             if !others.is_empty() && others.iter().all(|&id| exact_role(name(id)).is_some()) {
                 let part = tree.shown_below(others[0]);
                 return Err(Error::Layout(Fault::NoClasses { part }));
             }
             return Ok(Self::flat(root, role));
         }
-        // Also a class may be called train, and have folders beside its pictures.
+        // A class may be called train, too, and contain folders beside its pictures.
         if parts.iter().all(|&id| has_own(id)) && others.iter().any(|&id| has_own(id)) {
             return Ok(Self::flat(root, role));
         }
@@ -145,7 +146,7 @@ impl Layout {
         }
         let mut unknown = Vec::new();
         for &id in &others {
-            // As in many a competition, the pictures to be named come along.
+            // Many competitions include the unlabelled pictures to classify.
             if is_unlabelled(name(id)) || exact_role(name(id)) == Some(Role::Test) {
                 layout.left_out.push((id, Reason::NoLabels));
             } else if exact_role(name(id)).is_some() {
@@ -207,7 +208,7 @@ impl Layout {
 }
 
 impl Part {
-    /// What messages call a part of this role in a folder.
+    /// The name in messages of a part with this role in a folder.
     pub(super) fn title_of(tree: &Tree, role: Role, folder: FolderId) -> String {
         Self {
             role,

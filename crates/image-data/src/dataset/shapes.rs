@@ -1,4 +1,4 @@
-//! Drawn shapes: a dataset that needs no file.
+//! Drawn shapes: a dataset without files.
 
 mod outline;
 mod paint;
@@ -17,13 +17,13 @@ use crate::error::{Error, Result};
 use crate::picture::Picture;
 use crate::random::{Purpose, Random, keyed};
 
-/// Pictures of a circle, crescent, cross, heart, ring, square, star or triangle, drawn when they are
-/// asked for.
+/// Pictures of a circle, crescent, cross, heart, ring, square, star or triangle, drawn on
+/// request.
 ///
-/// A picture depends on the seed and its index alone. The shape is turned by any angle, and its box
-/// covers 5 % to 50 % of the picture; it and what is behind it have a texture each. Bars and dots lie
-/// behind the shape, and often a bar lies across it. Its colours are drawn without regard to its
-/// class, so nothing but the outline tells the class. Sample `i` shows class `i mod 8`.
+/// A picture depends only on the seed and its index. The shape is turned by a random angle, and its
+/// box covers 5 % to 50 % of the picture; shape and background each have a texture. There are bars
+/// and dots behind the shape, and often a bar across it. Its colours do not depend on its class, so
+/// only the outline reveals the class. Sample `i` shows class `i mod 8`.
 ///
 /// ```
 /// use image_data::{Dataset, Shapes, ShapesOptions};
@@ -41,21 +41,21 @@ pub struct Shapes {
     classes: Vec<String>,
 }
 
-/// Which pictures [`Shapes`] draws.
+/// The options of [`Shapes`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ShapesOptions {
-    /// What all pictures depend on. Default 0.
+    /// The seed of all pictures. Default 0.
     pub seed: u64,
-    /// How many pictures there are, from 1 to [`Shapes::MOST`]. Default 1000.
+    /// The number of pictures, from 1 to [`Shapes::MOST`]. Default 1000.
     pub len: usize,
-    /// The index, among all pictures of the seed, of the first one. Default 0.
+    /// The index of the first picture among all pictures of the seed. Default 0.
     pub first: usize,
-    /// The pictures' size `[h, w]`: sides of 16 to 1024, of which one is at most four times the
+    /// The pictures' size `[h, w]`: sides of 16 to 1024, one at most four times the
     /// other. Default `[64, 64]`.
     pub size: [usize; 2],
-    /// The most shapes in a picture, from 1 to 8: each picture has a random number of them, smaller
-    /// where they are many. They may overlap a little. The sample's class is that of the first.
+    /// The most shapes in a picture, from 1 to 8: each picture has a random number of shapes,
+    /// smaller if there are many. They may overlap a little. The first shape's class is the sample's.
     /// Default 1.
     pub max_objects: usize,
 }
@@ -72,12 +72,12 @@ impl Default for ShapesOptions {
     }
 }
 
-/// A class and where it is.
+/// A class and its box.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ObjectBox {
-    /// The class' index.
+    /// The index of the class.
     pub class: usize,
-    /// The box, in the picture's pixels.
+    /// The box, in pixels of the picture.
     pub bbox: BBox,
 }
 
@@ -85,16 +85,16 @@ pub struct ObjectBox {
 const SHARE: [f64; 2] = [0.05, 0.5];
 
 impl Shapes {
-    /// The most pictures of one dataset. A training takes some 60 bytes for each, whether it is drawn
-    /// or not.
+    /// The most pictures of one dataset. Training takes about 60 bytes for each, drawn or
+    /// not.
     pub const MOST: usize = 10_000_000;
 
-    /// The dataset of these options.
+    /// The dataset with these options.
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] for a length, a size or a number of objects out of its range, and for a first
-    /// index so large that the last could not be counted.
+    /// [`Error::Option`] for a length, a size or a number of objects out of its range, and for a
+    /// first index so large that the last index overflows.
     pub fn new(options: ShapesOptions) -> Result<Self> {
         let wrong = |field, got: &dyn std::fmt::Debug, expected| Error::Option {
             what: "shapes",
@@ -129,8 +129,8 @@ impl Shapes {
         })
     }
 
-    /// The pictures of this size `[h, w]` with these indices, of all that seed 0 has. Two ranges
-    /// without a common index have no picture in common: one to train on, one to measure with.
+    /// The pictures of seed 0 with these indices, of size `[h, w]`. Ranges without a common index
+    /// have no common picture, so one can be used for training and the other for evaluation.
     ///
     /// ```
     /// use image_data::{Dataset, Shapes};
@@ -142,7 +142,7 @@ impl Shapes {
     ///
     /// # Errors
     ///
-    /// Those of [`new`](Self::new); a range without an index is a length of 0.
+    /// Those of [`new`](Self::new); an empty range is a length of 0.
     pub fn range(indices: Range<usize>, size: [usize; 2]) -> Result<Self> {
         Self::new(ShapesOptions {
             first: indices.start,
@@ -152,7 +152,7 @@ impl Shapes {
         })
     }
 
-    /// So many pictures to train on, and the `valid` ones that follow them to validate on.
+    /// The pictures of `options` for training, and the `valid` following ones for validation.
     ///
     /// # Errors
     ///
@@ -167,7 +167,7 @@ impl Shapes {
         Ok(Splits::new(Arc::new(Self::new(options)?), Some(valid)))
     }
 
-    /// Every shape in a picture with its box, the one that gives the class first.
+    /// Every shape in a picture with its box; the first determines the class.
     ///
     /// # Errors
     ///
@@ -212,7 +212,7 @@ impl Shapes {
     }
 }
 
-/// Parts of a picture whose random numbers do not depend on each other.
+/// Parts of a picture with independent random numbers.
 #[derive(Clone, Copy)]
 enum Part {
     Objects,
@@ -221,13 +221,13 @@ enum Part {
     Noise,
 }
 
-/// A shape in its place.
+/// A shape at its place in a picture.
 #[derive(Debug)]
 struct Object {
     class: usize,
     outline: Outline,
     bbox: BBox,
-    /// Sine and cosine of the angle that it is turned by.
+    /// Sine and cosine of its rotation angle.
     turn: [f64; 2],
 }
 
@@ -245,7 +245,7 @@ impl Object {
         let [height, width] = [height, width].map(|side| side as f64);
         let [left, top, right, bottom] = outline.bounds();
         let area = random.uniform(share) * height * width;
-        // A narrow picture may not be able to hold so large a shape.
+        // So large a shape may not fit into a narrow picture.
         let fits = (width / (right - left)).min(height / (bottom - top));
         let scale = (area / ((right - left) * (bottom - top))).sqrt().min(fits);
         let x = random.uniform([0.0, width - scale * (right - left)]) - scale * left;
@@ -375,7 +375,7 @@ mod tests {
                 assert!((-1.0..1.01).contains(&off), "{off} {object:?}");
             }
 
-            // The shoelace formula; holes run the same way round as what they lie in.
+            // The shoelace formula; holes have the same orientation as the polygon around them.
             let areas = object.outline.0.iter().map(|polygon| {
                 let next = polygon.iter().cycle().skip(1);
                 let pairs = polygon.iter().zip(next);

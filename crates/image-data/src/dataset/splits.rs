@@ -1,4 +1,4 @@
-//! What to train on and what to measure on, found in one place.
+//! Finds the parts of a dataset for training and evaluation.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::tree::{FolderId, Tree};
 use super::{Cifar, CifarLabels, ClassFolders, Dataset, DatasetLimits, Idx};
 use crate::error::{Error, Result};
 
-/// A dataset's parts, and what was found of it.
+/// A dataset's parts and its contents.
 ///
 /// ```
 /// use image_data::{DatasetLimits, Picture, Splits};
@@ -37,30 +37,30 @@ use crate::error::{Error, Result};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Splits {
-    /// What a network learns from.
+    /// The part for training.
     pub train: Arc<dyn Dataset>,
-    /// What it is measured on; with the classes of [`train`](Self::train). Where a dataset has a part
-    /// for tests only, it is that one.
+    /// The part for evaluation, with the classes of [`train`](Self::train). If the only other part
+    /// of a dataset is for tests, it is used here.
     pub valid: Option<Arc<dyn Dataset>>,
     /// A part for tests beside [`valid`](Self::valid), with the same classes.
     pub test: Option<Arc<dyn Dataset>>,
-    /// What was found, and what of it is not used.
+    /// What was found, and what is left out.
     pub contents: Contents,
 }
 
 impl Splits {
-    /// Opens whatever dataset lies in a folder or in a `.tar`, `.tar.gz` or `.zip`:
+    /// Opens the dataset in a folder or in a `.tar`, `.tar.gz` or `.zip`:
     ///
-    /// - [`Idx`], where there is a `train-images-idx3-ubyte`, with or without `.gz`; its test
-    ///   files are the second part. The classes are those of Fashion-MNIST where the folder of the
-    ///   files is called so (or the one above, where it is called `raw`), and else digits;
-    /// - [`Cifar`], where there is a `data_batch_1.bin` (CIFAR-10) or a `train.bin` (CIFAR-100, of
-    ///   which the fine labels are taken); its test file is the second part;
-    /// - else [`ClassFolders`]. Folders called `train` or `training`; `valid`, `val`, `validation`,
-    ///   `validate`, `dev` or `eval`; `test` or `testing`, in any case and also as first or last word
-    ///   of a name, as in `seg_train`, are parts. Without any of them, the folders are the classes.
-    ///   A folder with pictures beside the parts that is none is an error; but where it and the
-    ///   `train` beside it have pictures of their own, both are classes.
+    /// - [`Idx`], if there is a `train-images-idx3-ubyte`, with or without `.gz`; its test
+    ///   files are the second part. The classes are those of Fashion-MNIST if the name of the
+    ///   files' folder (or of its parent, if it is called `raw`) says so, otherwise digits;
+    /// - [`Cifar`], if there is a `data_batch_1.bin` (CIFAR-10) or a `train.bin` (CIFAR-100, with
+    ///   its fine labels); its test file is the second part;
+    /// - otherwise [`ClassFolders`]. Folders called `train` or `training`; `valid`, `val`,
+    ///   `validation`, `validate`, `dev` or `eval`; `test` or `testing`, in any case and also as
+    ///   the first or last word of a name, as in `seg_train`, are parts. Without any of them, the
+    ///   folders are the classes. Another folder with pictures beside the parts is an error; but if
+    ///   it and the `train` beside it directly contain pictures, both are classes.
     ///
     /// # Errors
     ///
@@ -76,12 +76,12 @@ impl Splits {
     }
 
     /// As [`open`](Self::open), but with the [faults](Contents::faults) of the layout in the
-    /// contents, to name them all. Such a dataset is good to be looked at, but not to train on: its
-    /// parts may differ in their classes, of which those of `train` come first.
+    /// contents, so that all can be reported. Such a dataset can be inspected, but not trained on:
+    /// its parts may differ in their classes, with those of `train` first.
     ///
     /// # Errors
     ///
-    /// Those of [`open`](Self::open), but [`Error::Layout`] only where nothing can be looked at.
+    /// Those of [`open`](Self::open), but [`Error::Layout`] only if nothing can be inspected.
     pub fn survey(path: impl AsRef<Path>, limits: &DatasetLimits) -> Result<Self> {
         let path = path.as_ref();
         let tree = Arc::new(Tree::open(path, limits)?);
@@ -94,7 +94,7 @@ impl Splits {
         Self::class_folders(&tree).map_err(|reason| reason.in_file(path))
     }
 
-    /// Parts that were not found in a folder, but made.
+    /// Makes splits from parts that were not found in a folder.
     #[must_use]
     pub fn new(train: Arc<dyn Dataset>, valid: Option<Arc<dyn Dataset>>) -> Self {
         let parts = [(Role::Train, Some(&train)), (Role::Valid, valid.as_ref())];
@@ -110,14 +110,13 @@ impl Splits {
         }
     }
 
-    /// What a network is measured on: [`valid`](Self::valid), or, where there is none, all.
+    /// The dataset for evaluation: [`valid`](Self::valid) or, without it, all samples.
     #[must_use]
     pub fn measured(&self) -> &Arc<dyn Dataset> {
         self.valid.as_ref().unwrap_or(&self.train)
     }
 
-    /// What messages call the part that a network is [measured](Self::measured) on, such as
-    /// `valid (Dev)`.
+    /// The name in messages of the part for [evaluation](Self::measured), such as `valid (Dev)`.
     #[must_use]
     pub fn measured_title(&self) -> String {
         let part = usize::from(self.valid.is_some());
@@ -125,14 +124,14 @@ impl Splits {
         part.map_or_else(String::new, Part::title)
     }
 
-    /// All parts, each with what was found of it.
+    /// All parts, each with its contents.
     pub(crate) fn parts(&self) -> impl Iterator<Item = (&Part, &dyn Dataset)> {
         let datasets = [Some(&self.train), self.valid.as_ref(), self.test.as_ref()];
         let datasets = datasets.into_iter().flatten().map(|dataset| &**dataset);
         self.contents.parts.iter().zip(datasets)
     }
 
-    /// With the names of the files' folder and, for the second part, of the file.
+    /// Names the parts after the files' folder and, for the second part, after its file.
     pub(super) fn of_files(mut self, tree: &Tree, folder: FolderId, test: &str) -> Self {
         let below = tree.shown_below(folder);
         for part in &mut self.contents.parts {
@@ -198,7 +197,7 @@ impl Splits {
         let mut datasets = datasets.into_iter();
         Ok(Self {
             train: datasets.next().ok_or(Error::Internal {
-                invariant: "a dataset has at least one part",
+                broken: "a dataset has no part",
             })?,
             valid: datasets.next(),
             test: datasets.next(),
@@ -207,7 +206,7 @@ impl Splits {
     }
 }
 
-/// The one folder with a file of one of these names, or none.
+/// The only folder with a file of one of these names, or `None`.
 pub(super) fn only_with(tree: &Tree, names: &[&str]) -> Result<Option<FolderId>> {
     let has = |&folder: &FolderId| {
         names

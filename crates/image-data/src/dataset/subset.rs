@@ -19,7 +19,7 @@ impl Subset {
     ///
     /// # Errors
     ///
-    /// [`Error::Index`] for one past the end.
+    /// [`Error::Index`] for an index past the end.
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -47,12 +47,12 @@ impl Subset {
 }
 
 impl Splits {
-    /// Splits a dataset that has no part to validate on: that many of each class' samples, rounded,
-    /// are drawn for it.
+    /// Splits a dataset that has no validation part: `share` of each class' samples, rounded, are
+    /// drawn for validation.
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] where the share is not between 0 and 1, or leaves nothing for one part.
+    /// [`Error::Option`] if the share is not between 0 and 1, or leaves a part without samples.
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -74,7 +74,7 @@ impl Splits {
         }
         let mut by_class = vec![Vec::new(); dataset.classes().len() + 1];
         for sample in 0..dataset.len() {
-            // A label that is no class is an error when the sample is read.
+            // An invalid label is an error when the sample is read.
             let class = dataset.label(sample).min(by_class.len() - 1);
             by_class[class].push(sample);
         }

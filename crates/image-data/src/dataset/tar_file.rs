@@ -10,13 +10,13 @@ use super::contents::Reason;
 use super::tree::{Builder, Content, inside};
 use crate::error::{Error, Result};
 
-/// The most bytes of an archive's own record of a name.
+/// The most bytes of an archive's separate record of a name.
 const MAX_NAME_BYTES: u64 = 1 << 16;
 
-/// Reads a tar to its end: what is to be verified of a gzip stream around it is then verified.
+/// Reads a tar to its end, so that the checksum of a gzip stream around it is verified.
 ///
 /// Names come from the header, a GNU long name or a pax `path`; the entries are read raw, because
-/// a long name would else be read into memory whatever its length.
+/// a long name would otherwise be read into memory whatever its length.
 pub(super) fn read(builder: &mut Builder, reader: &mut dyn Read) -> Result<()> {
     let failed = |error| read_error("tar", error);
     let mut archive = tar::Archive::new(reader);
@@ -50,7 +50,7 @@ pub(super) fn read(builder: &mut Builder, reader: &mut dyn Read) -> Result<()> {
                 continue;
             }
         };
-        // Archives from before folders had a type mark them by their name.
+        // Old archives have no type for folders and mark them by their name.
         if kind.is_dir() || (path.ends_with(b"/") && kind != EntryType::Link) {
             builder.folder_at(&parts)?;
             continue;
@@ -75,18 +75,18 @@ pub(super) fn read(builder: &mut Builder, reader: &mut dyn Read) -> Result<()> {
     Ok(())
 }
 
-/// What extension entries say about the entry that follows them.
+/// The contents of extension entries about the entry that follows them.
 #[derive(Default)]
 struct Names {
     path: Option<Vec<u8>>,
-    /// Where a link leads.
+    /// The target of a link.
     link: Option<Vec<u8>>,
-    /// It has a size or a layout that the header does not tell.
+    /// Whether the entry has a size or layout that the header does not state.
     unsupported: bool,
 }
 
 impl Names {
-    /// Takes an extension entry in; false for any other.
+    /// Reads an extension entry; false for any other entry.
     fn read(&mut self, kind: EntryType, entry: &mut impl Read) -> Result<bool> {
         if kind == EntryType::XGlobalHeader {
             return Ok(true);
@@ -104,7 +104,7 @@ impl Names {
             .map_err(|error| read_error("tar", error))?;
         if bytes.len() as u64 > MAX_NAME_BYTES {
             return Err(Error::OverLimit {
-                what: "a length of a name's record in bytes",
+                what: "the length of a name's record in bytes",
                 got: bytes.len() as u64,
                 limit: MAX_NAME_BYTES,
             });

@@ -1,10 +1,11 @@
-//! The folders and files of a folder or an archive: the two look the same from here on.
+//! The folders and files of a folder or an archive, in the same form for both.
 //!
-//! Names are bytes, as the system or the archive has them; what messages show of them is escaped.
+//! Names are bytes, as stored by the system or the archive; in messages they are escaped.
+
+mod builder;
+mod path;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::ffi::OsString;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -12,27 +13,29 @@ use std::sync::Arc;
 
 use files::show;
 
+pub(super) use self::builder::Builder;
+pub(super) use self::path::inside;
+use self::path::os_name;
 use super::archive::{self, unpacked};
-use super::contents::{LeftOut, Reason};
-use super::hidden::{is_hidden_file, is_hidden_folder};
+use super::contents::LeftOut;
 use super::{DatasetLimits, disk};
 use crate::error::{Error, Result};
 use crate::suffix::picture_format;
 
-/// A folder by its place in [`Tree::folders`]. A folder comes after the one that it lies in.
+/// A folder, as its index in [`Tree::folders`]. A folder comes after its parent.
 pub(super) type FolderId = usize;
 
-/// A file by its place in [`Tree::files`].
+/// A file, as its index in [`Tree::files`].
 pub(super) type FileId = usize;
 
-/// The folder that all others lie in.
+/// The folder that contains all others.
 pub(super) const ROOT: FolderId = 0;
 
-/// What lies below a path, without what is hidden.
+/// The folders and files below a path, without hidden ones.
 pub(super) struct Tree {
     root: PathBuf,
     folders: Vec<Folder>,
-    /// By their folder, and in it by name.
+    /// Sorted by folder, then by name.
     files: Vec<File>,
     left_out: Vec<LeftOut>,
     limits: DatasetLimits,
@@ -42,12 +45,12 @@ pub(super) struct Tree {
 struct Folder {
     name: Box<[u8]>,
     parent: FolderId,
-    /// How many folders lie between it and the root.
+    /// The number of folders between it and the root.
     depth: usize,
     /// Sorted by name.
     folders: Vec<FolderId>,
     files: Range<FileId>,
-    /// How many pictures lie in it, and how many in it and below.
+    /// The number of pictures directly in it, and the number in it and below.
     pictures: usize,
     pictures_below: usize,
     files_below: usize,
@@ -59,17 +62,17 @@ struct File {
     content: Content,
 }
 
-/// Where a file's bytes are.
+/// The place of a file's bytes.
 pub(super) enum Content {
     Disk(PathBuf),
-    /// Hard links share them.
+    /// Shared by hard links.
     Memory(Arc<Vec<u8>>),
     /// A hard link, before it is resolved: the path of a file in the archive.
     Link(Box<[u8]>),
 }
 
 impl Tree {
-    /// A folder, or an archive, which is read into memory.
+    /// Opens a folder, or an archive, which is read into memory.
     pub(super) fn open(root: &Path, limits: &DatasetLimits) -> Result<Self> {
         let mut builder = Builder::new(root, limits);
         let metadata = fs::metadata(root).map_err(|error| Error::from(error).in_file(root))?;
@@ -102,7 +105,7 @@ impl Tree {
         &self.folder(id).folders
     }
 
-    /// How many folders there are in all.
+    /// The total number of folders.
     pub(super) fn folder_count(&self) -> usize {
         self.folders.len()
     }
@@ -120,17 +123,17 @@ impl Tree {
         self.files.get(id).map_or(b"", |file| &file.name)
     }
 
-    /// How many pictures lie in a folder, those in folders of it not counted.
+    /// The number of pictures directly in a folder.
     pub(super) fn pictures(&self, id: FolderId) -> usize {
         self.folder(id).pictures
     }
 
-    /// How many pictures lie in a folder, in its folders, and so on.
+    /// The number of pictures in a folder and below.
     pub(super) fn pictures_below(&self, id: FolderId) -> usize {
         self.folder(id).pictures_below
     }
 
-    /// How many files lie in a folder, in its folders, and so on.
+    /// The number of files in a folder and below.
     pub(super) fn files_below(&self, id: FolderId) -> usize {
         self.folder(id).files_below
     }
@@ -158,7 +161,7 @@ impl Tree {
             let files = folder.files.clone().map(Item::File);
             let folders = folder.folders.iter().copied().map(Item::Folder);
             let mut items: Vec<Item> = files.chain(folders).collect();
-            // In a path, a slash follows a folder's name, and the end a file's.
+            // In a path, a folder's name is followed by a slash, and a file's by the end.
             let key = |item: &Item| match *item {
                 Item::File(file) => (self.file_name(file), &b""[..]),
                 Item::Folder(folder) => (self.folder_name(folder), &b"/"[..]),
@@ -207,7 +210,7 @@ impl Tree {
         names.join(&b'/')
     }
 
-    /// What messages call a folder, below the root.
+    /// The name of a folder in messages, below the root.
     pub(super) fn shown_below(&self, id: FolderId) -> String {
         show::bytes(&self.path_below(id))
     }
@@ -235,12 +238,12 @@ impl Tree {
         }
     }
 
-    /// What messages call a file.
+    /// The name of a file in messages.
     pub(super) fn shown(&self, id: FileId) -> String {
         show::name(self.path(id).as_os_str())
     }
 
-    /// A file's bytes, without its name in the error. `from_disk` reads what lies there.
+    /// A file's bytes, without its name in the error. `from_disk` reads a file on disk.
     pub(super) fn read(
         &self,
         id: FileId,
@@ -253,7 +256,7 @@ impl Tree {
         }
     }
 
-    /// A file's bytes, unpacked where they are gzip, handed to `read`.
+    /// Passes a file's bytes to `read`, unpacked if they are gzip.
     pub(super) fn read_unpacked<T>(
         &self,
         id: FileId,
@@ -278,7 +281,7 @@ impl Tree {
         Ok(&file.content)
     }
 
-    /// Tells each folder its files, and counts.
+    /// Sets each folder's files and counts.
     fn index(&mut self) {
         for folder in &mut self.folders {
             (folder.pictures, folder.pictures_below, folder.files_below) = (0, 0, 0);
@@ -307,264 +310,6 @@ impl Tree {
 
 fn unresolved() -> Error {
     Error::Internal {
-        invariant: "a hard link is resolved when its archive has been read",
+        broken: "a hard link was not resolved after its archive was read",
     }
-}
-
-/// A name of these bytes, where the system allows such a one, and else what is shown of it.
-fn os_name(bytes: Vec<u8>) -> OsString {
-    #[cfg(unix)]
-    return std::os::unix::ffi::OsStringExt::from_vec(bytes);
-    #[cfg(not(unix))]
-    match String::from_utf8(bytes) {
-        Ok(name) => name.into(),
-        Err(error) => show::bytes(error.as_bytes()).into(),
-    }
-}
-
-/// The parts of a path in an archive, without `.` and doubled slashes, or why it has none.
-pub(super) fn inside(path: &[u8]) -> std::result::Result<Vec<&[u8]>, Reason> {
-    if path.starts_with(b"/") {
-        return Err(Reason::Outside);
-    }
-    if path.contains(&0) {
-        return Err(Reason::Name);
-    }
-    let parts = path.split(|&byte| byte == b'/');
-    let parts: Vec<&[u8]> = parts
-        .filter(|part| !part.is_empty() && *part != b".")
-        .collect();
-    if parts.contains(&&b".."[..]) {
-        return Err(Reason::Outside);
-    }
-    Ok(parts)
-}
-
-/// A tree that grows, in any order of folders and files.
-pub(super) struct Builder {
-    tree: Tree,
-    /// Folders by the one they lie in and their name; none for those that are left out.
-    by_name: HashMap<(FolderId, Box<[u8]>), Option<FolderId>>,
-    /// The last file's folder in an archive, and its path: neighbours mostly share it.
-    last: Option<(Vec<u8>, FolderId)>,
-    /// About how much memory all names take.
-    bytes: u64,
-}
-
-/// What a file or folder takes beside the bytes of its name, at most.
-const ENTRY_BYTES: u64 = 512;
-
-impl Builder {
-    fn new(root: &Path, limits: &DatasetLimits) -> Self {
-        Self {
-            tree: Tree {
-                root: root.to_owned(),
-                folders: vec![Folder::default()],
-                files: Vec::new(),
-                left_out: Vec::new(),
-                limits: limits.clone(),
-            },
-            by_name: HashMap::new(),
-            last: None,
-            bytes: 0,
-        }
-    }
-
-    /// Counts a file or folder. A few bytes of an archive may hold thousands of these.
-    fn count(&mut self, name: &[u8]) -> Result<()> {
-        let limit = self.tree.limits.max_archive_bytes;
-        self.bytes = self.bytes.saturating_add(ENTRY_BYTES + name.len() as u64);
-        if self.bytes <= limit {
-            return Ok(());
-        }
-        Err(Error::OverLimit {
-            what: "a need of bytes for the names of files",
-            got: self.bytes,
-            limit,
-        })
-    }
-
-    pub(super) fn limits(&self) -> &DatasetLimits {
-        &self.tree.limits
-    }
-
-    /// A folder in a folder, which is made where there is none yet; none where it is left out.
-    pub(super) fn folder(&mut self, parent: FolderId, name: &[u8]) -> Result<Option<FolderId>> {
-        let key = (parent, Box::from(name));
-        if let Some(known) = self.by_name.get(&key) {
-            return Ok(*known);
-        }
-        let id = if is_hidden_folder(name) {
-            self.leave_out(parent, name, Reason::HiddenFolder)?;
-            None
-        } else {
-            let id = self.tree.folders.len();
-            let depth = self.tree.folder(parent).depth + 1;
-            self.check_depth(depth)?;
-            self.count(name)?;
-            self.tree.folders.push(Folder {
-                name: name.into(),
-                parent,
-                depth,
-                ..Folder::default()
-            });
-            Some(id)
-        };
-        self.by_name.insert(key, id);
-        Ok(id)
-    }
-
-    fn check_depth(&self, depth: usize) -> Result<()> {
-        let limit = self.tree.limits.max_depth;
-        if depth <= limit {
-            return Ok(());
-        }
-        Err(Error::OverLimit {
-            what: "a depth of nested folders",
-            got: depth as u64,
-            limit: limit as u64,
-        })
-    }
-
-    /// A file in a folder.
-    pub(super) fn file(&mut self, folder: FolderId, name: &[u8], content: Content) -> Result<()> {
-        if is_hidden_file(name) {
-            return self.leave_out(folder, name, Reason::Hidden);
-        }
-        self.count(name)?;
-        self.tree.files.push(File {
-            folder,
-            name: name.into(),
-            content,
-        });
-        Ok(())
-    }
-
-    /// A folder of an archive, by the parts of its path; none where it is left out.
-    pub(super) fn folder_at(&mut self, parts: &[&[u8]]) -> Result<Option<FolderId>> {
-        let path = parts.join(&b'/');
-        if let Some((last, id)) = &self.last
-            && *last == path
-        {
-            return Ok(Some(*id));
-        }
-        // Before any of it is kept: a path may have thousands of parts.
-        if !parts.iter().any(|part| is_hidden_folder(part)) {
-            self.check_depth(parts.len())?;
-        }
-        let mut at = ROOT;
-        for part in parts {
-            match self.folder(at, part)? {
-                Some(id) => at = id,
-                None => return Ok(None),
-            }
-        }
-        self.last = Some((path, at));
-        Ok(Some(at))
-    }
-
-    /// Says that something in a folder is not used.
-    pub(super) fn leave_out(
-        &mut self,
-        folder: FolderId,
-        name: &[u8],
-        reason: Reason,
-    ) -> Result<()> {
-        let path = self.path_in(folder, name);
-        self.leave_out_path(&path, reason)
-    }
-
-    /// Says that something of this path below the root is not used.
-    pub(super) fn leave_out_path(&mut self, path: &[u8], reason: Reason) -> Result<()> {
-        self.count(path)?;
-        let name = shown_in(&self.tree.root, path);
-        self.tree.left_out.push(LeftOut { name, reason });
-        Ok(())
-    }
-
-    /// Says that a file that has been counted is not used.
-    fn leave_out_counted(&mut self, folder: FolderId, name: &[u8], reason: Reason) {
-        let name = shown_in(&self.tree.root, &self.path_in(folder, name));
-        self.tree.left_out.push(LeftOut { name, reason });
-    }
-
-    fn path_in(&self, folder: FolderId, name: &[u8]) -> Vec<u8> {
-        let mut path = self.tree.path_below(folder);
-        if !path.is_empty() {
-            path.push(b'/');
-        }
-        path.extend_from_slice(name);
-        path
-    }
-
-    /// Sorts, and resolves hard links. Of files with one path, the one that came last stays, as with
-    /// `tar x`.
-    fn finish(mut self) -> Tree {
-        for id in 1..self.tree.folders.len() {
-            let parent = self.tree.folders[id].parent;
-            self.tree.folders[parent].folders.push(id);
-        }
-        let names: Vec<Box<[u8]>> = self.tree.folders.iter().map(|f| f.name.clone()).collect();
-        for folder in &mut self.tree.folders {
-            folder.folders.sort_by(|&a, &b| names[a].cmp(&names[b]));
-        }
-
-        let mut files: Vec<(usize, File)> = self.tree.files.drain(..).enumerate().collect();
-        files.sort_by(|(_, a), (_, b)| (a.folder, &a.name).cmp(&(b.folder, &b.name)));
-        let mut links = Vec::new();
-        for (order, file) in files {
-            let same = |last: &&File| (last.folder, &last.name) == (file.folder, &file.name);
-            if self.tree.files.last().filter(same).is_some() {
-                self.tree.files.pop();
-                self.leave_out_counted(file.folder, &file.name, Reason::Replaced);
-                links.pop_if(|(_, link)| *link == self.tree.files.len());
-            }
-            if let Content::Link(_) = file.content {
-                links.push((order, self.tree.files.len()));
-            }
-            self.tree.files.push(file);
-        }
-        self.tree.index();
-        self.resolve(links);
-        self.tree.left_out.sort_unstable();
-        self.tree
-    }
-
-    /// Gives hard links the content of their files. A link may lead to one that came before it.
-    fn resolve(&mut self, mut links: Vec<(usize, FileId)>) {
-        links.sort_unstable();
-        let mut lost = false;
-        for (_, link) in links {
-            let Content::Link(path) = &self.tree.files[link].content else {
-                continue;
-            };
-            let target = self.tree.find_path(path);
-            match target.map(|target| &self.tree.files[target].content) {
-                Some(Content::Memory(bytes)) => {
-                    self.tree.files[link].content = Content::Memory(Arc::clone(bytes));
-                }
-                _ => {
-                    lost = true;
-                    let File {
-                        folder, ref name, ..
-                    } = self.tree.files[link];
-                    let name = name.clone();
-                    self.leave_out_counted(folder, &name, Reason::LostLink);
-                }
-            }
-        }
-        if lost {
-            let is_there = |file: &File| !matches!(file.content, Content::Link(_));
-            self.tree.files.retain(is_there);
-            self.tree.index();
-        }
-    }
-}
-
-/// What messages call something of this path below a root.
-fn shown_in(root: &Path, path: &[u8]) -> String {
-    // A path that is left out may begin with a slash.
-    let start = path.iter().position(|&byte| byte != b'/').unwrap_or(0);
-    let path = os_name(path.get(start..).unwrap_or_default().to_vec());
-    show::name(root.join(path).as_os_str())
 }

@@ -2,7 +2,7 @@
 //! or deflated.
 //!
 //! The directory at the archive's end is read entry by entry, so that each one's claims are compared
-//! with the limit before anything of it is kept.
+//! with the limit before any of it is kept.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -24,8 +24,7 @@ const LOCATOR_64: usize = 20;
 const ENTRY: usize = 46;
 const LOCAL: usize = 30;
 
-/// Reads a zip's entries in the order of its directory. What comes out of them is at most `limit`
-/// bytes.
+/// Reads a zip's entries in the order of its directory. They unpack to at most `limit` bytes.
 pub(super) fn read(builder: &mut Builder, mut file: File, limit: u64) -> Result<()> {
     let end = End::find(&mut file)?;
     let mut left = limit;
@@ -59,12 +58,12 @@ pub(super) fn read(builder: &mut Builder, mut file: File, limit: u64) -> Result<
     Ok(())
 }
 
-/// What the record at the end says.
+/// The contents of the record at the end.
 struct End {
     entries: u64,
     directory_start: u64,
     directory_len: u64,
-    /// What all offsets count from: there may be a program before the archive.
+    /// The origin of all offsets: there may be a program before the archive.
     archive_start: u64,
 }
 
@@ -97,10 +96,10 @@ impl End {
             .filter(|locator| locator.starts_with(b"PK\x06\x07"));
         if let Some(locator) = locator {
             file.seek(SeekFrom::Start(u64_at(locator, 8)))
-                .map_err(|_| broken("its directory of 64 bits is past its end"))?;
+                .map_err(|_| broken("its 64-bit directory is past its end"))?;
             let record: [u8; END_64] = read_array(file)?;
             if !record.starts_with(b"PK\x06\x06") {
-                return Err(broken("its directory of 64 bits is not where it should be"));
+                return Err(broken("its 64-bit directory is not at its stated place"));
             }
             end = u64_at(locator, 8);
             entries = u64_at(&record, 32);
@@ -110,7 +109,7 @@ impl End {
         let archive_start = end
             .checked_sub(directory_len)
             .and_then(|start| start.checked_sub(directory_start))
-            .ok_or_else(|| broken("its directory is longer than itself"))?;
+            .ok_or_else(|| broken("its directory does not fit into the archive"))?;
         Ok(Self {
             entries,
             directory_start: archive_start + directory_start,
@@ -120,7 +119,7 @@ impl End {
     }
 }
 
-/// What the directory says about an entry.
+/// The directory's data about an entry.
 struct Entry<'a> {
     path: &'a [u8],
     encrypted: bool,
@@ -128,19 +127,21 @@ struct Entry<'a> {
     checksum: u32,
     packed_len: u64,
     len: u64,
-    /// Of its local header, in the archive.
+    /// The offset of its local header in the archive.
     offset: u64,
-    /// As `stat` has it, where the archive comes from a Unix.
+    /// The mode as in `stat`, if the archive was written on Unix.
     mode: u32,
 }
 
 impl<'a> Entry<'a> {
-    /// Takes an entry from the directory.
+    /// Reads an entry from the directory.
     fn parse(directory: &mut &'a [u8]) -> Result<Self> {
         let cut = || broken("its directory is cut short");
         let (fixed, rest) = directory.split_first_chunk::<ENTRY>().ok_or_else(cut)?;
         if !fixed.starts_with(b"PK\x01\x02") {
-            return Err(broken("its directory holds something that is no entry"));
+            return Err(broken(
+                "its directory contains something other than an entry",
+            ));
         }
         let mut rest = rest;
         let mut next = |at: usize| {
@@ -166,7 +167,7 @@ impl<'a> Entry<'a> {
         Ok(entry)
     }
 
-    /// Numbers of more than 32 bits stand in an extra field, in this order.
+    /// Values of more than 32 bits are stored in an extra field, in this order.
     fn read_extra(&mut self, mut extra: &[u8]) {
         while let Some((head, rest)) = extra.split_first_chunk::<4>() {
             let Some((mut field, rest)) = rest.split_at_checked(u16_at(head, 2).into()) else {
@@ -186,17 +187,17 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// Why it is no file or folder.
+    /// Why it is neither a file nor a folder.
     fn refused(&self) -> Option<Reason> {
         match self.mode & 0o170_000 {
             0o120_000 => Some(Reason::SymbolicLink),
-            // Where no type is given, or a file's or folder's.
+            // No type, or that of a file or folder.
             0 | 0o100_000 | 0o040_000 => None,
             _ => Some(Reason::Device),
         }
     }
 
-    /// Its bytes, with the checksum compared.
+    /// Its bytes, after checking the checksum.
     fn content(&self, file: &mut File, archive_start: u64) -> Result<Vec<u8>> {
         let wrong = |what: &str| broken(&format!("{} {what}", shorten(&bytes(self.path), 200)));
         if self.encrypted {
@@ -204,7 +205,7 @@ impl<'a> Entry<'a> {
         }
         let start = archive_start.saturating_add(self.offset);
         file.seek(SeekFrom::Start(start))
-            .map_err(|_| wrong("lies past the archive's end"))?;
+            .map_err(|_| wrong("is past the archive's end"))?;
         let local: [u8; LOCAL] = read_array(file)?;
         if !local.starts_with(b"PK\x03\x04") {
             return Err(wrong("is not where the directory says"));
@@ -224,7 +225,7 @@ impl<'a> Entry<'a> {
         let mut checksum = Crc::new();
         checksum.update(&content);
         if checksum.sum() != self.checksum {
-            return Err(wrong("is damaged: its checksum is another"));
+            return Err(wrong("is damaged: its checksum does not match"));
         }
         Ok(content)
     }
@@ -236,7 +237,7 @@ impl<'a> Entry<'a> {
             .map_err(|error| read_error("zip", error))?;
         if more > 0 {
             return Err(broken(&format!(
-                "{} holds more than its {} bytes",
+                "{} contains more than its {} bytes",
                 shorten(&bytes(self.path), 200),
                 self.len
             )));
@@ -252,10 +253,10 @@ fn read_array<const N: usize>(file: &mut File) -> Result<[u8; N]> {
     Ok(array)
 }
 
-/// Takes bytes from what is left of a limit.
+/// Subtracts bytes from the rest of a limit.
 fn take(left: &mut u64, bytes: u64, limit: u64) -> Result<()> {
     *left = left.checked_sub(bytes).ok_or(Error::OverLimit {
-        what: "a number of unpacked bytes",
+        what: "the number of unpacked bytes",
         got: (limit - *left).saturating_add(bytes),
         limit,
     })?;
@@ -281,7 +282,7 @@ fn u64_at<const N: usize>(record: &[u8; N], at: usize) -> u64 {
     u64::from_le_bytes(array_at(record, at))
 }
 
-/// The bytes at a constant place of a record.
+/// The bytes at a constant offset in a record.
 fn array_at<const N: usize, const M: usize>(record: &[u8; N], at: usize) -> [u8; M] {
     std::array::from_fn(|index| record[at + index])
 }

@@ -1,4 +1,4 @@
-//! The kinds of things that can be wrong with a dataset.
+//! The kinds of findings about a dataset.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,44 +8,44 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::{Fault, LeftOutFor};
 
-/// One thing that is wrong.
+/// One finding about a dataset.
 ///
 /// As JSON: `{"kind": "odd_size", "file": "data/cat/1.jpg", "size": [2, 3]}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Finding {
-    /// Folders that do not say what they are: the dataset cannot be trained on.
+    /// Folders whose purpose is unclear: the dataset cannot be trained on.
     Layout {
-        /// What is wrong.
+        /// The fault.
         fault: Fault,
     },
-    /// A class without a sample in a part that may do without.
+    /// A class without samples in a part where that is allowed.
     EmptyClass {
         /// The part of the dataset.
         part: String,
         /// The class.
         class: String,
     },
-    /// A class with far fewer samples than the largest.
+    /// A class with far fewer samples than the largest class.
     SmallClass {
         /// The part of the dataset.
         part: String,
         /// The class.
         class: String,
-        /// How many samples it has.
+        /// Its number of samples.
         samples: usize,
-        /// How many the largest has.
+        /// The number of samples of the largest class.
         largest: usize,
     },
-    /// A file that is called like another format than it has.
+    /// A file whose name claims another format than its content has.
     WrongExtension {
         /// The file.
         file: String,
         /// The format of its content.
         format: String,
     },
-    /// A file without a byte.
+    /// An empty file.
     EmptyFile {
         /// The file.
         file: String,
@@ -69,88 +69,88 @@ pub enum Finding {
         /// The format.
         format: String,
     },
-    /// A picture with an alpha channel, which is dropped: what is hidden by it shows.
+    /// A picture with an alpha channel, which is dropped, so that hidden pixels become visible.
     Alpha {
         /// The file.
         file: String,
     },
-    /// One picture several times.
+    /// The same picture several times.
     Duplicates {
-        /// What is the same.
+        /// Whether the files or only the pixels are the same.
         same: Same,
-        /// Where it is.
+        /// Its places.
         samples: Vec<Place>,
     },
     /// Pictures of several sizes, which fit into a batch only after a crop or an exact resize.
     MixedSizes {
-        /// How many sizes there are.
+        /// The number of sizes.
         sizes: usize,
-        /// The one of the smallest area, `[h, w]`.
+        /// The size with the smallest area, `[h, w]`.
         smallest: [usize; 2],
-        /// The one of the largest.
+        /// The size with the largest area, `[h, w]`.
         largest: [usize; 2],
     },
-    /// A picture that is much larger or smaller than most.
+    /// A picture much larger or smaller than most.
     OddSize {
         /// The file.
         file: String,
         /// Its size `[h, w]`.
         size: [usize; 2],
     },
-    /// A picture that is much wider or higher, for its size, than most.
+    /// A picture much wider or taller, for its size, than most.
     OddAspect {
         /// The file.
         file: String,
         /// Its size `[h, w]`.
         size: [usize; 2],
     },
-    /// A grey picture where most are in colour.
+    /// A grey picture in a dataset mostly in colour.
     Grey {
         /// The file.
         file: String,
     },
-    /// A picture in colour where most are grey.
+    /// A picture in colour in a dataset mostly in grey.
     Colored {
         /// The file.
         file: String,
     },
     /// Many grey pictures and many in colour.
     MixedColors {
-        /// How many are grey.
+        /// The number of grey pictures.
         grey: usize,
-        /// How many are in colour.
+        /// The number of pictures in colour.
         colored: usize,
     },
-    /// A file that may be a picture and is no part of the dataset.
+    /// A file that may be a picture but is not part of the dataset.
     Skipped {
         /// The file.
         file: String,
-        /// Why it is left out.
+        /// The reason why it is left out.
         reason: String,
     },
-    /// Other files and folders that are no part of the dataset.
+    /// Other files and folders that are not part of the dataset.
     LeftOut {
-        /// Those of one reason.
+        /// The files and folders left out for one reason.
         group: LeftOutFor,
     },
-    /// What was decided where there was a choice.
+    /// A choice made between several possibilities.
     Choice {
-        /// The decision, a sentence.
+        /// The choice, as a sentence.
         note: String,
     },
 }
 
-/// How far two samples are the same.
+/// The degree to which two samples are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Same {
     /// Their files are the same byte for byte.
     Bytes,
-    /// Their pixels are, in different files.
+    /// Their pixels are the same, in different files.
     Pixels,
 }
 
-/// A sample, and where in the dataset it is.
+/// A sample and its place in the dataset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// The file.
@@ -161,15 +161,15 @@ pub struct Place {
     pub class: String,
 }
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// Usual, and good to know.
+    /// Common, for information.
     Note,
     /// Probably a mistake, but training is possible.
     Warning,
-    /// Ends a training run, or makes its result wrong.
+    /// Stops a training run, or makes its result wrong.
     Error,
 }
 
@@ -184,9 +184,9 @@ impl fmt::Display for Severity {
 }
 
 impl Finding {
-    /// An error for what cannot be read or trained on, and for one picture in several classes or in
-    /// several parts. A note for what many good datasets have: several sizes, grey pictures among
-    /// those in colour, files that are no pictures. Else a warning.
+    /// An error if something cannot be read or trained on, or if one picture is in several classes or
+    /// parts. A note for properties of many good datasets: several sizes, grey pictures among those
+    /// in colour, files that are not pictures. Otherwise a warning.
     #[must_use]
     pub fn severity(&self) -> Severity {
         match self {
@@ -219,17 +219,17 @@ impl Finding {
     }
 }
 
-/// Whether samples are in several classes, and whether in several parts.
+/// Whether samples are in several classes, and whether they are in several parts.
 fn differ(samples: &[Place]) -> [bool; 2] {
     let several = |of: fn(&Place) -> &str| samples.iter().any(|place| of(place) != of(&samples[0]));
     [several(|place| &place.class), several(|place| &place.part)]
 }
 
-/// How many files of the same content are named; the report has all.
+/// The most files of the same content to print; the report contains all.
 const SHOWN: usize = 5;
 
 impl fmt::Display for Finding {
-    /// One line.
+    /// The finding in one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Layout { fault } => fault.fmt(f),

@@ -1,4 +1,4 @@
-//! A look at each sample, on several threads.
+//! Examines each sample, on several threads.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -14,30 +14,30 @@ use crate::loader::caught;
 use crate::picture::DecodeWarning;
 use crate::suffix::picture_format;
 
-/// What a look at a sample shows.
+/// The result of examining a sample.
 pub(super) struct Look {
-    /// A hash of the file's bytes, where there is a file.
+    /// A hash of the file's bytes, if there is a file.
     pub(super) bytes: Option<[u8; 32]>,
-    /// The format of the content, where the file's name says another.
+    /// The format of the content, if the file's name claims another.
     pub(super) other_format: Option<&'static str>,
     /// Whether the file has an alpha channel.
     pub(super) alpha: bool,
-    /// The picture, or why there is none.
+    /// The picture, or the reason why it cannot be read.
     pub(super) seen: Result<Seen>,
 }
 
-/// What is kept of a picture.
+/// The data kept for a picture.
 pub(super) struct Seen {
     pub(super) size: [usize; 2],
-    /// A hash of size and pixels.
+    /// A hash of its size and pixels.
     pub(super) pixels: [u8; 32],
-    /// Whether red, green and blue are the same everywhere.
+    /// Whether red, green and blue are equal in every pixel.
     pub(super) grey: bool,
-    /// What is wrong with the file, though its pixels are all there.
+    /// A fault of the file, although all pixels are present.
     pub(super) warning: Option<DecodeWarning>,
 }
 
-/// Looks at every sample. The result does not depend on the number of threads.
+/// Examines every sample. The result does not depend on the number of threads.
 pub(super) fn look_at_all(
     dataset: &dyn Dataset,
     workers: usize,
@@ -67,7 +67,7 @@ pub(super) fn look_at_all(
 }
 
 fn look(dataset: &dyn Dataset, index: usize) -> Look {
-    // A file that cannot be read gives no picture either, and so its reason.
+    // If the file cannot be read, neither can the picture, whose error contains the reason.
     let file = caught(|| dataset.file(index)).ok().flatten();
     let header = file.as_ref().and_then(|file| header(file));
     let said = picture_format(dataset.name(index).as_bytes());

@@ -1,12 +1,12 @@
-//! A queue whose items are made out of order, some at a time, and taken in order.
+//! A queue whose items are prepared concurrently, in any order, and taken in order.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Items with numbers from a first to a last one. A worker [begins](Self::begin) the next that
-/// nobody has begun, and [puts](Self::put) it; the reader [takes](Self::take) them one after another.
-/// No more than `room` are begun and not taken.
+/// Items with consecutive indices. A worker [begins](Self::begin) the next item and later
+/// [puts](Self::put) it; the reader [takes](Self::take) the items in order. At most `room` items
+/// are begun but not yet taken.
 pub(super) struct Queue<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
@@ -16,9 +16,9 @@ pub(super) struct Queue<T> {
 }
 
 struct State<T> {
-    /// The next to begin.
+    /// The index of the next item to begin.
     begun: usize,
-    /// The next to take.
+    /// The index of the next item to take.
     taken: usize,
     ready: BTreeMap<usize, T>,
 }
@@ -53,7 +53,8 @@ impl<T> Queue<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until there is room for another item; `None` where there is none to make.
+    /// Waits until there is room for another item; returns `None` if no item is left or the queue
+    /// is stopped.
     pub(super) fn begin(&self) -> Option<Place> {
         let mut state = self.state();
         loop {
@@ -77,7 +78,7 @@ impl<T> Queue<T> {
         self.changed.notify_all();
     }
 
-    /// Waits for the next item; `None` at the end.
+    /// Waits for the next item; returns `None` at the end.
     pub(super) fn take(&self) -> Option<T> {
         let mut state = self.state();
         loop {
@@ -97,9 +98,9 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Ends all waiting: nothing is begun or taken any more.
+    /// Stops the queue: all waits end, and no more items are begun or taken.
     pub(super) fn stop(&self) {
-        // With the lock held, so that nobody is between looking and waiting.
+        // The lock ensures that no thread is between its check and its wait.
         let state = self.state();
         self.stopped.store(true, Ordering::Relaxed);
         drop(state);

@@ -94,7 +94,7 @@ pub enum FileError {
         what: &'static str,
     },
 
-    /// Numbers of a kind that is not read.
+    /// An element type that is not supported.
     #[error("tensor {tensor:?}: the numbers are {got}, expected {expected}")]
     TensorType {
         /// The tensor.
@@ -146,20 +146,20 @@ pub enum FileError {
         end: usize,
     },
 
-    /// A number that cannot be kept.
+    /// A number that cannot be stored.
     #[error("tensor {tensor:?}: number {index} is {got}, expected {expected}")]
     TensorValue {
         /// The tensor.
         tensor: String,
         /// The position in it, counted through all its axes.
         index: usize,
-        /// What stands there.
+        /// The value found.
         got: f64,
-        /// What would do.
+        /// The values that are accepted.
         expected: &'static str,
     },
 
-    /// Metadata that cannot be understood.
+    /// Metadata that cannot be parsed.
     #[error("the metadata cannot be read (is the file from a newer version?): {reason}")]
     Metadata {
         /// What is wrong, and where.
@@ -168,14 +168,14 @@ pub enum FileError {
 }
 
 impl FileError {
-    /// What JSON says about metadata, of which it may quote any part.
+    /// The JSON parser's error for metadata, which may quote any part of it.
     pub(crate) fn metadata(error: serde_json::Error) -> Self {
         Self::Metadata {
             reason: of_json(&error),
         }
     }
 
-    /// What JSON says about a header.
+    /// The JSON parser's error for a header.
     pub(super) fn header(error: serde_json::Error) -> Self {
         Self::Header {
             reason: of_json(&error),

@@ -213,7 +213,7 @@ impl Header {
     }
 }
 
-/// Where a tensor has to end, by its shape; `None` where that is beyond counting.
+/// The offset at which a tensor of this shape ends; `None` if it overflows.
 fn end_of(info: &TensorInfo) -> Option<usize> {
     // What ndarray counts: a size of 0 hides no overflow of the others.
     let sizes: Vec<usize> = info.shape.iter().copied().filter(|&n| n != 0).collect();
@@ -225,7 +225,7 @@ fn end_of(info: &TensorInfo) -> Option<usize> {
     info.data_offsets.0.checked_add(bytes)
 }
 
-/// Refuses a name that is there already, and such as would spoil a terminal or a log.
+/// Refuses duplicate names, and names that would garble a terminal or a log.
 fn check_name(name: &str, is_new: bool) -> Result<()> {
     let what = if name.is_empty() {
         "is empty"

@@ -1,4 +1,4 @@
-//! The model file: parameters by name, and what the model says about itself.
+//! The model file: parameters by name, and a description of the model.
 
 use std::{
     io::{Read, Write},
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{container, purpose, tensor};
 use crate::{error::Result, file::error::FileError, params::Params};
 
-/// What a model file says about itself, so that it needs nothing beside it.
+/// The description of a model in its file, which makes the file self-contained.
 ///
 /// This crate carries `config` and `preprocessing` without interpreting them: the architecture's
 /// crate parses the first, the crate that reads pictures the second.
@@ -71,7 +71,7 @@ impl Metadata {
 /// **Writing** makes F32 of weights and buffers and I64 of counters, and puts the SHA-256 of the
 /// file under the key `convoxide-sha256`, which is compared on reading. A file without that key,
 /// from another program or an older version, is read without the comparison; a program that changes
-/// the tensors and keeps the metadata has to remove the key. The same model gives the same bytes.
+/// the tensors and keeps the metadata has to remove the key. The same model is written as the same bytes.
 ///
 /// ```
 /// use ndarray::ArrayD;
@@ -88,7 +88,7 @@ impl Metadata {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelFile {
-    /// What the model says about itself, where it does.
+    /// The description of the model, if the file has one.
     pub metadata: Option<Metadata>,
     /// Its tensors, also such as no graph reads.
     pub params: Params<f32>,

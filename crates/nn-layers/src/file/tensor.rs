@@ -143,7 +143,7 @@ fn narrow<T: Element>(number: f64) -> Result<T, Unkept> {
     }
 }
 
-/// Room for so many numbers of what a file claims to hold.
+/// Reserves memory for `count` values that a file claims to contain.
 pub(super) fn reserve<T>(count: usize, what: impl FnOnce() -> String) -> Result<Vec<T>> {
     let mut numbers = Vec::new();
     match numbers.try_reserve_exact(count) {

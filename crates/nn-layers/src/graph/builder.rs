@@ -186,7 +186,7 @@ impl GraphBuilder {
     }
 }
 
-/// One method an operation.
+/// One method per operation.
 ///
 /// # Errors
 ///
@@ -202,9 +202,9 @@ impl GraphBuilder {
     }
 
     /// Adds the layer that most networks are made of, in the scope `name`: a convolution `conv`, the
-    /// batch normalisation `bn` of what it gives, and a ReLU `relu`.
+    /// batch normalisation `bn` of its output, and a ReLU `relu`.
     ///
-    /// The convolution has no bias, whatever `conv` says: the normalisation has its own.
+    /// The convolution has no bias, even if `conv` asks for one: the normalisation has its own.
     ///
     /// ```
     /// use nn_layers::{Conv2d, GraphBuilder};

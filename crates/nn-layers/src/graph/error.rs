@@ -1,4 +1,4 @@
-//! What can be wrong with a graph and what is given to it.
+//! Errors in graphs and in the shapes of their inputs.
 
 use super::shape::Shape;
 
@@ -19,7 +19,7 @@ pub enum GraphError {
         axis: &'static str,
         /// What the node was built for, or the first input's size.
         expected: usize,
-        /// What came.
+        /// The actual value.
         got: usize,
     },
 
@@ -32,11 +32,11 @@ pub enum GraphError {
         op: &'static str,
         /// The ranks that it takes, with a way to get there.
         expected: &'static str,
-        /// The shape that came.
+        /// The actual shape.
         got: Shape,
     },
 
-    /// An input added as if its shape followed from something.
+    /// An input that was added as an operation, without a shape.
     #[error("node {node:?}: an input needs a shape, as GraphBuilder::input takes it")]
     InputShape {
         /// The node.
@@ -50,9 +50,9 @@ pub enum GraphError {
         node: String,
         /// The kind of operation.
         op: &'static str,
-        /// How many it takes.
+        /// The number it takes.
         expected: &'static str,
-        /// How many came.
+        /// The actual number.
         got: usize,
     },
 
@@ -76,7 +76,7 @@ pub enum GraphError {
         what: &'static str,
         /// Its axis.
         axis: &'static str,
-        /// What came.
+        /// The actual value.
         got: usize,
         /// What has to divide it.
         factor: usize,
@@ -107,7 +107,7 @@ pub enum GraphError {
         node: String,
         /// The option.
         what: &'static str,
-        /// What came.
+        /// The actual value.
         got: f64,
         /// The range.
         expected: &'static str,
@@ -165,7 +165,7 @@ pub enum GraphError {
     Inputs {
         /// How many it has.
         expected: usize,
-        /// How many came.
+        /// The actual number.
         got: usize,
     },
 }

@@ -9,7 +9,7 @@ use crate::{
 
 /// Something that computes a network's outputs from its inputs, in f32.
 ///
-/// [`Plain<f32>`](crate::Plain) is one by definition; faster ones agree with it.
+/// [`Plain<f32>`](crate::Plain) is the one that defines the results; faster ones agree with it.
 ///
 /// ```
 /// use ndarray::ArrayD;
@@ -62,12 +62,12 @@ impl Outputs {
     }
 
     /// Makes the tensors have these shapes, for an executor to fill. Where the shapes are those of
-    /// the last call nothing is allocated and the old numbers are still there.
+    /// the last call, nothing is allocated and the previous values remain.
     ///
     /// # Errors
     ///
     /// [`GraphError::TooLarge`] for a shape whose elements cannot be counted,
-    /// [`Error::OutOfMemory`] where the system does not give the memory. The tensors may then have
+    /// [`Error::OutOfMemory`] where the system refuses the memory. The tensors may then have
     /// any shape.
     pub fn prepare<'a>(
         &mut self,

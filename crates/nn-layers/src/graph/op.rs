@@ -195,6 +195,15 @@ impl Op {
             Self::Conv2d(ref conv) => {
                 positive("output channels (axis c)", conv.out_channels)?;
                 positive("groups", conv.options.groups)?;
+                // Before the weight's size is computed: a kernel size over its limit is named as
+                // such, not as a parameter too large to compute with.
+                let window = conv.options.window(conv.kernel_size);
+                window
+                    .check("conv2d")
+                    .map_err(|source| GraphError::Kernel {
+                        node: node.to_owned(),
+                        source,
+                    })?;
                 divides(
                     node,
                     "output channels",
@@ -227,7 +236,7 @@ impl Op {
             }
             Self::Slice { start: _, len } => positive("slice length (axis c)", len),
             Self::Reorg { stride } => positive("stride", stride),
-            // Windows are checked when they are placed: conv-core knows their rules.
+            // These are checked when they are placed: conv-core knows their rules.
             Self::MaxPool2d(_) | Self::AvgPool2d(_) => Ok(()),
             Self::Input
             | Self::Affine

@@ -3,7 +3,7 @@
 /// What a tensor of a network is to training and to a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Slot {
-    /// Learnt by gradient descent.
+    /// Trained by gradient descent.
     Weight,
     /// Estimated from the data, such as running statistics: saved, never given a gradient.
     Buffer,
@@ -46,7 +46,7 @@ impl ParamSpec {
         self.slot
     }
 
-    /// How many numbers it holds.
+    /// The number of its values.
     #[must_use]
     pub fn elements(&self) -> usize {
         // The builder has checked that the product does not overflow.

@@ -50,7 +50,7 @@ impl Graph {
         Ok(self.renumbered(nodes.collect(), outputs))
     }
 
-    /// The graph with another operation in one node's place, on the same inputs and under the same
+    /// Returns the graph with one node's operation replaced, on the same inputs and under the same
     /// name. Ids stay. The node's parameters are those that the new operation asks for; all others
     /// stay as they are, so a later node that reads other channels now is an error.
     ///
@@ -70,9 +70,9 @@ impl Graph {
     ///
     /// # Errors
     ///
-    /// [`GraphError::UnknownNode`] for an id that is not this graph's; what the builder says of the
+    /// [`GraphError::UnknownNode`] for an id of another graph; the builder's errors for the
     /// new operation on these inputs; and what [`infer`](Self::infer) says of a later node that
-    /// does not fit any more. An input is replaced by nothing, and nothing by an input:
+    /// does not fit any more. Neither can an input be replaced, nor an operation by an input:
     /// [`GraphError::InputCount`] or [`GraphError::InputShape`].
     pub fn replace(&self, id: NodeId, op: Op) -> Result<Self> {
         self.check_id("the replacement", id)?;

@@ -38,7 +38,7 @@ pub enum ParamsError {
         name: String,
         /// How many it has.
         expected: usize,
-        /// How many came.
+        /// The actual number.
         got: usize,
     },
 }

@@ -47,7 +47,7 @@ impl<T> Params<T> {
 }
 
 impl LoadReport {
-    /// Holds `params` against `graph`. `known` are parameters that the architecture has and the
+    /// Compares `params` with `graph`. `known` are parameters that the architecture has and the
     /// graph may leave out; if one is missing, that is no misfit.
     pub fn new<'a, T>(
         params: &Params<T>,

@@ -1,4 +1,4 @@
-//! The numbers that training starts from.
+//! The values that training starts from.
 
 use ndarray::{ArrayD, IxDyn};
 use rand::{RngExt, SeedableRng};
@@ -73,7 +73,7 @@ pub enum Init {
 }
 
 /// Starts every parameter that the graph reads, and the counter `num_batches_tracked` of each batch
-/// normalisation at 0, so that PyTorch finds all it looks for.
+/// normalisation at 0, so that PyTorch finds every tensor it expects.
 ///
 /// `rule` chooses for each parameter; where it says `None`, PyTorch's default holds: the weight and
 /// bias of a convolution or dense layer are uniform in `±1 / sqrt(fan in of the weight)`; the

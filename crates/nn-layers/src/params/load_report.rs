@@ -51,7 +51,7 @@ pub struct LoadReport {
     pub prefix: Option<String>,
 }
 
-/// One line a kind; kinds without tensors have none, but for the first.
+/// One line per kind; except for the first, kinds without tensors have none.
 impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = if self.loaded == 1 { "" } else { "s" };

@@ -130,16 +130,18 @@ impl<'a, T: Element> Backward<'a, T> {
                 let (x, grad) = (self.kept()?.view(), site.fixed(&view)?);
                 let (kernel_size, options) = (conv.kernel_size, &conv.options);
                 let weight = plain::conv2d_grad_weight(site.fixed(&x)?, grad, kernel_size, options);
-                let bias = conv.bias.then(|| plain::conv2d_grad_bias(grad).into_dyn());
-                (site.kernel(weight)?, bias)
+                let bias = conv
+                    .bias
+                    .then(|| site.kernel(plain::conv2d_grad_bias(grad)));
+                (site.kernel(weight)?, bias.transpose()?)
             }
             Op::Linear(linear) => {
                 let (x, grad) = (self.kept()?.view(), site.fixed(&view)?);
                 let weight = plain::linear_grad_weight(site.fixed(&x)?, grad);
                 let bias = linear
                     .bias
-                    .then(|| plain::linear_grad_bias(grad).into_dyn());
-                (site.kernel(weight)?, bias)
+                    .then(|| site.kernel(plain::linear_grad_bias(grad)));
+                (site.kernel(weight)?, bias.transpose()?)
             }
             Op::Affine => {
                 let weight = affine::grad_weight(grad, self.kept()?);
@@ -235,7 +237,7 @@ impl<'a, T: Element> Backward<'a, T> {
 
             Op::Slice { start, len } => {
                 let behind = shape[1] - start - len;
-                Ok(concat::pad_channels(&view, *start, behind))
+                concat::pad_channels(&site.node.name, &view, *start, behind)
             }
             Op::PadChannels { before, .. } => Ok(concat::slice(&view, *before, shape[1])),
             Op::Flatten => site.shaped(flatten::grad(&grad, shape)),

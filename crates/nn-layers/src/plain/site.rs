@@ -63,9 +63,11 @@ impl<'a, T: Element> Site<'a, T> {
             }
 
             Op::Add => Ok(&x + &self.input(1)?),
-            Op::Concat => self.shaped(concat::concat(self.inputs)),
+            Op::Concat => concat::concat(&self.node.name, self.inputs),
             Op::Slice { start, len } => Ok(concat::slice(&x, *start, *len)),
-            &Op::PadChannels { before, after } => Ok(concat::pad_channels(&x, before, after)),
+            &Op::PadChannels { before, after } => {
+                concat::pad_channels(&self.node.name, &x, before, after)
+            }
             Op::Flatten => self.shaped(flatten::eval(&x)),
             // In evaluation; training drops in `train.rs`.
             Op::Dropout { .. } => Ok(x.to_owned()),
@@ -87,7 +89,7 @@ impl<'a, T: Element> Site<'a, T> {
             .ok_or_else(|| self.broken("an input was not computed or is gone"))
     }
 
-    /// The error of a state that cannot be.
+    /// The error for a broken invariant.
     pub(super) fn broken(&self, broken: &'static str) -> Error {
         Error::internal(&self.node.name, broken)
     }

@@ -6,6 +6,7 @@ use conv_core::Element;
 use ndarray::{ArrayD, ArrayViewD, IxDyn};
 
 use super::{
+    allocate,
     backward::{Backward, Gradient},
     batch_norm2d::{self, Statistics},
     dropout,
@@ -198,7 +199,7 @@ impl<T: Element> PlainTrainer<T> {
             let output = match (&node.op, given.as_slice()) {
                 (Op::Input, [input, ..]) => {
                     given.next();
-                    input.to_owned()
+                    allocate::owned(&node.name, input)?
                 }
                 _ => self.eval(id, node, key, tape)?,
             };

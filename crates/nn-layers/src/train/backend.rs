@@ -81,7 +81,7 @@ pub trait TrainBackend<T> {
         None
     }
 
-    /// The gradients of the parameters that are learnt, by their names and in the canonical layout.
+    /// The gradients of the trainable parameters, by name and in the canonical layout.
     ///
     /// With [`TrainSpec::grad_input`](crate::TrainSpec::grad_input) the last step's gradient of
     /// the input is there too, as `input`; of several inputs, by the names of their nodes.

@@ -31,7 +31,7 @@ use crate::{
 /// `optimiser/MOMENT/NAME` and `best/NAME`, and the rest as JSON text in its metadata. Numbers are
 /// written as wide as they are, `T`, and read as nothing else, so nothing is rounded. The SHA-256 of
 /// the file is in it and compared on reading; a file of an older version has none. The same
-/// checkpoint gives the same bytes.
+/// checkpoint is written as the same bytes.
 ///
 /// ```
 /// use nn_layers::Checkpoint;

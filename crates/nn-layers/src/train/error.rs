@@ -20,7 +20,7 @@ pub enum TrainError {
     Value {
         /// The option.
         what: &'static str,
-        /// What came.
+        /// The actual value.
         got: f64,
         /// The range.
         expected: &'static str,
@@ -80,9 +80,9 @@ pub enum TrainError {
         loss: &'static str,
         /// The position in the targets, counted through all their axes.
         index: usize,
-        /// What stands there.
+        /// The value found.
         got: f64,
-        /// What would do.
+        /// The values that are accepted.
         expected: &'static str,
     },
 

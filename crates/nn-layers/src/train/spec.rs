@@ -137,7 +137,7 @@ impl GradientFlow {
         self.dropout && !self.is_frozen(id)
     }
 
-    /// The names of the parameters that are learnt, node by node.
+    /// The names of the trainable parameters, node by node.
     pub fn learnt<'a>(&'a self, graph: &'a Graph) -> impl Iterator<Item = &'a str> {
         graph
             .iter()

@@ -15,7 +15,7 @@ use self::{
     pending::{Pending, add_parts, mean},
 };
 pub use self::{
-    options::{EarlyStopping, LastBatch, TrainerOptions},
+    options::{EarlyStopping, ShortBatch, TrainerOptions},
     report::{BoxedError, EpochReport, Evaluation, Observer, StepReport},
 };
 use crate::{
@@ -32,7 +32,7 @@ use crate::{
 
 /// Pictures, or whatever the network's inputs are, and what they are to be compared with.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Batch<T, Y> {
+pub struct TrainBatch<T, Y> {
     /// One tensor for each input of the graph; the first axis counts the pictures.
     pub inputs: Vec<ArrayD<T>>,
     /// What the [`Objective`] takes.
@@ -62,7 +62,7 @@ pub enum Outcome {
 ///
 /// use ndarray::{ArrayD, arr2};
 /// use nn_layers::{
-///     Batch, ClassificationObjective, GraphBuilder, Linear, Outcome, PlainTrainer, Schedule, Targets,
+///     TrainBatch, ClassificationObjective, GraphBuilder, Linear, Outcome, PlainTrainer, Schedule, Targets,
 ///     TrainSpec, Trainer, TrainerOptions, random_params,
 /// };
 ///
@@ -73,7 +73,7 @@ pub enum Outcome {
 /// let mut backend = PlainTrainer::new(&graph, random_params(&graph, 1), TrainSpec::default())?;
 ///
 /// // Which of the two numbers is larger?
-/// let batch = Batch {
+/// let batch = TrainBatch {
 ///     inputs: vec![arr2(&[[1.0f32, 0.0], [-1.0, 1.0], [0.5, 2.0]]).into_dyn()],
 ///     targets: Targets::Labels(vec![0, 1, 1]),
 /// };
@@ -213,7 +213,7 @@ impl<T: Element> Trainer<T> {
     where
         B: TrainBackend<T>,
         O: Objective<T>,
-        I: IntoIterator<Item = Result<Batch<T, O::Targets>, E>>,
+        I: IntoIterator<Item = Result<TrainBatch<T, O::Targets>, E>>,
         E: Into<BoxedError>,
     {
         while self.position.epoch < self.options.epochs && !self.has_stalled() {
@@ -253,7 +253,7 @@ impl<T: Element> Trainer<T> {
         &mut self,
         backend: &mut B,
         objective: &O,
-        mut batches: impl Iterator<Item = Result<Batch<T, O::Targets>>>,
+        mut batches: impl Iterator<Item = Result<TrainBatch<T, O::Targets>>>,
         observer: &mut dyn Observer<T>,
         stop: &AtomicBool,
     ) -> Result<bool> {
@@ -310,7 +310,7 @@ impl<T: Element> Trainer<T> {
     /// Whether a batch of `pictures` pictures is left out.
     fn drops(&mut self, pictures: u64) -> bool {
         let full = *self.totals.batch_size.get_or_insert(pictures);
-        self.options.last_batch == LastBatch::Drop && pictures < full
+        self.options.short_batch == ShortBatch::Drop && pictures < full
     }
 
     /// Adds a batch's gradients.
@@ -318,7 +318,7 @@ impl<T: Element> Trainer<T> {
         &self,
         backend: &mut B,
         objective: &O,
-        batch: &Batch<T, O::Targets>,
+        batch: &TrainBatch<T, O::Targets>,
     ) -> Result<Terms> {
         for (index, input) in batch.inputs.iter().enumerate() {
             check(input, || format!("input {index} of the network"))?;

@@ -40,19 +40,19 @@ pub struct Summary {
     pub inputs: Vec<Shape>,
     /// One row a node, in the graph's order.
     pub rows: Vec<SummaryRow>,
-    /// How many numbers are learnt.
+    /// The number of trainable values.
     pub parameters: u64,
-    /// How many numbers are estimated or counted, such as running statistics.
+    /// The number of values that are estimated or counted, such as running statistics.
     pub buffers: u64,
     /// Multiplications with a weight, each with its addition: those of convolutions and dense
-    /// layers, as is the custom; everything else counts 0.
+    /// layers, as is customary; everything else counts 0.
     pub multiply_adds: u64,
     /// Floating-point operations: 2 x multiply-adds.
     pub flops: u64,
     /// Bytes of all nodes' outputs together as NCHW in f32, inputs included: the numbers of the
     /// tensors alone. What an executor takes is another sum, of its own layouts, packed weights and
     /// scratch memory: one that pads channels to blocks of sixteen takes sixteen times as much for
-    /// tensors of one channel. `Plan::memory` of the crate `engine` tells its sum.
+    /// tensors of one channel. `Plan::memory` of the crate `engine` returns the sum.
     pub activation_bytes: u64,
     /// Bytes of the tensors that are alive at one time, at most, as NCHW in f32: a node's output and
     /// inputs and whatever is still to be read later. This is what the plain loops take. An executor
@@ -71,7 +71,7 @@ pub struct SummaryRow {
     pub op: String,
     /// The shape of its output.
     pub output: Shape,
-    /// How many numbers are learnt.
+    /// The number of trainable values.
     pub parameters: u64,
     /// How many are estimated or counted.
     pub buffers: u64,
@@ -152,7 +152,7 @@ impl Summary {
 }
 
 impl Summary {
-    /// The nodes alone, one a line of at most 80 columns, without the totals.
+    /// Only the nodes, one per line of at most 80 columns, without the totals.
     #[must_use]
     pub fn table(&self) -> impl fmt::Display + '_ {
         Table(&self.rows)
@@ -255,7 +255,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// The nodes of a [`Summary`], one a line.
+/// The nodes of a [`Summary`], one per line.
 struct Table<'a>(&'a [SummaryRow]);
 
 impl fmt::Display for Table<'_> {

@@ -5,7 +5,7 @@ use super::*;
 /// Runs on these batches and gives the error.
 fn fail(
     options: TrainerOptions,
-    given: Vec<Result<Batch>>,
+    given: Vec<Result<TrainBatch>>,
 ) -> (Error, Trainer<f64>, PlainTrainer<f64>) {
     let mut backend = backend(&graph());
     let mut trainer = Trainer::new(options, &backend).unwrap();
@@ -183,7 +183,7 @@ fn a_gradient_that_is_not_finite_names_its_parameter() {
 }
 
 /// A single pixel: one picture is one value a channel.
-fn single_pixel(last_batch: LastBatch) -> Result<(Outcome, u64)> {
+fn single_pixel(short_batch: ShortBatch) -> Result<(Outcome, u64)> {
     let mut b = GraphBuilder::new();
     let x = b.input("x", [1, 2]).unwrap();
     let x = b.batch_norm2d("bn", x, BatchNorm2d::default()).unwrap();
@@ -191,13 +191,13 @@ fn single_pixel(last_batch: LastBatch) -> Result<(Outcome, u64)> {
     let graph = b.finish(&[x]).unwrap();
     let mut backend = backend(&graph);
     let options = TrainerOptions {
-        last_batch,
+        short_batch,
         ..TrainerOptions::new(1, Schedule::constant(0.1))
     };
     let mut trainer = Trainer::new(options, &backend).unwrap();
     let given = [4usize, 4, 1].map(|n| {
         let targets = Targets::Labels(vec![0; n]);
-        Ok::<_, Error>(Batch {
+        Ok::<_, Error>(TrainBatch {
             inputs: vec![random_array(&[n, 2], 1)],
             targets,
         })
@@ -218,8 +218,8 @@ fn single_pixel(last_batch: LastBatch) -> Result<(Outcome, u64)> {
 
 #[test]
 fn a_last_batch_of_one_picture() {
-    assert_eq!(single_pixel(LastBatch::Drop), Ok((Outcome::Finished, 1)));
-    let error = single_pixel(LastBatch::Keep).unwrap_err();
+    assert_eq!(single_pixel(ShortBatch::Drop), Ok((Outcome::Finished, 1)));
+    let error = single_pixel(ShortBatch::Keep).unwrap_err();
     assert!(
         error
             .to_string()
@@ -274,7 +274,7 @@ fn other_failures_are_named() {
         error: inside,
     };
     assert_eq!(error, expected);
-    let wrong = Batch {
+    let wrong = TrainBatch {
         targets: Targets::Labels(vec![0, 7]),
         ..batch(1, 2)
     };

@@ -20,14 +20,14 @@ use ndarray::ArrayD;
 use nn_layers::{
     Adam, AvgPool2d, BatchNorm2d, Best, BoxedError, Checkpoint, CheckpointFolder,
     ClassificationObjective, Clip, Conv2d, EarlyStopping, EpochReport, Error, Evaluation, Graph,
-    GraphBuilder, LastBatch, Linear, Method, Observer, OneCycle, OptimiserOptions, Outcome,
-    ParamGroup, ParamsError, PlainTrainer, Policy, Result, RmsProp, Schedule, Select, Sgd, Slot,
+    GraphBuilder, Linear, Method, Observer, OneCycle, OptimiserOptions, Outcome, ParamGroup,
+    ParamsError, PlainTrainer, Policy, Result, RmsProp, Schedule, Select, Sgd, ShortBatch, Slot,
     StepReport, Targets, TrainBackend, TrainError, TrainSpec, Trainer, TrainerOptions, WarmUp,
     WeightDecay, initialise,
 };
 use testkit::random_array;
 
-type Batch = nn_layers::Batch<f64, Targets<f64>>;
+type TrainBatch = nn_layers::TrainBatch<f64, Targets<f64>>;
 
 const BATCHES: u64 = 5;
 const CLASSES: usize = 3;
@@ -52,17 +52,17 @@ fn backend(graph: &Graph) -> PlainTrainer<f64> {
     PlainTrainer::new(graph, params.cast(), TrainSpec::default()).unwrap()
 }
 
-/// A batch of so many pictures.
-fn batch(seed: u64, pictures: usize) -> Batch {
+/// A batch of `pictures` pictures.
+fn batch(seed: u64, pictures: usize) -> TrainBatch {
     let labels = (0..pictures).map(|i| (seed as usize + i * i) % CLASSES);
-    Batch {
+    TrainBatch {
         inputs: vec![random_array(&[pictures, 2, 4, 6], seed)],
         targets: Targets::Labels(labels.collect()),
     }
 }
 
 /// The batches of an epoch, others in each; the last one has a picture less.
-fn batches(epoch: u64, first: u64) -> impl Iterator<Item = Result<Batch>> {
+fn batches(epoch: u64, first: u64) -> impl Iterator<Item = Result<TrainBatch>> {
     (first..BATCHES).map(move |i| Ok(batch(100 * epoch + i, if i + 1 == BATCHES { 3 } else { 4 })))
 }
 
@@ -119,7 +119,7 @@ fn run_until(
     )
 }
 
-/// What an observer sees; after so many updates it stops the training.
+/// Records the events of a training, and stops it after a given number of updates.
 #[derive(Default)]
 struct Log<'a> {
     steps: Vec<StepReport>,
@@ -218,7 +218,7 @@ fn accumulated_gradients_are_a_mean() {
             let part = ndarray::Slice::from(start..start + pictures);
             let inputs = inputs.slice_axis(ndarray::Axis(0), part).to_owned();
             let labels = (start..start + pictures).map(|i| i % CLASSES).collect();
-            Ok::<_, Error>(Batch {
+            Ok::<_, Error>(TrainBatch {
                 inputs: vec![inputs],
                 targets: Targets::Labels(labels),
             })

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Trains in one go, or stopped after so many updates and resumed; gives the last checkpoint's
+/// Trains in one go, or stopped after a number of updates and resumed; returns the last checkpoint's
 /// bytes and all reports.
 fn last_checkpoint(
     options: &TrainerOptions,
@@ -70,7 +70,7 @@ fn a_training_goes_on_byte_for_byte() {
 fn so_does_one_with_a_schedule_and_accumulation() {
     let mut options = options(sgd());
     options.accumulate = 2;
-    options.last_batch = LastBatch::Drop;
+    options.short_batch = ShortBatch::Drop;
     options.schedule = Schedule {
         policy: Policy::OneCycle(OneCycle {
             momentum: Some([0.85, 0.95]),

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 
 use image_data::BBox;
 
-/// So many boxes are compared one by one, which is quicker than looking for the near ones.
+/// Up to this number, comparing all boxes is faster than searching for near ones.
 const COMPARED_ONE_BY_ONE: usize = 128;
 
 /// The least area of a box that counts. Smaller ones are products that `f32` rounds away.

@@ -1,4 +1,4 @@
-//! What was taken for what: the matrix, what it says of each class, the most frequent mistakes.
+//! The confusion matrix, the measures of each class, and the most frequent mistakes.
 
 use maud::{Markup, html};
 
@@ -10,23 +10,23 @@ pub(super) struct Confusion {
     names: Vec<String>,
     /// Row by row.
     counts: Vec<u64>,
-    /// Of each row.
+    /// The sum of each row.
     truths: Vec<u128>,
-    /// Of each column.
+    /// The sum of each column.
     predicted: Vec<u128>,
 }
 
-/// A matrix of more classes than this has more cells than a browser bears.
+/// With more classes, the matrix has more cells than a browser can handle.
 const MOST_CLASSES: usize = 256;
 
 /// Above this, cells are too small for numbers.
 const MOST_WITH_NUMBERS: usize = 24;
 
-/// How many of the most frequent mistakes are listed.
+/// The number of most frequent mistakes that are listed.
 const MOST_PAIRS: usize = 12;
 
 impl Confusion {
-    /// Rows may be shorter than there are classes, and classes may lack names.
+    /// Missing cells are 0, and classes may lack names.
     pub(super) fn new(classes: &[String], rows: &[Vec<u64>]) -> Self {
         let longest = rows.iter().map(Vec::len).max().unwrap_or(0);
         let size = classes.len().max(rows.len()).max(longest);
@@ -56,30 +56,30 @@ impl Confusion {
         self.counts[truth * self.size() + predicted]
     }
 
-    /// All that can be said of it.
+    /// Returns the matrix and the tables below it.
     pub(super) fn html(&self) -> Markup {
         let total: u128 = self.truths.iter().sum();
         let pictures = counted(total, "picture", "pictures");
         html! {
             section {
-                h2 { "What was taken for what" }
+                h2 { "Confusion matrix" }
                 @if self.size() > MOST_CLASSES {
                     p {
-                        (pictures) ". The matrix of " (self.size()) " classes is left out: over "
-                        (MOST_CLASSES) " it is too large for a page."
+                        (pictures) ". The matrix of " (self.size()) " classes is omitted: above "
+                        (MOST_CLASSES) " classes it is too large for a page."
                     }
                 } @else {
                     p {
-                        (pictures) ". A row is a true class, a column what the network said. The stronger "
-                        "the colour, the larger the share of the row: "
-                        span.key-to-cells { span.swatch.right {} " right" } ", "
+                        (pictures) ". Rows are true classes, columns are predictions. The stronger the "
+                        "colour, the larger the share of the row: "
+                        span.key-to-cells { span.swatch.right {} " correct" } ", "
                         span.key-to-cells { span.swatch.wrong {} " wrong" } "."
                     }
                     (self.matrix())
                 }
             }
             div.beside {
-                section { h2 { "Class by class" } (self.per_class()) }
+                section { h2 { "Results by class" } (self.per_class()) }
                 section { h2 { "Most frequent mistakes" } (self.pairs()) }
             }
         }
@@ -120,11 +120,11 @@ impl Confusion {
             return html! { td class="cell" data-right[is_right] {} };
         }
         let share = count as f64 / self.truths[truth] as f64;
-        // The root, because mistakes are rare and yet to be seen.
+        // The square root makes rare mistakes visible.
         let shade = (100.0 * share.sqrt()).round() / 100.0;
         let (truth, all) = (&self.names[truth], self.truths[truth]);
         let predicted = &self.names[predicted];
-        let words = if is_right { "recognised" } else { "taken for " };
+        let words = if is_right { "correct" } else { "predicted as " };
         html! {
             td class="cell" data-right[is_right] style={ "--share:" (shade) }
                 title={
@@ -134,10 +134,10 @@ impl Confusion {
         }
     }
 
-    /// Precision, recall and F1 of each class, the worst first.
+    /// A table of the precision, recall and F1 of each class, the lowest F1 first.
     fn per_class(&self) -> Markup {
         let mut classes: Vec<Class> = (0..self.size()).map(|class| self.class(class)).collect();
-        // Classes without pictures say nothing and come last.
+        // Classes without pictures have no F1 and come last.
         let key = |class: &Class| class.f1.unwrap_or(f64::INFINITY);
         classes.sort_by(|a, b| key(a).total_cmp(&key(b)));
         let mean = |value: fn(&Class) -> Option<f64>| {
@@ -154,10 +154,10 @@ impl Confusion {
                         tr {
                             th.name scope="col" { "class" }
                             th scope="col" { "pictures" }
-                            th scope="col" title="of what was taken for the class, the share that is" {
+                            th scope="col" title="of the pictures predicted as this class, the share that belong to it" {
                                 "precision"
                             }
-                            th scope="col" title="of what is of the class, the share that was found" {
+                            th scope="col" title="of the pictures of this class, the share predicted as it" {
                                 "recall"
                             }
                             th scope="col" title="harmonic mean of precision and recall" { "F1" }
@@ -207,7 +207,7 @@ impl Confusion {
             .map(|(truth, predicted)| (truth, predicted, self.count(truth, predicted)))
             .filter(|&(truth, predicted, count)| truth != predicted && count > 0)
             .collect();
-        // A stable sort: of equals, the first class stays first.
+        // The sort is stable: equal counts stay in the order of the classes.
         pairs.sort_by_key(|&(.., count)| std::cmp::Reverse(count));
         pairs.truncate(MOST_PAIRS);
         html! {
@@ -219,9 +219,9 @@ impl Confusion {
                         thead {
                             tr {
                                 th.name scope="col" { "true class" }
-                                th.name scope="col" { "taken for" }
+                                th.name scope="col" { "prediction" }
                                 th scope="col" { "pictures" }
-                                th scope="col" title="of the true class's pictures" { "share" }
+                                th scope="col" title="of the pictures of the true class" { "share" }
                             }
                         }
                         tbody {
@@ -241,7 +241,7 @@ impl Confusion {
     }
 }
 
-/// What the matrix says of one class; `None` where it says nothing.
+/// The measures of one class; `None` where the denominator is 0.
 struct Class {
     index: usize,
     precision: Option<f64>,
@@ -253,7 +253,7 @@ fn share(share: Option<f64>) -> String {
     share.map_or("–".to_owned(), rough_percent)
 }
 
-/// The class's name, or its number where it has none.
+/// Returns the name of a class, or its number if it has none.
 pub(super) fn class_name(classes: &[String], class: usize) -> String {
     match classes.get(class) {
         Some(name) if !name.trim().is_empty() => clean(name),
@@ -286,14 +286,14 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_class_comes_first_and_the_unknown_last() {
+    fn the_worst_class_is_first_and_one_without_pictures_last() {
         let html = three().per_class().into_string();
         let at = |name: &str| html.find(&format!("<bdi>{name}</bdi>")).unwrap();
         assert!(at("dog") < at("cat") && at("cat") < at("owl"), "{html}");
     }
 
     #[test]
-    fn mistakes_come_by_their_number() {
+    fn mistakes_are_ordered_by_count() {
         let html = three().pairs().into_string();
         let rows: Vec<&str> = html.split("<tr>").skip(2).collect();
         assert_eq!(rows.len(), 2, "{html}");
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_filled_up_and_sums_do_not_overflow() {
+    fn short_rows_are_padded_and_sums_do_not_overflow() {
         let confusion = Confusion::new(&[], &[vec![u64::MAX, u64::MAX], vec![], vec![1]]);
         assert_eq!(confusion.size(), 3);
         assert_eq!(confusion.truths[0], 2 * u128::from(u64::MAX));
@@ -313,12 +313,12 @@ mod tests {
     }
 
     #[test]
-    fn a_matrix_that_no_browser_bears_is_left_out_and_said_to_be() {
+    fn a_matrix_that_is_too_large_is_omitted_with_a_note() {
         let many = MOST_CLASSES + 1;
         let html = Confusion::new(&[], &vec![vec![1; many]; many])
             .html()
             .into_string();
         assert!(!html.contains(r#"class="cell""#));
-        assert!(html.contains("257 classes is left out"));
+        assert!(html.contains("257 classes is omitted"));
     }
 }

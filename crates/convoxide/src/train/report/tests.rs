@@ -1,4 +1,4 @@
-//! The page as a whole: what a reader can count on it, and texts that mean harm.
+//! Tests of the whole page: counts of its elements, and hostile texts.
 
 use proptest::prelude::*;
 
@@ -32,7 +32,7 @@ fn count_of(html: &str, what: &str) -> usize {
 const POINT: &str = r#"class="point""#;
 const CELL: &str = r#"class="cell""#;
 
-/// The page without tags, up to the charts.
+/// The header of the page, without tags.
 fn head_in_words(html: &str) -> String {
     let head = html.split("<header>").nth(1).unwrap();
     let head = head.split("</header>").next().unwrap();
@@ -49,7 +49,7 @@ fn head_in_words(html: &str) -> String {
 fn each_epoch_is_a_point_of_each_curve() {
     let epochs: Vec<Epoch> = (1..=30).map(epoch).collect();
     let html = report(&epochs, &[]).html();
-    // Loss and accuracy in training and validation, and the rate.
+    // Loss and accuracy, each in training and validation, and the rate.
     assert_eq!(count_of(&html, POINT), 5 * 30);
     assert_eq!(count_of(&html, "<g class=\"curve "), 5);
     assert_eq!(count_of(&html, CELL), 0);
@@ -82,7 +82,7 @@ fn each_pair_of_classes_is_a_cell() {
 }
 
 #[test]
-fn the_head_tells_the_best_and_the_last_accuracy() {
+fn the_header_has_the_best_and_the_last_accuracy() {
     let with = |accuracies: &[Option<f64>]| {
         let epochs: Vec<Epoch> = accuracies
             .iter()
@@ -97,7 +97,7 @@ fn the_head_tells_the_best_and_the_last_accuracy() {
     let head = with(&[Some(0.5), Some(0.916), Some(0.911)]);
     assert!(
         head.contains(
-            "91.10 % of the validation pictures recognised after epoch 3; \
+            "91.10 % of the validation pictures classified correctly after epoch 3; \
              at best 91.60 %, after epoch 2. 3 epochs, 1,170 steps, 12 min 4 s."
         ),
         "{head}"
@@ -112,7 +112,9 @@ fn the_head_tells_the_best_and_the_last_accuracy() {
     assert!(!head.contains("best"), "{head}");
     let head = with(&[None]);
     assert!(
-        head.contains("50.00 % of the training pictures recognised after epoch 1. 1 epoch,"),
+        head.contains(
+            "50.00 % of the training pictures classified correctly after epoch 1. 1 epoch,"
+        ),
         "{head}"
     );
 }
@@ -130,7 +132,7 @@ fn without_an_epoch_the_page_says_so() {
 }
 
 #[test]
-fn what_is_no_number_is_said_and_not_drawn() {
+fn values_that_are_not_finite_are_reported_and_not_drawn() {
     let mut epochs: Vec<Epoch> = (1..=4).map(epoch).collect();
     epochs[1].train_loss = f64::NAN;
     epochs[2].train_loss = f64::NAN;
@@ -140,8 +142,8 @@ fn what_is_no_number_is_said_and_not_drawn() {
     let head = head_in_words(&html);
     assert!(
         head.contains(
-            "The training loss is not a number in epoch 2 and in 1 later one; \
-             its curve leaves that out."
+            "The training loss is not a number in epoch 2 and in 1 later epoch; \
+             its curve has a gap there."
         ),
         "{head}"
     );
@@ -154,7 +156,7 @@ fn what_is_no_number_is_said_and_not_drawn() {
 }
 
 #[test]
-fn texts_that_mean_harm_stay_texts() {
+fn hostile_texts_are_escaped() {
     let evil = "</title></style></pre></td>\"'><script>alert(1)</script>\u{0}&amp;";
     let classes = [evil.to_owned(), "b".to_owned()];
     let worst = [Mistake {
@@ -186,7 +188,7 @@ fn texts_that_mean_harm_stay_texts() {
 }
 
 #[test]
-fn the_page_refers_to_nothing_outside() {
+fn the_page_has_no_external_references() {
     let epochs = [epoch(1), epoch(2)];
     let classes = names(2);
     let rows = [vec![3, 1], vec![0, 2]];
@@ -199,7 +201,7 @@ fn the_page_refers_to_nothing_outside() {
 }
 
 #[test]
-fn it_is_written_whole_and_an_error_names_the_file() {
+fn the_page_is_written_and_an_error_names_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("report.html");
     let report = report(&[], &[]);
@@ -210,7 +212,7 @@ fn it_is_written_whole_and_an_error_names_the_file() {
     assert!(message.contains("report.html: "), "{message}");
 }
 
-/// Numbers of every kind, the odd ones often.
+/// Numbers of every kind, unusual ones often.
 fn any_number() -> impl Strategy<Value = f64> {
     prop_oneof![
         any::<f64>(),

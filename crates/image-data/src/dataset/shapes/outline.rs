@@ -2,14 +2,14 @@
 
 use std::f64::consts::{PI, TAU};
 
-/// A closed polygon or several; a point inside two of them is outside the shape.
+/// One or more closed polygons; a point inside two of them is outside the shape.
 #[derive(Clone, Debug)]
 pub(super) struct Outline(pub(super) Vec<Vec<[f64; 2]>>);
 
-/// Corners of what stands for a circle; the error is 1/1800 of the radius.
+/// Corners of the polygon that approximates a circle; the error is 1/1800 of the radius.
 const CIRCLE: usize = 96;
 
-/// A shape's name and what makes its outline.
+/// A shape's name and the function that creates its outline.
 type Class = (&'static str, fn() -> Outline);
 
 /// The shapes, by name.
@@ -26,7 +26,7 @@ pub(super) const CLASSES: [Class; 8] = [
     ("triangle", || Outline(vec![regular(3, [1.0, 1.0])])),
 ];
 
-/// Corners at equal angles, at two radii in turn.
+/// Corners at equal angles, with two alternating radii.
 fn regular(corners: usize, radii: [f64; 2]) -> Vec<[f64; 2]> {
     (0..corners)
         .map(|corner| {
@@ -47,8 +47,8 @@ fn arc(radius: f64, [from, to]: [f64; 2]) -> Vec<[f64; 2]> {
         .collect()
 }
 
-/// A circle without another one, whose centre lies to the right and whose edge meets the first one's
-/// at 55 degrees from there.
+/// A circle minus a second one, whose centre is to the right and whose edge meets the first
+/// circle's at 55 degrees from that direction.
 fn crescent() -> Outline {
     const OFFSET: f64 = 0.42;
     let meeting = 55.0 / 180.0 * PI;

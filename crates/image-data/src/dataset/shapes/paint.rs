@@ -1,4 +1,4 @@
-//! Colours and textures, and the picture that they are laid on.
+//! Colours and textures, and the picture that they are painted on.
 
 use tiny_skia::{FillRule, Mask, PathBuilder, Transform};
 
@@ -10,7 +10,7 @@ use crate::random::Random;
 /// Red, green and blue from 0 to 1.
 type Color = [f64; 3];
 
-/// How far apart the colours of neighbours are at least, of at most `sqrt(3)`.
+/// The least distance between the colours of neighbours; the greatest possible is `sqrt(3)`.
 const CONTRAST: f64 = 0.42;
 
 /// A pattern of two colours.
@@ -20,7 +20,7 @@ pub(super) struct Texture {
     pattern: Pattern,
     /// Repeats over a length of 1.
     frequency: f64,
-    /// Where the pattern begins, and its direction as sine and cosine.
+    /// The origin of the pattern, and its direction as sine and cosine.
     phase: f64,
     direction: [f64; 2],
 }
@@ -35,7 +35,7 @@ enum Pattern {
 }
 
 impl Texture {
-    /// A texture whose colours are told apart from those of `other`.
+    /// A texture whose colours differ clearly from those of `other`.
     pub(super) fn random(random: &mut Random, other: Option<&Self>) -> Self {
         let mut colors = random_colors(random);
         if let Some(other) = other {
@@ -83,7 +83,7 @@ impl Texture {
         }
     }
 
-    /// The colour at a place, in lengths that the texture is laid out for.
+    /// The colour at a place, in units of the length that the texture is laid out for.
     fn at(&self, [x, y]: [f64; 2]) -> Color {
         let [sin, cos] = self.direction;
         let [along, across] = [x * cos + y * sin, y * cos - x * sin];
@@ -102,7 +102,7 @@ impl Texture {
     }
 }
 
-/// A colour, and a lighter or darker one of its kind.
+/// A colour, and a lighter or darker shade of it.
 fn random_colors(random: &mut Random) -> [Color; 2] {
     let hue = random.uniform([0.0, 6.0]);
     let saturation = random.uniform([0.1, 0.9]);
@@ -129,14 +129,14 @@ fn blend(from: Color, to: Color, share: f64) -> Color {
     [0, 1, 2].map(|channel| from[channel] + (to[channel] - from[channel]) * share)
 }
 
-/// The picture while it is painted.
+/// A picture being painted.
 pub(super) struct Canvas {
     size: [usize; 2],
     pixels: Vec<Color>,
 }
 
 impl Canvas {
-    /// All background, whose texture is laid out for the longer side.
+    /// A canvas of background, with the texture laid out for the longer side.
     pub(super) fn new(size @ [height, width]: [usize; 2], background: &Texture) -> Self {
         let side = height.max(width) as f64;
         let pixels = (0..height * width)
@@ -173,7 +173,7 @@ impl Canvas {
             }
             path.close();
         }
-        // There is no path where an outline encloses nothing.
+        // An outline that encloses nothing has no path.
         let Some(path) = path.finish() else {
             return Ok(());
         };
@@ -193,7 +193,7 @@ impl Canvas {
         Ok(())
     }
 
-    /// The picture, each channel of each pixel off by up to `noise`.
+    /// The picture, with each channel of each pixel changed by up to `noise`.
     pub(super) fn finish(self, random: &mut Random, noise: f64) -> Result<Picture> {
         let [height, width] = self.size;
         let rgb = self

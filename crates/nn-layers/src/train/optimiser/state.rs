@@ -43,6 +43,40 @@ pub struct OptimiserState<T> {
 }
 
 impl<T: Element> Optimiser<T> {
+    /// Returns the bytes of the optimiser's state once every parameter that the backend trains has
+    /// been updated: one value for each moment of the method and each value of the parameter, in the
+    /// backend's own order, any zeros that pad it included. Gradient descent without momentum needs
+    /// none, Adam twice the gradients' memory.
+    ///
+    /// # Errors
+    ///
+    /// The backend's errors.
+    ///
+    /// ```
+    /// use ndarray::ArrayD;
+    /// use nn_layers::{
+    ///     Adam, GraphBuilder, Linear, Optimiser, PlainTrainer, TrainSpec, random_params,
+    /// };
+    ///
+    /// let mut b = GraphBuilder::new();
+    /// let x = b.input("x", [1, 4])?;
+    /// let fc = b.linear("fc", x, Linear::new(3))?;
+    /// let graph = b.finish(&[fc])?;
+    /// let params = random_params(&graph, 1);
+    /// let optimiser = Optimiser::new(Adam::default(), &params)?;
+    /// let backend = PlainTrainer::new(&graph, params, TrainSpec::default())?;
+    /// // Two moments of 3 x 4 weights and 3 biases in f32.
+    /// assert_eq!(optimiser.state_bytes(&backend)?, 2 * (3 * 4 + 3) * 4);
+    /// # Ok::<(), nn_layers::Error>(())
+    /// ```
+    pub fn state_bytes<B: TrainBackend<T>>(&self, backend: &B) -> Result<u64> {
+        let mut values = 0;
+        let count = &mut |_: &str, gradient: &[T]| values += gradient.len() as u64;
+        backend.visit_gradients(count).map_err(Error::other)?;
+        let moments = self.options.method.moments().len() as u64;
+        Ok(moments * values * size_of::<T>() as u64)
+    }
+
     /// Returns the optimiser's state; the backend converts it to the parameters' shapes.
     ///
     /// # Errors

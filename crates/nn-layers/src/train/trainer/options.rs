@@ -26,7 +26,7 @@ pub struct TrainerOptions {
     /// an epoch there may be fewer.
     pub accumulate: u64,
     /// What becomes of a last batch that is smaller than the others.
-    pub last_batch: LastBatch,
+    pub short_batch: ShortBatch,
     /// Whether to stop before the last epoch.
     pub early_stopping: Option<EarlyStopping>,
     /// After how many updates to save, besides the ends of epochs; at least 1.
@@ -50,7 +50,7 @@ impl TrainerOptions {
             optimiser: OptimiserOptions::default(),
             seed: 0,
             accumulate: 1,
-            last_batch: LastBatch::Keep,
+            short_batch: ShortBatch::Keep,
             early_stopping: None,
             save_every: None,
             recipe: serde_json::Value::Null,
@@ -78,7 +78,7 @@ impl TrainerOptions {
 /// is a single pixel: with [`Keep`](Self::Keep) that is an error, which names the node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum LastBatch {
+pub enum ShortBatch {
     /// It is trained on as the others are, so each of its pictures has more weight.
     #[default]
     Keep,

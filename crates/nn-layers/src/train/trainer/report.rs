@@ -20,7 +20,7 @@ pub trait Observer<T> {
     ///
     /// # Errors
     ///
-    /// Whatever ends the training, such as a log that cannot be written.
+    /// Any error that has to end the training, such as a log that cannot be written.
     fn epoch(&mut self, report: &EpochReport) -> Result<(), BoxedError> {
         let _ = report;
         Ok(())
@@ -30,7 +30,7 @@ pub trait Observer<T> {
     ///
     /// # Errors
     ///
-    /// Whatever ends the training, such as a model file that cannot be written.
+    /// Any error that has to end the training, such as a model file that cannot be written.
     fn best(&mut self, best: &Best<T>) -> Result<(), BoxedError> {
         let _ = best;
         Ok(())
