@@ -1,9 +1,11 @@
 //! Writing files into the cache, whole or not at all, and checking whether those in it are intact.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
 
+use files::whole_file;
 use sha2::{Digest, Sha256};
 
 use super::known::KnownFile;
@@ -41,25 +43,24 @@ pub(crate) fn state(home: &Path, known: &KnownFile) -> Result<State> {
     })
 }
 
-/// Writes a known file into the cache: to a temporary file in the same folder, which is checked and
-/// flushed to disk before it gets its name. A reader sees the whole file or none.
+/// Writes a known file into the cache, after checking its content. A reader sees the whole file or
+/// none.
 ///
 /// # Errors
 /// The content does not match the known hash, or cannot be written.
 pub(crate) fn store(home: &Path, known: &KnownFile, content: &mut dyn Read) -> Result<()> {
     let path = home.join(known.path);
-    let folder = path.parent().unwrap_or(home);
-    let failed = |error: io::Error| cannot_write(&path, &error);
-    create_folder(folder)?;
+    let failed = |error: files::Error| cannot_write(&path, &error);
+    create_folder(path.parent().unwrap_or(home))?;
 
-    // With ordinary permissions, not the private ones of `tempfile_in`: the cache may be shared.
-    let mut temporary = tempfile::Builder::new()
-        .prefix(".fetch-")
-        .make_in(folder, |path| File::create_new(path))
-        .map_err(failed)?;
     // One byte more than expected shows that it is another file.
     let mut content = content.take(known.bytes + 1);
-    let sha256 = copy_hashed(&mut content, temporary.as_file_mut()).map_err(failed)?;
+    let mut sha256 = String::new();
+    let prepared = whole_file::prepare::<files::Error>(&path, |file| {
+        sha256 = copy_hashed(&mut content, file)?;
+        Ok(())
+    })
+    .map_err(failed)?;
     if sha256 != known.sha256 {
         return Err(format!(
             "{} has the wrong SHA-256 ({sha256}, should be {}): nothing was kept",
@@ -67,16 +68,7 @@ pub(crate) fn store(home: &Path, known: &KnownFile, content: &mut dyn Read) -> R
         )
         .into());
     }
-    temporary.as_file().sync_all().map_err(failed)?;
-    temporary
-        .persist(&path)
-        .map_err(|error| failed(error.error))?;
-    // The name is stored in the folder, which has to be flushed as well.
-    #[cfg(unix)]
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(failed)?;
-    Ok(())
+    Ok(prepared.persist().map_err(failed)?)
 }
 
 /// Removes a known file from the cache.
@@ -90,7 +82,7 @@ pub(crate) fn create_folder(folder: &Path) -> Result<()> {
 }
 
 /// The error for a place in the cache that cannot be written.
-pub(crate) fn cannot_write(path: &Path, error: &io::Error) -> String {
+pub(crate) fn cannot_write(path: &Path, error: &dyn Display) -> String {
     let variable = files::cache::VARIABLE;
     format!(
         "cannot write {}: {error}; set {variable} to use another folder",
