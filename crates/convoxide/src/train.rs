@@ -1,5 +1,6 @@
 //! `convoxide train`: trains a classifier from a recipe.
 
+mod batches;
 mod data;
 mod fingerprint;
 mod folder;

@@ -8,11 +8,11 @@ use files::show;
 use image_data::{Loader, LoaderOptions, Preprocessing};
 use nn_layers::{
     Checkpoint, CheckpointFolder, ClassificationObjective, EarlyStopping, Graph, Metadata,
-    ModelFile, Optimiser, Outcome, Params, Shape, Targets, TrainBackend, TrainBatch, TrainSpec,
-    Trainer, TrainerOptions,
+    ModelFile, Optimiser, Outcome, Params, Shape, TrainBackend, TrainSpec, Trainer, TrainerOptions,
 };
 
 use super::Args;
+use super::batches::{Ahead, batches};
 use super::data::Data;
 use super::fingerprint::Comparison;
 use super::folder::RunFolder;
@@ -338,67 +338,6 @@ impl Job {
             |_| (),
         )
         .map(Some)
-    }
-}
-
-type Loaded = Result<TrainBatch<f32, Targets<f32>>, Reason>;
-
-/// Returns the batches of an epoch, starting with the batch of index `first`, in the trainer's form.
-fn batches(loader: &Loader, epoch: u64, first: u64) -> impl Iterator<Item = Loaded> {
-    let first = usize::try_from(first).unwrap_or(usize::MAX);
-    let (given, fault) = match loader.epoch_from(epoch, first) {
-        Ok(batches) => (Some(batches), None),
-        Err(error) => (None, Some(Err(error.into()))),
-    };
-    let given = given.into_iter().flatten().map(|batch| {
-        let batch = batch?;
-        Ok(TrainBatch {
-            inputs: vec![batch.inputs.into_dyn()],
-            targets: match batch.targets {
-                Some(soft) => Targets::Soft(soft),
-                None => Targets::Labels(batch.labels),
-            },
-        })
-    });
-    fault.into_iter().chain(given)
-}
-
-/// Batches with one batch of lookahead: if the next one cannot be loaded, the training is asked to
-/// stop, so that its progress is saved.
-struct Ahead<'a, I> {
-    batches: I,
-    next: Option<Loaded>,
-    stop: &'a Stop,
-    unread: &'a RefCell<Option<Reason>>,
-}
-
-impl<'a, I: Iterator<Item = Loaded>> Ahead<'a, I> {
-    fn new(mut batches: I, stop: &'a Stop, unread: &'a RefCell<Option<Reason>>) -> Self {
-        // An error here needs no stop: at the start of an epoch, everything is saved.
-        let next = batches.next();
-        Self {
-            batches,
-            next,
-            stop,
-            unread,
-        }
-    }
-}
-
-impl<I: Iterator<Item = Loaded>> Iterator for Ahead<'_, I> {
-    type Item = Loaded;
-
-    fn next(&mut self) -> Option<Loaded> {
-        let batch = self.next.take()?;
-        self.next = match self.batches.next() {
-            Some(Err(error)) => {
-                self.unread.replace(Some(error));
-                self.stop.request();
-                None
-            }
-            next => next,
-        };
-        Some(batch)
     }
 }
 
