@@ -117,12 +117,13 @@ impl TrainingGolden {
     /// Returns parameters by the formula, and running statistics from a batch with momentum 1.
     #[expect(clippy::expect_used, reason = "fails the test that calls it")]
     fn calibrated(&self, graph: &Graph) -> Params<f64> {
-        let params = random_params(graph, SEED).unwrap().cast::<f64>();
+        let params = random_params(graph, SEED).expect("memory for the parameters");
         let spec = TrainSpec {
             batch_norm_momentum: 1.0,
             ..spec()
         };
-        let mut trainer = PlainTrainer::new(graph, params, spec).expect("the parameters");
+        let mut trainer =
+            PlainTrainer::new(graph, params.cast::<f64>(), spec).expect("the parameters");
         self.step(&mut trainer, CALIBRATION_SEED);
         trainer.export()
     }

@@ -28,8 +28,7 @@ pub fn max_pool2d(
         return Ok(());
     }
     let spans = PoolSpans::of_max(OP, &placement)?;
-    // The same value wins whether or not the rows are compared separately.
-    pool::<false>(
+    pool(
         OP,
         isa,
         input,
@@ -59,7 +58,7 @@ pub fn avg_pool2d(
         return Ok(());
     }
     let spans = PoolSpans::of_avg(OP, &placement, options.count_include_pad)?;
-    pool::<true>(OP, isa, input, &spans, &mut output, 0.0, sum, mean)
+    pool(OP, isa, input, &spans, &mut output, 0.0, sum, mean)
 }
 
 /// Computes [`plain::adaptive_avg_pool2d`](crate::plain::adaptive_avg_pool2d) on blocked tensors,
@@ -78,16 +77,16 @@ pub fn adaptive_avg_pool2d(isa: Isa, input: View<'_>, mut output: ViewMut<'_>) -
         return Ok(());
     }
     let spans = PoolSpans::of_bins(OP, size, bins)?;
-    pool::<true>(OP, isa, input, &spans, &mut output, 0.0, sum, mean)
+    pool(OP, isa, input, &spans, &mut output, 0.0, sum, mean)
 }
 
-/// All pools: starts from `empty`, `join`s the pixels of a window, then `finish`es. With `BY_ROWS`,
-/// each row of a window is joined separately first, so that sums have the order of the plain loops.
+/// All pools: `join`s the pixels of each row of a window, joins the rows' results to `empty`, then
+/// `finish`es. So sums have the order of the plain loops.
 #[expect(
     clippy::too_many_arguments,
     reason = "the three functions define a pool"
 )]
-fn pool<const BY_ROWS: bool>(
+fn pool(
     op: &'static str,
     isa: Isa,
     input: View<'_>,
@@ -110,12 +109,7 @@ fn pool<const BY_ROWS: bool>(
                     let mut result = [empty; BLOCK];
                     for y in rows.pixels() {
                         let row = input.row(picture, block, y);
-                        if BY_ROWS {
-                            let of_row = join_span([empty; BLOCK], row, columns, join);
-                            join_numbers(&mut result, &of_row, join);
-                        } else {
-                            result = join_span(result, row, columns, join);
-                        }
+                        join_numbers(&mut result, &join_span(row, columns, join), join);
                     }
                     let divisor = rows.divisor * columns.divisor;
                     for (target, result) in pixel.iter_mut().zip(result) {
@@ -153,7 +147,7 @@ fn pool_rows_first(
                 for (y, of_row) in of_rows.chunks_exact_mut(step).enumerate() {
                     let row = input.row(picture, block, y);
                     for (result, columns) in pixels_of_mut(of_row).iter_mut().zip(columns) {
-                        *result = join_span(*result, row, columns, join);
+                        *result = join_span(row, columns, join);
                     }
                 }
                 for (y, rows) in spans.rows.iter().enumerate() {
@@ -178,16 +172,15 @@ fn pool_rows_first(
     })
 }
 
-/// Joins a row's pixels under one output column.
+/// Joins a row's pixels under one output column, of which there is at least one. It starts from the
+/// first pixel rather than from 0, which differs only in the sign of a zero; the sum over the rows,
+/// which starts from 0, has the same sign either way.
 #[inline(always)]
-fn join_span(
-    mut result: [f32; BLOCK],
-    row: &[f32],
-    columns: &PoolSpan,
-    join: impl Fn(f32, f32) -> f32,
-) -> [f32; BLOCK] {
-    for x in columns.pixels() {
-        join_numbers(&mut result, &row[x * BLOCK..(x + 1) * BLOCK], &join);
+fn join_span(row: &[f32], columns: &PoolSpan, join: impl Fn(f32, f32) -> f32) -> [f32; BLOCK] {
+    let mut result = [0.0; BLOCK];
+    result.copy_from_slice(&row[columns.start * BLOCK..][..BLOCK]);
+    for x in columns.pixels().skip(1) {
+        join_numbers(&mut result, &row[x * BLOCK..][..BLOCK], &join);
     }
     result
 }
