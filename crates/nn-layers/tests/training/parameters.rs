@@ -147,7 +147,7 @@ fn the_plain_order_is_the_canonical_one() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "\"fc.weight\" has 11 numbers, expected 12"
+        "\"fc.weight\" has 11 values, expected 12"
     );
     let error = trainer.from_canonical("fc.weight", &turned).unwrap_err();
     assert!(
