@@ -16,7 +16,7 @@ use crate::{
     params::{Params, random::hash},
 };
 
-/// The number that a weight `[O, I, h, w]` or `[O, I]` is scaled by.
+/// The number that determines the scale of a weight `[O, I, h, w]` or `[O, I]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fan {
     /// `I · h · w`, the number of products in each output's sum: activations keep their magnitude
@@ -51,12 +51,12 @@ pub enum Init {
     /// Normal with mean 0; values outside `±bound` are drawn again. The standard deviation of the
     /// result is smaller than `std`.
     ///
-    /// **The bound is an absolute value, not a multiple of `std`.** TensorFlow's truncated normal,
-    /// with which Inception-v3 was initialised, is cut at two standard deviations,
-    /// `bound: 2.0 * std`; the standard deviation of the result is `0.8796 * std`. torchvision did
-    /// the same until its pull request 4256 (2021). Since then it passes `a=-2, b=2` to PyTorch's
-    /// `trunc_normal_`, which takes them as absolute values. With torchvision's `std` of 0.1 or
-    /// less, they are at least 20 standard deviations away, so nothing is cut.
+    /// **`bound` is absolute, not a multiple of `std`.** TensorFlow's truncated normal, with which
+    /// Inception-v3 was initialised, is cut at two standard deviations, `bound: 2.0 * std`; the
+    /// standard deviation of the result is `0.8796 * std`. torchvision did the same until its pull
+    /// request 4256 (2021). Since then it passes `a=-2, b=2` to PyTorch's `trunc_normal_`, which
+    /// takes them as absolute bounds. With torchvision's `std` of 0.1 or less, they are at least 20
+    /// standard deviations away, so nothing is cut.
     TruncatedNormal {
         /// The standard deviation before truncation, above 0.
         std: f64,
@@ -233,7 +233,7 @@ fn unit(rng: &mut ChaCha8Rng) -> f64 {
     2.0 * rng.random::<f64>() - 1.0
 }
 
-/// Draws until a value is accepted; more than one in three is.
+/// Draws values until one is accepted, each with a probability above 1/3.
 fn truncated_normal(std: f64, bound: f64, rng: &mut ChaCha8Rng) -> f64 {
     loop {
         if bound > 0.5 * std {
