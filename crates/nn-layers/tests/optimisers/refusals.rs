@@ -96,7 +96,7 @@ fn a_gradient_that_is_not_finite_is_named_and_changes_nothing() {
     let error = optimiser.update(&mut backend, 0.1).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the norm of all gradients is inf at number 0"
+        "the norm of all gradients is inf at index 0"
     );
 }
 

@@ -42,7 +42,7 @@ fn a_step_that_fails_changes_nothing() {
     ));
     assert_eq!(
         error.to_string(),
-        "the loss gave output 0 a gradient of shape 1x2x3, expected 2x3"
+        "the loss returned a gradient of shape 1x2x3 for output 0, expected 2x3"
     );
     let error = trainer.step(&[], &LOSS, KEY);
     assert!(matches!(
