@@ -15,8 +15,7 @@ use crate::{
 ///
 /// A [frozen](crate::TrainSpec::frozen) node has no parameter gradients. If it is a batch
 /// normalisation, it uses its running statistics and does not change them; if it is a dropout, it
-/// drops nothing. The backward pass stops where no node further towards the inputs has trainable
-/// parameters.
+/// drops nothing. The backward pass stops where no further gradient is needed.
 pub trait TrainBackend<T> {
     /// The error of a failed step.
     type Error: std::error::Error + Send + Sync + 'static;
