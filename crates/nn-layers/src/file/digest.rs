@@ -32,7 +32,9 @@ impl Sum {
         };
         let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         if digest.len() != BLANK.len() || !digest.as_bytes().iter().all(is_hex) {
-            return Err(damaged("its digest is not 64 lower-case hexadecimal digits"));
+            return Err(damaged(
+                "its digest is not 64 lower-case hexadecimal digits",
+            ));
         }
         // Quotes inside a JSON string are escaped, so no other text in the header matches.
         let entry = format!("\"{KEY}\":\"{digest}\"");

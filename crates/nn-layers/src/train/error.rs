@@ -113,7 +113,9 @@ pub enum TrainError {
     },
 
     /// A group of an optimiser to which no trainable parameter belongs.
-    #[error("no trainable parameter's name matches {name:?}, which a group of the optimiser selects")]
+    #[error(
+        "no trainable parameter's name matches {name:?}, which a group of the optimiser selects"
+    )]
     EmptyGroup {
         /// The prefix or suffix of the group.
         name: String,
