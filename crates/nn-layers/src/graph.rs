@@ -83,7 +83,7 @@ impl Node {
 
 /// A network: operations in topological order, their inputs, and the parameters that they read.
 ///
-/// A graph contains no values and never changes. [`Params`](crate::Params) hold the values, and
+/// A graph contains no values and never changes. [`Params`](crate::Params) holds the values, and
 /// [surgery](Self::with_outputs) creates a new graph. A graph fixes the channels, but neither the
 /// batch size nor the picture size: [`infer`](Self::infer) computes the shapes for any size.
 ///
@@ -144,7 +144,7 @@ impl Graph {
         &self.inputs
     }
 
-    /// The nodes whose tensors are the outputs, in the order of the results.
+    /// The nodes whose tensors are the graph's outputs, in their order.
     #[must_use]
     pub fn outputs(&self) -> &[NodeId] {
         &self.outputs

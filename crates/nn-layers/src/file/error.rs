@@ -61,7 +61,7 @@ pub enum FileError {
 
     /// A header larger than any model's. A file that is read is then probably of another kind: the
     /// first 8 bytes of a `.safetensors` file are the length of its header.
-    #[error("the header takes {got} bytes, expected at most {limit}: is this a .safetensors file?")]
+    #[error("the header has {got} bytes, expected at most {limit}: is this a .safetensors file?")]
     HeaderTooLarge {
         /// The length that the file declares.
         got: u64,
