@@ -47,7 +47,7 @@ fn states_that_do_not_fit() {
                 let moments = state.moments.get_mut("exp_avg").unwrap();
                 moments.insert("fc.bias", Slot::Weight, ArrayD::zeros(vec![4]));
             },
-            "\"fc.bias\" has 4 numbers",
+            "\"fc.bias\" has 4 values",
         ),
     ];
     for (change, part) in changes {
