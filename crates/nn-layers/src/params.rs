@@ -22,7 +22,7 @@ pub struct Param<T> {
     pub value: ArrayD<T>,
 }
 
-/// Tensors by name, in alphabetical order.
+/// Named tensors, sorted by name.
 ///
 /// The names are those of the graph's parameters (`layer1.0.conv1.weight`). A store may hold more
 /// tensors than a graph reads, such as counters, or an auxiliary head's weights in inference.
@@ -83,7 +83,7 @@ impl<T> Params<T> {
         self.entries.remove(name)
     }
 
-    /// All names and tensors, in alphabetical order.
+    /// All names and tensors, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Param<T>)> {
         self.entries
             .iter()

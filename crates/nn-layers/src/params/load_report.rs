@@ -42,9 +42,9 @@ pub struct LoadReport {
     /// Tensors that the graph reads and that are missing, and tensors, read or only known, that
     /// have the wrong shape. Those that the graph reads come first, in its order.
     pub misfits: Vec<Misfit>,
-    /// Tensors that are known and have the right shape but are not read, in alphabetical order.
+    /// Tensors that are known and have the right shape but are not read, sorted by name.
     pub known_unused: Vec<String>,
-    /// Tensors that neither the graph nor the architecture knows, in alphabetical order.
+    /// Tensors that neither the graph nor the architecture knows, sorted by name.
     pub unexpected: Vec<String>,
     /// A prefix without which the names of a whole set of parameters fit the graph: `module.`,
     /// `_orig_mod.`, `backbone.` or any other that a wrapper of the network added. `None` if the

@@ -36,9 +36,9 @@ pub trait TrainBackend<T> {
         key: StepKey,
     ) -> Result<Terms, Self::Error>;
 
-    /// Calls `rule(name, numbers, gradient)` for every trainable parameter, in alphabetical order,
-    /// then sets the gradients to 0. `numbers` holds the parameter's values. They and the gradient
-    /// are in the backend's own order, so a rule has to work element by element.
+    /// Calls `rule(name, numbers, gradient)` for every trainable parameter, in the order of their
+    /// names, then sets the gradients to 0. `numbers` holds the parameter's values. They and the
+    /// gradient are in the backend's own order, so a rule has to work element by element.
     ///
     /// # Errors
     ///
@@ -50,8 +50,8 @@ pub trait TrainBackend<T> {
     )]
     fn update(&mut self, rule: &mut dyn FnMut(&str, &mut [T], &[T])) -> Result<(), Self::Error>;
 
-    /// Calls `visit(name, gradient)` for every trainable parameter, in alphabetical order, and
-    /// changes nothing. It serves to compute a property of all gradients, such as their norm,
+    /// Calls `visit(name, gradient)` for every trainable parameter, in the order of their names,
+    /// and changes nothing. It serves to compute a property of all gradients, such as their norm,
     /// before the first value is updated. A backend with its own order of values passes them in
     /// that order; elements that only pad a parameter are left out or 0.
     ///

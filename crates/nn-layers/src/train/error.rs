@@ -93,7 +93,7 @@ pub enum TrainError {
          output of the graph depends on", and_more(*more)
     )]
     NoGradient {
-        /// The first such parameter in alphabetical order.
+        /// The first such parameter in the order of the names.
         name: String,
         /// The number of further ones.
         more: usize,
