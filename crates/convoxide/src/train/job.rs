@@ -8,11 +8,11 @@ use files::show;
 use image_data::{Loader, LoaderOptions, Preprocessing};
 use nn_layers::{
     Checkpoint, CheckpointFolder, ClassificationObjective, EarlyStopping, Graph, Metadata,
-    ModelFile, Optimiser, Outcome, Params, Shape, Targets, TrainBackend, TrainBatch, TrainSpec,
-    Trainer, TrainerOptions,
+    ModelFile, Optimiser, Outcome, Params, Shape, TrainBackend, TrainSpec, Trainer, TrainerOptions,
 };
 
 use super::Args;
+use super::batches::{Ahead, batches};
 use super::data::Data;
 use super::fingerprint::Comparison;
 use super::folder::RunFolder;
@@ -50,7 +50,11 @@ impl Job {
     /// # Errors
     ///
     /// A recipe that does not fit the data, and a first picture that cannot be read.
-    pub(super) fn new(recipe: Recipe, data: Data) -> Result<(Self, Params<f32>), Reason> {
+    pub(super) fn new(
+        recipe: Recipe,
+        data: Data,
+        context: &Context,
+    ) -> Result<(Self, Params<f32>), Reason> {
         let classes = data.train.classes().len();
         let architecture = recipe.architecture(classes)?;
         let preprocessing = recipe.preprocessing(&architecture);
@@ -75,6 +79,7 @@ impl Job {
         let rest = data.train.len() % batch;
         let last_input = (rest > 0).then(|| of_batch(rest));
         graph.infer(std::slice::from_ref(&input))?;
+        context.options().check_parameters(&graph)?;
         let params = architecture.init(recipe.seed)?;
         // Reports wrong options before the folder is created.
         Optimiser::new(recipe.optimiser.clone(), &params)?;
@@ -341,67 +346,6 @@ impl Job {
     }
 }
 
-type Loaded = Result<TrainBatch<f32, Targets<f32>>, Reason>;
-
-/// Returns the batches of an epoch, starting with the batch of index `first`, in the trainer's form.
-fn batches(loader: &Loader, epoch: u64, first: u64) -> impl Iterator<Item = Loaded> {
-    let first = usize::try_from(first).unwrap_or(usize::MAX);
-    let (given, fault) = match loader.epoch_from(epoch, first) {
-        Ok(batches) => (Some(batches), None),
-        Err(error) => (None, Some(Err(error.into()))),
-    };
-    let given = given.into_iter().flatten().map(|batch| {
-        let batch = batch?;
-        Ok(TrainBatch {
-            inputs: vec![batch.inputs.into_dyn()],
-            targets: match batch.targets {
-                Some(soft) => Targets::Soft(soft),
-                None => Targets::Labels(batch.labels),
-            },
-        })
-    });
-    fault.into_iter().chain(given)
-}
-
-/// Batches with one batch of lookahead: if the next one cannot be loaded, the training is asked to
-/// stop, so that its progress is saved.
-struct Ahead<'a, I> {
-    batches: I,
-    next: Option<Loaded>,
-    stop: &'a Stop,
-    unread: &'a RefCell<Option<Reason>>,
-}
-
-impl<'a, I: Iterator<Item = Loaded>> Ahead<'a, I> {
-    fn new(mut batches: I, stop: &'a Stop, unread: &'a RefCell<Option<Reason>>) -> Self {
-        // An error here needs no stop: at the start of an epoch, everything is saved.
-        let next = batches.next();
-        Self {
-            batches,
-            next,
-            stop,
-            unread,
-        }
-    }
-}
-
-impl<I: Iterator<Item = Loaded>> Iterator for Ahead<'_, I> {
-    type Item = Loaded;
-
-    fn next(&mut self) -> Option<Loaded> {
-        let batch = self.next.take()?;
-        self.next = match self.batches.next() {
-            Some(Err(error)) => {
-                self.unread.replace(Some(error));
-                self.stop.request();
-                None
-            }
-            next => next,
-        };
-        Some(batch)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Instant;
@@ -441,7 +385,7 @@ mod tests {
             skipped: 0,
             warnings: DecodeWarnings::default(),
         };
-        Job::new(Recipe::parse(&recipe).unwrap(), data).unwrap()
+        Job::new(Recipe::parse(&recipe).unwrap(), data, &context(u64::MAX)).unwrap()
     }
 
     /// The memory that a training needs, as the error at one byte less reports it.

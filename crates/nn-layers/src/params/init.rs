@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
 use crate::{
+    allocate::parameter,
     error::{Error, Result},
     graph::{
         Graph, Node,
@@ -104,7 +105,8 @@ pub enum Init {
 /// # Errors
 ///
 /// [`GraphError::Value`] for a distribution with a number that is not finite or out of range, or
-/// with a fan for a parameter with fewer than two axes.
+/// with a fan for a parameter with fewer than two axes; [`Error::OutOfMemory`] if the system
+/// refuses the memory.
 pub fn initialise(
     graph: &Graph,
     seed: u64,
@@ -116,7 +118,7 @@ pub fn initialise(
             let init = rule(node, spec).unwrap_or_else(|| default(node, spec));
             let draw = Draw::new(node, spec, init)?;
             let mut rng = stream(seed, spec.name());
-            let value = ArrayD::from_shape_simple_fn(IxDyn(spec.shape()), || draw.next(&mut rng));
+            let value = parameter(spec.name(), spec.shape(), || draw.next(&mut rng))?;
             params.insert(spec.name(), spec.slot(), value);
         }
         if matches!(node.op(), Op::BatchNorm2d(_)) {
