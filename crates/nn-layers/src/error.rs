@@ -91,8 +91,8 @@ pub enum Error {
     /// The system refuses the memory for a tensor, or for what a file claims to contain.
     #[error("not enough memory for the {bytes} bytes of {what}")]
     OutOfMemory {
-        /// What the memory is for: the header, a tensor by its name or node, a parameter, or an output by
-        /// its shape.
+        /// What the memory is for: the header, a tensor by its name or node, a parameter by its
+        /// name, or an output by its shape.
         what: String,
         /// The number of bytes that it takes.
         bytes: usize,
