@@ -1,7 +1,7 @@
-//! A network as a graph: what it costs, and a drawing of it.
+//! A network as a graph: its cost and a drawing of it.
 //!
-//! `cargo run -p nn-layers --example summary` prints a table, and then a diagram in Mermaid, which
-//! GitHub and many editors draw.
+//! `cargo run -p nn-layers --example summary` prints a table and a diagram in Mermaid, which GitHub
+//! and many editors render.
 
 use std::io::{self, Write};
 
@@ -11,7 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     describe(&mut io::stdout())
 }
 
-/// Builds a small residual network and prints what there is to say about it.
+/// Builds a small residual network, and prints its summary and its drawing.
 pub(crate) fn describe(out: &mut dyn Write) -> Result<(), Box<dyn std::error::Error>> {
     let mut b = GraphBuilder::new();
     let image = b.input("image", [1, 3, 32, 32])?;
@@ -32,7 +32,7 @@ pub(crate) fn describe(out: &mut dyn Write) -> Result<(), Box<dyn std::error::Er
     let x = b.linear("classes", x, Linear::new(10))?;
     let graph = b.finish(&[x])?;
 
-    // A graph fixes no size: the cost is that of the inputs it is asked about.
+    // A graph fixes no size, so the cost is computed for given input shapes.
     writeln!(
         out,
         "{}",

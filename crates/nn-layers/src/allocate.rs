@@ -1,5 +1,5 @@
-//! Memory whose size a file, a graph or a caller's input determines. What does not fit is an error
-//! here, not an abort.
+//! Memory whose size a file, a graph or a caller's input determines. If it is refused, that is an
+//! error here, not an abort.
 
 use ndarray::{ArrayD, IxDyn};
 

@@ -1,4 +1,4 @@
-//! What can go wrong: the error of each part of this crate, and where it was.
+//! The crate's error: any of the errors of its parts, and where it occurred.
 
 mod cause;
 
@@ -10,34 +10,34 @@ use crate::{
     train::error::TrainError,
 };
 
-/// Why a graph, a set of parameters, an input or a model file was refused.
+/// Why a graph, a set of parameters, an input, a training run or a file failed.
 ///
-/// Each part of the crate has its own error, and this is any of them; the variants with an `error`
-/// in a box say where it was: in which file, at which step of a training.
+/// Each part of the crate has its own error type; this enum holds any of them. The variants with a
+/// boxed `error` say where it occurred: in which file, or at which step of a training run.
 ///
-/// Every variant prints as one line. Those that concern one operation name its node, those that
-/// concern a tensor of a file its name; the message then gives the quantity with its axis, what
-/// was expected and what was got.
+/// Every variant prints as one line. A message about an operation names its node, and a message
+/// about a tensor in a file names that tensor. It then states the quantity with its axis, the
+/// actual value and the expected one.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A graph, an operation or the shape of an input.
+    /// An error in a graph, an operation or the shape of an input.
     #[error(transparent)]
     Graph(#[from] GraphError),
 
-    /// Parameters.
+    /// An error in parameters.
     #[error(transparent)]
     Params(#[from] ParamsError),
 
-    /// A training, its loss or its data.
+    /// An error in a training run, its loss or its data.
     #[error(transparent)]
     Train(#[from] TrainError),
 
-    /// A file, or what is in it.
+    /// An error in a file or its contents.
     #[error(transparent)]
     File(#[from] FileError),
 
-    /// Something is wrong with, or in, the file at `path`.
+    /// An error in the file at `path`, or in reading or writing it.
     #[error("{}: {error}", path.display())]
     InFile {
         /// The file.
@@ -46,10 +46,10 @@ pub enum Error {
         error: Box<Error>,
     },
 
-    /// A step of a training failed.
+    /// A step of a training run failed.
     #[error("step {step} (epoch {epoch}, batch {batch}): {error}")]
     Step {
-        /// How many updates there were before it.
+        /// The number of updates before it.
         step: u64,
         /// The epoch, counted from 0.
         epoch: u64,
@@ -59,18 +59,18 @@ pub enum Error {
         error: Box<Error>,
     },
 
-    /// The data of a training could not be loaded.
+    /// A batch of a training run could not be loaded, or has no pictures.
     #[error("epoch {epoch}, batch {batch}: {error}")]
     Batch {
         /// The epoch, counted from 0.
         epoch: u64,
         /// The batch of the epoch, counted from 0.
         batch: u64,
-        /// The loader's error.
+        /// The loader's error, or [`TrainError::EmptyBatch`].
         error: Box<Error>,
     },
 
-    /// An epoch of a training could not be evaluated.
+    /// The evaluation after an epoch failed.
     #[error("the evaluation of epoch {epoch}: {error}")]
     Evaluation {
         /// The epoch, counted from 0.
@@ -79,7 +79,7 @@ pub enum Error {
         error: Box<Error>,
     },
 
-    /// The observer of a training failed.
+    /// The observer of a training run failed.
     #[error("the report of epoch {epoch}: {error}")]
     Observer {
         /// The epoch, counted from 0.
@@ -88,23 +88,24 @@ pub enum Error {
         error: Box<Error>,
     },
 
-    /// Memory that the system does not give, for an output or for what a file claims to hold.
+    /// The system refuses the memory for a tensor, or for what a file claims to contain.
     #[error("not enough memory for the {bytes} bytes of {what}")]
     OutOfMemory {
-        /// The header, or which tensor.
+        /// What the memory is for: the header, a tensor by its name or node, a parameter by its
+        /// name, or an output by its shape.
         what: String,
-        /// How many bytes it takes.
+        /// The number of bytes that it takes.
         bytes: usize,
     },
 
-    /// A state that this crate rules out.
+    /// A state that this crate's own checks rule out.
     #[error("internal error: {what}; this is a bug in nn-layers, please report it")]
     Internal {
         /// The invariant that does not hold.
         what: String,
     },
 
-    /// An error of another crate's code: a backend, a loader, a loss.
+    /// An error from another crate: from a backend, a loader or a loss.
     #[error(transparent)]
     Other(
         /// The error itself.
@@ -113,7 +114,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Any error as one of this crate: what is one already stays what it is.
+    /// Converts any error into this type. An error of this crate keeps its variant.
     #[must_use]
     pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         let error = error.into();
@@ -132,7 +133,7 @@ impl Error {
         }
     }
 
-    /// This error with the file's path in front of it.
+    /// This error, with the file's path in front of its message.
     #[must_use]
     pub fn in_file(self, path: impl Into<PathBuf>) -> Self {
         Self::InFile {
@@ -150,7 +151,7 @@ impl Error {
     }
 }
 
-/// A boxed error as this crate's, where it is an `E`.
+/// Converts a boxed error into this crate's if it is an `E`; otherwise returns the box.
 fn own<E: Into<Error> + std::error::Error + 'static>(error: Boxed) -> Result<Error, Boxed> {
     error.downcast::<E>().map(|own| (*own).into())
 }
@@ -164,7 +165,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 mod tests {
     use super::*;
 
-    /// An error keeps its variant and its words whatever box it comes out of.
+    /// An error keeps its variant and its message when it is boxed and converted back.
     #[test]
     fn boxed_errors_of_every_part_keep_their_variants() {
         let graph = GraphError::NoOutputs;

@@ -1,4 +1,4 @@
-//! Files: `.safetensors` as a container, and the model file that it makes.
+//! Files: the `.safetensors` container, and the model file stored in it.
 
 pub(crate) mod container;
 mod digest;

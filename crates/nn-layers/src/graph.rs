@@ -1,4 +1,4 @@
-//! The graph: nodes in topological order, described once, never changed.
+//! The graph: nodes in topological order, which never change.
 
 pub(crate) mod builder;
 pub(crate) mod error;
@@ -21,12 +21,12 @@ use crate::{
     },
 };
 
-/// A node's place in its graph; it means nothing in another graph.
+/// The identity of a node in its graph; it has no meaning in another graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub(crate) usize);
 
 impl NodeId {
-    /// The position in [`Graph::nodes`], and in every list with one entry per node.
+    /// The node's position in [`Graph::nodes`] and in every list with one entry per node.
     #[must_use]
     pub fn index(self) -> usize {
         self.0
@@ -44,48 +44,48 @@ pub struct Node {
 }
 
 impl Node {
-    /// The name, scopes included: `layer1.0.conv1`.
+    /// The name with its scopes: `layer1.0.conv1`.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What it computes.
+    /// The operation that the node computes.
     #[must_use]
     pub fn op(&self) -> &Op {
         &self.op
     }
 
-    /// The nodes whose outputs it reads, all before it in the graph.
+    /// The nodes whose outputs this node reads. All precede it in the graph.
     #[must_use]
     pub fn inputs(&self) -> &[NodeId] {
         &self.inputs
     }
 
-    /// The parameters it reads, `weight` first.
+    /// The parameters that the node reads, `weight` first.
     #[must_use]
     pub fn params(&self) -> &[ParamSpec] {
         &self.params
     }
 
-    /// The parameter whose name ends in `.local`: `weight`, `bias`, `running_mean`, ...
+    /// The parameter with this local name: `weight`, `bias`, `running_mean`, ...
     #[must_use]
     pub fn param(&self, local: &str) -> Option<&ParamSpec> {
         self.params.iter().find(|spec| spec.local_name() == local)
     }
 
-    /// The shape of its output at the nominal size, the one the graph was built with.
+    /// The shape of the node's output at the nominal size, with which the graph was built.
     #[must_use]
     pub fn shape(&self) -> &Shape {
         &self.shape
     }
 }
 
-/// A network: operations in topological order, their inputs, and the parameters they ask for.
+/// A network: operations in topological order, their inputs, and the parameters that they read.
 ///
-/// A graph contains no values and never changes; [`Params`](crate::Params) live beside it, and
-/// [surgery](Self::with_outputs) makes a new one. It fixes channels but neither batch nor picture
-/// size: [`infer`](Self::infer) computes the shapes for any size.
+/// A graph contains no values and never changes. [`Params`](crate::Params) holds the values, and
+/// [surgery](Self::with_outputs) creates a new graph. A graph fixes the channels, but neither the
+/// batch size nor the picture size: [`infer`](Self::infer) computes the shapes for any size.
 ///
 /// ```
 /// use nn_layers::{Conv2d, GraphBuilder, MaxPool2d, Padding, Shape};
@@ -109,13 +109,13 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// All nodes; each comes after those it reads. [`NodeId::index`] is the position here.
+    /// All nodes. Each comes after those that it reads; [`NodeId::index`] is its position.
     #[must_use]
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
 
-    /// All ids with their nodes, in order.
+    /// All ids with their nodes, in the graph's order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (NodeId, &Node)> + ExactSizeIterator {
         self.nodes
             .iter()
@@ -123,13 +123,13 @@ impl Graph {
             .map(|(index, node)| (NodeId(index), node))
     }
 
-    /// The node of this id, if it is one of this graph.
+    /// The node with this id, if it is in this graph.
     #[must_use]
     pub fn node(&self, id: NodeId) -> Option<&Node> {
         self.nodes.get(id.0)
     }
 
-    /// The id of the node of this name.
+    /// The id of the node with this name, if there is one.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<NodeId> {
         self.nodes
@@ -138,13 +138,13 @@ impl Graph {
             .map(NodeId)
     }
 
-    /// The input nodes, in the order in which tensors are given.
+    /// The input nodes, in the order in which their tensors are passed.
     #[must_use]
     pub fn inputs(&self) -> &[NodeId] {
         &self.inputs
     }
 
-    /// The nodes whose tensors are the result, in their order.
+    /// The nodes whose tensors are the graph's outputs, in their order.
     #[must_use]
     pub fn outputs(&self) -> &[NodeId] {
         &self.outputs
@@ -155,8 +155,8 @@ impl Graph {
         self.nodes.iter().flat_map(|node| &node.params)
     }
 
-    /// For each node, the nodes that read it, in order. One that reads it twice is there twice;
-    /// an output of the graph does not count as a reader.
+    /// For each node, the nodes that read it, in the graph's order. A node that reads it twice
+    /// occurs twice. An output of the graph does not count as a reader.
     #[must_use]
     pub fn readers(&self) -> Vec<Vec<NodeId>> {
         let mut readers = vec![Vec::new(); self.nodes.len()];
@@ -168,15 +168,16 @@ impl Graph {
         readers
     }
 
-    /// The shape of every node's output, for inputs of these shapes.
+    /// Computes the shape of every node's output for inputs of these shapes.
     ///
-    /// Batch, height and width may be any that the operations take; rank and channels of each
-    /// input are the graph's.
+    /// The batch, height and width may be any that the operations accept. The rank and channels of
+    /// each input have to be those of the graph.
     ///
     /// # Errors
     ///
-    /// Names the node, the axis, what was expected and what was got: [`GraphError::Inputs`] for
-    /// another number of inputs, and the builder's errors for the same operation.
+    /// [`GraphError::Inputs`] for another number of inputs, and the builder's errors for an
+    /// operation that does not accept its inputs. They name the node, the axis, and the expected
+    /// and actual values.
     pub fn infer(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
         if inputs.len() != self.inputs.len() {
             let (expected, got) = (self.inputs.len(), inputs.len());
@@ -206,7 +207,7 @@ impl Graph {
         Ok(shapes)
     }
 
-    /// Checks that an id is one of this graph's.
+    /// Checks that an id is in this graph.
     pub(crate) fn check_id(&self, by: &str, id: NodeId) -> Result<()> {
         let nodes = self.nodes.len();
         if id.0 < nodes {
@@ -221,7 +222,7 @@ impl Graph {
     }
 }
 
-/// Checks that a given shape has the input's rank and channels.
+/// Checks that a shape has the input's rank and channels.
 fn check_input(node: &Node, shape: &Shape) -> Result<()> {
     let nominal = &node.shape;
     if shape.rank() != nominal.rank() {

@@ -1,18 +1,19 @@
-//! Networks as static graphs: described once, used many ways.
+//! Networks as static graphs: described once, used in many ways.
 //!
-//! A [`Graph`] says which operations there are, in what order, and which parameters they ask for by
-//! name. It contains no values and fixes neither batch nor picture size. Everything else reads it:
-//! shape inference ([`Graph::infer`]), the cost ([`Summary`]), the drawing ([`Graph::mermaid`]),
-//! surgery ([`Graph::with_outputs`], [`Graph::replace`], [`Graph::isolate`], [`Graph::subgraph`])
-//! and the executors ([`Plain`], and whatever else implements [`Infer`]). [`Op`] lists the
-//! operations with their formulas, [`Params`] holds tensors by the names that checkpoints give
-//! them.
+//! A [`Graph`] lists the operations in order and names the parameters that they read. It contains
+//! no values and fixes neither the batch size nor the picture size. Everything else reads it: shape
+//! inference ([`Graph::infer`]), the cost ([`Summary`]), the drawing ([`Graph::mermaid`]), surgery
+//! ([`Graph::with_outputs`], [`Graph::replace`], [`Graph::isolate`], [`Graph::subgraph`]) and the
+//! executors ([`Plain`] and all other types that implement [`Infer`]). [`Op`] lists the operations
+//! with their formulas. [`Params`] holds tensors by name.
 //!
-//! Parameters come from [`initialise`], which starts a training, or from a [`ModelFile`], the
-//! `.safetensors` that PyTorch reads and writes too; [`LoadReport`] says how they fit the graph.
+//! Parameters come from [`initialise`], which creates the values that training starts from, or from
+//! a [`ModelFile`], a `.safetensors` file, which PyTorch can read and write too. [`LoadReport`]
+//! says how they fit the graph.
 //!
-//! A [`Trainer`] trains: it drives a [`TrainBackend`], of which [`PlainTrainer`] is the definition,
-//! with a [`Loss`], an [`Optimiser`] and a [`Schedule`], and saves a [`Checkpoint`].
+//! A [`Trainer`] trains: it runs a [`TrainBackend`] with a [`Loss`], an [`Optimiser`] and a
+//! [`Schedule`], and saves a [`Checkpoint`]. [`PlainTrainer`] is the backend that defines the
+//! results.
 //!
 //! ```
 //! use ndarray::ArrayD;
@@ -34,8 +35,9 @@
 //! ```
 //!
 //! Axes are `[n, c, h, w]` for feature maps and `[n, f]` for vectors, weights are OIHW, paddings
-//! `[top, left, bottom, right]`. A convolution is a cross-correlation here: the kernel is not
-//! flipped. This crate knows no pictures, and no files but its own model file and checkpoints.
+//! `[top, left, bottom, right]`. A convolution here is a cross-correlation: the kernel is not
+//! flipped. This crate reads and writes no pictures, and no files other than model files and
+//! checkpoints.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! Parameters: the named store that holds them.
+//! Parameters, and the store that holds them by name.
 
 pub(crate) mod error;
 mod fit;
@@ -13,19 +13,19 @@ use ndarray::ArrayD;
 
 use crate::graph::param_spec::Slot;
 
-/// A tensor in a store.
+/// A tensor in a [`Params`] store.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Param<T> {
-    /// What it is to training.
+    /// Whether it is trained, estimated or counted.
     pub slot: Slot,
-    /// Its numbers.
+    /// Its values.
     pub value: ArrayD<T>,
 }
 
-/// Tensors by name, in the order of their names.
+/// Named tensors, sorted by name.
 ///
-/// The names are the checkpoint's (`layer1.0.conv1.weight`). A store may hold more than a graph
-/// reads: an auxiliary head's weights when inferring, counters.
+/// The names are those of the graph's parameters (`layer1.0.conv1.weight`). A store may hold more
+/// tensors than a graph reads, such as counters, or an auxiliary head's weights in inference.
 ///
 /// ```
 /// use ndarray::ArrayD;
@@ -66,36 +66,37 @@ impl<T> Params<T> {
         self.entries.insert(name.into(), Param { slot, value })
     }
 
-    /// The tensor of this name.
+    /// The tensor of this name, if there is one.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Param<T>> {
         self.entries.get(name)
     }
 
-    /// The tensor of this name, to change.
+    /// The tensor of this name, if there is one, for changes.
     pub fn get_mut(&mut self, name: &str) -> Option<&mut Param<T>> {
         self.entries.get_mut(name)
     }
 
-    /// Takes a tensor out, so that its memory can go as soon as it has been used.
+    /// Removes a tensor and returns it, so that its memory can be freed as soon as it has been
+    /// used.
     pub fn remove(&mut self, name: &str) -> Option<Param<T>> {
         self.entries.remove(name)
     }
 
-    /// All names and tensors, in the order of the names.
+    /// All names and tensors, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Param<T>)> {
         self.entries
             .iter()
             .map(|(name, param)| (name.as_str(), param))
     }
 
-    /// How many tensors there are.
+    /// The number of tensors.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no tensors.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -103,7 +104,7 @@ impl<T> Params<T> {
 }
 
 impl<T: Element> Params<T> {
-    /// The same tensors in another precision, each number rounded to the nearest.
+    /// The same tensors in another precision, with each value rounded to the nearest.
     #[must_use]
     pub fn cast<U: Element>(&self) -> Params<U> {
         let cast = |param: &Param<T>| Param {

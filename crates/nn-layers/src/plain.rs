@@ -68,8 +68,9 @@ pub struct Plain<T> {
 pub struct Trace<T> {
     /// One tensor per output of the graph, in its order.
     pub outputs: Vec<ArrayD<T>>,
-    /// The largest total number of elements of the tensors alive at one time: while a node runs,
-    /// these are its output, its inputs, and everything still to be read later.
+    /// The largest total number of elements of the tensors that are live at the same time: while a
+    /// node runs, these are its output, its inputs, and all tensors that later nodes read or the
+    /// graph outputs.
     pub peak_live_elements: usize,
 }
 
@@ -78,7 +79,7 @@ impl<T: Element> Plain<T> {
     ///
     /// # Errors
     ///
-    /// [`ParamsError::Misfits`](crate::ParamsError::Misfits) where a parameter is missing or has
+    /// [`ParamsError::Misfits`](crate::ParamsError::Misfits) if a parameter is missing or has
     /// another shape.
     pub fn new(graph: &Graph, params: Params<T>) -> Result<Self> {
         params.check(graph)?;
@@ -114,7 +115,7 @@ impl<T: Element> Plain<T> {
     ///
     /// # Errors
     ///
-    /// As [`run`](Self::run).
+    /// Those of [`run`](Self::run).
     pub fn trace(
         &self,
         inputs: &[ArrayViewD<'_, T>],
@@ -152,7 +153,7 @@ impl<T: Element> Plain<T> {
                 live[dead.0] = None;
             }
         }
-        // A tensor that is an output twice is copied; any other is moved out.
+        // A tensor that is an output more than once is copied; any other is moved out.
         let mut outputs = Vec::with_capacity(self.graph.outputs.len());
         for (position, id) in self.graph.outputs.iter().enumerate() {
             let again = self.graph.outputs[position + 1..].contains(id);

@@ -1,4 +1,4 @@
-//! Training: what runs its steps, what they minimise, and the loop around them.
+//! Training: the backend that runs steps, the losses that they minimise, and the loop around them.
 
 pub(crate) mod backend;
 pub(crate) mod checkpoint;

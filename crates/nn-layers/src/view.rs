@@ -1,4 +1,4 @@
-//! Views of a graph for a reader: the table of its costs, and its drawing.
+//! Views of a graph for a reader: the table of its costs and the drawing.
 
 mod mermaid;
 pub(crate) mod summary;

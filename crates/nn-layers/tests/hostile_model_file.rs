@@ -49,7 +49,7 @@ fn files_of_another_kind_are_named() {
         (b"\xef\xbb\xbf<?xml version=\"1.0\"?><Error/>", "HTML"),
         (
             b"PK\x03\x04\x00\x00\x08\x08\x00\x00archive/data.pkl",
-            "is a zip archive, not a .safetensors file: if it holds weights of PyTorch",
+            "is a zip archive, not a .safetensors file: if it contains PyTorch weights",
         ),
         (
             b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M",
@@ -137,10 +137,10 @@ fn files_that_were_cut_or_padded() {
     let header = format!("{{{}}}", tensor("a", "F32", "[5, 2]", [0, 40]));
     let head = 8 + header.len() as u64;
     for (data, words) in [
-        (39, "1 are missing at its end"),
-        (0, "40 are missing at its end"),
-        (41, "1 are left over at its end"),
-        (4000, "3960 are left over at its end"),
+        (39, ": 1 missing at its end"),
+        (0, ": 40 missing at its end"),
+        (41, ": 1 left over at its end"),
+        (4000, ": 3960 left over at its end"),
     ] {
         let error = refuse(&header, data);
         assert!(error.to_string().ends_with(words), "{error}");

@@ -288,7 +288,7 @@ fn rules_that_are_none() {
     let error = refuse("bn.weight", Init::KaimingNormal { fan: Fan::Out });
     assert_eq!(
         error.to_string(),
-        "node \"bn\": the number of axes of a parameter started by its fan is 1, \
+        "node \"bn\": the number of axes of a parameter initialised by its fan is 1, \
          expected at least 2"
     );
 }

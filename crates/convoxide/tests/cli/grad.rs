@@ -233,7 +233,7 @@ fn what_cannot_be_computed_is_named() {
     fixture.write("nan.npy", npy("<f4", &[3, 3, 16, 16], nan));
     refused(
         &plain(with("x.npy", "nan.npy")),
-        "the input is NaN at number 0",
+        "the input is NaN at index 0",
     );
     let grey = std::iter::repeat_n(vec![0; 4], 3 * 16 * 16);
     fixture.write("grey.npy", npy("<f4", &[3, 1, 16, 16], grey));
@@ -252,7 +252,7 @@ fn what_cannot_be_computed_is_named() {
     fixture.write("one.npy", npy("|u1", &[1], [vec![4]]));
     let mut arguments = plain(with("x.npy", "dot.npy"));
     arguments[7] = "one.npy";
-    refused(&arguments, "needs more than one value a channel");
+    refused(&arguments, "needs more than one value per channel");
 
     // Weights for inference do for everything but training.
     let _ = params;

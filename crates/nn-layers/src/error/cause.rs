@@ -1,10 +1,10 @@
-//! Errors of other crates.
+//! Errors from other crates.
 
 use std::{error, fmt, sync::Arc};
 
-/// An error of another crate's type, such as a loader's that names a file.
+/// An error of another crate's type, such as a loader's error that names a file.
 ///
-/// Two are equal where their messages are.
+/// Two causes are equal if their messages are.
 #[derive(Clone)]
 pub struct Cause(Arc<dyn error::Error + Send + Sync>);
 

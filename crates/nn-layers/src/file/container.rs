@@ -1,4 +1,4 @@
-//! A `.safetensors` file as a whole: header, then tensors, once and in order.
+//! A whole `.safetensors` file: the header, then the tensors, read or written once and in order.
 
 use std::{
     io::{Chain, Cursor, Read, Write},
@@ -25,7 +25,7 @@ use crate::{
     params::Param,
 };
 
-/// Reads the file at `path`, given its length.
+/// Opens the file at `path` and passes it to `read` with its length.
 pub(crate) fn open<F>(
     path: &Path,
     read: impl FnOnce(&mut dyn Read, u64) -> Result<F>,
@@ -36,7 +36,7 @@ pub(crate) fn open<F>(
         .map_err(|error| error.in_file(path))
 }
 
-/// An error while a file is written, which `files` and the writer give.
+/// An error while a file is written, either from `files` or from the writer.
 struct Unwritten(Error);
 
 impl From<files::Error> for Unwritten {
@@ -45,7 +45,7 @@ impl From<files::Error> for Unwritten {
     }
 }
 
-/// Writes the file that is to be at `path`, and waits until its bytes are on the disk.
+/// Writes a file destined for `path`, and waits until its bytes are on the disk.
 pub(crate) fn prepare(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<()>,
@@ -54,14 +54,15 @@ pub(crate) fn prepare(
     prepared.map_err(|Unwritten(error)| error)
 }
 
-/// Writes the file at `path`, whole or not at all.
+/// Writes the file at `path`, either whole or not at all.
 pub(crate) fn save(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     prepare(path, write)
         .and_then(|prepared| prepared.persist().map_err(Error::file))
         .map_err(|error| error.in_file(path))
 }
 
-/// A file whose header has been read and compared with its length, and whose tensors come next.
+/// A file whose header has been read and compared with the file's length. Its tensors are read
+/// next.
 pub(crate) struct Reader<'a> {
     header: Header,
     source: Summed<Chain<Cursor<Vec<u8>>, &'a mut dyn Read>>,
@@ -74,8 +75,8 @@ impl<'a> Reader<'a> {
         let mut start = Vec::new();
         let mut peeked = source.take(length.min(Kind::LOOKED_AT as u64));
         peeked.read_to_end(&mut start).map_err(FileError::io)?;
-        // No other kind is a `.safetensors` file by chance: as the length of a header, its first
-        // bytes are beyond the limit.
+        // A file of another kind cannot be a `.safetensors` file by chance: its first bytes, read
+        // as the length of a header, are beyond the limit.
         match Kind::of(&start) {
             Some(Kind::Safetensors) | None => {}
             Some(kind) => return Err(FileError::NotSafetensors { kind }.into()),
@@ -104,18 +105,18 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Our metadata, as JSON text.
+    /// This crate's metadata, as JSON text.
     pub(crate) fn metadata(&self) -> Option<&str> {
         self.header.metadata.as_deref()
     }
 
-    /// The name and type of each tensor.
+    /// The name and element type of each tensor.
     pub(crate) fn types(&self) -> impl Iterator<Item = (&str, Dtype)> {
         let tensors = self.header.tensors.iter();
         tensors.map(|(name, info)| (name.as_str(), info.dtype))
     }
 
-    /// Reads all tensors, and compares the file with its digest.
+    /// Reads all tensors and passes each to `take`, then compares the file with its digest.
     pub(crate) fn tensors<T: Element>(
         mut self,
         mut take: impl FnMut(&str, Dtype, ArrayD<T>) -> Result<()>,
@@ -124,7 +125,7 @@ impl<'a> Reader<'a> {
             let value = tensor::read(&mut self.source, name, info)?;
             take(name, info.dtype, value)?;
         }
-        // The file may have grown since its length was taken.
+        // The file may have grown since its length was read.
         if self.source.read(&mut [0]).map_err(FileError::io)? != 0 {
             return Err(FileError::Length {
                 expected: self.length,
@@ -136,17 +137,17 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Writes a file of this metadata and these tensors; the same ones in the same order give the same
-/// bytes.
+/// Writes a file with this metadata and these tensors. The same tensors in the same order yield the
+/// same bytes.
 pub(crate) fn write<T: Element>(
     target: &mut dyn Write,
     metadata: Option<String>,
     mut params: Vec<(String, &Param<T>)>,
 ) -> Result<()> {
-    // Every tensor is aligned where those of the widest type come first.
+    // Every tensor is aligned if those with the widest type come first.
     params.sort_by_key(|(_, param)| std::cmp::Reverse(tensor::stored::<T>(param.slot).dtype()));
     let mut text = Header::new(metadata, &params)?.to_text()?;
-    // The digest comes before the data, so these are gone through twice.
+    // The digest precedes the data, so the data are traversed twice.
     let (mut sum, at) = Sum::of_header(&text, BLANK)?;
     for (name, param) in &params {
         tensor::write(&mut sum, name, param)?;

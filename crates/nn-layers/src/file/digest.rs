@@ -1,6 +1,7 @@
-//! The digest of a file, which tells whether it is still what was written.
+//! The digest of a file, which shows whether the file is still as it was written.
 //!
-//! It is the SHA-256 of the header's text, with 64 zeros in the digest's own place, and of the data.
+//! It is the SHA-256 of the header's text, with 64 zeros in place of the digest itself, followed by
+//! the data.
 
 use std::io::{self, Read, Write};
 
@@ -11,17 +12,18 @@ use crate::{
     file::error::FileError,
 };
 
-/// The key beside that of our metadata.
+/// The digest's key, beside the key of this crate's metadata.
 pub(super) const KEY: &str = "convoxide-sha256";
 
-/// What stands in a header until its digest is known.
+/// The placeholder in a header until its digest is known.
 pub(super) const BLANK: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// The SHA-256 of what has been written into it.
+/// The SHA-256 of the bytes written to it.
 pub(super) struct Sum(Sha256);
 
 impl Sum {
-    /// The sum of a header that has this digest, up to its data, and where in it the digest is.
+    /// The sum of a header that contains this digest, ready for the data, and the digest's position
+    /// in the header.
     pub(super) fn of_header(text: &[u8], digest: &str) -> Result<(Self, usize)> {
         let damaged = |reason: &str| {
             Error::File(FileError::Header {
@@ -30,14 +32,16 @@ impl Sum {
         };
         let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         if digest.len() != BLANK.len() || !digest.as_bytes().iter().all(is_hex) {
-            return Err(damaged("its digest is not 64 digits of base 16"));
+            return Err(damaged(
+                "its digest is not 64 lower-case hexadecimal digits",
+            ));
         }
-        // Quotes inside a JSON string are escaped, so no other text of the header is like this.
+        // Quotes inside a JSON string are escaped, so no other text in the header matches.
         let entry = format!("\"{KEY}\":\"{digest}\"");
         let at = text
             .windows(entry.len())
             .position(|part| part == entry.as_bytes())
-            .ok_or_else(|| damaged("its digest is not written as this program writes it"))?
+            .ok_or_else(|| damaged("its digest is not in the form that this program writes"))?
             + (entry.len() - digest.len() - 1);
         let (before, rest) = text.split_at(at);
         let mut sum = Sha256::new();
@@ -47,7 +51,7 @@ impl Sum {
         Ok((Self(sum), at))
     }
 
-    /// The digest as text of base 16.
+    /// The digest in hexadecimal.
     pub(super) fn hex(self) -> String {
         let bytes = self.0.finalize();
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -65,10 +69,10 @@ impl Write for Sum {
     }
 }
 
-/// A source whose bytes are summed up as they are read, where there is a digest to compare with.
+/// A source whose bytes are hashed as they are read, if there is a digest to compare with.
 pub(super) struct Summed<R> {
     source: R,
-    /// The sum so far, and what it has to become.
+    /// The sum so far, and the expected digest.
     sum: Option<(Sum, String)>,
 }
 
@@ -77,7 +81,7 @@ impl<R> Summed<R> {
         Self { source, sum }
     }
 
-    /// Compares, when everything has been read.
+    /// Compares the sum with the expected digest, once everything has been read.
     pub(super) fn check(self) -> Result<()> {
         let Some((sum, expected)) = self.sum else {
             return Ok(());

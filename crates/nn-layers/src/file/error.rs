@@ -1,4 +1,4 @@
-//! What can be wrong with a file, or in it.
+//! Errors in files and their contents.
 
 use std::io;
 
@@ -8,21 +8,20 @@ use crate::graph::shape::join;
 
 /// Why a model file or a checkpoint was refused, or could not be read or written.
 ///
-/// Every variant that concerns a tensor names it. [`Error::InFile`](crate::Error::InFile) puts the
-/// path in front.
+/// Every variant about a tensor names it. [`Error::InFile`](crate::Error::InFile) adds the path.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {
-    /// The operating system refused to read or write.
+    /// The operating system returned an error while the file was read or written.
     #[error("cannot be read or written: {reason}")]
     Io {
-        /// The kind of refusal.
+        /// The kind of error.
         kind: io::ErrorKind,
-        /// The system's words.
+        /// The system's message.
         reason: String,
     },
 
-    /// The path is a folder, a pipe or a device, or a link that a file would replace.
+    /// The path is a folder, a pipe or a device, or a link that would have been replaced by a file.
     #[error("is {what}, not a regular file")]
     NotAFile {
         /// What it is, with its article: `a folder`, ...
@@ -36,99 +35,100 @@ pub enum FileError {
         kind: Kind,
     },
 
-    /// A `.safetensors` file of this crate with another purpose.
+    /// A `.safetensors` file for another purpose: a checkpoint instead of a model file, or the
+    /// reverse.
     #[error("is {got}, not {expected}: {advice}")]
     OtherFile {
         /// What it is, by its content.
         got: &'static str,
-        /// What was to be read.
+        /// What was expected.
         expected: &'static str,
         /// What to do.
         advice: &'static str,
     },
 
-    /// A file whose bytes are not those that were written.
+    /// A file whose bytes have changed since it was written.
     #[error(
         "the SHA-256 of the file is {got}, expected {expected}: the file is damaged, or another \
          program has changed it and kept its digest"
     )]
     Digest {
-        /// What the file says, in base 16.
+        /// The digest that the file contains, in hexadecimal.
         expected: String,
-        /// What it is.
+        /// The digest computed from its bytes.
         got: String,
     },
 
-    /// A header larger than any model's. Most likely the file is of another kind: a
-    /// `.safetensors` file's first 8 bytes are the header's length.
-    #[error("the header takes {got} bytes, expected at most {limit}: is this a .safetensors file?")]
+    /// A header larger than any model's. A file that is read is then probably of another kind: the
+    /// first 8 bytes of a `.safetensors` file are the length of its header.
+    #[error("the header has {got} bytes, expected at most {limit}: is this a .safetensors file?")]
     HeaderTooLarge {
-        /// The length that the file claims.
+        /// The length that the file declares.
         got: u64,
         /// The limit.
         limit: u64,
     },
 
-    /// A header that cannot be read, or is too large to write.
+    /// A header that cannot be parsed, or whose digest is malformed.
     #[error("the header is damaged: {reason}")]
     Header {
         /// What is wrong, and where.
         reason: String,
     },
 
-    /// A file that ends before the last tensor, or goes on behind it.
+    /// A file that ends before the end of its last tensor, or continues after it.
     #[error("the file has {got} bytes, expected {expected}: {}", cut_or_padded(*expected, *got))]
     Length {
-        /// Where the header or the last tensor ends.
+        /// The length up to the end of the header or of the last tensor.
         expected: u64,
         /// The file's length.
         got: u64,
     },
 
-    /// A name that a file has twice, or that no tensor should have.
+    /// A tensor name that occurs twice, or that is not allowed.
     #[error("tensor {tensor:?}: the name {what}")]
     TensorName {
-        /// The name, or its beginning where it is long.
+        /// The name, or its beginning if it is long.
         tensor: String,
         /// What is wrong with it.
         what: &'static str,
     },
 
     /// An element type that is not supported.
-    #[error("tensor {tensor:?}: the numbers are {got}, expected {expected}")]
+    #[error("tensor {tensor:?}: the element type is {got}, expected {expected}")]
     TensorType {
         /// The tensor.
         tensor: String,
-        /// The kind, as the format calls it.
+        /// The element type, by the format's name.
         got: String,
-        /// The kinds that are read.
+        /// The supported element types.
         expected: &'static str,
     },
 
-    /// More axes than tensors of networks have.
+    /// More axes than a network's tensors have.
     #[error("tensor {tensor:?}: the shape has {got} axes, expected at most {limit}")]
     TensorRank {
         /// The tensor.
         tensor: String,
-        /// How many it has.
+        /// The number of axes.
         got: usize,
         /// The limit.
         limit: usize,
     },
 
-    /// A tensor that begins before the one in front of it ends, or leaves a gap behind it.
+    /// A tensor that overlaps the one before it, or leaves a gap after it.
     #[error("tensor {tensor:?}: the data begin at byte {got}, expected {expected}: {}",
         if got < expected { "tensors overlap" } else { "there is a gap" })]
     TensorOffset {
         /// The tensor.
         tensor: String,
-        /// Where the one in front of it ends, counted from the end of the header.
+        /// Where the preceding tensor ends, counted from the end of the header.
         expected: usize,
-        /// Where it begins.
+        /// Where this tensor begins.
         got: usize,
     },
 
-    /// A tensor whose place in the file has another size than its shape asks for.
+    /// A tensor whose data are longer or shorter than its shape and element type require.
     #[error("tensor {tensor:?}: the data end at byte {end}, expected {} for shape {} of {dtype}",
         expected.map_or_else(|| "more than memory can address".to_owned(), |end| end.to_string()),
         join(shape))]
@@ -137,23 +137,22 @@ pub enum FileError {
         tensor: String,
         /// Its shape.
         shape: Vec<usize>,
-        /// The kind of its numbers, as the format calls it.
+        /// Its element type, by the format's name.
         dtype: String,
-        /// Where it has to end, counted from the end of the header; `None` where the size is
-        /// beyond counting.
+        /// Where it should end, counted from the end of the header; `None` if that overflows.
         expected: Option<usize>,
         /// Where it ends.
         end: usize,
     },
 
-    /// A number that cannot be stored.
-    #[error("tensor {tensor:?}: number {index} is {got}, expected {expected}")]
+    /// A value that cannot be stored, or that a parameter cannot have.
+    #[error("tensor {tensor:?}: value {index} is {got}, expected {expected}")]
     TensorValue {
         /// The tensor.
         tensor: String,
-        /// The position in it, counted through all its axes.
+        /// The value's index in the tensor, in row-major order.
         index: usize,
-        /// The value found.
+        /// The actual value.
         got: f64,
         /// The values that are accepted.
         expected: &'static str,
@@ -168,21 +167,22 @@ pub enum FileError {
 }
 
 impl FileError {
-    /// The JSON parser's error for metadata, which may quote any part of it.
+    /// The error of the JSON parser for the metadata.
     pub(crate) fn metadata(error: serde_json::Error) -> Self {
         Self::Metadata {
             reason: of_json(&error),
         }
     }
 
-    /// The JSON parser's error for a header.
+    /// The error of the JSON parser for a header.
     pub(super) fn header(error: serde_json::Error) -> Self {
         Self::Header {
             reason: of_json(&error),
         }
     }
 
-    /// No `From`: with a second one, `?` in a closure would need its error type written out.
+    /// Not a `From` implementation: with a second one, `?` in a closure would need an explicit
+    /// error type.
     pub(crate) fn io(error: io::Error) -> Self {
         Self::Io {
             kind: error.kind(),
@@ -191,27 +191,27 @@ impl FileError {
     }
 }
 
-/// What to do with a file of another kind.
+/// The advice for a file of another kind.
 fn advice(kind: Kind) -> &'static str {
     match kind {
         Kind::Html => ": the download failed or was redirected",
         Kind::GitLfsPointer => ": fetch the file itself with `git lfs pull`",
         Kind::Zip | Kind::Pickle => {
-            ": if it holds weights of PyTorch, save them as .safetensors first"
+            ": if it contains PyTorch weights, save them as .safetensors first"
         }
         _ => "",
     }
 }
 
-/// What the difference between a file's length and its header's means.
+/// The difference between a file's length and the expected one, in words.
 fn cut_or_padded(expected: u64, got: u64) -> String {
     match expected.checked_sub(got) {
-        Some(missing) => format!("{missing} are missing at its end"),
-        None => format!("{} are left over at its end", got - expected),
+        Some(missing) => format!("{missing} missing at its end"),
+        None => format!("{} left over at its end", got - expected),
     }
 }
 
-/// An error of JSON in one line: it may quote any part of a file, and as much of it.
+/// A JSON error in one line, shortened: it may quote a part of a file of any length.
 fn of_json(error: &serde_json::Error) -> String {
     const LONGEST: usize = 300;
     show::beginning(&error.to_string(), LONGEST)

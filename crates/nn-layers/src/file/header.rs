@@ -7,8 +7,8 @@
 //! data    all tensors one after the other, in row-major order, little-endian
 //! ```
 //!
-//! Offsets count from the end of the header. The data have neither gaps nor overlaps, and end with
-//! the file. The digest is that of [`super::digest`].
+//! Offsets are counted from the end of the header. The data have neither gaps nor overlaps, and end
+//! where the file ends. [`super::digest`] defines the digest.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -29,29 +29,29 @@ use crate::{
     params::Param,
 };
 
-/// The bytes in front of the header, which hold its length.
+/// The number of bytes before the header, which hold its length.
 pub(super) const LENGTH_BYTES: usize = 8;
 
-/// The longest header, enough for eighty thousand tensors. Parsed, a header can take many times its
-/// length in memory.
+/// The maximum length of a header, enough for eighty thousand tensors. A parsed header can take
+/// many times its length in memory.
 const LONGEST: u64 = 8 << 20;
 
-/// The longest name of a tensor, in bytes.
+/// The maximum length of a tensor's name, in bytes.
 const LONGEST_NAME: usize = 512;
 
-/// The most axes of a tensor.
+/// The maximum number of axes of a tensor.
 const MOST_AXES: usize = 8;
 
-/// The key in the format's own object of texts.
+/// The key of this crate's metadata in the format's object of strings.
 const KEY: &str = "convoxide";
 
 /// The key of that object.
 const TEXTS: &str = "__metadata__";
 
-/// What a file says about its contents.
+/// The description of a file's contents.
 #[derive(Debug)]
 pub(super) struct Header {
-    /// Our metadata, as JSON text.
+    /// This crate's metadata, as JSON text.
     pub(super) metadata: Option<String>,
     /// The digest of the file.
     pub(super) digest: Option<String>,
@@ -59,7 +59,8 @@ pub(super) struct Header {
     pub(super) tensors: Vec<(String, TensorInfo)>,
 }
 
-/// The length of the header, from a file's first bytes; it is within the limit and the file.
+/// The length of the header, from a file's first bytes. It is checked against the limit and the
+/// length of the file.
 pub(super) fn length(start: &[u8], file: u64) -> Result<usize> {
     let cut = |expected| {
         Error::File(FileError::Length {
@@ -88,7 +89,7 @@ pub(super) fn length(start: &[u8], file: u64) -> Result<usize> {
 }
 
 impl Header {
-    /// The header of these parameters, their data in the order given.
+    /// The header of these parameters, whose data follow in the given order.
     pub(super) fn new<T: Element>(
         metadata: Option<String>,
         params: &[(String, &Param<T>)],
@@ -123,7 +124,7 @@ impl Header {
         Ok(header)
     }
 
-    /// Reads the JSON text.
+    /// Parses the JSON text.
     pub(super) fn parse(text: &[u8]) -> Result<Self> {
         let damaged = |reason| Error::File(FileError::Header { reason });
         let text = std::str::from_utf8(text)
@@ -139,7 +140,7 @@ impl Header {
         Ok(header)
     }
 
-    /// Checks that this header of `header_bytes` bytes describes a file of `length` bytes.
+    /// Checks that this header, `header_bytes` bytes long, describes a file of `length` bytes.
     pub(super) fn check(&self, header_bytes: usize, length: u64) -> Result<()> {
         let data = self.check_tensors()?;
         let expected = (LENGTH_BYTES as u64)
@@ -197,7 +198,7 @@ impl Header {
         Ok(end)
     }
 
-    /// The JSON text, filled up with blanks so that the data are aligned.
+    /// The JSON text, padded with spaces so that the data are aligned.
     pub(super) fn to_text(&self) -> Result<Vec<u8>> {
         let mut text = serde_json::to_vec(self).map_err(FileError::header)?;
         text.resize(text.len().next_multiple_of(LENGTH_BYTES), b' ');
@@ -215,7 +216,7 @@ impl Header {
 
 /// The offset at which a tensor of this shape ends; `None` if it overflows.
 fn end_of(info: &TensorInfo) -> Option<usize> {
-    // What ndarray counts: a size of 0 hides no overflow of the others.
+    // As in ndarray, a size of 0 does not hide an overflow of the others.
     let sizes: Vec<usize> = info.shape.iter().copied().filter(|&n| n != 0).collect();
     let mut elements = checked_len("", "", &sizes).ok()?;
     if sizes.len() < info.shape.len() {
@@ -230,13 +231,13 @@ fn check_name(name: &str, is_new: bool) -> Result<()> {
     let what = if name.is_empty() {
         "is empty"
     } else if name == TEXTS {
-        "is the format's own"
+        "is reserved by the format"
     } else if name.len() > LONGEST_NAME {
         "is longer than 512 bytes"
     } else if name.chars().any(char::is_control) {
-        "has a control character"
+        "contains a control character"
     } else if !is_new {
-        "is there twice"
+        "occurs twice"
     } else {
         return Ok(());
     };
@@ -247,7 +248,8 @@ fn check_name(name: &str, is_new: bool) -> Result<()> {
     .into())
 }
 
-/// The same header is the same text: tensors in their order, and of the format's own texts ours.
+/// The same header always yields the same text: the tensors in their order, and of the format's
+/// strings only this crate's.
 impl Serialize for Header {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let texts = [(KEY, &self.metadata), (digest::KEY, &self.digest)];
@@ -264,7 +266,7 @@ impl Serialize for Header {
     }
 }
 
-/// Keeps tensors of the same name, which a map would not.
+/// Keeps several tensors of the same name, which a map would merge.
 impl<'de> Deserialize<'de> for Header {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(HeaderVisitor)

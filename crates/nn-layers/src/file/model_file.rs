@@ -10,27 +10,27 @@ use serde::{Deserialize, Serialize};
 use super::{container, purpose, tensor};
 use crate::{error::Result, file::error::FileError, params::Params};
 
-/// The description of a model in its file, which makes the file self-contained.
+/// The description of a model, stored in the model file so that the file is self-contained.
 ///
-/// This crate carries `config` and `preprocessing` without interpreting them: the architecture's
-/// crate parses the first, the crate that reads pictures the second.
+/// This crate stores `config` and `preprocessing` without interpreting them. The architecture's
+/// crate parses the first, and the crate that reads pictures parses the second.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Metadata {
-    /// The architecture's name: `resnet18`.
+    /// The architecture's name, such as `resnet18`.
     pub architecture: String,
-    /// What the architecture was built with.
+    /// The options that the architecture was built with.
     #[serde(default)]
     pub config: serde_json::Value,
-    /// The names of the classes, in the order of the output; empty where there are none.
+    /// The names of the classes, in the order of the output's channels; empty if there are none.
     #[serde(default)]
     pub classes: Vec<String>,
-    /// What is done to a picture before it enters the network.
+    /// The conversion of a picture into the network's input.
     #[serde(default)]
     pub preprocessing: serde_json::Value,
-    /// The size `[h, w]` of the inputs that the network was trained on, in pixels, where that is
-    /// known. A network whose preprocessing resizes nothing takes any size but is only right at
-    /// this one.
+    /// The size `[h, w]` in pixels of the inputs that the network was trained on, if it is known. A
+    /// network whose preprocessing does not resize accepts inputs of any size, but its results are
+    /// only reliable at this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_size: Option<[usize; 2]>,
 }
@@ -47,7 +47,7 @@ impl Metadata {
         }
     }
 
-    /// The text that the file holds; what cannot be read back is refused.
+    /// The text for the file. Metadata that could not be read back are refused.
     fn to_json(&self) -> Result<String> {
         let text = serde_json::to_string(self).map_err(FileError::metadata)?;
         Self::from_json(&text)?;
@@ -55,23 +55,24 @@ impl Metadata {
     }
 }
 
-/// A model as a file: a `.safetensors` with [`Metadata`] as JSON text under the key `convoxide`.
+/// A model file: a `.safetensors` file with [`Metadata`] as JSON text under the key `convoxide`.
 ///
-/// The names of the tensors are the parameters' (`layer1.0.conv1.weight`), those of PyTorch, so
-/// files go both ways between the two. A file of PyTorch has no metadata that is known here;
-/// other metadata than ours is left out.
+/// The tensors have the parameters' names (`layer1.0.conv1.weight`), which are also PyTorch's, so
+/// files can be exchanged with PyTorch in both directions. A file from PyTorch has no [`Metadata`].
+/// Metadata under other keys are dropped.
 ///
-/// **Reading** takes numbers of type F32, F16 and BF16, which keep their values, and F64, which is
-/// rounded to the nearest f32. Tensors called `running_mean` and `running_var` are
-/// [buffers](crate::Slot::Buffer), integers and tensors called `num_batches_tracked` are
-/// [counters](crate::Slot::Counter), all else are weights. A counter is kept as f32: above 2^24 it
-/// is rounded; `num_batches_tracked` of shape `[1]` is read as the scalar it is. Weights and
+/// **Reading** accepts values of type F32, F16 and BF16, which are exact in f32, and F64, which is
+/// rounded to the nearest f32. Tensors named `running_mean` and `running_var` are
+/// [buffers](crate::Slot::Buffer); integers and tensors named `num_batches_tracked` are
+/// [counters](crate::Slot::Counter); all others are weights. A counter is held as f32, so it is
+/// rounded above 2^24. A `num_batches_tracked` of shape `[1]` is read as a scalar. Weights and
 /// buffers that are not finite, and variances below 0, are refused.
 ///
-/// **Writing** makes F32 of weights and buffers and I64 of counters, and puts the SHA-256 of the
-/// file under the key `convoxide-sha256`, which is compared on reading. A file without that key,
-/// from another program or an older version, is read without the comparison; a program that changes
-/// the tensors and keeps the metadata has to remove the key. The same model is written as the same bytes.
+/// **Writing** stores weights and buffers as F32 and counters as I64. It also stores the SHA-256 of
+/// the file under the key `convoxide-sha256`; reading compares it. A file without that key, from
+/// another program or an older version, is read without the comparison. A program that changes the
+/// tensors and keeps the metadata has to remove the key. The same model is always written as the
+/// same bytes.
 ///
 /// ```
 /// use ndarray::ArrayD;
@@ -90,45 +91,46 @@ impl Metadata {
 pub struct ModelFile {
     /// The description of the model, if the file has one.
     pub metadata: Option<Metadata>,
-    /// Its tensors, also such as no graph reads.
+    /// The model's tensors, including those that no graph reads.
     pub params: Params<f32>,
 }
 
 impl ModelFile {
     /// Reads the file at `path`, once and in order.
     ///
-    /// Its header is compared with its length before memory is taken for what the header claims.
+    /// The header is compared with the file's length before memory is allocated for the tensors.
     ///
     /// # Errors
     ///
-    /// [`Error::InFile`](crate::Error::InFile) around what [`from_bytes`](Self::from_bytes) says,
+    /// [`Error::InFile`](crate::Error::InFile) around an error of [`from_bytes`](Self::from_bytes),
     /// [`FileError::Io`] or [`FileError::NotAFile`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         container::open(path.as_ref(), Self::read)
     }
 
-    /// Reads a whole file's bytes.
+    /// Reads a model from the bytes of a whole file.
     ///
     /// # Errors
     ///
     /// [`FileError::NotSafetensors`], [`FileError::HeaderTooLarge`] and [`FileError::Header`] for
-    /// other files and damaged headers, [`FileError::Length`] for a file that was cut or padded,
-    /// [`FileError::Digest`] for one that was damaged otherwise, the variants beginning with
-    /// `Tensor` for what is wrong with one tensor,
-    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) for one that is too large,
-    /// [`FileError::Metadata`], and [`FileError::OtherFile`] for a checkpoint.
+    /// other kinds of files and damaged headers; [`FileError::Length`] for a file that was
+    /// truncated or padded, and [`FileError::Digest`] for one that was damaged in another way; the
+    /// variants that begin with `Tensor` for a fault in one tensor;
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) for a tensor that is too large;
+    /// [`FileError::Metadata`]; and [`FileError::OtherFile`] for a checkpoint.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         Self::read(&mut &*bytes, bytes.len() as u64)
     }
 
-    /// Writes the file whole or not at all: into a new file in the same folder, which then takes
-    /// the name. A file that had the name is replaced, and its permissions are kept.
+    /// Writes the file at `path`, either whole or not at all: the bytes go to a new file in the
+    /// same folder, which is then renamed. An existing file is replaced, and its permissions are
+    /// kept.
     ///
     /// # Errors
     ///
-    /// [`Error::InFile`](crate::Error::InFile) around what [`to_bytes`](Self::to_bytes) says,
-    /// [`FileError::Io`], or [`FileError::NotAFile`] where the path is a folder, a link or a
-    /// device. What was there before is then still there.
+    /// [`Error::InFile`](crate::Error::InFile) around an error of [`to_bytes`](Self::to_bytes),
+    /// [`FileError::Io`], or [`FileError::NotAFile`] if the path is a folder, a link, a pipe or a
+    /// device. An existing file then stays unchanged.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         container::save(path.as_ref(), |target| self.write(target))
     }
@@ -137,10 +139,10 @@ impl ModelFile {
     ///
     /// # Errors
     ///
-    /// What a file could not be read back with: [`FileError::TensorName`],
+    /// Errors for a file that could not be read back: [`FileError::TensorName`],
     /// [`FileError::TensorRank`], [`FileError::TensorSize`], [`FileError::HeaderTooLarge`],
-    /// [`FileError::Metadata`], and [`FileError::TensorValue`] for a counter that is no whole
-    /// number, a weight that is not finite or a variance below 0.
+    /// [`FileError::Metadata`], and [`FileError::TensorValue`] for a counter that is not an
+    /// integer, a weight or a buffer that is not finite, or a variance below 0.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.write(&mut bytes)?;
@@ -152,7 +154,7 @@ impl ModelFile {
         let reader = container::Reader::new(source, length)?;
         if reader.metadata().is_some_and(purpose::is_checkpoint) {
             return Err(FileError::OtherFile {
-                got: "a checkpoint of a training",
+                got: "a checkpoint of a training run",
                 expected: "a model file",
                 advice: "use best.safetensors or last.safetensors beside it",
             }
@@ -165,7 +167,7 @@ impl ModelFile {
             params.insert(name, tensor::slot(name, dtype), value);
             Ok(())
         })?;
-        // After the comparison with the digest: damage is the more likely reason.
+        // After the comparison with the digest, since damage is the more likely cause.
         tensor::check_values(&params)?;
         Ok(Self { metadata, params })
     }

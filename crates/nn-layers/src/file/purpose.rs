@@ -1,15 +1,15 @@
-//! What a `.safetensors` file of this crate is for, by its text of metadata.
+//! The purpose of a `.safetensors` file, judged by this crate's metadata in it.
 
 use serde::{Deserialize, de::IgnoredAny};
 
-/// What tells a checkpoint's text, damaged or not.
+/// The key that identifies a checkpoint's metadata, even if the rest is invalid.
 #[derive(Deserialize)]
 struct OfCheckpoint {
     #[serde(rename = "checkpoint")]
     _checkpoint: IgnoredAny,
 }
 
-/// What tells a model's.
+/// The key that identifies a model's metadata.
 #[derive(Deserialize)]
 struct OfModel {
     #[serde(rename = "architecture")]

@@ -1,4 +1,4 @@
-//! The numbers of one tensor in a `.safetensors` file.
+//! The values of one tensor in a `.safetensors` file.
 
 use std::io::{Read, Write};
 
@@ -16,18 +16,18 @@ use crate::{
     params::{Param, Params},
 };
 
-/// Bytes that are read or written at once; every type's size divides it.
+/// The number of bytes that are read or written at a time; a multiple of each type's size.
 const CHUNK: usize = 1 << 16;
 
-/// The number of batches that PyTorch's batch normalisation has seen.
+/// The name under which PyTorch's batch normalisation counts batches.
 const COUNTER: &str = "num_batches_tracked";
 
-/// The part of a name behind its node's.
+/// The part of a parameter's name after its node's name.
 fn local_name(name: &str) -> &str {
     name.rsplit_once('.').map_or(name, |(_, local)| local)
 }
 
-/// The slot of a tensor, by name and type.
+/// The slot of a tensor, from its name and element type.
 pub(crate) fn slot(name: &str, dtype: Dtype) -> Slot {
     match local_name(name) {
         "running_mean" | "running_var" => Slot::Buffer,
@@ -37,7 +37,7 @@ pub(crate) fn slot(name: &str, dtype: Dtype) -> Slot {
     }
 }
 
-/// The types that are written.
+/// The element types that are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stored {
     I64,
@@ -55,7 +55,7 @@ impl Stored {
     }
 }
 
-/// The type that a slot is written in: as wide as the numbers are.
+/// The element type that a slot is written in, as wide as `T`; I64 for counters.
 pub(crate) fn stored<T: Element>(slot: Slot) -> Stored {
     match slot {
         Slot::Counter => Stored::I64,
@@ -68,7 +68,7 @@ fn is_float(dtype: Dtype) -> bool {
     matches!(dtype, Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64)
 }
 
-/// Refuses types that [`read`] does not know, and statistics that are integers.
+/// Refuses element types that [`read`] does not support, and running statistics that are integers.
 pub(super) fn check_dtype(name: &str, dtype: Dtype) -> Result<()> {
     let is_integer = matches!(
         dtype,
@@ -121,20 +121,20 @@ pub(super) fn read<T: Element>(
     }
 }
 
-/// Why a number is not kept.
+/// Why a value cannot be represented.
 enum Unkept {
-    /// It is finite, and beyond all numbers of the type that it is read as.
+    /// It is finite, but beyond the range of the target type.
     TooLarge(f64),
-    /// The type has no number near it, which those read here do not know.
+    /// The target type has no nearest value, which does not happen for the types read here.
     NoNumber,
 }
 
-/// The nearest number of this type, rounded once.
+/// The nearest value of this type, rounded once.
 fn nearest<T: Element>(number: impl ToPrimitive) -> Result<T, Unkept> {
     T::from(number).ok_or(Unkept::NoNumber)
 }
 
-/// The nearest number of this type, unless it is beyond all of them.
+/// The nearest value of this type, unless the number is beyond its range.
 fn narrow<T: Element>(number: f64) -> Result<T, Unkept> {
     let narrow = T::from_f64(number);
     if narrow.is_infinite() && number.is_finite() {
@@ -144,7 +144,7 @@ fn narrow<T: Element>(number: f64) -> Result<T, Unkept> {
     }
 }
 
-/// A tensor's bytes, still to be read.
+/// A tensor's values that have not been read yet.
 struct Numbers<'a, R> {
     source: &'a mut R,
     name: &'a str,
@@ -159,7 +159,7 @@ impl<R: Read> Numbers<'_, R> {
         let Self { source, name, info } = self;
         let (begin, end) = info.data_offsets;
         let count = (end - begin) / BYTES;
-        // A sparse file is as long as its header says and yet beyond memory.
+        // A sparse file may be as long as its header says and still exceed the memory.
         let mut numbers = reserve(count, || format!("tensor {name:?}"))?;
         let mut buffer = [0; CHUNK];
         while numbers.len() < count {
@@ -189,13 +189,13 @@ impl<R: Read> Numbers<'_, R> {
     }
 }
 
-/// Writes a tensor's numbers, in the type of its [slot](stored).
+/// Writes a tensor's values, in the element type of its [slot](stored).
 pub(super) fn write<T: Element>(
     target: &mut (impl Write + ?Sized),
     name: &str,
     param: &Param<T>,
 ) -> Result<()> {
-    // Exact for both types, and NaN or infinity stay what they are.
+    // Exact for both types, including NaN and infinity.
     let numbers = param.value.iter().map(|x| x.to_f64().unwrap_or(f64::NAN));
     match stored::<T>(param.slot) {
         Stored::F64 => write_all(target, numbers.map(|number| Ok(number.to_le_bytes()))),
@@ -205,7 +205,7 @@ pub(super) fn write<T: Element>(
         ),
         Stored::I64 => {
             let whole = |(index, number): (usize, f64)| {
-                // 2^63, the first number that is none of i64.
+                // 2^63, the smallest number above the range of i64.
                 const END: f64 = 9_223_372_036_854_775_808.0;
                 if number.fract() == 0.0 && (-END..END).contains(&number) {
                     Ok((number as i64).to_le_bytes())
@@ -214,7 +214,7 @@ pub(super) fn write<T: Element>(
                         tensor: name.to_owned(),
                         index,
                         got: number,
-                        expected: "a whole number of 64 bits, as it is a counter",
+                        expected: "a 64-bit integer, as it is a counter",
                     }
                     .into())
                 }
@@ -241,7 +241,7 @@ fn write_all<const BYTES: usize>(
         .map_err(|error| FileError::io(error).into())
 }
 
-/// A counter of batches as the scalar that it is: some programs write a vector of one.
+/// Converts a counter of batches to a scalar: some programs write it as a vector with one element.
 pub(super) fn as_scalar<T>(name: &str, value: ArrayD<T>) -> ArrayD<T> {
     match value.shape() {
         [1] if local_name(name) == COUNTER => value.index_axis_move(Axis(0), 0),
@@ -249,8 +249,8 @@ pub(super) fn as_scalar<T>(name: &str, value: ArrayD<T>) -> ArrayD<T> {
     }
 }
 
-/// Refuses what no network computes with: weights and statistics that are not finite, and variances
-/// below 0.
+/// Refuses values that no network can use: weights and running statistics that are not finite, and
+/// variances below 0.
 pub(crate) fn check_values<T: Element>(params: &Params<T>) -> Result<()> {
     for (name, param) in params.iter() {
         let is_good: fn(&T) -> bool = match (param.slot, local_name(name)) {

@@ -1,4 +1,4 @@
-//! Building a graph, one node at a time.
+//! The builder of a graph, which adds one node at a time.
 
 use std::collections::HashSet;
 
@@ -17,8 +17,8 @@ use crate::{
 
 /// Builds a [`Graph`].
 ///
-/// Shapes are inferred at once, at the nominal size of the inputs, so that a mistake is an error
-/// at the line that makes it.
+/// Each shape is inferred immediately, at the nominal size of the inputs, so that a mistake causes
+/// an error in the line that contains it.
 ///
 /// ```
 /// use nn_layers::{BatchNorm2d, Conv2d, Error, GraphBuilder, NodeId, Padding};
@@ -46,24 +46,25 @@ use crate::{
 pub struct GraphBuilder {
     nodes: Vec<Node>,
     names: HashSet<String>,
-    /// The scopes that are open, each with a dot behind it.
+    /// The open scopes, each followed by a dot.
     prefix: String,
 }
 
 impl GraphBuilder {
-    /// A builder without nodes.
+    /// A builder with no nodes.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds an input of this nominal shape, `[n, c, h, w]` or `[n, f]`. Inputs are given in the
-    /// order in which they were added.
+    /// Adds an input of this nominal shape, `[n, c, h, w]` or `[n, f]`. Input tensors are passed in
+    /// the order in which the inputs were added.
     ///
     /// # Errors
     ///
     /// [`GraphError::Rank`] for another rank, [`GraphError::Zero`] and [`GraphError::TooLarge`] for
-    /// sizes that no tensor has, [`GraphError::DuplicateName`] and [`GraphError::EmptyName`].
+    /// sizes that a tensor cannot have, [`GraphError::DuplicateName`] and
+    /// [`GraphError::EmptyName`].
     pub fn input(&mut self, name: &str, shape: impl Into<Shape>) -> Result<NodeId> {
         let (name, shape) = (self.full_name(name)?, shape.into());
         if !matches!(shape.rank(), 2 | 4) {
@@ -79,13 +80,13 @@ impl GraphBuilder {
         Ok(self.push(name, Op::Input, &[], Vec::new(), shape))
     }
 
-    /// Adds any operation but an input; the methods below are shortcuts for this one.
+    /// Adds any operation except an input. The methods below are shortcuts for this one.
     ///
     /// # Errors
     ///
-    /// Options that the operation does not have, inputs that do not fit it, each naming the node;
-    /// [`GraphError::UnknownNode`] for an id of another graph, [`GraphError::DuplicateName`] and
-    /// [`GraphError::EmptyName`]. The builder is then as it was before.
+    /// Errors that name the node, for invalid options and for inputs that the operation does not
+    /// accept; [`GraphError::UnknownNode`] for an id that is not in the graph;
+    /// [`GraphError::DuplicateName`] and [`GraphError::EmptyName`]. The builder is then unchanged.
     pub fn node(&mut self, name: &str, op: Op, inputs: &[NodeId]) -> Result<NodeId> {
         let name = self.full_name(name)?;
         let mut shapes = Vec::with_capacity(inputs.len());
@@ -106,7 +107,7 @@ impl GraphBuilder {
         Ok(self.push(name, op, inputs, params, shape))
     }
 
-    /// Runs `build` with `name` and a dot in front of every name it gives.
+    /// Runs `build`; every name that it gives to a node is prefixed with `name` and a dot.
     ///
     /// # Errors
     ///
@@ -124,17 +125,18 @@ impl GraphBuilder {
         result
     }
 
-    /// The nominal shape of a node's output, if the id is one of this builder's.
+    /// The nominal shape of a node's output, if the id is in this builder.
     #[must_use]
     pub fn shape(&self, id: NodeId) -> Option<&Shape> {
         self.nodes.get(id.0).map(|node| &node.shape)
     }
 
-    /// The graph of all nodes added, with these outputs. Every id stays what it was.
+    /// The graph of all added nodes, with these outputs. Ids remain valid.
     ///
     /// # Errors
     ///
-    /// [`GraphError::NoOutputs`], or [`GraphError::UnknownNode`] for an id of another graph.
+    /// [`GraphError::NoOutputs`], or [`GraphError::UnknownNode`] for an id that is not in the
+    /// graph.
     pub fn finish(self, outputs: &[NodeId]) -> Result<Graph> {
         let is_input =
             |(index, node): (usize, &Node)| (node.op == Op::Input).then_some(NodeId(index));
@@ -154,7 +156,7 @@ impl GraphBuilder {
         }
     }
 
-    /// The name with the open scopes in front, if it is well formed and free.
+    /// The name prefixed with the open scopes, if it is well formed and not taken.
     fn full_name(&self, name: &str) -> Result<String> {
         let node = format!("{}{name}", self.prefix);
         if node.split('.').any(str::is_empty) {
@@ -190,21 +192,21 @@ impl GraphBuilder {
 ///
 /// # Errors
 ///
-/// All as [`node`](Self::node).
+/// Those of [`node`](Self::node).
 impl GraphBuilder {
     /// Adds [`Op::Conv2d`].
     ///
     /// # Errors
     ///
-    /// As [`node`](Self::node).
+    /// Those of [`node`](Self::node).
     pub fn conv2d(&mut self, name: &str, x: NodeId, conv: Conv2d) -> Result<NodeId> {
         self.node(name, Op::Conv2d(conv), &[x])
     }
 
-    /// Adds the layer that most networks are made of, in the scope `name`: a convolution `conv`, the
+    /// Adds the layer that most networks consist of, in the scope `name`: a convolution `conv`, the
     /// batch normalisation `bn` of its output, and a ReLU `relu`.
     ///
-    /// The convolution has no bias, even if `conv` asks for one: the normalisation has its own.
+    /// The convolution has no bias, even if `conv` has one: the normalisation has its own.
     ///
     /// ```
     /// use nn_layers::{Conv2d, GraphBuilder};
@@ -220,7 +222,7 @@ impl GraphBuilder {
     ///
     /// # Errors
     ///
-    /// As [`node`](Self::node); nodes before the one that it names stay.
+    /// Those of [`node`](Self::node). Nodes added before the failing one are kept.
     pub fn conv_bn_relu(&mut self, name: &str, x: NodeId, conv: Conv2d) -> Result<NodeId> {
         self.scope(name, |b| {
             let x = b.conv2d("conv", x, conv.without_bias())?;
@@ -233,7 +235,8 @@ impl GraphBuilder {
     ///
     /// # Errors
     ///
-    /// As [`node`](Self::node); an input of rank 4 has to be [flattened](Self::flatten) first.
+    /// Those of [`node`](Self::node). An input of rank 4 has to be [flattened](Self::flatten)
+    /// first.
     pub fn linear(&mut self, name: &str, x: NodeId, linear: Linear) -> Result<NodeId> {
         self.node(name, Op::Linear(linear), &[x])
     }
@@ -242,7 +245,7 @@ impl GraphBuilder {
     ///
     /// # Errors
     ///
-    /// As [`node`](Self::node).
+    /// Those of [`node`](Self::node).
     pub fn batch_norm2d(&mut self, name: &str, x: NodeId, norm: BatchNorm2d) -> Result<NodeId> {
         self.node(name, Op::BatchNorm2d(norm), &[x])
     }
@@ -251,7 +254,7 @@ impl GraphBuilder {
     ///
     /// # Errors
     ///
-    /// As [`node`](Self::node).
+    /// Those of [`node`](Self::node).
     pub fn affine(&mut self, name: &str, x: NodeId) -> Result<NodeId> {
         self.node(name, Op::Affine, &[x])
     }
@@ -260,7 +263,7 @@ impl GraphBuilder {
     ///
     /// # Errors
     ///
-    /// As [`node`](Self::node).
+    /// Those of [`node`](Self::node).
     pub fn relu(&mut self, name: &str, x: NodeId) -> Result<NodeId> {
         self.node(name, Op::Relu, &[x])
     }
@@ -269,7 +272,7 @@ impl GraphBuilder {
     ///
     /// # Errors
     ///
-    /// As [`node`](Self::node).
+    /// Those of [`node`](Self::node).
     pub fn leaky_relu(&mut self, name: &str, x: NodeId, slope: f64) -> Result<NodeId> {
         self.node(name, Op::LeakyRelu { slope }, &[x])
     }
@@ -278,7 +281,7 @@ impl GraphBuilder {
     ///
     /// # Errors
     ///
-    /// As [`node`](Self::node).
+    /// Those of [`node`](Self::node).
     pub fn sigmoid(&mut self, name: &str, x: NodeId) -> Result<NodeId> {
         self.node(name, Op::Sigmoid, &[x])
     }
@@ -287,7 +290,7 @@ impl GraphBuilder {
     ///
     /// # Errors
     ///
-    /// As [`node`](Self::node).
+    /// Those of [`node`](Self::node).
     pub fn softmax(&mut self, name: &str, x: NodeId) -> Result<NodeId> {
         self.node(name, Op::Softmax, &[x])
     }
@@ -296,7 +299,7 @@ impl GraphBuilder {
     ///
     /// # Errors
     ///
-    /// As [`node`](Self::node).
+    /// Those of [`node`](Self::node).
     pub fn max_pool2d(&mut self, name: &str, x: NodeId, pool: MaxPool2dOptions) -> Result<NodeId> {
         self.node(name, Op::MaxPool2d(pool), &[x])
     }
@@ -305,7 +308,7 @@ impl GraphBuilder {
     ///
     /// # Errors
     ///
-    /// As [`node`](Self::node).
+    /// Those of [`node`](Self::node).
     pub fn avg_pool2d(&mut self, name: &str, x: NodeId, pool: AvgPool2dOptions) -> Result<NodeId> {
         self.node(name, Op::AvgPool2d(pool), &[x])
     }
@@ -314,7 +317,7 @@ impl GraphBuilder {
     ///
     /// # Errors
     ///
-    /// As [`node`](Self::node).
+    /// Those of [`node`](Self::node).
     pub fn global_avg_pool2d(&mut self, name: &str, x: NodeId) -> Result<NodeId> {
         self.node(name, Op::GlobalAvgPool2d, &[x])
     }
@@ -323,7 +326,7 @@ impl GraphBuilder {
     ///
     /// # Errors
     ///
-    /// As [`node`](Self::node).
+    /// Those of [`node`](Self::node).
     pub fn adaptive_avg_pool2d(
         &mut self,
         name: &str,
@@ -337,7 +340,7 @@ impl GraphBuilder {
     ///
     /// # Errors
     ///
-    /// As [`node`](Self::node).
+    /// Those of [`node`](Self::node).
     pub fn add(&mut self, name: &str, a: NodeId, b: NodeId) -> Result<NodeId> {
         self.node(name, Op::Add, &[a, b])
     }
@@ -346,7 +349,7 @@ impl GraphBuilder {
     ///
     /// # Errors
     ///
-    /// As [`node`](Self::node).
+    /// Those of [`node`](Self::node).
     pub fn concat(&mut self, name: &str, inputs: &[NodeId]) -> Result<NodeId> {
         self.node(name, Op::Concat, inputs)
     }
@@ -355,7 +358,7 @@ impl GraphBuilder {
     ///
     /// # Errors
     ///
-    /// As [`node`](Self::node).
+    /// Those of [`node`](Self::node).
     pub fn slice(&mut self, name: &str, x: NodeId, start: usize, len: usize) -> Result<NodeId> {
         self.node(name, Op::Slice { start, len }, &[x])
     }
@@ -364,7 +367,7 @@ impl GraphBuilder {
     ///
     /// # Errors
     ///
-    /// As [`node`](Self::node).
+    /// Those of [`node`](Self::node).
     pub fn pad_channels(
         &mut self,
         name: &str,
@@ -378,7 +381,7 @@ impl GraphBuilder {
     ///
     /// # Errors
     ///
-    /// As [`node`](Self::node).
+    /// Those of [`node`](Self::node).
     pub fn flatten(&mut self, name: &str, x: NodeId) -> Result<NodeId> {
         self.node(name, Op::Flatten, &[x])
     }
@@ -387,25 +390,25 @@ impl GraphBuilder {
     ///
     /// # Errors
     ///
-    /// As [`node`](Self::node).
+    /// Those of [`node`](Self::node).
     pub fn dropout(&mut self, name: &str, x: NodeId, probability: f64) -> Result<NodeId> {
         self.node(name, Op::Dropout { probability }, &[x])
     }
 
-    /// Adds [`Op::Upsample`], by the nearest neighbour.
+    /// Adds [`Op::Upsample`], nearest-neighbour enlargement.
     ///
     /// # Errors
     ///
-    /// As [`node`](Self::node).
+    /// Those of [`node`](Self::node).
     pub fn upsample(&mut self, name: &str, x: NodeId, scale: [usize; 2]) -> Result<NodeId> {
         self.node(name, Op::Upsample { scale }, &[x])
     }
 
-    /// Adds [`Op::Reorg`], darknet's.
+    /// Adds [`Op::Reorg`], darknet's rearrangement.
     ///
     /// # Errors
     ///
-    /// As [`node`](Self::node).
+    /// Those of [`node`](Self::node).
     pub fn reorg(&mut self, name: &str, x: NodeId, stride: usize) -> Result<NodeId> {
         self.node(name, Op::Reorg { stride }, &[x])
     }
@@ -414,7 +417,7 @@ impl GraphBuilder {
     ///
     /// # Errors
     ///
-    /// As [`node`](Self::node).
+    /// Those of [`node`](Self::node).
     pub fn pad(
         &mut self,
         name: &str,

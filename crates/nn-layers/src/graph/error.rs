@@ -4,11 +4,12 @@ use super::shape::Shape;
 
 /// Why an operation, a graph or the shape of an input was refused.
 ///
-/// The variants that concern one operation name its node.
+/// The variants about one operation name its node.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GraphError {
-    /// A size that does not agree with what the node was built for, or with another input.
+    /// A size that is not the one that the node was built for, or differs from that of another
+    /// input.
     #[error("node {node:?}: {what} (axis {axis}) is {got}, expected {expected}")]
     Mismatch {
         /// The node.
@@ -17,40 +18,40 @@ pub enum GraphError {
         what: &'static str,
         /// Its axis: `n`, `c`, `f`, `h` or `w`.
         axis: &'static str,
-        /// What the node was built for, or the first input's size.
+        /// The size that the node was built for, or that of the first input.
         expected: usize,
         /// The actual value.
         got: usize,
     },
 
-    /// An input of a rank that the operation does not take.
+    /// An input of a rank that the operation does not accept.
     #[error("node {node:?}: the input of {op} has shape {got}, expected {expected}")]
     Rank {
         /// The node.
         node: String,
         /// The kind of operation.
         op: &'static str,
-        /// The ranks that it takes, with a way to get there.
+        /// The ranks that it accepts, with advice on how to get them.
         expected: &'static str,
         /// The actual shape.
         got: Shape,
     },
 
     /// An input that was added as an operation, without a shape.
-    #[error("node {node:?}: an input needs a shape, as GraphBuilder::input takes it")]
+    #[error("node {node:?}: an input needs a shape: use GraphBuilder::input")]
     InputShape {
         /// The node.
         node: String,
     },
 
-    /// A number of inputs that the operation does not take.
+    /// A number of inputs that the operation does not accept.
     #[error("node {node:?}: {op} has {got} inputs, expected {expected}")]
     InputCount {
         /// The node.
         node: String,
         /// The kind of operation.
         op: &'static str,
-        /// The number it takes.
+        /// The number that it accepts.
         expected: &'static str,
         /// The actual number.
         got: usize,
@@ -61,7 +62,7 @@ pub enum GraphError {
     Zero {
         /// The node.
         node: String,
-        /// The quantity, with its axis where it has one.
+        /// The quantity, with its axis if it has one.
         what: &'static str,
     },
 
@@ -78,15 +79,15 @@ pub enum GraphError {
         axis: &'static str,
         /// The actual value.
         got: usize,
-        /// What has to divide it.
+        /// The factor that has to divide it.
         factor: usize,
-        /// What the factor is.
+        /// The name of the factor.
         why: &'static str,
     },
 
-    /// A slice that reaches past its input's channels.
+    /// A slice that extends beyond its input's channels.
     #[error(
-        "node {node:?}: the slice takes {len} from {start} along axis c, \
+        "node {node:?}: the slice takes {len} channels (axis c) from channel {start}, \
          but the input has {channels}"
     )]
     Slice {
@@ -94,13 +95,13 @@ pub enum GraphError {
         node: String,
         /// The first channel.
         start: usize,
-        /// How many channels.
+        /// The number of channels in the slice.
         len: usize,
-        /// How many there are.
+        /// The number of channels in the input.
         channels: usize,
     },
 
-    /// A real-valued option out of its range.
+    /// A real-valued option outside its range.
     #[error("node {node:?}: {what} is {got}, expected {expected}")]
     Value {
         /// The node.
@@ -109,11 +110,11 @@ pub enum GraphError {
         what: &'static str,
         /// The actual value.
         got: f64,
-        /// The range.
+        /// The accepted range.
         expected: &'static str,
     },
 
-    /// A tensor too large to count its elements.
+    /// A tensor or a total whose size overflows.
     #[error("node {node:?}: {what} is too large to compute with")]
     TooLarge {
         /// The node.
@@ -122,17 +123,17 @@ pub enum GraphError {
         what: &'static str,
     },
 
-    /// The convolution or pool itself refused its problem.
+    /// An error of `conv-core` for a convolution or pool.
     #[error("node {node:?}: {source}")]
     Kernel {
         /// The node.
         node: String,
-        /// What was wrong, with its axis and numbers.
+        /// The error, with its axis and values.
         source: conv_core::Error,
     },
 
     /// A name that is already taken.
-    #[error("node {node:?} exists already; names have to be different")]
+    #[error("node {node:?} already exists; names have to be different")]
     DuplicateName {
         /// The name.
         node: String,
@@ -145,14 +146,14 @@ pub enum GraphError {
         node: String,
     },
 
-    /// An id that is not of this graph.
+    /// An id that is not in this graph.
     #[error("{by} refers to node number {id}, but there are {nodes} nodes")]
     UnknownNode {
-        /// What refers to it: `node "NAME"`, `the outputs`, ...
+        /// What refers to the id: `node "NAME"`, `the outputs`, ...
         by: String,
         /// The id's number.
         id: usize,
-        /// How many nodes the graph has.
+        /// The number of nodes in the graph.
         nodes: usize,
     },
 
@@ -160,10 +161,10 @@ pub enum GraphError {
     #[error("the graph has no output")]
     NoOutputs,
 
-    /// More or fewer inputs than the graph has.
+    /// A number of inputs that is not the graph's.
     #[error("the graph was given {got} inputs, expected {expected}")]
     Inputs {
-        /// How many it has.
+        /// The number of inputs that it has.
         expected: usize,
         /// The actual number.
         got: usize,

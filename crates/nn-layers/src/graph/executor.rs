@@ -1,4 +1,4 @@
-//! The interface of every executor of a network: from inputs to outputs.
+//! The interface of every executor of a network.
 
 use ndarray::{ArrayD, ArrayViewD, IxDyn};
 
@@ -9,13 +9,13 @@ use crate::{
 
 /// Something that computes a network's outputs from its inputs, in f32.
 ///
-/// [`Plain<f32>`](crate::Plain) is the one that defines the results; faster ones agree with it.
+/// [`Plain<f32>`](crate::Plain) defines the results; faster executors agree with it.
 ///
 /// ```
 /// use ndarray::ArrayD;
 /// use nn_layers::{Conv2d, GraphBuilder, Infer, Outputs, Plain, random_params};
 ///
-/// /// The mean of a network's first output, by whatever computes it.
+/// /// The mean of a network's first output, computed by any executor.
 /// fn mean<E: Infer>(network: &mut E, picture: &ArrayD<f32>) -> Result<Option<f32>, E::Error> {
 ///     let mut outputs = Outputs::new();
 ///     network.run(&[picture.view()], &mut outputs)?;
@@ -31,11 +31,12 @@ use crate::{
 /// # Ok::<(), nn_layers::Error>(())
 /// ```
 pub trait Infer {
-    /// Why a run can fail.
+    /// The error of a failed run.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// Computes the outputs for `inputs`, one tensor for each of the graph's inputs and outputs in
-    /// its order. What `outputs` held before is replaced; executors reuse its memory where they can.
+    /// Computes the outputs for `inputs`. Both have one tensor for each of the graph's inputs or
+    /// outputs, in its order. The previous contents of `outputs` are replaced; executors reuse
+    /// their memory if they can.
     ///
     /// # Errors
     ///
@@ -47,7 +48,7 @@ pub trait Infer {
     ) -> Result<(), Self::Error>;
 }
 
-/// A network's output tensors, kept from call to call so that their memory is reused.
+/// A network's output tensors, kept between calls so that their memory can be reused.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outputs {
     /// One tensor for each output of the graph, in its order.
@@ -55,20 +56,20 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    /// No tensors yet; the first run makes them.
+    /// No tensors yet; the first run creates them.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Makes the tensors have these shapes, for an executor to fill. Where the shapes are those of
-    /// the last call, nothing is allocated and the previous values remain.
+    /// Gives the tensors these shapes, for an executor to fill. A tensor that already has its shape
+    /// is not reallocated and keeps its values.
     ///
     /// # Errors
     ///
-    /// [`GraphError::TooLarge`] for a shape whose elements cannot be counted,
-    /// [`Error::OutOfMemory`] where the system refuses the memory. The tensors may then have
-    /// any shape.
+    /// [`GraphError::TooLarge`] for a shape whose number of elements overflows,
+    /// [`Error::OutOfMemory`] if the system refuses the memory. The tensors may then have any
+    /// shape.
     pub fn prepare<'a>(
         &mut self,
         shapes: impl ExactSizeIterator<Item = &'a Shape>,

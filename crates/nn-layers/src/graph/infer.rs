@@ -1,7 +1,7 @@
 //! Shape inference: the parameters that a node needs, and the shape of its output.
 //!
-//! The builder and [`Graph::infer`](crate::Graph::infer) share this file, so a graph that was built
-//! once rejects at another size exactly what building it at that size would have rejected.
+//! The builder and [`Graph::infer`](crate::Graph::infer) share this code. So a graph rejects
+//! another size exactly if building it at that size would have failed.
 
 mod inputs;
 
@@ -138,7 +138,7 @@ impl Site<'_> {
     ///
     /// # Errors
     ///
-    /// Those of the inputs' number, ranks and channels, and of the options.
+    /// Errors in the number, ranks and channels of the inputs, and in the options.
     pub(crate) fn param_specs(&self) -> Result<Vec<ParamSpec>> {
         self.op.check_options(self.name)?;
         self.check_inputs()?;
@@ -367,7 +367,7 @@ impl Site<'_> {
         }
     }
 
-    /// Checks that all inputs have the first one's rank, and its size on the relevant `axes`.
+    /// Checks that all inputs have the rank of the first, and its sizes along `axes`.
     fn check_axes_agree(&self, axes: impl Fn(usize) -> bool) -> Result<()> {
         let first = self.input(0);
         for &other in self.inputs {

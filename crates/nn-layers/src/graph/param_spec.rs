@@ -1,13 +1,13 @@
-//! What a node asks for: a parameter by its name and shape.
+//! The specification of a parameter that a node reads: its name, shape and slot.
 
-/// What a tensor of a network is to training and to a checkpoint.
+/// The role of a network's tensor in training and in checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Slot {
     /// Trained by gradient descent.
     Weight,
-    /// Estimated from the data, such as running statistics: saved, never given a gradient.
+    /// Estimated from the data, such as running statistics: saved, but without a gradient.
     Buffer,
-    /// Counted, such as `num_batches_tracked`: found in checkpoints, read by no graph.
+    /// Counted, such as `num_batches_tracked`: found in files, but not read by any graph.
     Counter,
 }
 
@@ -20,13 +20,14 @@ pub struct ParamSpec {
 }
 
 impl ParamSpec {
-    /// The name in a checkpoint: the node's name, a dot, and `weight`, `bias`, ...
+    /// The full name: the node's name, a dot, and `weight`, `bias`, ...
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The part of the name behind the node's: `weight`, `bias`, `running_mean` or `running_var`.
+    /// The part of the name after the node's name: `weight`, `bias`, `running_mean` or
+    /// `running_var`.
     #[must_use]
     pub fn local_name(&self) -> &str {
         self.name
@@ -34,7 +35,8 @@ impl ParamSpec {
             .map_or(&self.name, |(_, local)| local)
     }
 
-    /// The shape: OIHW for a convolution's weight, `[O, I]` for a dense one, `[C]` for the rest.
+    /// The shape: OIHW for a convolution's weight, `[O, I]` for that of a dense layer, `[C]` for
+    /// all others.
     #[must_use]
     pub fn shape(&self) -> &[usize] {
         &self.shape
@@ -46,7 +48,7 @@ impl ParamSpec {
         self.slot
     }
 
-    /// The number of its values.
+    /// The number of values.
     #[must_use]
     pub fn elements(&self) -> usize {
         // The builder has checked that the product does not overflow.

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 /// The sizes of a tensor's axes.
 ///
-/// Networks here carry two kinds of tensors: pictures and feature maps of rank 4, `[n, c, h, w]`,
-/// and vectors of rank 2, `[n, f]`. Axis 1 holds the channels, or features, in both.
+/// Networks use two kinds of tensors: pictures and feature maps of rank 4, `[n, c, h, w]`, and
+/// vectors of rank 2, `[n, f]`. In both, axis 1 is that of the channels or features.
 ///
 /// ```
 /// # use nn_layers::Shape;
@@ -26,7 +26,7 @@ impl Shape {
         self.0.len()
     }
 
-    /// The product of the sizes, or `None` where it overflows.
+    /// The product of the sizes, or `None` if it overflows.
     #[must_use]
     pub fn elements(&self) -> Option<usize> {
         conv_core::checked_len("shape", "the tensor", &self.0).ok()
@@ -38,7 +38,7 @@ impl Shape {
         self.0.as_slice().try_into().ok()
     }
 
-    /// The name of an axis: of `n c h w` for rank 4, of `n f` for other ranks.
+    /// The name of an axis: one of `n c h w` for rank 4, one of `n f` for other ranks.
     pub(crate) fn axis_name(&self, axis: usize) -> &'static str {
         let names: &[&str] = if self.rank() == 4 {
             &["n", "c", "h", "w"]
@@ -63,7 +63,7 @@ impl fmt::Display for Shape {
     }
 }
 
-/// Sizes with `x` between them, `scalar` where there is none.
+/// The sizes joined by `x`, or `scalar` if there are none.
 pub(crate) fn join(sizes: &[usize]) -> String {
     if sizes.is_empty() {
         return "scalar".to_owned();

@@ -1,4 +1,4 @@
-//! New graphs from parts of one.
+//! New graphs from parts of another.
 
 use crate::{
     error::Result,
@@ -6,10 +6,10 @@ use crate::{
 };
 
 impl Graph {
-    /// The graph that computes these nodes' tensors, without the nodes that they do not need.
+    /// The graph with these nodes as outputs, without the nodes that they do not depend on.
     ///
-    /// Names, and with them the names of parameters, stay; ids change, and inputs that are not
-    /// needed go too: look them up with [`find`](Self::find).
+    /// The names of nodes and parameters are kept. Ids change, so nodes have to be looked up with
+    /// [`find`](Self::find). Inputs that are not needed are removed, too.
     ///
     /// ```
     /// # use nn_layers::{Conv2d, GraphBuilder};
@@ -27,8 +27,8 @@ impl Graph {
     ///
     /// # Errors
     ///
-    /// [`GraphError::NoOutputs`], or [`GraphError::UnknownNode`] for an id that is not this
-    /// graph's.
+    /// [`GraphError::NoOutputs`], or [`GraphError::UnknownNode`] for an id that is not in this
+    /// graph.
     pub fn with_outputs(&self, outputs: &[NodeId]) -> Result<Self> {
         if outputs.is_empty() {
             return Err(GraphError::NoOutputs.into());
@@ -51,8 +51,9 @@ impl Graph {
     }
 
     /// Returns the graph with one node's operation replaced, on the same inputs and under the same
-    /// name. Ids stay. The node's parameters are those that the new operation asks for; all others
-    /// stay as they are, so a later node that reads other channels now is an error.
+    /// name. Ids are kept. The node's parameters are those of the new operation. All other
+    /// parameters are kept, so it is an error if a later node's input has another number of
+    /// channels.
     ///
     /// ```
     /// # use nn_layers::{GraphBuilder, Linear, Op};
@@ -70,9 +71,9 @@ impl Graph {
     ///
     /// # Errors
     ///
-    /// [`GraphError::UnknownNode`] for an id of another graph; the builder's errors for the
-    /// new operation on these inputs; and what [`infer`](Self::infer) says of a later node that
-    /// does not fit any more. Neither can an input be replaced, nor an operation by an input:
+    /// [`GraphError::UnknownNode`] for an id that is not in this graph; the builder's errors for
+    /// the new operation on these inputs; and the errors of [`infer`](Self::infer) for a later node
+    /// that no longer fits. An input cannot be replaced, nor an operation by an input:
     /// [`GraphError::InputCount`] or [`GraphError::InputShape`].
     pub fn replace(&self, id: NodeId, op: Op) -> Result<Self> {
         self.check_id("the replacement", id)?;
@@ -80,7 +81,7 @@ impl Graph {
         graph.nodes[id.0].op = op;
         for index in id.0..graph.nodes.len() {
             let node = &graph.nodes[index];
-            // Another input of the graph, behind this node: its shape is given.
+            // Another input of the graph, after this node: its shape is fixed.
             if node.op == Op::Input && index != id.0 {
                 continue;
             }
@@ -106,27 +107,28 @@ impl Graph {
         Ok(graph)
     }
 
-    /// The graph of one node alone: each node that it reads is an input, in the order of
-    /// [`Node::inputs`] without repetitions. Fed with the tensors that those nodes compute, it
-    /// computes what it does in the whole.
+    /// The graph of one node alone. Each node that it reads becomes an input, in the order of
+    /// [`Node::inputs`] without repetitions. For the tensors that those nodes compute, it computes
+    /// the same output as in the whole graph.
     ///
     /// # Errors
     ///
-    /// [`GraphError::UnknownNode`] for an id that is not this graph's.
+    /// [`GraphError::UnknownNode`] for an id that is not in this graph.
     pub fn isolate(&self, id: NodeId) -> Result<Self> {
         self.subgraph(id, id)
     }
 
-    /// The graph of the nodes from `first` to `last`, in the graph's order and both included.
+    /// The graph of the nodes from `first` to `last`, both included, in the graph's order.
     ///
-    /// Nodes outside that they read become inputs of the same name, before all others and in the
-    /// order in which they are first read. The outputs are the nodes that are read outside, that
-    /// are outputs of the whole, or that nothing reads. Names of nodes and parameters stay.
+    /// Outside nodes that they read become inputs of the same name, before all others and in the
+    /// order in which they are first read. The outputs are the nodes that an outside node reads,
+    /// that are outputs of the whole graph, or that nothing reads. The names of nodes and
+    /// parameters are kept.
     ///
     /// # Errors
     ///
-    /// [`GraphError::UnknownNode`] for an id that is not this graph's, [`GraphError::NoOutputs`]
-    /// where `first` comes after `last`.
+    /// [`GraphError::UnknownNode`] for an id that is not in this graph, [`GraphError::NoOutputs`]
+    /// if `first` comes after `last`.
     pub fn subgraph(&self, first: NodeId, last: NodeId) -> Result<Self> {
         self.check_id("the first node of the subgraph", first)?;
         self.check_id("the last node of the subgraph", last)?;
@@ -163,7 +165,7 @@ impl Graph {
         Ok(self.renumbered(nodes, &outputs))
     }
 
-    /// The graph of these nodes, whose ids are still this graph's; each comes after those it
+    /// The graph of these nodes, which still have this graph's ids. Each comes after those that it
     /// reads.
     fn renumbered(&self, nodes: Vec<(NodeId, Node)>, outputs: &[NodeId]) -> Self {
         let mut new_ids = vec![NodeId(usize::MAX); self.nodes.len()];

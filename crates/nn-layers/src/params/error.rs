@@ -1,4 +1,4 @@
-//! What can be wrong with parameters.
+//! Errors in parameters.
 
 use std::fmt;
 
@@ -6,47 +6,49 @@ use files::show::one_line;
 
 use super::load_report::{LoadReport, Misfit};
 
-/// Why parameters, or numbers that belong to one, were refused.
+/// Why parameters, or values that belong to one, were refused.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParamsError {
-    /// Parameters that are missing or have another shape than the graph asks for.
+    /// Parameters that are missing, or whose shapes are not those that the graph expects.
     #[error("{}", MisfitList(.0))]
     Misfits(
-        /// Every misfit, in the order of the graph's nodes.
+        /// All misfits, in the order of the graph's nodes.
         Vec<Misfit>,
     ),
 
-    /// Parameters that [do not belong](LoadReport::strict) to the graph, or not all.
+    /// Parameters that do not fit the graph, or tensors that it does not know: see
+    /// [`LoadReport::strict`].
     #[error("{}", ReportLine(.0))]
     Load(
-        /// What fits and what does not.
+        /// Which tensors fit and which do not.
         Box<LoadReport>,
     ),
 
-    /// A name that no parameter of the graph has.
+    /// A name that is not that of a parameter of the graph.
     #[error("the graph has no parameter {name:?}")]
     UnknownParam {
         /// The name.
         name: String,
     },
 
-    /// A parameter's state with another number of elements than the parameter.
-    #[error("{name:?} has {got} numbers, expected {expected}")]
+    /// Values that belong to a parameter, such as its gradient, but differ from it in number.
+    #[error("{name:?} has {got} values, expected {expected}")]
     ParamLength {
         /// The parameter.
         name: String,
-        /// How many it has.
+        /// The parameter's number of values.
         expected: usize,
-        /// The actual number.
+        /// The actual number of values.
         got: usize,
     },
 }
 
-/// Enough to see the pattern (a wrong prefix, a wrong head) without flooding a terminal.
+/// The number of items in a message: enough to show a pattern (a wrong prefix, a wrong head)
+/// without flooding a terminal.
 const SHOWN: usize = 8;
 
-/// The first misfits in one line, then how many more there are.
+/// The first misfits in one line, then the number of the others.
 struct MisfitList<'a>(&'a [Misfit]);
 
 impl fmt::Display for MisfitList<'_> {
@@ -61,7 +63,7 @@ impl fmt::Display for MisfitList<'_> {
     }
 }
 
-/// What a report finds fault with, in one line.
+/// The faults that a report lists, in one line.
 struct ReportLine<'a>(&'a LoadReport);
 
 impl fmt::Display for ReportLine<'_> {
@@ -100,7 +102,7 @@ impl fmt::Display for ReportLine<'_> {
     }
 }
 
-/// The first items, then how many more there are.
+/// Writes the first items, then the number of the others.
 fn write_first<T: fmt::Display>(
     f: &mut fmt::Formatter<'_>,
     items: &[T],

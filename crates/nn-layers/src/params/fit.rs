@@ -1,4 +1,4 @@
-//! How parameters fit a graph.
+//! The comparison of parameters with a graph.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,12 +13,12 @@ use crate::{
 };
 
 impl<T> Params<T> {
-    /// Checks that every parameter the graph reads is here with the right shape. More than the
-    /// graph reads is no fault.
+    /// Checks that this store holds every parameter that the graph reads, in the right shape.
+    /// Additional tensors are allowed.
     ///
     /// # Errors
     ///
-    /// [`ParamsError::Misfits`] with every parameter that is missing or misshapen.
+    /// [`ParamsError::Misfits`] with all parameters that are missing or have a wrong shape.
     pub fn check(&self, graph: &Graph) -> Result<()> {
         let misfits: Vec<_> = graph
             .param_specs()
@@ -31,7 +31,7 @@ impl<T> Params<T> {
         }
     }
 
-    /// What is wrong with the tensor of this name, if it should have this shape.
+    /// The misfit of the tensor of this name, if it is missing or does not have this shape.
     pub(crate) fn misfit(&self, name: &str, expected: &[usize]) -> Option<Misfit> {
         let (name, expected) = (name.to_owned(), expected.to_vec());
         match self.get(&name) {
@@ -47,8 +47,8 @@ impl<T> Params<T> {
 }
 
 impl LoadReport {
-    /// Compares `params` with `graph`. `known` are parameters that the architecture has and the
-    /// graph may leave out; if one is missing, that is no misfit.
+    /// Compares `params` with `graph`. `known` lists the parameters that the architecture has but
+    /// the graph may leave out. One of them that is missing is not a misfit.
     pub fn new<'a, T>(
         params: &Params<T>,
         graph: &Graph,
@@ -84,11 +84,11 @@ impl LoadReport {
         report
     }
 
-    /// The report itself, if every parameter of the graph is there and nothing unexpected is.
+    /// Returns the report itself if there are no misfits and no unexpected tensors.
     ///
     /// # Errors
     ///
-    /// [`ParamsError::Load`] with the report where there are misfits or unexpected tensors.
+    /// [`ParamsError::Load`] with the report if there are misfits or unexpected tensors.
     pub fn strict(self) -> Result<Self> {
         if self.misfits.is_empty() && self.unexpected.is_empty() {
             Ok(self)
@@ -98,7 +98,7 @@ impl LoadReport {
     }
 }
 
-/// What all of the graph's parameters have in front of their names in `params`.
+/// The common prefix, if any, with which `params` holds all of the graph's parameters.
 fn prefix<T>(params: &Params<T>, graph: &Graph) -> Option<String> {
     let first = graph.param_specs().next()?;
     let prefixes = params.iter().filter_map(|(name, _)| {
@@ -114,7 +114,8 @@ fn prefix<T>(params: &Params<T>, graph: &Graph) -> Option<String> {
     prefixes.into_iter().find(fits).map(str::to_owned)
 }
 
-/// The name of the counter beside a batch normalisation, which has one `running_mean`.
+/// The name of a batch normalisation's counter, from its `running_mean`; `None` for other
+/// parameters.
 fn counter(spec: &ParamSpec) -> Option<String> {
     let node = spec.name().strip_suffix(".running_mean")?;
     Some(format!("{node}.num_batches_tracked"))

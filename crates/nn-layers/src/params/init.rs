@@ -1,4 +1,4 @@
-//! The values that training starts from.
+//! Initial values of parameters: the values that training starts from.
 
 use ndarray::{ArrayD, IxDyn};
 use rand::{RngExt, SeedableRng};
@@ -17,18 +17,18 @@ use crate::{
     params::{Params, random::hash},
 };
 
-/// Which products a weight `[O, I, h, w]` or `[O, I]` is scaled by.
+/// The number that determines the scale of a weight `[O, I, h, w]` or `[O, I]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fan {
-    /// `I · h · w`, the numbers that each output is summed over: activations keep their size on
-    /// the way forward. With groups, `I` is a group's input channels.
+    /// `I · h · w`, the number of products in each output's sum: activations keep their magnitude
+    /// in the forward pass. With groups, `I` is the number of input channels of a group.
     In,
-    /// `O · h · w`: gradients keep their size on the way back. As in PyTorch, `O` is all output
-    /// channels, whatever the groups.
+    /// `O · h · w`: gradients keep their magnitude in the backward pass. As in PyTorch, `O` counts
+    /// the output channels of all groups.
     Out,
 }
 
-/// How a parameter's numbers are drawn.
+/// The distribution of a parameter's initial values.
 ///
 /// The rules called Kaiming are those of He et al., "Delving Deep into Rectifiers", 2015, section
 /// 2.2, for layers followed by ReLU: a standard deviation of `sqrt(2 / fan)`.
@@ -49,17 +49,17 @@ pub enum Init {
         /// The standard deviation, at least 0.
         std: f64,
     },
-    /// Normal with mean 0, where numbers outside `±bound` are drawn again. What comes out has a
-    /// smaller standard deviation than `std`.
+    /// Normal with mean 0; values outside `±bound` are drawn again. The standard deviation of the
+    /// result is smaller than `std`.
     ///
-    /// **The bound is a number, not a multiple of `std`.** TensorFlow's truncated normal, which
-    /// Inception-v3 comes from, is cut at two standard deviations, `bound: 2.0 * std`, and what is
-    /// left deviates by `0.8796 * std`. torchvision did the same until its pull request 4256
-    /// (2021); since then it passes `a=-2, b=2` to PyTorch's `trunc_normal_`, which takes them as
-    /// numbers: with torchvision's `std` of 0.1 or less that is 20 deviations away and cuts
-    /// nothing.
+    /// **`bound` is absolute, not a multiple of `std`.** TensorFlow's truncated normal, with which
+    /// Inception-v3 was initialised, is cut at two standard deviations, `bound: 2.0 * std`; the
+    /// standard deviation of the result is `0.8796 * std`. torchvision did the same until its pull
+    /// request 4256 (2021). Since then it passes `a=-2, b=2` to PyTorch's `trunc_normal_`, which
+    /// takes them as absolute bounds. With torchvision's `std` of 0.1 or less, they are at least 20
+    /// standard deviations away, so nothing is cut.
     TruncatedNormal {
-        /// The standard deviation of the normal that is cut, above 0.
+        /// The standard deviation before truncation, above 0.
         std: f64,
         /// The largest magnitude, above 0.
         bound: f64,
@@ -69,21 +69,22 @@ pub enum Init {
         /// The bound, at least 0.
         bound: f64,
     },
-    /// One number everywhere.
+    /// The same value everywhere.
     Constant(f64),
 }
 
-/// Starts every parameter that the graph reads, and the counter `num_batches_tracked` of each batch
-/// normalisation at 0, so that PyTorch finds every tensor it expects.
+/// Creates the initial values of every parameter that the graph reads. The counter
+/// `num_batches_tracked` of each batch normalisation is included and 0, so that PyTorch finds every
+/// tensor that it expects.
 ///
-/// `rule` chooses for each parameter; where it says `None`, PyTorch's default holds: the weight and
-/// bias of a convolution or dense layer are uniform in `±1 / sqrt(fan in of the weight)`; the
-/// weight of a batch normalisation or affine layer is 1, its bias 0, a running mean 0, a running
-/// variance 1.
+/// `rule` chooses the distribution of each parameter. Where it returns `None`, PyTorch's default
+/// applies. The weight and bias of a convolution or dense layer are uniform in `±1 / sqrt(fan)`,
+/// where `fan` is the weight's [`Fan::In`]. The weight of a batch normalisation or affine layer is
+/// 1 and its bias 0; a running mean is 0 and a running variance 1.
 ///
-/// Each parameter's numbers depend on the seed and its name alone, so changing one layer leaves
-/// the others as they are. They are the same on every machine, but for the last bit where the
-/// machine's `ln` and `exp` differ.
+/// Each parameter's values depend only on the seed, its name, its shape and its distribution, so a
+/// change to one layer leaves the others as they are. They are the same on every machine, except
+/// for the last bit where the implementations of `ln` and `exp` differ.
 ///
 /// ```
 /// use nn_layers::{Conv2d, Fan, GraphBuilder, Init, initialise};
@@ -93,7 +94,7 @@ pub enum Init {
 /// let y = b.conv2d("conv", x, Conv2d::new(64, [7, 7]))?;
 /// let graph = b.finish(&[y])?;
 ///
-/// // As torchvision starts the convolutions of a residual network.
+/// // As torchvision initialises the convolutions of a residual network.
 /// let params = initialise(&graph, 1, |_, spec| {
 ///     (spec.local_name() == "weight").then_some(Init::KaimingNormal { fan: Fan::Out })
 /// })?;
@@ -103,8 +104,9 @@ pub enum Init {
 ///
 /// # Errors
 ///
-/// [`GraphError::Value`] for a rule whose numbers are not finite or out of range, or that asks for
-/// the fan of a parameter with fewer than two axes; [`Error::OutOfMemory`].
+/// [`GraphError::Value`] for a distribution with a number that is not finite or out of range, or
+/// with a fan for a parameter with fewer than two axes; [`Error::OutOfMemory`] if the system
+/// refuses the memory.
 pub fn initialise(
     graph: &Graph,
     seed: u64,
@@ -127,7 +129,7 @@ pub fn initialise(
     Ok(params)
 }
 
-/// A parameter's own random numbers.
+/// The random number generator of one parameter.
 fn stream(seed: u64, name: &str) -> ChaCha8Rng {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
@@ -135,11 +137,11 @@ fn stream(seed: u64, name: &str) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(key)
 }
 
-/// PyTorch's choice.
+/// PyTorch's default.
 fn default(node: &Node, spec: &ParamSpec) -> Init {
     match (node.op(), spec.local_name()) {
         (Op::Conv2d(_) | Op::Linear(_), _) => {
-            // A bias has its weight's.
+            // A bias has its weight's fan.
             let fan = node.param("weight").and_then(|weight| fan(weight, Fan::In));
             let bound = 1.0 / fan.unwrap_or(1.0).sqrt();
             Init::Uniform { bound }
@@ -149,7 +151,7 @@ fn default(node: &Node, spec: &ParamSpec) -> Init {
     }
 }
 
-/// A parameter's fan, where it has two axes.
+/// A parameter's fan, if it has at least two axes.
 fn fan(spec: &ParamSpec, fan: Fan) -> Option<f64> {
     let &[outputs, inputs, ref taps @ ..] = spec.shape() else {
         return None;
@@ -161,7 +163,7 @@ fn fan(spec: &ParamSpec, fan: Fan) -> Option<f64> {
     Some(channels as f64 * taps.iter().map(|&size| size as f64).product::<f64>())
 }
 
-/// A rule with its numbers worked out and checked.
+/// An [`Init`] whose numbers have been computed and checked.
 #[derive(Clone, Copy)]
 enum Draw {
     Normal { std: f64 },
@@ -191,7 +193,7 @@ impl Draw {
         let fan = |which| {
             let axes = spec.shape().len() as f64;
             fan(spec, which).ok_or_else(|| {
-                let what = "the number of axes of a parameter started by its fan";
+                let what = "the number of axes of a parameter initialised by its fan";
                 value(what, axes, "at least 2")
             })
         };
@@ -228,12 +230,12 @@ impl Draw {
     }
 }
 
-/// Uniform in -1 .. 1.
+/// A value uniform in `-1..1`.
 fn unit(rng: &mut ChaCha8Rng) -> f64 {
     2.0 * rng.random::<f64>() - 1.0
 }
 
-/// Draws until a number is accepted; more than one in three is.
+/// Draws values until one is accepted, each with a probability above 1/3.
 fn truncated_normal(std: f64, bound: f64, rng: &mut ChaCha8Rng) -> f64 {
     loop {
         if bound > 0.5 * std {
@@ -242,7 +244,7 @@ fn truncated_normal(std: f64, bound: f64, rng: &mut ChaCha8Rng) -> f64 {
                 return x;
             }
         } else {
-            // Between near bounds the bell is almost flat: begin with a uniform number.
+            // Between close bounds the density is almost flat, so a uniform value is proposed.
             let x = bound * unit(rng);
             if rng.random::<f64>() < (-0.5 * (x / std).powi(2)).exp() {
                 return x;

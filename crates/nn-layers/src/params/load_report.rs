@@ -1,4 +1,4 @@
-//! What of a file's tensors a graph reads, and what not.
+//! Which tensors of a file a graph reads, and which it does not.
 
 use std::fmt;
 
@@ -6,11 +6,12 @@ use files::show::{one_line, shorten};
 
 use crate::graph::shape::join;
 
-/// How tensors, from a file most often, fit a graph.
+/// How tensors, usually from a file, fit a graph.
 ///
-/// Every tensor is counted once: it is loaded, a misfit, known but unused, or unexpected. Known is
-/// what the architecture has and this graph leaves out: the weights of auxiliary heads, and the
-/// counter `num_batches_tracked` that PyTorch keeps beside each batch normalisation.
+/// Every tensor is counted once: as loaded, as a misfit, as known but unused, or as unexpected. A
+/// known tensor is one that the architecture has and this graph leaves out: a weight of an
+/// auxiliary head, or the counter `num_batches_tracked` that PyTorch stores with each batch
+/// normalisation.
 ///
 /// [`Display`](fmt::Display) prints a few lines of at most 80 columns.
 ///
@@ -36,22 +37,22 @@ use crate::graph::shape::join;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoadReport {
-    /// How many tensors the graph reads, each of the right shape.
+    /// The number of tensors that the graph reads and that have the right shape.
     pub loaded: usize,
-    /// What the graph reads and is missing, and what has another shape than it should, be it read
-    /// or only known; the graph's in its order first.
+    /// Tensors that the graph reads and that are missing, and tensors, read or only known, that
+    /// have the wrong shape. Those that the graph reads come first, in its order.
     pub misfits: Vec<Misfit>,
-    /// Tensors that are known and of the right shape, but not read, in the order of their names.
+    /// Tensors that are known and have the right shape but are not read, sorted by name.
     pub known_unused: Vec<String>,
-    /// Tensors that neither the graph nor the architecture knows, in the order of their names.
+    /// Tensors that neither the graph nor the architecture knows, sorted by name.
     pub unexpected: Vec<String>,
-    /// What stands in front of the names of a whole set of parameters that fits the graph without
-    /// it: `module.`, `_orig_mod.`, `backbone.` or whatever a wrapper of the network added. `None`
-    /// where the parameters fit as they are, or not at all.
+    /// A prefix without which the names of a whole set of parameters fit the graph: `module.`,
+    /// `_orig_mod.`, `backbone.` or any other that a wrapper of the network added. `None` if the
+    /// parameters fit as they are, or do not fit with any prefix.
     pub prefix: Option<String>,
 }
 
-/// One line per kind; except for the first, kinds without tensors have none.
+/// Writes one line per kind; kinds without tensors are omitted, except for the loaded ones.
 impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = if self.loaded == 1 { "" } else { "s" };
@@ -75,10 +76,10 @@ impl fmt::Display for LoadReport {
     }
 }
 
-/// The width of a line.
+/// The maximum width of a line.
 const COLUMNS: usize = 80;
 
-/// How many there are, as many as fit into the line, and how many more.
+/// Writes the number of items, as many of them as fit into the line, and the number of the others.
 fn write_kind(f: &mut fmt::Formatter<'_>, kind: &str, items: &[String]) -> fmt::Result {
     let Some((first, rest)) = items.split_first() else {
         return Ok(());
@@ -90,7 +91,7 @@ fn write_kind(f: &mut fmt::Formatter<'_>, kind: &str, items: &[String]) -> fmt::
     let mut line = format!("{kind:<14}{}: ", items.len());
     let room = COLUMNS.saturating_sub(line.len());
     let room_with_more = room.saturating_sub(more(rest.len()).len());
-    // The first is there in any case, if only its ends.
+    // The first item is always shown, if need be only its beginning and end.
     let mut text = shorten(first, room_with_more);
     let mut shown = 1;
     for item in rest {
@@ -107,23 +108,23 @@ fn write_kind(f: &mut fmt::Formatter<'_>, kind: &str, items: &[String]) -> fmt::
     write!(f, "\n{line}")
 }
 
-/// A parameter that does not fit its graph.
+/// A parameter that does not fit the graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Misfit {
-    /// The store has none of this name.
+    /// The store has no tensor of this name.
     Missing {
         /// The name.
         name: String,
-        /// The shape that the graph asks for.
+        /// The shape that the graph expects.
         expected: Vec<usize>,
     },
-    /// The store's has another shape.
+    /// The store's tensor has another shape.
     Shape {
         /// The name.
         name: String,
-        /// The shape that the graph asks for.
+        /// The shape that the graph expects.
         expected: Vec<usize>,
-        /// The store's.
+        /// The shape of the store's tensor.
         got: Vec<usize>,
     },
 }

@@ -1,4 +1,4 @@
-//! Seeded random parameters, the same on every machine.
+//! Random parameters from a seed, the same on every machine.
 
 use crate::{
     allocate::parameter,
@@ -7,13 +7,14 @@ use crate::{
     params::Params,
 };
 
-/// Random parameters for every one that the graph reads, for tests and for measuring speed.
+/// Random values for all parameters that the graph reads, for tests and benchmarks.
 ///
-/// Each number depends on the seed, the parameter's name and its place alone, so changing one
-/// layer leaves the others as they are, and every machine gives the same bits. Weights are uniform
-/// in `±sqrt(6 / fan_in)`, which keeps activations near size 1 through layers with relu or leaky
-/// relu (He et al., "Delving Deep into Rectifiers", 2015, section 2.2). A batch normalisation gets
-/// a weight in `0.9..1.1`, a bias and mean in `±0.1`, and a variance in `0.5..1.5`.
+/// Each value depends only on the seed, the parameter's name and the position in it. So a change to
+/// one layer leaves the others as they are, and every machine computes the same bits. Weights are
+/// uniform in `±sqrt(6 / fan_in)`, which keeps the magnitude of activations near 1 through layers
+/// with ReLU or leaky ReLU (He et al., "Delving Deep into Rectifiers", 2015, section 2.2); biases
+/// are uniform in `±0.1`. The weights of batch normalisations and affine layers are in `0.9..1.1`,
+/// running means in `±0.1` and running variances in `0.5..1.5`.
 ///
 /// ```
 /// # use nn_layers::{Conv2d, GraphBuilder, random_params};
@@ -38,7 +39,7 @@ pub fn random_params(graph: &Graph, seed: u64) -> Result<Params<f32>> {
         let mut counter = stream;
         let next = || {
             counter = counter.wrapping_add(GOLDEN);
-            // The upper 24 bits: each such number is an f32, so nothing is rounded.
+            // The upper 24 bits: an f32 represents each such integer exactly.
             let unit = (mix(counter) >> 40) as f32 / (1u32 << 23) as f32 - 1.0;
             centre + reach * unit
         };
@@ -48,7 +49,7 @@ pub fn random_params(graph: &Graph, seed: u64) -> Result<Params<f32>> {
     Ok(params)
 }
 
-/// The middle of the interval that a parameter's numbers come from, and half its length.
+/// The centre of the interval that a parameter's values are drawn from, and half its length.
 fn distribution(spec: &ParamSpec) -> (f32, f32) {
     match (spec.local_name(), spec.shape.get(1..).unwrap_or_default()) {
         ("weight", []) => (1.0, 0.1),
@@ -61,7 +62,7 @@ fn distribution(spec: &ParamSpec) -> (f32, f32) {
     }
 }
 
-/// 2^64 divided by the golden ratio: the step of `SplitMix64`'s counter.
+/// 2^64 divided by the golden ratio: the increment of `SplitMix64`'s counter.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The output function of `SplitMix64` (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number
@@ -72,7 +73,7 @@ fn mix(mut z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// FNV-1a of a name.
+/// The FNV-1a hash of a name.
 pub(crate) fn hash(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

@@ -33,9 +33,9 @@ pub(super) fn reads(op: &Op, learns: bool) -> Reads {
             Reads::Nothing
         }
         Op::Conv2d(_) | Op::Linear(_) | Op::BatchNorm2d(_) | Op::Affine => Reads::Input,
-        // To find which input was the largest.
+        // To find the largest input of each window.
         Op::MaxPool2d(_) => Reads::Input,
-        // For these the output is sufficient, and the next node often reads it anyway.
+        // For these operations the output is sufficient, and the next node often reads it anyway.
         Op::Relu | Op::Sigmoid | Op::Softmax => Reads::Output,
         Op::LeakyRelu { slope } if *slope >= 0.0 => Reads::Output,
         Op::LeakyRelu { .. } => Reads::Input,
@@ -64,7 +64,7 @@ pub(super) struct Gradient<T> {
 
 /// A node in its backward pass.
 pub(super) struct Backward<'a, T> {
-    /// The node with its parameters; the inputs' tensors are gone.
+    /// The node with its parameters, but without the inputs' tensors.
     pub(super) site: Site<'a, T>,
     /// The shape of each input.
     pub(super) shapes: Vec<&'a Shape>,

@@ -1,5 +1,5 @@
-//! Concatenation along the channels, slicing, and channels of zeros; their gradients are one
-//! another.
+//! Concatenation along the channels, slicing, and channels of zeros. The gradient of each is
+//! another of them.
 
 use conv_core::Element;
 use ndarray::{ArrayD, ArrayViewD, Axis, Slice};

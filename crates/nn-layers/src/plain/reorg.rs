@@ -1,4 +1,4 @@
-//! Darknet's reorganisation of pixels into channels, and its gradient.
+//! Darknet's rearrangement of pixels into channels, and its gradient.
 
 use conv_core::Element;
 use ndarray::{Array4, ArrayD, ArrayView4, ShapeError};

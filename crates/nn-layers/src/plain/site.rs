@@ -1,4 +1,4 @@
-//! A node with its input tensors, and what it computes.
+//! A node with its input tensors, and the computation of its output.
 
 use conv_core::{Element, plain};
 use ndarray::{Array, ArrayD, ArrayView, ArrayViewD, Dimension, Ix1, Ix2, Ix4, ShapeError};
@@ -12,8 +12,8 @@ use crate::{
 
 /// A node that is being computed.
 ///
-/// Shape inference and the check of the parameters have made sure of everything that could be
-/// missing or misshapen here, so the errors below are [`Error::Internal`].
+/// Shape inference and the check of the parameters have ruled out missing tensors and wrong shapes,
+/// so the errors below are [`Error::Internal`].
 #[derive(Clone, Copy)]
 pub(super) struct Site<'a, T> {
     pub(super) node: &'a Node,
@@ -114,7 +114,7 @@ impl<'a, T: Element> Site<'a, T> {
         has_bias.then(|| self.param("bias")).transpose()
     }
 
-    /// The result of one of conv-core's operations.
+    /// The result of an operation of `conv-core`.
     pub(super) fn kernel<D: Dimension>(
         &self,
         result: conv_core::Result<Array<T, D>>,
@@ -128,7 +128,7 @@ impl<'a, T: Element> Site<'a, T> {
         Ok(result.map_err(error)?.into_dyn())
     }
 
-    /// The result of one of ndarray's reshapings.
+    /// The result of a reshape by `ndarray`.
     pub(super) fn shaped<A>(&self, result: Result<A, ShapeError>) -> Result<A> {
         result.map_err(|_| self.broken("a tensor has another shape than was inferred"))
     }

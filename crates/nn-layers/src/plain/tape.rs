@@ -14,13 +14,13 @@ use crate::{
 
 /// A step's tensors, one entry per node.
 pub(super) struct Tape<T> {
-    /// Outputs that something will read, forward or backward.
+    /// Outputs that a later forward or backward computation reads.
     pub(super) live: Vec<Option<ArrayD<T>>>,
-    /// Statistics of the batch normalisations that use the batch's.
+    /// The batch statistics of the batch normalisations that use them.
     pub(super) statistics: Vec<Option<Statistics<T>>>,
     /// Gradients of outputs: the sum of what their readers have contributed so far.
     pub(super) grads: Vec<Option<ArrayD<T>>>,
-    /// The largest number of elements alive at one time.
+    /// The largest number of elements that are live at the same time.
     pub(super) peak: usize,
     /// The node whose backward pass is the last to read each tensor, if any.
     last_backward: Vec<Option<NodeId>>,
@@ -52,7 +52,7 @@ impl<T: Element> Tape<T> {
         }
     }
 
-    /// Stores a node's output, and frees whatever nothing reads any more.
+    /// Stores a node's output, and frees the tensors that are no longer read.
     pub(super) fn record(&mut self, id: NodeId, output: ArrayD<T>) {
         self.live[id.index()] = Some(output);
         self.watch(0);
@@ -90,7 +90,7 @@ impl<T: Element> Tape<T> {
         }
     }
 
-    /// Records how many elements are alive, including `besides` elements outside the tape.
+    /// Records the number of live elements, including `besides` elements outside the tape.
     pub(super) fn watch(&mut self, besides: usize) {
         let here = self.live.iter().chain(&self.grads).flatten();
         let here: usize = here.map(ArrayD::len).sum();

@@ -87,7 +87,7 @@ pub struct PlainTrainer<T> {
 pub struct StepTrace {
     /// The loss.
     pub terms: Terms,
-    /// The largest total number of elements of the activations and gradients alive at one time.
+    /// The largest total number of elements of activations and gradients live at the same time.
     pub peak_live_elements: usize,
 }
 
@@ -105,7 +105,7 @@ impl<T: Element> PlainTrainer<T> {
     ///
     /// # Errors
     ///
-    /// [`ParamsError::Misfits`] where a parameter is missing or has another shape, and those of
+    /// [`ParamsError::Misfits`] if a parameter is missing or has another shape, and the errors of
     /// [`TrainSpec::resolve`].
     pub fn new(graph: &Graph, params: Params<T>, spec: TrainSpec) -> Result<Self> {
         let flow = spec.resolve(graph)?;
@@ -139,7 +139,7 @@ impl<T: Element> PlainTrainer<T> {
     ///
     /// # Errors
     ///
-    /// As [`step`](TrainBackend::step).
+    /// Those of [`step`](TrainBackend::step).
     pub fn trace(
         &mut self,
         inputs: &[ArrayViewD<'_, T>],

@@ -1,4 +1,4 @@
-//! What runs training steps, and owns the parameters while it does.
+//! The backend: it runs training steps and owns the parameters during training.
 
 use ndarray::{ArrayD, ArrayViewD};
 
@@ -8,26 +8,27 @@ use crate::{
     train::loss::{Loss, Terms},
 };
 
-/// Runs the steps of a training: forward, loss, backward, update.
+/// Runs training steps: forward pass, loss, backward pass, update.
 ///
-/// A backend owns the parameters in its own layout, and gives and takes them in the canonical one.
-/// [`PlainTrainer`](crate::PlainTrainer) is the one by definition; faster ones agree with it.
+/// A backend owns the parameters in its own layout, and exports and imports them in the canonical
+/// one. [`PlainTrainer`](crate::PlainTrainer) defines the results; faster backends agree with it.
 ///
-/// What is [frozen](crate::TrainSpec::frozen) gets no gradient, normalises with its running
-/// statistics and leaves them as they are, and drops nothing out; the backward pass stops where
-/// nothing below is learnt.
+/// A [frozen](crate::TrainSpec::frozen) node has no parameter gradients. If it is a batch
+/// normalisation, it uses its running statistics and does not change them; if it is a dropout, it
+/// drops nothing. The backward pass stops where no further gradient is needed.
 pub trait TrainBackend<T> {
-    /// Why a step can fail.
+    /// The error of a failed step.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// Runs the network in training mode, the loss, and the backward pass; **adds** into the
-    /// parameters' gradients, so that several steps before an [`update`](Self::update) accumulate.
-    /// Running statistics move, and counters `num_batches_tracked` count where there are any.
+    /// Runs the network in training mode, the loss and the backward pass. The parameters' gradients
+    /// are **added** to those of earlier steps, so that several steps before an
+    /// [`update`](Self::update) accumulate. Running statistics are updated, and so are the counters
+    /// `num_batches_tracked`, if there are any.
     ///
     /// # Errors
     ///
-    /// Inputs that the network or the loss does not take, and a batch that leaves a batch
-    /// normalisation one value a channel. Nothing has changed then.
+    /// Inputs that the network or the loss does not accept, and a batch with one value per channel
+    /// for a batch normalisation. Nothing has changed then.
     fn step(
         &mut self,
         inputs: &[ArrayViewD<'_, T>],
@@ -35,28 +36,28 @@ pub trait TrainBackend<T> {
         key: StepKey,
     ) -> Result<Terms, Self::Error>;
 
-    /// Calls `rule(name, numbers, gradient)` for every parameter that is learnt, in the order of
-    /// the names, then sets the gradients to 0. Numbers and gradient are in the backend's own
-    /// order, so a rule may only go element by element.
+    /// Calls `rule(name, numbers, gradient)` for every trainable parameter, in the order of their
+    /// names, then sets the gradients to 0. `numbers` holds the parameter's values. They and the
+    /// gradient are in the backend's own order, so a rule has to work element by element.
     ///
     /// # Errors
     ///
-    /// A parameter that should learn and that no gradient reached, by name. No rule has been called
-    /// then.
+    /// A trainable parameter that no gradient has reached since the last update, by name. The rule
+    /// has not been called then.
     #[expect(
         clippy::type_complexity,
-        reason = "a name would hide what a rule is given"
+        reason = "a type alias would hide the arguments of a rule"
     )]
     fn update(&mut self, rule: &mut dyn FnMut(&str, &mut [T], &[T])) -> Result<(), Self::Error>;
 
-    /// Calls `visit(name, gradient)` for every parameter that is learnt, in the order of the names,
-    /// and changes nothing: what has to be known of all gradients before the first number moves,
-    /// such as their norm. A backend with its own order of numbers gives it in that, without
-    /// numbers that belong to no parameter, or with zeros in their place.
+    /// Calls `visit(name, gradient)` for every trainable parameter, in the order of their names,
+    /// and changes nothing. It serves to compute a property of all gradients, such as their norm,
+    /// before the first value is updated. A backend with its own order of values passes them in
+    /// that order; elements that only pad a parameter are left out or 0.
     ///
     /// # Errors
     ///
-    /// What the backend cannot give.
+    /// A gradient that the backend cannot provide.
     fn visit_gradients(&self, visit: &mut dyn FnMut(&str, &[T])) -> Result<(), Self::Error>
     where
         T: Clone,
@@ -74,8 +75,8 @@ pub trait TrainBackend<T> {
     }
 
     /// The name of the first node, in the graph's order, whose output in training mode is not
-    /// finite for these inputs, where there is one and the backend can tell. It is asked when a step
-    /// has failed, so it may be slow; it changes nothing.
+    /// finite for these inputs, if there is one and the backend can find it. It is called after a
+    /// failed step, so it may be slow. It changes nothing.
     fn first_non_finite(&mut self, inputs: &[ArrayViewD<'_, T>], key: StepKey) -> Option<String> {
         let _ = (inputs, key);
         None
@@ -83,34 +84,35 @@ pub trait TrainBackend<T> {
 
     /// The gradients of the trainable parameters, by name and in the canonical layout.
     ///
-    /// With [`TrainSpec::grad_input`](crate::TrainSpec::grad_input) the last step's gradient of
-    /// the input is there too, as `input`; of several inputs, by the names of their nodes.
+    /// With [`TrainSpec::grad_input`](crate::TrainSpec::grad_input), they include the last step's
+    /// gradient of the input, under the name `input`, or under the names of the input nodes if
+    /// there are several.
     fn gradients(&self) -> Params<T>;
 
-    /// All parameters in the canonical layout: weights, running statistics, counters, and whatever
-    /// else was imported.
+    /// All parameters in the canonical layout: weights, running statistics, counters, and all other
+    /// imported tensors.
     fn export(&self) -> Params<T>;
 
-    /// Puts these in the place of all parameters, and sets the gradients to 0.
+    /// Replaces all parameters with these, and sets the gradients to 0.
     ///
     /// # Errors
     ///
-    /// Parameters that do not fit the graph; the old ones stay then.
+    /// Parameters that do not fit the graph. The old ones are then kept.
     fn import(&mut self, params: &Params<T>) -> Result<(), Self::Error>;
 
-    /// Numbers that belong to a parameter, such as an optimiser's state, from the backend's own
-    /// order into the parameter's shape.
+    /// Converts values that belong to a parameter, such as an optimiser's state, from the backend's
+    /// own order into the parameter's shape.
     ///
     /// # Errors
     ///
-    /// A name that is no parameter's, or another number of numbers.
+    /// A name that is not a parameter's, or a wrong number of values.
     fn to_canonical(&self, name: &str, numbers: &[T]) -> Result<ArrayD<T>, Self::Error>;
 
     /// The inverse of [`to_canonical`](Self::to_canonical).
     ///
     /// # Errors
     ///
-    /// A name that is no parameter's, or another shape.
+    /// A name that is not a parameter's, or a wrong shape.
     #[expect(
         clippy::wrong_self_convention,
         reason = "the backend knows its own order"
@@ -118,17 +120,17 @@ pub trait TrainBackend<T> {
     fn from_canonical(&self, name: &str, numbers: &ArrayD<T>) -> Result<Vec<T>, Self::Error>;
 }
 
-/// What the randomness of a step depends on, together with a node's name and nothing else: the same
-/// key draws the same dropout in every backend and on any number of threads.
+/// The randomness of a step depends only on this key and the node's name: the same key draws the
+/// same dropout mask in every backend and on any number of threads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct StepKey {
-    /// The training's seed.
+    /// The seed of the training run.
     pub seed: u64,
-    /// The step's number, counted through all epochs.
+    /// The number of the step, counted across all epochs.
     pub step: u64,
 }
 
-/// A step of the training with seed 0.
+/// A step with seed 0.
 impl From<u64> for StepKey {
     fn from(step: u64) -> Self {
         Self { seed: 0, step }

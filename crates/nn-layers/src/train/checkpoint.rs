@@ -1,4 +1,4 @@
-//! The checkpoint: everything that a training needs to go on exactly.
+//! The checkpoint: everything that a training run needs to resume exactly.
 
 mod folder;
 mod text;
@@ -25,13 +25,13 @@ use crate::{
     train::{metrics::RunningMean, optimiser::OptimiserState},
 };
 
-/// Everything that a training needs to go on as if it had never stopped.
+/// Everything that a training run needs to resume as if it had never stopped.
 ///
-/// As a file, `.ckpt`, it is a `.safetensors` with the tensors `params/NAME`,
-/// `optimiser/MOMENT/NAME` and `best/NAME`, and the rest as JSON text in its metadata. Numbers are
-/// written as wide as they are, `T`, and read as nothing else, so nothing is rounded. The SHA-256 of
-/// the file is in it and compared on reading; a file of an older version has none. The same
-/// checkpoint is written as the same bytes.
+/// A checkpoint file, `.ckpt`, is in the `.safetensors` format. It contains the tensors
+/// `params/NAME`, `optimiser/MOMENT/NAME` and `best/NAME`, and the rest as JSON text in its
+/// metadata. Values are written as `T` and read only as `T`, so they are not rounded; counters are
+/// integers. The file contains its SHA-256, which reading compares; files from older versions have
+/// none. The same checkpoint is always written as the same bytes.
 ///
 /// ```
 /// use nn_layers::Checkpoint;
@@ -48,102 +48,105 @@ use crate::{
 pub struct Checkpoint<T> {
     /// Weights, running statistics and counters.
     pub params: Params<T>,
-    /// What the optimiser remembers.
+    /// The optimiser's state.
     pub optimiser: OptimiserState<T>,
-    /// The best parameters so far, where the training keeps them.
+    /// The best parameters so far, if an evaluation has returned a score.
     pub best: Option<Best<T>>,
-    /// Where the training stands.
+    /// The position of the run.
     pub position: Position,
-    /// The sums of the epoch that is not over yet.
+    /// The totals of the current epoch.
     pub epoch: EpochTotals,
-    /// The seed of all randomness.
+    /// The seed of the run's randomness.
     pub seed: u64,
-    /// What the training was told to do, as [`TrainerOptions::recipe`](crate::TrainerOptions).
+    /// The run's settings: [`TrainerOptions::recipe`](crate::TrainerOptions::recipe).
     pub recipe: serde_json::Value,
-    /// What the training learns from, as [`TrainerOptions::data`](crate::TrainerOptions); null in
-    /// files older than this field.
+    /// The run's data: [`TrainerOptions::data`](crate::TrainerOptions::data); null in files older
+    /// than this field.
     pub data: serde_json::Value,
 }
 
-/// Where a training stands. All count from 0, so they are also how much is done.
+/// The position of a training run. All fields count from 0, so each is also the number of those
+/// already done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Position {
     /// The epoch.
     pub epoch: u64,
-    /// The batch of this epoch.
+    /// The batch within the epoch.
     pub batch: u64,
-    /// The update, through all epochs; what a schedule is asked by.
+    /// The update, counted across all epochs; the step that the schedule is evaluated at.
     pub step: u64,
-    /// The batch, through all epochs; what [`StepKey`](crate::StepKey) counts.
+    /// The batch, counted across all epochs; the step of a [`StepKey`](crate::StepKey).
     pub batches: u64,
 }
 
-/// What an epoch has summed up so far.
+/// The totals of an epoch so far.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EpochTotals {
-    /// The mean loss, each batch weighted by its pictures.
+    /// The mean loss, with each batch weighted by its number of pictures.
     pub loss: RunningMean,
     /// The parts that the loss reports, such as `correct`, summed over the batches.
     pub parts: Vec<(String, f64)>,
-    /// How many pictures were trained on.
+    /// The number of pictures trained on.
     pub pictures: u64,
-    /// How many pictures were left out, as the last batch was smaller than the others.
+    /// The number of pictures left out because their batch was smaller than the epoch's first.
     pub dropped: u64,
-    /// How many pictures the epoch's first batch has.
+    /// The number of pictures in the epoch's first batch.
     pub batch_size: Option<u64>,
-    /// Whether the epoch has been trained to its end, so that only its evaluation is outstanding.
+    /// Whether all of the epoch's batches have been trained on, so that only its evaluation is
+    /// outstanding.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub trained: bool,
 }
 
-/// The best parameters of a training so far.
+/// The best parameters of a training run so far.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Best<T> {
-    /// The epoch that made them.
+    /// The epoch that they are from.
     pub epoch: u64,
-    /// How many updates there had been at its end.
+    /// The number of updates at the end of that epoch.
     pub step: u64,
-    /// How good they are: more is better.
+    /// The score of their evaluation; larger is better.
     pub score: f64,
     /// The parameters.
     pub params: Params<T>,
 }
 
 impl<T: Element> Checkpoint<T> {
-    /// Reads the file at `path`, once and in order. Its header is compared with its length before
-    /// memory is taken for what the header claims.
+    /// Reads the file at `path`, once and in order. The header is compared with the file's length
+    /// before memory is allocated for the tensors.
     ///
     /// # Errors
     ///
-    /// [`Error::InFile`] around what [`from_bytes`](Self::from_bytes) says, [`FileError::Io`] or
+    /// [`Error::InFile`] around an error of [`from_bytes`](Self::from_bytes), [`FileError::Io`] or
     /// [`FileError::NotAFile`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         container::open(path.as_ref(), Self::read)
     }
 
-    /// Reads a whole file's bytes.
+    /// Reads a checkpoint from the bytes of a whole file.
     ///
     /// # Errors
     ///
     /// Those of [`ModelFile::from_bytes`](crate::ModelFile::from_bytes), with
-    /// [`FileError::OtherFile`] for a model file; [`FileError::Metadata`] for a text that is not a
-    /// checkpoint's; [`FileError::TensorType`] for numbers that are not `T`'s,
-    /// [`FileError::TensorName`] for a tensor that no checkpoint has, and [`ParamsError::Misfits`]
-    /// where the best parameters are not those that are trained.
+    /// [`FileError::OtherFile`] for a file that is not a checkpoint; [`FileError::Metadata`] for
+    /// metadata that are not a checkpoint's; [`FileError::TensorType`] for values of another type
+    /// than `T`; [`FileError::TensorName`] for a tensor that no checkpoint contains; and
+    /// [`ParamsError::Misfits`] or [`ParamsError::UnknownParam`] if the best parameters differ in
+    /// name or shape from the current ones.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         Self::read(&mut &*bytes, bytes.len() as u64)
     }
 
-    /// Writes the file whole or not at all, and waits until it is on the disk: into a new file in
-    /// the same folder, which then takes the name. A file that had the name is replaced, and its
-    /// permissions are kept.
+    /// Writes the file at `path`, either whole or not at all, and waits until it is on the disk:
+    /// the bytes go to a new file in the same folder, which is then renamed. An existing file is
+    /// replaced, and its permissions are kept.
     ///
     /// # Errors
     ///
-    /// [`Error::InFile`] around what [`to_bytes`](Self::to_bytes) says, [`FileError::Io`] or
-    /// [`FileError::NotAFile`]. What was there before is then still there.
+    /// [`Error::InFile`] around an error of [`to_bytes`](Self::to_bytes), [`FileError::Io`] or
+    /// [`FileError::NotAFile`]. An existing file then stays unchanged.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         container::save(path.as_ref(), |target| self.write(target))
     }
@@ -152,8 +155,8 @@ impl<T: Element> Checkpoint<T> {
     ///
     /// # Errors
     ///
-    /// What a file could not be read back with, as
-    /// [`ModelFile::to_bytes`](crate::ModelFile::to_bytes).
+    /// Those of [`ModelFile::to_bytes`](crate::ModelFile::to_bytes): errors for a file that could
+    /// not be read back.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.write(&mut bytes)?;
@@ -225,7 +228,7 @@ fn add_all<'a, T>(tensors: &mut Vec<(String, &'a Param<T>)>, prefix: &str, param
     tensors.extend(params.map(|(name, param)| (format!("{prefix}{name}"), param)));
 }
 
-/// Checks that there are the same names with the same shapes.
+/// Checks that both have the same names and shapes.
 fn check_alike<T>(got: &Params<T>, expected: &Params<T>) -> Result<()> {
     let misfits = expected
         .iter()
@@ -245,8 +248,8 @@ fn check_alike<T>(got: &Params<T>, expected: &Params<T>) -> Result<()> {
 
 fn type_name(stored: Stored) -> &'static str {
     match stored {
-        Stored::F64 => "F64, which the training computes in",
-        Stored::F32 => "F32, which the training computes in",
+        Stored::F64 => "F64, the type that this run computes in",
+        Stored::F32 => "F32, the type that this run computes in",
         Stored::I64 => "I64",
     }
 }

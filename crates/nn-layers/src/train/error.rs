@@ -1,34 +1,35 @@
-//! What can be wrong with a training, its loss and its data.
+//! Errors of training, its losses and its data.
 
 use crate::graph::shape::Shape;
 
-/// Why a training, a loss, an optimiser or a metric refused what it was given.
+/// Why a trainer, a loss, an optimiser or a metric refused its arguments.
 ///
-/// Where in the training it was, [`Error::Step`](crate::Error::Step) and its like say around it.
+/// [`Error::Step`](crate::Error::Step) and similar variants wrap it and say where in the run it
+/// occurred.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// A name to freeze that nothing in the graph has.
+    /// A name to freeze that is not that of a node or scope.
     #[error("cannot freeze {name:?}: no node and no scope has this name")]
     NothingFrozen {
         /// The name.
         name: String,
     },
 
-    /// An option of a training out of its range.
+    /// An option or value outside its range.
     #[error("{what} is {got}, expected {expected}")]
     Value {
-        /// The option.
+        /// Which option or value.
         what: &'static str,
         /// The actual value.
         got: f64,
-        /// The range.
+        /// The accepted range.
         expected: &'static str,
     },
 
-    /// A batch whose statistics mean nothing: a single number has no deviation.
+    /// A batch with one value per channel for a batch normalisation: its variance would be 0.
     #[error(
-        "node {node:?}: batch normalisation in training needs more than one value a channel, but \
+        "node {node:?}: batch normalisation in training needs more than one value per channel, but \
          its input is {shape}: use a larger batch or picture, or freeze the node"
     )]
     OneValuePerChannel {
@@ -38,117 +39,119 @@ pub enum TrainError {
         shape: Shape,
     },
 
-    /// A loss that gave a gradient of another shape than its output has.
-    #[error("the loss gave output {output} a gradient of shape {got}, expected {expected}")]
+    /// A loss that returned a gradient whose shape is not that of the output.
+    #[error("the loss returned a gradient of shape {got} for output {output}, expected {expected}")]
     LossGradient {
         /// Which output of the graph, counted from 0.
         output: usize,
         /// The output's shape.
         expected: Shape,
-        /// The gradient's.
+        /// The gradient's shape.
         got: Shape,
     },
 
-    /// Outputs or targets of a shape that the loss does not take.
+    /// Outputs, targets or options that do not fit the loss or each other.
     #[error("{loss}: {what} {got}, expected {expected}")]
     LossInput {
         /// The loss.
         loss: &'static str,
-        /// Which shape or number, as in `the logits have shape`.
+        /// Which shape or number is wrong, as in `the logits have shape`.
         what: &'static str,
-        /// What it is.
+        /// The actual value.
         got: String,
-        /// What it should be.
+        /// The expected value.
         expected: String,
     },
 
-    /// A class that the network has no output for.
+    /// A label that is not the index of a class.
     #[error("label {index} of the batch is class {got}, expected less than {classes}")]
     Label {
         /// Which label of the batch, counted from 0.
         index: usize,
-        /// The class.
+        /// The label's value.
         got: usize,
-        /// How many classes there are.
+        /// The number of classes.
         classes: usize,
     },
 
-    /// A target that is not a probability, or not a number.
+    /// A target outside the range that the loss accepts.
     #[error("{loss}: target {index} of the batch is {got}, expected {expected}")]
     Target {
         /// The loss.
         loss: &'static str,
-        /// The position in the targets, counted through all their axes.
+        /// The index in the targets, in row-major order.
         index: usize,
-        /// The value found.
+        /// The actual value.
         got: f64,
         /// The values that are accepted.
         expected: &'static str,
     },
 
-    /// A parameter that should learn and that no gradient has reached since the last update.
+    /// A trainable parameter that no gradient has reached since the last update.
     #[error(
-        "no gradient reached {name:?}{}: run a step before the update, and freeze what no output \
-         of the graph depends on", and_more(*more)
+        "no gradient reached {name:?}{}: run a step before the update, and freeze parameters that no \
+         output of the graph depends on", and_more(*more)
     )]
     NoGradient {
-        /// The first such parameter, in the order of the names.
+        /// The first such parameter in the order of the names.
         name: String,
-        /// How many more there are.
+        /// The number of further ones.
         more: usize,
     },
 
-    /// A number that is not finite, in the data, an output, the loss, a gradient or a parameter.
-    #[error("{tensor} is {got} at number {index}{}", at_node(node.as_deref()))]
+    /// A value that is not finite, in the data, an output, the loss, a gradient or a parameter.
+    #[error("{tensor} is {got} at index {index}{}", at_node(node.as_deref()))]
     NonFinite {
         /// Which tensor: an input, an output, the gradient of a parameter by its name, ...
         tensor: String,
-        /// The position in it, counted through all its axes.
+        /// The index in the tensor, in row-major order.
         index: usize,
         /// NaN or an infinity.
         got: f64,
-        /// The first node whose output is not finite, where that is known.
+        /// The first node whose output is not finite, if it is known.
         node: Option<String>,
     },
 
-    /// A group of an optimiser that no parameter belongs to.
-    #[error("no parameter that is learnt is called {name:?} as a group of the optimiser asks")]
+    /// A group of an optimiser to which no trainable parameter belongs.
+    #[error(
+        "no trainable parameter's name matches {name:?}, which a group of the optimiser selects"
+    )]
     EmptyGroup {
-        /// The beginning or end of the names.
+        /// The prefix or suffix of the group.
         name: String,
     },
 
-    /// An evaluation without a score, where early stopping needs one.
-    #[error("the evaluation of epoch {epoch} gave no score, which early stopping needs")]
+    /// An evaluation that returned no score although early stopping needs one.
+    #[error("the evaluation of epoch {epoch} returned no score, which early stopping needs")]
     NoScore {
         /// The epoch, counted from 0.
         epoch: u64,
     },
 
-    /// A loader that gave a batch without pictures.
+    /// A batch without pictures.
     #[error("the batch has no pictures")]
     EmptyBatch,
 
-    /// A loader that gave an epoch nothing to learn from.
+    /// An epoch without pictures to train on.
     #[error("epoch {epoch} has no pictures")]
     EmptyEpoch {
         /// The epoch, counted from 0.
         epoch: u64,
     },
 
-    /// A checkpoint of another training than the one that should go on from it.
+    /// A checkpoint that does not belong to the training run that should resume from it.
     #[error("cannot resume: {what} is {got}, expected {expected}")]
     Resume {
         /// What differs.
         what: String,
-        /// The checkpoint's.
+        /// The checkpoint's value.
         got: String,
-        /// The training's.
+        /// The training run's value.
         expected: String,
     },
 }
 
-/// The end of a list of which one item is shown.
+/// The end of a list whose first item is shown.
 fn and_more(more: usize) -> String {
     match more {
         0 => String::new(),
@@ -156,7 +159,7 @@ fn and_more(more: usize) -> String {
     }
 }
 
-/// Where something that is not finite begins.
+/// Where the first value that is not finite occurs.
 fn at_node(node: Option<&str>) -> String {
     match node {
         None => String::new(),

@@ -27,8 +27,8 @@ use crate::{
 pub trait Loss<T> {
     /// Computes the loss of a batch, and its gradient.
     ///
-    /// `outputs` has one tensor per output of the graph, in its order. `grads` must be zeros of the
-    /// same shapes, and is set to `d total / d output`.
+    /// `outputs` has one tensor per output of the graph, in its order. `grads` has to contain zeros
+    /// of the same shapes; it is set to `d total / d output`.
     ///
     /// # Errors
     ///

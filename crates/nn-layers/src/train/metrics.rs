@@ -1,4 +1,4 @@
-//! How good a classifier is.
+//! Metrics of classifiers.
 
 use conv_core::Element;
 use ndarray::{ArrayView, ArrayView2, Dimension, Ix2};
@@ -10,8 +10,8 @@ use crate::{
     train::{error::TrainError, loss::largest, optimiser::first_non_finite},
 };
 
-/// How many rows of the logits `[N, C]` have their label among the `k` classes of the largest
-/// logits. Of equal logits the first class's counts as larger.
+/// The number of rows of the logits `[N, C]` whose label is among the `k` classes with the largest
+/// logits. Among equal logits, that of the lower class index counts as larger.
 ///
 /// ```
 /// use ndarray::arr2;
@@ -25,9 +25,9 @@ use crate::{
 ///
 /// # Errors
 ///
-/// [`TrainError::LossInput`] for logits of another rank and for another number of labels than rows,
-/// [`TrainError::Label`] for a label that is no class, [`TrainError::NonFinite`] for logits that are NaN or
-/// infinite, which tell no order.
+/// [`TrainError::LossInput`] for logits of another rank and for a number of labels that is not the
+/// number of rows, [`TrainError::Label`] for a label that is not a class, [`TrainError::NonFinite`]
+/// for logits that are NaN or infinite, which have no meaningful order.
 pub fn top_k_correct<T: Element, D: Dimension>(
     logits: ArrayView<'_, T, D>,
     labels: &[usize],
@@ -51,8 +51,8 @@ pub fn top_k_correct<T: Element, D: Dimension>(
     Ok(hits.count())
 }
 
-/// The share of the rows of the logits `[N, C]` whose largest logit is their label's (the first of
-/// several that are largest).
+/// The share of the rows of the logits `[N, C]` whose largest logit is that of their label. If
+/// several logits are the largest, the first counts.
 ///
 /// ```
 /// use ndarray::arr2;
@@ -65,7 +65,7 @@ pub fn top_k_correct<T: Element, D: Dimension>(
 ///
 /// # Errors
 ///
-/// As [`top_k_correct`], and [`TrainError::LossInput`] for no rows, of which there is no share.
+/// Those of [`top_k_correct`], and [`TrainError::LossInput`] if there are no rows.
 pub fn accuracy<T: Element, D: Dimension>(
     logits: ArrayView<'_, T, D>,
     labels: &[usize],
@@ -83,7 +83,7 @@ pub fn accuracy<T: Element, D: Dimension>(
     }
 }
 
-/// How often pictures of each class were taken for each class.
+/// The number of pictures of each true class that were assigned to each class.
 ///
 /// ```
 /// use ndarray::arr2;
@@ -115,7 +115,7 @@ impl ConfusionMatrix {
     ///
     /// # Errors
     ///
-    /// [`TrainError::Label`] where either is no class.
+    /// [`TrainError::Label`] if `label` or `predicted` is not a class.
     pub fn add(&mut self, label: usize, predicted: usize) -> Result<()> {
         let classes = self.rows.len();
         for (index, got) in [label, predicted].into_iter().enumerate() {
@@ -132,14 +132,14 @@ impl ConfusionMatrix {
         Ok(())
     }
 
-    /// Counts a picture for each row of the logits `[N, C]`, by its largest logit (the first of
-    /// several).
+    /// Counts one picture for each row of the logits `[N, C]`, as assigned to the class of its
+    /// largest logit, the first of several.
     ///
     /// # Errors
     ///
-    /// [`TrainError::LossInput`] for another rank, and where rows and labels, or columns and classes, are
-    /// not as many; [`TrainError::Label`] for a label that is no class; [`TrainError::NonFinite`] for logits
-    /// that are NaN or infinite. Nothing is counted then.
+    /// [`TrainError::LossInput`] for logits of another rank, or if the numbers of rows and labels,
+    /// or of columns and classes, differ; [`TrainError::Label`] for a label that is not a class;
+    /// [`TrainError::NonFinite`] for logits that are NaN or infinite. Nothing is counted then.
     pub fn add_logits<T: Element, D: Dimension>(
         &mut self,
         logits: ArrayView<'_, T, D>,
@@ -164,19 +164,20 @@ impl ConfusionMatrix {
         Ok(())
     }
 
-    /// The counts: a row for each true class, a column for each predicted one.
+    /// The counts, with a row for each true class and a column for each assigned class.
     #[must_use]
     pub fn rows(&self) -> &[Vec<u64>] {
         &self.rows
     }
 
-    /// How many pictures were counted.
+    /// The number of pictures counted.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.rows.iter().flatten().sum()
     }
 
-    /// The share of pictures that were taken for what they are; `None` where there were none.
+    /// The share of pictures that were assigned to their true class; `None` if no pictures were
+    /// counted.
     #[must_use]
     pub fn accuracy(&self) -> Option<f64> {
         let rows = self.rows.iter().enumerate();
@@ -188,7 +189,7 @@ impl ConfusionMatrix {
     }
 }
 
-/// A mean of numbers with weights, such as the losses of batches of several sizes.
+/// A weighted mean, such as that of the losses of batches of different sizes.
 ///
 /// ```
 /// use nn_layers::RunningMean;
@@ -206,20 +207,20 @@ pub struct RunningMean {
 }
 
 impl RunningMean {
-    /// Adds a number with this weight.
+    /// Adds a value with this weight.
     pub fn add(&mut self, number: f64, weight: f64) {
         self.sum += number * weight;
         self.weight += weight;
     }
 
-    /// The mean; `None` where nothing with a weight was added.
+    /// The mean; `None` if the sum of the weights is 0.
     #[must_use]
     pub fn mean(&self) -> Option<f64> {
         (self.weight != 0.0).then(|| self.sum / self.weight)
     }
 }
 
-/// The logits of any type of rank, by rows.
+/// The logits as a matrix, whatever the type of their dimension.
 fn rows<T, D: Dimension>(logits: ArrayView<'_, T, D>) -> Result<ArrayView2<'_, T>> {
     let shape = Shape::from(logits.shape());
     let rows = logits.into_dimensionality::<Ix2>();
@@ -231,7 +232,7 @@ fn rows<T, D: Dimension>(logits: ArrayView<'_, T, D>) -> Result<ArrayView2<'_, T
     })?)
 }
 
-/// Checks that there is a label for each row of logits, and an order in each row.
+/// Checks that there is a valid label for each row of logits, and that all logits are finite.
 fn check<T: Element>(logits: ArrayView2<'_, T>, labels: &[usize]) -> Result<()> {
     let (rows, classes) = logits.dim();
     if labels.len() != rows {

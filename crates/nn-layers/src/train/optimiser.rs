@@ -50,7 +50,7 @@ use crate::{
 pub struct OptimiserOptions {
     /// How a gradient becomes a step.
     pub method: Method,
-    /// What pulls all parameters towards 0.
+    /// The weight decay of all parameters.
     pub weight_decay: WeightDecay,
     /// Parameters with options of their own.
     pub groups: Vec<ParamGroup>,
@@ -78,7 +78,8 @@ impl Default for Method {
     }
 }
 
-/// What pulls a parameter `p` towards 0 in every step of rate `γ`, by a coefficient `λ`.
+/// Weight decay: a pull of each parameter `p` towards 0 in every step of rate `γ`, with a
+/// coefficient `λ`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WeightDecay {
@@ -104,7 +105,7 @@ impl Method {
         }
     }
 
-    /// The names of what is kept for each parameter, PyTorch's.
+    /// PyTorch's names of the moments that are kept for each parameter.
     fn moments(&self) -> &'static [&'static str] {
         match self {
             Self::Sgd(sgd) => sgd.moments(),
@@ -193,13 +194,14 @@ pub struct UpdateReport {
 }
 
 impl<T: Element> Optimiser<T> {
-    /// An optimiser for these parameters, of which only names and shapes matter: they say which group
-    /// each belongs to. `options` may be a method alone, such as [`Adam`].
+    /// An optimiser for these parameters. Only their names, shapes and slots matter: they determine
+    /// the trainable parameters and their groups. `options` may be a method alone, such as
+    /// [`Adam`].
     ///
     /// # Errors
     ///
-    /// [`TrainError::Value`] for a number out of range, [`TrainError::EmptyGroup`] for a group that no
-    /// parameter belongs to.
+    /// [`TrainError::Value`] for an option out of range, [`TrainError::EmptyGroup`] for a group by
+    /// prefix or suffix to which no trainable parameter belongs.
     pub fn new(options: impl Into<OptimiserOptions>, params: &Params<T>) -> Result<Self> {
         let options = options.into();
         options.method.check()?;
@@ -220,12 +222,12 @@ impl<T: Element> Optimiser<T> {
         &self.options
     }
 
-    /// Updates every parameter that the backend learns, at this rate, or with the rate and momentum of
-    /// a [schedule](crate::Schedule::at).
+    /// Updates every trainable parameter of the backend with this rate, or with the rate and
+    /// momentum of a [schedule](crate::Schedule::at).
     ///
     /// # Errors
     ///
-    /// As [`update_scaled`](Self::update_scaled).
+    /// Those of [`update_scaled`](Self::update_scaled).
     pub fn update<B: TrainBackend<T>>(
         &mut self,
         backend: &mut B,
@@ -234,14 +236,15 @@ impl<T: Element> Optimiser<T> {
         self.update_scaled(backend, rates, 1.0)
     }
 
-    /// As [`update`](Self::update), with the gradients multiplied by `gradient_factor` first: `1/k`
-    /// where those of `k` batches were added up.
+    /// Like [`update`](Self::update), but multiplies the gradients by `gradient_factor` first:
+    /// `1/k` if those of `k` batches were accumulated.
     ///
     /// # Errors
     ///
-    /// [`TrainError::NonFinite`] for a gradient that is not finite, by the parameter's name,
-    /// [`TrainError::Value`] for a rate or momentum out of range, and what the backend says.
-    /// Nothing has changed then.
+    /// [`TrainError::NonFinite`] for a gradient that is not finite, with the parameter's name;
+    /// [`TrainError::Value`] for a rate or momentum out of range; [`ParamsError::UnknownParam`] for
+    /// a parameter that the optimiser was not created with; and the backend's errors. Nothing has
+    /// changed then.
     pub fn update_scaled<B: TrainBackend<T>>(
         &mut self,
         backend: &mut B,
@@ -279,14 +282,14 @@ impl<T: Element> Optimiser<T> {
         first.map(|()| UpdateReport { gradient_norm })
     }
 
-    /// Updates one parameter: `numbers` moves against `gradient_factor` times `gradient`. Clips by
-    /// value, not by norm, which requires all gradients.
+    /// Updates one parameter, whose values are `numbers`, with `gradient_factor` times `gradient`.
+    /// Clips by value, but not by norm, which requires all gradients.
     ///
     /// # Errors
     ///
-    /// [`ParamsError::UnknownParam`], [`ParamsError::ParamLength`] for as many numbers as neither
-    /// the gradient nor the last time had, and [`TrainError::Value`] for a rate or momentum
-    /// out of range.
+    /// [`ParamsError::UnknownParam`], [`ParamsError::ParamLength`] if the number of values is not
+    /// that of the gradient or of the previous call, and [`TrainError::Value`] for a rate or
+    /// momentum out of range.
     pub fn apply(
         &mut self,
         name: &str,

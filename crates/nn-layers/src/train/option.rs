@@ -1,8 +1,8 @@
-//! Whether the numbers that a training is told are in their ranges.
+//! Checks that the options of a training run are in their ranges.
 
 use crate::{error::Result, train::error::TrainError};
 
-/// [`TrainError::Value`] unless `good`.
+/// Returns [`TrainError::Value`] unless `good`.
 pub(crate) fn check(
     what: &'static str,
     got: f64,
@@ -43,7 +43,7 @@ pub(crate) fn from_0_to_1(what: &'static str, got: f64) -> Result<()> {
     )
 }
 
-/// What multiplies a running sum, which would not forget with 1.
+/// For the factor of a running sum: with 1, the sum would not decay.
 pub(crate) fn below_1(what: &'static str, got: f64) -> Result<()> {
     let good = (0.0..1.0).contains(&got);
     check(what, got, good, "a number from 0 to below 1")

@@ -1,4 +1,4 @@
-//! The rate of each step.
+//! Learning rate schedules.
 
 mod one_cycle;
 
@@ -10,7 +10,7 @@ use crate::{
     train::option::{at_least_0, at_least_1, from_0_to_1, positive},
 };
 
-/// The rate of each step: a function of the step's number and nothing else.
+/// The learning rate as a function of the step's number alone.
 ///
 /// ```
 /// use nn_layers::{Policy, Schedule, WarmUp};
@@ -28,17 +28,17 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
-    /// The rate that the policy starts from; of a one-cycle the largest.
+    /// The rate that the policy starts from; for a one-cycle policy, the largest.
     pub rate: f64,
-    /// What becomes of it.
+    /// How the rate changes.
     #[serde(default)]
     pub policy: Policy,
-    /// What comes before.
+    /// The steps before the policy.
     #[serde(default)]
     pub warm_up: WarmUp,
 }
 
-/// What becomes of a rate `γ`, step by step. Steps count from 0, where the policy begins.
+/// How a rate `γ` changes with the step `s`, counted from 0 at the start of the policy.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Policy {
@@ -47,14 +47,14 @@ pub enum Policy {
     Constant,
     /// `γ · factor^floor(s / every)`.
     Step {
-        /// Steps between two changes, at least 1.
+        /// The number of steps between two changes, at least 1.
         every: u64,
         /// What the rate is multiplied by.
         factor: f64,
     },
-    /// `γ · factor^(how many of at are ≤ s)`.
+    /// `γ · factor^k`, where `k` is the number of values in `at` that are ≤ `s`.
     MultiStep {
-        /// The steps from which on the rate is multiplied once more.
+        /// The steps from which the rate is multiplied once more.
         at: Vec<u64>,
         /// What the rate is multiplied by.
         factor: f64,
@@ -63,7 +63,7 @@ pub enum Policy {
     /// Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", 2016, section 3, without
     /// restarts).
     Cosine {
-        /// How many steps it takes, at least 1.
+        /// The number of steps, at least 1.
         steps: u64,
         /// The rate at the end.
         #[serde(default)]
@@ -71,28 +71,28 @@ pub enum Policy {
     },
     /// `γ · (1 - s / steps)^power`, and 0 from `steps` on.
     Polynomial {
-        /// How many steps it takes, at least 1.
+        /// The number of steps, at least 1.
         steps: u64,
-        /// 1 is a straight line.
+        /// The exponent; 1 is a straight line.
         power: f64,
     },
-    /// Up to `γ` and down again: [`OneCycle`].
+    /// Up to `γ` and down again: see [`OneCycle`].
     OneCycle(OneCycle),
 }
 
-/// A straight line in front of the policy, from `start_factor` times the rate up to the rate, so
-/// that the first steps do not throw the parameters away (Goyal et al., "Accurate, Large Minibatch
-/// SGD", 2017, section 2.2). The policy's own steps count from its end.
+/// A linear warm-up before the policy, from `start_factor` times the policy's first rate up to that
+/// rate, so that large first steps do not ruin the parameters (Goyal et al., "Accurate, Large
+/// Minibatch SGD", 2017, section 2.2). The policy counts its steps from the end of the warm-up.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WarmUp {
-    /// How many steps it takes; 0 is none.
+    /// The number of steps; 0 for no warm-up.
     pub steps: u64,
-    /// The share of the rate that the first step has, from 0 to 1.
+    /// The first step's share of the rate, from 0 to 1.
     pub start_factor: f64,
 }
 
-/// No steps; where some are asked for, from a hundredth of the rate.
+/// No warm-up. If only `steps` is set, it starts at a hundredth of the rate.
 impl Default for WarmUp {
     fn default() -> Self {
         Self {
@@ -102,12 +102,12 @@ impl Default for WarmUp {
     }
 }
 
-/// What a schedule sets in a step.
+/// The values that a schedule sets in a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {
     /// The learning rate.
     pub rate: f64,
-    /// The momentum (Adam's `β₁`), where it is the schedule's and not the optimiser's.
+    /// The momentum (Adam's `β₁`), if the schedule sets it instead of the optimiser.
     pub momentum: Option<f64>,
 }
 
@@ -140,7 +140,7 @@ impl Schedule {
         }
     }
 
-    /// Rate and momentum of step `step`, counted from 0.
+    /// The rate and momentum of step `step`, counted from 0.
     #[must_use]
     pub fn at(&self, step: u64) -> Rates {
         let WarmUp {
@@ -161,12 +161,11 @@ impl Schedule {
         }
     }
 
-    /// Checks all numbers.
+    /// Checks all values.
     ///
     /// # Errors
     ///
-    /// [`TrainError::Value`](crate::TrainError::Value) for the first that is out of
-    /// range.
+    /// [`TrainError::Value`](crate::TrainError::Value) for the first value out of range.
     pub fn check(&self) -> Result<()> {
         positive("the rate", self.rate)?;
         from_0_to_1("the warm-up's start_factor", self.warm_up.start_factor)?;

@@ -1,4 +1,4 @@
-//! Which part of a network learns, and how.
+//! Which parts of a network are trained, and how.
 
 use crate::{
     error::Result,
@@ -6,12 +6,12 @@ use crate::{
     train::{error::TrainError, option},
 };
 
-/// What to train and what to leave alone.
+/// What to train and what to freeze.
 ///
 /// ```
 /// use nn_layers::TrainSpec;
 ///
-/// // Fine-tuning: the first layers stay as they are.
+/// // Fine-tuning: the first layers are not changed.
 /// let spec = TrainSpec {
 ///     frozen: vec!["conv1".to_owned(), "bn1".to_owned(), "layer1".to_owned()],
 ///     ..TrainSpec::default()
@@ -20,22 +20,22 @@ use crate::{
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainSpec {
-    /// Names of nodes or scopes that do not learn; `layer1` freezes every node `layer1.*`.
+    /// The names of nodes or scopes that are not trained; `layer1` freezes every node `layer1.*`.
     ///
-    /// Frozen means: no gradient; a batch normalisation works as in evaluation, and its running
-    /// statistics and counter stay as they are; dropout is off; and the backward pass stops where
-    /// nothing below learns.
+    /// Frozen parameters have no gradient. A frozen batch normalisation works as in evaluation, and
+    /// its running statistics and counter do not change. A frozen dropout is off. The backward pass
+    /// stops where no further gradient is needed.
     pub frozen: Vec<String>,
-    /// The share of a batch's statistics in the new running ones, from 0 to 1:
+    /// The share of a batch's statistics in the updated running statistics, from 0 to 1:
     /// `running = (1 - momentum) · running + momentum · batch`.
     pub batch_norm_momentum: f64,
-    /// Whether dropout drops.
+    /// Whether dropout is on.
     pub dropout: bool,
-    /// Whether the gradient of the network's inputs is wanted, too.
+    /// Whether the gradients of the network's inputs are also computed.
     pub grad_input: bool,
 }
 
-/// Nothing frozen, momentum 0.1 as in PyTorch, dropout on, no gradient of the input.
+/// Nothing frozen, momentum 0.1 as in PyTorch, dropout on, no gradients of the inputs.
 impl Default for TrainSpec {
     fn default() -> Self {
         Self {
@@ -48,12 +48,12 @@ impl Default for TrainSpec {
 }
 
 impl TrainSpec {
-    /// What this means for a graph, node by node.
+    /// Determines, for each node of a graph, what is trained and which gradients are computed.
     ///
     /// # Errors
     ///
     /// [`TrainError::NothingFrozen`] for a name that is neither a node's nor a scope's, and
-    /// [`TrainError::Value`] for a momentum that is not in 0 to 1.
+    /// [`TrainError::Value`] for a momentum outside 0 to 1.
     pub fn resolve(&self, graph: &Graph) -> Result<GradientFlow> {
         option::from_0_to_1("batch_norm_momentum", self.batch_norm_momentum)?;
         for name in &self.frozen {
@@ -67,7 +67,7 @@ impl TrainSpec {
             .map(|node| self.frozen.iter().any(|name| is_within(node, name)))
             .collect();
 
-        // Forward: what has something that learns in it or below it.
+        // Forward: nodes that have trainable parameters, or that depend on a node that has.
         let mut wanted = vec![false; frozen.len()];
         for (id, node) in graph.iter() {
             let learns = !frozen[id.index()] && node.params().iter().any(is_learnt);
@@ -75,7 +75,7 @@ impl TrainSpec {
             let below = node.inputs().iter().any(|input| wanted[input.index()]);
             wanted[id.index()] = learns || given || below;
         }
-        // Backward: what an output depends on.
+        // Backward: nodes that an output depends on.
         let mut reached = vec![false; frozen.len()];
         for output in graph.outputs() {
             reached[output.index()] = true;
@@ -96,7 +96,7 @@ impl TrainSpec {
     }
 }
 
-/// Whether the node has this name, or is in the scope of this name.
+/// Whether the node has this name or is in the scope of this name.
 fn is_within(node: &Node, name: &str) -> bool {
     node.name()
         .strip_prefix(name)
@@ -107,8 +107,8 @@ fn is_learnt(spec: &crate::graph::param_spec::ParamSpec) -> bool {
     spec.slot() == Slot::Weight
 }
 
-/// Where gradients go in a graph: a [`TrainSpec`] [resolved](TrainSpec::resolve), which a
-/// [`TrainBackend`](crate::TrainBackend) reads.
+/// The gradients to compute in a graph: a [`TrainSpec`] [resolved](TrainSpec::resolve) for a
+/// [`TrainBackend`](crate::TrainBackend).
 #[derive(Clone, Debug, PartialEq)]
 pub struct GradientFlow {
     frozen: Vec<bool>,
@@ -117,21 +117,22 @@ pub struct GradientFlow {
 }
 
 impl GradientFlow {
-    /// Whether the node is frozen, as an id of no node is. A batch normalisation then normalises with
-    /// its running statistics and leaves them as they are.
+    /// Whether the node is frozen; true for an id that is not in the graph. A frozen batch
+    /// normalisation uses its running statistics and does not change them.
     #[must_use]
     pub fn is_frozen(&self, id: NodeId) -> bool {
         self.frozen.get(id.index()).copied().unwrap_or(true)
     }
 
-    /// Whether the gradient of the node's output is computed: an output of the graph depends on it,
-    /// and it or something below it learns. Where not, no backward kernel of the node runs.
+    /// Whether the gradient of the node's output is computed. It is if an output of the graph
+    /// depends on the node, and the node or one that it depends on has trainable parameters or is
+    /// an input whose gradient is computed. Otherwise the node's backward kernel does not run.
     #[must_use]
     pub fn is_wanted(&self, id: NodeId) -> bool {
         self.wanted.get(id.index()).copied().unwrap_or(false)
     }
 
-    /// Whether the node is a dropout that drops.
+    /// Whether a dropout at this node drops values.
     #[must_use]
     pub fn drops(&self, id: NodeId) -> bool {
         self.dropout && !self.is_frozen(id)

@@ -1,4 +1,4 @@
-//! The loop of a training.
+//! The training loop.
 
 mod checked;
 mod options;
@@ -30,32 +30,32 @@ use crate::{
     },
 };
 
-/// Pictures, or whatever the network's inputs are, and what they are to be compared with.
+/// The inputs of a training batch, usually pictures, and their targets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainBatch<T, Y> {
-    /// One tensor for each input of the graph; the first axis counts the pictures.
+    /// One tensor for each input of the graph; the first axis is the batch.
     pub inputs: Vec<ArrayD<T>>,
-    /// What the [`Objective`] takes.
+    /// The targets, as the [`Objective`] expects them.
     pub targets: Y,
 }
 
-/// How a training ended.
+/// How a training run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// All epochs are done.
     Finished,
-    /// The score had not become better for as long as [`EarlyStopping`] waits.
+    /// The score has not improved for as many epochs as the patience of [`EarlyStopping`].
     EarlyStopped,
-    /// It was stopped from outside, and can go on from its checkpoint.
+    /// The caller stopped it; it can be resumed from its checkpoint.
     Stopped,
 }
 
 /// Trains a network, epoch by epoch.
 ///
-/// A trainer drives a [`TrainBackend`], which runs the steps, over the batches of a loader, with an
-/// [`Optimiser`] and a [`Schedule`](crate::Schedule). Its checkpoints hold its whole state: a
-/// training that [resumes](Self::resume) from one with the same batches gives the same bits as one
-/// that never stopped.
+/// A trainer takes batches from a loader, runs their steps on a [`TrainBackend`], and updates the
+/// parameters with an [`Optimiser`] and a [`Schedule`](crate::Schedule). A checkpoint contains the
+/// whole state: a run that [resumes](Self::resume) from it with the same batches computes the same
+/// bits as one that never stopped.
 ///
 /// ```
 /// use std::sync::atomic::AtomicBool;
@@ -72,7 +72,7 @@ pub enum Outcome {
 /// let graph = b.finish(&[y])?;
 /// let mut backend = PlainTrainer::new(&graph, random_params(&graph, 1)?, TrainSpec::default())?;
 ///
-/// // Which of the two numbers is larger?
+/// // The label is the index of the larger value.
 /// let batch = TrainBatch {
 ///     inputs: vec![arr2(&[[1.0f32, 0.0], [-1.0, 1.0], [0.5, 2.0]]).into_dyn()],
 ///     targets: Targets::Labels(vec![0, 1, 1]),
@@ -101,11 +101,11 @@ pub struct Trainer<T> {
 }
 
 impl<T: Element> Trainer<T> {
-    /// A trainer at the beginning.
+    /// A trainer at the start of a run.
     ///
     /// # Errors
     ///
-    /// [`TrainError::Value`] for an option out of range, and those of [`Optimiser::new`].
+    /// [`TrainError::Value`] for an option out of range, and the errors of [`Optimiser::new`].
     pub fn new<B: TrainBackend<T>>(options: TrainerOptions, backend: &B) -> Result<Self> {
         options.check()?;
         let optimiser = Optimiser::new(options.optimiser.clone(), &backend.export())?;
@@ -119,13 +119,14 @@ impl<T: Element> Trainer<T> {
         })
     }
 
-    /// A trainer that goes on where the checkpoint was saved, in the epoch and at the batch. The
-    /// backend gets its parameters.
+    /// A trainer that resumes at the epoch and batch at which the checkpoint was saved. The
+    /// checkpoint's parameters are imported into the backend.
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new), [`TrainError::Resume`] where the checkpoint is that of another seed
-    /// or optimiser, and what the backend says of parameters that do not fit; its own stay then.
+    /// Those of [`new`](Self::new), [`TrainError::Resume`] if the checkpoint was saved with another
+    /// seed or optimiser, and the backend's error for parameters that do not fit. The backend then
+    /// keeps its own.
     pub fn resume<B: TrainBackend<T>>(
         options: TrainerOptions,
         checkpoint: Checkpoint<T>,
@@ -149,58 +150,58 @@ impl<T: Element> Trainer<T> {
         Ok(trainer)
     }
 
-    /// This trainer, saving checkpoints into a folder: before and after each evaluation, after each
-    /// [`save_every`](TrainerOptions::save_every) updates, and when it is stopped.
+    /// Saves checkpoints to a folder: before and after each evaluation, after every
+    /// [`save_every`](TrainerOptions::save_every) updates, and when the run is stopped.
     #[must_use]
     pub fn save_to(mut self, folder: CheckpointFolder) -> Self {
         self.folder = Some(folder);
         self
     }
 
-    /// Where the training stands.
+    /// The position of the run.
     #[must_use]
     pub fn position(&self) -> Position {
         self.position
     }
 
-    /// Whether [`run`](Self::run) begins with an evaluation: the epoch has been trained to its end,
-    /// and then the training was stopped or its evaluation failed.
+    /// Whether [`run`](Self::run) starts with an evaluation: all batches of the epoch have been
+    /// trained on, and then the run was stopped or the evaluation failed.
     ///
-    /// An epoch that was stopped at its last update is not known to be over: its loader has to say
+    /// If a run was stopped at the last update of an epoch, this is false: only the loader can tell
     /// that there are no more batches.
     #[must_use]
     pub fn is_evaluation_due(&self) -> bool {
         self.totals.trained
     }
 
-    /// The best parameters so far, where evaluations gave scores. A resumed trainer has them from
-    /// its checkpoint, so a model file of the best can be written again.
+    /// The best parameters so far, if an evaluation has returned a score. A resumed trainer has
+    /// those of its checkpoint, so the model file of the best parameters can be written again.
     #[must_use]
     pub fn best(&self) -> Option<&Best<T>> {
         self.best.as_ref()
     }
 
-    /// Trains until all epochs are done, the score stalls, or `stop` becomes true.
+    /// Trains until all epochs are done, the score no longer improves, or `stop` becomes true.
     ///
-    /// `batches(epoch, first)` gives an epoch's batches from number `first` on, which is not 0
-    /// where a training goes on in the middle of an epoch, and may be their number; what it gives
-    /// may depend on nothing else. `evaluate(backend, epoch)` says how good the network is after an
-    /// epoch. `stop` is read before each update's batches and before each evaluation, and the
-    /// training is saved then.
+    /// `batches(epoch, first)` returns the batches of an epoch from index `first` on. They must not
+    /// depend on anything else. `first` is above 0 if a run resumes in the middle of an epoch, and
+    /// equals the number of batches if none is left. `evaluate(backend, epoch)` evaluates the
+    /// network after an epoch. `stop` is read before the batches of each update and before each
+    /// evaluation; if it is true, the state is saved and the run ends.
     ///
-    /// A checkpoint is saved before each evaluation and another one after it. Where an evaluation or
-    /// an observer fails, nothing trained is lost: a resumed training goes on with the evaluation.
+    /// One checkpoint is saved before each evaluation and another after it. If an evaluation or an
+    /// observer fails, no training is lost: a resumed run starts with the evaluation.
     ///
-    /// With [`EarlyStopping`], the backend has the best parameters at the end; a checkpoint has the
-    /// last.
+    /// With [`EarlyStopping`], the backend holds the best parameters at the end; the checkpoint
+    /// holds the last ones.
     ///
     /// # Errors
     ///
-    /// [`Error::Batch`], [`Error::Step`] and [`Error::Evaluation`] say where a loader, a step (with
-    /// [`TrainError::NonFinite`] in it where a number is not finite) and an evaluation failed, and
-    /// [`Error::Observer`] where an observer did; [`TrainError::EmptyEpoch`],
-    /// [`TrainError::NoScore`]; and what [`CheckpointFolder::save`] says. The checkpoints that were
-    /// there are still there.
+    /// [`Error::Batch`], [`Error::Step`], [`Error::Evaluation`] and [`Error::Observer`] say where a
+    /// loader, a step, an evaluation or an observer failed. `Error::Step` wraps
+    /// [`TrainError::NonFinite`] if a value is not finite. The others are
+    /// [`TrainError::EmptyEpoch`], [`TrainError::NoScore`], the errors of
+    /// [`CheckpointFolder::save`] and those of the backend. Existing checkpoints are kept.
     pub fn run<B, O, I, E>(
         &mut self,
         backend: &mut B,
@@ -223,7 +224,7 @@ impl<T: Element> Trainer<T> {
                 let given = given.map(|batch| batch.map_err(Error::other));
                 self.totals.trained =
                     self.train_epoch(backend, objective, given, observer, stop)?;
-                // Before the evaluation, which may fail.
+                // Saved before the evaluation, which may fail.
                 self.save(backend, observer)?;
             }
             if !self.totals.trained || stop.load(Ordering::Relaxed) {
@@ -248,7 +249,7 @@ impl<T: Element> Trainer<T> {
         Ok(outcome)
     }
 
-    /// Trains on what is left of an epoch; false where it was stopped before its end.
+    /// Trains on the remaining batches of an epoch. Returns false if it was stopped before the end.
     fn train_epoch<B: TrainBackend<T>, O: Objective<T>>(
         &mut self,
         backend: &mut B,
@@ -313,7 +314,7 @@ impl<T: Element> Trainer<T> {
         self.options.short_batch == ShortBatch::Drop && pictures < full
     }
 
-    /// Adds a batch's gradients.
+    /// Runs a step of the backend, which adds the batch's gradients.
     fn step<B: TrainBackend<T>, O: Objective<T>>(
         &self,
         backend: &mut B,
@@ -339,7 +340,7 @@ impl<T: Element> Trainer<T> {
         })
     }
 
-    /// Moves the parameters by the gradients that were added up.
+    /// Updates the parameters with the accumulated gradients.
     fn update<B: TrainBackend<T>>(
         &mut self,
         backend: &mut B,
@@ -382,7 +383,7 @@ impl<T: Element> Trainer<T> {
             })
     }
 
-    /// Judges an epoch, and goes on to the next.
+    /// Decides whether an epoch is the best, and moves on to the next.
     fn end_epoch(
         &mut self,
         params: Params<T>,
@@ -432,11 +433,11 @@ impl<T: Element> Trainer<T> {
         })
     }
 
-    /// Whether there were as many epochs since the best as early stopping waits for.
+    /// Whether as many epochs as early stopping's patience have passed since the best.
     fn has_stalled(&self) -> bool {
         match (self.options.early_stopping, &self.best) {
             (Some(early), Some(best)) => {
-                // Epochs done, without the one that was the best.
+                // The epochs done since the best one.
                 let since = self.position.epoch.saturating_sub(best.epoch + 1);
                 since >= early.patience
             }
@@ -470,14 +471,14 @@ impl<T: Element> Trainer<T> {
         Ok(())
     }
 
-    /// The parameters, all of them finite.
+    /// The parameters, checked to be finite.
     fn export<B: TrainBackend<T>>(&self, backend: &B) -> Result<Params<T>> {
         let params = backend.export();
         check_params(&params).map_err(|error| self.at_step(error))?;
         Ok(params)
     }
 
-    /// An error behind the last batch.
+    /// Wraps an error that occurred after the last batch.
     fn at_step(&self, error: Error) -> Error {
         self.at_batch(self.position.batch.saturating_sub(1), error)
     }

@@ -1,16 +1,19 @@
-//! A graph as a drawing: text that Mermaid renders.
+//! A drawing of a graph, as text that Mermaid renders.
 
 use crate::graph::{Graph, Node, NodeId, op::Op};
 
 impl Graph {
-    /// The graph as a [Mermaid](https://mermaid.js.org) flowchart, at its nominal size. Many
-    /// programs that show Markdown draw it.
+    /// The graph as a [Mermaid](https://mermaid.js.org) flowchart, with the shapes of its nominal
+    /// size. Many programs that display Markdown render it.
     ///
-    /// A node is a box with its name, operation and output shape. Normalisations, activations and
-    /// dropouts are lines in the box of the node that they alone read, in their scope. An addition
-    /// is a circle, a concatenation a hexagon, an input has round ends, an output a thick border.
-    /// A scope (`layer1.0`) is a frame around its boxes, where there are two or more; names in it
-    /// lack the part that stands in its title.
+    /// A node is a box with its name, operation and output shape. A batch normalisation, affine
+    /// layer, activation function or dropout is an additional line in the box of its input if it is
+    /// the only reader of that input and both are in the same scope. It has its own box if its
+    /// input is an input or output of the graph, or if that box is an addition or a concatenation.
+    ///
+    /// An addition is a circle and a concatenation a hexagon; an input has round ends and an output
+    /// a thick border. A scope (`layer1.0`) with two or more boxes is a frame around them. Inside a
+    /// frame, names omit the scope that its title shows. At most eight frames are nested.
     ///
     /// ```
     /// # use nn_layers::{Conv2d, GraphBuilder, Padding};
@@ -22,7 +25,7 @@ impl Graph {
     ///     b.add("add", y, x)
     /// })?;
     /// let graph = b.finish(&[y])?;
-    /// // The convolution with its activation, and the shortcut around them.
+    /// // The convolution with its activation function, and the shortcut around them.
     /// assert!(graph.mermaid().ends_with("  n0 --> n1\n  n1 --> n2\n  n0 --> n2\n"));
     /// # Ok::<(), nn_layers::Error>(())
     /// ```
@@ -36,7 +39,7 @@ impl Graph {
         for boxed in 0..drawing.boxes.len() {
             root.insert(scopes(&drawing.head(boxed).name), boxed);
         }
-        // By default, lines in a box are broken after 200 pixels.
+        // By default, Mermaid breaks lines in a box after 200 pixels.
         drawing.line(0, r#"%%{init: {"flowchart": {"wrappingWidth": 600}}}%%"#);
         drawing.line(0, "flowchart TB");
         drawing.line(1, "classDef join fill:#ffe9bf,stroke:#b37400,color:#000");
@@ -47,22 +50,23 @@ impl Graph {
     }
 }
 
-/// Most frames inside one another; deeper ones are not drawn.
+/// The maximum nesting of frames; deeper ones are not drawn.
 const DEEPEST: usize = 8;
 
-/// The scopes of a node, from the outermost: `a` and `a.b` for `a.b.conv`.
+/// The scopes of a node, from the outermost inwards, up to [`DEEPEST`]: `a` and `a.b` for
+/// `a.b.conv`.
 fn scopes(name: &str) -> impl Iterator<Item = &str> {
     name.match_indices('.')
         .take(DEEPEST)
         .map(|(dot, _)| &name[..dot])
 }
 
-/// The innermost scope of a node, with no limit.
+/// The innermost scope of a node, at any depth.
 fn scope(name: &str) -> &str {
     name.rsplit_once('.').map_or("", |(scope, _)| scope)
 }
 
-/// What is drawn inside a frame, in the graph's order.
+/// The contents of a frame, in the graph's order.
 struct Scope<'a> {
     path: &'a str,
     items: Vec<Item<'a>>,
@@ -74,7 +78,7 @@ enum Item<'a> {
 }
 
 impl<'a> Scope<'a> {
-    /// Puts a box into the scope at the end of `path`, below this one.
+    /// Inserts a box into the last scope of `path`, which starts below this one.
     fn insert(&mut self, mut path: impl Iterator<Item = &'a str>, boxed: usize) {
         let Some(next) = path.next() else {
             self.items.push(Item::Box(boxed));
@@ -95,7 +99,7 @@ impl<'a> Scope<'a> {
         self.items.push(Item::Scope(scope));
     }
 
-    /// The box, if there is only one.
+    /// The only box, if there is exactly one.
     fn only_box(&self) -> Option<usize> {
         match self.items[..] {
             [Item::Box(boxed)] => Some(boxed),
@@ -105,12 +109,12 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// The text on its way.
+/// The text so far, and the boxes that it consists of.
 struct Drawing<'a> {
     graph: &'a Graph,
-    /// The nodes of each box: the one that it is drawn for, and those that are lines in it.
+    /// The nodes of each box: first the one that it is drawn for, then those that are lines in it.
     boxes: Vec<Vec<NodeId>>,
-    /// Each node's box.
+    /// The box of each node.
     box_of: Vec<usize>,
     text: String,
     frames: usize,
@@ -137,7 +141,7 @@ impl<'a> Drawing<'a> {
         drawing
     }
 
-    /// The box in which a node is one more line.
+    /// The box in which a node is an additional line, if it has none of its own.
     fn host(&self, id: NodeId, readers: &[Vec<NodeId>]) -> Option<usize> {
         let node = &self.graph.nodes[id.0];
         let &[input] = node.inputs() else { return None };
@@ -155,7 +159,7 @@ impl<'a> Drawing<'a> {
         &self.graph.nodes[self.boxes[boxed][0].0]
     }
 
-    /// Draws what a scope holds, inside the frame of the scope `frame`.
+    /// Draws the contents of a scope inside the frame of the scope `frame`.
     fn draw(&mut self, scope: &Scope<'_>, frame: &str, depth: usize) {
         for item in &scope.items {
             let inner = match item {
@@ -228,7 +232,7 @@ impl<'a> Drawing<'a> {
     }
 }
 
-/// Whether a node only changes the numbers of the one before it.
+/// Whether an operation can be a line in its input's box: it changes values, not shapes.
 fn is_line(op: &Op) -> bool {
     match op {
         Op::BatchNorm2d(_)
@@ -256,16 +260,17 @@ fn is_line(op: &Op) -> bool {
     }
 }
 
-/// A name without the scope that its frame shows.
+/// A name without the scope that the title of its frame shows.
 fn local<'a>(name: &'a str, frame: &str) -> &'a str {
     name.strip_prefix(frame)
         .and_then(|name| name.strip_prefix('.'))
         .unwrap_or(name)
 }
 
-/// Text as Mermaid reads it between quotes: what might end them, or mean a tag or Markdown, as the
-/// number of its character. It sees formulas (`$$`) and icons (`fa:fa-ban`) even so, unless their
-/// signs are followed by a blank without width.
+/// Escapes text for a quoted Mermaid label. Each character that might end the quotes, or start a
+/// tag or Markdown, becomes its numeric character code. Mermaid recognises formulas (`$$`) and
+/// icons (`fa:fa-ban`) even in that form, so the codes of `$` and `:` are followed by a zero-width
+/// space.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,4 +1,5 @@
-//! What a network costs whatever executes it: shapes, parameters, multiply-adds, the tensors' sizes.
+//! A network's cost, which is the same for every executor: shapes, parameters, multiply-adds and
+//! tensor sizes.
 
 use std::fmt;
 
@@ -12,13 +13,12 @@ use crate::{
     },
 };
 
-/// The size of an f32.
+/// The size of an f32 in bytes.
 const BYTES: u64 = 4;
 
 /// A network's cost for inputs of given shapes.
 ///
-/// [`Display`](fmt::Display) prints a table of at most 80 columns, and `serde` writes the same
-/// numbers.
+/// [`Display`](fmt::Display) prints a table of at most 80 columns; `serde` writes the same values.
 ///
 /// ```
 /// use nn_layers::{Conv2d, GraphBuilder, Padding, Shape, Summary};
@@ -38,25 +38,27 @@ const BYTES: u64 = 4;
 pub struct Summary {
     /// The shapes of the graph's inputs.
     pub inputs: Vec<Shape>,
-    /// One row a node, in the graph's order.
+    /// One row per node, in the graph's order.
     pub rows: Vec<SummaryRow>,
     /// The number of trainable values.
     pub parameters: u64,
     /// The number of values that are estimated or counted, such as running statistics.
     pub buffers: u64,
-    /// Multiplications with a weight, each with its addition: those of convolutions and dense
-    /// layers, as is customary; everything else counts 0.
+    /// Multiplications by a weight, each with its addition. As is customary, only those of
+    /// convolutions and dense layers are counted.
     pub multiply_adds: u64,
-    /// Floating-point operations: 2 x multiply-adds.
+    /// Floating-point operations: `2 · multiply_adds`.
     pub flops: u64,
-    /// Bytes of all nodes' outputs together as NCHW in f32, inputs included: the numbers of the
-    /// tensors alone. What an executor takes is another sum, of its own layouts, packed weights and
-    /// scratch memory: one that pads channels to blocks of sixteen takes sixteen times as much for
-    /// tensors of one channel. `Plan::memory` of the crate `engine` returns the sum.
+    /// The total size in bytes of all nodes' outputs, inputs included, as NCHW in f32. It counts
+    /// only the values of the tensors. The memory that an executor takes differs: it includes
+    /// padded layouts, packed weights and scratch memory. An executor that pads channels to blocks
+    /// of sixteen, for example, takes sixteen times as much for a tensor with one channel.
+    /// `Plan::memory` in the crate `engine` returns the engine's total.
     pub activation_bytes: u64,
-    /// Bytes of the tensors that are alive at one time, at most, as NCHW in f32: a node's output and
-    /// inputs and whatever is still to be read later. This is what the plain loops take. An executor
-    /// that computes in place or fuses operations needs less, one with padded layouts more.
+    /// The largest total size in bytes of the tensors that are live at the same time, as NCHW in
+    /// f32: a node's output, its inputs, and all tensors that later nodes read or the graph
+    /// outputs. This is what the plain loops take. An executor that computes in place or fuses
+    /// operations takes less; one with padded layouts takes more.
     pub peak_activation_bytes: u64,
 }
 
@@ -69,13 +71,13 @@ pub struct SummaryRow {
     pub kind: &'static str,
     /// The operation with its options: `conv2d 3x3 /2`.
     pub op: String,
-    /// The shape of its output.
+    /// The shape of the node's output.
     pub output: Shape,
     /// The number of trainable values.
     pub parameters: u64,
-    /// How many are estimated or counted.
+    /// The number of values that are estimated or counted.
     pub buffers: u64,
-    /// Multiplications with a weight, for the whole batch.
+    /// Multiplications by a weight, each with its addition, for the whole batch.
     pub multiply_adds: u64,
 }
 
@@ -84,7 +86,7 @@ impl Summary {
     ///
     /// # Errors
     ///
-    /// Those of [`Graph::infer`], and [`GraphError::TooLarge`] where a total does not fit 64 bits.
+    /// Those of [`Graph::infer`], and [`GraphError::TooLarge`] if a total does not fit in 64 bits.
     pub fn new(graph: &Graph, inputs: &[Shape]) -> Result<Self> {
         let shapes = graph.infer(inputs)?;
         let mut summary = Self {
@@ -152,7 +154,7 @@ impl Summary {
 }
 
 impl Summary {
-    /// Only the nodes, one per line of at most 80 columns, without the totals.
+    /// The table of nodes without the totals, one line per node, at most 80 columns wide.
     #[must_use]
     pub fn table(&self) -> impl fmt::Display + '_ {
         Table(&self.rows)
@@ -192,11 +194,11 @@ impl SummaryRow {
     }
 }
 
-/// One for each output element and each weight that it is summed over; `None` on overflow.
+/// One for each output element and each weight in its sum; `None` on overflow.
 fn multiply_adds(node: &Node, output: &Shape) -> Option<u128> {
     match node.op() {
         Op::Conv2d(_) | Op::Linear(_) => {
-            // [O, C/groups, h, w] or [O, I]: the groups are divided out already.
+            // [O, C/groups, h, w] or [O, I]: the groups are already divided out.
             let taps = node.param("weight")?.shape().get(1..)?;
             let sizes = output.iter().chain(taps);
             sizes
@@ -281,7 +283,7 @@ impl fmt::Display for Table<'_> {
         }
         widths[1] = widths[1].min(20);
         widths[2] = widths[2].min(17);
-        // Two spaces between columns; the names get what is left.
+        // Two spaces between columns; the names take the rest of the line.
         let others = widths[1..].iter().sum::<usize>() + 2 * 4;
         widths[0] = widths[0].min(COLUMNS.saturating_sub(others));
 
@@ -307,7 +309,7 @@ impl fmt::Display for Table<'_> {
     }
 }
 
-/// `12,345,678`, or scaled where that would be too wide for a column.
+/// `12,345,678`, or scaled if that would be too wide for a column.
 fn exact(count: u64) -> String {
     if count >= 100_000_000_000 {
         return scaled(count, "");
@@ -323,7 +325,7 @@ fn exact(count: u64) -> String {
     text
 }
 
-/// `31.47 G` and the unit: two places behind the point and a decimal prefix; below 1000 neither.
+/// `31.47 G` and the unit: two decimal places and a decimal prefix; below 1000, neither.
 fn scaled(count: u64, unit: &str) -> String {
     if count < 1000 {
         return format!("{count} {unit}").trim_end().to_owned();
@@ -331,7 +333,7 @@ fn scaled(count: u64, unit: &str) -> String {
     let mut value = count as f64;
     let mut prefix = ' ';
     for next in ['k', 'M', 'G', 'T', 'P', 'E'] {
-        // What rounds to 1000.00 is one of the next prefix.
+        // A value that rounds to 1000.00 takes the next prefix.
         if value < 999.995 {
             break;
         }

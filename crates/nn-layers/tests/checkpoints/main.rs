@@ -136,8 +136,8 @@ fn a_model_is_no_checkpoint_and_a_checkpoint_no_model() {
     let error = ModelFile::from_bytes(&checkpoint.to_bytes().unwrap()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "is a checkpoint of a training, not a model file: use best.safetensors or last.safetensors \
-         beside it"
+        "is a checkpoint of a training run, not a model file: use best.safetensors or \
+         last.safetensors beside it"
     );
     assert!(
         matches!(error, Error::File(FileError::OtherFile { .. })),

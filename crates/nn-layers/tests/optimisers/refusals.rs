@@ -47,7 +47,7 @@ fn states_that_do_not_fit() {
                 let moments = state.moments.get_mut("exp_avg").unwrap();
                 moments.insert("fc.bias", Slot::Weight, ArrayD::zeros(vec![4]));
             },
-            "\"fc.bias\" has 4 numbers",
+            "\"fc.bias\" has 4 values",
         ),
     ];
     for (change, part) in changes {
@@ -96,7 +96,7 @@ fn a_gradient_that_is_not_finite_is_named_and_changes_nothing() {
     let error = optimiser.update(&mut backend, 0.1).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the norm of all gradients is inf at number 0"
+        "the norm of all gradients is inf at index 0"
     );
 }
 

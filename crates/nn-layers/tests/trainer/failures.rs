@@ -182,7 +182,7 @@ fn a_gradient_that_is_not_finite_names_its_parameter() {
     assert_eq!(backend.export().get("fc.weight").cloned(), before);
 }
 
-/// A single pixel: one picture is one value a channel.
+/// A single pixel: a batch of one picture has one value per channel.
 fn single_pixel(short_batch: ShortBatch) -> Result<(Outcome, u64)> {
     let mut b = GraphBuilder::new();
     let x = b.input("x", [1, 2]).unwrap();

@@ -85,8 +85,8 @@ fn one_value_a_channel_is_refused_unless_frozen() {
     );
     assert_eq!(
         error.to_string(),
-        "node \"bn\": batch normalisation in training needs more than one value a channel, but its \
-         input is 1x3x1x1: use a larger batch or picture, or freeze the node"
+        "node \"bn\": batch normalisation in training needs more than one value per channel, but \
+         its input is 1x3x1x1: use a larger batch or picture, or freeze the node"
     );
     assert_eq!((trainer.export(), trainer.gradients()), before);
 

@@ -51,7 +51,7 @@ fn gradients_add_up_until_the_update() {
     assert_eq!(
         error.to_string(),
         "no gradient reached \"fc.bias\" and 7 more: run a step before the update, and freeze \
-         what no output of the graph depends on"
+         parameters that no output of the graph depends on"
     );
 }
 

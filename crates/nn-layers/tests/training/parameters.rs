@@ -42,7 +42,7 @@ fn a_step_that_fails_changes_nothing() {
     ));
     assert_eq!(
         error.to_string(),
-        "the loss gave output 0 a gradient of shape 1x2x3, expected 2x3"
+        "the loss returned a gradient of shape 1x2x3 for output 0, expected 2x3"
     );
     let error = trainer.step(&[], &LOSS, KEY);
     assert!(matches!(
@@ -147,7 +147,7 @@ fn the_plain_order_is_the_canonical_one() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "\"fc.weight\" has 11 numbers, expected 12"
+        "\"fc.weight\" has 11 values, expected 12"
     );
     let error = trainer.from_canonical("fc.weight", &turned).unwrap_err();
     assert!(

@@ -1,10 +1,10 @@
-//! How many inputs an operation takes, and of which ranks.
+//! The number and ranks of the inputs that each operation accepts.
 
 use std::ops::RangeInclusive;
 
 use crate::graph::op::Op;
 
-/// How many inputs an operation takes, and how to say so.
+/// The number of inputs that an operation accepts, and its description for messages.
 pub(super) fn arity(op: &Op) -> (RangeInclusive<usize>, &'static str) {
     match op {
         Op::Input => (0..=0, "none"),
@@ -32,7 +32,7 @@ pub(super) fn arity(op: &Op) -> (RangeInclusive<usize>, &'static str) {
     }
 }
 
-/// Which ranks an operation takes, and how to say so.
+/// The ranks that an operation accepts, and their description for messages.
 pub(super) fn ranks(op: &Op) -> (&'static [usize], &'static str) {
     match op {
         Op::Linear(_) => (&[2], "rank 2 [n, f]: flatten it first"),

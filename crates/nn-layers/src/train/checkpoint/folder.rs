@@ -1,4 +1,4 @@
-//! The checkpoints of a training: the last ones and the best.
+//! The checkpoints of a training run: the newest ones and the best.
 
 use std::{
     fs,
@@ -14,14 +14,15 @@ use crate::{
     file::{container, error::FileError},
 };
 
-/// The newest checkpoint's name.
+/// The name of the newest checkpoint.
 const LAST: &str = "last.ckpt";
 
-/// A folder with the checkpoints of one training: `last.ckpt`, and before it `step-NNNNNN.ckpt` by
-/// the number of updates.
+/// A folder with the checkpoints of one training run: the newest, `last.ckpt`, and older ones,
+/// `step-NNNNNN.ckpt`, named by their number of updates.
 ///
-/// At every moment, also of a crash, there is a whole checkpoint in it once there was one: a new
-/// one is on the disk before the one before it is renamed, and takes the name `last.ckpt` then.
+/// Once a checkpoint has been saved, the folder contains a whole one at every moment, even after a
+/// crash: a new checkpoint is on the disk under a temporary name before the previous one is
+/// renamed, and only then takes the name `last.ckpt`.
 ///
 /// ```
 /// use nn_layers::{Checkpoint, CheckpointFolder};
@@ -43,24 +44,24 @@ const LAST: &str = "last.ckpt";
 pub struct CheckpointFolder {
     folder: PathBuf,
     keep: usize,
-    /// The step of `last.ckpt`, once it is known.
+    /// The step of `last.ckpt`, if it is known.
     last: Option<u64>,
 }
 
-/// A checkpoint that a folder gave.
+/// A checkpoint read from a folder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Restored<T> {
-    /// The newest that is whole.
+    /// The newest checkpoint that is whole.
     pub checkpoint: Checkpoint<T>,
     /// Its file.
     pub path: PathBuf,
-    /// What is wrong with those that are newer, by file.
+    /// The errors of newer checkpoints that could not be read, each with its file.
     pub damaged: Vec<Error>,
 }
 
 impl CheckpointFolder {
-    /// A folder that keeps the newest `keep` checkpoints, at least one, and the one that was saved
-    /// when the best parameters were found. The folder is made when something is saved.
+    /// A folder that keeps the newest `keep` checkpoints, at least one, and the one of the best
+    /// parameters' step. The folder is created by the first [`save`](Self::save).
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>, keep: usize) -> Self {
         Self {
@@ -70,18 +71,18 @@ impl CheckpointFolder {
         }
     }
 
-    /// The folder.
+    /// The folder's path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.folder
     }
 
-    /// Saves a checkpoint as `last.ckpt`, gives the one before it the name of its step, and removes
-    /// those that are not to be kept. Returns the file's path.
+    /// Saves a checkpoint as `last.ckpt`, renames the previous one to the name of its step, and
+    /// removes those that are not kept. Returns the path of the new file.
     ///
     /// # Errors
     ///
-    /// As [`Checkpoint::save`]; all older checkpoints are then still there.
+    /// Those of [`Checkpoint::save`]. All older checkpoints are then kept.
     pub fn save<T: Element>(&mut self, checkpoint: &Checkpoint<T>) -> Result<PathBuf> {
         let last = self.folder.join(LAST);
         self.try_save(checkpoint, &last)
@@ -94,7 +95,7 @@ impl CheckpointFolder {
 
     fn try_save<T: Element>(&mut self, checkpoint: &Checkpoint<T>, last: &Path) -> Result<()> {
         fs::create_dir_all(&self.folder).map_err(FileError::io)?;
-        // Also what a killed process left of model files beside the checkpoints.
+        // This also removes what a killed process left of model files beside the checkpoints.
         whole_file::sweep(&self.folder, whole_file::PREFIX);
         let new = container::prepare(last, |target| checkpoint.write(target))?;
         let step = checkpoint.position.step;
@@ -110,8 +111,8 @@ impl CheckpointFolder {
         self.prune(step, checkpoint.best.as_ref().map(|best| best.step))
     }
 
-    /// Removes what is older than those to keep, and not the best. What is newer than the last,
-    /// which something else may have written, stays.
+    /// Removes checkpoints that are older than those to keep, except the best. Checkpoints newer
+    /// than the last one, which another process may have written, are kept.
     fn prune(&self, last: u64, best: Option<u64>) -> Result<()> {
         let older = self.steps()?.into_iter().filter(|&(step, _)| step < last);
         for (step, path) in older.skip(self.keep - 1) {
@@ -122,11 +123,11 @@ impl CheckpointFolder {
         Ok(())
     }
 
-    /// The newest checkpoint that is whole; `None` where there is no file of one.
+    /// The newest checkpoint that is whole; `None` if there are no checkpoint files.
     ///
     /// # Errors
     ///
-    /// What is wrong with the newest, where none is whole.
+    /// The error of the newest checkpoint, if none is whole.
     pub fn latest<T: Element>(&mut self) -> Result<Option<Restored<T>>> {
         let last = self.folder.join(LAST);
         let older = self.steps().map_err(|error| error.in_file(&self.folder))?;
@@ -151,7 +152,7 @@ impl CheckpointFolder {
         }
     }
 
-    /// The checkpoints with a step in their names, the newest first.
+    /// The checkpoints with a step in their names, newest first.
     fn steps(&self) -> Result<Vec<(u64, PathBuf)>> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
@@ -170,7 +171,8 @@ impl CheckpointFolder {
     }
 }
 
-/// The step of the checkpoint at `path`, where there is one. Of a damaged one nothing is kept.
+/// The step of the checkpoint at `path`. `None` if there is none, or if it is damaged and therefore
+/// not kept.
 fn step_in<T: Element>(path: &Path) -> Result<Option<u64>> {
     match Checkpoint::<T>::open(path) {
         Ok(checkpoint) => Ok(Some(checkpoint.position.step)),
@@ -184,12 +186,12 @@ fn step_in<T: Element>(path: &Path) -> Result<Option<u64>> {
     }
 }
 
-/// The file of this step, in the order of the alphabet up to a million.
+/// The file name for this step. Up to a million, alphabetical order is that of the steps.
 fn name(step: u64) -> String {
     format!("step-{step:06}.ckpt")
 }
 
-/// The step of a file that is called so.
+/// The step in such a file name.
 fn step_of(file: &str) -> Option<u64> {
     let step = file.strip_prefix("step-")?.strip_suffix(".ckpt")?;
     let step: u64 = step.parse().ok()?;

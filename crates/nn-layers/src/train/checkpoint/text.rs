@@ -1,4 +1,4 @@
-//! What a checkpoint says in words, and how its tensors are called.
+//! A checkpoint's JSON text, and the names of its tensors.
 
 use std::collections::BTreeMap;
 
@@ -15,17 +15,17 @@ use crate::{
 /// The version of the format.
 const VERSION: u32 = 1;
 
-/// No training counts beyond this, and nothing that counts on from here overflows.
+/// The largest valid count. No training run reaches it, and counting on from it does not overflow.
 const LARGEST_COUNT: u64 = 1 << 53;
 
-/// The JSON text. That all is under one key tells it from a model's, and the other way round.
+/// The JSON text. Its only key distinguishes it from a model's.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Envelope {
     checkpoint: Text,
 }
 
-/// What stands in the metadata.
+/// The contents of the metadata.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Text {
@@ -44,7 +44,7 @@ pub(super) struct Text {
 #[serde(deny_unknown_fields)]
 struct OptimiserText {
     method: String,
-    /// Under the key that the format's first version gave it.
+    /// The key is that of the format's first version.
     #[serde(rename = "slots")]
     moments: Vec<String>,
     steps: BTreeMap<String, u64>,
@@ -58,7 +58,7 @@ struct BestText {
     score: f64,
 }
 
-/// What a tensor of a checkpoint belongs to.
+/// The part of a checkpoint that a tensor belongs to.
 pub(super) enum Part<'a> {
     Params,
     Optimiser(&'a str),
@@ -92,7 +92,7 @@ impl Text {
         }
     }
 
-    /// A checkpoint that has everything but its tensors.
+    /// A checkpoint that is complete except for its tensors.
     pub(super) fn checkpoint<T>(&self) -> Checkpoint<T> {
         Checkpoint {
             params: Params::new(),
@@ -117,7 +117,7 @@ impl Text {
         }
     }
 
-    /// What the tensor of this name belongs to, and its parameter's name.
+    /// The part that the tensor of this name belongs to, and its parameter's name.
     pub(super) fn part<'a>(&'a self, name: &'a str) -> Result<(Part<'a>, &'a str)> {
         let part = match name.split_once('/') {
             Some(("params", own)) => Some((Part::Params, own)),
@@ -131,7 +131,7 @@ impl Text {
         part.ok_or_else(|| {
             Error::File(FileError::TensorName {
                 tensor: name.chars().take(64).collect(),
-                what: "is none that a checkpoint has",
+                what: "is not one that a checkpoint contains",
             })
         })
     }
@@ -140,7 +140,7 @@ impl Text {
         let other = |got| {
             Error::File(FileError::OtherFile {
                 got,
-                expected: "a checkpoint of a training",
+                expected: "a checkpoint of a training run",
                 advice: "a checkpoint's name ends in .ckpt",
             })
         };
@@ -153,7 +153,7 @@ impl Text {
         Ok(checkpoint)
     }
 
-    /// The text that the file holds; what cannot be read back is refused.
+    /// The text for the file. A text that could not be read back is refused.
     pub(super) fn into_json(self) -> Result<String> {
         let text = serde_json::to_string(&Envelope { checkpoint: self });
         let text = text.map_err(FileError::metadata)?;
@@ -174,7 +174,7 @@ impl Text {
             step,
             batches,
         } = self.position;
-        // The end of an epoch divides by its pictures.
+        // At its end, an epoch's totals are divided by its number of pictures.
         let has_loss = self.epoch.loss.mean().is_some_and(f64::is_finite);
         if has_loss != (self.epoch.pictures > 0) || self.epoch.trained && !has_loss {
             return Err(FileError::Metadata {

@@ -30,11 +30,11 @@ use crate::{error::Result, train::error::TrainError};
 ///
 /// # Errors
 ///
-/// [`TrainError::LossInput`] for targets of other shapes than the outputs' and for outputs without
-/// a number, [`TrainError::Target`] for a target that is no probability.
+/// [`TrainError::LossInput`] for targets whose shapes are not those of the outputs and for empty
+/// outputs, [`TrainError::Target`] for a target that is not a probability.
 #[derive(Clone, Copy, Debug)]
 pub struct BceWithLogits<'a, T> {
-    /// One per output, of its shape.
+    /// One tensor per output, of the same shape.
     pub targets: &'a [ArrayViewD<'a, T>],
 }
 

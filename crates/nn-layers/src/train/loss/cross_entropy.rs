@@ -71,9 +71,8 @@ impl CrossEntropy {
     ///
     /// # Errors
     ///
-    /// [`TrainError::Value`] for options out of range, [`TrainError::LossInput`] for shapes
-    /// that do not fit each other, [`TrainError::Label`] and [`TrainError::Target`] for a wrong
-    /// target.
+    /// [`TrainError::Value`] for options out of range, [`TrainError::LossInput`] for shapes that do
+    /// not fit each other, [`TrainError::Label`] and [`TrainError::Target`] for an invalid target.
     pub fn eval<T: Element>(
         &self,
         logits: ArrayViewD<'_, T>,

@@ -23,11 +23,11 @@ use crate::error::Result;
 ///
 /// # Errors
 ///
-/// [`TrainError::LossInput`](crate::TrainError::LossInput) for targets of other shapes than the
-/// outputs', and for outputs without a number.
+/// [`TrainError::LossInput`](crate::TrainError::LossInput) for targets whose shapes are not those
+/// of the outputs, and for empty outputs.
 #[derive(Clone, Copy, Debug)]
 pub struct Mse<'a, T> {
-    /// One per output, of its shape.
+    /// One tensor per output, of the same shape.
     pub targets: &'a [ArrayViewD<'a, T>],
 }
 

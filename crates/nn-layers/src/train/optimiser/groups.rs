@@ -1,4 +1,4 @@
-//! Parameters with their own rate and decay.
+//! Groups of parameters with their own rate and decay.
 
 use std::collections::BTreeMap;
 

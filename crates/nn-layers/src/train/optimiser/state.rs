@@ -17,7 +17,7 @@ use crate::{
 pub(super) struct State<T> {
     /// The number of updates.
     pub(super) steps: u64,
-    /// The method's moments, each with as many numbers as the parameter.
+    /// The method's moments, each with as many values as the parameter.
     pub(super) moments: Vec<Vec<T>>,
 }
 
@@ -107,8 +107,9 @@ impl<T: Element> Optimiser<T> {
     ///
     /// # Errors
     ///
-    /// [`TrainError::Resume`] for another method, a moment or tensor that is missing or too much,
-    /// and what the backend says about shapes. The old state stays then.
+    /// [`TrainError::Resume`] for another method, or for a moment or tensor that is missing or
+    /// superfluous; [`ParamsError::UnknownParam`]; and the backend's error for a wrong shape. The
+    /// old state is then kept.
     pub fn import<B: TrainBackend<T>>(
         &mut self,
         state: &OptimiserState<T>,

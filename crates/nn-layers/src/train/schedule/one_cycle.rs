@@ -1,4 +1,4 @@
-//! One cycle: up to a large rate, then down to a tiny one.
+//! The one-cycle policy: up to a large rate, then down to a tiny one.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,21 +9,21 @@ use crate::{
 };
 
 /// From `γ / div_factor` up to `γ` in the first part of the steps, then down to
-/// `γ / (div_factor · final_div_factor)` in the last step, and that from there on. The momentum, if
-/// it is cycled, goes the other way.
+/// `γ / (div_factor · final_div_factor)` at the last step, where the rate stays. The momentum, if
+/// it is cycled, changes in the opposite direction.
 ///
-/// Reference: Smith and Topin, "Super-Convergence: Very Fast Training of Neural Networks Using Large
-/// Learning Rates", 2017, section 3; the numbers are those of PyTorch's `OneCycleLR`, which starts
-/// its parts at steps that need not be whole.
+/// Reference: Smith and Topin, "Super-Convergence: Very Fast Training of Neural Networks Using
+/// Large Learning Rates", 2017, section 3; the values are those of PyTorch's `OneCycleLR`, whose
+/// two parts may meet between two steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OneCycle {
-    /// How many steps there are, at least 1.
+    /// The number of steps, at least 1.
     pub steps: u64,
-    /// The share of steps on the way up, from 0 to 1.
+    /// The share of the steps in which the rate rises, from 0 to 1.
     #[serde(default = "pct_start")]
     pub pct_start: f64,
-    /// The curve between the corners.
+    /// The curve between two corners.
     #[serde(default)]
     pub anneal: Anneal,
     /// The largest rate divided by the first.
@@ -32,8 +32,8 @@ pub struct OneCycle {
     /// The first rate divided by the last.
     #[serde(default = "final_div_factor")]
     pub final_div_factor: f64,
-    /// The smallest momentum, at the largest rate, and the largest, at both ends; `None` leaves it
-    /// to the optimiser. PyTorch's defaults are `[0.85, 0.95]`.
+    /// The smallest momentum, used at the largest rate, and the largest, used at both ends; `None`
+    /// leaves the momentum to the optimiser. PyTorch's defaults are `[0.85, 0.95]`.
     #[serde(default)]
     pub momentum: Option<[f64; 2]>,
 }
@@ -54,7 +54,7 @@ fn final_div_factor() -> f64 {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Anneal {
-    /// Half a wave of a cosine.
+    /// Half a period of a cosine.
     #[default]
     Cos,
     /// A straight line.
@@ -71,7 +71,8 @@ impl Anneal {
 }
 
 impl OneCycle {
-    /// A cycle of `steps` steps, with the defaults for the rest: 0.3, cosine, 25, 1e4, no momentum.
+    /// A cycle of `steps` steps with the default options: `pct_start` 0.3, a cosine, `div_factor`
+    /// 25, `final_div_factor` 1e4, no momentum.
     #[must_use]
     pub fn new(steps: u64) -> Self {
         Self {
@@ -93,7 +94,7 @@ impl OneCycle {
 
         let is_up = step <= top;
         let [from, to] = if is_up { [0.0, top] } else { [top, end] };
-        // A part without length is at its end.
+        // A part of length 0 is at its end.
         let share = if to > from {
             (step - from) / (to - from)
         } else {

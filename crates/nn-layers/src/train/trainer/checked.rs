@@ -1,4 +1,4 @@
-//! A loss that finds what is not finite.
+//! A loss that checks for values that are not finite.
 
 use std::cell::RefCell;
 
@@ -16,12 +16,12 @@ use crate::{
     },
 };
 
-/// An objective with a batch's targets. It refuses outputs and losses that are not finite, before
-/// the backend has changed anything.
+/// An objective with the targets of a batch. It refuses outputs and losses that are not finite
+/// before the backend has changed anything.
 pub(super) struct Checked<'a, O, Y> {
     objective: &'a O,
     targets: &'a Y,
-    /// Backends wrap errors in their own; this one stays as it is.
+    /// The original error, since backends wrap it in their own.
     fault: RefCell<Option<Error>>,
 }
 
@@ -34,7 +34,7 @@ impl<'a, O, Y> Checked<'a, O, Y> {
         }
     }
 
-    /// What was wrong, if it was the loss that refused.
+    /// The error, if the loss returned one.
     pub(super) fn fault(&self) -> Option<Error> {
         self.fault.take()
     }
@@ -69,7 +69,7 @@ impl<T: Element, O: Objective<T>> Loss<T> for Checked<'_, O, O::Targets> {
     }
 }
 
-/// Refuses NaN and infinities.
+/// Refuses NaN and infinity.
 pub(super) fn check<'a, T: Element>(
     numbers: impl IntoIterator<Item = &'a T>,
     tensor: impl Fn() -> String,
@@ -86,7 +86,7 @@ pub(super) fn check<'a, T: Element>(
     }
 }
 
-/// Refuses parameters that no training can go on from.
+/// Refuses parameters with values that are not finite; training could not continue from them.
 pub(super) fn check_params<T: Element>(params: &Params<T>) -> Result<()> {
     for (name, param) in params.iter() {
         if param.slot != Slot::Counter {

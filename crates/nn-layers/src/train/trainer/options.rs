@@ -14,34 +14,35 @@ use crate::{
 /// How long and how a network is trained.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainerOptions {
-    /// How often the training goes through the data.
+    /// The number of passes over the data.
     pub epochs: u64,
     /// The rate of each update.
     pub schedule: Schedule,
-    /// What makes updates of gradients.
+    /// How updates are computed from gradients.
     pub optimiser: OptimiserOptions,
-    /// The seed of all randomness.
+    /// The seed of the run's randomness.
     pub seed: u64,
-    /// How many batches make one update, at least 1. Their gradients are averaged; at the end of
-    /// an epoch there may be fewer.
+    /// The number of batches per update, at least 1. Their gradients are averaged. The last update
+    /// of an epoch may have fewer.
     pub accumulate: u64,
-    /// What becomes of a last batch that is smaller than the others.
+    /// Whether to train on a last batch that is smaller than the others.
     pub short_batch: ShortBatch,
-    /// Whether to stop before the last epoch.
+    /// When to stop before the last epoch, if at all.
     pub early_stopping: Option<EarlyStopping>,
-    /// After how many updates to save, besides the ends of epochs; at least 1.
+    /// The number of updates after which a checkpoint is saved, in addition to those at the ends of
+    /// epochs; at least 1.
     pub save_every: Option<u64>,
-    /// What the training was told to do. Checkpoints carry it without interpreting it.
+    /// The settings of the run, for checkpoints, which store them without interpreting them.
     pub recipe: serde_json::Value,
-    /// What the training learns from, such as a fingerprint of classes and names. Checkpoints
-    /// carry it without interpreting it: compare it with [`Checkpoint::data`](crate::Checkpoint)
-    /// before resuming, since a training cannot go on with other data.
+    /// A description of the data, such as a fingerprint of classes and names. Checkpoints store it
+    /// without interpreting it. Compare it with [`Checkpoint::data`](crate::Checkpoint::data)
+    /// before resuming, since a run cannot resume exactly with other data.
     pub data: serde_json::Value,
 }
 
 impl TrainerOptions {
-    /// `epochs` epochs by this schedule, with the optimiser's defaults, seed 0, an update for each
-    /// batch, small last batches kept, and no early stopping.
+    /// `epochs` epochs with this schedule, the optimiser's defaults, seed 0, one update per batch,
+    /// small last batches kept, and no early stopping.
     #[must_use]
     pub fn new(epochs: u64, schedule: Schedule) -> Self {
         Self {
@@ -72,28 +73,29 @@ impl TrainerOptions {
     }
 }
 
-/// What becomes of a batch that is smaller than its epoch's first, as the last one often is.
+/// Whether to train on a batch that is smaller than its epoch's first, as the last one often is.
 ///
-/// A batch of one picture has no deviation that a batch normalisation could use where the feature map
-/// is a single pixel: with [`Keep`](Self::Keep) that is an error, which names the node.
+/// If a feature map is a single pixel, a batch of one picture gives its batch normalisation only
+/// one value per channel. With [`Keep`](Self::Keep) that is an error, which names the node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ShortBatch {
-    /// It is trained on as the others are, so each of its pictures has more weight.
+    /// Train on it like on the others; each of its pictures then has more weight.
     #[default]
     Keep,
-    /// It is left out; [`EpochReport::dropped`](super::EpochReport::dropped) says how many pictures
-    /// that were. A loader that shuffles leaves out others in each epoch.
+    /// Leave it out; [`EpochReport::dropped`](super::EpochReport::dropped) counts its pictures.
+    /// With a loader that shuffles, they are different ones in each epoch.
     Drop,
 }
 
-/// Stops a training that no longer improves, and gives back the best parameters.
+/// Stops a run that no longer improves, and restores the best parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EarlyStopping {
-    /// How many epochs in a row may be no better than the best, at least 1.
+    /// The number of consecutive epochs without a better score after which the run stops, at least
+    /// 1.
     pub patience: u64,
-    /// How much larger than the best a score has to be to be better.
+    /// The margin by which a score has to exceed the best one to be better.
     #[serde(default)]
     pub min_gain: f64,
 }

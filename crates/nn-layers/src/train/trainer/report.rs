@@ -1,43 +1,44 @@
-//! What a training reports while it runs.
+//! The reports of a training run in progress.
 
 use std::path::Path;
 
 use crate::train::{checkpoint::Best, loss::Terms, schedule::Rates};
 
-/// Receives the progress of a training. The library itself prints nothing.
+/// Receives the progress of a training run. The library itself prints nothing.
 ///
 /// `()` ignores everything.
 pub trait Observer<T> {
-    /// Parameters have moved.
+    /// The parameters have been updated.
     fn step(&mut self, report: &StepReport) {
         let _ = report;
     }
 
     /// An epoch has been trained and evaluated.
     ///
-    /// The checkpoint on the disk is then still that of the epoch before its evaluation, so after a
-    /// crash, or an error from here, a resumed training evaluates and reports the epoch again.
+    /// The checkpoint on the disk is then still the one from before the evaluation. So after a
+    /// crash, or an error from this method, a resumed run evaluates and reports the epoch again.
     ///
     /// # Errors
     ///
-    /// Any error that has to end the training, such as a log that cannot be written.
+    /// Any error that should end the run, such as a log that cannot be written.
     fn epoch(&mut self, report: &EpochReport) -> Result<(), BoxedError> {
         let _ = report;
         Ok(())
     }
 
-    /// An epoch was the best so far. This call precedes the epoch's report, and is repeated with it.
+    /// An epoch is the best so far. This call precedes that of [`epoch`](Self::epoch), and is
+    /// repeated with it.
     ///
     /// # Errors
     ///
-    /// Any error that has to end the training, such as a model file that cannot be written.
+    /// Any error that should end the run, such as a model file that cannot be written.
     fn best(&mut self, best: &Best<T>) -> Result<(), BoxedError> {
         let _ = best;
         Ok(())
     }
 
-    /// A checkpoint is on the disk: one before each evaluation, one after it, and those that
-    /// [`TrainerOptions::save_every`](super::TrainerOptions::save_every) asks for.
+    /// A checkpoint is on the disk. One is saved before each evaluation, one after it, and further
+    /// ones by [`TrainerOptions::save_every`](super::TrainerOptions::save_every).
     fn saved(&mut self, path: &Path) {
         let _ = path;
     }
@@ -50,15 +51,16 @@ impl<T> Observer<T> for () {}
 pub struct StepReport {
     /// The epoch, counted from 0.
     pub epoch: u64,
-    /// How many batches of the epoch there have been.
+    /// The number of the epoch's batches so far.
     pub batch: u64,
-    /// The update, counted from 0 through all epochs.
+    /// The update, counted from 0 across all epochs.
     pub step: u64,
-    /// How many pictures it learnt from.
+    /// The number of pictures in the update.
     pub pictures: u64,
-    /// The loss, of several batches the mean over their pictures; the parts are their sums.
+    /// The loss; for several batches, the mean over their pictures. The parts are summed over the
+    /// batches.
     pub terms: Terms,
-    /// The rate that the parameters moved by, and the momentum.
+    /// The rate of the update, and the schedule's momentum, if any.
     pub rates: Rates,
     /// The Euclidean norm of all gradients together, before they were clipped.
     pub gradient_norm: f64,
@@ -69,32 +71,32 @@ pub struct StepReport {
 pub struct EpochReport {
     /// The epoch, counted from 0.
     pub epoch: u64,
-    /// How many updates there have been, through all epochs.
+    /// The number of updates so far, counted across all epochs.
     pub step: u64,
-    /// How many pictures were trained on.
+    /// The number of pictures trained on.
     pub pictures: u64,
-    /// How many were left out with a smaller last batch.
+    /// The number of pictures left out with a smaller last batch.
     pub dropped: u64,
     /// The rates of the epoch's last update.
     pub rates: Rates,
-    /// The mean loss over the pictures, while the parameters were moving.
+    /// The mean loss over the pictures, computed during training, while the parameters changed.
     pub loss: f64,
-    /// What else the loss reported, such as `correct`, summed over the batches.
+    /// The loss's further values, such as `correct`, summed over the batches.
     pub parts: Vec<(String, f64)>,
-    /// What the evaluation found.
+    /// The result of the evaluation, if there was one.
     pub evaluation: Option<Evaluation>,
-    /// Whether it is the best so far.
+    /// Whether the epoch is the best so far.
     pub is_best: bool,
 }
 
-/// How good a network is after an epoch.
+/// The evaluation of a network after an epoch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Evaluation {
-    /// The larger, the better: such as the accuracy on pictures that are not trained on.
+    /// The larger, the better: for example the accuracy on pictures that are not trained on.
     pub score: f64,
-    /// Whatever else is worth reporting.
+    /// Further values to report.
     pub parts: Vec<(String, f64)>,
 }
 
-/// An error of any type, as `?` makes it.
+/// An error of any type, boxed as `?` does it.
 pub type BoxedError = Box<dyn std::error::Error + Send + Sync>;
