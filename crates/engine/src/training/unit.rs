@@ -119,6 +119,16 @@ pub(crate) struct Lowered {
     pub(crate) outputs: Vec<usize>,
 }
 
+/// Only the numbers of units and layers: the parameters themselves would fill pages.
+impl std::fmt::Debug for Lowered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lowered")
+            .field("units", &self.units.len())
+            .field("layers", &self.layers.len())
+            .finish()
+    }
+}
+
 /// Lowers a graph; takes the parameters out of `params` as it packs them.
 pub(crate) fn lower(
     graph: &Graph,
