@@ -15,8 +15,8 @@ use crate::session::{Session, SessionPlan};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// The instruction set. `None` selects the one that the environment variable
-    /// [`CONVOXIDE_ISA`](conv_core::ISA_VARIABLE) names, or the machine's fastest if the variable is
-    /// unset or empty.
+    /// [`CONVOXIDE_ISA`](conv_core::ISA_VARIABLE) names, or the machine's fastest if the variable
+    /// is unset or empty.
     pub isa: Option<Isa>,
     /// The maximum memory of a session, in bytes; the default is 8 GiB. [`MemoryUse::total`] is
     /// compared with it before any of that memory is allocated.
@@ -48,8 +48,9 @@ impl Options {
 
 /// A network compiled for this machine: weights folded and packed, operations fused.
 ///
-/// A plan fixes neither the batch nor the picture size. Its clones share the weights, so threads can
-/// share a plan without copying any. Each thread and each size needs its own [`Session`].
+/// A plan fixes neither the batch nor the picture size. Its clones share the weights, so several
+/// threads can use a plan without copying them. Each thread and each size needs its own
+/// [`Session`].
 ///
 /// ```
 /// use engine::{Options, Plan};
@@ -122,8 +123,9 @@ impl Plan {
         Session::new(Arc::clone(&self.compiled), shapes)
     }
 
-    /// Makes a session for these inputs, runs it once, and returns the outputs in the graph's order.
-    /// To run on the same shapes again, use a [session](Self::session), whose memory is reused.
+    /// Makes a session for these inputs, runs it once, and returns the outputs in the graph's
+    /// order. To run on the same shapes again, use a [session](Self::session), whose memory is
+    /// reused.
     ///
     /// ```
     /// use engine::{Options, Plan};

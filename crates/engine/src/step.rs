@@ -140,7 +140,7 @@ impl Kernel {
             | Op::BatchNorm2d(_)
             | Op::Affine
             | Op::Dropout { .. } => {
-                let broken = "a kernel was requested for an operation that has none";
+                let broken = "`Kernel::of` was called for an operation that is compiled separately";
                 return Err(Error::internal(node.name(), broken));
             }
         })

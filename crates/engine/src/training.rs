@@ -1,4 +1,5 @@
-//! The training session: forward pass, backward pass and update with the direct kernels, on NCHW16c.
+//! The training session: forward pass, backward pass and update, with the direct kernels on
+//! NCHW16c.
 
 mod backward;
 mod forward;

@@ -235,7 +235,8 @@ impl StepRun<'_> {
         run().map_err(at())
     }
 
-    /// Computes the gradient of padding with values other than zeros: rare, so with the plain loops.
+    /// Computes the gradient of padding with values other than zeros. Such padding is rare, so this
+    /// uses the plain loops.
     fn pad_backward(&mut self, index: usize, value: PaddingValue) -> Result<()> {
         let unit = &self.units[index];
         let grad = &self.grad(index)?;

@@ -134,8 +134,8 @@ impl NormLayer {
         }
     }
 
-    /// Adds to the parameters' gradients from the sums, and computes the coefficients of the input's
-    /// gradient.
+    /// Computes the parameters' gradients from the sums and adds them to the earlier ones, and
+    /// computes the coefficients of the input's gradient.
     pub(crate) fn finish_sums(&mut self) {
         self.mean_grad.fill(0.0);
         self.slope.fill(0.0);

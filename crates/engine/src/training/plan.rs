@@ -3,7 +3,8 @@
 //!
 //! A step runs forward through the units, then computes the loss, then runs backward through the
 //! units. A value is live until the last unit that reads it, in the forward or the backward pass. A
-//! gradient is live from the first unit that contributes to it until its own unit's backward pass.
+//! gradient is live from the first unit that contributes to it until its own unit's backward pass,
+//! or until the end of the step if it is that of an input.
 
 use std::ops::Range;
 
@@ -28,9 +29,9 @@ pub(crate) struct Place {
 pub(crate) struct Contribution {
     /// The unit whose gradient it contributes to.
     pub(crate) to: usize,
-    /// [`Store::Replace`] for the first contribution to the gradient, [`Store::Add`] for the others.
+    /// [`Store::Replace`] for the first contribution to the gradient, else [`Store::Add`].
     pub(crate) store: Store,
-    /// Scratch memory for this contribution alone, if it is to be added by a kernel that cannot add.
+    /// Scratch memory for this contribution alone, if it has to be added and the kernel cannot add.
     pub(crate) alone: Option<Place>,
 }
 
