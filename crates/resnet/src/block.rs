@@ -74,8 +74,8 @@ impl Default for BlockOptions {
 /// The 3x3 convolution in the middle of a [`bottleneck`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Middle {
-    /// Its channels: the number to which the first 1x1 convolution reduces, and from which the last
-    /// one restores.
+    /// Its channels: the output channels of the first 1x1 convolution and the input channels of the
+    /// last one.
     pub width: usize,
     /// Its groups: the cardinality of ResNeXt (Xie et al., "Aggregated Residual Transformations
     /// for Deep Neural Networks", 2017, figure 3c).

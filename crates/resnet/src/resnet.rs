@@ -134,11 +134,11 @@ impl ResNet {
     pub const MAX_BLOCKS: usize = 1024;
 
     /// The maximum number of parameters of a network, so that a hostile configuration cannot
-    /// exhaust the memory. Wide ResNet-101-2, the largest of the named networks, has about an eighth
-    /// of it.
+    /// exhaust the memory. Wide ResNet-101-2, the largest of the named networks, has about an
+    /// eighth of it.
     pub const MAX_PARAMETERS: usize = 1 << 30;
 
-    /// Returns the graph for a nominal input size `[h, w]`. It accepts any other size and any batch,
+    /// Returns the graph at a nominal input size `[h, w]`. It accepts any other size and any batch,
     /// too.
     ///
     /// One input, `image`, `[N, in_channels, H, W]`, and one output, `fc`, `[N, classes]`: the
