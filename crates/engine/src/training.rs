@@ -209,9 +209,9 @@ impl TrainingSession {
         self.memory_of_steps(&[inputs])
     }
 
-    /// Returns the memory that the session needs if steps of these shapes alternate, at most two,
-    /// such as full batches and a smaller last batch. It may be more than the larger step needs
-    /// alone, because the weights packed for the input gradients are kept for both.
+    /// Returns the memory that the session needs if steps of one or two sets of input shapes
+    /// alternate, such as full batches and a smaller last batch. It may be more than the larger
+    /// step needs alone, because the weights packed for the input gradients are kept for both.
     ///
     /// # Errors
     ///

@@ -178,7 +178,7 @@ proptest! {
 /// A normalisation over the three values of a batch, in each of fifty channels: some of those are
 /// close together, and every rounding error is multiplied by weight over deviation.
 #[test]
-fn a_normalisation_over_three_numbers_a_channel_agrees() {
+fn a_normalisation_over_three_values_per_channel_agrees() {
     let mut b = GraphBuilder::new();
     let x = b.input("x", [1, 2, 5, 5]).unwrap();
     let wide = b.pad_channels("n0", x, [0, 2]).unwrap();
