@@ -102,8 +102,8 @@ fn a_network_over_the_memory_limit_is_refused_before_memory_is_taken() {
     fixture.write("tiny.names", "thing\n");
     fixture.write("tiny.cfg", cfg);
     let output = detect(&fixture, &["photos/a.png"]);
-    assert_one_line(&output, "tiny.cfg: the network takes ");
-    assert_one_line(&output, "over the limit of ");
+    assert_one_line(&output, "tiny.cfg: the network needs ");
+    assert_one_line(&output, "of memory, more than the limit of ");
 }
 
 /// The file has the length that the cfg asks for, so only the system can say that it is too much.
