@@ -97,7 +97,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     }
     let mut model = args.source.load()?;
     let in_file = |error: engine::Error| args.source.fault(error);
-    let params = model.take_params(context);
+    let params = model.take_params(context).map_err(in_file)?;
     let [channels, height, width] = model.input;
     let shape = Shape::from([args.batch, channels, height, width]);
     let summary = Summary::new(&model.graph, std::slice::from_ref(&shape))
@@ -150,23 +150,24 @@ fn train(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     let graph = architecture
         .training_graph([height, width])
         .map_err(fault)?;
-    let params = architecture.init(SEED).map_err(fault)?;
     let in_file = |error: engine::Error| args.source.fault(error);
+    let options = context.options();
+    options.check_parameters(&graph).map_err(in_file)?;
+    let params = architecture.init(SEED).map_err(fault)?;
     let in_graph = |error: nn_layers::Error| args.source.fault(error);
     let summary = Summary::new(&graph, std::slice::from_ref(&shape)).map_err(in_graph)?;
     let sgd = Sgd {
         momentum: 0.9,
         ..Sgd::default()
     };
-    let options = OptimiserOptions {
+    let optimiser = OptimiserOptions {
         method: sgd.into(),
         weight_decay: WeightDecay::L2(1e-4),
         ..OptimiserOptions::default()
     };
-    let mut optimiser = Optimiser::new(options, &params).map_err(in_graph)?;
+    let mut optimiser = Optimiser::new(optimiser, &params).map_err(in_graph)?;
     let mut session =
-        TrainingSession::new(&graph, params, TrainSpec::default(), &context.options())
-            .map_err(in_file)?;
+        TrainingSession::new(&graph, params, TrainSpec::default(), &options).map_err(in_file)?;
     let input = random_input(&shape)?;
     let labels: Vec<usize> = (0..args.batch)
         .map(|picture| picture % architecture.classes())

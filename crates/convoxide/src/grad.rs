@@ -73,13 +73,16 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     let graph = architecture
         .training_graph([model.input[1], model.input[2]])
         .map_err(fault)?;
-    let params = model.params.take();
+    let params = match model.params.take() {
+        Some(params) => params,
+        None => model::random(&graph, context).map_err(|error| source.fault(error))?,
+    };
     let step = Step {
         source: &source,
         output: &args.output,
         dropout: args.dropout,
         options: context.options(),
-        params: params.unwrap_or_else(|| model::random(&graph, context)),
+        params,
         graph,
         labels: npy::read_labels(&args.labels)?,
         aux_weight: architecture.aux_weight(),

@@ -54,16 +54,28 @@ pub(crate) struct Classifier {
 
 impl Model {
     /// Takes the weights out of the model. Without weights, returns random ones and prints a warning.
-    pub(crate) fn take_params(&mut self, context: &Context) -> Params<f32> {
-        let params = self.params.take();
-        params.unwrap_or_else(|| random(&self.graph, context))
+    ///
+    /// # Errors
+    ///
+    /// As [`random`].
+    pub(crate) fn take_params(&mut self, context: &Context) -> Result<Params<f32>, engine::Error> {
+        match self.params.take() {
+            Some(params) => Ok(params),
+            None => random(&self.graph, context),
+        }
     }
 }
 
 /// Returns random weights for a graph, always the same, and prints a warning.
-pub(crate) fn random(graph: &Graph, context: &Context) -> Params<f32> {
+///
+/// # Errors
+///
+/// [`engine::Error::MemoryLimit`] for weights that alone exceed the memory limit, before any are
+/// allocated; memory that the system refuses.
+pub(crate) fn random(graph: &Graph, context: &Context) -> Result<Params<f32>, engine::Error> {
+    context.options().check_parameters(graph)?;
     if !context.quiet {
         output::complain(&"no --weights given: the weights are random numbers");
     }
-    random_params(graph, SEED)
+    Ok(random_params(graph, SEED)?)
 }

@@ -12,7 +12,7 @@ use yolo_detect::WeightsHeader;
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::model::{Model, Source, random};
+use crate::model::{Model, Source};
 use crate::output;
 
 /// Show a network's layers, shapes, parameters, cost and memory
@@ -136,8 +136,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     let input = Shape::from([args.batch, channels, height, width]);
     let summary = Summary::new(&model.graph, std::slice::from_ref(&input))
         .map_err(|error| args.source.fault(error))?;
-    let memory = memory(&mut model, &summary, input.clone(), context)
-        .map_err(|error| args.source.fault(error))?;
+    let memory =
+        memory(&mut model, input.clone(), context).map_err(|error| args.source.fault(error))?;
     let name = args.source.model.to_string_lossy();
     if context.json {
         output::json(&report(&name, &model, &summary, &stages(&summary), memory))?;
@@ -151,18 +151,15 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
 /// The memory of a session for this input; `None` if the weights alone exceed the limit.
 fn memory(
     model: &mut Model,
-    summary: &Summary,
     input: Shape,
     context: &Context,
 ) -> Result<Option<Memory>, engine::Error> {
-    let numbers = summary.parameters.saturating_add(summary.buffers);
-    if numbers.saturating_mul(size_of::<f32>() as u64) > context.memory_limit {
-        return Ok(None);
-    }
-    let params = model.params.take();
-    let params = params.unwrap_or_else(|| random(&model.graph, context));
-    match Plan::compile(&model.graph, params, &context.options()) {
-        Ok(plan) => Ok(Some(plan.memory(&[input])?.into())),
+    let memory = || {
+        let params = model.take_params(context)?;
+        Plan::compile(&model.graph, params, &context.options())?.memory(&[input])
+    };
+    match memory() {
+        Ok(memory) => Ok(Some(memory.into())),
         Err(engine::Error::MemoryLimit { .. }) => Ok(None),
         Err(error) => Err(error),
     }

@@ -104,7 +104,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
         }
     }
     let data = Data::open(args, &recipe, context)?;
-    let (job, params) = Job::new(recipe, data).map_err(in_recipe)?;
+    let (job, params) = Job::new(recipe, data, context).map_err(in_recipe)?;
     let (summary, code) = job.run(params, args, context)?;
     if context.json {
         output::json(&summary)?;

@@ -29,7 +29,7 @@ pub(crate) const F64: u64 = size_of::<f64>() as u64;
 /// let conv = b.conv2d("conv", image, Conv2d::new(1, [3, 3]).padding(Padding::all(1)))?;
 /// let graph = b.finish(&[conv])?;
 ///
-/// let plan = Plan::compile(&graph, random_params(&graph, 1), &Options::default())?;
+/// let plan = Plan::compile(&graph, random_params(&graph, 1)?, &Options::default())?;
 /// let memory = plan.memory(&[Shape::from([1, 1, 100, 100])])?;
 /// // The image with its padding, and the single output channel as a whole block.
 /// assert_eq!(memory.activations, (102 * 102 + 12 + 16 * 100 * 100) * 4);
@@ -62,6 +62,18 @@ impl MemoryUse {
         self.parts()
             .iter()
             .fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes))
+    }
+
+    /// Returns the use of a graph's parameters as a file stores them, neither padded nor folded.
+    pub(crate) fn of_parameters(graph: &Graph) -> Self {
+        let numbers = graph.param_specs().map(|spec| {
+            let sizes = spec.shape().iter().map(|&size| size as u64);
+            sizes.fold(F32, u64::saturating_mul)
+        });
+        Self {
+            parameters: numbers.fold(0, u64::saturating_add),
+            ..Self::default()
+        }
     }
 
     /// Returns the sum of two uses at the same time.

@@ -37,6 +37,31 @@ impl Default for Options {
 const DEFAULT_MEMORY_LIMIT: u64 = 8 << 30;
 
 impl Options {
+    /// Checks that the parameters of a graph alone do not exceed the memory limit. Call this before
+    /// they are allocated: [`Plan::compile`] takes parameters that exist already.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MemoryLimit`] if they exceed it.
+    ///
+    /// ```
+    /// use engine::{Error, Options};
+    /// use nn_layers::{GraphBuilder, Linear};
+    ///
+    /// let mut b = GraphBuilder::new();
+    /// let x = b.input("x", [1, 100_000])?;
+    /// let y = b.linear("y", x, Linear::new(100_000))?;
+    /// let graph = b.finish(&[y])?;
+    ///
+    /// // 40 GB.
+    /// let error = Options::default().check_parameters(&graph).unwrap_err();
+    /// assert!(matches!(error, Error::MemoryLimit { .. }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn check_parameters(&self, graph: &Graph) -> Result<()> {
+        MemoryUse::of_parameters(graph).check(self.memory_limit)
+    }
+
     /// Returns the instruction set that these options select.
     pub(crate) fn isa(self) -> Result<Isa> {
         match self.isa {
@@ -63,7 +88,7 @@ impl Options {
 /// let conv = b.leaky_relu("act", conv, 0.1)?;
 /// let graph = b.finish(&[conv])?;
 ///
-/// let plan = Plan::compile(&graph, random_params(&graph, 1), &Options::default())?;
+/// let plan = Plan::compile(&graph, random_params(&graph, 1)?, &Options::default())?;
 /// let mut session = plan.session(&[Shape::from([2, 3, 20, 40])])?;
 /// let mut outputs = Outputs::new();
 /// session.run(&[ArrayD::ones(vec![2, 3, 20, 40]).view()], &mut outputs)?;
@@ -136,7 +161,7 @@ impl Plan {
     /// let image = b.input("image", [1, 3, 8, 8])?;
     /// let conv = b.conv2d("conv", image, Conv2d::new(4, [3, 3]))?;
     /// let graph = b.finish(&[conv])?;
-    /// let plan = Plan::compile(&graph, random_params(&graph, 1), &Options::default())?;
+    /// let plan = Plan::compile(&graph, random_params(&graph, 1)?, &Options::default())?;
     ///
     /// let pictures = Array4::ones((2, 3, 20, 30));
     /// let outputs = plan.run_once(&[pictures.view()])?;

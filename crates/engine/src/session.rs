@@ -35,7 +35,7 @@ use crate::step::{Kernel, Part, PlanStep};
 /// let graph = b.finish(&[conv])?;
 ///
 /// // One plan, and a session for each picture size.
-/// let plan = Plan::compile(&graph, random_params(&graph, 1), &Options::default())?;
+/// let plan = Plan::compile(&graph, random_params(&graph, 1)?, &Options::default())?;
 /// let mut outputs = Outputs::new();
 /// for [h, w] in [[8, 8], [20, 30]] {
 ///     let mut session = plan.session(&[Shape::from([1, 3, h, w])])?;
@@ -193,7 +193,7 @@ impl Session {
     /// let image = b.input("image", [1, 3, 8, 8])?;
     /// let conv = b.conv2d("conv", image, Conv2d::new(4, [3, 3]))?;
     /// let graph = b.finish(&[conv])?;
-    /// let plan = Plan::compile(&graph, random_params(&graph, 1), &Options::default())?;
+    /// let plan = Plan::compile(&graph, random_params(&graph, 1)?, &Options::default())?;
     ///
     /// let mut session = plan.session(&[Shape::from([1, 3, 8, 8])])?;
     /// let outputs = session.run_once(&[Array4::ones((1, 3, 8, 8)).view()])?;

@@ -51,7 +51,7 @@ proptest! {
     #[test]
     fn every_layer_of_random_networks_agrees(recipe in graph_recipes()) {
         let graph = recipe.build();
-        let params = random_params(&graph, recipe.seed);
+        let params = random_params(&graph, recipe.seed).unwrap();
         let [h, w] = recipe.nominal;
         let input = to_f32(recipe.input([2, h, w]).view());
         for isa in Isa::available() {
@@ -62,7 +62,7 @@ proptest! {
     #[test]
     fn random_networks_agree_at_any_size(recipe in graph_recipes()) {
         let graph = recipe.build();
-        let params = random_params(&graph, recipe.seed);
+        let params = random_params(&graph, recipe.seed).unwrap();
         let [h, w] = recipe.size;
         let input = to_f32(recipe.input([recipe.batch, h, w]).view());
         let shape = Shape::from(input.shape());
@@ -120,7 +120,7 @@ fn detector() -> Graph {
 #[test]
 fn a_detector_agrees_on_every_instruction_set() {
     let graph = detector();
-    let params = random_params(&graph, 3);
+    let params = random_params(&graph, 3).unwrap();
     let input = to_f32(random_array(&[2, 3, 64, 96], 4).view());
     for isa in Isa::available() {
         assert_layers_agree(
@@ -142,7 +142,7 @@ fn a_detector_agrees_on_every_instruction_set() {
 #[test]
 fn one_two_and_four_threads_give_the_same_bits() {
     let graph = detector();
-    let params = random_params(&graph, 3);
+    let params = random_params(&graph, 3).unwrap();
     let input = to_f32(random_array(&[1, 3, 64, 96], 4).view());
     for isa in Isa::available() {
         let on = |threads| {
@@ -175,7 +175,7 @@ fn a_tensor_with_other_readers_is_not_fused_away() {
     let tail = b.leaky_relu("tail", drop, 0.3).unwrap();
     // The convolution is read by the norm and the dropout, and the norm is also an output.
     let graph = b.finish(&[relu, norm, tail, drop]).unwrap();
-    let params = random_params(&graph, 8);
+    let params = random_params(&graph, 8).unwrap();
     let input = to_f32(random_array(&[1, 3, 9, 9], 9).view());
     assert_network_agrees(&graph, &params, &[input], &engine_on(Isa::best()));
 }
@@ -202,7 +202,7 @@ fn each_reader_of_a_tensor_has_its_own_padding() {
         })
         .collect();
     let graph = b.finish(&readers).unwrap();
-    let params = random_params(&graph, 5);
+    let params = random_params(&graph, 5).unwrap();
     let input = to_f32(random_array(&[2, 18, 6, 7], 6).view());
     assert_network_agrees(&graph, &params, &[input], &engine_on(Isa::best()));
 }
@@ -210,7 +210,12 @@ fn each_reader_of_a_tensor_has_its_own_padding() {
 #[test]
 fn inputs_that_do_not_fit_are_named() {
     let graph = detector();
-    let plan = Plan::compile(&graph, random_params(&graph, 3), &Options::default()).unwrap();
+    let plan = Plan::compile(
+        &graph,
+        random_params(&graph, 3).unwrap(),
+        &Options::default(),
+    )
+    .unwrap();
     let mut session = plan.session(&[Shape::from([1, 3, 64, 96])]).unwrap();
     let mut outputs = Outputs::new();
     let error = session.run(&[], &mut outputs).unwrap_err();
@@ -237,7 +242,7 @@ fn inputs_that_do_not_fit_are_named() {
         "{error}"
     );
 
-    let mut params = random_params(&graph, 3);
+    let mut params = random_params(&graph, 3).unwrap();
     params.remove("head.weight");
     let error = Plan::compile(&graph, params, &Options::default()).unwrap_err();
     assert!(
@@ -252,7 +257,12 @@ fn inputs_that_do_not_fit_are_named() {
 #[test]
 fn activations_share_memory_and_the_profile_counts_every_multiply_add() {
     let graph = detector();
-    let plan = Plan::compile(&graph, random_params(&graph, 3), &Options::default()).unwrap();
+    let plan = Plan::compile(
+        &graph,
+        random_params(&graph, 3).unwrap(),
+        &Options::default(),
+    )
+    .unwrap();
     let shape = Shape::from([1, 3, 64, 96]);
     let mut session = plan.session(std::slice::from_ref(&shape)).unwrap();
     assert!(session.arena_bytes() < session.activation_bytes() * 2 / 3);

@@ -54,7 +54,7 @@ impl Loss<f32> for Ones {
 #[test]
 fn a_session_may_take_exactly_its_limit_and_not_a_byte_more() {
     for graph in [narrow(), grouped()] {
-        let params = || random_params(&graph, 1);
+        let params = || random_params(&graph, 1).unwrap();
         let shapes = [graph.nodes()[0].shape().clone()];
         let needed = Plan::compile(&graph, params(), &Options::default())
             .unwrap()
@@ -78,7 +78,7 @@ fn a_session_may_take_exactly_its_limit_and_not_a_byte_more() {
 #[test]
 fn a_plan_checks_each_new_size() {
     let graph = narrow();
-    let plan = Plan::compile(&graph, random_params(&graph, 1), &limited(1 << 20)).unwrap();
+    let plan = Plan::compile(&graph, random_params(&graph, 1).unwrap(), &limited(1 << 20)).unwrap();
     plan.session(&[Shape::from([1, 1, 40, 50])]).unwrap();
     let shapes = [Shape::from([1, 1, 4000, 5000])];
     let error = plan.session(&shapes).unwrap_err();
@@ -97,7 +97,7 @@ fn a_plan_checks_each_new_size() {
 #[test]
 fn weights_are_counted_as_they_are_packed_and_before_they_are() {
     let graph = grouped();
-    let params = || random_params(&graph, 1);
+    let params = || random_params(&graph, 1).unwrap();
     let plan = Plan::compile(&graph, params(), &Options::default()).unwrap();
     let memory = plan.memory(&[Shape::from([1, 37, 9, 9])]).unwrap();
     let numbers: usize = params().iter().map(|(_, param)| param.value.len()).sum();
@@ -125,7 +125,7 @@ fn a_training_session_counts_gradients_and_checks_each_batch() {
         let start = |params: Params<f32>, limit| {
             TrainingSession::new(&graph, params, TrainSpec::default(), &limited(limit))
         };
-        let params = || random_params(&graph, 1);
+        let params = || random_params(&graph, 1).unwrap();
         let shape = graph.nodes()[0].shape().clone();
         let needed = start(params(), u64::MAX)
             .unwrap()
@@ -165,7 +165,7 @@ fn steps_of_two_shapes_take_exactly_what_is_reported_for_both() {
     }
     let graph = b.finish(&[x]).unwrap();
     let session = |limit| {
-        let params = random_params(&graph, 1);
+        let params = random_params(&graph, 1).unwrap();
         TrainingSession::new(&graph, params, TrainSpec::default(), &limited(limit)).unwrap()
     };
     let [full, short] = [4, 1].map(|batch| [Shape::from([batch, 3, 9, 11])]);
@@ -202,7 +202,7 @@ fn an_optimiser_counts_its_moments_in_the_session_s_layout() {
         (Adam::default().into(), 2),
     ];
     for graph in [narrow(), grouped()] {
-        let params = random_params(&graph, 1);
+        let params = random_params(&graph, 1).unwrap();
         let frozen: Vec<String> = vec![graph.nodes()[1].name().to_owned()];
         for frozen in [Vec::new(), frozen] {
             let spec = TrainSpec {

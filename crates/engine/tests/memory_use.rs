@@ -67,7 +67,12 @@ fn sessions_take_the_memory_that_they_say() {
     let shapes = [graph.nodes()[0].shape().clone()];
 
     let before = resident();
-    let plan = Plan::compile(&graph, random_params(&graph, 1), &Options::default()).unwrap();
+    let plan = Plan::compile(
+        &graph,
+        random_params(&graph, 1).unwrap(),
+        &Options::default(),
+    )
+    .unwrap();
     let said = plan.memory(&shapes).unwrap();
     let mut session = plan.session(&shapes).unwrap();
     let mut outputs = Outputs::new();
@@ -76,7 +81,7 @@ fn sessions_take_the_memory_that_they_say() {
     drop((session, plan, outputs));
 
     let before = resident();
-    let params = random_params(&graph, 1);
+    let params = random_params(&graph, 1).unwrap();
     let spec = TrainSpec::default();
     let mut session = TrainingSession::new(&graph, params, spec, &Options::default()).unwrap();
     let said = session.memory(&shapes).unwrap();

@@ -168,7 +168,7 @@ proptest! {
     #[test]
     fn every_operation_of_random_networks_agrees(recipe in graph_recipes()) {
         let graph = recipe.build();
-        let params = random_params(&graph, recipe.seed);
+        let params = random_params(&graph, recipe.seed).unwrap();
         for (id, _) in graph.iter() {
             check_node(&graph, &params, id, recipe.nominal);
         }
@@ -191,7 +191,7 @@ fn a_normalisation_over_three_values_per_channel_agrees() {
     let norm = b.batch_norm2d("n6", y, BatchNorm2d::default()).unwrap();
     let graph = b.finish(&[norm]).unwrap();
     for seed in 0..40 {
-        check_node(&graph, &random_params(&graph, seed), norm, [5, 5]);
+        check_node(&graph, &random_params(&graph, seed).unwrap(), norm, [5, 5]);
     }
 }
 
@@ -290,7 +290,7 @@ fn median(mut numbers: Vec<f64>) -> f64 {
 #[test]
 fn a_whole_network_is_as_near_to_f64_as_the_plain_loops_in_f32_are() {
     let graph = network();
-    let params = random_params(&graph, 1);
+    let params = random_params(&graph, 1).unwrap();
     let input = vec![picture(6)];
     let loss = Projection::new(&output_shapes(&graph, &input), 17);
     let (exact, total) = plain(&graph, &params, &input, &loss);
@@ -338,7 +338,7 @@ fn a_whole_network_is_as_near_to_f64_as_the_plain_loops_in_f32_are() {
 /// bytes.
 fn train(isa: Isa, threads: usize, spec: &TrainSpec) -> Vec<(String, Vec<u32>)> {
     let graph = network();
-    let params = random_params(&graph, 1);
+    let params = random_params(&graph, 1).unwrap();
     on_threads(threads, || {
         let mut session = session(&graph, &params, spec.clone(), isa);
         for step in 0..4 {
@@ -388,7 +388,7 @@ fn what_is_frozen_keeps_its_bytes_and_the_rest_learns() {
         frozen: frozen.map(str::to_owned).to_vec(),
         ..TrainSpec::default()
     };
-    let before = bits(&random_params(&network(), 1));
+    let before = bits(&random_params(&network(), 1).unwrap());
     let after = train(Isa::best(), 2, &spec);
     for ((name, old), (_, new)) in before.iter().zip(&after) {
         let node = name.rsplit_once('.').unwrap().0;
@@ -399,7 +399,7 @@ fn what_is_frozen_keeps_its_bytes_and_the_rest_learns() {
 #[test]
 fn export_then_import_is_the_same_session() {
     let graph = network();
-    let params = random_params(&graph, 1);
+    let params = random_params(&graph, 1).unwrap();
     let mut session = session(&graph, &params, TrainSpec::default(), Isa::best());
     assert_eq!(bits(&session.export()), bits(&params));
     for (name, param) in params.iter() {
@@ -411,7 +411,7 @@ fn export_then_import_is_the_same_session() {
             );
         }
     }
-    let other = random_params(&graph, 2);
+    let other = random_params(&graph, 2).unwrap();
     session.import(&other).unwrap();
     assert_eq!(bits(&session.export()), bits(&other));
     assert!(matches!(
@@ -424,7 +424,7 @@ fn export_then_import_is_the_same_session() {
 #[test]
 fn wrong_steps_are_errors_that_name_the_node() {
     let graph = network();
-    let params = random_params(&graph, 1);
+    let params = random_params(&graph, 1).unwrap();
     let mut session = session(&graph, &params, TrainSpec::default(), Isa::best());
     let nothing = session.update(&mut |_, _, _| ()).unwrap_err();
     assert!(
@@ -460,7 +460,7 @@ fn wrong_steps_are_errors_that_name_the_node() {
     let graph = b.finish(&[x]).unwrap();
     let mut session = self::session(
         &graph,
-        &random_params(&graph, 1),
+        &random_params(&graph, 1).unwrap(),
         TrainSpec::default(),
         Isa::best(),
     );
@@ -480,7 +480,7 @@ fn wrong_steps_are_errors_that_name_the_node() {
 #[test]
 fn the_first_layer_that_overflows_is_named() {
     let graph = network();
-    let mut params = random_params(&graph, 1);
+    let mut params = random_params(&graph, 1).unwrap();
     let inputs = [random_array(&[2, 3, 24, 20], 3).mapv(|x| x as f32)];
     let views = views(&inputs);
     let mut convs = graph
@@ -497,6 +497,6 @@ fn the_first_layer_that_overflows_is_named() {
     assert_eq!(session.first_non_finite(&views, KEY).as_deref(), Some(conv));
     assert_eq!(bits(&session.export()), bits(&params));
 
-    session.import(&random_params(&graph, 1)).unwrap();
+    session.import(&random_params(&graph, 1).unwrap()).unwrap();
     assert_eq!(session.first_non_finite(&views, KEY), None);
 }

@@ -183,7 +183,7 @@ fn a_complete_file_loads_with_the_heads_known_but_unused() {
 }
 
 fn check_agreement(graph: &Graph, shape: [usize; 4]) {
-    let params = random_params(graph, 1);
+    let params = random_params(graph, 1).unwrap();
     let input = random_array(&shape, 1);
     let plain = Plain::new(graph, params.cast::<f64>()).unwrap();
     let expected = plain.run(&[input.view()]).unwrap();

@@ -27,7 +27,7 @@
 //! let classes = b.linear("fc", x, Linear::new(10))?;
 //! let graph = b.finish(&[classes])?;
 //!
-//! let plain = Plain::new(&graph, random_params(&graph, 1))?;
+//! let plain = Plain::new(&graph, random_params(&graph, 1)?)?;
 //! let outputs = plain.run(&[ArrayD::ones(vec![2, 3, 48, 64]).view()])?;
 //! assert_eq!(outputs[0].shape(), [2, 10]);
 //! # Ok::<(), nn_layers::Error>(())
@@ -39,6 +39,7 @@
 
 #![forbid(unsafe_code)]
 
+mod allocate;
 mod error;
 mod file;
 mod graph;

@@ -50,7 +50,7 @@ use crate::{
 /// let y = b.leaky_relu("leaky", conv, 0.1)?;
 /// let graph = b.finish(&[y])?;
 ///
-/// let params = random_params(&graph, 1).cast::<f64>();
+/// let params = random_params(&graph, 1)?.cast::<f64>();
 /// let plain = Plain::new(&graph, params)?;
 /// // Twice the nominal size, two pictures at once.
 /// let outputs = plain.run(&[ArrayD::ones(vec![2, 3, 16, 16]).view()])?;

@@ -470,7 +470,7 @@ fn inputs_that_the_graph_does_not_take() {
         Err(Error::Graph(GraphError::Mismatch { axis: "n", .. }))
     ));
 
-    let plain = Plain::new(&graph, random_params(&graph, 1)).unwrap();
+    let plain = Plain::new(&graph, random_params(&graph, 1).unwrap()).unwrap();
     let image = ArrayD::zeros(vec![1, 3, 8, 8]);
     let error = plain.run(&[image.view()]).unwrap_err();
     assert_eq!(
@@ -509,7 +509,7 @@ fn a_batch_norm_behind_a_flatten_says_what_changed() {
 #[test]
 fn parameters_that_do_not_fit_are_all_reported() {
     let graph = classifier();
-    let mut params = random_params(&graph, 1);
+    let mut params = random_params(&graph, 1).unwrap();
     params.remove("conv.weight").unwrap();
     params.insert("fc.bias", Slot::Weight, ArrayD::zeros(vec![5]));
     // As many numbers as there should be, but transposed: in_features x out_features.

@@ -38,7 +38,7 @@ fn inputs(graph: &Graph) -> Vec<ArrayD<f64>> {
 }
 
 fn params(graph: &Graph) -> Params<f64> {
-    random_params(graph, 5).cast()
+    random_params(graph, 5).unwrap().cast()
 }
 
 /// Checks one operation: all of its slopes have to be sharp, and their number is given.
@@ -187,7 +187,7 @@ fn check_graph(graph: &Graph, seed: u64, [batch, h, w]: [usize; 3]) -> nn_layers
     let shape = [batch, channels, h, w];
     let fine = random_array(&shape, seed.wrapping_add(1)) * f64::from(f32::EPSILON);
     let inputs = [random_array(&shape, seed) + fine];
-    let params = random_params(graph, seed).cast();
+    let params = random_params(graph, seed).unwrap().cast();
     StepCheck::new(graph, &params, &inputs, seed).run()
 }
 

@@ -36,7 +36,7 @@ fn inference() -> Graph {
 
 /// What PyTorch would save of the whole network.
 fn checkpoint() -> Params<f32> {
-    let mut params = random_params(&training(), 1);
+    let mut params = random_params(&training(), 1).unwrap();
     for node in ["bn1", "aux.bn"] {
         let name = format!("{node}.num_batches_tracked");
         params.insert(name, Slot::Counter, ArrayD::zeros(vec![]));
@@ -86,7 +86,7 @@ fn what_an_inference_graph_leaves_out_is_known() {
 #[test]
 fn what_is_only_known_may_be_missing() {
     let (training, inference) = (training(), inference());
-    let params = random_params(&inference, 1);
+    let params = random_params(&inference, 1).unwrap();
     let report = LoadReport::new(&params, &inference, training.param_specs());
     let expected = LoadReport {
         loaded: 7,

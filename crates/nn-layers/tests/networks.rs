@@ -81,7 +81,7 @@ fn parameter_names_are_the_checkpoints() {
 #[test]
 fn a_residual_block_whose_branch_is_zero_passes_its_input() {
     let graph = residual_network();
-    let mut params = random_params(&graph, 1).cast::<f64>();
+    let mut params = random_params(&graph, 1).unwrap().cast::<f64>();
     for name in ["layer1.0.bn2.weight", "layer1.0.bn2.bias"] {
         params.get_mut(name).unwrap().value.fill(0.0);
     }
@@ -97,7 +97,7 @@ fn a_residual_block_whose_branch_is_zero_passes_its_input() {
     assert_eq!(seen[after.index()], seen[before.index()]);
     assert_eq!(trace.outputs[0].shape(), [2, 10]);
     // And with a branch that is not zero it does not.
-    let plain = Plain::new(&graph, random_params(&graph, 1).cast()).unwrap();
+    let plain = Plain::new(&graph, random_params(&graph, 1).unwrap().cast()).unwrap();
     plain
         .trace(&[input.view()], |id, tensor| {
             seen[id.index()] = Some(tensor.clone());
@@ -109,7 +109,7 @@ fn a_residual_block_whose_branch_is_zero_passes_its_input() {
 #[test]
 fn single_and_double_precision_agree() {
     let graph = residual_network();
-    let params = random_params(&graph, 7);
+    let params = random_params(&graph, 7).unwrap();
     let exact = Plain::new(&graph, params.cast::<f64>()).unwrap();
     let single = Plain::new(&graph, params).unwrap();
     let input = random_array(&[2, 3, 16, 16], 2);
@@ -220,7 +220,7 @@ fn an_inception_module_costs_what_the_textbook_says() {
 #[test]
 fn an_inception_module_lays_its_branches_side_by_side() {
     let graph = inception(4, Some(2));
-    let plain = Plain::new(&graph, random_params(&graph, 3)).unwrap();
+    let plain = Plain::new(&graph, random_params(&graph, 3).unwrap()).unwrap();
     let input = to_f32(random_array(&[2, 4, 9, 7], 4).view());
     let output = plain.run(&[input.view()]).unwrap().remove(0);
     assert_eq!(output.shape(), [2, 256, 9, 7]);
@@ -251,7 +251,7 @@ fn peak(graph: &Graph) -> usize {
         .map(|shape| ArrayD::<f32>::zeros(shape.to_vec()))
         .collect();
     let views: Vec<_> = inputs.iter().map(|input| input.view()).collect();
-    let plain = Plain::new(graph, random_params(graph, 1)).unwrap();
+    let plain = Plain::new(graph, random_params(graph, 1).unwrap()).unwrap();
     plain.trace(&views, |_, _| ()).unwrap().peak_live_elements
 }
 
@@ -299,7 +299,7 @@ fn readers_and_lookups() {
 #[test]
 fn a_cut_keeps_names_and_takes_the_same_parameters() {
     let graph = residual_network();
-    let params = random_params(&graph, 1);
+    let params = random_params(&graph, 1).unwrap();
     let block = graph
         .subgraph(
             graph.find("layer2.0.conv1").unwrap(),
@@ -343,7 +343,7 @@ fn the_common_trait_gives_the_same_and_replaces_old_outputs() {
         outputs
     }
     let graph = residual_network();
-    let plain = Plain::new(&graph, random_params(&graph, 1)).unwrap();
+    let plain = Plain::new(&graph, random_params(&graph, 1).unwrap()).unwrap();
     let first = to_f32(random_array(&[3, 3, 16, 16], 1).view());
     let second = to_f32(random_array(&[1, 3, 24, 16], 2).view());
     let expected = plain.run(&[second.view()]).unwrap();
@@ -376,7 +376,7 @@ fn outputs_are_prepared_in_place() {
 #[test]
 fn parameters_can_be_cast() {
     let graph = residual_network();
-    let params = random_params(&graph, 1);
+    let params = random_params(&graph, 1).unwrap();
     let wide: Params<f64> = params.cast();
     assert_eq!(wide.cast::<f32>(), params);
     for ((name, param), (other_name, other)) in params.iter().zip(wide.iter()) {

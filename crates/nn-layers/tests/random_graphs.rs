@@ -58,7 +58,7 @@ proptest! {
             prop_assert_eq!(node.shape(), shape);
         }
 
-        let plain = Plain::new(&graph, random_params(&graph, recipe.seed).cast()).unwrap();
+        let plain = Plain::new(&graph, random_params(&graph, recipe.seed).unwrap().cast()).unwrap();
         let [other_h, other_w] = recipe.size;
         for (batch, h, w) in [(1, h, w), (recipe.batch, other_h, other_w)] {
             let input = recipe.input([batch, h, w]);
@@ -88,7 +88,7 @@ proptest! {
     #[test]
     fn parts_compute_what_the_whole_does(recipe in graph_recipes(), ends in any::<[prop::sample::Index; 2]>()) {
         let graph = recipe.build();
-        let plain = Plain::new(&graph, random_params(&graph, recipe.seed).cast()).unwrap();
+        let plain = Plain::new(&graph, random_params(&graph, recipe.seed).unwrap().cast()).unwrap();
         let [h, w] = recipe.nominal;
         let mut tensors = Vec::new();
         plain.trace(&[recipe.input([2, h, w]).view()], |_, tensor| tensors.push(tensor.clone())).unwrap();

@@ -68,7 +68,7 @@ fn the_new_graph_is_the_one_that_would_have_been_built() {
 #[test]
 fn the_new_graph_computes_with_the_old_parameters() {
     let graph = classifier(10, 1).unwrap();
-    let params = random_params(&graph, 1);
+    let params = random_params(&graph, 1).unwrap();
     let leaky = Op::LeakyRelu { slope: 1.0 };
     let linear = graph.replace(graph.find("relu").unwrap(), leaky).unwrap();
     let [image, vector] =

@@ -48,7 +48,7 @@ impl Problem {
 
     /// Random parameters, with zeros for the branch's last `what`.
     fn params(&self, graph: &Graph, what: &str) -> Params<f32> {
-        let mut params = random_params(graph, self.seed);
+        let mut params = random_params(graph, self.seed).unwrap();
         let last = if self.middle.is_some() { 3 } else { 2 };
         for local in ["weight", "bias"] {
             if let Some(param) = params.get_mut(&format!("{what}{last}.{local}")) {
@@ -235,7 +235,7 @@ proptest! {
         ]
     ) {
         let graph = problem.build();
-        let params = random_params(&graph, problem.seed).cast::<f64>();
+        let params = random_params(&graph, problem.seed).unwrap().cast::<f64>();
         let input = problem.input();
         let last = if problem.middle.is_some() { "bn3" } else { "bn2" };
         let branch = plain(&cut(&graph, last), &params, &input);

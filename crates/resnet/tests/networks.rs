@@ -84,7 +84,7 @@ fn the_engine_agrees_with_the_plain_loops() {
     ];
     for (network, [h, w]) in networks {
         let graph = network.graph(network.input_size()).unwrap();
-        let params = random_params(&graph, 1);
+        let params = random_params(&graph, 1).unwrap();
         let input = random_array(&[2, network.in_channels, h, w], 1);
         let plain = Plain::new(&graph, params.cast::<f64>()).unwrap();
         let expected = plain.run(&[input.view()]).unwrap().remove(0);

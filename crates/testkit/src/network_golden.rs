@@ -68,7 +68,7 @@ impl NetworkGolden {
         self.check_multiply_adds(&graph(usual), usual);
         for case in &self.cases {
             let (graph, input) = (graph(case.size), case.input());
-            let params = random_params(&graph, SEED);
+            let params = random_params(&graph, SEED).unwrap();
             let logits = executor(&graph, params, &[Shape::from(input.shape())])(&[input]);
             let classes = logits[0].shape()[1];
             let got = logits[0].rows().into_iter();

@@ -117,7 +117,7 @@ impl TrainingGolden {
     /// Returns parameters by the formula, and running statistics from a batch with momentum 1.
     #[expect(clippy::expect_used, reason = "fails the test that calls it")]
     fn calibrated(&self, graph: &Graph) -> Params<f64> {
-        let params = random_params(graph, SEED).cast::<f64>();
+        let params = random_params(graph, SEED).unwrap().cast::<f64>();
         let spec = TrainSpec {
             batch_norm_momentum: 1.0,
             ..spec()

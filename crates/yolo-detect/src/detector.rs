@@ -128,7 +128,7 @@ pub struct Timings {
 ///     [yolo]\nclasses=1\nnum=1\nanchors=16,16\n";
 /// let network = Network::new(&Cfg::parse(cfg)?)?;
 /// // Weights that were trained come from a file: `Detector::open`.
-/// let params = random_params(network.graph(), 1);
+/// let params = random_params(network.graph(), 1)?;
 /// let options = DetectorOptions { threshold: 0.01, ..DetectorOptions::default() };
 /// let mut detector = Detector::new(network, params, None, options)?;
 ///

@@ -199,7 +199,7 @@ fn nan_and_infinity_in_the_network_are_errors() {
         "[conv]\nfilters=6\nactivation=linear\n[yolo]\nclasses=1",
     ));
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-        let mut params = nn_layers::random_params(network.graph(), 1);
+        let mut params = nn_layers::random_params(network.graph(), 1).unwrap();
         params.get_mut("0.conv.bias").unwrap().value[[3]] = bad;
         let mut detector =
             Detector::new(network.clone(), params, None, Default::default()).unwrap();
@@ -387,7 +387,7 @@ fn options_and_names_that_do_not_fit_are_errors() {
         classes: vec!["dog".to_owned()],
         ..Default::default()
     };
-    let params = nn_layers::random_params(small_network().graph(), 1);
+    let params = nn_layers::random_params(small_network().graph(), 1).unwrap();
     let error = Detector::new(small_network(), params, None, options).unwrap_err();
     assert!(matches!(error, Error::UnknownClass { near, .. } if near.is_empty()));
 }
@@ -396,7 +396,7 @@ fn options_and_names_that_do_not_fit_are_errors() {
 fn networks_that_are_no_detectors_are_errors() {
     let new = |cfg: &str| {
         let network = network(cfg);
-        let params = nn_layers::random_params(network.graph(), 1);
+        let params = nn_layers::random_params(network.graph(), 1).unwrap();
         Detector::new(network, params, None, Default::default()).unwrap_err()
     };
     assert!(matches!(new(&common::net(8, 8, "[conv]")), Error::NoHead));

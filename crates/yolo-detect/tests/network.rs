@@ -313,7 +313,7 @@ fn a_classifier_ends_in_probabilities() {
     let network = network(&net(2, 3, layers));
     assert!(network.heads().is_empty());
     assert!(matches!(network.classes(), Err(yolo_detect::Error::NoHead)));
-    let params = nn_layers::random_params(network.graph(), 1).cast();
+    let params = nn_layers::random_params(network.graph(), 1).unwrap().cast();
     let output = run(&network, params);
     assert_eq!(output.shape(), [1, 4, 1, 1]);
     assert!((output.sum() - 1.0).abs() < 1e-12);
@@ -341,7 +341,7 @@ fn two_heads_may_read_one_tensor() {
     let layers = format!("[conv]\nfilters=6\nactivation=linear\n{head}[route]\nlayers=0\n{head}");
     let network = network(&net(2, 2, &layers));
     assert_eq!(network.heads().len(), 2);
-    let params = nn_layers::random_params(network.graph(), 1);
+    let params = nn_layers::random_params(network.graph(), 1).unwrap();
     let plain = Plain::new(network.graph(), params).unwrap();
     let outputs = plain.run(&[ArrayD::ones(vec![1, 3, 2, 2]).view()]).unwrap();
     assert_eq!(outputs[0], outputs[1]);

@@ -50,7 +50,11 @@ impl Job {
     /// # Errors
     ///
     /// A recipe that does not fit the data, and a first picture that cannot be read.
-    pub(super) fn new(recipe: Recipe, data: Data) -> Result<(Self, Params<f32>), Reason> {
+    pub(super) fn new(
+        recipe: Recipe,
+        data: Data,
+        context: &Context,
+    ) -> Result<(Self, Params<f32>), Reason> {
         let classes = data.train.classes().len();
         let architecture = recipe.architecture(classes)?;
         let preprocessing = recipe.preprocessing(&architecture);
@@ -75,6 +79,7 @@ impl Job {
         let rest = data.train.len() % batch;
         let last_input = (rest > 0).then(|| of_batch(rest));
         graph.infer(std::slice::from_ref(&input))?;
+        context.options().check_parameters(&graph)?;
         let params = architecture.init(recipe.seed)?;
         // Reports wrong options before the folder is created.
         Optimiser::new(recipe.optimiser.clone(), &params)?;
@@ -380,7 +385,7 @@ mod tests {
             skipped: 0,
             warnings: DecodeWarnings::default(),
         };
-        Job::new(Recipe::parse(&recipe).unwrap(), data).unwrap()
+        Job::new(Recipe::parse(&recipe).unwrap(), data, &context(u64::MAX)).unwrap()
     }
 
     /// The memory that a training needs, as the error at one byte less reports it.

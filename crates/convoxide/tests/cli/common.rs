@@ -179,7 +179,7 @@ pub(crate) fn weights(cfg: &str) -> Vec<u8> {
         seen: 32_013_312,
         ..WeightsHeader::default()
     };
-    let params = random_params(network.graph(), 1);
+    let params = random_params(network.graph(), 1).unwrap();
     let mut bytes = Vec::new();
     Weights { header, params }
         .write(&mut bytes, &network)

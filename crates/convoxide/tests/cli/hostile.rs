@@ -3,7 +3,7 @@
 
 use std::process::Output;
 
-use crate::common::{CFG, Fixture, assert_one_line, json_lines, limited, weights};
+use crate::common::{CFG, Fixture, assert_one_line, complaint, json_lines, limited, weights};
 
 /// `detect` on `photos/a.png`, or on other arguments.
 fn detect(fixture: &Fixture, arguments: &[&str]) -> Output {
@@ -104,6 +104,40 @@ fn a_network_over_the_memory_limit_is_refused_before_memory_is_taken() {
     let output = detect(&fixture, &["photos/a.png"]);
     assert_one_line(&output, "tiny.cfg: the network needs ");
     assert_one_line(&output, "of memory, more than the limit of ");
+}
+
+/// A few lines of cfg ask for 6 GB of weights, and no file has them.
+#[test]
+fn random_weights_are_refused_before_memory_is_taken() {
+    let fixture = Fixture::new();
+    let cfg = "[net]\nwidth=1\nheight=1\nchannels=3\n\
+               [conv]\nfilters=40000\nactivation=linear\n\
+               [conv]\nfilters=40000\nactivation=linear\n\
+               [conv]\nfilters=6\n[yolo]\nclasses=1\nanchors=10,10\n";
+    fixture.write("wide.cfg", cfg);
+    fixture.write("x.npy", crate::architectures::npy([1, 3, 1, 1]));
+    let commands: [&[&str]; 2] = [
+        &["bench"],
+        &["run", "--input", "x.npy", "--output", "y.npz"],
+    ];
+    for command in commands {
+        let mut arguments = [command, &["-q", "wide.cfg", "--memory-limit", "500MB"]].concat();
+        let message = complaint(&fixture, &arguments);
+        assert!(
+            message.contains("more than the limit of 476.8 MiB"),
+            "{message}"
+        );
+        if cfg!(target_os = "linux") {
+            // The limit allows it, but the system does not.
+            let last = arguments.len() - 1;
+            arguments[last] = "30GB";
+            let message = complaint(&fixture, &arguments);
+            assert!(
+                message.contains("not enough memory for the 6400000000 bytes of the parameter"),
+                "{message}"
+            );
+        }
+    }
 }
 
 /// The file has the length that the cfg asks for, so only the system can say that it is too much.

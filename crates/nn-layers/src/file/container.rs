@@ -19,6 +19,7 @@ use super::{
     tensor,
 };
 use crate::{
+    allocate::reserve,
     error::{Error, Result},
     file::error::FileError,
     params::Param,
@@ -84,7 +85,7 @@ impl<'a> Reader<'a> {
         let mut start = Cursor::new(start);
         start.set_position(header::LENGTH_BYTES as u64);
         let mut source = start.chain(source);
-        let mut text = tensor::reserve(header_bytes, || "the header".to_owned())?;
+        let mut text = reserve(header_bytes, || "the header".to_owned())?;
         text.resize(header_bytes, 0);
         source.read_exact(&mut text).map_err(FileError::io)?;
         let mut header = Header::parse(&text)?;

@@ -9,6 +9,7 @@ use num_traits::ToPrimitive;
 use safetensors::{Dtype, tensor::TensorInfo};
 
 use crate::{
+    allocate::reserve,
     error::{Error, Result},
     file::error::FileError,
     graph::param_spec::Slot,
@@ -140,18 +141,6 @@ fn narrow<T: Element>(number: f64) -> Result<T, Unkept> {
         Err(Unkept::TooLarge(number))
     } else {
         Ok(narrow)
-    }
-}
-
-/// Reserves memory for `count` values that a file claims to contain.
-pub(super) fn reserve<T>(count: usize, what: impl FnOnce() -> String) -> Result<Vec<T>> {
-    let mut numbers = Vec::new();
-    match numbers.try_reserve_exact(count) {
-        Ok(()) => Ok(numbers),
-        Err(_) => Err(Error::OutOfMemory {
-            what: what(),
-            bytes: count.saturating_mul(size_of::<T>()),
-        }),
     }
 }
 

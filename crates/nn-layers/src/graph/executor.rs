@@ -26,7 +26,7 @@ use crate::{
 /// let image = b.input("image", [1, 3, 8, 8])?;
 /// let conv = b.conv2d("conv", image, Conv2d::new(4, [3, 3]).without_bias())?;
 /// let graph = b.finish(&[conv])?;
-/// let mut plain = Plain::<f32>::new(&graph, random_params(&graph, 1))?;
+/// let mut plain = Plain::<f32>::new(&graph, random_params(&graph, 1)?)?;
 /// assert_eq!(mean(&mut plain, &ArrayD::zeros(vec![2, 3, 8, 8]))?, Some(0.0));
 /// # Ok::<(), nn_layers::Error>(())
 /// ```

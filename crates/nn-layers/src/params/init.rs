@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
 use crate::{
+    allocate::parameter,
     error::{Error, Result},
     graph::{
         Graph, Node,
@@ -103,7 +104,7 @@ pub enum Init {
 /// # Errors
 ///
 /// [`GraphError::Value`] for a rule whose numbers are not finite or out of range, or that asks for
-/// the fan of a parameter with fewer than two axes.
+/// the fan of a parameter with fewer than two axes; [`Error::OutOfMemory`].
 pub fn initialise(
     graph: &Graph,
     seed: u64,
@@ -115,7 +116,7 @@ pub fn initialise(
             let init = rule(node, spec).unwrap_or_else(|| default(node, spec));
             let draw = Draw::new(node, spec, init)?;
             let mut rng = stream(seed, spec.name());
-            let value = ArrayD::from_shape_simple_fn(IxDyn(spec.shape()), || draw.next(&mut rng));
+            let value = parameter(spec.name(), spec.shape(), || draw.next(&mut rng))?;
             params.insert(spec.name(), spec.slot(), value);
         }
         if matches!(node.op(), Op::BatchNorm2d(_)) {

@@ -23,7 +23,7 @@ use crate::graph::shape::join;
 /// let y = b.batch_norm2d("bn", x, BatchNorm2d::default())?;
 /// let graph = b.finish(&[y])?;
 ///
-/// let mut params = random_params(&graph, 1);
+/// let mut params = random_params(&graph, 1)?;
 /// params.insert("bn.num_batches_tracked", Slot::Counter, ArrayD::zeros(vec![]));
 /// let report = LoadReport::new(&params, &graph, []).strict()?;
 /// assert_eq!((report.loaded, report.known_unused.len()), (4, 1));

@@ -1,8 +1,8 @@
 //! Seeded random parameters, the same on every machine.
 
-use ndarray::ArrayD;
-
 use crate::{
+    allocate::parameter,
+    error::Result,
     graph::{Graph, param_spec::ParamSpec},
     params::Params,
 };
@@ -21,13 +21,16 @@ use crate::{
 /// # let x = b.input("x", [1, 3, 8, 8])?;
 /// # let y = b.conv2d("conv", x, Conv2d::new(4, [3, 3]))?;
 /// # let graph = b.finish(&[y])?;
-/// let params = random_params(&graph, 42);
+/// let params = random_params(&graph, 42)?;
 /// params.check(&graph)?;
-/// assert_eq!(params, random_params(&graph, 42));
+/// assert_eq!(params, random_params(&graph, 42)?);
 /// # Ok::<(), nn_layers::Error>(())
 /// ```
-#[must_use]
-pub fn random_params(graph: &Graph, seed: u64) -> Params<f32> {
+///
+/// # Errors
+///
+/// [`Error::OutOfMemory`](crate::Error::OutOfMemory) if the system refuses the memory.
+pub fn random_params(graph: &Graph, seed: u64) -> Result<Params<f32>> {
     let mut params = Params::new();
     for spec in graph.param_specs() {
         let (centre, reach) = distribution(spec);
@@ -39,10 +42,10 @@ pub fn random_params(graph: &Graph, seed: u64) -> Params<f32> {
             let unit = (mix(counter) >> 40) as f32 / (1u32 << 23) as f32 - 1.0;
             centre + reach * unit
         };
-        let value = ArrayD::from_shape_simple_fn(spec.shape.clone(), next);
+        let value = parameter(&spec.name, &spec.shape, next)?;
         params.insert(&spec.name, spec.slot, value);
     }
-    params
+    Ok(params)
 }
 
 /// The middle of the interval that a parameter's numbers come from, and half its length.

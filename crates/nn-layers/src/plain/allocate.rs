@@ -4,6 +4,7 @@
 use conv_core::Element;
 use ndarray::{ArrayD, ArrayViewD, Dimension, IxDyn};
 
+use crate::allocate;
 use crate::error::{Error, Result};
 
 /// Returns a tensor of zeros for this node.
@@ -25,15 +26,8 @@ pub(super) fn owned<T: Element>(node: &str, x: &ArrayViewD<'_, T>) -> Result<Arr
     shaped(node, x.raw_dim(), values)
 }
 
-fn reserve<T>(node: &str, len: usize) -> Result<Vec<T>> {
-    let mut values = Vec::new();
-    values
-        .try_reserve_exact(len)
-        .map_err(|_| Error::OutOfMemory {
-            what: format!("the tensor of node {node:?}"),
-            bytes: len.saturating_mul(size_of::<T>()),
-        })?;
-    Ok(values)
+fn reserve<T>(node: &str, count: usize) -> Result<Vec<T>> {
+    allocate::reserve(count, || format!("the tensor of node {node:?}"))
 }
 
 fn shaped<T>(node: &str, shape: IxDyn, values: Vec<T>) -> Result<ArrayD<T>> {

@@ -56,7 +56,7 @@ use crate::{
 /// let y = b.linear("fc", x, Linear::new(1))?;
 /// let graph = b.finish(&[y])?;
 ///
-/// let params = random_params(&graph, 1).cast::<f64>();
+/// let params = random_params(&graph, 1)?.cast::<f64>();
 /// let mut trainer = PlainTrainer::new(&graph, params, TrainSpec::default())?;
 /// let x = arr2(&[[1.0, 2.0], [3.0, -1.0]]).into_dyn();
 /// let mut losses = Vec::new();

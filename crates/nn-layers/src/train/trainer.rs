@@ -70,7 +70,7 @@ pub enum Outcome {
 /// let x = b.input("x", [1, 2])?;
 /// let y = b.linear("fc", x, Linear::new(2))?;
 /// let graph = b.finish(&[y])?;
-/// let mut backend = PlainTrainer::new(&graph, random_params(&graph, 1), TrainSpec::default())?;
+/// let mut backend = PlainTrainer::new(&graph, random_params(&graph, 1)?, TrainSpec::default())?;
 ///
 /// // Which of the two numbers is larger?
 /// let batch = TrainBatch {

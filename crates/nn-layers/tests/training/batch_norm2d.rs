@@ -17,7 +17,7 @@ fn running_statistics_move_by_the_momentum_with_the_unbiased_variance() {
     let x = b.input("x", [1, 2, 1, 2]).unwrap();
     let y = b.batch_norm2d("bn", x, BatchNorm2d::default()).unwrap();
     let graph = b.finish(&[y]).unwrap();
-    let mut params = random_params(&graph, 1).cast::<f64>();
+    let mut params = random_params(&graph, 1).unwrap().cast::<f64>();
     let insert = |params: &mut Params<f64>, local: &str, numbers: [f64; 2]| {
         let value = ArrayD::from_shape_vec(IxDyn(&[2]), numbers.to_vec()).unwrap();
         params.insert(format!("bn.{local}"), Slot::Buffer, value);
@@ -73,7 +73,7 @@ fn one_value_a_channel_is_refused_unless_frozen() {
     let y = b.global_avg_pool2d("pool", x).unwrap();
     let y = b.batch_norm2d("bn", y, BatchNorm2d::default()).unwrap();
     let graph = b.finish(&[y]).unwrap();
-    let params = random_params(&graph, 1).cast::<f64>();
+    let params = random_params(&graph, 1).unwrap().cast::<f64>();
     let image = |batch| distinct_array(&[batch, 3, 4, 4], 1);
 
     let mut trainer = PlainTrainer::new(&graph, params.clone(), TrainSpec::default()).unwrap();

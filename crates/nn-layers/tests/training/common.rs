@@ -37,7 +37,7 @@ pub(crate) fn network() -> Graph {
 
 /// Random parameters and counters, as a checkpoint has them, and a tensor that no node reads.
 pub(crate) fn checkpoint(graph: &Graph) -> Params<f64> {
-    let mut params = random_params(graph, 3).cast();
+    let mut params = random_params(graph, 3).unwrap().cast();
     for stage in ["stage1", "stage2"] {
         let name = format!("{stage}.bn.num_batches_tracked");
         params.insert(name, Slot::Counter, ArrayD::from_elem(IxDyn(&[]), 4.0));

@@ -65,7 +65,7 @@ fn a_tensor_read_several_times_gets_the_sum() {
     let four = b.add("four", twice, twice).unwrap();
     let slice = b.slice("slice", y, 1, 1).unwrap();
     let graph = b.finish(&[y, four, y, slice]).unwrap();
-    let mut params = random_params(&graph, 1).cast::<f64>();
+    let mut params = random_params(&graph, 1).unwrap().cast::<f64>();
     params.insert("y.weight", Slot::Weight, array![3.0, -2.0].into_dyn());
     let spec = TrainSpec {
         grad_input: true,
@@ -119,7 +119,7 @@ fn a_parameter_that_no_output_depends_on_is_named() {
     let aux = b.linear("aux", x, Linear::new(2)).unwrap();
     b.linear("aux.fc", aux, Linear::new(2)).unwrap();
     let graph = b.finish(&[y]).unwrap();
-    let params = random_params(&graph, 1).cast::<f64>();
+    let params = random_params(&graph, 1).unwrap().cast::<f64>();
     let x = array![[1.0, -1.0]].into_dyn();
 
     let mut trainer = PlainTrainer::new(&graph, params.clone(), TrainSpec::default()).unwrap();

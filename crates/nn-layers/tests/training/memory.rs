@@ -25,7 +25,7 @@ fn activations_go_as_soon_as_they_have_been_used() {
     let x = b.max_pool2d("pool", x, MaxPool2d::new([8, 8])).unwrap();
     let graph = b.finish(&[x]).unwrap();
     let peak = |spec| {
-        let params = random_params(&graph, 1).cast::<f64>();
+        let params = random_params(&graph, 1).unwrap().cast::<f64>();
         let mut trainer = PlainTrainer::new(&graph, params, spec).unwrap();
         let image = distinct_array(&[1, 8, 8, 8], 1);
         let trace = trainer
@@ -52,7 +52,7 @@ proptest! {
         let graph = recipe.build();
         let [h, w] = recipe.nominal;
         let input = recipe.input([2, h, w]);
-        let params = random_params(&graph, recipe.seed).cast::<f64>();
+        let params = random_params(&graph, recipe.seed).unwrap().cast::<f64>();
         let run = || -> Result<_> {
             let mut trainer = PlainTrainer::new(&graph, params.clone(), TrainSpec::default())?;
             let mut elements = 0;

@@ -62,7 +62,7 @@ impl<T: Element> Optimiser<T> {
     /// let x = b.input("x", [1, 4])?;
     /// let fc = b.linear("fc", x, Linear::new(3))?;
     /// let graph = b.finish(&[fc])?;
-    /// let params = random_params(&graph, 1);
+    /// let params = random_params(&graph, 1)?;
     /// let optimiser = Optimiser::new(Adam::default(), &params)?;
     /// let backend = PlainTrainer::new(&graph, params, TrainSpec::default())?;
     /// // Two moments of 3 x 4 weights and 3 biases in f32.
