@@ -1,4 +1,5 @@
-//! The memory of activations: one block, in which space is reused as soon as nothing reads it.
+//! The memory of activations: one allocation, in which the space of a tensor is reused as soon as
+//! nothing reads the tensor any more.
 
 use std::ops::Range;
 
@@ -80,7 +81,7 @@ pub(crate) fn parts<'a, const N: usize>(
         .map_err(|_| Error::internal(node, "the memory plan lets tensors overlap"))
 }
 
-/// The bytes that tensors of these layouts would take without reuse.
+/// Returns the bytes that tensors of these layouts would take without reuse.
 pub(crate) fn bytes_without_reuse(layouts: &[Layout]) -> usize {
     layouts
         .iter()

@@ -1,9 +1,10 @@
 //! From a graph to steps: folding, fusing, packing.
 //!
-//! - A batch normalisation or affine layer after a convolution or dense layer whose output nothing
-//!   else reads is folded into its weights; the arithmetic is in f64, rounded once.
-//! - An addition after such a layer, as at the end of a residual block, is fused into its store,
-//!   and so is a ReLU or leaky ReLU.
+//! - A batch normalisation or affine layer is folded into the weights of the convolution or dense
+//!   layer before it, if nothing else reads that layer's output. The arithmetic is in f64 and is
+//!   rounded once.
+//! - An addition after such a layer, as at the end of a residual block, is fused into it, and so is
+//!   a ReLU or leaky ReLU.
 //! - Dropout is the identity and is removed.
 
 use conv_core::blocked::{BLOCK, Buffer, PackedConv2d};
@@ -23,14 +24,14 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// The bytes of the weights, biases, scales and shifts that the steps read.
+    /// Returns the bytes of the weights, biases, scales and shifts that the steps read.
     pub(crate) fn packed_bytes(&self) -> u64 {
         let numbers = self.steps.iter().map(|step| step.kernel.packed_len());
         numbers.sum::<usize>() as u64 * F32
     }
 }
 
-/// Compiles a graph; takes the parameters out of `params` as it packs them.
+/// Compiles a graph with these parameters, each of which is freed once it is packed.
 pub(crate) fn compile(graph: &Graph, mut params: Params<f32>, isa: Isa) -> Result<Program> {
     params.check(graph)?;
     let drafts = fuse(graph, &mut params)?;
@@ -96,7 +97,7 @@ struct Fold {
 }
 
 impl Fold {
-    /// The layer's bias on its own as an affine map.
+    /// Returns the layer's bias as an affine map.
     fn bias(bias: Option<&ArrayD<f32>>, channels: usize) -> Self {
         let shift = bias.map_or(vec![0.0; channels], wide);
         Self {
@@ -105,7 +106,7 @@ impl Fold {
         }
     }
 
-    /// Returns `next` applied after `self`.
+    /// Applies `next` after this map.
     fn then(&mut self, next: &Self) {
         for (c, (scale, shift)) in next.scale.iter().zip(&next.shift).enumerate() {
             self.scale[c] *= scale;
@@ -148,7 +149,7 @@ fn fuse(graph: &Graph, params: &mut Params<f32>) -> Result<Drafts> {
             (&[input], &[source]) if unseen(input, source) => {
                 merge(&mut drafts.list[source], node, params)?.then_some(source)
             }
-            // Merge into the later of the two: the tensor it adds exists by then.
+            // Merge into the later of the two: by then the tensor that it adds has been computed.
             (&[a, b], &[first, second]) if *node.op() == Op::Add && first != second => {
                 let (input, source) = if first > second {
                     (a, first)
@@ -281,7 +282,7 @@ fn draft(graph: &Graph, layer: NodeId, node: &Node, params: &mut Params<f32>) ->
     })
 }
 
-/// Takes a parameter of the node out of the store; its memory is freed as soon as it is packed.
+/// Removes a parameter of the node from `params`; its memory is freed as soon as it is packed.
 fn take(node: &Node, local: &str, params: &mut Params<f32>) -> Result<ArrayD<f32>> {
     let missing = || {
         let name = format!("{}.{local}", node.name());

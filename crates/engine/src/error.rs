@@ -32,7 +32,7 @@ pub enum Error {
         got: usize,
     },
 
-    /// An input tensor's shape differs from the one the session was made for.
+    /// An input tensor's shape differs from the one that the session was made for.
     #[error("input {node:?} has shape {got}, but the session was made for {expected}")]
     InputShape {
         /// The input node.
@@ -45,12 +45,12 @@ pub enum Error {
 
     /// A session needs more memory than its options allow.
     #[error(
-        "the network takes {needed} of memory, over the limit of {}: make the input or the batch \
-         smaller, or raise the memory limit",
+        "the network needs {needed} of memory, more than the limit of {}: make the input or the \
+         batch smaller, or raise the memory limit",
         Bytes(*limit)
     )]
     MemoryLimit {
-        /// The memory it would take.
+        /// The memory that the session would need.
         needed: MemoryUse,
         /// What [`Options::memory_limit`](crate::Options::memory_limit) allows, in bytes.
         limit: u64,

@@ -1,9 +1,9 @@
-//! Inputs with axes of any type, for the calls that people write by hand.
+//! Inputs of any dimension type, for the short forms of `run` and `step`.
 
 use ndarray::{ArrayView, ArrayViewD, Dimension};
 
-/// Calls `run` with the same views, whose number of axes is no longer in their type. For the one input
-/// that most networks have, nothing is allocated.
+/// Calls `run` with the same views, whose number of axes is no longer part of their type. For a
+/// single input, the usual case, no list is allocated.
 pub(crate) fn with_dyn<D: Dimension, R>(
     inputs: &[ArrayView<'_, f32, D>],
     run: impl FnOnce(&[ArrayViewD<'_, f32>]) -> R,

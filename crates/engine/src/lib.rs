@@ -1,14 +1,16 @@
 //! Compiles a graph into fast f32 sessions.
 //!
-//! [`Plan::compile`] folds batch normalisation into weights, fuses activations into the layer
-//! before them and packs weights for the machine; [`Plan::session`] lays out one arena for the
-//! activations of one input size; [`Session`] runs. The same network by plain loops is
-//! [`nn_layers::Plain`], the definition that this crate is tested against. [`TrainingSession`] trains
-//! a network. A program that needs no more than that depends on this crate alone: it has
-//! [`nn_layers`] in it, and the [`prelude`] has what a first network takes.
+//! [`Plan::compile`] folds batch normalisation into weights, fuses activation functions into the
+//! layer before them and packs weights for the machine. [`Plan::session`] allocates one arena for
+//! the activations at one input size. [`Session`] runs the network, and [`TrainingSession`] trains
+//! it. [`nn_layers::Plain`] runs the same graph with plain loops; it defines the results that this
+//! crate is tested against.
 //!
-//! Activations are kept in NCHW16c from the first layer to the last (see
-//! [`conv_core::blocked`]); the caller's tensors are NCHW.
+//! A program that needs no more than that can depend on this crate alone: it re-exports
+//! [`nn_layers`], and the [`prelude`] has the names that a first network needs.
+//!
+//! Activations are stored in NCHW16c (see [`conv_core::blocked`]), the caller's tensors in NCHW. A
+//! convolution with few input channels reads NCHW.
 
 #![forbid(unsafe_code)]
 
@@ -27,7 +29,8 @@ mod training;
 pub use conv_core::Isa;
 pub use error::{Error, Result};
 pub use memory::MemoryUse;
-/// Graphs, parameters and training: what an engine's user needs besides, `ndarray` in it.
+/// Graphs, parameters and training, re-exported so that a user of this crate needs no other. It
+/// re-exports `ndarray` in turn.
 pub use nn_layers;
 pub use plan::{Options, Plan};
 pub use profile::{Profile, StepProfile};

@@ -13,12 +13,12 @@ pub(crate) const F32: u64 = size_of::<f32>() as u64;
 /// The bytes of an accumulator.
 pub(crate) const F64: u64 = size_of::<f64>() as u64;
 
-/// The memory of a session in bytes, as laid out: channels are padded to whole blocks of 16, and a
-/// convolution's input includes its padding.
+/// The memory of a session, in bytes, as tensors are stored: channels are padded to whole blocks of
+/// 16 wherever a tensor is stored in blocks, and a convolution's input includes its padding.
 ///
 /// It counts what the session owns while it runs and the outputs that it returns. It does not count
-/// what the caller owns: the inputs and the parameters that a network is compiled from. A caller with
-/// an optimiser sets [`optimiser`](Self::optimiser).
+/// what the caller owns: the inputs, and the parameters that a network is compiled from. A caller
+/// with an optimiser sets [`optimiser`](Self::optimiser).
 ///
 /// ```
 /// use engine::{Options, Plan};
@@ -38,7 +38,7 @@ pub(crate) const F64: u64 = size_of::<f64>() as u64;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryUse {
-    /// The parameters as the kernels read them. All sessions of a plan share them; each counts
+    /// The parameters as the kernels read them. All sessions of a plan share them, yet each counts
     /// them.
     pub parameters: u64,
     /// The gradients of the parameters, in training.
@@ -50,8 +50,8 @@ pub struct MemoryUse {
     /// The outputs and, in training, their gradients.
     pub outputs: u64,
     /// The state of the caller's optimiser, from
-    /// [`Optimiser::state_bytes`](nn_layers::Optimiser::state_bytes). 0 in what a session reports,
-    /// since it does not know the optimiser.
+    /// [`Optimiser::state_bytes`](nn_layers::Optimiser::state_bytes). A session reports 0, since it
+    /// does not know the optimiser.
     pub optimiser: u64,
 }
 
@@ -64,7 +64,7 @@ impl MemoryUse {
             .fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes))
     }
 
-    /// Returns the use of a graph's parameters as they are in a file, neither padded nor folded.
+    /// Returns the use of a graph's parameters as a file stores them, neither padded nor folded.
     pub(crate) fn of_parameters(graph: &Graph) -> Self {
         let numbers = graph.param_specs().map(|spec| {
             let sizes = spec.shape().iter().map(|&size| size as u64);
@@ -76,7 +76,7 @@ impl MemoryUse {
         }
     }
 
-    /// Adds two uses at the same time.
+    /// Returns the sum of two uses at the same time.
     pub(crate) fn and(self, other: Self) -> Self {
         Self {
             parameters: self.parameters.saturating_add(other.parameters),
@@ -182,7 +182,7 @@ pub(crate) fn grow<T: Clone>(
     Ok(())
 }
 
-/// Returns the bytes of tensors of these shapes; `u64::MAX` if they do not fit in memory.
+/// Returns the bytes of tensors of these shapes, or `u64::MAX` if the number does not fit.
 pub(crate) fn bytes(shapes: &[Shape]) -> u64 {
     shapes.iter().fold(0, |sum: u64, shape| {
         let elements = shape
@@ -192,8 +192,8 @@ pub(crate) fn bytes(shapes: &[Shape]) -> u64 {
     })
 }
 
-/// Returns the bytes of all parameters of a graph once packed; those of a normalisation that
-/// compilation folds away are included.
+/// Returns the bytes of all parameters of a graph once packed, including those of normalisations
+/// that compilation folds away.
 pub(crate) fn packed_bytes(graph: &Graph) -> Result<u64> {
     graph
         .nodes()
@@ -233,8 +233,9 @@ pub(crate) fn node_bytes(node: &Node) -> Result<u64> {
     }
 }
 
-/// Returns the bytes of a node in training: its parameters, their gradients unless it is frozen,
-/// and the per-channel values that a normalisation keeps.
+/// Returns the bytes of a node in training: its parameters, their gradients, and the values per
+/// channel that a normalisation keeps. A frozen convolution or dense layer has no gradients; a
+/// frozen normalisation keeps the memory for them.
 pub(crate) fn training_bytes(node: &Node, frozen: bool) -> Result<MemoryUse> {
     let parameters = node_bytes(node)?;
     let mut memory = MemoryUse {

@@ -14,11 +14,12 @@ use crate::session::{Session, SessionPlan};
 /// How a graph is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// The instruction set, or `None` for the one that [`CONVOXIDE_ISA`](conv_core::ISA_VARIABLE)
-    /// names, or else the machine's fastest.
+    /// The instruction set. `None` selects the one that the environment variable
+    /// [`CONVOXIDE_ISA`](conv_core::ISA_VARIABLE) names, or the machine's fastest if the variable
+    /// is unset or empty.
     pub isa: Option<Isa>,
-    /// The maximum memory of a session, in bytes; the default is 8 GiB. It bounds
-    /// [`MemoryUse::total`], which is checked before any of that memory is allocated.
+    /// The maximum memory of a session, in bytes; the default is 8 GiB. [`MemoryUse::total`] is
+    /// compared with it before any of that memory is allocated.
     pub memory_limit: u64,
 }
 
@@ -31,17 +32,17 @@ impl Default for Options {
     }
 }
 
-/// Enough for training a ResNet-50 on a batch of 32 photos, yet small enough that a file of a few
-/// lines cannot exhaust a machine's memory.
+/// Enough to train ResNet-50 on a batch of 32 photos, yet small enough that a file of a few lines
+/// cannot exhaust a machine's memory.
 const DEFAULT_MEMORY_LIMIT: u64 = 8 << 30;
 
 impl Options {
-    /// Checks that the parameters of a graph alone do not exceed the memory limit. Call it before
-    /// they are allocated: [`Plan::compile`] can only check a network whose parameters exist.
+    /// Checks that the parameters of a graph alone do not exceed the memory limit. Call this before
+    /// they are allocated: [`Plan::compile`] takes parameters that exist already.
     ///
     /// # Errors
     ///
-    /// [`Error::MemoryLimit`].
+    /// [`Error::MemoryLimit`] if they exceed it.
     ///
     /// ```
     /// use engine::{Error, Options};
@@ -72,8 +73,9 @@ impl Options {
 
 /// A network compiled for this machine: weights folded and packed, operations fused.
 ///
-/// A plan fixes neither batch nor picture size. Cloning shares it between threads without copying
-/// any weights; each thread, and each size, has its own [`Session`].
+/// A plan fixes neither the batch nor the picture size. Its clones share the weights, so several
+/// threads can use a plan without copying them. Each thread and each size needs its own
+/// [`Session`].
 ///
 /// ```
 /// use engine::{Options, Plan};
@@ -107,13 +109,14 @@ pub(crate) struct Compiled {
 }
 
 impl Plan {
-    /// Compiles a graph with its parameters, each of which is freed once it is packed.
+    /// Compiles a graph with its parameters. Each parameter is freed once it is packed.
     ///
     /// # Errors
     ///
     /// [`Error::Graph`] if parameters are missing or misshapen, [`Error::InstructionSet`] if the
-    /// requested one is not available, [`Error::Kernel`] if weights cannot be packed,
-    /// [`Error::MemoryLimit`] if the packed weights alone exceed the limit.
+    /// instruction set that `CONVOXIDE_ISA` names is unknown or not available, [`Error::Kernel`] if
+    /// weights cannot be packed, [`Error::MemoryLimit`] if the packed parameters alone exceed the
+    /// limit.
     #[tracing::instrument(level = "info", skip_all, fields(nodes = graph.nodes().len()))]
     pub fn compile(graph: &Graph, params: Params<f32>, options: &Options) -> Result<Self> {
         let isa = options.isa()?;
@@ -138,14 +141,16 @@ impl Plan {
     /// # Errors
     ///
     /// [`Error::Graph`] if the graph does not accept these shapes, [`Error::MemoryLimit`] if the
-    /// session would need more than [`Options::memory_limit`], [`Error::OutOfMemory`] if the system
-    /// refuses the memory.
+    /// session would need more than [`Options::memory_limit`], [`Error::Kernel`] and
+    /// [`Error::OutOfMemory`] if tensors are too large for any memory, [`Error::OutOfMemory`] also
+    /// if the system refuses the memory.
     pub fn session(&self, shapes: &[Shape]) -> Result<Session> {
         Session::new(Arc::clone(&self.compiled), shapes)
     }
 
-    /// Makes a session for inputs of these shapes, runs it once, and gives the outputs, in the graph's
-    /// order. To run on the same shapes again, keep a [session](Self::session): it keeps its memory.
+    /// Makes a session for these inputs, runs it once, and returns the outputs in the graph's
+    /// order. To run on the same shapes again, use a [session](Self::session), whose memory is
+    /// reused.
     ///
     /// ```
     /// use engine::{Options, Plan};
@@ -175,7 +180,8 @@ impl Plan {
         self.session(&shapes)?.run_once(inputs)
     }
 
-    /// What a [session](Self::session) for inputs of these shapes takes, without taking it.
+    /// Returns the memory that a [session](Self::session) for inputs of these shapes needs, without
+    /// allocating it.
     ///
     /// # Errors
     ///

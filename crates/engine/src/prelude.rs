@@ -1,7 +1,7 @@
-//! What a first network takes: `use engine::prelude::*;`.
+//! The names that a first network needs: `use engine::prelude::*;`.
 //!
-//! Graphs and their layers, a method of training and a loss, and what trains and runs them. Everything
-//! else is in [`engine`](crate) and [`nn_layers`].
+//! Graphs and their layers, two optimisers, a loss, and the types that train and run a network.
+//! Everything else is in [`engine`](crate) and [`nn_layers`].
 
 pub use nn_layers::{
     Adam, AvgPool2d, BatchNorm2d, Classification, Conv2d, GraphBuilder, Infer, Linear, MaxPool2d,

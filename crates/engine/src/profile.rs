@@ -13,7 +13,7 @@ pub struct Profile {
     pub steps: Vec<StepProfile>,
 }
 
-/// One step.
+/// The time and the work of one step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StepProfile {
     /// The name of the last node that the step computes.
@@ -22,14 +22,14 @@ pub struct StepProfile {
     pub algorithm: &'static str,
     /// The output's shape.
     pub output: Vec<usize>,
-    /// Multiply-adds.
+    /// The number of multiply-adds of a convolution or dense layer; 0 for other kernels.
     pub multiply_adds: u64,
-    /// The median over the runs.
+    /// The median time of the runs, in seconds.
     pub seconds: f64,
 }
 
 impl Profile {
-    /// Returns the sum over the steps, in seconds.
+    /// Returns the sum of the steps' times, in seconds.
     #[must_use]
     pub fn seconds(&self) -> f64 {
         self.steps.iter().map(|step| step.seconds).sum()

@@ -1,4 +1,4 @@
-//! A plan at one input size, with memory for its activations, ready to run.
+//! A session: a plan for one set of input shapes, with the memory for its activations.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,11 +17,12 @@ use crate::plan::Compiled;
 use crate::profile::{Profile, StepProfile, median};
 use crate::step::{Kernel, Part, PlanStep};
 
-/// Runs a [`Plan`](crate::Plan) on inputs of the shapes it was made for.
+/// Runs a [`Plan`](crate::Plan) on inputs of the shapes that the session was made for.
 ///
-/// Runs inside the caller's rayon pool and returns bit-identical results for any number of threads.
-/// All its tensors are allocated up front; a run only allocates short lists of rows and columns,
-/// and a copy of any input that is not in standard layout.
+/// A session runs in the caller's rayon pool, and its results are bit-identical for any number of
+/// threads. Its activations are allocated when it is made. A run allocates only short lists of rows
+/// and columns, a copy of any input that is not in standard layout, and those outputs that
+/// [`Outputs`] does not yet hold in the right shape.
 ///
 /// ```
 /// use engine::{Options, Plan};
@@ -33,7 +34,7 @@ use crate::step::{Kernel, Part, PlanStep};
 /// let conv = b.conv2d("conv", image, Conv2d::new(4, [3, 3]).without_bias())?;
 /// let graph = b.finish(&[conv])?;
 ///
-/// // One plan, and a session for each size of pictures.
+/// // One plan, and a session for each picture size.
 /// let plan = Plan::compile(&graph, random_params(&graph, 1)?, &Options::default())?;
 /// let mut outputs = Outputs::new();
 /// for [h, w] in [[8, 8], [20, 30]] {
@@ -180,8 +181,8 @@ impl Session {
         arena::bytes_without_reuse(&self.layouts)
     }
 
-    /// Runs once and gives the outputs, in the graph's order, in memory of their own. A loop uses
-    /// [`run`](Infer::run), which takes no new memory for them.
+    /// Runs once and returns the outputs, in the graph's order, in newly allocated tensors. In a
+    /// loop, [`run`](Infer::run) avoids this allocation.
     ///
     /// ```
     /// use engine::{Options, Plan};
@@ -212,7 +213,7 @@ impl Session {
         Ok(outputs.tensors)
     }
 
-    /// Runs `runs` times and tells what each step took.
+    /// Runs `runs` times, but at least once, and returns the median time of each step.
     ///
     /// # Errors
     ///
@@ -262,7 +263,7 @@ impl Session {
         })
     }
 
-    /// Checks that the inputs are those that the session was made for.
+    /// Checks that the inputs have the number and the shapes that the session was made for.
     fn check(&self, inputs: &[ArrayViewD<'_, f32>]) -> Result<()> {
         if inputs.len() != self.inputs.len() {
             return Err(Error::InputCount {
@@ -303,7 +304,6 @@ impl Session {
                     got: inputs.len(),
                 })?;
                 let input = rank_4(input, &step.name)?;
-                // The halo has been cleared; the values go inside it.
                 let target = &mut self.arena[self.places[index].clone()];
                 layout
                     .import(input, PaddingValue::Zeros, target)
@@ -378,7 +378,7 @@ impl Infer for Session {
     fn run(&mut self, inputs: &[ArrayViewD<'_, f32>], outputs: &mut Outputs) -> Result<()> {
         self.check(inputs)?;
         let compiled = Arc::clone(&self.compiled);
-        // Inside the pool from start to finish: entering it for each step would cost more than the
+        // The whole run is inside the pool: entering it for each step would cost more than the
         // smaller steps take.
         rayon::scope(|_| {
             compiled

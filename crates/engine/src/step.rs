@@ -70,7 +70,7 @@ pub(crate) enum Kernel {
 }
 
 impl Kernel {
-    /// A short name for reports.
+    /// Returns a short name for reports.
     pub(crate) fn algorithm(&self) -> &'static str {
         match self {
             Self::Input(_) | Self::Relayout | Self::Halo(_) => "copy",
@@ -90,7 +90,7 @@ impl Kernel {
         }
     }
 
-    /// The number of elements of its packed parameters.
+    /// Returns the number of elements of the packed parameters.
     pub(crate) fn packed_len(&self) -> usize {
         match self {
             Self::Conv { conv, .. } => conv.weight().len() + conv.bias().len(),
@@ -140,8 +140,7 @@ impl Kernel {
             | Op::BatchNorm2d(_)
             | Op::Affine
             | Op::Dropout { .. } => {
-                let broken =
-                    "an operation that is compiled in another way was asked for its kernel";
+                let broken = "`Kernel::of` was called for an operation that is compiled separately";
                 return Err(Error::internal(node.name(), broken));
             }
         })
@@ -198,7 +197,7 @@ fn fill_halo(
     blocked::pad2d(input, halo, value, ViewMut::new(layout, output.data_mut())?)
 }
 
-/// Returns which of the graph's inputs a node is.
+/// Returns the position of a node among the graph's inputs.
 pub(crate) fn input_number(graph: &Graph, id: NodeId, node: &Node) -> Result<usize> {
     let number = graph.inputs().iter().position(|&input| input == id);
     number.ok_or_else(|| Error::internal(node.name(), "an input that the graph does not list"))

@@ -1,16 +1,18 @@
-//! The training session: forward, backward and update compiled on NCHW16c with the direct kernels.
+//! The training session: forward pass, backward pass and update, with the direct kernels on
+//! NCHW16c.
 
 mod backward;
 mod forward;
 mod grad_kernel;
 mod layer;
 mod norm_layer;
+mod outputs;
 mod plan;
 mod step_run;
 mod unit;
 
 use conv_core::Isa;
-use ndarray::{ArrayD, ArrayView, ArrayViewD, Dimension, IxDyn};
+use ndarray::{ArrayD, ArrayView, ArrayViewD, Dimension};
 use nn_layers::{
     Graph, Loss, Params, ParamsError, Shape, Slot, StepKey, Terms, TrainBackend, TrainError,
     TrainSpec, initialise,
@@ -18,7 +20,7 @@ use nn_layers::{
 
 use crate::error::{Error, Result};
 use crate::inputs::with_dyn;
-use crate::memory::{F32, MemoryUse, bytes, grow, training_bytes};
+use crate::memory::{F32, MemoryUse, training_bytes};
 use crate::plan::{Options, Plan};
 use layer::Layer;
 pub(crate) use norm_layer::NormLayer;
@@ -29,16 +31,23 @@ use unit::{Lowered, UnitKind, lower};
 /// Why reading the session's own buffers cannot fail: each has the length of its layer's layout.
 const OWN_LAYOUT: &str = "a buffer in its own layer's layout";
 
-/// Number of cached plans: one for full batches, one for the last of an epoch.
+/// The number of cached plans: one for full batches, one for the smaller last batch of an epoch.
 const PLANS: usize = 2;
 
 /// Trains a network in f32: the fast [`TrainBackend`].
 ///
 /// Weights, gradients and an optimiser's state stay in the kernels' own order from step to step.
 /// The values and gradients of a step share one arena, in which each occupies space only while it
-/// is needed; after the first step of a shape nothing is allocated for them, except by the
-/// operations that only have plain loops (sigmoid, softmax, reorg and padding). Runs inside the
-/// caller's rayon pool and returns bit-identical results for any number of threads.
+/// is needed. A step allocates memory for them only if it needs a larger arena than all steps
+/// before it, with two exceptions:
+///
+/// - The operations that only have plain loops allocate in every step. They are sigmoid, softmax,
+///   reorg, a leaky ReLU whose slope is not positive, padding as a separate node, and the gradient
+///   of a convolution's padding with values other than zeros.
+/// - The graph's outputs and their gradients are allocated again whenever their shapes change.
+///
+/// A session runs in the caller's rayon pool, and its results are bit-identical for any number of
+/// threads.
 ///
 /// ```
 /// use engine::prelude::*;
@@ -63,7 +72,7 @@ const PLANS: usize = 2;
 ///     optimiser.update(&mut training, 0.1)?;
 /// }
 /// let terms = training.step(&[pictures.view()], &loss, 100)?;
-/// assert!(terms.total < 0.3); // ln 2 = 0.69 would be a guess
+/// assert!(terms.total < 0.3); // a guess has ln 2 = 0.69
 /// assert_eq!(terms.parts, [("correct".to_owned(), 2.0)]);
 ///
 /// let logits = training.plan()?.run_once(&[pictures.view()])?;
@@ -78,36 +87,40 @@ pub struct TrainingSession {
     lowered: Lowered,
     /// Parameters that the graph does not read, including counters.
     others: Params<f32>,
-    /// The most recently used first.
+    /// The plan that was used last comes first.
     plans: Vec<StepPlan>,
     memory: Workspace,
     options: Options,
-    /// Of the parameters, their gradients and what stands beside them.
+    /// The memory of the parameters, of their gradients and of the normalisations' values per
+    /// channel.
     layers_use: MemoryUse,
-    /// The graph's outputs in the last step and their gradients.
+    /// The graph's outputs in the last step, and their gradients.
     outputs: Vec<ArrayD<f32>>,
     output_grads: Vec<ArrayD<f32>>,
 }
 
 impl TrainingSession {
-    /// A session that starts from random weights, drawn with `seed` as PyTorch draws them (see
-    /// [`initialise`]), and trains everything, with default options.
+    /// Returns a session with default options that trains every parameter, starting from random
+    /// weights. These are drawn from PyTorch's default distributions with the seed `seed`, see
+    /// [`initialise`].
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new), and those of [`initialise`].
+    /// Those of [`new`](Self::new) and of [`initialise`].
     pub fn from_scratch(graph: &Graph, seed: u64) -> Result<Self> {
         let params = initialise(graph, seed, |_, _| None)?;
         Self::new(graph, params, TrainSpec::default(), &Options::default())
     }
 
-    /// A session for this graph that starts from these parameters.
+    /// Returns a session for this graph that starts from these parameters.
     ///
     /// # Errors
     ///
     /// [`Error::Graph`] if parameters are missing or misshapen or `spec` does not fit the graph,
     /// [`Error::InstructionSet`] as for [`Plan::compile`](crate::Plan::compile),
-    /// [`Error::MemoryLimit`] if parameters and gradients alone exceed the limit.
+    /// [`Error::MemoryLimit`] if the parameters, their gradients and the normalisations' values per
+    /// channel alone exceed the limit, [`Error::Kernel`] and [`Error::OutOfMemory`] if the
+    /// parameters cannot be packed.
     pub fn new(
         graph: &Graph,
         mut params: Params<f32>,
@@ -122,7 +135,7 @@ impl TrainingSession {
         }
         layers_use.check(options.memory_limit)?;
         let lowered = lower(graph, &mut params, &flow, isa)?;
-        // Parameters that the graph does not read stay as they are.
+        // What is left in `params` are parameters that the graph does not read.
         let others: usize = params.iter().map(|(_, param)| param.value.len()).sum();
         layers_use.parameters = layers_use.parameters.saturating_add(others as u64 * F32);
         Ok(Self {
@@ -140,9 +153,11 @@ impl TrainingSession {
         })
     }
 
-    /// Runs the network in training mode, the loss, and the backward pass, which adds into the
-    /// gradients: [`TrainBackend::step`], for inputs with any type of axes, and with a step's number
-    /// in place of a whole [`StepKey`].
+    /// Runs the network in training mode, the loss, and the backward pass, which adds to the
+    /// gradients.
+    ///
+    /// This is [`TrainBackend::step`] for inputs of any dimension type. The key may be given as the
+    /// number of the step alone; the seed is then 0.
     ///
     /// # Errors
     ///
@@ -157,8 +172,8 @@ impl TrainingSession {
         with_dyn(inputs, |inputs| TrainBackend::step(self, inputs, loss, key))
     }
 
-    /// The network as it is now, compiled to run: with its parameters folded and packed, and the
-    /// options of this session.
+    /// Compiles the network with its current parameters for inference, with the options of this
+    /// session.
     ///
     /// # Errors
     ///
@@ -167,35 +182,36 @@ impl TrainingSession {
         Plan::compile(&self.graph, self.export(), &self.options)
     }
 
-    /// The instruction set that it was compiled for.
+    /// Returns the instruction set that this session was compiled for.
     #[must_use]
     pub fn isa(&self) -> Isa {
         self.isa
     }
 
-    /// Returns the outputs of the last step, in training mode.
+    /// Returns the outputs of the last step, which were computed in training mode.
     #[must_use]
     pub fn outputs(&self) -> &[ArrayD<f32>] {
         &self.outputs
     }
 
-    /// Returns the memory that the session needs after a step on inputs of these shapes, without
+    /// Returns the memory that the session needs for steps on inputs of these shapes, without
     /// allocating it.
     ///
-    /// After steps of several shapes, it keeps the memory of the largest, and the weights that were
-    /// packed for the gradients of the last two. An optimiser adds its
-    /// [state](nn_layers::Optimiser::state_bytes).
+    /// After steps of several shapes, the session keeps the memory of the largest step, and the
+    /// weights that were packed for the input gradients of the two shapes used last. The
+    /// [state](nn_layers::Optimiser::state_bytes) of an optimiser is not included.
     ///
     /// # Errors
     ///
-    /// As [`step`](TrainBackend::step) for the shapes, but without a limit.
+    /// Those of [`step`](TrainBackend::step) that depend on the shapes, except
+    /// [`Error::MemoryLimit`].
     pub fn memory(&self, inputs: &[Shape]) -> Result<MemoryUse> {
         self.memory_of_steps(&[inputs])
     }
 
-    /// Returns the memory that the session needs for steps of all of these shapes in turn, at most
-    /// two, such as full batches and a short last one. It is more than that of the largest step
-    /// alone, because both have weights that stay packed for the gradients.
+    /// Returns the memory that the session needs if steps of one or two sets of input shapes
+    /// alternate, such as full batches and a smaller last batch. It may be more than the larger
+    /// step needs alone, because the weights packed for the input gradients are kept for both.
     ///
     /// # Errors
     ///
@@ -217,18 +233,19 @@ impl TrainingSession {
         Ok(self.layers_use.and(needed))
     }
 
-    /// Returns the bytes of memory for the values and gradients of a step on inputs of these
-    /// shapes.
+    /// Returns the bytes of the arena for a step on inputs of these shapes, which holds its values
+    /// and gradients, and of the scratch memory for the gradients of its weights.
     ///
     /// # Errors
     ///
-    /// As [`step`](TrainBackend::step) for the shapes.
+    /// As [`memory`](Self::memory).
     pub fn arena_bytes(&self, inputs: &[Shape]) -> Result<usize> {
         let plan = StepPlan::new(&self.graph, &self.lowered, inputs)?;
         Ok((plan.arena_len + plan.weight_scratch) * size_of::<f32>())
     }
 
-    /// Moves the plan for inputs of these shapes to the front, creating it if necessary.
+    /// Moves the plan for inputs of these shapes to the front, creating it if necessary, and makes
+    /// the memory large enough for it.
     fn choose_plan(&mut self, inputs: &[ArrayViewD<'_, f32>]) -> Result<()> {
         let fits = |plan: &StepPlan| {
             plan.inputs.len() == inputs.len()
@@ -259,7 +276,7 @@ impl TrainingSession {
         self.memory.fit(&self.plans[0])
     }
 
-    /// Runs a step with the chosen plan.
+    /// Returns a step of the chosen plan, ready to run.
     fn step_run(&mut self, key: StepKey) -> StepRun<'_> {
         StepRun {
             isa: self.isa,
@@ -269,60 +286,6 @@ impl TrainingSession {
             plan: &mut self.plans[0],
             memory: &mut self.memory,
         }
-    }
-
-    /// Makes room for the outputs and zero gradients of the shapes of this step.
-    fn open_outputs(&mut self) -> Result<()> {
-        let shapes = &self.plans[0].shapes;
-        let outputs = &self.lowered.outputs;
-        for tensors in [&mut self.outputs, &mut self.output_grads] {
-            tensors.resize_with(outputs.len(), || ArrayD::zeros(IxDyn(&[0])));
-            for (tensor, &unit) in tensors.iter_mut().zip(outputs) {
-                if *tensor.shape() == *shapes[unit] {
-                    tensor.fill(0.0);
-                } else {
-                    *tensor = zeros(&shapes[unit])?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Copies the outputs out of the arena.
-    fn read_outputs(&mut self) -> Result<()> {
-        let plan = &self.plans[0];
-        for (tensor, &index) in self.outputs.iter_mut().zip(&self.lowered.outputs) {
-            let unit = &self.lowered.units[index];
-            step_run::read_into(tensor, &self.memory.arena, &plan.values[index], unit)?;
-        }
-        Ok(())
-    }
-
-    /// Copies the outputs' gradients into the arena; those of an output listed twice are added.
-    fn write_output_grads(&mut self) -> Result<()> {
-        let plan = &self.plans[0];
-        let outputs = &self.lowered.outputs;
-        for (position, &index) in outputs.iter().enumerate() {
-            let Some(place) = &plan.grads[index] else {
-                continue;
-            };
-            let unit = &self.lowered.units[index];
-            if outputs[..position].contains(&index) {
-                continue;
-            }
-            let (first, rest) = self.output_grads.split_at_mut(position + 1);
-            let grad = &mut first[position];
-            for (again, &other) in rest.iter().zip(&outputs[position + 1..]) {
-                if other == index {
-                    *grad += again;
-                }
-            }
-            if !grad.is_standard_layout() {
-                *grad = grad.as_standard_layout().into_owned();
-            }
-            step_run::write(&mut self.memory.arena, place, &grad.view(), unit)?;
-        }
-        Ok(())
     }
 
     /// Returns the layer that owns the parameter with this name.
@@ -352,8 +315,8 @@ impl TrainBackend<f32> for TrainingSession {
     ) -> Result<Terms> {
         self.choose_plan(inputs)?;
         self.open_outputs()?;
-        // Inside the pool from start to finish: entering it for each kernel would cost more than
-        // the smaller ones take.
+        // The whole pass runs inside the pool: entering it for each kernel would cost more than the
+        // smaller kernels take.
         rayon::scope(|_| self.step_run(key).forward(inputs))?;
         self.read_outputs()?;
         let views: Vec<_> = self.outputs.iter().map(|output| output.view()).collect();
@@ -479,27 +442,5 @@ impl TrainBackend<f32> for TrainingSession {
     fn from_canonical(&self, name: &str, numbers: &ArrayD<f32>) -> Result<Vec<f32>> {
         let (layer, spec) = self.layer(name)?;
         layer.packed(spec, numbers)
-    }
-}
-
-/// Allocates a tensor of zeros, or returns an error if the allocation fails.
-fn zeros(shape: &Shape) -> Result<ArrayD<f32>> {
-    let out_of_memory = || Error::OutOfMemory {
-        what: "outputs",
-        bytes: u128::from(bytes(std::slice::from_ref(shape))),
-    };
-    let mut numbers = Vec::new();
-    let len = shape.elements().ok_or_else(out_of_memory)?;
-    grow(&mut numbers, len, 0.0, "outputs")?;
-    ArrayD::from_shape_vec(IxDyn(shape), numbers).map_err(|_| out_of_memory())
-}
-
-/// The parameters of a layer without its layout, for reports.
-impl std::fmt::Debug for Lowered {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lowered")
-            .field("units", &self.units.len())
-            .field("layers", &self.layers.len())
-            .finish()
     }
 }

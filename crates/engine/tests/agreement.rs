@@ -163,7 +163,7 @@ fn one_two_and_four_threads_give_the_same_bits() {
 }
 
 #[test]
-fn what_is_fused_does_not_show_where_somebody_else_looks() {
+fn a_tensor_with_other_readers_is_not_fused_away() {
     let mut b = GraphBuilder::new();
     let x = b.input("x", [1, 3, 9, 9]).unwrap();
     let conv = b.conv2d("conv", x, Conv2d::new(20, [3, 3])).unwrap();

@@ -9,7 +9,7 @@ thread_local! {
     static PRINTED: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// In the place of the standard library's, for the module below.
+/// Replaces the standard library's macro in the module below.
 macro_rules! println {
     ($($part:tt)*) => {{
         let line = format!($($part)*) + "\n";
@@ -44,8 +44,7 @@ fn it_tells_most_new_shapes_apart() {
 fn it_takes_under_25_lines_and_two_crates() {
     let lines = lines(SOURCE);
     assert!(lines.len() < 25, "{} lines", lines.len());
-    // A crate is named by a `use` or by a path; what begins in lower case in front of `::` and is
-    // not in the standard library would be one.
+    // A crate is named in a `use` or in a path: in lower case, before the first `::`, and not `std`.
     let mut crates: Vec<&str> = lines
         .iter()
         .flat_map(|line| line.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')))
@@ -57,7 +56,8 @@ fn it_takes_under_25_lines_and_two_crates() {
     assert_eq!(crates, ["engine", "image_data"]);
 }
 
-/// The README and the tutorial show the example as it is, but for what a test needs.
+/// The README and the tutorial show the example as it is, except for the visibility that this test
+/// needs.
 #[test]
 fn the_documents_show_the_same_program() {
     let expected = lines(SOURCE)

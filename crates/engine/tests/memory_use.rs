@@ -51,7 +51,7 @@ impl Loss<f32> for Ones {
     }
 }
 
-/// Within an eighth: the rest belongs to the allocator and the threads.
+/// Checks to within an eighth: the allocator and the threads take some memory, too.
 fn assert_taken(what: &str, before: u64, said: u64) {
     let taken = resident().saturating_sub(before);
     assert!(

@@ -10,7 +10,7 @@ use engine::nn_layers::{
 use engine::{Options, Plan, TrainingSession};
 use ndarray::{Array4, ArrayD, s};
 
-/// A picture and some numbers that belong to it, and scores of three classes.
+/// Two inputs, a picture and a few values that belong to it; one output, the scores of three classes.
 fn two_inputs() -> Graph {
     let mut b = GraphBuilder::new();
     let image = b.input("image", [1, 2, 6, 8]).unwrap();
@@ -66,7 +66,7 @@ fn running_once_gives_the_outputs_of_a_session() {
         assert_eq!(plan.run_once(&inputs).unwrap(), outputs.tensors);
         assert_eq!(session.run_once(&inputs).unwrap(), outputs.tensors);
     }
-    // With the axes in the type.
+    // With the number of axes in the type.
     let graph = one_input();
     let params = initialise(&graph, 1, |_, _| None).unwrap();
     let plan = Plan::compile(&graph, params, &Options::default()).unwrap();

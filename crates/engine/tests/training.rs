@@ -15,7 +15,7 @@ use testkit::{compare, graph_recipes, node_step, on_threads, random_array, to_f3
 
 const KEY: StepKey = StepKey { seed: 3, step: 5 };
 
-/// `sum of output * given`: a random projection, whose gradient is what was given.
+/// The loss `sum of output * given`, a random projection: its gradient is `given`.
 struct Projection(Vec<ArrayD<f64>>);
 
 impl Projection {
@@ -178,7 +178,7 @@ proptest! {
 /// A normalisation over the three values of a batch, in each of fifty channels: some of those are
 /// close together, and every rounding error is multiplied by weight over deviation.
 #[test]
-fn a_normalisation_over_three_numbers_a_channel_agrees() {
+fn a_normalisation_over_three_values_per_channel_agrees() {
     let mut b = GraphBuilder::new();
     let x = b.input("x", [1, 2, 5, 5]).unwrap();
     let wide = b.pad_channels("n0", x, [0, 2]).unwrap();
@@ -322,7 +322,7 @@ fn a_whole_network_is_as_near_to_f64_as_the_plain_loops_in_f32_are() {
         assert!(median(of_fast.clone()) <= 2.0 * median(of_plain.clone()));
         let worst = of_fast.iter().fold(0.0f64, |most, &x| most.max(x));
         assert!(worst < 1e-3, "{isa}: {worst:.1e}");
-        // Running statistics and counters change alike.
+        // Running statistics and counters change in the same way.
         let (got, expected) = (fast.export().cast::<f64>(), exact.export());
         for (name, param) in expected.iter() {
             assert!(

@@ -7,7 +7,8 @@ use nn_layers::{AvgPool2d, Conv2d, GraphBuilder, MaxPool2d, NodeId, Padding};
 
 use crate::{basic_conv2d::basic_conv2d, error::Result};
 
-/// Adds module A: a 5x5, and two 3x3 in sequence, which cover the same window at lower cost.
+/// Adds module A: a 5x5 convolution in one branch, and in another two 3x3 in sequence, which cover
+/// the same window at lower cost.
 ///
 /// `[N, C, H, W]` to `[N, 224 + pool_channels, H, W]`; the output's node is `concat`.
 ///
@@ -24,7 +25,7 @@ use crate::{basic_conv2d::basic_conv2d, error::Result};
 ///
 /// # Errors
 ///
-/// Those of the builder, naming the node.
+/// The builder's errors, which name the node.
 ///
 /// # Reference
 ///
@@ -44,13 +45,13 @@ pub fn inception_a(b: &mut GraphBuilder, x: NodeId, pool_channels: usize) -> Res
     Ok(b.concat("concat", &branches)?)
 }
 
-/// Adds module B, which halves the size: two branches of convolutions, parallel to a max pool.
+/// Adds module B, which halves the size: two branches of convolutions and, in parallel, a max pool.
 ///
 /// `[N, C, H, W]` to `[N, 480 + C, (H - 1) div 2, (W - 1) div 2]`; the output's node is `concat`.
 ///
 /// # Errors
 ///
-/// Those of the builder, naming the node.
+/// The builder's errors, which name the node.
 ///
 /// # Reference
 ///
@@ -68,12 +69,12 @@ pub fn inception_b(b: &mut GraphBuilder, x: NodeId) -> Result<NodeId> {
 
 /// Adds module C: 7x7 windows as a 1x7 and a 7x1, once in one branch and twice in another.
 ///
-/// `[N, C, H, W]` to `[N, 768, H, W]`; `channels` is the number of channels between the factors;
-/// the output's node is `concat`.
+/// `[N, C, H, W]` to `[N, 768, H, W]`, with `channels` channels between the factors; the output's
+/// node is `concat`.
 ///
 /// # Errors
 ///
-/// Those of the builder, naming the node.
+/// The builder's errors, which name the node.
 ///
 /// # Reference
 ///
@@ -102,7 +103,7 @@ pub fn inception_c(b: &mut GraphBuilder, x: NodeId, channels: usize) -> Result<N
 ///
 /// # Errors
 ///
-/// Those of the builder, naming the node.
+/// The builder's errors, which name the node.
 ///
 /// # Reference
 ///
@@ -126,7 +127,7 @@ pub fn inception_d(b: &mut GraphBuilder, x: NodeId) -> Result<NodeId> {
 ///
 /// # Errors
 ///
-/// Those of the builder, naming the node.
+/// The builder's errors, which name the node.
 ///
 /// # Reference
 ///
@@ -173,12 +174,12 @@ fn halving_conv(b: &mut GraphBuilder, name: &str, x: NodeId, channels: usize) ->
     basic_conv2d(b, name, x, Conv2d::new(channels, [3, 3]).stride([2, 2]))
 }
 
-/// A 3x3 max pool with stride 2 whose windows stay inside.
+/// Returns a 3x3 max pool with stride 2 and no padding.
 fn halving_pool() -> MaxPool2d {
     MaxPool2d::new([3, 3]).stride([2, 2])
 }
 
-/// Adds the pool branch: a 3x3 mean that preserves the size, and a 1x1 convolution.
+/// Adds the pool branch: a 3x3 average pool that preserves the size, and a 1x1 convolution.
 fn pooled(b: &mut GraphBuilder, x: NodeId, channels: usize) -> Result<NodeId> {
     let pool = AvgPool2d::new([3, 3])
         .stride([1, 1])

@@ -16,8 +16,8 @@ use crate::{
 /// GoogLeNet, the original network of inception modules.
 ///
 /// This is torchvision's version, so that its weights fit. It differs from the paper: each
-/// convolution has a batch normalisation (epsilon 0.001), the branch with a 5x5 window in the paper
-/// has a 3x3 one, and there is no local response normalisation.
+/// convolution has a batch normalisation (epsilon 0.001), the branch that has a 5x5 window in the
+/// paper has a 3x3 window, and there is no local response normalisation.
 ///
 /// ```
 /// use inception::GoogLeNet;
@@ -31,8 +31,8 @@ use crate::{
 ///
 /// As JSON it is one object with exactly these fields.
 ///
-/// torchvision's `transform_input` is not part of the network but a way to prepare pictures: mean
-/// 0.5 and standard deviation 0.5 in each channel.
+/// torchvision's `transform_input` is not part of the network but of the preprocessing: mean 0.5
+/// and standard deviation 0.5 in each channel.
 ///
 /// Reference: Szegedy et al., "Going Deeper with Convolutions", 2014, section 5 and table 1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ pub struct GoogLeNet {
     pub aux_dropout: f64,
 }
 
-/// Returns the network for ImageNet: 3 channels, 1000 classes, dropout 0.2 and 0.7.
+/// The network for ImageNet: 3 channels, 1000 classes, dropout 0.2, and 0.7 in the auxiliary heads.
 impl Default for GoogLeNet {
     fn default() -> Self {
         Self {
@@ -97,22 +97,22 @@ impl GoogLeNet {
         Self::NAMES.contains(&name).then(Self::default)
     }
 
-    /// Returns the input size `[h, w]` that it was trained with: 224x224.
+    /// Returns the input size `[h, w]` that the network was trained with: 224x224.
     #[must_use]
     pub fn input_size(&self) -> [usize; 2] {
         [224, 224]
     }
 
-    /// Returns the graph for inference at a nominal input size `[h, w]`; it accepts any other size,
-    /// too, and any batch.
+    /// Returns the graph for inference at a nominal input size `[h, w]`. It accepts any other size
+    /// and any batch, too.
     ///
     /// One input, `image`, `[N, in_channels, H, W]`, and one output, `fc`, `[N, classes]`: the
     /// logits. Parameters have torchvision's names.
     ///
     /// # Errors
     ///
-    /// [`Error::Graph`](crate::Error::Graph), naming the node, for sizes that are 0, too small or
-    /// too large, and [`Error::TooManyParameters`](crate::Error::TooManyParameters).
+    /// [`Error::Graph`](crate::Error::Graph), which names the node, for sizes that are 0, too small
+    /// or too large, and [`Error::TooManyParameters`](crate::Error::TooManyParameters).
     pub fn graph(&self, size: [usize; 2]) -> Result<Graph> {
         self.build(size, Heads::Main)
     }
@@ -140,9 +140,9 @@ impl GoogLeNet {
     }
 
     /// Returns random parameters to start training from, including those of the auxiliary heads,
-    /// from torchvision's distributions: weights normal with standard deviation 0.01, batch
-    /// normalisations 1 and 0, biases uniform in `±1 / sqrt(fan_in)`. The same seed yields the same
-    /// values.
+    /// from torchvision's distributions: weights normal with standard deviation 0.01, truncated at
+    /// ±2; batch normalisations 1 and 0; biases uniform in `±1 / sqrt(fan_in)`. The same seed yields
+    /// the same values.
     ///
     /// # Errors
     ///
@@ -236,7 +236,7 @@ fn module(
     Ok(b.concat("concat", &[branch1, branch2, branch3, branch4])?)
 }
 
-/// A max pool with stride 2 whose last windows may hang over the edge.
+/// Returns a max pool with stride 2 whose last windows may extend over the edge.
 fn halving_pool(size: usize) -> MaxPool2d {
     MaxPool2d::new([size, size]).stride([2, 2]).ceil_mode()
 }

@@ -1,4 +1,4 @@
-//! The code that the networks with auxiliary heads share.
+//! What the networks with auxiliary heads share.
 
 use std::collections::HashSet;
 
@@ -16,7 +16,7 @@ pub(crate) enum Heads {
 }
 
 /// The maximum number of parameters of a network, so that a hostile configuration cannot exhaust
-/// the memory: forty times that of Inception-v3.
+/// the memory: about forty times the parameters of Inception-v3.
 pub(crate) const MAX_PARAMETERS: usize = 1 << 30;
 
 pub(crate) fn check_parameters(graph: &Graph) -> Result<()> {

@@ -28,8 +28,8 @@ use crate::{
 ///
 /// As JSON it is one object with exactly these fields.
 ///
-/// torchvision's `transform_input` is not part of the network but a way to prepare pictures: mean
-/// 0.5 and standard deviation 0.5 in each channel.
+/// torchvision's `transform_input` is not part of the network but of the preprocessing: mean 0.5
+/// and standard deviation 0.5 in each channel.
 ///
 /// Reference: Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, "Rethinking the Inception Architecture
 /// for Computer Vision", 2015, section 6 and table 1.
@@ -44,7 +44,7 @@ pub struct InceptionV3 {
     pub dropout: f64,
 }
 
-/// Returns the network for ImageNet: 3 channels, 1000 classes, dropout 0.5.
+/// The network for ImageNet: 3 channels, 1000 classes, dropout 0.5.
 impl Default for InceptionV3 {
     fn default() -> Self {
         Self {
@@ -65,22 +65,22 @@ impl InceptionV3 {
         Self::NAMES.contains(&name).then(Self::default)
     }
 
-    /// Returns the input size `[h, w]` that it was trained with: 299x299.
+    /// Returns the input size `[h, w]` that the network was trained with: 299x299.
     #[must_use]
     pub fn input_size(&self) -> [usize; 2] {
         [299, 299]
     }
 
-    /// Returns the graph for inference at a nominal input size `[h, w]`, each at least 75; it
-    /// accepts any other such size, too, and any batch.
+    /// Returns the graph for inference at a nominal input size `[h, w]`, both at least 75. It
+    /// accepts any other such size and any batch, too.
     ///
     /// One input, `image`, `[N, in_channels, H, W]`, and one output, `fc`, `[N, classes]`: the
     /// logits. Parameters have torchvision's names.
     ///
     /// # Errors
     ///
-    /// [`Error::Graph`](crate::Error::Graph), naming the node, for sizes that are 0, too small or
-    /// too large, and [`Error::TooManyParameters`](crate::Error::TooManyParameters).
+    /// [`Error::Graph`](crate::Error::Graph), which names the node, for sizes that are 0, too small
+    /// or too large, and [`Error::TooManyParameters`](crate::Error::TooManyParameters).
     pub fn graph(&self, size: [usize; 2]) -> Result<Graph> {
         self.build(size, Heads::Main)
     }

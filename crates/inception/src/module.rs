@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 
-/// Four branches that read the same input through different windows, and the concatenation of their
-/// results.
+/// Four branches that read the same input through different windows, and whose results are
+/// concatenated.
 ///
 /// ```text
 /// x ─┬─ 1x1 ─────────────────────┐
@@ -38,7 +38,7 @@ use crate::error::Result;
 ///
 /// let summary = Summary::new(&b.finish(&[y])?, &[Shape::from([1, 192, 28, 28])])?;
 /// let row = |name| summary.rows.iter().find(|row| row.name == name);
-/// // 120 million multiplications without the preceding 1x1, 10 million with it.
+/// // The 5x5 takes 120 million multiplications without the preceding 1x1, 10 million with it.
 /// assert_eq!(row("branch5x5.conv").map(|row| row.multiply_adds), Some(10_035_200));
 /// # Ok::<(), inception::Error>(())
 /// ```
@@ -58,29 +58,30 @@ pub struct InceptionModule {
     pub bottlenecks: Option<Bottlenecks>,
 }
 
-/// Output channels of the 1x1 convolutions that make a module cheap.
+/// Output channels of the 1x1 convolutions that reduce the cost of a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bottlenecks {
-    /// Before the 3x3: "#3x3 reduce" in the paper's table.
+    /// Before the 3x3 convolution: "#3x3 reduce" in the paper's table.
     pub before_3x3: usize,
-    /// Before the 5x5: "#5x5 reduce".
+    /// Before the 5x5 convolution: "#5x5 reduce".
     pub before_5x5: usize,
-    /// After the pool: "pool proj". Without it, the pool would pass on every input channel.
+    /// After the pool: "pool proj". Without this convolution, the pool would pass on every input
+    /// channel.
     pub after_pool: usize,
 }
 
 impl InceptionModule {
     /// Adds the module.
     ///
-    /// Nodes are named after their branch, `branch1x1`, `branch3x3`, `branch5x5` and `branch_pool`:
-    /// `branch5x5.reduce`, `branch5x5.conv`, `branch_pool.pool`, ..., and each ReLU after its
-    /// convolution, with the suffix `_relu`; the output is `concat`, in the order of the branches.
-    /// [`GraphBuilder::scope`] prefixes the module's own name.
+    /// The name of a node starts with that of its branch, `branch1x1`, `branch3x3`, `branch5x5` or
+    /// `branch_pool`: `branch5x5.reduce`, `branch5x5.conv`, `branch_pool.pool` and so on. A ReLU
+    /// has the name of its convolution with the suffix `_relu`. The output is `concat`, in the order
+    /// of the branches. [`GraphBuilder::scope`] prefixes the module's own name.
     ///
     /// # Errors
     ///
-    /// Those of the builder, naming the node.
+    /// The builder's errors, which name the node.
     pub fn build(&self, b: &mut GraphBuilder, x: NodeId) -> Result<NodeId> {
         let reduced = |b: &mut GraphBuilder, channels: Option<usize>| match channels {
             Some(channels) => conv_relu(b, "reduce", x, channels, 1),
@@ -121,7 +122,7 @@ fn conv_relu(
     Ok(b.relu(&format!("{name}_relu"), y)?)
 }
 
-/// A 3x3 max pool with stride 1 that keeps the size.
+/// Returns a 3x3 max pool with stride 1 that preserves the size.
 pub(crate) fn same_pool3x3() -> MaxPool2d {
     MaxPool2d::new([3, 3])
         .stride([1, 1])

@@ -1,8 +1,8 @@
 //! ResNet-18 from a model file, on a made-up picture.
 //!
 //! `cargo run --release -p resnet --example resnet18 model.safetensors` reads torchvision's weights, or
-//! whatever else has its names. Without an argument it writes a model with random weights first, which
-//! knows nothing, so its classes are as good as drawn by lot.
+//! any others with the same names. Without an argument it first writes a model with random weights; the
+//! classes that it then prints are meaningless.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Writes a ResNet-18 that has learnt nothing.
+/// Writes a ResNet-18 with random weights.
 pub(crate) fn write_random(path: &Path) -> Result<(), Box<dyn Error>> {
     let network = ResNet::resnet18();
     let metadata = Metadata {
@@ -40,7 +40,7 @@ pub(crate) fn write_random(path: &Path) -> Result<(), Box<dyn Error>> {
     Ok(model.save(path)?)
 }
 
-/// Prints how the file fits the network, and the five classes of the largest scores.
+/// Prints how the file fits the network, and the five classes with the largest scores.
 pub(crate) fn classify(path: &Path, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
     let model = ModelFile::open(path)?;
     let graph = ResNet::resnet18().graph([224, 224])?;

@@ -1,4 +1,4 @@
-//! Residual blocks: a branch of convolutions, and a shortcut around it.
+//! Residual blocks: a branch of convolutions and a shortcut around it.
 
 use nn_layers::{BatchNorm2d, Conv2d, GraphBuilder, MaxPool2d, NodeId, Padding};
 use serde::{Deserialize, Serialize};
@@ -52,7 +52,7 @@ pub enum Order {
 /// The options of both kinds of block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BlockOptions {
-    /// The step between two outputs, in input pixels, on both axes.
+    /// The distance between neighbouring outputs, in input pixels, on both axes.
     pub stride: usize,
     /// The shortcut around the branch.
     pub shortcut: Shortcut,
@@ -74,7 +74,8 @@ impl Default for BlockOptions {
 /// The 3x3 convolution in the middle of a [`bottleneck`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Middle {
-    /// Its channels: the number that the first 1x1 reduces to and the last one starts from.
+    /// Its channels: the output channels of the first 1x1 convolution and the input channels of the
+    /// last one.
     pub width: usize,
     /// Its groups: the cardinality of ResNeXt (Xie et al., "Aggregated Residual Transformations
     /// for Deep Neural Networks", 2017, figure 3c).
@@ -95,7 +96,7 @@ impl Middle {
     }
 }
 
-/// Adds a basic block: two 3x3 convolutions, and the shortcut around them.
+/// Adds a basic block: two 3x3 convolutions and the shortcut around them.
 ///
 /// ```text
 /// y = ReLU( bn2(conv2( ReLU(bn1(conv1(x))) )) + shortcut(x) )
@@ -122,7 +123,7 @@ impl Middle {
 ///
 /// # Errors
 ///
-/// Those of the builder, naming the node; [`Error::NarrowingShortcut`].
+/// The builder's errors, which name the node, and [`Error::NarrowingShortcut`].
 ///
 /// # Reference
 ///
@@ -170,7 +171,7 @@ pub fn basic_block(
 ///
 /// # Errors
 ///
-/// Those of the builder, naming the node; [`Error::NarrowingShortcut`].
+/// The builder's errors, which name the node, and [`Error::NarrowingShortcut`].
 ///
 /// # Reference
 ///
@@ -195,7 +196,7 @@ pub fn bottleneck(
     residual_block(b, x, &convs, options)
 }
 
-/// Adds the branch of these convolutions, and the shortcut added to its result.
+/// Adds a branch of these convolutions, and adds the shortcut to its result.
 fn residual_block(
     b: &mut GraphBuilder,
     x: NodeId,
@@ -259,7 +260,7 @@ fn add_shortcut(
             let behind = to
                 .checked_sub(from)
                 .ok_or(Error::NarrowingShortcut { from, to })?;
-            // A window of one pixel: it only picks.
+            // A pool with a window of one pixel only picks pixels.
             let pick = MaxPool2d::new([1, 1]).stride([options.stride; 2]);
             let y = b.max_pool2d("downsample.pick", x, pick)?;
             b.pad_channels("downsample.pad", y, [0, behind])?
@@ -268,12 +269,12 @@ fn add_shortcut(
     Ok(b.add("add", branch, shortcut)?)
 }
 
-/// Adds a 1x1 convolution without bias: batch normalisation has one.
+/// Returns a 1x1 convolution without bias, since batch normalisation has one.
 fn conv1x1(channels: usize) -> Conv2d {
     Conv2d::new(channels, [1, 1]).without_bias()
 }
 
-/// Adds a 3x3 convolution without bias that preserves the size.
+/// Returns a 3x3 convolution without bias that preserves the size.
 pub(crate) fn conv3x3(channels: usize) -> Conv2d {
     Conv2d::new(channels, [3, 3])
         .padding(Padding::all(1))

@@ -42,12 +42,13 @@ pub struct ResNet {
     /// The number of blocks in each stage. Each stage but the first halves the size.
     pub layers: Vec<usize>,
     /// The channels of the stem and of the first stage's 3x3 convolutions; each further stage has
-    /// twice as many. A bottleneck outputs four times its stage's.
+    /// twice as many. A bottleneck outputs four times the channels of its stage.
     pub width: usize,
     /// The groups of a bottleneck's 3x3 convolution: the cardinality of Xie et al., 2017.
     pub groups: usize,
-    /// The width of each group of a bottleneck's 3x3 convolution in a stage of 64 channels, scaled
-    /// proportionally in the others: 64 for ResNet, 4 for ResNeXt 32x4d, 128 for Wide ResNet-50-2.
+    /// The width of each group of a bottleneck's 3x3 convolution in a stage of 64 channels: 64 for
+    /// ResNet, 4 for ResNeXt 32x4d, 128 for Wide ResNet-50-2. It is scaled proportionally in the
+    /// other stages.
     pub width_per_group: usize,
     /// The layers before the stages.
     pub stem: Stem,
@@ -59,7 +60,7 @@ pub struct ResNet {
     pub pre_activation: bool,
     /// The distance in input pixels between neighbouring pixels of the last stage. If this is less
     /// than the stages would produce (32 with the stem for `ImageNet` and four stages), the last
-    /// ones dilate their 3x3 convolutions instead of halving the size, like torchvision's
+    /// stages dilate their 3x3 convolutions instead of halving the size, like torchvision's
     /// `replace_stride_with_dilation`: a stage's first block keeps the dilation of the previous
     /// stage.
     pub output_stride: usize,
@@ -121,7 +122,7 @@ struct Stage {
     blocks: usize,
     /// The channels of its 3x3 convolutions.
     channels: usize,
-    /// Those of its bottlenecks' 3x3 convolutions, which may differ.
+    /// The channels of its bottlenecks' 3x3 convolutions, which may differ.
     middle: usize,
     stride: usize,
     first_dilation: usize,
@@ -129,16 +130,16 @@ struct Stage {
 }
 
 impl ResNet {
-    /// The maximum total number of blocks of a network. The deepest in the papers has 600.
+    /// The maximum number of blocks of a network. The deepest network of the papers has 600.
     pub const MAX_BLOCKS: usize = 1024;
 
     /// The maximum number of parameters of a network, so that a hostile configuration cannot
-    /// exhaust the memory. Wide ResNet-101-2, the largest of the named networks, has an eighth of
-    /// it.
+    /// exhaust the memory. Wide ResNet-101-2, the largest of the named networks, has about an
+    /// eighth of it.
     pub const MAX_PARAMETERS: usize = 1 << 30;
 
-    /// Returns the graph at a nominal input size `[h, w]`; it accepts any other size, too, and any
-    /// batch.
+    /// Returns the graph at a nominal input size `[h, w]`. It accepts any other size and any batch,
+    /// too.
     ///
     /// One input, `image`, `[N, in_channels, H, W]`, and one output, `fc`, `[N, classes]`: the
     /// logits. Parameters have torchvision's names.
@@ -146,8 +147,8 @@ impl ResNet {
     /// # Errors
     ///
     /// [`Error::Field`], [`Error::EmptyStage`], [`Error::DilatedBasicBlock`], [`Error::ZeroInit`]
-    /// and [`Error::TooManyParameters`] for an invalid configuration, [`Error::Graph`], naming the
-    /// node, for sizes that are 0 or too large.
+    /// and [`Error::TooManyParameters`] for an invalid configuration; [`Error::Graph`], which names
+    /// the node, for sizes that are 0 or too large.
     pub fn graph(&self, size: [usize; 2]) -> Result<Graph> {
         let stages = self.stages()?;
         let [h, w] = size;

@@ -229,7 +229,7 @@ fn the_start_is_torchvisions() {
 }
 
 #[test]
-fn branches_start_from_zeros_where_they_are_asked_to() {
+fn branches_start_from_zeros_where_the_option_is_set() {
     for (network, last) in [(ResNet::resnet18(), "bn2"), (small(), "bn3")] {
         let plain = network.init(1).unwrap();
         let network = ResNet {

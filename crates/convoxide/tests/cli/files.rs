@@ -287,7 +287,7 @@ fn one_memory_limit_holds_for_every_command() {
         let arguments = [&words(arguments)[..], &["-q", "--memory-limit", "500kB"]].concat();
         let message = complaint(&fixture, &arguments);
         assert!(
-            message.contains("over the limit of 488.3 KiB"),
+            message.contains("more than the limit of 488.3 KiB"),
             "{arguments:?}: {message}"
         );
     }

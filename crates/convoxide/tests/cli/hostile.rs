@@ -102,8 +102,8 @@ fn a_network_over_the_memory_limit_is_refused_before_memory_is_taken() {
     fixture.write("tiny.names", "thing\n");
     fixture.write("tiny.cfg", cfg);
     let output = detect(&fixture, &["photos/a.png"]);
-    assert_one_line(&output, "tiny.cfg: the network takes ");
-    assert_one_line(&output, "over the limit of ");
+    assert_one_line(&output, "tiny.cfg: the network needs ");
+    assert_one_line(&output, "of memory, more than the limit of ");
 }
 
 /// A few lines of cfg ask for 6 GB of weights, and no file has them.
@@ -123,7 +123,10 @@ fn random_weights_are_refused_before_memory_is_taken() {
     for command in commands {
         let mut arguments = [command, &["-q", "wide.cfg", "--memory-limit", "500MB"]].concat();
         let message = complaint(&fixture, &arguments);
-        assert!(message.contains("over the limit of 476.8 MiB"), "{message}");
+        assert!(
+            message.contains("more than the limit of 476.8 MiB"),
+            "{message}"
+        );
         if cfg!(target_os = "linux") {
             // The limit allows it, but the system does not.
             let last = arguments.len() - 1;

@@ -175,7 +175,7 @@ impl StepRun<'_> {
             }
         } else {
             let places = [&value, output, &grad].map(|place| place.range.clone());
-            // The output's memory is guaranteed to be valid only if there is an activation.
+            // The output is guaranteed to be in memory still only if there is an activation.
             let places = if reads_output {
                 places
             } else {
@@ -235,7 +235,8 @@ impl StepRun<'_> {
         run().map_err(at())
     }
 
-    /// The gradient of padding with values other than zeros: rare, so computed by the plain loops.
+    /// Computes the gradient of padding with values other than zeros. Such padding is rare, so this
+    /// uses the plain loops.
     fn pad_backward(&mut self, index: usize, value: PaddingValue) -> Result<()> {
         let unit = &self.units[index];
         let grad = &self.grad(index)?;
@@ -251,7 +252,7 @@ impl StepRun<'_> {
         self.contribute_array(unit, &contribution, part.into_dyn().view())
     }
 
-    /// The gradient of an operation that only has plain loops.
+    /// Computes the gradient of an operation that only has plain loops.
     fn plain_backward(&mut self, index: usize, graph: &Graph) -> Result<()> {
         let unit = &self.units[index];
         let grad = self.grad(index)?;
@@ -287,7 +288,7 @@ impl StepRun<'_> {
         Ok(())
     }
 
-    /// Calls `run` to write or add a part of a gradient.
+    /// Calls `run` to write a contribution to a gradient or add it.
     fn contribute(
         &mut self,
         unit: &Unit,
@@ -305,7 +306,7 @@ impl StepRun<'_> {
         self.add_alone(unit, contribution)
     }
 
-    /// Stores a part of a gradient that the plain loops have computed.
+    /// Stores a contribution that the plain loops have computed.
     fn contribute_array(
         &mut self,
         unit: &Unit,
@@ -320,7 +321,7 @@ impl StepRun<'_> {
         self.add_alone(unit, contribution)
     }
 
-    /// Adds a part that was computed separately.
+    /// Adds a contribution that was computed in its own memory.
     fn add_alone(&mut self, unit: &Unit, contribution: &Contribution) -> Result<()> {
         let isa = self.isa;
         let Some(alone) = &contribution.alone else {
@@ -332,7 +333,7 @@ impl StepRun<'_> {
         })
     }
 
-    /// Returns the gradient that a part is stored in; the first part clears its halo.
+    /// Returns the gradient that a contribution goes to; the first contribution clears its halo.
     fn open(&mut self, contribution: &Contribution) -> Result<Place> {
         let place = self.grad(contribution.to)?;
         if contribution.store == Store::Replace {

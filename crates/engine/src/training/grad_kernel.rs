@@ -6,8 +6,8 @@ use conv_core::{AvgPool2dOptions, Isa};
 
 use crate::step::{Kernel, Part};
 
-/// Computes the gradient of an input from the gradient of the result alone. An operation without
-/// one runs by the plain loops.
+/// A kernel that computes the gradient of an input from the gradient of the result alone. An
+/// operation without such a kernel is a unit of its own kind or runs with the plain loops.
 #[derive(Clone, Debug)]
 pub(crate) enum GradKernel {
     /// The gradient unchanged, in the input's layout.
@@ -25,8 +25,7 @@ pub(crate) enum GradKernel {
 }
 
 impl GradKernel {
-    /// Returns the backward kernel for a forward kernel, if there is one. Kernels that are their
-    /// own kind of unit have none here.
+    /// Returns the backward kernel for a forward kernel, if there is one.
     pub(crate) fn of(kernel: &Kernel) -> Option<Self> {
         match kernel {
             Kernel::Relayout | Kernel::Add => Some(Self::Same),

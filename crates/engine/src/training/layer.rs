@@ -1,5 +1,4 @@
-//! A layer with trainable parameters: the parameters in the engine's own layout, and their
-//! gradients.
+//! A layer with parameters: the parameters in the engine's own layout, and their gradients.
 
 use conv_core::blocked::{BLOCK, Buffer, PackedConv2d};
 use conv_core::{Activation, Conv2dOptions, Isa, Padding, PaddingValue};
@@ -146,7 +145,8 @@ impl Layer {
         self.grads().map(|(spec, grad)| (spec.name(), grad))
     }
 
-    /// Returns the gradients of the trainable parameters, by name, in the canonical layout.
+    /// Inserts the gradients of the trainable parameters into `into`, by name and in the canonical
+    /// layout.
     pub(crate) fn gradients(&self, into: &mut Params<f32>) -> Result<()> {
         for (spec, grad) in self.grads() {
             into.insert(spec.name(), spec.slot(), self.canonical(spec, grad)?);
@@ -154,7 +154,7 @@ impl Layer {
         Ok(())
     }
 
-    /// Returns all parameters by name, in the canonical layout.
+    /// Inserts all parameters into `into`, by name and in the canonical layout.
     pub(crate) fn export(&self, into: &mut Params<f32>) -> Result<()> {
         let (specs, numbers) = match self {
             Self::Conv(layer) => (layer.specs(), vec![layer.conv.weight(), layer.conv.bias()]),
@@ -232,7 +232,7 @@ impl Layer {
 }
 
 impl ConvLayer {
-    /// Packs the node's parameters, which it takes out of `params`.
+    /// Packs the node's parameters and removes them from `params`.
     pub(crate) fn new(
         node: &Node,
         params: &mut Params<f32>,
@@ -304,7 +304,7 @@ impl ConvLayer {
     }
 }
 
-/// Takes a parameter of the node out of the store; its memory is freed as soon as it is packed.
+/// Removes a parameter of the node from `params`; its memory is freed as soon as it is packed.
 pub(super) fn take(
     node: &Node,
     local: &str,

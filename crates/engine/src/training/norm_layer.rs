@@ -1,4 +1,4 @@
-//! A batch normalisation: its parameters, the batch's statistics, and the coefficients of the
+//! A batch normalisation: its parameters, the batch's statistics, and the coefficients of both
 //! passes.
 //!
 //! An affine layer, `y = weight[c] * x + bias[c]`, is treated as one, too: its mean is 0, its
@@ -27,7 +27,7 @@ pub(crate) struct NormLayer {
     running: Option<[Buffer; 2]>,
     pub(super) grad_weight: Buffer,
     pub(super) grad_bias: Buffer,
-    /// The batch's mean and biased variance, and two sums per channel for the backward pass.
+    /// The batch's mean and biased variance.
     pub(crate) mean: Vec<f64>,
     pub(crate) variance: Vec<f64>,
     /// The per-channel coefficients of the forward pass: `y = scale * x + shift`.
@@ -38,6 +38,7 @@ pub(crate) struct NormLayer {
     pub(crate) center: Buffer,
     pub(crate) mean_grad: Buffer,
     pub(crate) slope: Buffer,
+    /// Two sums per channel for the backward pass.
     pub(crate) sums: Vec<f64>,
     pub(crate) products: Vec<f64>,
     /// Values per channel in the last batch.
@@ -45,10 +46,10 @@ pub(crate) struct NormLayer {
 }
 
 impl NormLayer {
-    /// What it keeps per channel besides parameters and gradients: five values in f32, four in f64.
+    /// The bytes per channel besides parameters and gradients: five values in f32, four in f64.
     pub(crate) const SCRATCH_BYTES: u64 = 5 * F32 + 4 * F64;
 
-    /// Takes the node's parameters out of `params`.
+    /// Pads the node's parameters to whole blocks and removes them from `params`.
     pub(crate) fn new(node: &Node, params: &mut Params<f32>, frozen: bool) -> Result<Self> {
         let mut specs = Vec::new();
         let mut channels = 0;
@@ -101,8 +102,8 @@ impl NormLayer {
         })
     }
 
-    /// Returns the coefficients of the forward pass, from the batch's statistics or, if the layer
-    /// is frozen, from the running ones.
+    /// Computes the coefficients of the forward pass, from the batch's statistics or, if the layer
+    /// is frozen, from the running statistics.
     pub(crate) fn prepare(&mut self, shape: &Shape) -> Result<()> {
         self.count = shape.elements().unwrap_or(0) / self.channels.max(1);
         if let Some([mean, variance]) = &self.running {
@@ -133,8 +134,8 @@ impl NormLayer {
         }
     }
 
-    /// Adds the parameters' gradients from the sums, and computes the coefficients of the input's
-    /// gradient.
+    /// Computes the parameters' gradients from the sums and adds them to the earlier ones, and
+    /// computes the coefficients of the input's gradient.
     pub(crate) fn finish_sums(&mut self) {
         self.mean_grad.fill(0.0);
         self.slope.fill(0.0);

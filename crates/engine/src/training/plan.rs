@@ -1,9 +1,10 @@
 //! The memory layout of a training step for inputs of one shape: values, gradients, and the arena
 //! that they share.
 //!
-//! A step runs through the units forward, then the loss, then the units backward. A value is live
-//! until the last unit that reads it, in the backward pass if that needs it; a gradient is live
-//! from the first unit that contributes to it.
+//! A step runs forward through the units, then computes the loss, then runs backward through the
+//! units. A value is live until the last unit that reads it, in the forward or the backward pass. A
+//! gradient is live from the first unit that contributes to it until its own unit's backward pass,
+//! or until the end of the step if it is that of an input.
 
 use std::ops::Range;
 
@@ -28,9 +29,9 @@ pub(crate) struct Place {
 pub(crate) struct Contribution {
     /// The unit whose gradient it contributes to.
     pub(crate) to: usize,
-    /// Whether it is the first part.
+    /// [`Store::Replace`] for the first contribution to the gradient, else [`Store::Add`].
     pub(crate) store: Store,
-    /// Workspace for this part alone, if the kernel cannot add.
+    /// Scratch memory for this contribution alone, if it has to be added and the kernel cannot add.
     pub(crate) alone: Option<Place>,
 }
 
@@ -162,8 +163,8 @@ impl StepPlan {
             value.last = value.last.max(at_loss);
             lifetimes.first_gradient(output, at_loss);
         }
-        // Backward through the units: which unit writes the first part of each gradient, and which
-        // add to it.
+        // Backward through the units: the first contribution to each gradient writes it, and the
+        // others add to it.
         let mut contributions: Vec<Vec<Option<Contribution>>> = vec![Vec::new(); units.len()];
         let mut alone: Vec<(usize, usize, Lifetime)> = Vec::new();
         for (index, unit) in units.iter().enumerate().rev() {
@@ -288,8 +289,8 @@ impl StepPlan {
 
 impl UnitKind {
     /// Returns how many copies of its inputs and its result a plain-loop unit needs. In the
-    /// backward pass, its input is read, moved into the loops' own step, and gets its gradient
-    /// there, which is returned as a copy of a copy.
+    /// backward pass these are the input as read from the arena, the loops' own copy of it, the
+    /// gradient that they compute, and two copies of the gradient on its way out.
     fn plain_copies(&self) -> u64 {
         match self {
             Self::Plain(_) => 5,
@@ -358,7 +359,7 @@ impl Lifetimes {
         value.last = value.last.max(time);
     }
 
-    /// Records a part of a gradient; returns whether it is the first.
+    /// Records a contribution to a gradient; returns whether it is the first.
     fn first_gradient(&mut self, unit: usize, time: usize) -> bool {
         let grad = &mut self.grads[unit];
         let first = grad.first == usize::MAX;

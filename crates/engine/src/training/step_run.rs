@@ -1,4 +1,4 @@
-//! One step in execution: what the forward and backward passes work on, and what they share.
+//! A step in execution: the data and the functions that the forward and backward passes share.
 
 use conv_core::blocked::{Buffer, Layout, View, ViewMut};
 use conv_core::{Isa, PaddingValue};
@@ -22,7 +22,7 @@ pub(crate) struct StepRun<'a> {
     pub(crate) memory: &'a mut Workspace,
 }
 
-/// Workspace that persists from step to step.
+/// Memory that persists from step to step.
 #[derive(Debug, Default)]
 pub(crate) struct Workspace {
     pub(crate) arena: Buffer,
@@ -31,7 +31,7 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// Grows to what a plan needs.
+    /// Grows each buffer to the length that a plan needs.
     pub(crate) fn fit(&mut self, plan: &StepPlan) -> Result<()> {
         for (buffer, len, what) in [
             (&mut self.arena, plan.arena_len, "activations"),
@@ -72,7 +72,7 @@ impl StepRun<'_> {
     }
 }
 
-/// Calls `run` with two tensors, the second of which it writes.
+/// Calls `run` with two tensors: it reads the first and writes the second.
 pub(crate) fn pair(
     memory: &mut Workspace,
     unit: &Unit,

@@ -1,4 +1,4 @@
-//! A graph as *units* of training: what is computed together, forward and backward.
+//! The *units* of a training session: the nodes that are computed together, forward and backward.
 //!
 //! A batch normalisation absorbs the addition of a residual and the ReLU or leaky ReLU that follow
 //! it, if nothing else reads the values in between. A convolution stays separate, since the
@@ -15,7 +15,7 @@ use super::norm_layer::NormLayer;
 use crate::error::{Error, Result};
 use crate::step::{Kernel, input_number, narrow};
 
-/// What is computed together.
+/// Nodes that are computed together.
 #[derive(Debug)]
 pub(crate) struct Unit {
     /// The name of the last node that it computes.
@@ -42,7 +42,7 @@ pub(crate) enum UnitKind {
         layer: usize,
         norm: Option<usize>,
     },
-    /// `activation(batch_norm(first input) + second input, if there is one)`. It computes its
+    /// `activation(batch_norm(first input) + second input, if there is one)`. The unit computes the
     /// batch's statistics itself if it needs them and no convolution supplies them.
     Norm {
         layer: usize,
@@ -56,18 +56,19 @@ pub(crate) enum UnitKind {
         forward: Kernel,
         backward: GradKernel,
     },
-    /// Pads as this convolution requires, which then runs unpadded: its result is larger than the
-    /// node's.
+    /// The padding of this convolution, which then runs without padding. The unit's result is
+    /// larger than the node's.
     Pad(Conv2d),
-    /// Drops with this probability.
+    /// Dropout with this probability.
     Dropout(f64),
-    /// Disabled dropout.
+    /// Dropout that is off.
     Copy,
-    /// An operation too rare for its own kernel: the plain loops, on a graph of this node alone.
+    /// An operation too rare for its own kernel: it runs with the plain loops, on a graph of this
+    /// node alone.
     Plain(Box<Graph>),
 }
 
-/// What planning needs to know about a unit's backward pass.
+/// The properties of a unit's backward pass that planning depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WayBack {
     /// The number of inputs, counted from the first, whose values it reads.
@@ -119,7 +120,17 @@ pub(crate) struct Lowered {
     pub(crate) outputs: Vec<usize>,
 }
 
-/// Lowers a graph; takes the parameters out of `params` as it packs them.
+/// Only the numbers of units and layers: the parameters themselves would fill pages.
+impl std::fmt::Debug for Lowered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lowered")
+            .field("units", &self.units.len())
+            .field("layers", &self.layers.len())
+            .finish()
+    }
+}
+
+/// Lowers a graph and packs the parameters that it reads, which are removed from `params`.
 pub(crate) fn lower(
     graph: &Graph,
     params: &mut Params<f32>,
