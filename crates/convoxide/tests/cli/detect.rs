@@ -131,7 +131,7 @@ fn a_threshold_of_1_finds_nothing() {
         .detect()
         .args(["photos/a.png", "--threshold=1"])
         .output();
-    // The same input twice.
+    // The option is given twice.
     assert_eq!(output.unwrap().status.code(), Some(2));
     let mut command = fixture.command();
     command.args(["detect", "--model", "tiny.cfg", "--weights", "tiny.weights"]);
