@@ -15,8 +15,8 @@ const PROGRAMS: [(&str, &[&str]); 5] = [
     ("convoxide", &["--bin", "convoxide"]),
 ];
 
-/// The largest address space of a target, in KiB: far more than any input may need, far less than a
-/// hostile length asks for.
+/// The address space limit of a target, in KiB: far more than any input may need, far less than a
+/// hostile length would require.
 const MOST_KIBIBYTES: u64 = 4 << 20;
 
 /// Which targets to run, and for how long.

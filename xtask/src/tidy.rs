@@ -87,7 +87,7 @@ fn told(problems: &[String]) -> Result<()> {
     }
 }
 
-/// All files that git tracks or could track: everything that it does not ignore.
+/// All files that git tracks or would add: everything that it does not ignore.
 fn tracked_files(root: &Path) -> Result<Vec<TrackedFile>> {
     let mut git = Command::new("git");
     git.args([

@@ -336,7 +336,7 @@ fn nan_and_infinity_pass_through_activations_and_pools() {
 /// An operation on the blocked layout.
 type Write<'a> = Box<dyn Fn(View<'_>, ViewMut<'_>) -> conv_core::Result<()> + 'a>;
 
-/// A lane past the last channel meets zero weights, but zero times a stale infinity is not zero.
+/// A lane past the last channel meets zero weights, but zero times a leftover infinity is not zero.
 #[test]
 fn lanes_past_the_last_channel_are_zeros_whatever_memory_held() {
     let input = testkit::random_array(&[2, 12, 3, 5], 1);

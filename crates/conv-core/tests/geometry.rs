@@ -10,7 +10,7 @@
 use conv_core::{Error, Padding, PaddingValue, Window, checked_len};
 use proptest::prelude::*;
 
-/// Sizes of every magnitude, and those next to where arithmetic wraps.
+/// Sizes of every magnitude, and those around the points where arithmetic overflows.
 fn any_size() -> impl Strategy<Value = usize> {
     prop_oneof![
         4 => 0_usize..=9,
@@ -213,7 +213,7 @@ proptest! {
             let got = placement.position(axis, output, tap) as i128;
             prop_assert!(got == expected || (window.ceil_mode && got >= input[axis] as i128));
         }
-        // Either answer will do: the point is that there is one, at once.
+        // Either answer is acceptable, as long as it is returned at once.
         let _ = placement.check_sees_input("test");
     }
 

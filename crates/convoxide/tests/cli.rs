@@ -1,5 +1,5 @@
-//! The program as its users meet it: the built binary, run on files of a small model that the tests
-//! make themselves.
+//! The program as users run it: the built binary, on small models and pictures that the tests
+//! generate.
 
 #![expect(
     clippy::panic,

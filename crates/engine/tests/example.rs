@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 
 thread_local! {
-    /// What the example has printed.
+    /// What the example has printed so far.
     static PRINTED: RefCell<String> = const { RefCell::new(String::new()) };
 }
 

@@ -175,7 +175,7 @@ fn steps_of_two_shapes_take_exactly_what_is_reported_for_both() {
 
     let run = |limit, shapes: [&[Shape]; 2]| {
         let mut session = session(limit);
-        // The first shape again: its plan has been kept.
+        // The first shape again: its plan was kept.
         for inputs in [shapes[0], shapes[1], shapes[0]] {
             let x = ArrayD::<f32>::ones(inputs[0].to_vec());
             session.step(&[x.view()], &Ones, StepKey::default())?;

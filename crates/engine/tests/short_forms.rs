@@ -114,7 +114,7 @@ fn a_short_training_is_the_long_one() {
     assert_eq!(short_losses, losses);
     assert_eq!(short.export(), long.export());
 
-    // The plan of a session has its parameters.
+    // The session's plan includes its parameters.
     let plan = Plan::compile(&graph, long.export(), &Options::default()).unwrap();
     let expected = plan.run_once(&[pictures]).unwrap();
     assert_eq!(

@@ -1,4 +1,5 @@
-//! What each step does to a picture, on what its random numbers depend, and what is refused.
+//! What each augmentation does to a picture, what its random numbers depend on, and what is
+//! refused.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,7 +16,7 @@ use image_data::{
 use ndarray::Array4;
 use proptest::prelude::*;
 
-/// A picture whose pixels all differ, and none is black.
+/// Returns a picture whose pixels are all different and never black.
 fn numbered([height, width]: [usize; 2]) -> Picture {
     let rgb: Vec<u8> = (0..height * width)
         .flat_map(|at| [1 + (at / 200) as u8, 1 + (at % 200) as u8, 7])
@@ -28,7 +29,7 @@ fn pixel(picture: &Picture, y: usize, x: usize) -> [u8; 3] {
     picture.rgb()[at..at + 3].try_into().unwrap()
 }
 
-/// As stored, with a mean that is a byte.
+/// The stored size, with means that are whole byte values.
 fn plain() -> Preprocessing {
     Preprocessing {
         mean: vec![0.2, 0.4, 0.6],
@@ -58,7 +59,7 @@ fn change(step: Transform, picture: &Picture, sample: u64) -> Picture {
         .unwrap()
 }
 
-/// The definition: the picture in a larger black one, and a crop of that.
+/// The definition: a crop from the picture placed in a larger black one.
 #[test]
 fn pad_and_crop_shows_every_offset() {
     let picture = numbered([5, 7]);
@@ -133,7 +134,7 @@ fn cutout_covers_a_square_with_what_normalises_to_zero() {
         let [bottom, right] = *covered.last().unwrap();
         let [height, width] = [bottom - top + 1, right - left + 1];
         assert_eq!(covered.len(), height * width, "a rectangle");
-        // Less than the whole side only at an edge.
+        // The square is shorter only at an edge.
         assert!(height == 4 || (height >= 2 && (top == 0 || bottom == 8)));
         assert!(width == 4 || (width >= 2 && (left == 0 || right == 11)));
         corners.insert([top, left, bottom, right]);
@@ -143,7 +144,7 @@ fn cutout_covers_a_square_with_what_normalises_to_zero() {
             .unwrap();
         assert!((0..3).all(|channel| input[[channel, top, left]].abs() < 1e-7));
     }
-    // One for each centre.
+    // One for each possible centre.
     assert_eq!(corners.len(), 9 * 12);
 }
 
@@ -188,7 +189,7 @@ fn random_resized_crop_gives_the_networks_size() {
         })
         .collect();
     assert_eq!(changed.len(), 20);
-    // The brightest green of a picture that grows brighter to the right stays on the right.
+    // Green still increases to the right, and blue downwards.
     let ramp: Vec<u8> = (0..30 * 50)
         .flat_map(|at| [0, (at % 50 * 5) as u8, (at / 50 * 8) as u8])
         .collect();
@@ -223,7 +224,7 @@ fn without_steps_it_is_the_preprocessing() {
         let none = Augmentation::default();
         let input = none.apply(&picture, &preprocessing, key(3)).unwrap();
         assert_eq!(input, preprocessing.apply(&picture).unwrap());
-        // And a step that does nothing comes after resize and crop.
+        // A step that does nothing still comes after resize and crop.
         let idle = augmentation(Transform::HorizontalFlip(HorizontalFlip {
             probability: 0.0,
         }));
@@ -288,7 +289,7 @@ fn mixup_mixes_neighbours_and_their_targets_alike() {
     let one = Array4::from_elem((1, 1, 2, 2), 3.0);
     let mut mixed = one.clone();
     let targets = Mixup::default().apply(&mut mixed, &[1], 2, key(0)).unwrap();
-    // One picture mixed with itself, its share and the rest of it.
+    // The picture mixed with itself: the share and the remainder add up to one picture.
     assert_eq!(targets.row(0).to_vec(), [0.0, 1.0]);
     assert_eq!(mixed, one);
 }
@@ -311,7 +312,8 @@ fn mixups_shares_are_beta() {
             .sum::<f64>()
             / 4000.0;
         let expected = 1.0 / (4.0 * (2.0 * alpha + 1.0));
-        // Five deviations of a mean; squares of numbers within 1/2 deviate by at most 1/8.
+        // Five standard errors of a mean; squared deviations are at most 1/4, so their standard
+        // deviation is at most 1/8.
         assert!(
             (mean - 0.5).abs() < 5.0 * (expected / 4000.0).sqrt(),
             "{alpha} {mean}"
@@ -556,7 +558,7 @@ fn json_refuses_what_it_does_not_know() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever passes `check` works, on pictures of any size.
+    /// Every augmentation that `check` accepts works on pictures of any size.
     #[test]
     fn any_checked_augmentation_works_on_any_picture(
         size in [1usize..40, 1usize..40],

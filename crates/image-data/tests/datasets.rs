@@ -1,4 +1,4 @@
-//! Datasets as they are found: folders, archives, IDX and CIFAR files.
+//! Datasets of every format: folders, archives, IDX and CIFAR files.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,7 +22,7 @@ fn limits() -> DatasetLimits {
     DatasetLimits::default()
 }
 
-/// A PNG of one grey, as wide as it is called for.
+/// Returns a PNG of this width in one shade of grey.
 fn png(width: usize, grey: u8) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.png");
@@ -59,7 +59,7 @@ fn tar(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
-/// The same files as a folder, a tar and a gzipped tar.
+/// Writes the same files as a folder, a tar and a gzipped tar.
 fn three_ways(files: &[(&str, Vec<u8>)]) -> (tempfile::TempDir, [PathBuf; 3]) {
     let folder = tempfile::tempdir().unwrap();
     let paths = ["data", "data.tar", "data.tar.gz"].map(|name| folder.path().join(name));
@@ -69,7 +69,7 @@ fn three_ways(files: &[(&str, Vec<u8>)]) -> (tempfile::TempDir, [PathBuf; 3]) {
     (folder, paths)
 }
 
-/// Label, first byte and name below the root of each sample.
+/// Returns the label, the first byte and the name below the root of each sample.
 fn samples(dataset: &dyn Dataset, root: &Path) -> Vec<(usize, u8, String)> {
     (0..dataset.len())
         .map(|index| {
@@ -84,7 +84,7 @@ fn samples(dataset: &dyn Dataset, root: &Path) -> Vec<(usize, u8, String)> {
 
 #[test]
 fn class_folders_are_sorted_on_disk_and_in_archives() {
-    // In byte order `-` comes before `/`, so that paths alone would put `cat-fish` first.
+    // In byte order, `-` comes before `/`, so comparing whole paths would put `cat-fish` first.
     let long = format!("cat/{}/{}.png", "deep".repeat(30), "name".repeat(30));
     let files = [
         ("dog/2.JPEG", png(3, 40)),
@@ -219,7 +219,7 @@ fn links_are_followed_but_not_in_circles() {
     );
 }
 
-/// An IDX file.
+/// Returns an IDX file.
 fn idx(shape: &[u32], bytes: &[u8]) -> Vec<u8> {
     let mut file = vec![0, 0, 8, shape.len() as u8];
     file.extend(shape.iter().flat_map(|length| length.to_be_bytes()));
@@ -312,7 +312,7 @@ fn of_two_sets_of_idx_files_none_is_guessed() {
     for set in ["MNIST", "KMNIST"] {
         let images = format!("{set}/raw/train-images-idx3-ubyte");
         let labels = format!("{set}/raw/train-labels-idx1-ubyte");
-        // Both as fetched and unpacked, as torchvision leaves them.
+        // Packed and unpacked files side by side, as torchvision leaves them.
         let packed = format!("{images}.gz");
         let pictures = idx(&[1, 1, 1], &[0]);
         write(
@@ -336,7 +336,7 @@ fn of_two_sets_of_idx_files_none_is_guessed() {
     assert!(Splits::open(root.path().join("MNIST"), &limits()).is_ok());
 }
 
-/// A record of CIFAR: labels, and a picture whose bytes are all different from their neighbours.
+/// Returns a record of CIFAR: labels, and a picture in which neighbouring bytes differ.
 fn record(labels: &[u8], start: usize) -> Vec<u8> {
     let planes = (0..3072).map(|at| ((at * 7 + start) % 251) as u8);
     labels.iter().copied().chain(planes).collect()
@@ -366,7 +366,8 @@ fn cifar_10_is_found_by_its_names() {
         assert_eq!((train.len(), &*train.classes()[3]), (10, "cat"));
         assert_eq!((train.label(4), train.label(5)), (3, 9));
         assert_eq!(train.name(5), "data_batch_3.bin #1");
-        // Planes of 1024: the first pixel's channels, and the first of the second row.
+        // Planes have 1024 bytes: the channels of the first pixel, then those of the first pixel in
+        // row 2.
         let rgb = train.picture(5).unwrap();
         let byte = |at: usize| ((at * 7 + 103) % 251) as u8;
         assert_eq!(rgb.rgb()[..3], [byte(0), byte(1024), byte(2048)]);
@@ -442,7 +443,8 @@ fn held_out_samples_are_of_every_class_and_of_no_other_part() {
                 .collect()
         };
         let valid = valid.unwrap();
-        // 84 are eleven of the first four classes and ten of the others; three of each are held out.
+        // 84 samples: eleven of each of the first four classes and ten of the others. Three of each
+        // class are held out.
         assert_eq!(class_counts(&*valid).unwrap(), [3; 8]);
         assert_eq!(class_counts(&*train).unwrap(), [8, 8, 8, 8, 7, 7, 7, 7]);
         let (train, valid) = (names(&*train), names(&*valid));

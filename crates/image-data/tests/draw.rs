@@ -1,4 +1,4 @@
-//! What drawing changes, and what it leaves.
+//! What drawing changes, and what it leaves unchanged.
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
@@ -21,7 +21,7 @@ fn pixel(picture: &Picture, x: usize, y: usize) -> &[u8] {
     &picture.rgb()[3 * (y * picture.width() + x)..][..3]
 }
 
-/// The smallest rectangle around all that changed: `[left, top, right, bottom]`, inclusive.
+/// Returns the smallest rectangle around all changes: `[left, top, right, bottom]`, inclusive.
 fn changed(before: &Picture, after: &Picture) -> Option<[usize; 4]> {
     let mut around = None;
     for y in 0..before.height() {
@@ -103,7 +103,7 @@ fn lines_and_letters_grow_with_the_picture() {
 #[test]
 fn labels_stay_inside_and_out_of_each_others_way() {
     let before = grey(200, 100);
-    // In each corner, and with more text than the picture is wide.
+    // In each corner, with text that may be wider than the picture.
     for (x, y) in [(0.0, 0.0), (190.0, 0.0), (0.0, 90.0), (190.0, 90.0)] {
         for text in ["a", "a longer name 0.99", &"W".repeat(500)] {
             let plain = draw_boxes(&before, &[label(x, y, x + 9.0, y + 9.0, "", 3)]).unwrap();
@@ -111,7 +111,7 @@ fn labels_stay_inside_and_out_of_each_others_way() {
             assert_ne!(after, plain, "{x} {y} {text}");
         }
     }
-    // Two labels of one box: both backgrounds are there, one above and one inside.
+    // Two labels of one box: each has its background, one above the box and one inside.
     let twice = [
         label(50.0, 40.0, 150.0, 90.0, "one", 0),
         label(50.0, 40.0, 150.0, 90.0, "two", 1),

@@ -27,7 +27,7 @@ fn the_boxes_are_where_they_were_asked_for() {
         let ground = [x * 255 / 480, y * 255 / 320, 128].map(|channel| channel as u8);
         drawn.rgb()[at..at + 3] != ground
     };
-    // On the left and the lower edge of each box, and neither inside nor outside.
+    // On the left and lower edges of each box, but neither inside nor outside it.
     for (y, x) in [(150, 40), (250, 120), (210, 220), (300, 330)] {
         assert!(is_drawn(y, x), "[{y}, {x}]");
     }

@@ -1,5 +1,5 @@
-//! Fuzz targets: pictures, archives, and the files of MNIST and CIFAR. Whatever the bytes, the answer
-//! is a value or an error of one line, within the limits' memory.
+//! Fuzz targets for pictures, archives, and the files of MNIST and CIFAR. Any bytes yield a value
+//! or a one-line error, within the memory limits.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,7 +21,7 @@ use image_data::{Cifar, CifarLabels, Dataset, DatasetLimits, Idx, Limits, Pictur
 use tar::Header;
 use testkit::Fuzz;
 
-/// Small, so that what a file claims shows in the memory that it takes.
+/// Small, so that memory reserved for a false size exceeds the limit.
 const MIB: u64 = 1 << 20;
 
 fn limits() -> DatasetLimits {
@@ -36,7 +36,7 @@ fn limits() -> DatasetLimits {
     }
 }
 
-/// Whether a file was accepted. An error is one line that a terminal can show.
+/// Returns whether a file was accepted. An error must be one line that a terminal can show.
 fn accepted<T, E: std::fmt::Display>(result: &Result<T, E>) -> bool {
     if let Err(error) = result {
         let line = error.to_string();
@@ -48,7 +48,7 @@ fn accepted<T, E: std::fmt::Display>(result: &Result<T, E>) -> bool {
     result.is_ok()
 }
 
-/// A small picture in every format.
+/// Returns a small picture in every format.
 fn pictures() -> Vec<Vec<u8>> {
     let (width, height) = (19, 11);
     let rgb: Vec<u8> = (0..width * height * 3)
@@ -75,8 +75,8 @@ fn pictures() -> Vec<Vec<u8>> {
     files
 }
 
-/// Makes the checksums of a PNG's chunks right again, as far as its chunks can be followed, so that
-/// a mutation reaches what lies behind them.
+/// Corrects the checksums of a PNG's chunks, as far as its chunks can be parsed, so that a mutation
+/// gets past them.
 fn mend_png(file: &mut [u8]) {
     let mut at = 8;
     while let Some(&[a, b, c, d]) = file.get(at..at + 4) {
@@ -122,7 +122,7 @@ fn fuzz_picture() {
             "Exif\x00\x00",
         ])
         .dictionary([
-            // JPEG's markers: start, sizes, tables, scan, restart, end.
+            // JPEG markers: start, sizes, tables, scan, restart, end.
             [0xff, 0xd8],
             [0xff, 0xc0],
             [0xff, 0xc2],
@@ -148,7 +148,7 @@ const PGM: &[u8] = b"P5 1 1 255\n\x07";
 const IDX_IMAGES: &[u8] = b"\0\0\x08\x03\0\0\0\x02\0\0\0\x01\0\0\0\x02\x01\x02\x03\x04";
 const IDX_LABELS: &[u8] = b"\0\0\x08\x01\0\0\0\x02\x05\x07";
 
-/// A `.tar` of files.
+/// Returns a `.tar` of these files.
 fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (path, content) in files {
@@ -160,7 +160,7 @@ fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
-/// Makes the checksums of a tar's headers right again, as far as its entries can be followed.
+/// Corrects the checksums of a tar's headers, as far as its entries can be parsed.
 fn mend_tar(file: &mut [u8]) {
     let mut at = 0;
     while let Some(block) = file.get_mut(at..at + 512) {
@@ -187,7 +187,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Opens an archive and asks for all that it says it has.
+/// Opens an archive and requests every sample, and one past the last.
 fn opened(path: &std::path::Path, bytes: &[u8]) -> bool {
     fs::write(path, bytes).unwrap();
     let splits = Splits::open(path, &limits());
@@ -254,7 +254,7 @@ fn fuzz_gzip() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("data");
     let tar = tar(&[("cat/1.pgm", PGM), ("dog/1.pgm", PGM)]);
-    // Inflates to far over the limit.
+    // Inflates far beyond the limit.
     let bomb = gzip(&vec![0; 8 << 20]);
     Fuzz::new("gzip", [gzip(&tar)])
         .seeds([gzip(PGM), bomb])
@@ -267,7 +267,7 @@ fn fuzz_gzip() {
 fn fuzz_idx() {
     let folder = tempfile::tempdir().unwrap();
     let [images, labels] = ["images", "labels"].map(|name| folder.path().join(name));
-    // Both files in one input, behind the length of the first.
+    // Both files in one input, after the length of the first.
     let length = u8::try_from(IDX_IMAGES.len()).unwrap();
     let input = [&[length], IDX_IMAGES, IDX_LABELS].concat();
     Fuzz::new("idx", [input])

@@ -1,4 +1,5 @@
-//! Files that lie, stop early or are something else: each an error on one line, never a panic.
+//! Pictures that are damaged, truncated or of another kind: each causes a one-line error, never a
+//! panic.
 
 #![allow(
     clippy::unwrap_used,
@@ -25,7 +26,7 @@ fn error(file: &[u8]) -> Error {
     error
 }
 
-/// One small file of each format, with its name.
+/// Returns one small file of each format, with its name.
 fn files() -> Vec<(&'static str, Vec<u8>)> {
     let (width, height) = (19, 11);
     let rgb: Vec<u8> = (0..width * height * 3)
@@ -113,7 +114,7 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
                     .unwrap();
             }),
         ),
-        // From Pillow, by `picture_seeds.py`: what the encoder above does not write.
+        // Written by Pillow (`picture_seeds.py`), since the encoder above does not support them.
         ("lossy webp", include_bytes!("goldens/lossy.webp").to_vec()),
         (
             "webp animation",
@@ -126,7 +127,7 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// The file of this name.
+/// Returns the file of this name.
 fn named(name: &str) -> Vec<u8> {
     let (_, file) = files()
         .into_iter()
@@ -135,7 +136,7 @@ fn named(name: &str) -> Vec<u8> {
     file
 }
 
-/// Checksum of a PNG chunk (PNG specification, annex D).
+/// Returns the checksum of a PNG chunk (PNG specification, annex D).
 fn crc(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, &byte| {
         (0..8).fold(crc ^ u32::from(byte), |crc, _| {
@@ -148,7 +149,7 @@ fn crc(bytes: &[u8]) -> u32 {
     })
 }
 
-/// Makes the checksums of a PNG's chunks right again, as far as its chunks can be followed.
+/// Corrects the checksums of a PNG's chunks, as far as its chunks can be parsed.
 fn mend_png(file: &mut [u8]) {
     let mut at = 8;
     while let Some(&[a, b, c, d]) = file.get(at..at + 4) {
@@ -165,7 +166,7 @@ fn mend_png(file: &mut [u8]) {
     }
 }
 
-/// The PNG with another size in its header.
+/// Returns the PNG with another size in its header.
 fn png_claiming(width: u32, height: u32) -> Vec<u8> {
     let mut file = named("png");
     file[16..20].copy_from_slice(&width.to_be_bytes());
@@ -201,7 +202,7 @@ fn a_small_file_that_claims_a_large_picture() {
             ..
         }
     ));
-    // Within the limits, but the data is not there.
+    // Within the limits, but the data is missing.
     assert!(matches!(
         error(&png_claiming(8_000, 8_000)),
         Error::Decode { format: "PNG", .. }
@@ -285,7 +286,7 @@ fn each_limit_is_kept() {
         ..usual.clone()
     };
     assert!(Picture::decode(&file, &exact).is_ok());
-    // Grey needs its own byte and the three that it becomes.
+    // Grey needs its own byte and the three bytes of RGB.
     let grey = named("grey png");
     assert!(
         Picture::decode(
@@ -377,19 +378,19 @@ fn files_with_their_path_and_reason() {
     }
 }
 
-/// Cutting a file short is an error, but for these bytes at its end, without which every pixel is
-/// there.
+/// A truncated file is an error, unless only these bytes at its end are missing, without which
+/// every pixel can still be decoded.
 #[test]
 fn every_truncation_is_an_error() {
     for (name, file) in files() {
         let whole = Picture::decode(&file, &Limits::default()).unwrap();
         let spare = match name {
-            // The end mark: a chunk, a marker.
+            // The end mark: a chunk or a marker.
             "png" | "grey png" => 12,
             "jpeg" => 2,
-            // The end's code, an empty block, the end mark.
+            // The end code, an empty block and the end mark.
             "gif" => 3,
-            // What fills the last bits up, and a chunk to an even length.
+            // Padding: of the last bits, and of a chunk to an even length.
             "lossless webp" => 1,
             "lossy webp" => 4,
             // The second frame.
@@ -413,7 +414,7 @@ fn every_truncation_is_an_error() {
     }
 }
 
-/// A picture of `side` x `side` that no decoder can guess the end of, as a JPEG.
+/// Returns a JPEG of noise, `side` x `side`, whose end no decoder can guess.
 fn noise_jpeg(side: u32, quality: u8) -> Vec<u8> {
     let mut state = 7_u32;
     let rgb: Vec<u8> = (0..side * side * 3)
@@ -451,8 +452,8 @@ fn a_jpeg_without_its_end_marker_is_read_with_a_warning() {
             let warning = picture.warning();
             assert_eq!(warning, Some(DecodeWarning::NoEndMark { format: "JPEG" }));
         }
-        // A byte less, and a pixel depends on what is not there; the last byte may hold nothing but
-        // filling.
+        // With one more byte missing, a pixel depends on missing data. The last byte may contain
+        // nothing but padding.
         for missing in [4, 5, 9, 60, 300] {
             let cut = &whole[..whole.len() - missing];
             assert!(
@@ -480,7 +481,7 @@ fn a_png_without_its_last_chunk_is_read_with_a_warning() {
         Error::Truncated { format: "PNG" }
     ));
 
-    // Data in several chunks, of which the last is missing.
+    // The data in several chunks, with the last one missing.
     let data = whole.windows(4).position(|kind| kind == b"IDAT").unwrap() - 4;
     let len = u32::from_be_bytes(whole[data..data + 4].try_into().unwrap()) as usize;
     let chunk = |content: &[u8]| {
@@ -502,7 +503,7 @@ fn a_png_without_its_last_chunk_is_read_with_a_warning() {
     ));
 }
 
-/// The decoder expects whole colours, and panics otherwise.
+/// The decoder expects complete colours and otherwise panics.
 #[test]
 fn a_palette_that_is_no_list_of_colours() {
     let palette = include_bytes!("goldens/palette.png");
@@ -523,7 +524,7 @@ fn a_palette_that_is_no_list_of_colours() {
     }
 }
 
-/// Whatever a decoder does, the thread is not taken for decoding afterwards.
+/// Whatever a decoder does, the thread is afterwards no longer marked as decoding.
 #[test]
 fn decoding_is_over_when_it_is_over() {
     for (_, file) in files() {
@@ -542,7 +543,7 @@ fn an_animation_gives_its_first_frame() {
     assert!(r > 200 && g < 60 && b < 60, "{r} {g} {b}");
 }
 
-/// Some edits: overwrite bytes, cut the end, or repeat a part.
+/// A few edits: overwrite bytes, cut off the end, or repeat a part.
 #[derive(Clone, Debug)]
 enum Edit {
     Set(prop::sample::Index, u8),
@@ -555,7 +556,7 @@ fn edits() -> impl Strategy<Value = Vec<Edit>> {
     let index = any::<prop::sample::Index>;
     let edit = prop_oneof![
         6 => (index(), any::<u8>()).prop_map(|(at, byte)| Edit::Set(at, byte)),
-        // Headers are where the numbers are.
+        // Most numbers of a file are in its header.
         6 => (0usize..60, any::<u8>()).prop_map(|(at, byte)| Edit::SetHeader(at, byte)),
         1 => index().prop_map(Edit::Cut),
         1 => (index(), index()).prop_map(|(from, to)| Edit::Repeat(from, to)),
@@ -593,7 +594,7 @@ proptest! {
         if mend {
             mend_png(&mut file);
         }
-        // Small limits keep the test from filling memory with what damaged headers claim.
+        // Small limits, so that false sizes in damaged headers cannot fill the memory.
         let limits = Limits { max_pixels: 1 << 16, max_bytes: 1 << 20, ..Limits::default() };
         match Picture::decode(&file, &limits) {
             Ok(picture) => prop_assert!(picture.width() * picture.height() <= 1 << 16),

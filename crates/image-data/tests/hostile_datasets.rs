@@ -1,5 +1,5 @@
-//! Archives and binary files that lie, stop early or never end: each an error that says so, within
-//! the limit's memory, never a panic.
+//! Archives and binary files that are damaged, truncated or endless: each causes an error that says
+//! so, within the memory limit, and never a panic.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,7 +20,7 @@ use image_data::{
 use proptest::prelude::*;
 use tar::{EntryType, Header};
 
-/// A megabyte: small enough that a bomb is one soon.
+/// A limit that is small enough for a small bomb to exceed.
 const MIB: u64 = 1 << 20;
 
 fn limits() -> DatasetLimits {
@@ -30,10 +30,10 @@ fn limits() -> DatasetLimits {
     }
 }
 
-/// What a bomb inflates to: more than this process may take.
+/// The inflated size of a bomb: more memory than this process may use.
 const BOMB: u64 = 256 << 20;
 
-/// The reason of an error about a file, which is one line.
+/// Returns the reason of an error about a file, which must be one line.
 fn reason<T>(result: Result<T>) -> Error {
     match result {
         Err(error @ Error::File { .. }) => {
@@ -61,7 +61,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Some bytes and then many zeros, packed.
+/// Compresses some bytes followed by many zeros.
 fn bomb(start: &[u8], zeros: u64) -> Vec<u8> {
     let mut file = Vec::new();
     GzReader::new(start.chain(io::repeat(0).take(zeros)), Compression::fast())
@@ -70,7 +70,7 @@ fn bomb(start: &[u8], zeros: u64) -> Vec<u8> {
     file
 }
 
-/// One entry with a header of its own making.
+/// Returns an entry with this header.
 fn entry(path: &str, kind: EntryType, size: u64, content: &[u8]) -> Vec<u8> {
     let mut header = Header::new_gnu();
     let name = &mut header.as_old_mut().name;
@@ -116,7 +116,7 @@ fn what_a_tar_may_not_hold_is_skipped_and_named() {
     ] {
         tar.extend(entry(path, kind, 0, b""));
     }
-    // A pax record may say that the next file is sparse, or of another size.
+    // A pax record may declare that the next file is sparse, or that it has another size.
     for record in ["25 GNU.sparse.major=1\n", "22 size=9999999999999\n"] {
         let record = format!("{}{}", record.len(), &record[2..]);
         tar.extend(entry(
@@ -169,7 +169,7 @@ fn what_a_tar_may_not_hold_is_skipped_and_named() {
 
 #[test]
 fn a_tar_whose_first_name_begins_like_a_picture_is_a_tar() {
-    // Of the oldest kind, which has no mark of its own.
+    // The oldest kind of header, which has no magic number.
     let mut header = Header::new_old();
     header.as_old_mut().name[..9].copy_from_slice(b"BMW/1.pgm");
     header.set_size(PGM.len() as u64);
@@ -220,7 +220,7 @@ fn hard_links_are_files() {
     let splits = opened(&tar).unwrap();
     assert_eq!(splits.train.len(), 5);
     assert!((0..5).all(|n| splits.train.picture(n).unwrap().rgb() == [7; 3]));
-    // A link leads to what came before it.
+    // A link may only point to an earlier entry.
     let lost: Vec<char> = splits
         .contents
         .left_out
@@ -235,7 +235,7 @@ fn hard_links_are_files() {
 
 #[test]
 fn folders_count_as_much_as_files() {
-    // Thirty new folders an entry: names of a few bytes, records of thousands.
+    // Thirty new folders per entry: names of a few bytes, but records of thousands.
     let many: Vec<u8> = (0..200)
         .flat_map(|n| file(&format!("{n}/{}", "a/".repeat(30)), b""))
         .collect();
@@ -277,7 +277,7 @@ fn names_come_from_every_place_that_a_tar_has_for_them() {
     fs::write(&path, tar).unwrap();
     let dataset = ClassFolders::open(&path, &limits()).unwrap();
     assert_eq!(dataset.classes(), ["cat", "dog"]);
-    // The second one replaces the first, as both have one name; and that is said.
+    // The second one replaces the first, since both have one name, and the contents say so.
     assert_eq!(dataset.len(), 2);
     let contents = Splits::open(&path, &limits()).unwrap().contents;
     let [left_out] = &contents.left_out[..] else {
@@ -294,7 +294,7 @@ fn names_come_from_every_place_that_a_tar_has_for_them() {
 fn broken_tars_are_named() {
     let mut checksum = good();
     checksum[0] ^= 1;
-    // Found by `lying_headers_never_panic`: this is quoted in the message.
+    // Found by `lying_headers_never_panic`: the message quotes this field.
     let mut lines = good();
     lines[148..156].copy_from_slice(b"\xffa\nb\rc\nd");
     let beyond = entry("cat/1.pgm", EntryType::Regular, u64::MAX / 2, PGM);
@@ -343,7 +343,7 @@ fn what_inflates_without_end_is_stopped() {
         let error = reason(opened(&bomb(start, BOMB)));
         assert!(matches!(error, Error::OverLimit { .. }), "{error:?}");
     }
-    // Many files without content, each of which takes a name.
+    // Many files without content; each one needs memory for its name.
     let many: Vec<u8> = (0..3000)
         .flat_map(|n| file(&format!("cat/{n}.pgm"), b""))
         .collect();
@@ -378,7 +378,7 @@ fn what_inflates_without_end_is_stopped() {
     let cifar = Cifar::open(&[&images], CifarLabels::Ten, &limits());
     assert!(matches!(reason(cifar), Error::OverLimit { .. }));
 
-    // None of the bombs was held.
+    // None of the bombs was kept in memory.
     if let Ok(status) = fs::read_to_string("/proc/self/status") {
         let peak = status
             .lines()
@@ -400,7 +400,7 @@ fn broken_gzip_is_named() {
             "{len}: {error:?}"
         );
     }
-    // The checksum stands at the end, behind all that a tar reader would read.
+    // The checksum is at the end, after everything that a tar reader would read.
     let mut wrong = whole.clone();
     let at = wrong.len() - 8;
     wrong[at] ^= 1;
@@ -415,7 +415,7 @@ fn idx(images: &[u8], labels: &[u8]) -> Result<Idx> {
     Idx::open(&paths[0], &paths[1], None, &limits())
 }
 
-/// Whether an error is the one that a file should give.
+/// Returns whether an error is the expected one for a file.
 type Check = fn(&Error) -> bool;
 
 #[test]
@@ -548,7 +548,7 @@ fn broken_cifar_files_are_named() {
     ));
 }
 
-/// A small archive of each kind.
+/// Returns a small archive of each kind.
 fn archives() -> Vec<Vec<u8>> {
     let idx = [
         file(
@@ -575,8 +575,8 @@ fn the_small_archives_are_good() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Damage anywhere, with and without gzip around it: an error on one line, or a dataset whose
-    /// every sample can be asked for.
+    /// Damage at any position, with and without gzip: a one-line error, or a dataset in which every
+    /// sample can be requested.
     #[test]
     fn damaged_archives_never_panic(
         which in 0..3usize,
@@ -611,8 +611,8 @@ proptest! {
         }
     }
 
-    /// A checksum hides most damage to a header from the test above: here each field lies with a
-    /// good one.
+    /// In the test above, a checksum hides most damage to a header. Here, each field is false but
+    /// the checksum is correct.
     #[test]
     fn lying_headers_never_panic(
         kind: u8,

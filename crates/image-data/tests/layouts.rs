@@ -1,4 +1,5 @@
-//! Other people's folders: which of them are parts, which are classes, and what is said of the rest.
+//! Datasets from other sources: which folders are parts, which are classes, and what is reported of
+//! the rest.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,12 +15,12 @@ use image_data::{
 };
 use tempfile::TempDir;
 
-/// A picture of one pixel.
+/// Returns a picture of one pixel.
 fn pgm(grey: u8) -> Vec<u8> {
     [b"P5 1 1 255\n", &[grey][..]].concat()
 }
 
-/// A folder with these files; what ends in `/` is a folder.
+/// Creates a folder with these files; a name that ends in `/` is a folder.
 fn folder(files: &[&str]) -> (TempDir, PathBuf) {
     let keep = tempfile::tempdir().unwrap();
     let root = keep.path().join("data");
@@ -53,7 +54,7 @@ fn fault(root: &Path) -> Fault {
     }
 }
 
-/// Role, name and pictures of each part.
+/// Returns the role, the name and the number of pictures of each part.
 fn parts(splits: &Splits) -> Vec<(Role, &str, usize)> {
     let parts = splits.contents.parts.iter();
     parts
@@ -83,7 +84,7 @@ fn parts_are_found_by_their_usual_names() {
         let splits = open(&root).unwrap();
         assert_eq!(parts(&splits), [(Role::Train, train, 3), (role, test, 1)]);
         assert_eq!(splits.train.classes(), ["cat", "dog"]);
-        // What is measured is never the training part.
+        // Evaluation never uses the training part.
         assert_eq!(splits.measured().picture(0).unwrap().rgb(), [3; 3]);
         let title = splits.measured_title();
         assert!(
@@ -95,7 +96,7 @@ fn parts_are_found_by_their_usual_names() {
 
 #[test]
 fn a_part_may_lie_in_a_folder_of_its_own_name_and_one_without_labels_beside_it() {
-    // As the Intel scenes come from Kaggle.
+    // The layout of the Intel scenes on Kaggle.
     let (_keep, root) = folder(&[
         "seg_train/seg_train/sea/1.pgm",
         "seg_train/seg_train/street/1.pgm",
@@ -198,7 +199,7 @@ fn parts_that_cannot_be_are_errors() {
         let fault = fault(&root).to_string();
         assert!(fault.contains(expected), "{files:?}: {fault}");
     }
-    // A test part without labels is what competitions give.
+    // In competitions, the test part usually has no labels.
     let (_keep, root) = folder(&["train/a/1.pgm", "train/b/1.pgm", "test/1.pgm"]);
     let splits = open(&root).unwrap();
     assert_eq!(splits.measured_title(), "train");
@@ -232,7 +233,7 @@ fn a_class_without_pictures_is_an_error_that_names_it() {
         ClassFolders::open(&root, &DatasetLimits::default()),
         Err(Error::File { reason, .. }) if matches!(*reason, Error::Layout(Fault::EmptyClass { .. }))
     ));
-    // The other parts may do without.
+    // The other parts need no class folders.
     let (_keep, root) = folder(&[
         "train/a/1.pgm",
         "train/b/1.pgm",
@@ -286,7 +287,7 @@ fn what_systems_and_training_leave_behind_is_no_class() {
     }
     assert_eq!(splits.contents.left_out.len(), 11);
     assert_eq!(splits.contents.missed(), 0);
-    // But where there are pictures in it, it is a class.
+    // But a folder that contains pictures is a class.
     let (_keep, root) = folder(&["jumps/1.pgm", "runs/1.pgm"]);
     assert_eq!(open(&root).unwrap().train.classes(), ["jumps", "runs"]);
 }
@@ -337,7 +338,7 @@ fn names_that_are_not_utf_8_stay_different() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
 
-    // 猫, 狗, 人 and 入 in GBK; the last two are one and the same when decoded with replacement.
+    // 猫, 狗, 人 and 入 in GBK; decoded with replacement characters, the last two would be equal.
     let names: [&[u8]; 4] = [b"\xc3\xa8", b"\xb9\xb7", b"\xc8\xcb", b"\xc8\xeb"];
     let keep = tempfile::tempdir().unwrap();
     let root = keep.path().join("data");
@@ -360,7 +361,7 @@ fn names_that_are_not_utf_8_stay_different() {
     fs::write(&archive, tar.into_inner().unwrap()).unwrap();
     for path in [&root, &archive] {
         let splits = open(path).unwrap();
-        // `\xc3\xa8` is UTF-8 as well.
+        // `\xc3\xa8` is also valid UTF-8.
         let classes = ["\\xB9\\xB7", "\\xC8\\xCB", "\\xC8\\xEB", "è"];
         assert_eq!(splits.train.classes(), classes);
         assert_eq!(splits.train.len(), 8);
@@ -370,7 +371,7 @@ fn names_that_are_not_utf_8_stay_different() {
         assert_eq!(greys, [0xb7, 0xb7, 0xcb, 0xcb, 0xeb, 0xeb, 0xa8, 0xa8]);
         assert!(splits.train.name(0).ends_with("\\xB9\\xB7/\\xFE.pgm"));
     }
-    // A name that is shown as another is no second class of the same name.
+    // A folder whose name is displayed in the same way is not another folder of that class.
     let mut alike = root.clone().into_os_string();
     alike.push("/\\xC8\\xCB");
     let alike = PathBuf::from(alike);
@@ -394,7 +395,7 @@ fn names_that_look_alike_are_shown_apart() {
 
 #[test]
 fn width_costs_no_square() {
-    // 20,000 classes, each of which was compared with all.
+    // 20,000 classes; comparing each with all others would take too long.
     let keep = tempfile::tempdir().unwrap();
     let path = keep.path().join("wide.tar");
     let mut tar = tar::Builder::new(Vec::new());
@@ -426,7 +427,7 @@ fn nested_folders_have_a_limit() {
         Err(Error::File { reason, .. })
             if matches!(*reason, Error::OverLimit { what: "the depth of nested folders", got: 33, limit: 32 })
     ));
-    // A higher limit is possible, and no stack overflows.
+    // A higher limit is possible and causes no stack overflow.
     let limits = DatasetLimits {
         max_depth: usize::MAX,
         ..DatasetLimits::default()

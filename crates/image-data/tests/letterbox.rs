@@ -1,4 +1,4 @@
-//! The letterbox against darknet's library, against a plain transcription, and there and back.
+//! The letterbox compared with darknet's library and with a plain transcription, and its inverse.
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
@@ -11,7 +11,7 @@ struct Goldens {
     cases: Vec<Case>,
 }
 
-/// What `goldens/generate.py` wrote.
+/// A case that `goldens/generate.py` wrote.
 #[derive(Deserialize)]
 struct Case {
     shows: String,
@@ -34,7 +34,7 @@ fn goldens() -> Vec<Case> {
     goldens.cases
 }
 
-/// The picture that the script draws.
+/// Returns the picture that the script draws.
 fn drawn([height, width]: [usize; 2]) -> Picture {
     let byte = |y: usize, x: usize, channel: usize| {
         ((3 * x * x + 5 * y * y + 7 * x * y + 11 * x + 29 * y + 85 * channel) % 256) as u8
@@ -107,7 +107,7 @@ fn the_last_row_is_as_dark_as_in_darknet() {
     assert_eq!(letterbox.resized(), [12, 7]);
     let input = letterbox.apply(&white).unwrap();
     let column = letterbox.offset()[1] + 3;
-    // The row before the last one adds up to 1 but for its own rounding.
+    // The last row but one adds up to 1, apart from its own rounding.
     assert!((input[10 * 12 + column] - 1.0).abs() <= f32::EPSILON);
     assert!(input[11 * 12 + column] < 1e-5);
 }
@@ -123,7 +123,7 @@ fn sizes() {
         ([1, 4096], [416, 416], [1, 416]),    // 0.1 rounded up to 1
         ([4096, 1], [416, 416], [416, 1]),
         ([1, 1], [1, 1], [1, 1]),
-        ([1_000_000, 3_000_000], [608, 608], [202, 608]), // darknet's int overflows
+        ([1_000_000, 3_000_000], [608, 608], [202, 608]), // darknet's `int` overflows here
         ([usize::MAX, 1], [608, 608], [608, 1]),
         ([usize::MAX, usize::MAX], [32, 608], [32, 32]),
     ] {
@@ -176,7 +176,7 @@ fn errors() {
     ));
 }
 
-/// One value of the input by the definition, with nothing kept from one to the next.
+/// Returns one value of the input by the definition, with no state kept between values.
 fn plain(letterbox: &Letterbox, picture: &Picture, channel: usize, at: [usize; 2]) -> f32 {
     let [rows, columns] = letterbox.resized();
     let [height, width] = picture.size();
@@ -227,7 +227,7 @@ proptest! {
             let expected = plain(&letterbox, &picture, channel, at);
             prop_assert_eq!(got.to_bits(), expected.to_bits(), "{:?} at {:?}", letterbox, at);
         }
-        // Memory that is used again is written everywhere.
+        // Reused memory is overwritten completely.
         let mut again = vec![f32::NAN; input.len()];
         letterbox.apply_into(&picture, &mut again).unwrap();
         prop_assert_eq!(input, again);
@@ -246,7 +246,8 @@ proptest! {
     }
 }
 
-/// There and back ends within half a pixel, and in fact within what rounding to `f32` twice does.
+/// A box that is mapped there and back is off by less than half a pixel, and in fact by no more
+/// than two roundings to `f32`.
 #[track_caller]
 fn check_round_trip(letterbox: &Letterbox, bbox: BBox) {
     let back = letterbox.to_picture(letterbox.to_network(bbox));
@@ -271,14 +272,14 @@ fn check_round_trip(letterbox: &Letterbox, bbox: BBox) {
 fn the_edges_of_every_size_come_back() {
     for network in 32..=608 {
         for side in 1..=4096 {
-            // The other side runs through all ratios, 1 pixel to 4096.
+            // The other side covers all ratios, from 1 pixel to 4096.
             let other = 1 + (side * 40503 + network * 10007) % 4096;
             let letterbox = Letterbox::new([side, other], [network, 640 - network]).unwrap();
             check_round_trip(
                 &letterbox,
                 BBox::from_xyxy(0.0, 0.0, other as f32, side as f32),
             );
-            // And the whole picture is the resized rectangle.
+            // The whole picture is mapped to the resized rectangle.
             let whole = letterbox.to_network(BBox::from_xyxy(0.0, 0.0, other as f32, side as f32));
             assert_eq!(whole.height(), letterbox.resized()[0] as f32);
             assert_eq!(whole.width(), letterbox.resized()[1] as f32);

@@ -1,4 +1,5 @@
-//! Every kind of trouble in one folder, each found under its name, and nothing else.
+//! A folder with every kind of mistake: lint reports each one once under its name, and nothing
+//! else.
 
 #![allow(
     clippy::unwrap_used,
@@ -27,7 +28,7 @@ fn png(color: ExtendedColorType, [height, width]: [u32; 2], byte: impl Fn(usize)
     file
 }
 
-/// A picture in colour, of the usual size, of its own.
+/// Returns a colour picture of the usual size; each `number` has its own pixels.
 fn usual(number: usize) -> Vec<u8> {
     png(ExtendedColorType::Rgb8, [20, 30], |at| {
         (at * 7 + number) as u8
@@ -59,7 +60,7 @@ fn report(folder: &Path) -> LintReport {
     report
 }
 
-/// The findings' lines, with the folder's name cut out.
+/// Returns the lines of the findings, without the folder's name.
 fn lines(folder: &Path) -> Vec<(Severity, String)> {
     let prefix = format!("{}/", folder.display());
     report(folder)
@@ -124,7 +125,7 @@ fn each_kind_of_trouble_is_found_by_its_file() {
     write(folder, "train/cat/grey.png", &grey(0));
     write(folder, "train/cat/notes.txt", b"meow");
     write(folder, "train/.DS_Store", b"x");
-    // The same bytes in one class; the same pixels in another file, class and part.
+    // The same bytes in one class; the same pixels in a different file, class and part.
     write(folder, "train/cat/again.png", &usual(3));
     write(folder, "train/dog/cat.png", &usual(7));
     let same = Picture::decode(&usual(9), &DatasetLimits::default().pictures).unwrap();
@@ -132,7 +133,7 @@ fn each_kind_of_trouble_is_found_by_its_file() {
     write(folder, "valid/dog/cat.ppm", &ppm);
 
     write(folder, "train/cat/new.heic", b"RIFF");
-    // A class that training does not know, spelled like one, and a picture of it that is broken.
+    // A class that the training part lacks, with a similar name, and a damaged picture in it.
     write(folder, "valid/dig/1.png", &usual(201));
     write(folder, "valid/dig/2.png", b"");
 

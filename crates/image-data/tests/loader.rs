@@ -1,4 +1,4 @@
-//! The same batches from any number of workers, and an end to every epoch whatever happens in it.
+//! Any number of workers deliver the same batches, and every epoch ends, whatever happens in it.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,12 +16,12 @@ use image_data::{
     LoaderOptions, Mixup, Order, Picture, Preprocessing, Result, Shapes, ShapesOptions, Transform,
 };
 
-/// Plain pictures whose red is the sample, with trouble at chosen samples.
+/// Plain pictures whose red value is the sample's index, with trouble at chosen samples.
 struct Plain {
     classes: Vec<String>,
     len: usize,
     trouble: Vec<(usize, Trouble)>,
-    /// How many pictures were asked for.
+    /// The number of pictures that were requested.
     asked: AtomicUsize,
 }
 
@@ -93,7 +93,7 @@ impl Dataset for Plain {
     }
 }
 
-/// `x / 255`, as stored.
+/// `x / 255`, at the stored size.
 fn plain_preprocessing() -> Preprocessing {
     Preprocessing {
         mean: vec![0.0; 3],
@@ -148,7 +148,7 @@ fn batches_are_the_same_for_any_number_of_workers() {
             ..LoaderOptions::default()
         };
         let loader = Loader::new(Arc::clone(dataset), Preprocessing::cifar(), options).unwrap();
-        // The second time with memory that has been used.
+        // From the second batch on, the memory has been used before.
         let mut batch = Batch::default();
         let mut batches = Vec::new();
         for epoch in [0, 1, 0] {
@@ -165,7 +165,7 @@ fn batches_are_the_same_for_any_number_of_workers() {
     assert_ne!(expected[0], expected[7]);
     assert_eq!(expected[6].inputs.dim(), (2, 3, 20, 24));
     for (workers, queue) in [(1, 1), (1, 4), (2, 3), (4, 2), (4, 9)] {
-        // `==` on floats would let -0 pass for 0.
+        // With `==` on floats, -0 would equal 0.
         let bits = |batches: &[Batch]| -> Vec<u32> {
             let numbers = batches
                 .iter()
@@ -263,7 +263,7 @@ fn an_error_names_the_sample_and_ends_the_epoch() {
                 workers,
                 ..options()
             };
-            // A later one, that another worker may meet before.
+            // A later error, which another worker may meet first.
             let dataset = Plain::new(
                 40,
                 &[(13, trouble), (18, Trouble::Error), (12, Trouble::Slow)],
@@ -285,7 +285,7 @@ fn an_error_names_the_sample_and_ends_the_epoch() {
                 Trouble::NoClass => matches!(*reason, Error::Label { .. }),
             });
             assert!(epoch.next().is_none());
-            // The next epoch starts afresh.
+            // The next epoch is not affected.
             assert!(loader.epoch(1).unwrap().next().unwrap().is_ok());
         }
     }
@@ -315,7 +315,7 @@ fn dropping_an_epoch_ends_its_workers() {
     let mut epoch = loader.epoch(0).unwrap();
     epoch.next().unwrap().unwrap();
     drop(epoch);
-    // One batch was taken, and no more than three were begun beyond it.
+    // One batch was taken, and at most three more were started.
     assert!(dataset.asked.load(Ordering::Relaxed) <= 16);
     // A remaining worker would hold another reference to the dataset.
     drop(loader);
@@ -333,14 +333,14 @@ fn memory_is_used_again() {
             places.insert(batch.inputs.as_ptr());
         }
     }
-    // As many as may be under way, the one being read and the one that comes back meanwhile.
+    // At most as many as may be in progress, plus the one being read and the one being returned.
     assert!(places.len() <= 4 + 2, "{}", places.len());
 }
 
 #[test]
 fn a_cache_keeps_what_fits_and_changes_nothing() {
     let dataset = Arc::new(Plain::new(10, &[(9, Trouble::Error)]));
-    // Room for six pictures of 36 bytes.
+    // Space for six pictures of 36 bytes.
     let cached = Cached::with_limit(Arc::clone(&dataset), 6 * 36 + 35);
     for round in 0..3 {
         for index in 0..9 {
@@ -349,7 +349,7 @@ fn a_cache_keeps_what_fits_and_changes_nothing() {
         }
         assert!(matches!(cached.picture(9), Err(Error::Empty)));
         assert_eq!(cached.bytes(), 6 * 36);
-        // Ten at first, then the three without room and the one in error.
+        // Ten in the first round; then the three that did not fit and the one that fails.
         assert_eq!(dataset.asked.load(Ordering::Relaxed), 10 + 4 * round);
     }
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Files that decode, by the stated rules, and pictures to and from memory and disk.
+//! Decoding files by the documented rules, and pictures converted to and from memory and files.
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
@@ -21,7 +21,7 @@ fn png(width: u32, height: u32, samples: &[u8], color: ExtendedColorType) -> Vec
 
 #[test]
 fn png_by_the_rules() {
-    // The encoder takes 16-bit samples in the machine's order.
+    // The encoder expects 16-bit samples in the machine's byte order.
     let deep =
         |samples: &[u16]| -> Vec<u8> { samples.iter().flat_map(|v| v.to_ne_bytes()).collect() };
     for (color, samples, expected) in [
@@ -109,7 +109,7 @@ fn bmp_and_jpeg() {
         .unwrap();
     let picture = decode(&jpeg);
     assert_eq!(picture.size(), [8, 16]);
-    // One colour survives the transform; what is left is the rounding of YCbCr.
+    // A single colour survives the transform; only the rounding of YCbCr remains.
     assert!(
         picture
             .rgb()
@@ -125,7 +125,7 @@ fn bmp_and_jpeg() {
     assert!(decode(&grey).rgb().iter().all(|&v| v.abs_diff(77) <= 1));
 }
 
-/// An EXIF block that holds nothing but an orientation.
+/// Returns an EXIF block with nothing but an orientation.
 fn exif(orientation: u8) -> Vec<u8> {
     let mut exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
     exif.extend([orientation, 0, 0, 0, 0, 0, 0, 0]);
@@ -175,7 +175,7 @@ fn from_rgb_checks_its_sizes() {
     let rows = [1, 2, 3, 4, 5, 6, 99, 99, 7, 8, 9, 10, 11, 12];
     let picture = Picture::from_rgb(2, 2, 8, &rows).unwrap();
     assert_eq!(picture.rgb(), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
-    // More bytes than needed are left alone.
+    // Surplus bytes are ignored.
     assert_eq!(
         Picture::from_rgb(2, 1, 6, &rows).unwrap().into_rgb(),
         [1, 2, 3, 4, 5, 6]
@@ -230,13 +230,13 @@ fn saving_is_whole_or_not_at_all() {
     picture.save_png(&path).unwrap();
     assert_eq!(Picture::open(&path, &Limits::default()).unwrap(), picture);
 
-    // Over an older file.
+    // Replaces an existing file.
     let other = Picture::from_rgb(1, 1, 3, &[5, 6, 7]).unwrap();
     other.save_png(&path).unwrap();
     assert_eq!(Picture::open(&path, &Limits::default()).unwrap(), other);
     assert_eq!(names(), 1);
 
-    // Over a folder, which is refused and leaves nothing behind.
+    // A folder is not replaced, and no temporary file is left.
     let occupied = folder.path().join("folder");
     std::fs::create_dir(&occupied).unwrap();
     std::fs::write(occupied.join("file"), "").unwrap();

@@ -1,4 +1,4 @@
-//! Preprocessing against Pillow and torchvision's transforms, and what holds for every picture.
+//! Preprocessing compared with Pillow and torchvision's transforms, and properties of all pictures.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,7 +10,7 @@ use image_data::{ChannelOrder, Error, Filter, Limits, Picture, Preprocessing, Re
 use proptest::prelude::*;
 use serde::Deserialize;
 
-/// What `goldens/preprocessing.py` wrote.
+/// The content of the file that `goldens/preprocessing.py` wrote.
 #[derive(Deserialize)]
 struct Goldens {
     cases: Vec<Case>,
@@ -27,7 +27,7 @@ struct Case {
     bytes_sum: u64,
     /// Index, byte, and bits of the normalised value.
     samples: Vec<(usize, u8, String)>,
-    /// For Inception-v3: bits of the values that torchvision's `transform_input` makes.
+    /// For Inception-v3: bits of the values that torchvision's `transform_input` computes.
     #[serde(default)]
     transform_input: Vec<String>,
 }
@@ -47,7 +47,7 @@ fn goldens() -> Goldens {
     goldens
 }
 
-/// The picture that the script draws.
+/// Returns the picture that the script draws.
 fn drawn([height, width]: [usize; 2]) -> Picture {
     let byte = |y: usize, x: usize, channel: usize| {
         ((3 * x * x + 5 * y * y + 7 * x * y + 11 * x + 29 * y + 85 * channel) % 256) as u8
@@ -58,7 +58,7 @@ fn drawn([height, width]: [usize; 2]) -> Picture {
     Picture::from_rgb(width, height, 3 * width, &rgb).unwrap()
 }
 
-/// The same without normalisation, so that values are bytes over 255.
+/// Returns the same preprocessing without normalisation: values are bytes divided by 255.
 fn plain(preprocessing: &Preprocessing) -> Preprocessing {
     let count = preprocessing.channels.count();
     Preprocessing {
@@ -115,7 +115,7 @@ fn every_byte_is_pillows_and_every_value_torchvisions() {
             );
         }
         for ((at, ..), bits) in case.samples.iter().zip(&case.transform_input) {
-            // The longer way rounds five times, numbers of up to 2.7 at most.
+            // The other order of operations rounds five times, with values of at most 2.7.
             let apart = (flat[*at] - value(bits)).abs();
             assert!(
                 apart <= 5.0 * 2.7 * f32::EPSILON,
@@ -125,7 +125,7 @@ fn every_byte_is_pillows_and_every_value_torchvisions() {
     }
 }
 
-/// The 32-bit FNV-1a hash.
+/// Returns the 32-bit FNV-1a hash.
 fn fnv1a(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, &byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
@@ -150,7 +150,7 @@ fn jpegs_are_close_to_pillows() {
         let mean = apart().map(f64::from).sum::<f64>() / pixels.len() as f64;
         println!("{}: largest {largest}, mean {mean:.4}", jpeg.shows);
         // Decoders may round each plane by 1, and subsampled colours once more when they enlarge
-        // them; blue weighs its colour by 1.772.
+        // them; blue is computed with a factor of 1.772.
         let bound = if jpeg.shows == "grey" { 1 } else { 1 + 3 };
         assert!(
             largest <= bound && mean < 0.5,
@@ -241,7 +241,7 @@ fn a_long_picture_meets_the_limit_unless_it_is_cropped() {
         whole.apply(&thin).unwrap_err(),
         Error::OverLimit { got, .. } if got == 256 * 256 * 40_000
     ));
-    // The resized picture would be as large, but only its middle is made.
+    // The resized picture would be just as large, but only its centre is computed.
     let input = Preprocessing::imagenet().apply(&thin).unwrap();
     assert_eq!(input.dim(), (3, 224, 224));
 
@@ -292,7 +292,7 @@ fn it_prints_in_two_lines() {
     assert_eq!(Preprocessing::cifar().fixed_size(), None);
 }
 
-/// Thousandths, which JSON brings back exactly.
+/// Generates multiples of a thousandth, which JSON preserves exactly.
 fn thousandths(range: std::ops::Range<i32>) -> impl Strategy<Value = Vec<f64>> {
     prop::collection::vec(range.prop_map(|number| f64::from(number) / 1000.0), 3)
 }
@@ -348,7 +348,8 @@ proptest! {
         prop_assert_eq!(serde_json::from_str::<Preprocessing>(&json).unwrap(), preprocessing);
     }
 
-    /// The weights sum to 1 within their 22 bits, so a byte stays what it is; around it is black.
+    /// The weights sum to 1 within their 22 bits, so a byte keeps its value; outside the picture,
+    /// the input is black.
     #[test]
     fn one_colour_stays_one_colour(
         preprocessing in any_preprocessing(),

@@ -1,4 +1,5 @@
-//! Drawn shapes: the same for ever, within their boxes, and told apart by nothing but the outline.
+//! Drawn shapes: they never change, lie within their boxes, and differ by class only in their
+//! outline.
 
 #![allow(
     clippy::unwrap_used,
@@ -45,7 +46,8 @@ fn shapes_depend_on_seed_and_index_alone() {
     );
 }
 
-/// A first network's accuracy in the tutorial hangs on these pictures: who changes them should know.
+/// The accuracy of the tutorial's first network depends on these pictures, so a change to them must
+/// be deliberate.
 #[test]
 fn shapes_are_what_they_were() {
     let shapes = Shapes::new(ShapesOptions {
@@ -77,7 +79,7 @@ fn shapes_lie_within_their_boxes_and_share() {
             let boxes = shapes.boxes(index).unwrap();
             assert_eq!(boxes[0].class, shapes.label(index));
             for object in &boxes {
-                // Clipping may only undo what rounding to f32 did.
+                // Clipping may only undo the rounding to f32.
                 let inside = object.bbox.clip(size);
                 assert!(
                     (inside.area() - object.bbox.area()).abs() < 1e-3,
@@ -90,8 +92,8 @@ fn shapes_lie_within_their_boxes_and_share() {
     }
 }
 
-/// A classifier of mean colours: nearest mean of the training pictures of each class. It should do
-/// no better than chance, 1/8.
+/// Classifies by the nearest mean colour of a class's training pictures. This should do no better
+/// than chance, 1/8.
 #[test]
 fn colour_does_not_tell_the_class() {
     let shapes = Shapes::new(ShapesOptions {
@@ -100,7 +102,7 @@ fn colour_does_not_tell_the_class() {
         ..ShapesOptions::default()
     });
     let shapes = shapes.unwrap();
-    // The object's box alone, so that the background does not drown it.
+    // Only the object's box, since the background would dominate the mean.
     let colour = |index: usize| {
         let picture = shapes.picture(index).unwrap();
         let bbox = shapes.boxes(index).unwrap()[0].bbox;
@@ -125,7 +127,7 @@ fn colour_does_not_tell_the_class() {
             nearest == Some(shapes.label(index))
         })
         .count();
-    // 100 by chance; five deviations are 5 * sqrt(800 / 8 * 7 / 8) = 47.
+    // 100 by chance; five standard deviations are 5 * sqrt(800 / 8 * 7 / 8) = 47.
     assert!((53..=147).contains(&right), "{right}");
 }
 

@@ -1,4 +1,4 @@
-//! Datasets in zip archives: the same as in a folder, and whatever such an archive may claim.
+//! Datasets in zip archives: they equal those in folders, and false claims are refused.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,17 +18,17 @@ use zip::{CompressionMethod, ZipWriter};
 
 const PGM: &[u8] = b"P5 1 1 255\n\x07";
 
-/// An entry with headers of its own making; all that is not said is right.
+/// An entry with headers of our own; every field that is not set is correct.
 #[derive(Clone, Default)]
 struct Entry {
     path: Vec<u8>,
     content: Vec<u8>,
     deflated: bool,
-    /// The method, where it is no other's.
+    /// The compression method, if it is not the usual one.
     method: Option<u16>,
     flags: u16,
     mode: u32,
-    /// Claims that lie.
+    /// False claims.
     len: Option<u32>,
     packed_len: Option<u32>,
     checksum: Option<u32>,
@@ -108,7 +108,7 @@ fn open(bytes: &[u8]) -> Result<Splits> {
     Splits::open(path, &limits())
 }
 
-/// The reason of an error about the file, which is one line.
+/// Returns the reason of an error about the file, which must be one line.
 fn reason(bytes: &[u8]) -> Error {
     match open(bytes) {
         Err(Error::File { reason, .. }) => {
@@ -170,7 +170,8 @@ fn numbers_of_64_bits_stand_in_the_extra_field_and_the_second_end() {
     let zip = zip_of(&[entry]);
     assert_eq!(open(&zip).unwrap().train.len(), 1);
 
-    // The same with a directory's end of 64 bits, and the old one full of ones.
+    // The same archive with a 64-bit end of the directory; in the old one, every field is filled
+    // with ones.
     let (rest, old) = zip.split_at(zip.len() - 22);
     let [size, start] = [12, 16].map(|at| u32::from_le_bytes(old[at..at + 4].try_into().unwrap()));
     let mut zip = rest.to_vec();
@@ -348,10 +349,10 @@ fn what_inflates_without_end_is_stopped() {
     let bomb = zip_of(&[zeros(64 << 20)]);
     assert!(bomb.len() < 1 << 20, "{}", bomb.len());
     assert!(matches!(reason(&bomb), Error::OverLimit { .. }));
-    // Each within the limit, but not together.
+    // Each is within the limit, but their sum is not.
     let parts = vec![zeros(400 << 10); 3];
     assert!(matches!(reason(&zip_of(&parts)), Error::OverLimit { .. }));
-    // One packed content for many entries.
+    // Many entries share one compressed content.
     let shared = Entry {
         offset: Some(0),
         ..zeros(100 << 10)
@@ -360,7 +361,7 @@ fn what_inflates_without_end_is_stopped() {
         reason(&zip_of(&vec![shared; 20])),
         Error::OverLimit { .. }
     ));
-    // Many entries without content, each of which takes a name.
+    // Many entries without content; each one needs memory for its name.
     let many: Vec<Entry> = (0..3000)
         .map(|n| file(format!("cat/{n}.pgm"), b""))
         .collect();
@@ -415,7 +416,8 @@ fn what_is_no_archive_is_called_what_it_is() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
-    /// Damage anywhere: an error on one line, or a dataset whose every sample can be asked for.
+    /// Damage at any position: a one-line error, or a dataset in which every sample can be
+    /// requested.
     #[test]
     fn damaged_zips_never_panic(
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),

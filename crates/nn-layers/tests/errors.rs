@@ -1,4 +1,4 @@
-//! What is refused, and what the refusal says.
+//! What is refused, and what the error says.
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot build fails it")]
 
@@ -10,7 +10,7 @@ use nn_layers::{
     Summary, random_params,
 };
 
-/// A builder in the scope of a layer, with an input of this shape.
+/// Returns the error for an operation, in a scope, on an input of this shape.
 fn refuse<const RANK: usize>(shape: [usize; RANK], op: Op) -> Error {
     let mut b = GraphBuilder::new();
     let x = b.input("x", shape).unwrap();
@@ -85,7 +85,7 @@ fn sizes_that_disagree() {
             ..
         })
     ));
-    // Along the channels a concat's inputs may differ, along the others not.
+    // The inputs of a concatenation may differ in their channels, but not along the other axes.
     let error = refuse_pair(&[1, 4, 8, 6], &[1, 3, 7, 6], Op::Concat);
     assert!(matches!(
         error,
@@ -139,7 +139,8 @@ fn options() {
         })
     ));
 
-    // Groups divide the output's channels (6, not by 4) and the input's (8, not by 3).
+    // The groups must divide the output channels (6 is not divisible by 4) and the input channels
+    // (8 is not divisible by 3).
     for (groups, what) in [(4, "output channels"), (3, "input channels")] {
         match refuse(shape, Op::Conv2d(conv.clone().groups(groups))) {
             Error::Graph(GraphError::Multiple {
@@ -198,8 +199,8 @@ fn options() {
     }
 }
 
-/// conv-core's limits hold for a graph: a stride, a dilation or a kernel size over its limit is an
-/// error that names it, for each operation with a window, along either axis.
+/// The limits of `conv-core` apply to a graph: a stride, dilation or kernel size over its limit is
+/// an error that names it, for each operation with a window, along either axis.
 #[test]
 fn window_options_over_their_limits() {
     type Set = fn([usize; 2]) -> Op;
@@ -250,8 +251,8 @@ fn window_options_over_their_limits() {
                 assert_eq!(refuse([1, 8, 4, 4], set(option)), expected);
             }
         }
-        // The limit itself is allowed: a step is never taken here, and a kernel fits an input of
-        // its size.
+        // The limit itself is allowed: the step is never taken here, and a kernel of that size fits
+        // an input of the same size.
         let mut b = GraphBuilder::new();
         let height = if what == "kernel size" { limit } else { 4 };
         let x = b.input("x", [1, 8, height, 1]).unwrap();
@@ -306,7 +307,7 @@ fn channels_of_zeros_beyond_counting() {
         let node = "layer1.0.y".to_owned();
         assert_eq!(error, Error::Graph(GraphError::TooLarge { node, what }));
     }
-    // What can be counted is accepted: no memory is taken for it.
+    // Every shape whose elements can be counted is accepted: no memory is allocated for it.
     let mut b = GraphBuilder::new();
     let x = b.input("x", [1, 8]).unwrap();
     let y = b.pad_channels("y", x, [channels, 0]).unwrap();
@@ -334,7 +335,7 @@ fn names_and_ids() {
         b.scope("", |b| b.relu("relu", x)),
         Err(Error::Graph(GraphError::EmptyName { .. }))
     ));
-    // A scope that failed is closed.
+    // A scope is closed even if an operation in it failed.
     assert!(b.scope("a", |b| b.relu("relu", x)).is_err());
     b.relu("relu", x).unwrap();
 
@@ -406,7 +407,7 @@ fn numbers_of_inputs() {
     ));
 }
 
-/// A convolution, a dense layer behind it, and a vector beside.
+/// A convolution, a dense layer after it, and a second input, a vector.
 fn classifier() -> Graph {
     let mut b = GraphBuilder::new();
     let image = b.input("image", [1, 3, 8, 8]).unwrap();
@@ -512,9 +513,9 @@ fn parameters_that_do_not_fit_are_all_reported() {
     let mut params = random_params(&graph, 1).unwrap();
     params.remove("conv.weight").unwrap();
     params.insert("fc.bias", Slot::Weight, ArrayD::zeros(vec![5]));
-    // As many numbers as there should be, but transposed: in_features x out_features.
+    // The right number of values, but transposed: in_features x out_features.
     params.insert("fc.weight", Slot::Weight, ArrayD::zeros(vec![77, 4]));
-    // An unknown tensor is no fault.
+    // An unknown tensor is not an error.
     params.insert("aux.weight", Slot::Weight, ArrayD::zeros(vec![1]));
     let error = Plain::new(&graph, params).unwrap_err();
     assert_eq!(
@@ -549,7 +550,7 @@ fn a_long_list_of_misfits_is_one_short_line() {
 
 #[test]
 fn counts_that_do_not_fit_are_errors() {
-    // Each tensor can be counted, the multiply-adds cannot: 2^56 outputs by 2^56 channels.
+    // Each tensor can be counted, but the multiply-adds cannot: 2^56 outputs by 2^56 channels.
     let channels = 1 << 28;
     let mut b = GraphBuilder::new();
     let x = b.input("x", [1, channels, 1 << 14, 1 << 14]).unwrap();

@@ -1,12 +1,12 @@
-//! Fuzz target: model files. Whatever the bytes, the answer is a model that can be written again, or
-//! an error of one line.
+//! Fuzz target for model files. Any bytes yield a model that can be written again, or a one-line
+//! error.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use nn_layers::ModelFile;
 use testkit::Fuzz;
 
-/// A file with this header, and data of ascending bytes.
+/// Returns a file with this header and data of ascending bytes.
 fn file(header: &str, data: u8) -> Vec<u8> {
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend(header.as_bytes());

@@ -1,4 +1,5 @@
-//! The gradients of every operation, alone and in random graphs, against finite differences in f64.
+//! The gradients of every operation, alone and in random graphs, compared with finite differences
+//! in f64.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,7 +17,7 @@ use nn_layers::{
 use proptest::prelude::*;
 use testkit::{Compared, StepCheck, distinct_array, graph_recipes, random_array};
 
-/// A graph of one operation on inputs of these shapes.
+/// Returns a graph of one operation on inputs of these shapes.
 fn single(op: Op, inputs: &[&[usize]]) -> Graph {
     let mut b = GraphBuilder::new();
     let name = |index| format!("x{index}");
@@ -41,7 +42,7 @@ fn params(graph: &Graph) -> Params<f64> {
     random_params(graph, 5).unwrap().cast()
 }
 
-/// Checks one operation: all of its slopes have to be sharp, and their number is given.
+/// Checks one operation: it has at least three slopes, and all of them are sharp.
 #[track_caller]
 fn check(op: Op, shapes: &[&[usize]], spec: TrainSpec) {
     let graph = single(op.clone(), shapes);
@@ -59,7 +60,7 @@ fn check_default(op: Op, shapes: &[&[usize]]) {
     check(op, shapes, TrainSpec::default());
 }
 
-/// The operation is frozen.
+/// Freezes the operation.
 fn frozen() -> TrainSpec {
     TrainSpec {
         frozen: vec!["y".to_owned()],
@@ -179,11 +180,11 @@ fn what_moves_numbers() {
     }
 }
 
-/// Checks a whole random graph. At its own size all operations fit.
+/// Checks a whole random graph. At the size it was built with, every operation fits.
 fn check_graph(graph: &Graph, seed: u64, [batch, h, w]: [usize; 3]) -> nn_layers::Result<Compared> {
     let channels = graph.node(graph.inputs()[0]).unwrap().shape()[1];
-    // Not evenly spaced: the differences of such numbers are equal, and tie in a max pool behind a
-    // softmax. Those of f32 alone are equal now and then.
+    // Values with fine differences. Evenly spaced ones have equal differences, which tie in a max
+    // pool after a softmax; values of f32 alone sometimes do so.
     let shape = [batch, channels, h, w];
     let fine = random_array(&shape, seed.wrapping_add(1)) * f64::from(f32::EPSILON);
     let inputs = [random_array(&shape, seed) + fine];
@@ -200,7 +201,7 @@ proptest! {
         let [h, w] = recipe.nominal;
         match check_graph(&graph, recipe.seed, [recipe.batch + 1, h, w]) {
             Ok(compared) => prop_assert!(compared.slopes > 0),
-            // No such batch has a deviation behind a global pool.
+            // A batch may leave one value per channel after a global pool.
             Err(Error::Train(TrainError::OneValuePerChannel { .. })) => {}
             Err(error) => prop_assert!(false, "{error}"),
         }

@@ -1,4 +1,4 @@
-//! Model files that lie, stop early or are something else: each an error on one line.
+//! Model files that are damaged, truncated or of another kind: each causes a one-line error.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,7 +12,7 @@ use ndarray::ArrayD;
 use nn_layers::{Error, FileError, Metadata, ModelFile, Params, Slot};
 use proptest::prelude::*;
 
-/// A file with this header, with the length that it claims and so many bytes of data.
+/// Returns a file with this header, this header length, and `data` bytes of data.
 fn file(header: &[u8], claimed: u64, data: usize) -> Vec<u8> {
     let mut bytes = claimed.to_le_bytes().to_vec();
     bytes.extend(header);
@@ -20,7 +20,7 @@ fn file(header: &[u8], claimed: u64, data: usize) -> Vec<u8> {
     bytes
 }
 
-/// The error for a file with this header and `data` bytes of data.
+/// Returns the error for a file with this header and `data` bytes of data.
 fn refuse(header: &str, data: usize) -> Error {
     refuse_bytes(&file(header.as_bytes(), header.len() as u64, data))
 }
@@ -33,7 +33,7 @@ fn refuse_bytes(bytes: &[u8]) -> Error {
     error
 }
 
-/// `"name": {...}`
+/// Returns `"name": {...}`.
 fn tensor(name: &str, dtype: &str, shape: &str, [begin, end]: [u64; 2]) -> String {
     format!(
         r#""{name}": {{"dtype": "{dtype}", "shape": {shape}, "data_offsets": [{begin}, {end}]}}"#
@@ -121,7 +121,7 @@ fn a_file_in_the_place_of_a_file_is_named_with_its_path() {
 
 #[test]
 fn files_that_were_cut_or_padded() {
-    // The header is cut: 8 bytes, or what it says of itself, would be needed.
+    // The header is truncated: 8 bytes are needed, or as many as it declares.
     for (bytes, expected) in [
         (vec![1], 8),
         (vec![0; 7], 8),
@@ -133,7 +133,7 @@ fn files_that_were_cut_or_padded() {
         let got = bytes.len() as u64;
         assert_eq!(error, Error::File(FileError::Length { expected, got }));
     }
-    // The data are.
+    // The data is truncated or too long.
     let header = format!("{{{}}}", tensor("a", "F32", "[5, 2]", [0, 40]));
     let head = 8 + header.len() as u64;
     for (data, words) in [
@@ -239,8 +239,8 @@ fn tensors_that_cannot_be() {
         })
     ));
 
-    // 2^63 elements, whose bytes no 64 bits count; the same hidden behind a 0; and what does fit
-    // into 64 bits, but in no file of this length.
+    // 2^63 elements, whose bytes exceed 64 bits; the same hidden by a factor of 0; and a size that
+    // fits into 64 bits but exceeds the file.
     for shape in [
         "[9223372036854775808]",
         "[2147483648, 4294967296]",
@@ -371,15 +371,15 @@ fn a_double_beyond_f32_is_an_error() {
     );
 }
 
-/// A file can be as long as its header says and hold nothing.
+/// A sparse file can be as long as its header says without containing data.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_sparse_file_is_no_reason_to_take_its_length_in_memory() {
-    // In memory if there is such a place: not every disk has files of this length.
+    // In memory, if possible, since not every disk can have files of this length.
     let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
     let folder = folder.unwrap();
     let path = folder.path().join("sparse");
-    // Four times as much, as f32, is beyond the addresses that a process has.
+    // As f32, four times as much, it would exceed the address space of a process.
     let bytes = 64u64 << 40;
     let header = format!(
         "{{{}}}",
@@ -402,7 +402,7 @@ fn a_sparse_file_is_no_reason_to_take_its_length_in_memory() {
     }
 }
 
-/// Two tensors, a counter and metadata.
+/// Returns a file with two tensors, a counter and metadata.
 fn small() -> Vec<u8> {
     let mut params = Params::new();
     params.insert("a.weight", Slot::Weight, ArrayD::from_elem(vec![2, 3], 0.5));
@@ -415,7 +415,7 @@ fn small() -> Vec<u8> {
     without_digest(&ModelFile { metadata, params }.to_bytes().unwrap())
 }
 
-/// The file as an older version wrote it, so that damage gets beyond the digest.
+/// Returns the file as an older version wrote it, so that no digest detects damage.
 fn without_digest(bytes: &[u8]) -> Vec<u8> {
     let length = u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
     let (header, data) = bytes[8..].split_at(length);
@@ -428,7 +428,7 @@ fn without_digest(bytes: &[u8]) -> Vec<u8> {
     file
 }
 
-/// A change to a file: other bytes, a piece cut out, or a piece put in twice.
+/// A change to a file: a byte is replaced, a piece is removed, or a piece is repeated.
 #[derive(Clone, Debug)]
 enum Change {
     Set(prop::sample::Index, u8),
@@ -440,7 +440,7 @@ fn changes() -> impl Strategy<Value = Change> {
     let at = any::<prop::sample::Index>;
     prop_oneof![
         4 => (at(), any::<u8>()).prop_map(|(at, byte)| Change::Set(at, byte)),
-        // Digits and punctuation, so that the JSON stays readable more often.
+        // Digits and punctuation, so that the JSON is more often still valid.
         4 => (at(), prop::sample::select(b"0123456789[]{},:\" -".to_vec()))
             .prop_map(|(at, byte)| Change::Set(at, byte)),
         1 => (at(), 1usize..20).prop_map(|(at, len)| Change::Cut(at, len)),
@@ -451,8 +451,7 @@ fn changes() -> impl Strategy<Value = Change> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
-    /// Whatever happens to a file, it is an error on one line or a file that can be written and
-    /// read again.
+    /// Every changed file yields a one-line error, or a model that can be written and read again.
     #[test]
     fn changed_files_are_results_not_panics(changes in prop::collection::vec(changes(), 1..5)) {
         let mut bytes = small();

@@ -1,4 +1,4 @@
-//! Sizes that arithmetic stumbles over, in every operation.
+//! Sizes at which arithmetic may overflow, in every operation.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -9,7 +9,7 @@ use nn_layers::{
 };
 use proptest::prelude::*;
 
-/// Sizes that arithmetic stumbles over, and a few that are in order.
+/// Generates sizes at which arithmetic may overflow, and a few ordinary ones.
 fn hostile() -> impl Strategy<Value = usize> {
     prop_oneof![
         Just(0),
@@ -105,8 +105,8 @@ fn hostile_op() -> impl Strategy<Value = Op> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
-    /// Whatever the sizes, building, inferring and counting give a result or an error; what is
-    /// accepted has a size that memory could address.
+    /// For all sizes, building, inferring and counting return a result or an error; an accepted
+    /// graph has a size that memory could address.
     #[test]
     fn hostile_sizes_are_results_not_panics(
         shape in prop_oneof![
@@ -143,7 +143,7 @@ fn outputs_beyond_memory_are_an_error() {
         let mut outputs = Outputs::new();
         outputs.prepare(shapes.iter()).map(|_| ()).unwrap_err()
     };
-    // More bytes than a process has addresses.
+    // More bytes than the address space of a process.
     let bytes = 1usize << 48;
     let error = prepare(&[1 << 23, 1 << 23]);
     assert!(
@@ -157,7 +157,7 @@ fn outputs_beyond_memory_are_an_error() {
     );
 }
 
-/// A graph may describe any tensor whose elements can be counted; computing it takes memory.
+/// A graph may describe any tensor whose elements can be counted, but running it needs memory.
 #[test]
 fn tensors_beyond_memory_are_errors() {
     let run = |build: &dyn Fn(&mut GraphBuilder, nn_layers::NodeId) -> nn_layers::NodeId| {
@@ -166,7 +166,7 @@ fn tensors_beyond_memory_are_errors() {
         let y = build(&mut b, x);
         let plain = Plain::<f32>::new(&b.finish(&[y]).unwrap(), Params::new()).unwrap();
         let one = ArrayD::ones(IxDyn(&[1, 1]));
-        // Batches of one picture, and of one picture many times over.
+        // A batch of one picture, and a batch that repeats one picture many times.
         [1, 1 << 58].map(|batch| plain.run(&[one.broadcast(IxDyn(&[batch, 1])).unwrap()]))
     };
     let out_of_memory = |node: &str| Error::OutOfMemory {

@@ -1,4 +1,5 @@
-//! What training starts from: distributions, seeds, and one layer's independence of the others.
+//! Initial parameters: their distributions, their seeds, and each layer's independence of the
+//! others.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,7 +12,8 @@ use nn_layers::{
     Params, Slot, initialise,
 };
 
-/// A grouped convolution of 7 x 5, a batch normalisation, an affine and a dense layer.
+/// Returns a network of a grouped 7 x 5 convolution, a batch normalisation, an affine and a dense
+/// layer.
 fn network(channels: usize) -> Graph {
     let mut b = GraphBuilder::new();
     let x = b.input("image", [1, 32, 16, 16]).unwrap();
@@ -25,7 +27,7 @@ fn network(channels: usize) -> Graph {
     b.finish(&[y]).unwrap()
 }
 
-/// `[64, 32 / 2, 7, 5]`, started by this rule: 35 840 numbers.
+/// Returns a weight `[64, 32 / 2, 7, 5]` initialised by this rule: 35 840 values.
 fn weight(seed: u64, init: Init) -> Vec<f64> {
     let params = initialise(&network(64), seed, |node, spec| {
         (node.name() == "conv" && spec.local_name() == "weight").then_some(init)
@@ -38,12 +40,12 @@ fn numbers(params: &Params<f32>, name: &str) -> Vec<f64> {
     param.value.iter().map(|&x| f64::from(x)).collect()
 }
 
-/// Compares mean and variance with those of a distribution of mean 0, and of this variance and
+/// Compares mean and variance with those of a distribution of mean 0 that has this variance and
 /// kurtosis `E[x^4] / variance^2`.
 ///
-/// The mean of n numbers has the standard error `sqrt(variance / n)`, the variance, with the mean
-/// known, `variance * sqrt((kurtosis - 1) / n)`. Five of them are missed once in two million
-/// draws; these draws are always the same.
+/// The mean of n values has the standard error `sqrt(variance / n)`; the variance, given the mean,
+/// has `variance * sqrt((kurtosis - 1) / n)`. Five standard errors are exceeded once in two million
+/// draws; the draws here are always the same.
 fn assert_moments(numbers: &[f64], variance: f64, kurtosis: f64) {
     let n = numbers.len() as f64;
     let mean = numbers.iter().sum::<f64>() / n;
@@ -66,12 +68,12 @@ fn largest(numbers: &[f64]) -> f64 {
 
 #[test]
 fn each_distribution_has_its_mean_and_variance() {
-    // As PyTorch counts: inputs of a group, all outputs.
+    // PyTorch's count: the inputs of one group, but all outputs.
     let (fan_in, fan_out) = (16.0 * 35.0, 64.0 * 35.0);
     for (fan, size) in [(Fan::In, fan_in), (Fan::Out, fan_out)] {
         let normal = weight(1, Init::KaimingNormal { fan });
         assert_moments(&normal, 2.0 / size, NORMAL);
-        // A normal passes three deviations in 0.3 % of its numbers: of 35 840, in 97.
+        // 0.3 % of the values of a normal distribution exceed three deviations: 97 of 35 840.
         assert!(largest(&normal) > 3.0 * (2.0 / size).sqrt());
         let uniform = weight(2, Init::KaimingUniform { fan });
         assert_moments(&uniform, 2.0 / size, UNIFORM);
@@ -80,7 +82,7 @@ fn each_distribution_has_its_mean_and_variance() {
     assert_moments(&weight(3, Init::Normal { std: 0.25 }), 0.0625, NORMAL);
     let uniform = weight(4, Init::Uniform { bound: 0.5 });
     assert_moments(&uniform, 0.25 / 3.0, UNIFORM);
-    // All 35 840 within 0.499 of 0.5 has a chance of e^-72.
+    // The probability that all 35 840 are within 0.499 instead of 0.5 is e^-72.
     assert!((0.499..=0.5).contains(&largest(&uniform)));
     assert!(weight(5, Init::Constant(-1.5)).iter().all(|&x| x == -1.5));
     assert!(
@@ -90,8 +92,8 @@ fn each_distribution_has_its_mean_and_variance() {
     );
 }
 
-/// The moments `E[x^2]` and `E[x^4]` of a standard normal cut at `±cut`, by integrating its
-/// density (Simpson's rule).
+/// Returns the moments `E[x^2]` and `E[x^4]` of a standard normal truncated at `±cut`, by
+/// integrating its density (Simpson's rule).
 fn truncated_moments(cut: f64) -> [f64; 2] {
     let steps = 10_000;
     let mut sums = [0.0; 3];
@@ -113,30 +115,31 @@ fn truncated_moments(cut: f64) -> [f64; 2] {
 
 #[test]
 fn a_truncated_normal_keeps_within_its_bound() {
-    // Cut at two deviations, as TensorFlow does: 0.8796 of them are left.
+    // Truncated at two deviations, as in TensorFlow: the deviation becomes 0.8796.
     let [square, _] = truncated_moments(2.0);
     assert!((square.sqrt() - 0.8796).abs() < 5e-5);
 
-    // On both sides of the bound below which another way of drawing is taken, too.
+    // On both sides of the cut below which values are drawn by another method.
     for (seed, cut) in [0.1, 0.49, 0.51, 1.0, 2.0, 3.0].into_iter().enumerate() {
         let std = 0.3;
         let bound = cut * std;
         let drawn = weight(seed as u64, Init::TruncatedNormal { std, bound });
         let [square, fourth] = truncated_moments(cut);
         assert_moments(&drawn, square * std * std, fourth / (square * square));
-        // The bound itself may be rounded up to f32.
+        // Converting the bound to f32 may round it up.
         let most = largest(&drawn);
         assert!(
             most <= bound * (1.0 + f64::from(f32::EPSILON)),
             "{cut}: {most}"
         );
-        // One of 35 840 is near the bound: even at three deviations half a percent of the mass
-        // lies in the last twelfth.
+        // At least one of 35 840 is near the bound: even at three deviations, half a percent of the
+        // mass is in the last twelfth.
         assert!(most > 0.9 * bound, "{cut}: {most}");
     }
 }
 
-/// Between near bounds the bell is almost flat, so it takes four million numbers to see it.
+/// Between close bounds, the density is almost flat, so showing its curvature takes four million
+/// values.
 #[test]
 fn a_closely_truncated_normal_is_still_a_bell() {
     let mut b = GraphBuilder::new();
@@ -155,7 +158,8 @@ fn a_closely_truncated_normal_is_still_a_bell() {
 
 #[test]
 fn the_bound_is_a_number_and_not_a_multiple_of_the_deviation() {
-    // torchvision's Inception-v3: 0.1 and 2 are 20 deviations, so nothing is cut.
+    // For torchvision's Inception-v3: with 0.1 and 2, the bound is 20 deviations, so nothing is
+    // truncated.
     let drawn = weight(
         1,
         Init::TruncatedNormal {
@@ -173,7 +177,7 @@ fn without_a_rule_layers_start_as_in_pytorch() {
     let graph = network(64);
     let params = initialise(&graph, 1, |_, _| None).unwrap();
     for (node, fan_in) in [("conv", 16.0 * 35.0), ("fc", 64.0)] {
-        // The bias has its weight's bound.
+        // The bias has the same bound as the weight.
         for local in ["weight", "bias"] {
             let drawn = numbers(&params, &format!("{node}.{local}"));
             let bound = 1.0 / f64::sqrt(fan_in);
@@ -230,17 +234,17 @@ fn numbers_depend_on_seed_and_name_alone() {
     }
     assert_ne!(numbers(&params, "bn.weight"), numbers(&params, "bn.bias"));
 
-    // In a network whose other layers are wider, the layer is what it was.
+    // In a network whose other layers are wider, the layer starts from the same values.
     let wider = start(128, 7);
     assert_eq!(params.get("fc.bias"), wider.get("fc.bias"));
     assert_ne!(params.get("fc.weight"), wider.get("fc.weight"));
-    // And alone, too.
+    // So does the layer alone.
     let graph = network(64);
     let alone = graph.isolate(graph.find("conv").unwrap()).unwrap();
     let alone = initialise(&alone, 7, rule).unwrap();
     assert_eq!(params.get("conv.weight"), alone.get("conv.weight"));
 
-    // Streams of different names and seeds are not correlated: a product of independent standard
+    // Streams of different names or seeds are not correlated: a product of independent standard
     // normals has mean 0 and variance 1.
     let other = numbers(&other, "conv.weight");
     let same = numbers(&params, "conv.weight");

@@ -1,4 +1,5 @@
-//! Each operation's numbers, worked out by hand or by a second, literal definition.
+//! Each operation's values, computed by hand or by a second, literal implementation of its
+//! definition.
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot build fails it")]
 
@@ -9,7 +10,7 @@ use nn_layers::{
 };
 use testkit::random_array;
 
-/// A graph of one operation on one input.
+/// Returns a graph of one operation on one input.
 fn single(op: Op, input: &[usize]) -> Result<Graph> {
     let mut b = GraphBuilder::new();
     let x = b.input("x", input)?;
@@ -17,7 +18,7 @@ fn single(op: Op, input: &[usize]) -> Result<Graph> {
     b.finish(&[y])
 }
 
-/// The result of one operation without parameters.
+/// Returns the result of one operation without parameters.
 fn eval<T: Element>(op: Op, x: &ArrayD<T>) -> ArrayD<T> {
     let graph = single(op, x.shape()).unwrap();
     Plain::new(&graph, Params::new())
@@ -31,7 +32,7 @@ fn tensor<const RANK: usize>(shape: [usize; RANK], values: &[f64]) -> ArrayD<f64
     ArrayD::from_shape_vec(IxDyn(&shape), values.to_vec()).unwrap()
 }
 
-/// 0, 1, 2, ... in memory order.
+/// Returns the values 0, 1, 2, ... in memory order.
 fn count<const RANK: usize>(shape: [usize; RANK]) -> ArrayD<f64> {
     let len = shape.iter().product::<usize>();
     tensor(shape, &(0..len).map(|i| i as f64).collect::<Vec<_>>())
@@ -39,7 +40,7 @@ fn count<const RANK: usize>(shape: [usize; RANK]) -> ArrayD<f64> {
 
 #[test]
 fn batch_norm2d_with_epsilon_inside_and_outside_the_root() {
-    // All numbers are exact in f32. Means 3 and -1, weights 2 and -0.5, biases 1 and 0.
+    // All values are exact in f32. Means 3 and -1, weights 2 and -0.5, biases 1 and 0.
     let run = |epsilon, variances: [f64; 2], x: &ArrayD<f64>| {
         let mut params = Params::new();
         let mut insert = |local: &str, slot, values: [f64; 2]| {
@@ -73,7 +74,7 @@ fn batch_norm2d_with_epsilon_inside_and_outside_the_root() {
     // sqrt(4) + 2 = 4 and sqrt(36) + 2 = 8.
     assert_eq!(run(Epsilon::Outside(2.0), [4.0, 36.0], &x), y);
 
-    // Vectors have their channels on axis 1 too.
+    // Vectors have their channels on axis 1, too.
     let x = tensor([2, 2], &[7.0, 15.0, -1.0, -1.0]);
     let y = tensor([2, 2], &[3.0, -1.0, -1.0, 0.0]);
     assert_eq!(run(Epsilon::Outside(2.0), [4.0, 36.0], &x), y);
@@ -141,7 +142,8 @@ fn activations() {
 
 #[test]
 fn softmax_is_over_the_channels_and_does_not_overflow() {
-    // Pixel 0: logarithms of 1, 2, 5. Pixel 1: the same, far beyond what exp can take.
+    // Pixel 0: the logarithms of 1, 2, 5. Pixel 1: the same plus a number far beyond the range of
+    // exp.
     let logs = [1f64.ln(), 2f64.ln(), 5f64.ln()];
     let x = array![[
         [[logs[0], logs[0] + 1e4]],
@@ -151,7 +153,7 @@ fn softmax_is_over_the_channels_and_does_not_overflow() {
     .into_dyn();
     let y = eval(Op::Softmax, &x);
     for (channel, expected) in [0.125, 0.25, 0.625].into_iter().enumerate() {
-        // A few roundings, relative; pixel 1's logarithms carry 1e4 with them.
+        // A few relative roundings; pixel 1's logarithms have an absolute error from adding 1e4.
         assert!((y[[0, channel, 0, 0]] - expected).abs() <= 8.0 * f64::EPSILON);
         assert!((y[[0, channel, 0, 1]] - expected).abs() <= 2e4 * f64::EPSILON);
     }
@@ -189,7 +191,7 @@ fn concat_slice_flatten_and_add() {
 #[test]
 fn pad_channels_puts_zeros_around_the_channels() {
     let pad = |before, after| Op::PadChannels { before, after };
-    // Two pictures of two channels; -0 and NaN are copied, not multiplied with anything.
+    // Two pictures of two channels; -0 and NaN are copied, not multiplied.
     let x = tensor([2, 2, 1, 1], &[1.0, -0.0, 3.0, f64::NAN]);
     let y = eval(pad(1, 2), &x);
     assert_eq!(y.shape(), [2, 5, 1, 1]);
@@ -202,7 +204,7 @@ fn pad_channels_puts_zeros_around_the_channels() {
         .collect();
     assert_eq!(bits, expected);
 
-    // Planes stay whole, vectors have their channels on axis 1 too, and 0 is the identity.
+    // Planes stay whole, vectors have their channels on axis 1, too, and 0 is the identity.
     let x = count([1, 1, 2, 3]);
     let y = eval(pad(1, 0), &x);
     let planes = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0];
@@ -225,7 +227,7 @@ fn pad_channels_is_undone_by_slice_and_is_a_concat_with_zeros() {
     let joined = b.concat("joined", &[zeros, x, short]).unwrap();
     let graph = b.finish(&[padded, back, joined]).unwrap();
     let plain = Plain::new(&graph, Params::new()).unwrap();
-    // Another size than the nominal one.
+    // A size other than the nominal one.
     let x = random_array(&[2, 4, 2, 7], 1);
     let zeros = ArrayD::zeros(vec![2, before, 2, 7]);
     let outputs = plain.run(&[x.view(), zeros.view()]).unwrap();
@@ -237,7 +239,7 @@ fn pad_channels_is_undone_by_slice_and_is_a_concat_with_zeros() {
 fn flatten_is_in_the_order_c_h_w_whatever_the_memory_order() {
     let x = count([2, 3, 2, 2]);
     assert_eq!(eval(Op::Flatten, &x), count([2, 12]));
-    // The same tensor, laid out with its channels innermost.
+    // The same tensor with its channels innermost in memory.
     let graph = single(Op::Flatten, x.shape()).unwrap();
     let plain = Plain::new(&graph, Params::new()).unwrap();
     let nhwc = x
@@ -286,7 +288,7 @@ fn windows_and_sizes_reach_their_kernels() {
     );
 }
 
-/// What darknet's loop does when it is called with `forward = 0`, on flat memory.
+/// Transcribes darknet's loop as called with `forward = 0`, on flat memory.
 fn reorg_loop(x: &[f64], [batch, c, h, w]: [usize; 4], stride: usize) -> Vec<f64> {
     let mut out = vec![f64::NAN; x.len()];
     let out_c = c / (stride * stride);
@@ -337,8 +339,8 @@ fn reorg_is_not_space_to_depth() {
     });
     let y = eval(Op::Reorg { stride: 2 }, &x);
     assert_ne!(y, space_to_depth.into_dyn());
-    // The first output pixels of YOLOv2's passthrough are columns 0 and 2 of the input's memory
-    // taken as rows of 8.
+    // The first output pixels of YOLOv2's passthrough are columns 0 and 2 of the input's memory,
+    // read as rows of 8.
     assert_eq!(
         y.iter().take(4).copied().collect::<Vec<_>>(),
         [0.0, 2.0, 4.0, 6.0]

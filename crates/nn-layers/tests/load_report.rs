@@ -1,4 +1,4 @@
-//! What of a file's tensors a graph reads, and how the report says it.
+//! Which of a file's tensors a graph reads, and how the report says so.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,7 +12,7 @@ use nn_layers::{
     ParamsError, Slot, random_params,
 };
 
-/// A network with an auxiliary head, which is its second output.
+/// Returns a network with an auxiliary head, which is its second output.
 fn training() -> Graph {
     let mut b = GraphBuilder::new();
     let x = b.input("image", [1, 3, 8, 8]).unwrap();
@@ -34,7 +34,7 @@ fn inference() -> Graph {
     graph.with_outputs(&graph.outputs()[..1]).unwrap()
 }
 
-/// What PyTorch would save of the whole network.
+/// Returns what PyTorch would save for the whole network.
 fn checkpoint() -> Params<f32> {
     let mut params = random_params(&training(), 1).unwrap();
     for node in ["bn1", "aux.bn"] {
@@ -74,7 +74,7 @@ fn what_an_inference_graph_leaves_out_is_known() {
     );
     assert!(report.misfits.is_empty() && report.unexpected.is_empty());
 
-    // Without the known ones, the auxiliary head belongs to no node.
+    // Without the list of known tensors, the auxiliary head belongs to no node.
     let report = LoadReport::new(&params, &inference, []);
     assert_eq!(report.unexpected.len(), 7);
     assert!(matches!(
@@ -107,7 +107,7 @@ fn every_tensor_is_counted_once() {
     params.insert("layer9.weight", Slot::Weight, tensor(&[1]));
     let report = LoadReport::new(&params, &inference, training.param_specs());
     let names: Vec<&str> = report.misfits.iter().map(Misfit::name).collect();
-    // Those of the graph in its order, then those that are only known, by name.
+    // Those of the graph in its order, then the other known ones by name.
     assert_eq!(
         names,
         [
@@ -123,7 +123,7 @@ fn every_tensor_is_counted_once() {
         other @ Misfit::Missing { .. } => panic!("{other}"),
     };
     assert_eq!(got(&report.misfits[2]), [3, 4, 1, 1]);
-    // Only a batch normalisation counts batches.
+    // Only batch normalisations have a counter.
     assert_eq!(
         report.unexpected,
         ["fc.num_batches_tracked", "layer9.weight"]
@@ -203,7 +203,7 @@ fn a_prefix_that_a_wrapper_added_is_named() {
         );
         let error = report.strict().unwrap_err();
         assert!(error.to_string().contains(prefix), "{error}");
-        // One parameter has another shape: the prefix is not all that is wrong.
+        // One parameter has another shape, so the prefix is not the only problem.
         params.insert(format!("{prefix}fc.bias"), Slot::Weight, tensor(&[1, 1]));
         let report = LoadReport::new(&params, &inference, []);
         assert_eq!(report.prefix, None);
@@ -235,7 +235,7 @@ fn lines_of_any_names_fit_a_terminal() {
             let text = report.to_string();
             let line = text.lines().nth(1).unwrap();
             assert!(line.chars().count() <= 80, "{line}");
-            // Every name is there or counted.
+            // Every name is either listed or counted.
             let list = line.split_once(": ").unwrap().1;
             let more = list.rsplit_once(", and ").map_or(0, |(_, more)| {
                 more.strip_suffix(" more")

@@ -1,4 +1,4 @@
-//! Losses against PyTorch and finite differences, and what they refuse.
+//! Losses compared with PyTorch and with finite differences, and what they refuse.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,7 +14,7 @@ use nn_layers::{
 use proptest::prelude::*;
 use testkit::{Golden, assert_close, random_array};
 
-/// The loss, and its gradients.
+/// Returns the loss and its gradients.
 fn eval(
     loss: &dyn Loss<f64>,
     outputs: &[ArrayD<f64>],
@@ -90,7 +90,7 @@ fn losses_are_pytorchs() {
             other => panic!("unknown loss {other}"),
         }
         .unwrap();
-        // Each number rounds a few dozen times; the largest logit of 1,200 leaves 2^-43 in a
+        // Each value is rounded a few dozen times; the largest logit, 1,200, leaves 2^-43 in a
         // difference.
         let total = case.number("total");
         assert!(
@@ -116,8 +116,9 @@ fn check_gradient(loss: &dyn Loss<f64>, outputs: &[ArrayD<f64>]) {
                 eval(loss, &outputs).unwrap().0.total
             };
             let expected = (at(STEP) - at(-STEP)) / (2.0 * STEP);
-            // The third derivative of every loss here is below 1, times `STEP`²; and the loss, which
-            // is below 100, is rounded before the division by `STEP`.
+            // The truncation error is below the third derivative, which is below 1 for every loss
+            // here, times `STEP`². The loss, which is below 100, is rounded before the division by
+            // `STEP`.
             let bound = STEP * STEP + 100.0 * f64::EPSILON / STEP;
             assert!(
                 (slope - expected).abs() <= bound,
@@ -182,7 +183,7 @@ proptest! {
         check_gradient(&Mse { targets: &views }, &outputs);
     }
 
-    /// In f32 only inputs and gradient are rounded.
+    /// In f32, only the inputs and the gradient are rounded.
     #[test]
     fn the_loss_of_f32_is_that_of_f64(seed in any::<u64>()) {
         let logits = random_array(&[3, 4], seed).mapv(|x| (x * 9.0) as f32);

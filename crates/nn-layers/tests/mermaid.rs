@@ -1,5 +1,5 @@
-//! The drawing of a graph: what a residual block and an inception module look like, and that any
-//! graph with any names makes a text that holds together.
+//! The drawing of a graph: the drawings of a residual block and an inception module, and a valid
+//! drawing of any graph with any names.
 
 #![allow(
     clippy::unwrap_used,
@@ -84,7 +84,7 @@ fn an_inception_module_has_its_branches() {
     let flat = b.global_avg_pool2d("avgpool", y).unwrap();
     let flat = b.flatten("flatten", flat).unwrap();
     let classes = b.linear("fc", flat, Linear::new(10)).unwrap();
-    // Softmax reads an output, so it is no line in the output's box.
+    // Softmax reads an output, so it is not a line in the output's box.
     let shares = b.softmax("softmax", classes).unwrap();
     let graph = b.finish(&[classes, shares]).unwrap();
     let text = graph.mermaid();
@@ -131,7 +131,7 @@ fn a_line_stays_in_its_scope_and_what_two_read_has_a_box() {
     let y = b.conv2d("a.conv", x, Conv2d::new(3, [1, 1])).unwrap();
     // In another scope.
     let other = b.relu("b.relu", y).unwrap();
-    // Read twice.
+    // Read by two nodes.
     let z = b.conv2d("b.conv", other, Conv2d::new(3, [1, 1])).unwrap();
     let left = b.relu("b.left", z).unwrap();
     let sum = b.add("b.sum", z, left).unwrap();
@@ -141,16 +141,16 @@ fn a_line_stays_in_its_scope_and_what_two_read_has_a_box() {
     assert_eq!(boxes, [1; 6]);
 }
 
-/// What a drawing has, read line by line.
+/// The content of a drawing, parsed line by line.
 struct Drawing {
-    /// The lines of each box that tell a node, and the frames around it.
+    /// For each box, the number of its lines that show a node, and the frames around it.
     boxes: BTreeMap<String, (usize, Vec<String>)>,
     edges: Vec<[String; 2]>,
     frames: usize,
 }
 
 impl Drawing {
-    /// Panics at a line that is none of those that there should be.
+    /// Panics at an unexpected line.
     fn read(text: &str) -> Self {
         let mut drawing = Self {
             boxes: BTreeMap::new(),
@@ -199,7 +199,7 @@ impl Drawing {
     }
 }
 
-/// Nothing in a label means anything to Mermaid, but for the numbers of characters.
+/// Checks that a label contains no Mermaid syntax except character codes.
 fn check_label(label: &str) {
     let mut rest = label;
     while let Some((before, after)) = rest.split_once('#') {
@@ -213,12 +213,12 @@ fn check_label(label: &str) {
 }
 
 fn check_plain(text: &str) {
-    // Of operations: "name: op", "pad 1,2,3,4", "conv2d 3x3 /2".
+    // Labels of operations: "name: op", "pad 1,2,3,4", "conv2d 3x3 /2".
     let is_plain = |c: char| c.is_alphanumeric() || " .:,-_/".contains(c);
     assert!(text.chars().all(is_plain), "{text:?}");
 }
 
-/// Every node is a line of a box, and every input an edge, but for those within a box.
+/// Checks that every node is a line of a box, and every input an edge unless it is within a box.
 fn check(graph: &Graph) -> Drawing {
     let drawing = Drawing::read(&graph.mermaid());
     let lines: usize = drawing.boxes.values().map(|(lines, _)| lines).sum();
@@ -235,7 +235,7 @@ proptest! {
         check(&recipe.build());
     }
 
-    /// Names of every kind, in scopes of every depth, which are left and entered again.
+    /// Names of every kind, in scopes of every depth, which are closed and opened again.
     #[test]
     fn any_names_are_drawn(
         names in prop::collection::vec("([a-c]\\.){0,12}(\\PC|[a-c\"#<>`$&;:%\n\\[\\](){}*]){1,6}", 1..20),
@@ -265,7 +265,7 @@ fn a_frame_has_two_boxes_at_least_and_names_only_one_scope() {
     let x = b.input("x", [1, 2]).unwrap();
     let x = b.affine("a.b.c.one", x).unwrap();
     let x = b.add("other", x, x).unwrap();
-    // The scope is entered again.
+    // The scope is opened again.
     let x = b.affine("a.b.d.two", x).unwrap();
     let x = b
         .affine(&format!("deep{}", ".x".repeat(100_000)), x)
@@ -278,7 +278,7 @@ fn a_frame_has_two_boxes_at_least_and_names_only_one_scope() {
         .values()
         .map(|(_, frames)| frames.join(" "))
         .collect();
-    // x, one, other, two, the deep one, and a node with the name of a scope.
+    // x, one, other, two, the deep one, and a node whose name is that of a scope.
     assert_eq!(frames, ["", "a a.b", "", "a a.b", "", ""]);
 }
 

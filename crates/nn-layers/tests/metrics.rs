@@ -1,4 +1,4 @@
-//! Accuracy and confusion, by counting and by sorting.
+//! Accuracy and confusion matrices, compared with counting and sorting.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -7,7 +7,7 @@ use nn_layers::{ConfusionMatrix, Error, RunningMean, TrainError, accuracy, top_k
 use proptest::prelude::*;
 use testkit::random_array;
 
-/// Numbers of which some are equal.
+/// Returns logits, some of which are equal.
 fn logits(rows: usize, classes: usize, seed: u64) -> Array2<f64> {
     let numbers = random_array(&[rows, classes], seed).mapv(|x| (x * 3.0).round());
     numbers.into_dimensionality::<Ix2>().unwrap()
@@ -26,7 +26,7 @@ proptest! {
         let mut counted = vec![vec![0; classes]; classes];
         for (row, &label) in logits.outer_iter().zip(&labels) {
             let mut order: Vec<usize> = (0..classes).collect();
-            // Stable: of equal logits the first class stays first.
+            // The sort is stable: of equal logits, the first class stays first.
             order.sort_by(|&a, &b| row[b].partial_cmp(&row[a]).unwrap());
             expected += usize::from(order.iter().take(k).any(|&class| class == label));
             counted[label][order[0]] += 1;
@@ -36,7 +36,7 @@ proptest! {
         let top1 = top_k_correct(logits.view(), &labels, 1).unwrap();
         let share = (rows > 0).then(|| top1 as f64 / rows as f64);
         prop_assert_eq!(confusion.accuracy(), share);
-        // Logits whose type has any number of axes are the same logits.
+        // A view with a dynamic number of axes has the same accuracy.
         prop_assert_eq!(accuracy(logits.view().into_dyn(), &labels).ok(), share);
         prop_assert_eq!(confusion.total(), rows as u64);
     }

@@ -1,4 +1,4 @@
-//! Model files: what is written is read again, and what is not one is an error that says why.
+//! Model files: reading returns what was written, and an invalid file is an error that says why.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,7 +12,7 @@ use nn_layers::{Error, FileError, Metadata, ModelFile, Params, Slot};
 use serde_json::json;
 use testkit::{random_array, to_f32};
 
-/// A convolution with its batch normalisation and counter.
+/// Returns a convolution with its batch normalisation and counter.
 fn model() -> ModelFile {
     let mut params = Params::new();
     for (index, (name, slot, shape)) in [
@@ -44,7 +44,7 @@ fn model() -> ModelFile {
     }
 }
 
-/// A file with this header and `data` bytes of data.
+/// Returns a file with this header and `data` bytes of data.
 fn file(header: &str, data: usize) -> Vec<u8> {
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend(header.as_bytes());
@@ -52,7 +52,7 @@ fn file(header: &str, data: usize) -> Vec<u8> {
     bytes
 }
 
-/// A file of one tensor of this type.
+/// Returns a file of one tensor of this type.
 fn single(name: &str, dtype: &str, data: &[u8]) -> ModelFile {
     let header = json!({name: {"dtype": dtype, "shape": [2], "data_offsets": [0, data.len()]}});
     let mut bytes = file(&header.to_string(), 0);
@@ -74,10 +74,10 @@ fn what_was_saved_is_opened() {
         model.save(&path).unwrap();
         assert_eq!(ModelFile::open(&path).unwrap(), model);
         assert_eq!(std::fs::read(&path).unwrap(), model.to_bytes().unwrap());
-        // And without metadata, over the file that is there.
+        // The next one is written without metadata, over the existing file.
         model.metadata = None;
     }
-    // Nothing but the file is left in the folder.
+    // The folder contains nothing but the file.
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     let empty = ModelFile::default();
     assert_eq!(
@@ -89,7 +89,7 @@ fn what_was_saved_is_opened() {
 #[test]
 fn the_same_model_has_the_same_bytes() {
     let model = model();
-    // The same tensors put in in another order, one of them in another memory order.
+    // The same tensors inserted in another order, one of them in another memory order.
     let mut other = ModelFile {
         metadata: model.metadata.clone(),
         params: Params::new(),
@@ -120,7 +120,7 @@ fn the_file_is_laid_out_as_the_format_says() {
     let read: Metadata = serde_json::from_str(text).unwrap();
     assert_eq!(Some(read), model().metadata);
 
-    // The counter comes first, or three numbers before it would leave it out of line.
+    // The counter comes first; after three f32 values it would not be aligned.
     let counter = &header["bn1.num_batches_tracked"];
     assert_eq!(
         counter,
@@ -150,7 +150,7 @@ fn numbers_of_every_type_are_read() {
     let model = single("w", "F32", &cat([&a.to_le_bytes(), &b.to_le_bytes()]));
     assert_eq!(numbers(&model, "w"), (Slot::Weight, vec![1.5, -0.0]));
 
-    // Two halves that bfloat16 has not, and the smallest: all of them have an f32.
+    // A half that bfloat16 cannot represent, and the smallest one: both are exact in f32.
     let [a, b] = [f16::from_f32(1.000_976_6), f16::from_bits(1)];
     let model = single("w", "F16", &cat([&a.to_le_bytes(), &b.to_le_bytes()]));
     let expected = vec![1.000_976_6, 2f32.powi(-24)];
@@ -225,7 +225,7 @@ fn names_tell_buffers_and_counters() {
     }
 }
 
-/// What `.weights` files are refused for, too.
+/// `.weights` files are refused for the same reasons.
 #[test]
 fn numbers_that_no_network_computes_with() {
     let read = |name: &str, numbers: [f32; 2]| {
@@ -283,7 +283,7 @@ fn a_flipped_bit_is_found() {
             let mut bytes = bytes.clone();
             bytes[at] ^= 1 << bit;
             match ModelFile::from_bytes(&bytes) {
-                // Where the digest's own key is no longer there.
+                // The flip changed the key of the digest, so the file has none.
                 Ok(model) => assert!(at < data && model == good, "{at} {bit}"),
                 Err(error) if at >= data => {
                     assert!(
@@ -297,7 +297,7 @@ fn a_flipped_bit_is_found() {
     }
 }
 
-/// A file whose header says it has this digest.
+/// Reads a file whose header declares this digest.
 fn with_digest(digest: &str) -> Result<ModelFile, Error> {
     let header = json!({"__metadata__": {"convoxide-sha256": digest}});
     ModelFile::from_bytes(&file(&header.to_string(), 0))
@@ -320,7 +320,7 @@ fn digests_that_cannot_be() {
             "{error}"
         );
     }
-    // Written otherwise than here.
+    // Formatted differently from our own files.
     let header = format!(r#"{{"__metadata__": {{"convoxide-sha256": "{zeros}"}}}}"#);
     let error = ModelFile::from_bytes(&file(&header, 0)).unwrap_err();
     assert!(
@@ -418,7 +418,7 @@ fn metadata_that_is_not_understood_says_so() {
         );
         assert_eq!(line.lines().count(), 1);
     }
-    // What may be left out.
+    // Everything optional is left out.
     let header = json!({"__metadata__": {"convoxide": r#"{"architecture": "a"}"#}}).to_string();
     let model = ModelFile::from_bytes(&file(&header, 0)).unwrap();
     let expected = Metadata {
@@ -467,7 +467,7 @@ fn nothing_is_written_that_could_not_be_read() {
         matches!(error, Error::File(FileError::TensorValue { .. })),
         "{error}"
     );
-    // A counter with a statistic's name would come back as one.
+    // Read again, a counter with the name of a statistic would be a statistic.
     let error = with("running_mean", Slot::Counter, number(0.0));
     assert!(
         matches!(error, Error::File(FileError::TensorType { .. })),
@@ -508,7 +508,7 @@ fn a_save_that_fails_leaves_the_old_file() {
     let good = model();
     good.save(&path).unwrap();
 
-    // The writing fails behind the first tensors, for one that is no counter.
+    // Writing fails after the first tensors, at a counter that is not a whole number.
     let mut bad = model();
     bad.params
         .insert("z", Slot::Counter, ArrayD::from_elem(IxDyn(&[]), 0.5));
@@ -553,7 +553,7 @@ fn a_save_that_fails_leaves_the_old_file() {
     }
 }
 
-/// Tests often run as root, who may write anywhere; then there is nothing to see.
+/// Root may write anywhere, so as root, which is common in containers, there is nothing to test.
 #[cfg(unix)]
 #[test]
 fn a_folder_that_may_not_be_written_keeps_its_file() {

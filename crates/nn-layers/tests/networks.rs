@@ -1,4 +1,4 @@
-//! Small networks of the kinds that the subject is taught with.
+//! Small networks of the kinds that textbooks use.
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot build fails it")]
 
@@ -23,7 +23,7 @@ fn conv_norm(b: &mut GraphBuilder, at: &str, x: NodeId, conv: Conv2d) -> Result<
     b.batch_norm2d(&format!("bn{at}"), y, BatchNorm2d::default())
 }
 
-/// A residual block; where the size changes, the shortcut is a 1x1 convolution.
+/// Builds a residual block; where the size changes, the shortcut is a 1x1 convolution.
 fn residual(b: &mut GraphBuilder, x: NodeId, channels: usize, stride: usize) -> Result<NodeId> {
     let y = conv_norm(b, "1", x, conv3x3(channels, stride))?;
     let y = b.relu("relu1", y)?;
@@ -74,7 +74,7 @@ fn parameter_names_are_the_checkpoints() {
     ] {
         assert!(names.contains(name), "{name}");
     }
-    // Six convolutions without bias, a BatchNorm of four tensors behind each, and fc.
+    // Six convolutions without bias, a batch normalisation of four tensors after each, and `fc`.
     assert_eq!(names.len(), 6 + 6 * 4 + 2);
 }
 
@@ -96,7 +96,7 @@ fn a_residual_block_whose_branch_is_zero_passes_its_input() {
         .unwrap();
     assert_eq!(seen[after.index()], seen[before.index()]);
     assert_eq!(trace.outputs[0].shape(), [2, 10]);
-    // And with a branch that is not zero it does not.
+    // If the branch is not zero, it does not.
     let plain = Plain::new(&graph, random_params(&graph, 1).unwrap().cast()).unwrap();
     plain
         .trace(&[input.view()], |id, tensor| {
@@ -114,7 +114,7 @@ fn single_and_double_precision_agree() {
     let single = Plain::new(&graph, params).unwrap();
     let input = random_array(&[2, 3, 16, 16], 2);
 
-    // Each node of the f32 network, fed with the f64 run's tensors.
+    // Each node of the f32 network, given the tensors of the f64 run.
     let mut tensors: Vec<ArrayD<f64>> = Vec::new();
     exact
         .trace(&[input.view()], |_, tensor| tensors.push(tensor.clone()))
@@ -134,8 +134,8 @@ fn single_and_double_precision_agree() {
             .unwrap();
 
         // A sum of K products is off by at most K roundings of the sum of their magnitudes, and
-        // rounding the inputs adds one to each; 4 stands for the few operations of a BatchNorm
-        // and for what comes around a sum.
+        // rounding the inputs adds one for each. The 4 accounts for the few operations of a batch
+        // normalisation and for those around a sum.
         let terms = node
             .param("weight")
             .map_or(4, |spec| spec.shape()[1..].iter().product::<usize>() + 4);
@@ -154,12 +154,12 @@ fn single_and_double_precision_agree() {
             var.iter().fold(f64::INFINITY, |m, &x| m.min(x)).sqrt()
         });
         let weight = numbers("weight").map_or(1.0, largest) / deviation;
-        // The mean of 64 pixels is a sum too.
+        // The mean of 64 pixels is also a sum.
         let terms = terms.max(if node.name() == "avgpool" { 68 } else { 0 });
         let magnitude = (terms as f64) * (reach + 1.0) * weight.max(1.0) * 2.0;
         let bound = dot_bound(terms, magnitude);
         assert_close(got[0].view(), tensors[id.index()].view(), |_| bound);
-        // The bound has to be far below what a wrong layer would give.
+        // The bound has to be far below the error of a wrong layer.
         assert!(
             bound < 0.05 * largest(&tensors[id.index()]),
             "{}: {bound}",
@@ -168,7 +168,8 @@ fn single_and_double_precision_agree() {
     }
 }
 
-/// The textbook's inception module: 28x28x192 to 28x28x256, with a bottleneck before the 5x5.
+/// Returns the textbook's inception module: 28x28x192 to 28x28x256, with a bottleneck before the
+/// 5x5.
 fn inception(channels: usize, bottleneck: Option<usize>) -> Graph {
     let build = || -> Result<Graph> {
         let same = |channels, size| Conv2d::new(channels, [size; 2]).padding(Padding::Same);
@@ -241,7 +242,7 @@ fn an_inception_module_lays_its_branches_side_by_side() {
     }
 }
 
-/// The largest number of live elements of a run at the nominal size.
+/// Returns the largest number of live elements of a run at the nominal size.
 fn peak(graph: &Graph) -> usize {
     let shapes = graph
         .inputs()
@@ -257,7 +258,7 @@ fn peak(graph: &Graph) -> usize {
 
 #[test]
 fn activations_go_after_their_last_reader() {
-    // x 16, conv 32, relu 32, pool 8: at most conv and relu live at one time.
+    // x has 16 elements, conv 32, relu 32, pool 8: the most at a time are conv and relu.
     let mut b = GraphBuilder::new();
     let x = b.input("x", [1, 1, 4, 4]).unwrap();
     let conv = b.conv2d("conv", x, conv3x3(2, 1)).unwrap();
@@ -269,11 +270,12 @@ fn activations_go_after_their_last_reader() {
     let again = b.conv2d("again", x, conv3x3(2, 1)).unwrap();
     let sum = b.add("sum", relu, again).unwrap();
     let graph = b.clone().finish(&[sum]).unwrap();
-    // relu, again and sum; x went after `again`, pool (which nothing reads now) at once.
+    // relu, again and sum. x was dropped after `again`, and pool, which no node reads, at once.
     assert_eq!(peak(&graph), 32 + 32 + 32);
     assert_eq!(peak(&graph.with_outputs(&[sum]).unwrap()), 32 + 32 + 32);
 
-    // Outputs stay: conv, relu, pool and again are there when sum, which nothing reads, is.
+    // Outputs are kept: conv, relu, pool and again are alive together with sum, which no node
+    // reads.
     let graph = b.finish(&[conv, relu, pool, again]).unwrap();
     assert_eq!(peak(&graph), 32 + 32 + 8 + 32 + 32);
     let shape = Shape::from([1, 1, 4, 4]);
@@ -359,7 +361,7 @@ fn outputs_are_prepared_in_place() {
     let shapes = [Shape::from([2, 3]), Shape::from([1, 2, 2, 2])];
     outputs.prepare(shapes.iter()).unwrap()[0].fill(5.0);
     let memory = outputs.tensors[0].as_ptr();
-    // The same shape: nothing changes. A smaller one: the same memory.
+    // With the same shape, nothing changes; with a smaller one, the same memory is used.
     assert_eq!(
         outputs.prepare(shapes.iter()).unwrap()[0],
         ArrayD::from_elem(vec![2, 3], 5.0)

@@ -1,4 +1,4 @@
-//! Training steps of a small network against PyTorch, in f64.
+//! Training steps of a small network compared with PyTorch's, in f64.
 //!
 //! The golden file is one of `crates/testkit/goldens/gradients.py`.
 
@@ -10,7 +10,7 @@ use nn_layers::{
 };
 use testkit::TrainingGolden;
 
-/// The class `Tiny` of that script, line by line.
+/// Transcribes the class `Tiny` of that script line by line.
 fn tiny(classes: usize, [h, w]: [usize; 2]) -> Result<Graph> {
     let mut b = GraphBuilder::new();
     let x = b.input("image", [1, 3, h, w])?;

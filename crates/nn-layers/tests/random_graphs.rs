@@ -1,5 +1,4 @@
-//! Random small graphs: what inference says, what the executor does and what surgery cuts out have
-//! to agree.
+//! Random small graphs: shape inference, the executor and surgery have to agree.
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot build fails it")]
 
@@ -14,7 +13,7 @@ use proptest::{
 };
 use testkit::graph_recipes;
 
-/// The bits of a tensor: what has to be the same where the arithmetic is.
+/// Returns the shape and the bits of a tensor, which are equal where the arithmetic is the same.
 fn bits(tensor: &ArrayD<f64>) -> (Vec<usize>, Vec<u64>) {
     (
         tensor.shape().to_vec(),
@@ -22,8 +21,8 @@ fn bits(tensor: &ArrayD<f64>) -> (Vec<usize>, Vec<u64>) {
     )
 }
 
-/// Runs a part of a graph with the tensors that the whole run gave to its inputs, and compares
-/// every output with the whole run's.
+/// Runs a part of a graph on the tensors that its inputs have in the whole run, and compares every
+/// output with that run's.
 fn check_part(plain: &Plain<f64>, part: &Graph, tensors: &[ArrayD<f64>]) {
     let whole = plain.graph();
     let of = |id: &NodeId| {
@@ -63,7 +62,7 @@ proptest! {
         for (batch, h, w) in [(1, h, w), (recipe.batch, other_h, other_w)] {
             let input = recipe.input([batch, h, w]);
             let shape = Shape::from(input.shape());
-            // At another size a window may not fit; both then say so in the same words.
+            // At another size, a window may not fit; both must then return the same error.
             let shapes = match graph.infer(std::slice::from_ref(&shape)) {
                 Ok(shapes) => shapes,
                 Err(error) => {
@@ -113,7 +112,7 @@ proptest! {
     }
 }
 
-/// The properties above say little if most attempts are refused.
+/// The properties above say little if most attempts are rejected.
 #[test]
 fn the_recipes_use_every_operation() {
     let mut runner = TestRunner::new_with_rng(

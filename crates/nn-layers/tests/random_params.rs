@@ -1,11 +1,11 @@
-//! Random parameters: portable, independent of one another, and of a useful size.
+//! Random parameters: portable, independent of each other, and of a useful magnitude.
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot build fails it")]
 
 use nn_layers::{BatchNorm2d, Conv2d, Graph, GraphBuilder, Padding, Plain, random_params};
 use testkit::{random_array, to_f32};
 
-/// Twenty 3x3 convolutions with leaky relu.
+/// Returns twenty 3x3 convolutions with leaky ReLU.
 fn deep(norm: bool) -> Graph {
     let mut b = GraphBuilder::new();
     let mut x = b.input("x", [1, 16, 12, 12]).unwrap();
@@ -36,7 +36,7 @@ fn numbers_depend_on_seed_name_and_place_alone() {
             .unwrap()
             .value
     );
-    // A smaller network with the same layer has the same numbers in it.
+    // A smaller network with the same layer has the same values in it.
     let part = graph.isolate(graph.find("7.conv").unwrap()).unwrap();
     assert_eq!(
         random_params(&part, 1).unwrap().get("7.conv.weight"),
@@ -46,7 +46,7 @@ fn numbers_depend_on_seed_name_and_place_alone() {
 
 #[test]
 fn numbers_are_the_same_everywhere() {
-    // Worked out by a second implementation, in Python's integers and doubles.
+    // Computed by a second implementation, with Python's integers and doubles.
     let graph = deep(true);
     let params = random_params(&graph, 42).unwrap();
     let first = |name: &str| *params.get(name).unwrap().value.first().unwrap();
@@ -74,7 +74,7 @@ fn numbers_stay_in_their_ranges() {
         let [least, most] =
             [f32::min, f32::max].map(|pick| param.value.iter().copied().reduce(pick).unwrap());
         assert!(low <= least && most <= high, "{name}: {least}..{most}");
-        // 16 numbers at least: all in one half has a chance of 2^-15 a tensor.
+        // A tensor has at least 16 values; the probability that all are in one half is 2^-15.
         assert!(
             least < (low + high) / 2.0 && (low + high) / 2.0 < most,
             "{name}: {least}..{most}"
@@ -90,8 +90,8 @@ fn activations_keep_their_size_through_a_deep_network() {
         let input = to_f32(random_array(&[1, 16, 12, 12], 6).view());
         let output = plain.run(&[input.view()]).unwrap().remove(0);
         let mean_square = output.mapv(|x| x * x).mean().unwrap();
-        // The input's is 1/3. A factor of 1.4 a layer, as weights of twice the variance would
-        // give, would make it 2^20 / 3.
+        // The mean square of the input is 1/3. A factor of 2 per layer, as from weights with twice
+        // the variance, would make it 2^20 / 3.
         assert!((0.01..30.0).contains(&mean_square), "{mean_square}");
     }
 }

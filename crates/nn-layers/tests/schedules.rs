@@ -1,4 +1,4 @@
-//! Schedules against PyTorch's, and what they refuse.
+//! Schedules compared with PyTorch's, and what they refuse.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,7 +17,7 @@ fn schedule(policy: Policy) -> Schedule {
     }
 }
 
-/// The policy that the script calls so.
+/// Returns the policy that the script has under this name.
 fn policy(name: &str) -> Policy {
     match name {
         "constant" => Policy::Constant,
@@ -72,8 +72,8 @@ fn rates_are_pytorchs() {
         let rates = case.tensor("rates");
         for (step, (&rate, &momentum)) in rates.iter().zip(&case.tensor("momenta")).enumerate() {
             let got = schedule.at(step as u64);
-            // PyTorch multiplies its last rate, and so rounds a few times in each of up to 20 steps;
-            // a rate at the end of a cosine is the difference of larger ones.
+            // PyTorch multiplies its previous rate, and so rounds a few times in each of up to 20
+            // steps; a rate at the end of a cosine is the difference of larger ones.
             assert!(
                 (got.rate - rate).abs() <= 100.0 * f64::EPSILON * 0.3,
                 "{name} {step}: {got:?} {rate}"
@@ -103,7 +103,7 @@ fn what_ends_stays_at_its_end() {
 
 #[test]
 fn a_cycle_that_begins_at_its_top() {
-    // One step on the way up: PyTorch divides 0 by 0.
+    // One rising step: PyTorch divides 0 by 0 here.
     let cycle = OneCycle {
         pct_start: 0.25,
         ..OneCycle::new(4)
@@ -239,7 +239,7 @@ fn recipes_leave_out_what_is_as_usual() {
 }
 
 proptest! {
-    /// Whatever passes the check gives rates that a step can be made with.
+    /// Every schedule that passes the check has rates that a step can use.
     #[test]
     fn checked_schedules_give_rates(
         kind in 0..5, steps in 0u64..40, warm in 0u64..10, a in -0.5f64..3.0, b in -0.5f64..1.5,

@@ -6,7 +6,8 @@ use nn_layers::{
     BatchNorm2d, Conv2d, Graph, GraphBuilder, Linear, MaxPool2d, Padding, Shape, Summary,
 };
 
-/// The head of darknet's reference network, a grouped convolution and a dense layer.
+/// Returns the first layers of darknet's reference network, a grouped convolution and a dense
+/// layer.
 fn graph() -> Graph {
     let mut b = GraphBuilder::new();
     let x = b.input("image", [1, 3, 416, 416]).unwrap();
@@ -44,7 +45,7 @@ fn counts_by_hand() {
         .iter()
         .map(|row| (row.kind, row.parameters, row.buffers, row.multiply_adds))
         .collect();
-    // Darknet gives layer 0 of YOLOv2 0.299 BFLOP at 416.
+    // Darknet prints 0.299 BFLOP for layer 0 of YOLOv2 at 416.
     assert_eq!(
         costs,
         [
@@ -52,7 +53,7 @@ fn counts_by_hand() {
             ("conv2d", 32 * 3 * 9, 0, 32 * 416 * 416 * 27),
             ("batch_norm2d", 64, 64, 0),
             ("max_pool2d", 0, 0, 0),
-            // 208 x 208 to 104 x 206; each output reads 32 / 4 channels.
+            // From 208 x 208 to 104 x 206; each output reads 32 / 4 channels.
             ("conv2d", 64 * 8 * 3 + 64, 0, 64 * 104 * 206 * 8 * 3),
             ("adaptive_avg_pool2d", 0, 0, 0),
             ("flatten", 0, 0, 0),
@@ -63,7 +64,7 @@ fn counts_by_hand() {
     assert_eq!(summary.buffers, 64);
     assert_eq!(summary.multiply_adds, 149_520_384 + 32_907_264 + 640);
     assert_eq!(summary.flops, 2 * summary.multiply_adds);
-    // Convolution and normalisation together, 32 x 416 x 416 each.
+    // The convolution and the normalisation together, 32 x 416 x 416 each.
     assert_eq!(summary.peak_activation_bytes, 4 * 2 * 32 * 416 * 416);
 }
 
@@ -118,7 +119,7 @@ fn wide_tables_are_cut_in_the_middle() {
         text.lines().all(|line| line.chars().count() <= 80),
         "{text}"
     );
-    // The ends, in which the names differ, are there.
+    // The ends, in which the names differ, are shown.
     for layer in 0..3 {
         assert!(text.contains(&format!("nummer.{layer} ")), "{text}");
     }

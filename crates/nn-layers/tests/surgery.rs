@@ -1,4 +1,4 @@
-//! New graphs from old ones: another operation in a node's place.
+//! New graphs from old ones: replacing a node's operation.
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot build fails it")]
 
@@ -8,7 +8,8 @@ use nn_layers::{
 };
 use testkit::{random_array, to_f32};
 
-/// A classifier of two inputs: a picture, and a vector that joins behind the pool.
+/// Returns a classifier with two inputs: a picture, and a vector that is concatenated after the
+/// pool.
 fn classifier(classes: usize, dilation: usize) -> Result<Graph> {
     let mut b = GraphBuilder::new();
     let image = b.input("image", [1, 3, 9, 7])?;
@@ -34,7 +35,7 @@ fn replace(name: &str, op: Op) -> Result<Graph> {
 
 #[test]
 fn the_new_graph_is_the_one_that_would_have_been_built() {
-    // Other parameters and a later shape, and the same window with other holes.
+    // Another number of classes; then the same kernel with another dilation.
     let graph = replace("fc", Op::Linear(Linear::new(10))).unwrap();
     assert_eq!(graph, classifier(10, 1).unwrap());
     let fc = graph.node(graph.find("fc").unwrap()).unwrap();
@@ -46,7 +47,7 @@ fn the_new_graph_is_the_one_that_would_have_been_built() {
     let graph = replace("conv", Op::Conv2d(conv)).unwrap();
     assert_eq!(graph, classifier(1000, 2).unwrap());
 
-    // With another operation, parameters go.
+    // With another operation, the parameters disappear.
     let graph = replace("fc", Op::Slice { start: 0, len: 3 }).unwrap();
     assert!(
         graph
@@ -56,7 +57,7 @@ fn the_new_graph_is_the_one_that_would_have_been_built() {
     let shapes = graph.infer(&[Shape::from([5, 3, 2, 2]), Shape::from([5, 2])]);
     assert_eq!(shapes.unwrap().last(), Some(&Shape::from([5, 3])));
 
-    // And the graph that was is as it was.
+    // The old graph is unchanged.
     let before = classifier(1000, 1).unwrap();
     let kept = before.clone();
     before
@@ -79,7 +80,7 @@ fn the_new_graph_computes_with_the_old_parameters() {
     };
     assert_ne!(run(&graph, params.clone()), run(&linear, params.clone()));
 
-    // What is there twice is the identity: Dropout in the relu's place is a slope of 1.
+    // Here both are the identity: dropout in evaluation, and a slope of 1.
     let dropout = Op::Dropout { probability: 0.5 };
     let dropped = graph.replace(graph.find("relu").unwrap(), dropout).unwrap();
     assert_eq!(run(&dropped, params.clone()), run(&linear, params));
@@ -87,7 +88,7 @@ fn the_new_graph_computes_with_the_old_parameters() {
 
 #[test]
 fn a_wider_convolution_does_not_fit_what_comes_behind() {
-    // The batch normalisation keeps its parameters, and says so.
+    // The batch normalisation keeps its parameters, so it rejects the wider input.
     let wide = Op::Conv2d(Conv2d::new(8, [3, 3]));
     let error = replace("conv", wide).unwrap_err();
     assert_eq!(
@@ -102,7 +103,7 @@ fn a_wider_convolution_does_not_fit_what_comes_behind() {
             ..
         })
     ));
-    // A map of another size is no fault here, and one of another rank is.
+    // A tensor of another size is accepted here, but not one of another rank.
     let strided = Op::Conv2d(Conv2d::new(4, [3, 3]).stride([2, 2]));
     let graph = replace("conv", strided).unwrap();
     let bn = graph.node(graph.find("bn").unwrap()).unwrap();
@@ -165,7 +166,7 @@ fn operations_that_do_not_fit_the_place() {
 #[test]
 fn shapes_at_the_nominal_size_follow() {
     let graph = replace("conv", Op::Upsample { scale: [2, 3] });
-    // Three channels come out, four are expected.
+    // There are three channels instead of four.
     assert!(matches!(
         graph,
         Err(Error::Graph(GraphError::Mismatch { got: 3, .. }))

@@ -209,7 +209,7 @@ proptest! {
         prop_assert!(graph.param_specs().all(|spec| !spec.name().starts_with("downsample")));
     }
 
-    /// The unobstructed path: not even a ReLU is on it.
+    /// The unobstructed path: it does not even contain a ReLU.
     #[test]
     fn a_zero_pre_activation_branch_passes_its_input_on(
         problem in prop_oneof![

@@ -1,4 +1,4 @@
-//! Every network of torchvision's, against torchvision: names, sizes, multiply-adds, logits.
+//! Every network of torchvision's compared with torchvision: names, sizes, multiply-adds, logits.
 //!
 //! The golden files are those of `crates/testkit/goldens/models.py`.
 

@@ -252,7 +252,7 @@ struct Budget {
     seed: u64,
     first: u64,
     extent: Extent,
-    /// A run requested by a user, who waits for its report.
+    /// A run requested by a user, for whom it prints a report.
     long: bool,
 }
 

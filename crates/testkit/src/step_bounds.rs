@@ -44,8 +44,7 @@ impl Loss<f64> for Given {
 ///   compute on absolute values.
 /// - An operation that only selects has the magnitude of what it selects, so the loops run on the
 ///   inputs themselves.
-/// - Normalisation, sigmoid and softmax are derived at their functions below.
-/// - Normalisation, sigmoid and softmax are derived at their functions below.
+/// - Normalisation, sigmoid and softmax are derived at the functions below.
 ///
 /// # Errors
 ///
@@ -340,7 +339,7 @@ fn normalisation(
             }
         };
         let spread = 2.0 * dot(&near, &from);
-        // Values that are all equal are so to an executor, too.
+        // If all values are equal, an executor finds them equal, too.
         let over = |a: f64, b: f64| if b > 0.0 { a / b } else { 0.0 };
         let relative = 1.0 + over(spread, smaller);
         let scale = param("weight", c).abs() / deviation;

@@ -60,9 +60,9 @@ pub struct StepCheck<'a> {
     pub key: StepKey,
 }
 
-/// The steps of a difference; the first that crosses no kink is used. Its error is about its square
-/// times the third derivative, plus the rounding of the loss divided by it: for well-behaved losses
-/// 1e-10 and 1e-11 at the first.
+/// The steps of a difference; the first that crosses no kink is used. The error of a difference is
+/// about the square of the step times the third derivative, plus the rounding of the loss divided
+/// by the step. For well-behaved losses these are 1e-10 and 1e-11 at the first step.
 const STEPS: [f64; 3] = [1e-5, 1e-6, 1e-7];
 
 /// The additional error allowed for a difference, relative to the sum of its magnitudes.

@@ -1,4 +1,4 @@
-//! Work on a given number of threads, for tests that threads change no bit.
+//! Work on a given number of threads, for tests that the number of threads changes no bit.
 
 /// Returns the result of `work` on a rayon pool of `threads` threads.
 ///

@@ -201,7 +201,7 @@ fn panic_for(why: &str) -> ! {
 }
 
 impl Told {
-    /// Checks that the tensor is within 1e-9 of the norm, as far as five values can tell.
+    /// Checks that the difference is within 1e-9 of the norm, as far as five values can tell.
     fn compare(&self, got: &ArrayD<f64>) -> std::result::Result<(), String> {
         let Self([norm, projection, first, middle, last]) = *self;
         let len = got.len();

@@ -91,7 +91,7 @@ pub mod first_training {}
 #[cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/11-depth.md"))]
 pub mod depth {}
 
-/// The READMEs whose examples no crate of their own compiles.
+/// The READMEs whose examples are not compiled by their own crates.
 #[cfg(doctest)]
 mod readmes {
     #[cfg_attr(any(doc, doctest), doc = include_str!("../../../README.md"))]

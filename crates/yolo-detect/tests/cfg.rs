@@ -1,4 +1,4 @@
-//! Reading cfg files: real ones and broken ones.
+//! Reading cfg files, valid and invalid ones.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,7 +17,7 @@ fn build(text: &str) -> Result<Network, Error> {
     Network::new(&Cfg::parse(text)?)
 }
 
-/// What is wrong with a cfg.
+/// Returns the error of an invalid cfg.
 fn cfg_error(text: &str) -> CfgError {
     match build(text) {
         Err(Error::Cfg(error)) => *error,
@@ -25,7 +25,7 @@ fn cfg_error(text: &str) -> CfgError {
     }
 }
 
-/// The name of the problem's variant.
+/// Returns the name of the problem's variant.
 fn variant(error: &CfgError) -> String {
     format!("{:?}", error.problem)
         .split([' ', '{', '('])
@@ -213,7 +213,8 @@ fn numbers_that_darknet_reads_as_meant_are_read() {
         warning.to_string(),
         "line 14, [yolo], anchors: the comma at the end is ignored"
     );
-    // In a list of layers or masks the comma would mean layer 0 or anchor 0 to darknet.
+    // In a list of layers or masks, darknet would read the text after the last comma as layer 0 or
+    // anchor 0.
     for layers in ["[conv]\n[route]\nlayers=0,", "[yolo]\nmask=0,"] {
         assert_eq!(variant(&cfg_error(&net(8, 8, layers))), "Number");
     }
@@ -238,7 +239,7 @@ fn a_training_key_without_a_value_is_a_warning() {
 #[test]
 fn only_keys_and_values_have_to_be_utf8() {
     let plain = Cfg::parse(YOLOV3_TINY).unwrap();
-    // "For training" in GBK, "settings" in Latin-1, Windows-1251 behind a value.
+    // "For training" in GBK, "settings" in Latin-1, and Windows-1251 after a value.
     for comment in [
         &b"# \xd1\xb5\xc1\xb7\xd3\xc3\n"[..],
         b"; r\xe9glages\n",
@@ -278,9 +279,10 @@ fn letter_box_is_read() {
     }
 }
 
-/// Layers below `[net]` of 8 x 8 x 3 (lines 1 to 4), with the line, key and kind of what is wrong.
+/// Layers below a `[net]` of 8 x 8 x 3 (lines 1 to 4), with the line, the key and the variant of
+/// the error.
 const HOSTILE: &[(&str, usize, &str, &str)] = &[
-    // Numbers that cannot be.
+    // Impossible values.
     ("[conv]\nfilters=99999999", 6, "filters", "OutOfRange"),
     ("[conv]\nfilters=-1", 6, "filters", "OutOfRange"),
     ("[conv]\nfilters=0", 6, "filters", "OutOfRange"),
@@ -312,7 +314,7 @@ const HOSTILE: &[(&str, usize, &str, &str)] = &[
     ("[connected]\noutput=0", 6, "output", "OutOfRange"),
     ("[dropout]\nprobability=1", 6, "probability", "OutOfRange"),
     ("[dropout]\nprobability=nan", 6, "probability", "Number"),
-    // What would compute something else.
+    // Settings that compute something else.
     ("[conv]\nactivation=mish", 6, "activation", "Activation"),
     ("[conv]\nbinary=1", 6, "binary", "NotSupported"),
     ("[conv]\nxnor=1", 6, "xnor", "NotSupported"),
@@ -462,7 +464,7 @@ const HOSTILE: &[(&str, usize, &str, &str)] = &[
         "layers",
         "ReadsHead",
     ),
-    // Shapes that do not fit.
+    // Shapes that do not match.
     ("[conv]\ngroups=2", 5, "groups", "Groups"),
     ("[conv]\nfilters=4\ngroups=3", 5, "filters", "Groups"),
     ("[conv]\nsize=9", 5, "", "Graph"),
@@ -470,7 +472,7 @@ const HOSTILE: &[(&str, usize, &str, &str)] = &[
     ("[reorg]\nstride=3", 5, "", "Graph"),
     ("[connected]\n[conv]", 6, "", "Input"),
     ("[connected]\n[maxpool]", 6, "", "Graph"),
-    // Too much of anything.
+    // Sizes over a limit.
     (
         "[conv]\nsize=1024\npad=1\nfilters=1048576",
         5,

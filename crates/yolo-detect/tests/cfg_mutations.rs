@@ -1,4 +1,4 @@
-//! Real cfg files broken at random: never a panic.
+//! Real cfg files with random changes never cause a panic.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,20 +18,20 @@ fn build(text: &str) -> Result<Network, Error> {
     Network::new(&Cfg::parse(text)?)
 }
 
-/// One change to a text.
+/// One change to a cfg.
 #[derive(Clone, Debug)]
 enum Mutation {
-    /// Another value behind a line's `=`.
+    /// Replaces the value of a `key=value` line.
     Value(prop::sample::Index, String),
-    /// A line away.
+    /// Removes a line.
     Remove(prop::sample::Index),
-    /// A line again, somewhere else.
+    /// Copies a line to another place.
     Copy(prop::sample::Index, prop::sample::Index),
-    /// A line of another kind.
+    /// Inserts a line.
     Insert(prop::sample::Index, String),
-    /// The end cut off, anywhere.
+    /// Cuts the text off at any position.
     Truncate(prop::sample::Index),
-    /// Some characters put in, anywhere.
+    /// Inserts characters at any position.
     Splice(prop::sample::Index, String),
 }
 
@@ -110,7 +110,7 @@ fn mutate(text: &str, mutation: &Mutation) -> String {
     };
     match mutation {
         Mutation::Value(at, value) => {
-            // The next line that has one.
+            // The next line that has a value.
             let start = at.index(count);
             if let Some(line) = lines.iter_mut().skip(start).find(|line| line.contains('=')) {
                 let key = line.split('=').next().unwrap_or_default().to_owned();
@@ -136,7 +136,7 @@ fn mutate(text: &str, mutation: &Mutation) -> String {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
 
-    /// No panic, no endless work, and no network over the limits.
+    /// There is no panic, no endless loop and no network over the limits.
     #[test]
     fn mutated_real_files_build_or_fail_by_name(
         file in 0..REAL.len(),

@@ -19,8 +19,8 @@ fn logit(probability: f64) -> f64 {
     (probability / (1.0 - probability)).ln()
 }
 
-/// One anchor's numbers in the textbook's order `P, x, y, h, w, classes`: `P`, `x`, `y` and the
-/// classes from 0 to 1, `h` and `w` as multiples of the anchor.
+/// Sets one anchor's values in the textbook's order `P, x, y, h, w, classes`: `P`, `x`, `y` and the
+/// classes are from 0 to 1, `h` and `w` multiples of the anchor.
 fn object(textbook: &mut Array4<f64>, at: [usize; 3], numbers: [f64; 5], class: (usize, f64)) {
     let [row, column, anchor] = at;
     for (index, number) in numbers.into_iter().enumerate() {
@@ -29,8 +29,9 @@ fn object(textbook: &mut Array4<f64>, at: [usize; 3], numbers: [f64; 5], class: 
     textbook[[row, column, anchor, 5 + class.0]] = class.1;
 }
 
-/// From the textbook's `[h, w, anchors, 85]` to darknet's `[anchors * 85, h, w]`, before the
-/// activations: other axes, and `x, y, w, h, P` instead of `P, x, y, h, w`.
+/// Converts the textbook's `[h, w, anchors, 85]` to darknet's `[anchors * 85, h, w]` before the
+/// activation functions: the axes differ, and the order is `x, y, w, h, P` instead of `P, x, y, h,
+/// w`.
 fn darknet_order(textbook: &Array4<f64>) -> Array3<f32> {
     const TEXTBOOK_ENTRY: [usize; 5] = [1, 2, 4, 3, 0];
     let (height, width, anchors, entries) = textbook.dim();
@@ -49,9 +50,9 @@ fn darknet_order(textbook: &Array4<f64>) -> Array3<f32> {
     )
 }
 
-/// The course's example: 19 x 19 cells, 5 anchors, 80 classes, a score threshold of 0.6 and an
-/// overlap threshold of 0.5. Four boxes are worth a look: a car seen by two cells, a weak dog, and a
-/// person in the car.
+/// The textbook's example: 19 x 19 cells, 5 anchors, 80 classes, a score threshold of 0.6 and an
+/// overlap threshold of 0.5. Four boxes have a high objectness: a car seen by two cells, a weak
+/// dog, and a person in the car.
 #[test]
 fn a_19x19x5x85_tensor_step_by_step() {
     const PERSON: usize = 0;
@@ -67,7 +68,7 @@ fn a_19x19x5x85_tensor_step_by_step() {
         network: [608, 608],
     };
 
-    // Nothing anywhere (0.001 stands for 0, whose logit is not finite), then the four.
+    // Nothing anywhere (0.001 instead of 0, whose logit is not finite), then the four.
     let mut textbook = Array4::from_elem((19, 19, 5, 85), 0.001);
     textbook.slice_mut(ndarray::s![.., .., .., 3..5]).fill(1.0);
     object(
@@ -95,7 +96,7 @@ fn a_19x19x5x85_tensor_step_by_step() {
         (DOG, 0.8),
     );
 
-    // 1. Objectness: four of 1805 anchors are likely to hold anything.
+    // 1. Objectness: four of 1805 anchors are likely to contain an object.
     let predictions = head.decode(darknet_order(&textbook).view(), 0.5).unwrap();
     assert_eq!(predictions.len(), 4);
 
@@ -108,7 +109,7 @@ fn a_19x19x5x85_tensor_step_by_step() {
     ];
     for (prediction, expected) in predictions.iter().zip(expected) {
         for (got, expected) in prediction.bbox.to_cxcywh().into_iter().zip(expected) {
-            // A few roundings to f32 of numbers up to 304, and of the logits: 2^-24 each.
+            // A few roundings to f32 of values up to 304, and of the logits: 2^-24 each.
             assert!(
                 (got - expected).abs() < 304.0 * 8.0 * f32::EPSILON,
                 "{got} {expected}"
@@ -116,7 +117,7 @@ fn a_19x19x5x85_tensor_step_by_step() {
         }
     }
 
-    // 3. Scores P * c, the best class of each box, over 0.6: the dog's 0.7 * 0.8 is not.
+    // 3. Scores P * c, the best class of each box, over 0.6: the dog's 0.7 * 0.8 is below it.
     let scored = score(&predictions, ScoreRule::BestClass, 0.6);
     let expected = [(CAR, 0.9 * 0.8), (PERSON, 0.8 * 0.95), (CAR, 0.9 * 0.9)];
     assert_eq!(scored.len(), expected.len());
@@ -125,17 +126,17 @@ fn a_19x19x5x85_tensor_step_by_step() {
         assert!((f64::from(detection.score) - score).abs() < 1e-6);
     }
 
-    // 4. IoU: the cars are 128 x 64, moved by 24; the person fills a quarter of the first car.
+    // 4. IoU: the cars are 128 x 64, shifted by 24; the person fills a quarter of the first car.
     let iou = |a: usize, b: usize| scored[a].bbox.iou(scored[b].bbox);
     assert!((iou(0, 2) - 104.0 / 152.0).abs() < 1e-5);
     assert!((iou(0, 1) - 0.25).abs() < 1e-5);
 
-    // 5. Non-maximum suppression: the better car stays, and the person of another class.
+    // 5. Non-maximum suppression: the better car is kept, and so is the person, of another class.
     let kept = non_max_suppression(&scored, 0.5, NmsScope::PerClass);
     assert_eq!(kept, [2, 1]);
 }
 
-/// One box of all-zero logits: in the middle of its cell, as large as its anchor.
+/// Returns the box of all-zero logits: in the middle of its cell, as large as its anchor.
 fn box_of_zeros(head: &Head) -> Prediction {
     let mut output = Array3::from_elem(head.shape(), -50.0);
     for channel in 0..head.shape()[0] {
@@ -158,7 +159,7 @@ fn region_anchors_count_cells_and_yolo_anchors_count_pixels() {
     };
     let assert_is = |prediction: Prediction, expected: [f32; 4]| {
         for (got, expected) in prediction.bbox.to_cxcywh().into_iter().zip(expected) {
-            // Shares of 416, rounded to f32.
+            // Fractions of 416, rounded to f32.
             assert!(
                 (got - expected).abs() < 416.0 * f32::EPSILON,
                 "{got} {expected}"
@@ -171,7 +172,7 @@ fn region_anchors_count_cells_and_yolo_anchors_count_pixels() {
     assert_is(box_of_zeros(&region), [centre[0], centre[1], 64.0, 96.0]);
     let yolo = head("yolo", "64,96");
     assert_is(box_of_zeros(&yolo), [centre[0], centre[1], 64.0, 96.0]);
-    // Taken for one another, boxes come out 32 times too small.
+    // If the units were confused, boxes would be 32 times too small.
     assert_is(
         box_of_zeros(&head("yolo", "2,3")),
         [centre[0], centre[1], 2.0, 3.0],
@@ -297,7 +298,7 @@ fn an_infinite_logit_gives_no_nan() {
     );
 }
 
-/// A head of any small kind, and logits for it.
+/// Generates heads of every small kind, each with logits.
 fn heads() -> impl Strategy<Value = (Head, Vec<f32>)> {
     let anchor = (0.5f32..8.0, 0.5f32..8.0, any::<bool>()).prop_map(|(width, height, in_cells)| {
         if in_cells {
@@ -368,7 +369,7 @@ proptest! {
             }
         }
         let threshold64 = f64::from(threshold);
-        // A logit so near the threshold that rounding decides proves nothing.
+        // A logit so near the threshold that rounding decides shows nothing.
         prop_assume!(expected.iter().all(|(_, p, _)| (p - threshold64).abs() > 1e-6));
         expected.retain(|(_, p, _)| *p > threshold64);
 
@@ -376,7 +377,7 @@ proptest! {
         let predictions = head.decode(output.view(), threshold).unwrap();
         prop_assert_eq!(predictions.len(), expected.len());
         for (prediction, (bbox, objectness, classes)) in predictions.iter().zip(expected) {
-            // Each edge is a sum of centre and half size, each rounded a few times.
+            // Each edge is the centre plus or minus half the size, each rounded a few times.
             let scale = bbox.iter().fold(0.0f64, |most, side| most.max(side.abs()));
             let close = |got: f32, expected: f64, scale: f64| {
                 (f64::from(got) - expected).abs() <= 8.0 * f64::from(f32::EPSILON) * scale

@@ -15,11 +15,11 @@ use nn_layers::{Params, Slot};
 use proptest::prelude::*;
 use yolo_detect::{ClassNames, Detection, Detector, DetectorOptions, Error, NmsScope, ScoreRule};
 
-/// What a box of [`red_detector`] is like: `tx ty tw th`, and one class score.
+/// The values of a box of [`red_detector`]: `tx ty tw th`, and one class score.
 const CELL: [f32; 5] = [0.0, 0.0, 0.0, 0.0, 10.0];
 
-/// A detector of red cells, made by hand: a 64 x 64 input in cells of 8 pixels, whose objectness
-/// is high where the cell is red and whose boxes lie as `numbers` say.
+/// Returns a hand-made detector of red cells: a 64 x 64 input in cells of 8 pixels. Objectness is
+/// high where the cell is red; `numbers` determines the boxes.
 ///
 /// Objectness is `20 * (red - green - blue) - 10` of the cell's mean colour: 10 where it is red,
 /// -10 where it is black, -20 where it is grey.
@@ -51,7 +51,8 @@ fn red_detector(head: &str, numbers: &[[f32; 5]], options: DetectorOptions) -> D
 
 const YOLO: &str = "[yolo]\nclasses=1\nanchors=8,8";
 
-/// A black picture with a red rectangle `[x1, y1, x2, y2]`, whose rows are padded to a stride.
+/// Returns a black picture with a red rectangle `[x1, y1, x2, y2]`, whose rows are padded to a
+/// stride.
 fn picture_with_red(width: usize, height: usize, [x1, y1, x2, y2]: [usize; 4]) -> Picture {
     let stride = 3 * width + 5;
     let mut bytes = vec![0; stride * height];
@@ -70,7 +71,7 @@ fn boxes(detections: &[Detection]) -> Vec<BBox> {
 fn assert_close(got: BBox, expected: [f32; 4]) {
     let got = [got.x1, got.y1, got.x2, got.y2];
     for (got, expected) in got.into_iter().zip(expected) {
-        // Some roundings of numbers up to 128.
+        // A few roundings of values up to 128.
         assert!(
             (got - expected).abs() < 128.0 * 4.0 * f32::EPSILON,
             "{got} {expected}"
@@ -81,15 +82,15 @@ fn assert_close(got: BBox, expected: [f32; 4]) {
 #[test]
 fn a_box_lies_where_the_object_is_whatever_the_pictures_shape() {
     let mut detector = red_detector(YOLO, &[CELL], DetectorOptions::default());
-    // As wide as the input: bars of 16 above and below, no scaling. A stretched picture would
-    // have the box at twice the height.
+    // As wide as the input: bars of 16 pixels above and below, no scaling. A stretched picture
+    // would have the box at twice the height.
     let found = detector
         .detect(&picture_with_red(64, 32, [24, 8, 32, 16]))
         .unwrap();
     assert_eq!(found.len(), 1);
     assert_close(found[0].bbox, [24.0, 8.0, 32.0, 16.0]);
     assert_eq!(found[0].class, 0);
-    // logistic(10) twice.
+    // logistic(10), squared.
     assert!((found[0].score - 0.999_909).abs() < 1e-6);
     // Bars left and right.
     let found = detector
@@ -103,7 +104,7 @@ fn a_box_lies_where_the_object_is_whatever_the_pictures_shape() {
         .unwrap();
     assert_eq!(found.len(), 1);
     assert_close(found[0].bbox, [48.0, 16.0, 64.0, 32.0]);
-    // Nothing there.
+    // No red at all.
     assert_eq!(
         detector.detect(&picture_with_red(64, 32, [0; 4])).unwrap(),
         []
@@ -130,8 +131,8 @@ fn both_heads_find_the_same_box() {
 
 #[test]
 fn suppression_comes_before_the_cut_to_the_picture() {
-    // In the corner, a box of 8 x 8 and one of 24 x 24 around it that reaches out of the picture:
-    // an IoU of 64 / 576, and of 64 / 256 once cut.
+    // In the corner: a box of 8 x 8, and one of 24 x 24 around it that extends beyond the picture.
+    // Their IoU is 64 / 576, and 64 / 256 after clipping.
     let numbers = [CELL, [0.0, 0.0, 3f32.ln(), 3f32.ln(), 9.0]];
     let head = "[yolo]\nclasses=1\nnum=2\nanchors=8,8,8,8";
     let found = |nms| {
@@ -153,7 +154,7 @@ fn suppression_comes_before_the_cut_to_the_picture() {
 
 #[test]
 fn a_box_beside_the_picture_is_dropped() {
-    // In the middle of each red cell's left edge: logistic(-100) is 0.
+    // Centred on the left edge of each red cell: logistic(-100) is 0.
     let left = [-100.0, 0.0, 0.0, 0.0, 10.0];
     let mut detector = red_detector(
         "[yolo]\nclasses=1\nanchors=1,8",
@@ -161,12 +162,12 @@ fn a_box_beside_the_picture_is_dropped() {
         Default::default(),
     );
     let in_the_corner = picture_with_red(64, 64, [0, 0, 8, 8]);
-    // Of its width of 1, a half is inside.
+    // Half of its width of 1 is inside.
     assert_close(
         detector.detect(&in_the_corner).unwrap()[0].bbox,
         [0.0, 0.0, 0.5, 8.0],
     );
-    // All bars fire, and no box of theirs is in the picture.
+    // All bars have detections, but their boxes are outside the picture.
     let mut params = Params::new();
     let network = detector.network().clone();
     params.insert(
@@ -273,8 +274,8 @@ fn only_so_many_of_the_best_candidates_compete_and_the_rest_is_counted() {
     };
     let (all, none) = detect(DetectorOptions::default().max_candidates);
     assert_eq!(none, 0);
-    // Where all stay, the best of them are the first. Boxes beside the picture are dropped later, so
-    // some of the best are not among all.
+    // Nothing is suppressed, so the best candidates come first. Boxes outside the picture are
+    // dropped later, so `all` lacks some of the candidates.
     let (best, left_out) = detect(20);
     assert!(left_out > 0 && !best.is_empty() && best.len() <= 20);
     assert_eq!(best, all[..best.len()]);
@@ -382,7 +383,7 @@ fn options_and_names_that_do_not_fit_are_errors() {
         error.to_string(),
         "no class is called \"dogs\"; did you mean dog?"
     );
-    // Without names no name is known.
+    // Without class names, every name is unknown.
     let options = DetectorOptions {
         classes: vec!["dog".to_owned()],
         ..Default::default()

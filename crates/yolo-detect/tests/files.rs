@@ -1,4 +1,4 @@
-//! Models from their files, and files that are not what they should be.
+//! Models read from their files, and files of a wrong kind.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use common::{NAMES, RandomWeights, SMALL, noise, small_network};
 use yolo_detect::{ClassNames, Detector, DetectorFiles, DetectorOptions, Error, Warning};
 
-/// A folder with a good model, and files that are not what they are given as.
+/// A folder with a valid model and with files of a wrong kind.
 struct Files {
     folder: tempfile::TempDir,
 }
@@ -44,7 +44,7 @@ impl Files {
                 b"[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\n",
             ),
             ("huge", &vec![b'a'; 2 << 20]),
-            // A header of 64 bytes, padded beyond the limit of text.
+            // A header of 64 bytes, padded beyond the size limit of a text file.
             (
                 "model.safetensors",
                 &[
@@ -177,7 +177,7 @@ fn a_hostile_path_is_printed_as_one_line() {
 fn hostile_files_are_one_line_errors_that_name_the_file() {
     let files = Files::new();
     let good = ["good.cfg", "good.weights", "good.names"];
-    // Which of the three is replaced, with what, and what the message says of it.
+    // Which of the three files is replaced, by which, and what the message says about it.
     for (which, name, reason) in [
         (0, "good.weights", "not a cfg file: it holds binary data"),
         (

@@ -1,4 +1,4 @@
-//! Fuzz targets: darknet's files. Whatever the bytes, the answer is a value or an error of one line.
+//! Fuzz targets for darknet's files. Any bytes yield a value or a one-line error.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,7 +13,7 @@ use testkit::Fuzz;
 use yolo_detect::cfg::{Cfg, limits};
 use yolo_detect::{ClassNames, Error, Network, Weights, WeightsHeader};
 
-/// Whether something was accepted. An error is one line that a terminal can show.
+/// Returns whether a result is a value. An error must be one line that a terminal can show.
 fn accepted<T>(result: &Result<T, Error>) -> bool {
     if let Err(error) = result {
         let line = error.to_string();
@@ -116,7 +116,7 @@ fn fuzz_weights() {
         .inputs(5000)
         .max_memory(8 << 20)
         .run(|bytes| {
-            // A file may also be another length than its system says.
+            // The length that the system reports may be wrong.
             let length = bytes.len() as u64;
             accepted(&Weights::read(bytes, length.wrapping_add(4), &network));
             accepted(&Weights::read(bytes, u64::MAX, &network));

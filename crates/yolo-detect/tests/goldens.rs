@@ -1,8 +1,8 @@
 //! YOLOv2 and YOLOv2-tiny with random weights, on synthetic pictures: detections against darknet's
 //! own, and the heads' tensors against an f64 run of another implementation.
 //!
-//! Weights and pictures are made here by the formulas of the scripts in `goldens`, and their hashes
-//! compared with the recorded ones.
+//! Weights and pictures are generated here by the formulas of the scripts in `goldens`, and their
+//! hashes are compared with the recorded ones.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,7 +22,7 @@ use engine::Isa;
 use serde_json::Value;
 use yolo_detect::{Network, Weights};
 
-/// A model, and what was recorded of it.
+/// A model, and the values recorded for it.
 struct Model {
     network: Network,
     weights: Weights,
@@ -77,7 +77,7 @@ fn detections_are_darknets(model: &Model) {
     let mut detector = detector(&model.network, &model.weights.params);
     let mut count = 0;
     for recorded in model.detections["pictures"].as_array().unwrap() {
-        // The photos among them are compared where there are files: see `pretrained.rs`.
+        // The photos among them are compared in `pretrained.rs`, where their files exist.
         if let Some(picture) = recorded_synthetic(recorded) {
             count += compare(&mut detector, &picture, recorded, SAME_PIXELS);
         }
@@ -104,7 +104,8 @@ fn heads_of_yolov2_tiny_are_those_of_the_f64_run() {
 
 #[test]
 fn heads_of_yolov2_are_those_of_the_f64_run() {
-    // On the others this large network would take long, and says nothing that the small one does not.
+    // On the other sets this large network would take long and show nothing that the small one does
+    // not.
     let model = &MODEL_YOLOV2;
     let params = &model.weights.params;
     heads_are_those_of_the_f64_run(&model.network, params, &model.heads, &[Isa::best()]);

@@ -1,4 +1,4 @@
-//! From cfg to graph: shapes, costs and values against darknet.
+//! From cfg to graph: shapes, costs and values compared with darknet's.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,7 +13,8 @@ use ndarray::{Array, ArrayD};
 use nn_layers::{Op, Params, Plain, Shape, Slot, Summary};
 use yolo_detect::{AnchorUnit, ClassActivation, Network, Weights};
 
-/// What darknet prints of a layer: its number, and its output `[w, h, c]` and cost if it has one.
+/// Parses a layer that darknet printed: its number, and its output `[w, h, c]` and cost if it has
+/// one.
 fn printed(line: &str) -> (usize, Option<[usize; 3]>, Option<f64>) {
     let number = line.split_whitespace().next().unwrap().parse().unwrap();
     let Some((_, output)) = line.split_once("->") else {
@@ -51,7 +52,7 @@ fn shapes_and_costs_of_every_layer_are_those_that_darknet_prints() {
                 .find(|row| row.name == format!("{number}.conv"));
             assert_eq!(row.is_some(), cost.is_some(), "{name}: {line}");
             if let (Some(row), Some(cost)) = (row, cost) {
-                // Printed with three digits.
+                // Printed with three decimal places.
                 let billions = 2.0 * row.multiply_adds as f64 / 1e9;
                 assert!(
                     (billions - cost).abs() <= 0.000_501,
@@ -131,7 +132,7 @@ fn heads_of_the_real_networks() {
     );
 }
 
-/// The output of a network without heads for an input of the numbers 0, 1, 2, ...
+/// Returns the output of a network without heads for the input 0, 1, 2, ...
 fn run(network: &Network, params: Params<f64>) -> ArrayD<f64> {
     let [c, h, w] = network.input();
     let input = Array::range(0.0, (c * h * w) as f64, 1.0).into_shape_with_order((1, c, h, w));
@@ -174,7 +175,8 @@ fn max_pool_padding_is_that_of_both_ends_together() {
             "{layers}"
         );
     }
-    // Odd padding: one before would show as a first window of 0 and 1 only.
+    // With an odd padding, a pixel of padding before the row would show as a first window of 0 and
+    // 1 only.
     let network = network(&net(1, 4, "[maxpool]\nsize=3\nstride=1\npadding=3"));
     assert_eq!(network.layers()[0].shape, Shape::from([1, 3, 2, 5]));
     let row: Vec<f64> = run(&network, Params::new())
@@ -204,7 +206,7 @@ fn reorg_is_darknets_and_not_space_to_depth() {
             }
         }
     }
-    // Space-to-depth would begin with every second pixel: 0, 2, 4.
+    // Space-to-depth would start with every second pixel: 0, 2, 4.
     assert_eq!(flat[..4], [0.0, 2.0, 4.0, 6.0]);
     assert_eq!(
         flat[6], 24.0,
@@ -219,7 +221,7 @@ fn route_concatenates_in_order_and_takes_groups() {
     let network = network(&net(1, 1, layers));
     assert_eq!(network.layers()[2].shape, Shape::from([1, 6, 1, 1]));
     let output = run(&network, Params::new());
-    // Of 0 1 2 0 1 2, the second of three parts.
+    // The second third of 0 1 2 0 1 2.
     assert_eq!(output.iter().copied().collect::<Vec<_>>(), [2.0, 0.0]);
 }
 
@@ -243,7 +245,7 @@ fn a_shortcut_adds_before_its_activation() {
     }
 }
 
-/// Parameters of a layer of one channel or feature, by darknet's words.
+/// Returns the parameters of a layer of one channel or feature, by darknet's names.
 fn one_channel(
     node: &str,
     weight: ArrayD<f64>,
@@ -265,7 +267,8 @@ fn one_channel(
 
 #[test]
 fn batch_norm_adds_its_epsilon_outside_the_root() {
-    // A variance of 1e-10 has a root of 1e-5: beside it darknet's 1e-6 counts, below it would not.
+    // The root of a variance of 1e-10 is 1e-5. Darknet adds 1e-6 to that; inside the root, it would
+    // make the root about 1e-3.
     let numbers = [0.25, 3.0, 0.5, 1e-10];
     let expected = (1.0 - 0.5) / (1e-5 + 1e-6) * 3.0 + 0.25;
 

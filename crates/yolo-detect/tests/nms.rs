@@ -1,4 +1,4 @@
-//! Non-maximum suppression against a reference written another way.
+//! Non-maximum suppression compared with a different implementation.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,8 +10,8 @@ use image_data::BBox;
 use proptest::prelude::*;
 use yolo_detect::{Detection, NmsScope, non_max_suppression};
 
-/// The definition as a recipe: take the best that is left, cross out what it covers, repeat.
-/// Quadratic, without sorting, and a class is only compared, never grouped.
+/// The definition step by step: take the best remaining detection, remove those that it suppresses,
+/// repeat. Quadratic, without sorting; classes are only compared, never grouped.
 fn take_the_best_that_is_left(
     detections: &[Detection],
     threshold: f32,
@@ -49,7 +49,8 @@ fn take_the_best_that_is_left(
     }
 }
 
-/// Few different scores, so that there are ties; some that do not count; some broken boxes.
+/// Generates detections with few distinct scores, so that there are ties; some scores are not
+/// positive, and some boxes are invalid.
 fn detections() -> impl Strategy<Value = Vec<Detection>> {
     let score = prop_oneof![
         6 => (1u8..=8).prop_map(|eighths| f32::from(eighths) / 8.0),
@@ -91,8 +92,8 @@ proptest! {
     }
 }
 
-/// Three boxes of 10 x 10 in a row, each moved by 2: neighbours share 80 of 120, the outer
-/// two 60 of 140.
+/// Returns three boxes of 10 x 10 in a row, each shifted by 2: neighbours share 80 of 120, the
+/// outer two 60 of 140.
 fn chain(scores: [f32; 3]) -> Vec<Detection> {
     let boxes = [0.0, 2.0, 4.0].map(|x| BBox::from_xywh(x, 0.0, 10.0, 10.0));
     boxes
@@ -108,10 +109,11 @@ fn chain(scores: [f32; 3]) -> Vec<Detection> {
 
 #[test]
 fn a_box_that_went_suppresses_nothing() {
-    // The middle one goes because of the first, so the last stays although the middle covers it.
+    // The first one suppresses the middle one, so the last is kept although it overlaps with the
+    // middle one.
     let kept = non_max_suppression(&chain([0.9, 0.8, 0.7]), 0.5, NmsScope::PerClass);
     assert_eq!(kept, [0, 2]);
-    // The middle one is the best: both others go.
+    // The middle one is the best and suppresses the other two.
     let kept = non_max_suppression(&chain([0.7, 0.9, 0.8]), 0.5, NmsScope::PerClass);
     assert_eq!(kept, [1]);
 }

@@ -1,8 +1,9 @@
-//! `YOLOv3`-tiny with the weights that its author trained, against darknet and against itself.
+//! `YOLOv3`-tiny with its author's pretrained weights, compared with darknet and between executors.
 //!
-//! The model's files and one photo come from the cache that `cargo xtask fetch` fills. The other
-//! photos are not ours to give out: where `CONVOXIDE_PICTURES` names the folder that
-//! `goldens/make_pictures.py` wrote, they are compared too. What is not there is named.
+//! The model's files and one photo come from the cache that `cargo xtask fetch` fills. We may not
+//! distribute the other photos. If `CONVOXIDE_PICTURES` names the folder that
+//! `goldens/make_pictures.py` wrote, they are compared, too. The tests name each file that is
+//! missing.
 
 #![allow(
     clippy::panic,
@@ -28,7 +29,8 @@ use testkit::{Run, assert_executors_agree, assert_layers_agree, on_threads, run_
 use yolo_detect::cfg::Cfg;
 use yolo_detect::{Network, Weights};
 
-/// The cache, by the rule of `cargo xtask fetch` on Linux; elsewhere `CONVOXIDE_HOME` names it.
+/// Returns the cache's folder, by the rule of `cargo xtask fetch` on Linux; elsewhere
+/// `CONVOXIDE_HOME` names it.
 fn cache() -> Option<PathBuf> {
     let folder = |name| {
         std::env::var_os(name)
@@ -43,7 +45,7 @@ fn cache() -> Option<PathBuf> {
         .then_some(home)
 }
 
-/// The network, its parameters and the cache, or `None` with a word about it.
+/// Returns the network, its parameters and the cache's folder, or `None` after printing a message.
 fn pretrained() -> Option<(Network, Params<f32>, PathBuf)> {
     let Some(home) = cache() else {
         println!("skipped: no pretrained files; `cargo xtask fetch` gets them");
@@ -55,7 +57,7 @@ fn pretrained() -> Option<(Network, Params<f32>, PathBuf)> {
     Some((network, weights.params, home))
 }
 
-/// The picture of a record: made, cached, or in the folder of photos.
+/// Returns the picture of a record: generated, from the cache, or from the folder of photos.
 fn picture(recorded: &Value, home: &Path, photos: Option<&Path>) -> Option<Picture> {
     let name = recorded["name"].as_str().unwrap();
     if let Some(picture) = recorded_synthetic(recorded) {
@@ -80,7 +82,8 @@ fn picture(recorded: &Value, home: &Path, photos: Option<&Path>) -> Option<Pictu
     Some(picture)
 }
 
-/// Compares every picture that is there. The pictures compared and darknet's sure detections.
+/// Compares every available picture. Returns the numbers of pictures and of darknet's detections
+/// that need a match.
 fn compare_all(
     network: &Network,
     params: &Params<f32>,
@@ -123,7 +126,7 @@ fn finds_what_darknet_finds() {
     if pictures > 30 {
         assert!(found >= 40, "{found}");
     } else {
-        // The synthetic pictures show nothing that it knows, the photo a cup.
+        // The synthetic pictures contain no known object, the photo contains a cup.
         assert!(pictures >= 5 && found <= 1, "{found} on {pictures}");
     }
 }
@@ -138,7 +141,7 @@ fn finds_in_jpeg_what_darknet_finds() {
     assert!(pictures == 0 || found >= 30, "{found} on {pictures}");
 }
 
-/// The other two models on the photos, where there are any.
+/// The other two models, on the photos that are available.
 #[test]
 fn random_models_find_on_photos_what_darknet_finds() {
     if std::env::var_os("CONVOXIDE_PICTURES").is_none() {
@@ -202,8 +205,8 @@ fn engine_on(isa: Isa) -> impl Fn(&Graph, Params<f32>, &[Shape]) -> Run {
     }
 }
 
-/// Plain loops in f64 and f32, and the engine on every instruction set: each layer by itself, and
-/// the heads within 1e-4 of their largest element.
+/// Plain loops in f64 and f32, and the engine on every instruction set: each layer alone, and the
+/// heads within 1e-4 of their largest element.
 #[test]
 fn three_executions_agree() {
     let Some((network, params, _)) = pretrained() else {
@@ -221,7 +224,7 @@ fn three_executions_agree() {
     }
 }
 
-/// The same bits for 1, 2 and 4 threads.
+/// Results for 1, 2 and 4 threads have the same bits.
 #[test]
 fn threads_do_not_change_a_bit() {
     let Some((network, params, _)) = pretrained() else {

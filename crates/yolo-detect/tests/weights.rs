@@ -1,4 +1,4 @@
-//! Weights files: byte order, both headers, and files that are not what they should be.
+//! Weights files: byte order, both headers, and files of a wrong kind.
 
 #![allow(
     clippy::unwrap_used,
@@ -33,7 +33,7 @@ const TRANSPOSED: WeightsHeader = WeightsHeader {
     seen: 7,
 };
 
-/// One layer of every kind that has weights.
+/// Returns one layer of each kind that has weights.
 fn small() -> Network {
     network(&net(
         2,
@@ -43,7 +43,7 @@ fn small() -> Network {
     ))
 }
 
-/// A file of the numbers 0, 1, 2, ... behind a header.
+/// Returns a file with the values 0, 1, 2, ... after a header.
 fn counting(header: WeightsHeader, network: &Network) -> Vec<u8> {
     let numbers = network
         .parameters()
@@ -148,7 +148,7 @@ fn the_width_of_seen_follows_the_version() {
     }
 }
 
-/// Read with the other width, everything would be shifted by one number and come out plausible.
+/// Read with the other width, all values would be shifted by one and still look plausible.
 #[test]
 fn a_header_of_the_other_width_is_an_error() {
     let network = small();
@@ -214,7 +214,8 @@ fn a_length_that_was_wrong_is_found_while_reading() {
     assert!(matches!(grown, Err(Error::WeightsTooLong { .. })));
 }
 
-/// A cfg of 2^31 parameters asks for 8 GiB; a short file in its place is refused by its length.
+/// A cfg of 2^31 parameters would need 8 GiB; a short weights file is rejected because of its
+/// length.
 #[test]
 fn no_memory_is_taken_for_weights_that_are_not_there() {
     let layers = "[conv]\nfilters=32768\n[conv]\nfilters=65000\nsize=1";
@@ -261,7 +262,7 @@ fn numbers_that_cannot_be_are_errors_that_name_them() {
         (parameter.as_str(), index, value),
         ("0.bn.running_var", 1, -1e-9)
     );
-    // Everything else may be negative, and a variance may be 0.
+    // Every other value may be negative, and a variance may be 0.
     assert!(with(6, 0.0).is_ok());
     for number in [0, 2, 4, 8, 14, 15, 17, 19, 27, 29, 33, 36] {
         assert!(with(number, -1.0).is_ok(), "{number}");
@@ -286,7 +287,7 @@ fn writing_names_what_is_missing_or_misshapen() {
     assert_eq!((expected, got), (vec![1], vec![2]));
 }
 
-/// A disk that is full.
+/// A full disk.
 struct Full;
 
 impl std::io::Write for Full {

@@ -28,7 +28,7 @@ pub(super) fn check(root: &Path, folders: &[&str], libraries: &[&str]) -> Result
     for page in &pages {
         let shown = page.strip_prefix(root).unwrap_or(page).display();
         let text = without_scripts(&std::fs::read_to_string(page)?);
-        // What follows is other people's text, which leads to pages of theirs.
+        // The rest is other crates' text, which links to their own pages.
         let own = text.split("id=\"blanket-implementations\"").next();
         let links: HashSet<&str> = attributes(own.unwrap_or_default())
             .filter(|(name, _)| ["href", "src"].contains(name))
@@ -40,7 +40,8 @@ pub(super) fn check(root: &Path, folders: &[&str], libraries: &[&str]) -> Result
             .collect();
         dead.sort_unstable();
         problems.extend(dead.iter().map(|link| format!("{shown}: dead link {link}")));
-        // Other people's traits bring their documentation along, with links to what has no page here.
+        // Traits of other crates bring their documentation along, with links to items without a
+        // page here.
         let ours = unresolved(&text).filter(|name| items.contains(last_part(name)));
         problems.extend(ours.map(|name| format!("{shown}: [{name}] did not become a link")));
     }

@@ -48,7 +48,7 @@ pub(super) fn names_of_machines(path: &str, text: &str) -> Vec<String> {
     problems
 }
 
-/// Whether the text holds the needle right at its start or after an accepted character.
+/// Whether the text contains the needle right at its start or after an accepted character.
 fn find_bounded(text: &str, needle: &str, accept: impl Fn(char) -> bool) -> bool {
     text.match_indices(needle)
         .any(|(at, _)| text[..at].chars().next_back().is_none_or(&accept))

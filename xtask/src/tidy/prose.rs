@@ -52,7 +52,7 @@ fn comment(line: &str) -> Option<&str> {
     Some(text.trim_start_matches(['/', '!']).trim())
 }
 
-/// The phrases of a line. Its first word stood in the line before it.
+/// The phrases of a line. Its first word is the last one of the line before.
 fn found(words: &str) -> impl Iterator<Item = &'static str> {
     let lower = words.to_lowercase();
     let has = move |phrase: &str| {
@@ -61,7 +61,7 @@ fn found(words: &str) -> impl Iterator<Item = &'static str> {
             before.is_none_or(|c| !c.is_alphanumeric())
         })
     };
-    // "Who wants this does that"; a question may begin so.
+    // "Who wants this does that"; but a question may begin with "Who".
     let subject = !words.contains('?')
         && [". Who ", ": Who ", "! Who "]
             .iter()

@@ -59,7 +59,7 @@ pub(super) fn unchecked_fences(path: &str, text: &str) -> Vec<String> {
     problems
 }
 
-/// A file that probably holds two concepts.
+/// A file that probably contains two concepts.
 fn is_too_long(path: &str, text: &str) -> Option<String> {
     let lines = text.lines().count();
     (lines > MOST_LINES).then(|| {

@@ -73,7 +73,7 @@ impl Tensors {
         plain::conv2d_grad_weight(input, grads, size(&self.weight), &self.options).unwrap()
     }
 
-    /// The number of products in one output, and in total.
+    /// The number of products in one output element, and in total.
     fn terms(&self) -> (usize, usize) {
         let terms = self.weight.len() / self.weight.dim().0 + 1;
         (terms, terms * self.grad_output.len())

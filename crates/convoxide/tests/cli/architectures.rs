@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::common::{Fixture, complaint, json_lines, keys, save_resnet20, stderr, stdout};
 
-/// A `.npy` of numbers that count up, in version 1 of the format.
+/// Returns a `.npy` of ascending values, in version 1 of the format.
 pub(crate) fn npy(shape: [usize; 4]) -> Vec<u8> {
     let [n, c, h, w] = shape;
     let header =
@@ -33,7 +33,7 @@ fn a_model_file_computes_what_its_weights_do_and_keeps_them() {
     let output = convoxide(&fixture, &arguments.split(' ').collect::<Vec<_>>());
     assert!(output.status.success(), "{output:?}");
     let first = std::fs::read(fixture.path("y.npy")).unwrap();
-    // A header, and two pictures' seven logits.
+    // A header, and seven logits for each of two pictures.
     assert_eq!(first.len() % 64, 2 * 7 * 4);
 
     let arguments = "export resnet20 --weights w.safetensors --output m.safetensors";
@@ -129,7 +129,7 @@ fn a_bare_architecture_has_random_weights_and_says_so() {
 
     let output = convoxide(&fixture, &["summary", "resnet50", "--json"]);
     let summary: Value = json_lines(&output).remove(0);
-    // torchvision's own figures, of its table of models.
+    // The figures in torchvision's own table of models.
     assert_eq!(summary["parameters"], 25_557_032);
     assert_eq!(summary["multiply_adds"], 4_089_184_256_u64);
 }
@@ -147,7 +147,7 @@ fn summary_has_stages_that_sum_to_the_whole() {
         .collect();
     let expected = "image conv1 bn1 relu maxpool layer1 layer2 layer3 layer4 avgpool flatten fc";
     assert_eq!(names.join(" "), expected);
-    // The paper's table 1.
+    // From table 1 of the paper.
     let shape = |name: &str| {
         let stage = stages.iter().find(|stage| stage["name"] == name);
         stage.unwrap()["output"].clone()
@@ -244,7 +244,7 @@ fn names_are_exported_and_have_to_be_as_many_as_the_classes() {
         json!(["cat", "dog", "crème brûlée"])
     );
 
-    // The same model, the same file.
+    // Exporting the same model again writes the same file.
     let first = std::fs::read(fixture.path("m.safetensors")).unwrap();
     let again = "export m.safetensors --output again.safetensors";
     let output = convoxide(&fixture, &again.split(' ').collect::<Vec<_>>());

@@ -1,4 +1,4 @@
-//! Help, version, and what is wrong with a command line.
+//! Help, version, and errors in the command line.
 
 use crate::common::{Fixture, assert_one_line, convoxide, stderr, stdout};
 

@@ -1,10 +1,10 @@
-//! `convoxide bench`: the fields and how they hang together. How fast it is, no test says.
+//! `convoxide bench`: its fields and how they are related. No test depends on the speed.
 
 use serde_json::Value;
 
 use crate::common::{Fixture, json_lines, keys, stderr, stdout};
 
-/// The result, and what was said on standard error.
+/// Returns the result, and the text on standard error.
 fn bench(arguments: &[&str]) -> (Value, String) {
     let fixture = Fixture::new();
     let mut command = fixture.command();
@@ -43,7 +43,7 @@ fn json_has_these_fields() {
     assert!(number("median_ms") >= number("min_ms"));
     assert!(number("min_ms") > 0.0);
     assert!(number("first_ms") > 0.0);
-    // A million multiply-adds in a millisecond are two GFLOP/s. The product is exact but for the
+    // A million multiply-adds in a millisecond are two GFLOP/s. The product is exact except for the
     // rounding of a few f64 operations.
     let flops = f64::from(2 * 3 * (8 * 8 * 216 + 4 * 4 * 128));
     let expected = flops / number("median_ms") / 1e6;

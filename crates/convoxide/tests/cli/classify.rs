@@ -1,4 +1,4 @@
-//! `convoxide classify`: what it prints, which pictures it takes, how it ends.
+//! `convoxide classify`: its output, the pictures that it accepts, and its exit codes.
 
 use image_data::{Limits, Picture, Preprocessing};
 use nn_layers::{Infer, Metadata, Outputs, Params, Plain};
@@ -10,7 +10,7 @@ use crate::common::{
 
 const NAMES: [&str; 7] = ["ant", "bee", "cat", "dog", "eel", "fox", "gnu"];
 
-/// A preprocessing that uses each of its parts on pictures of 40 x 30 and 9 x 50.
+/// Returns a preprocessing of which every part has an effect on pictures of 40 x 30 and 9 x 50.
 fn preprocessing() -> Value {
     json!({
         "resize": { "size": { "shorter_side": 36 }, "filter": "bicubic" },
@@ -21,7 +21,7 @@ fn preprocessing() -> Value {
     })
 }
 
-/// `m.safetensors`: ResNet-20 with seven named classes.
+/// Creates `m.safetensors`: ResNet-20 with seven named classes.
 fn fixture() -> (Fixture, Params<f32>) {
     let fixture = Fixture::new();
     let model = resnet20(7);
@@ -80,7 +80,7 @@ fn json_is_one_line_a_picture_with_these_fields() {
     }
 }
 
-/// Preprocessing, network and softmax, each by its definition.
+/// Preprocessing, network and softmax, each computed by its definition.
 #[test]
 fn scores_are_the_softmax_of_the_plain_network_on_the_prepared_picture() {
     let (fixture, params) = fixture();
@@ -104,7 +104,8 @@ fn scores_are_the_softmax_of_the_plain_network_on_the_prepared_picture() {
         assert!((sum - 1.0).abs() <= 7.0 * f64::from(f32::EPSILON), "{sum}");
         for (class, score) in got {
             let expected = powers[[0, class as usize]] / powers.sum();
-            // Logits within 1e-4 of the largest change a probability by that share, twice.
+            // Logits within 1e-4 of the largest change a probability by at most twice that,
+            // relative to it.
             let largest = logits
                 .iter()
                 .fold(0.0f64, |m, &logit| m.max(f64::from(logit).abs()));
@@ -134,7 +135,7 @@ fn the_table_has_a_line_a_picture_and_a_row_a_class_in_80_columns() {
 #[test]
 fn names_come_from_the_file_or_the_option_or_not_at_all() {
     let (fixture, _) = fixture();
-    // Names that a model file has itself may be given, but neither others nor in another order.
+    // The names that a model file contains may be given again, but no others and in no other order.
     let with_names = |names: &[&str]| {
         fixture.write("other.names", names.join("\n"));
         classify(&fixture, &["--names", "other.names", "photos/a.png"])
@@ -257,7 +258,7 @@ fn what_is_no_classifier_is_refused() {
     let with_weights = ["tiny.cfg", "--weights", "tiny.weights"];
     assert!(refused(&with_weights).contains("convoxide detect"));
 
-    // A network that has gone wrong in training, each weight still a number.
+    // A network whose training has diverged, although each weight is still finite.
     params.get_mut("fc.weight").unwrap().value.fill(f32::MAX);
     save(&fixture.path("inf.safetensors"), params, None);
     let message = refused(&["resnet20", "--weights", "inf.safetensors"]);
@@ -267,7 +268,8 @@ fn what_is_no_classifier_is_refused() {
     );
 }
 
-/// A network that was trained on small pictures sees a photo as such a one, as if the file said so.
+/// A network trained on small pictures resizes a photo to their size, as it would if the file said
+/// so.
 #[test]
 fn a_photo_is_resized_to_the_size_of_the_training_with_one_warning() {
     let (fixture, params) = fixture();

@@ -1,4 +1,4 @@
-//! Running the program, and a folder with a small model and pictures.
+//! Running the program in a folder with a small model and pictures.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -40,21 +40,21 @@ classes=3
 num=2
 ";
 
-/// The command, with nothing from the environment that changes what it does.
+/// Returns the command, without environment variables that affect it.
 pub(crate) fn convoxide() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_convoxide"));
     command.env_remove("CONVOXIDE_ISA").args(["--threads", "2"]);
     command
 }
 
-/// A model and pictures in a folder of their own, which goes away with the value.
+/// A temporary folder with a model and pictures, which is removed when the value is dropped.
 pub(crate) struct Fixture {
     folder: TempDir,
 }
 
 impl Fixture {
-    /// `tiny.cfg`, `tiny.weights` and `tiny.names`, and the folder `photos` with `a.png`, 40 wide
-    /// and 30 high, and `b.png`, 9 wide and 50 high.
+    /// Creates `tiny.cfg`, `tiny.weights` and `tiny.names`, and the folder `photos` with `a.png`,
+    /// 40 wide and 30 high, and `b.png`, 9 wide and 50 high.
     pub(crate) fn new() -> Self {
         let fixture = Self {
             folder: tempfile::tempdir().unwrap(),
@@ -77,7 +77,7 @@ impl Fixture {
         std::fs::write(path, content).unwrap();
     }
 
-    /// A PNG with something to see in it; `size` is `[h, w]`.
+    /// Writes a PNG with varied pixels; `size` is `[h, w]`.
     pub(crate) fn picture(&self, name: impl AsRef<Path>, [height, width]: [usize; 2]) {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -88,21 +88,22 @@ impl Fixture {
         picture.save_png(path).unwrap();
     }
 
-    /// The program in the folder.
+    /// Returns the program, to be run in the folder.
     pub(crate) fn command(&self) -> Command {
         let mut command = convoxide();
         command.current_dir(self.folder.path());
         command
     }
 
-    /// The program in the folder with these arguments.
+    /// Returns the program, to be run in the folder with these arguments.
     pub(crate) fn command_with(&self, arguments: &[&str]) -> Command {
         let mut command = self.command();
         command.args(arguments);
         command
     }
 
-    /// `convoxide detect` with the model, at threshold 0, at which there is always something.
+    /// Returns `convoxide detect` with the model, at threshold 0, at which there are always
+    /// detections.
     pub(crate) fn detect(&self) -> Command {
         let mut command = self.command();
         command.args(["detect", "--model", "tiny.cfg", "--weights", "tiny.weights"]);
@@ -110,7 +111,7 @@ impl Fixture {
         command
     }
 
-    /// The JSON lines of `detect` with these arguments, which has to succeed.
+    /// Returns the JSON lines of `detect` with these arguments, which must succeed.
     pub(crate) fn detect_json<S: AsRef<OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = S>,
@@ -126,7 +127,7 @@ impl Fixture {
     }
 }
 
-/// ResNet-20 for this many classes with random weights, as torchvision would save it.
+/// Saves ResNet-20 with random weights for this many classes, as torchvision would save it.
 pub(crate) fn save_resnet20(path: &Path, classes: usize) -> Params<f32> {
     save(path, resnet20(classes).init(1).unwrap(), None)
 }
@@ -138,15 +139,15 @@ pub(crate) fn resnet20(classes: usize) -> ResNet {
     }
 }
 
-/// Writes a model file and gives its parameters back.
+/// Writes a model file and returns its parameters.
 pub(crate) fn save(path: &Path, params: Params<f32>, metadata: Option<Metadata>) -> Params<f32> {
     let file = ModelFile { metadata, params };
     file.save(path).unwrap();
     file.params
 }
 
-/// The command within 512 MiB of address space, where the system can limit it: code, stacks and
-/// the allocator's reserves take about half of that.
+/// Limits the command to 512 MiB of address space, where the system can do so; code, stacks and the
+/// allocator's reserves take about half of that.
 pub(crate) fn limited(command: Command) -> Command {
     if !cfg!(target_os = "linux") {
         return command;
@@ -162,7 +163,7 @@ pub(crate) fn limited(command: Command) -> Command {
     limited
 }
 
-/// The one line on standard error of a command that failed with exit code 1.
+/// Returns the single line on standard error of a command, which must fail with exit code 1.
 #[track_caller]
 pub(crate) fn complaint(fixture: &Fixture, arguments: &[&str]) -> String {
     let output = limited(fixture.command_with(arguments)).output().unwrap();
@@ -172,7 +173,7 @@ pub(crate) fn complaint(fixture: &Fixture, arguments: &[&str]) -> String {
     message
 }
 
-/// A weights file with random numbers for a cfg.
+/// Returns a weights file with random values for a cfg.
 pub(crate) fn weights(cfg: &str) -> Vec<u8> {
     let network = Network::new(&Cfg::parse(cfg).unwrap()).unwrap();
     let header = WeightsHeader {
@@ -195,13 +196,13 @@ pub(crate) fn stderr(output: &Output) -> &str {
     std::str::from_utf8(&output.stderr).unwrap()
 }
 
-/// Every line of standard output as a value.
+/// Parses every line of standard output.
 pub(crate) fn json_lines(output: &Output) -> Vec<Value> {
     let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     stdout(output).lines().map(parse).collect()
 }
 
-/// The keys of an object, sorted.
+/// Returns the keys of an object, sorted.
 pub(crate) fn keys(value: &Value) -> Vec<&str> {
     let keys = value.as_object().unwrap().keys();
     let mut keys: Vec<&str> = keys.map(String::as_str).collect();
@@ -209,7 +210,7 @@ pub(crate) fn keys(value: &Value) -> Vec<&str> {
     keys
 }
 
-/// Checks that the command failed with code 1, wrote no result and said why in one line.
+/// Checks that the command failed with code 1, wrote no result, and gave the reason in one line.
 #[track_caller]
 pub(crate) fn assert_one_line(output: &Output, expected: &str) {
     let message = stderr(output);

@@ -49,7 +49,7 @@ fn the_pretrained_model_finds_the_cup() {
     assert_eq!(photo_pixels.size(), drawn_pixels.size());
     assert_ne!(photo_pixels, drawn_pixels);
 
-    // The table, and what to try next.
+    // The table, and a suggestion of what to try next.
     let mut command = convoxide();
     let output = command
         .current_dir(folder.path())
@@ -59,7 +59,7 @@ fn the_pretrained_model_finds_the_cup() {
     assert!(stdout(&output).contains("\n  cup "), "{output:?}");
     assert!(stdout(&output).contains("detect --model"), "{output:?}");
 
-    // The same, with every file named.
+    // The same, with every file named explicitly.
     let home = photo.ancestors().nth(2).unwrap();
     let model = home.join("models/yolov3-tiny");
     let mut command = convoxide();
@@ -77,7 +77,7 @@ fn the_pretrained_model_finds_the_cup() {
 fn warnings_about_the_model_are_printed_and_the_memory_limit_holds() {
     let fixture = Fixture::new();
     let mut weights = std::fs::read(fixture.path("tiny.weights")).unwrap();
-    // The revision that the fork of darknet writes.
+    // The revision that darknet's fork writes.
     weights[8] = 5;
     fixture.write("models/yolov3-tiny/yolov3-tiny.weights", weights);
     for (from, to) in [
@@ -103,7 +103,7 @@ fn warnings_about_the_model_are_printed_and_the_memory_limit_holds() {
     assert_one_line(&output, "memory");
 }
 
-/// One cup, which darknet's own program finds with a score of 0.64.
+/// Checks that there is one cup, to which darknet's own program gives a score of 0.64.
 fn assert_is_cup(detections: &Value) {
     let [cup] = &detections.as_array().unwrap()[..] else {
         panic!("{detections}");

@@ -1,4 +1,4 @@
-//! `convoxide detect`: what it prints, which pictures it takes, how it ends.
+//! `convoxide detect`: its output, the pictures that it accepts, and its exit codes.
 
 use std::io::Write;
 use std::process::Stdio;
@@ -106,9 +106,9 @@ fn the_table_has_a_line_a_picture_and_a_row_an_object_in_80_columns() {
     );
     let lines = fixture.detect_json(["photos"]);
     let rows: usize = lines.iter().map(|line| detections(line).len()).sum();
-    // A title above the rows of each.
+    // There is a heading above the rows of each.
     assert_eq!(text.lines().count() - pictures.len() - 2, rows, "{text}");
-    // A box for several classes is one object.
+    // A box with several classes is one object.
     let shared = text.lines().filter(|line| line.ends_with("(the same box)"));
     let shared = shared.inspect(|line| assert!(line.starts_with("    or "), "{line}"));
     let objects = rows - shared.count();
@@ -131,7 +131,7 @@ fn a_threshold_of_1_finds_nothing() {
         .detect()
         .args(["photos/a.png", "--threshold=1"])
         .output();
-    // Given twice.
+    // The option is given twice.
     assert_eq!(output.unwrap().status.code(), Some(2));
     let mut command = fixture.command();
     command.args(["detect", "--model", "tiny.cfg", "--weights", "tiny.weights"]);
@@ -154,10 +154,10 @@ fn rules_choose_what_one_box_is_reported_for_and_which_boxes_compete() {
         detections(&lines[0]).len()
     };
     let every = count(&["--nms", "1"]);
-    // At threshold 0 every box has a score for each of the three classes.
+    // At threshold 0, every box has a score for each of the three classes.
     assert_eq!(every, count(&["--nms", "1", "--score-rule", "every"]));
     assert_eq!(every, 3 * count(&["--nms", "1", "--score-rule", "best"]));
-    // Where all classes compete, a box is left with one of them.
+    // If all classes compete, each box keeps one of them.
     let all = count(&["--nms", "0.9", "--nms-scope", "all"]);
     assert!(3 * all <= every, "{all} of {every}");
     assert_eq!(
@@ -373,7 +373,7 @@ fn pictures_left_out_of_a_folder_are_counted_and_fail_a_strict_run() {
     );
     assert_eq!(run(&["--quiet"]), (Some(0), String::new()));
     assert_eq!(run(&["--strict"]), (Some(1), message.clone()));
-    // A strict run says why it fails.
+    // With `--strict`, the run fails and says why.
     assert_eq!(run(&["--strict", "--quiet"]), (Some(1), message));
 }
 

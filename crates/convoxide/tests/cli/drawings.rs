@@ -26,7 +26,7 @@ fn pictures_are_drawn_under_their_own_names() {
     fixture.write("photos/broken.png", "");
     let lines = fixture.detect_json(["--output", "new/drawn", "photos", "other"]);
     assert_eq!(lines.len(), 4);
-    // Nothing is left of the temporary files either.
+    // No temporary file is left either.
     let drawn = fixture.path("new/drawn");
     assert_eq!(files(&drawn), ["a-2.png", "a.png", "b.png"]);
     for (photo, drawing) in [
@@ -39,7 +39,7 @@ fn pictures_are_drawn_under_their_own_names() {
         assert_ne!(photo, drawing);
     }
 
-    // Once more: the same names.
+    // A second run uses the same names.
     fixture.detect_json(["--output", "new/drawn", "photos"]);
     assert_eq!(files(&drawn), ["a-2.png", "a.png", "b.png"]);
 }

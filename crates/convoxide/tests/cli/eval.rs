@@ -1,4 +1,4 @@
-//! `convoxide eval`: which classes are compared with which, which part is measured, what is refused.
+//! `convoxide eval`: how classes are matched, which part is evaluated, and what is refused.
 
 use nn_layers::{Metadata, Params};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use crate::common::{Fixture, complaint, json_lines, resnet20, save, stderr, stdo
 
 const CLASSES: [&str; 3] = ["cat", "dog", "ship"];
 
-/// A model file of random weights for 16 x 16 pictures whose classes have these names.
+/// Writes a model file with random weights for 16 x 16 pictures and these class names.
 fn save_model(fixture: &Fixture, classes: &[&str], params: Params<f32>) {
     let model = resnet20(CLASSES.len());
     let metadata = Metadata {
@@ -24,7 +24,7 @@ fn params() -> Params<f32> {
     resnet20(CLASSES.len()).init(7).unwrap()
 }
 
-/// `data`, with five pictures of each class, none like another.
+/// Creates `data` with five pictures of each class, all different.
 fn fixture() -> Fixture {
     let fixture = Fixture::new();
     for (class, name) in CLASSES.iter().enumerate() {
@@ -52,7 +52,7 @@ fn evaluate(fixture: &Fixture, arguments: &[&str]) -> (Value, String) {
     (json_lines(&output).remove(0), stderr(&output).to_owned())
 }
 
-/// The same network with its classes in another order gives the same result, class by class.
+/// The same network with its classes in another order has the same result for each class.
 #[test]
 fn classes_are_matched_by_name_in_any_order() {
     let fixture = fixture();
@@ -105,7 +105,7 @@ fn other_classes_are_an_error_that_lists_both() {
     assert!(complaint(&fixture, &EVAL).contains("the data has no ship"));
 }
 
-/// Within memory that a confusion matrix of the data's classes would not fit in.
+/// Runs within less memory than a confusion matrix of the data's classes would need.
 #[test]
 fn classes_are_compared_before_memory_is_taken() {
     let fixture = fixture();

@@ -1,4 +1,4 @@
-//! What a model's file is, told by its content; where output goes and where it does not.
+//! Identifying a model's files by their content, and where output is written.
 
 use nn_layers::{Checkpoint, Metadata, ModelFile};
 use resnet::ResNet;
@@ -120,7 +120,7 @@ fn a_model_file_as_the_weights_of_an_architecture_says_what_it_is() {
     let message = complaint(&fixture, &words(arguments));
     assert!(message.contains("its network has 3 classes"), "{message}");
 
-    // Weights whose classes come in another order would be called by wrong names.
+    // If the classes of the weights had another order, they would get wrong names.
     let swapped = Metadata {
         classes: ["dog", "cat", "ship"].map(str::to_owned).to_vec(),
         ..metadata
@@ -223,7 +223,7 @@ fn only_a_regular_file_is_replaced_and_it_keeps_its_permissions() {
     }
 }
 
-/// A `.npy` of one class, 1.
+/// Returns a `.npy` with a single label, 1.
 #[cfg(unix)]
 fn labels() -> Vec<u8> {
     let header = "{'descr': '<i8', 'fortran_order': False, 'shape': (1,), }\n";
@@ -255,7 +255,7 @@ fn a_tensor_may_come_through_a_pipe() {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        // A process that gives up early reads no further.
+        // A process that stops early does not read the rest.
         let _ = child.stdin.take().unwrap().write_all(input);
         let output = child.wait_with_output().unwrap();
         match said {

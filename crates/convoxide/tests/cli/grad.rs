@@ -1,4 +1,4 @@
-//! `convoxide grad`: what it writes is what the plain trainer computes.
+//! `convoxide grad`: it writes what the plain trainer computes.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use resnet::ResNet;
 
 use crate::common::{Fixture, complaint, json_lines, save, save_resnet20, stdout};
 
-/// A `.npy`.
+/// Returns a `.npy`.
 fn npy(descr: &str, shape: &[usize], numbers: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
     let sizes: String = shape.iter().map(|size| format!("{size},")).collect();
     let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({sizes})}}\n");
@@ -29,7 +29,7 @@ fn pictures(batch: usize) -> ArrayD<f32> {
     })
 }
 
-/// ResNet-20 with counters, `x.npy` and `y.npy`.
+/// Creates ResNet-20 with counters, `x.npy` and `y.npy`.
 fn fixture() -> (Fixture, Params<f32>) {
     let fixture = Fixture::new();
     let params = save_resnet20(&fixture.path("m.safetensors"), 5);
@@ -53,14 +53,15 @@ const GRAD: [&str; 10] = [
     "g.safetensors",
 ];
 
-/// `grad` with these further arguments, which has to succeed; standard output.
+/// Runs `grad` with these additional arguments, which must succeed, and returns its standard
+/// output.
 fn grad(fixture: &Fixture, more: &[&str]) -> String {
     let output = fixture.command_with(&GRAD).args(more).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     stdout(&output).to_owned()
 }
 
-/// What the trainer says: the loss, the gradients, and all parameters afterwards.
+/// Returns what the trainer computes: the loss, the gradients, and all parameters afterwards.
 fn expected(params: &Params<f32>, dropout: Option<u64>) -> (f64, Params<f64>, Params<f64>) {
     let model = ResNet {
         classes: 5,
@@ -84,7 +85,7 @@ fn expected(params: &Params<f32>, dropout: Option<u64>) -> (f64, Params<f64>, Pa
     (loss, trainer.gradients(), trainer.export())
 }
 
-/// The tensors of a file in f64, by definition of the format.
+/// Reads the tensors of a file in f64, by the definition of the format.
 fn read(path: &Path) -> Vec<(String, Vec<usize>, Vec<f64>)> {
     let bytes = std::fs::read(path).unwrap();
     let (length, rest) = bytes.split_at(8);
@@ -127,7 +128,8 @@ fn the_file_has_loss_gradients_and_statistics_to_the_bit() {
 
     let tensors = read(&fixture.path("g.safetensors"));
     let statistics = after.iter().filter(|(_, param)| param.slot == Slot::Buffer);
-    // Loss and input, all that is learnt, and two statistics a batch normalisation.
+    // The loss, the input's gradient, those of all trained parameters, and two statistics per batch
+    // normalisation.
     assert_eq!(tensors.len(), 1 + gradients.len() + statistics.count());
     for (name, shape, numbers) in &tensors {
         let told = match name.as_str() {
@@ -155,7 +157,7 @@ fn the_file_has_loss_gradients_and_statistics_to_the_bit() {
         );
     }
 
-    // The same again, byte for byte, and as JSON.
+    // The same again: equal bytes, and JSON.
     let bytes = std::fs::read(fixture.path("g.safetensors")).unwrap();
     let output = fixture
         .command_with(&GRAD)
@@ -179,7 +181,7 @@ fn check_f32(arguments: &[&str]) {
     let (loss, gradients, _) = expected(&params, None);
     for (name, _, numbers) in read(&fixture.path("g.safetensors")) {
         let Some(gradient) = gradients.get(&name) else {
-            // Twenty layers' relative errors of a few roundings each.
+            // The relative errors of twenty layers, a few roundings each.
             assert!(name != "loss" || (numbers[0] - loss).abs() < 1e-5);
             continue;
         };
@@ -246,7 +248,7 @@ fn what_cannot_be_computed_is_named() {
     refused(&nowhere, "no/such/folder/g.safetensors");
     assert!(!fixture.path("g.safetensors").exists());
 
-    // One picture whose last stage has one pixel.
+    // One picture, for which the last stage has one pixel.
     let dot = std::iter::repeat_n(vec![0; 4], 3 * 4 * 4);
     fixture.write("dot.npy", npy("<f4", &[1, 3, 4, 4], dot));
     fixture.write("one.npy", npy("|u1", &[1], [vec![4]]));
@@ -254,7 +256,7 @@ fn what_cannot_be_computed_is_named() {
     arguments[7] = "one.npy";
     refused(&arguments, "needs more than one value per channel");
 
-    // Weights for inference do for everything but training.
+    // Parameters for inference are sufficient for everything except training.
     let _ = params;
     let googlenet = inception::GoogLeNet {
         classes: 5,

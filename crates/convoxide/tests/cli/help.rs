@@ -1,4 +1,4 @@
-//! What helps to use the program: help, completions, the manual.
+//! Help, shell completions and the manual.
 
 use crate::common::{Fixture, assert_one_line, convoxide, stderr, stdout};
 

@@ -1,18 +1,18 @@
-//! Files that are broken, mistaken for others, or made to do harm: one line that names the file,
-//! exit code 1, and no more memory than a healthy run.
+//! Files that are damaged, of the wrong kind or malicious: the program prints one line that names
+//! the file, exits with code 1, and uses no more memory than in an ordinary run.
 
 use std::process::Output;
 
 use crate::common::{CFG, Fixture, assert_one_line, complaint, json_lines, limited, weights};
 
-/// `detect` on `photos/a.png`, or on other arguments.
+/// Runs `detect` on `photos/a.png`, or with other arguments.
 fn detect(fixture: &Fixture, arguments: &[&str]) -> Output {
     let mut command = fixture.detect();
     command.args(arguments);
     limited(command).output().unwrap()
 }
 
-/// A model's file, what is in it, and what the message has to say after the file's name.
+/// A file of a model, its content, and the text that must follow the file's name in the message.
 type Case = (&'static str, Vec<u8>, &'static str);
 
 #[test]
@@ -79,7 +79,7 @@ fn model_files() {
         let fixture = Fixture::new();
         fixture.write(file, content);
         let output = detect(&fixture, &["photos/a.png"]);
-        // A cfg of another size makes the weights wrong.
+        // With a cfg of another size, the error is in the weights.
         let named = if reason == "tiny.weights" {
             reason
         } else {
@@ -90,7 +90,7 @@ fn model_files() {
     }
 }
 
-/// A few lines of cfg that ask for 12 GB: layers of one channel, which kernels pad to 16.
+/// A few lines of cfg that need 12 GB: layers of one channel, which kernels pad to 16.
 #[test]
 fn a_network_over_the_memory_limit_is_refused_before_memory_is_taken() {
     let fixture = Fixture::new();
@@ -106,7 +106,7 @@ fn a_network_over_the_memory_limit_is_refused_before_memory_is_taken() {
     assert_one_line(&output, "of memory, more than the limit of ");
 }
 
-/// A few lines of cfg ask for 6 GB of weights, and no file has them.
+/// A few lines of cfg that need 6 GB for weights, without a weights file.
 #[test]
 fn random_weights_are_refused_before_memory_is_taken() {
     let fixture = Fixture::new();
@@ -128,7 +128,7 @@ fn random_weights_are_refused_before_memory_is_taken() {
             "{message}"
         );
         if cfg!(target_os = "linux") {
-            // The limit allows it, but the system does not.
+            // Now the limit allows it, but the system does not.
             let last = arguments.len() - 1;
             arguments[last] = "30GB";
             let message = complaint(&fixture, &arguments);
@@ -140,7 +140,7 @@ fn random_weights_are_refused_before_memory_is_taken() {
     }
 }
 
-/// The file has the length that the cfg asks for, so only the system can say that it is too much.
+/// The file has the length that the cfg requires, so only the system can refuse the memory.
 #[test]
 fn weights_that_do_not_fit_into_memory_are_an_error() {
     if !cfg!(target_os = "linux") {
@@ -153,7 +153,7 @@ fn weights_that_do_not_fit_into_memory_are_an_error() {
     fixture.write("tiny.cfg", cfg);
     let (first, large, last) = (4096 * 4_u64, 4096 + 4096 * 4096 * 9, 6 + 6 * 4096);
     let file = std::fs::File::create(fixture.path("tiny.weights")).unwrap();
-    // Zeros that take no room on the disk: a header of version 0.0.
+    // Zeros that take no space on the disk: a header of version 0.0.
     file.set_len(16 + 4 * (first + large + last)).unwrap();
     let arguments = [
         "detect",
@@ -180,7 +180,7 @@ fn other_kinds_of_file_are_told_by_what_is_in_them() {
     for (content, kind) in other {
         for file in ["tiny.cfg", "tiny.weights", "tiny.names"] {
             let fixture = Fixture::new();
-            // Longer than a cfg may be, too.
+            // The same, also longer than a cfg may be.
             fixture.write(file, [content, &vec![b' '; 2 << 20]].concat());
             let what = file.strip_prefix("tiny.").unwrap();
             let output = detect(&fixture, &["photos/a.png"]);
@@ -264,7 +264,7 @@ fn pictures() {
     }
 }
 
-/// A PNG of a hundred bytes with a sound checksum in each chunk.
+/// Returns a PNG of a hundred bytes with a correct checksum in each chunk.
 fn png_that_claims(width: u32, height: u32) -> Vec<u8> {
     let header = [
         &width.to_be_bytes()[..],
@@ -272,12 +272,12 @@ fn png_that_claims(width: u32, height: u32) -> Vec<u8> {
         &[8, 2, 0, 0, 0],
     ]
     .concat();
-    // A zlib stream of nothing: header, an empty stored block, Adler-32.
+    // An empty zlib stream: header, an empty stored block, Adler-32.
     let data = [0x78, 0x01, 1, 0, 0, 0xff, 0xff, 0, 0, 0, 1];
     png(&[(b"IHDR", &header), (b"IDAT", &data), (b"IEND", &[])])
 }
 
-/// A PNG of these chunks.
+/// Returns a PNG of these chunks.
 fn png(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
     let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
     for &(kind, content) in chunks {
@@ -289,7 +289,7 @@ fn png(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
     png
 }
 
-/// The checksum of PNG (its specification, annex D), bit by bit.
+/// Computes the checksum of PNG (PNG specification, annex D) bit by bit.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, &byte| {
         (0..8).fold(crc ^ u32::from(byte), |crc, _| {
@@ -298,7 +298,8 @@ fn crc32(bytes: &[u8]) -> u32 {
     })
 }
 
-/// A palette whose length is no multiple of three, with transparency: a decoder has panicked on it.
+/// A palette whose length is not a multiple of three, with transparency: a decoder once panicked on
+/// it.
 #[test]
 fn a_decoder_that_gives_up_is_one_line() {
     let header = [

@@ -1,4 +1,4 @@
-//! `convoxide kernels`.
+//! Tests of `convoxide kernels`.
 
 use image_data::{ChannelOrder, Limits, Picture, Preprocessing};
 use ndarray::{Array4, ArrayD};
@@ -10,8 +10,8 @@ use crate::common::{Fixture, complaint, json_lines, keys, resnet20, save, save_r
 
 const WHITE: [u8; 3] = [255; 3];
 
-/// Weights of which each filter's largest magnitude is its index, and the signs alternate; those of
-/// filter 0 are all 0.
+/// Returns weights in which each filter's largest magnitude is its index and the signs alternate.
+/// Those of filter 0 are all 0.
 fn weight(shape: [usize; 4]) -> Array4<f32> {
     Array4::from_shape_fn(shape, |(o, i, y, x)| {
         let place = (i * shape[2] + y) * shape[3] + x;
@@ -21,7 +21,7 @@ fn weight(shape: [usize; 4]) -> Array4<f32> {
     })
 }
 
-/// The level of grey of one of [`weight`]'s numbers.
+/// Returns the grey level of an element of [`weight`].
 fn level(weight: &Array4<f32>, index: [usize; 4]) -> u8 {
     match index[0] {
         0 => 128,
@@ -29,7 +29,7 @@ fn level(weight: &Array4<f32>, index: [usize; 4]) -> u8 {
     }
 }
 
-/// A model file of ResNet-20 whose first layer has these weights.
+/// Writes a model file of ResNet-20 whose first layer has these weights.
 fn save_model(fixture: &Fixture, first: &Array4<f32>, order: ChannelOrder) -> Params<f32> {
     let model = ResNet {
         in_channels: first.dim().1,
@@ -56,7 +56,7 @@ fn save_model(fixture: &Fixture, first: &Array4<f32>, order: ChannelOrder) -> Pa
     save(&fixture.path("m.safetensors"), params, Some(metadata))
 }
 
-/// `convoxide kernels` on that file: its JSON, and the picture.
+/// Runs `convoxide kernels` on that file; returns its JSON and the picture.
 fn draw(fixture: &Fixture, arguments: &[&str]) -> (Value, Picture) {
     let mut command =
         fixture.command_with(&["kernels", "m.safetensors", "--output", "k.png", "--json"]);
@@ -71,7 +71,8 @@ fn draw(fixture: &Fixture, arguments: &[&str]) -> (Value, Picture) {
     (report, picture)
 }
 
-/// Checks each pixel of a grid of tiles of 3x3 numbers, five pixels each, one pixel between them.
+/// Checks each pixel of a grid of tiles of 3x3 weights, five pixels each, with one pixel between
+/// tiles.
 #[track_caller]
 fn check(
     picture: &Picture,
@@ -114,7 +115,7 @@ fn pixels_are_what_the_kernels_say() {
         [level(&grey, [4 * row + column, 0, y, x]); 3]
     });
 
-    // Sixteen channels: a row a filter.
+    // Sixteen channels: one row per filter.
     let layer = "layer1.0.conv1";
     let arguments = ["--scale", "5", "--layer", layer];
     let (report, picture) = draw(&fixture, &arguments);
@@ -154,7 +155,7 @@ fn what_was_drawn_is_told() {
     assert_eq!(report["kernel_size"], json!([3, 3]));
     assert!((400..=600).contains(&picture.size()[1]), "{report}");
 
-    // Weights by themselves, and darknet's.
+    // Weights without metadata, and darknet's.
     save_resnet20(&fixture.path("w.safetensors"), 7);
     for (arguments, expected) in [
         (

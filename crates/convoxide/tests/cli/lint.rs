@@ -1,8 +1,8 @@
-//! `convoxide lint`: findings by file, and what the exit code says.
+//! `convoxide lint`: its findings, with their files, and its exit codes.
 
 use crate::common::{Fixture, json_lines, stderr, stdout};
 
-/// Two classes of three pictures of one size, all different.
+/// Creates two classes of three pictures each, all of one size and all different.
 fn clean() -> Fixture {
     let fixture = Fixture::new();
     for (number, name) in ["cat/a", "cat/b", "cat/c", "dog/d", "dog/e", "dog/f"]
@@ -14,7 +14,7 @@ fn clean() -> Fixture {
     fixture
 }
 
-/// The exit code and the lines of `convoxide lint`.
+/// Returns the exit code and the output lines of `convoxide lint`.
 fn lint(fixture: &Fixture, arguments: &[&str]) -> (Option<i32>, Vec<String>) {
     let arguments = [&["lint"], arguments].concat();
     let output = fixture.command_with(&arguments).output().unwrap();

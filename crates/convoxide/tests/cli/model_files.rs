@@ -1,11 +1,11 @@
-//! Model files and weights that are broken, mistaken for others, or made to do harm.
+//! Model files and weights that are damaged, of the wrong kind or malicious.
 
 use nn_layers::Metadata;
 use serde_json::{Value, json};
 
 use crate::common::{Fixture, complaint, resnet20, save, save_resnet20};
 
-/// A `.safetensors` file with this header and `data` zero bytes after it.
+/// Returns a `.safetensors` file with this header and `data` zero bytes after it.
 fn safetensors(header: &str, data: usize) -> Vec<u8> {
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend(header.as_bytes());

@@ -1,4 +1,4 @@
-//! Standard input and output as pipes, closed and full ones too.
+//! Standard input and output as pipes, including closed and full ones.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
@@ -40,7 +40,7 @@ fn a_closed_output_ends_the_program_quietly() {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        // The reader is gone before the first picture is read.
+        // The reader is closed before the first picture is read.
         drop(child.stdout.take());
         child
             .stdin

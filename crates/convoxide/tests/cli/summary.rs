@@ -1,4 +1,4 @@
-//! `convoxide summary`.
+//! Tests of `convoxide summary`.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::common::{Fixture, assert_one_line, convoxide, json_lines, keys, stdout};
 
-/// One of darknet's own cfg files.
+/// Returns the path of one of darknet's own cfg files.
 fn darknet_cfg(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../yolo-detect/tests/cfg")
@@ -99,7 +99,7 @@ fn json_has_the_layers_and_the_totals() {
         assert!(summary[key].is_null(), "{key}");
     }
     assert_eq!(summary["classes"], 3);
-    // What a session holds is more than its tensors: channels are padded to blocks of 16.
+    // A session needs more than its tensors, since channels are padded to blocks of 16.
     let memory = &summary["memory"];
     let part = |name: &str| memory[name].as_u64().unwrap();
     assert!(part("activations") > summary["peak_activation_bytes"].as_u64().unwrap());
@@ -111,7 +111,7 @@ fn json_has_the_layers_and_the_totals() {
     // 3x3x3x8 and 16x8 weights, 8 + 8 of batch normalisation, 16 biases.
     assert_eq!(summary["parameters"], 216 + 128 + 16 + 16);
     assert_eq!(summary["buffers"], 16);
-    // A grid of 8x8, then of 4x4.
+    // A grid of 8x8, then one of 4x4.
     assert_eq!(summary["multiply_adds"], 8 * 8 * 216 + 4 * 4 * 128);
 }
 

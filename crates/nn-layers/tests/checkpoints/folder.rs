@@ -1,4 +1,4 @@
-//! The checkpoints of a training in their folder.
+//! The folder of a training run's checkpoints.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use nn_layers::CheckpointFolder;
 
 use super::*;
 
-/// The names in a folder.
+/// Returns the names in a folder.
 fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
     let mut names: Vec<_> = entries
@@ -16,7 +16,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// A checkpoint of this step.
+/// Returns a checkpoint of this step.
 fn at(step: u64, best: u64) -> Checkpoint<f32> {
     let mut checkpoint = checkpoint();
     checkpoint.position.step = step;
@@ -40,7 +40,8 @@ fn a_folder_keeps_the_last_ones_and_the_best() {
         "step-000600.ckpt",
     ];
     assert_eq!(names(&path), expected);
-    // The same step again, then one after a process that was killed while it wrote.
+    // The same step again; then another one, beside the temporary file of a process that was
+    // killed.
     folder.save(&at(700, 300)).unwrap();
     assert_eq!(
         names(&path),
@@ -50,7 +51,7 @@ fn a_folder_keeps_the_last_ones_and_the_best() {
     let mut folder = CheckpointFolder::new(&path, 1);
     folder.save(&at(1_234_567, 700)).unwrap();
     assert_eq!(names(&path), ["last.ckpt", "step-000700.ckpt"]);
-    // What is newer, or called otherwise, is not this folder's.
+    // Files from later steps or with other names do not belong to this folder.
     for name in [
         "step-9.ckpt",
         "step-x.ckpt",
@@ -100,13 +101,13 @@ fn a_damaged_checkpoint_gives_way_to_an_older_one() {
         }
         other => panic!("{other:?}"),
     }
-    // Going on from there, the damaged one is replaced and not kept.
+    // When training continues from there, the damaged checkpoint is replaced and not kept.
     folder.save(&at(250, 0)).unwrap();
     assert_eq!(
         names(path),
         ["last.ckpt", "step-000100.ckpt", "step-000200.ckpt"]
     );
-    // Killed between the two renames.
+    // As if the process had been killed between the two renames.
     std::fs::remove_file(&last).unwrap();
     let restored = CheckpointFolder::new(path, 3)
         .latest::<f32>()

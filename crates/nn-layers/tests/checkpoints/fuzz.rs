@@ -1,11 +1,11 @@
-//! Fuzz target: checkpoints.
+//! Fuzz target for checkpoints.
 
 use sha2::{Digest, Sha256};
 use testkit::Fuzz;
 
 use super::*;
 
-/// Makes the file's digest right again, so that a mutation reaches what lies behind it.
+/// Corrects the file's digest, so that a mutation gets past it.
 fn mend(file: &mut [u8]) {
     const KEY: &[u8] = b"\"convoxide-sha256\":\"";
     const DIGITS: usize = 64;
@@ -22,7 +22,7 @@ fn mend(file: &mut [u8]) {
     file[at..at + DIGITS].copy_from_slice(text.as_bytes());
 }
 
-/// What is accepted can be written, and is read the same.
+/// An accepted checkpoint can be written, and reading it returns the same.
 fn accepted(bytes: &[u8]) -> bool {
     match Checkpoint::<f32>::from_bytes(bytes) {
         Ok(accepted) => {

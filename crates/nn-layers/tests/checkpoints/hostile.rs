@@ -1,11 +1,12 @@
-//! Files that lie, stop early or are something else.
+//! Files that are damaged, truncated or of another kind.
 
 use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
 
-/// A file's header as JSON, without its digest so that changes get beyond it, and its data.
+/// Returns a file's header as JSON, without its digest so that changes are not detected by it, and
+/// its data.
 fn parts(bytes: &[u8]) -> (Value, Vec<u8>) {
     let length = u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
     let mut header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
@@ -19,7 +20,7 @@ fn join(header: &Value, data: &[u8]) -> Vec<u8> {
     [&(text.len() as u64).to_le_bytes(), text.as_bytes(), data].concat()
 }
 
-/// A file whose metadata were changed.
+/// Returns a file with changed metadata.
 fn with_text(change: impl FnOnce(&mut Value)) -> Vec<u8> {
     let (mut header, data) = parts(&checkpoint::<f32>().to_bytes().unwrap());
     let text = &mut header["__metadata__"]["convoxide"];
@@ -77,13 +78,13 @@ fn tensors_that_lie() {
         matches!(error, Error::File(FileError::TensorSize { .. })),
         "{error}"
     );
-    // The same numbers in another shape: the best is no longer what is trained.
+    // The same values in another shape: the best parameters no longer match the trained ones.
     let error = changed(&|header| header["best/conv.weight"]["shape"] = json!([6]));
     assert!(
         matches!(error, Error::Params(ParamsError::Misfits(_))),
         "{error}"
     );
-    // Four times as many numbers in the same bytes.
+    // Four times as many values in the same bytes.
     let error = changed(&|header| {
         header["best/conv.weight"]["dtype"] = "U8".into();
         header["best/conv.weight"]["shape"] = json!([24]);
@@ -155,7 +156,7 @@ fn huge_claims_are_compared_with_the_length() {
     ));
 }
 
-/// Also in the optimiser's state, which nothing else checks.
+/// This includes the optimiser's state, which no other check covers.
 #[test]
 fn a_flipped_bit_is_found() {
     let good = checkpoint::<f32>();
@@ -166,7 +167,7 @@ fn a_flipped_bit_is_found() {
             let mut bytes = bytes.clone();
             bytes[at] ^= 1 << bit;
             match Checkpoint::<f32>::from_bytes(&bytes) {
-                // Where the digest's own key is no longer there.
+                // The flip changed the key of the digest, so the file has none.
                 Ok(checkpoint) => assert!(at < data && checkpoint == good, "{at} {bit}"),
                 Err(error) if at >= data => {
                     assert!(
@@ -196,7 +197,7 @@ fn parameters_that_are_not_finite() {
             other => panic!("{other:?}"),
         }
     }
-    // The same in a file.
+    // The same change in a file.
     let (header, mut data) = parts(&checkpoint::<f32>().to_bytes().unwrap());
     let at = header["params/bn.bias"]["data_offsets"][0]
         .as_u64()
@@ -209,15 +210,15 @@ fn parameters_that_are_not_finite() {
     );
 }
 
-/// A file can be as long as its header says and hold nothing.
+/// A sparse file can be as long as its header says without containing data.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_sparse_file_is_no_reason_to_take_its_length_in_memory() {
-    // In memory if there is such a place: not every disk has files of this length.
+    // In memory, if possible, since not every disk can have files of this length.
     let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
     let folder = folder.unwrap();
     let path = folder.path().join("sparse.ckpt");
-    // As many as all addresses of a process.
+    // The whole address space of a process.
     let bytes = 128u64 << 40;
     let (mut header, _) = parts(&checkpoint::<f32>().to_bytes().unwrap());
     header
@@ -314,7 +315,7 @@ fn texts_that_say_something_else() {
         );
         assert!(error.to_string().contains(part), "{error}");
     }
-    // The best without its description.
+    // The best parameters without their description.
     let error = refuse(&with_text(|text| text["checkpoint"]["best"] = Value::Null));
     assert!(
         matches!(error, Error::File(FileError::TensorName { .. })),
@@ -327,8 +328,8 @@ fn texts_that_say_something_else() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
 
-    /// Whatever happens to a file, it is an error on one line or a checkpoint that can be written
-    /// and read again.
+    /// Every changed file yields a one-line error, or a checkpoint that can be written and read
+    /// again.
     #[test]
     fn changed_files_are_results_not_panics(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3), 1..4),
@@ -344,7 +345,7 @@ proptest! {
         }
         match Checkpoint::<f32>::from_bytes(&bytes) {
             Ok(checkpoint) => {
-                // NaN may have come in, so compare what is written.
+                // It may contain NaN, so the written bytes are compared.
                 match checkpoint.to_bytes() {
                     Ok(again) => {
                         let read = Checkpoint::<f32>::from_bytes(&again).unwrap();

@@ -1,4 +1,5 @@
-//! A process that is killed while it saves leaves a good checkpoint, whenever that happens.
+//! A process that is killed while it saves leaves a valid checkpoint, at whatever time it is
+//! killed.
 
 use std::{
     env,
@@ -11,13 +12,13 @@ use std::{
 use ndarray::ArrayD;
 use nn_layers::{Checkpoint, CheckpointFolder, Slot};
 
-/// Tells the second process what it is, and where to save.
+/// The variable that tells the second process where to save.
 const FOLDER: &str = "CONVOXIDE_TEST_CHECKPOINTS";
 
-/// What it says after each save.
+/// The line that it prints after each save.
 const SAVED: &str = "saved one";
 
-/// Saves checkpoints for as long as it lives, each a step on from the last.
+/// Saves checkpoints until it is killed, one step apart.
 fn save_for_ever(folder: &Path) {
     let mut folder = CheckpointFolder::new(folder, 3);
     let latest = folder.latest::<f32>().unwrap();
@@ -26,7 +27,8 @@ fn save_for_ever(folder: &Path) {
         step += 1;
         let mut checkpoint = Checkpoint::default();
         checkpoint.position.step = step;
-        // All of a checkpoint is of one step, large enough to be written in pieces.
+        // All values of a checkpoint show its step; there are enough of them to be written in
+        // several pieces.
         let weight = ArrayD::from_elem(vec![50_000], step as f32);
         checkpoint.params.insert("weight", Slot::Weight, weight);
         folder.save(&checkpoint).unwrap();
@@ -52,7 +54,8 @@ fn killed_two_hundred_times() {
             .unwrap();
         let said = BufReader::new(saver.stdout.take().unwrap()).lines();
         let mut saved = said.filter(|line| line.as_ref().is_ok_and(|line| line == SAVED));
-        // Two saves tell how long one takes; then it dies somewhere in the next two.
+        // Two saves show how long one takes; then the process is killed at some point in the next
+        // two.
         saved.next().unwrap().unwrap();
         let start = Instant::now();
         saved.next().unwrap().unwrap();

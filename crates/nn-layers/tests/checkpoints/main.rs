@@ -1,4 +1,4 @@
-//! Checkpoints: written whole, read exactly, and refused by name where they are damaged.
+//! Checkpoints are written whole and read exactly; damaged ones are refused with the reason.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,7 +20,7 @@ use nn_layers::{
 use serde_json::json;
 use testkit::random_array;
 
-/// A weight, statistics and a counter; those that are learnt where there is no `all`.
+/// Returns a weight, statistics and a counter, or only what is trained if `all` is false.
 fn params<T: Element>(seed: u64, all: bool) -> Params<T> {
     let mut params = Params::new();
     let mut insert = |name: &str, slot, shape: &[usize]| {
@@ -105,7 +105,7 @@ fn what_was_saved_is_opened() {
     );
 }
 
-/// What the code calls moments keeps the key that files of all versions have.
+/// The moments keep the key that files of all versions use.
 #[test]
 fn the_moments_are_listed_under_the_key_of_the_format() {
     let bytes = checkpoint::<f32>().to_bytes().unwrap();

@@ -1,11 +1,12 @@
-//! A backend whose own order of numbers is the reverse of the canonical one.
+//! A backend whose own order of values is the reverse of the canonical one.
 
 use std::collections::BTreeMap;
 
 use ndarray::{ArrayD, ArrayViewD, IxDyn};
 use nn_layers::{Error, Loss, Params, ParamsError, Result, Slot, StepKey, Terms, TrainBackend};
 
-/// Parameters and gradients without a network. Its own order is the reverse of the canonical one.
+/// Parameters and gradients without a network. The backend's own order is the reverse of the
+/// canonical one.
 #[derive(Clone)]
 pub(crate) struct Backwards {
     shapes: BTreeMap<String, Vec<usize>>,

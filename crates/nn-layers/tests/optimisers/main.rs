@@ -1,4 +1,4 @@
-//! Optimisers against PyTorch's, on a backend that keeps its numbers backwards.
+//! Optimisers compared with PyTorch's, on a backend that stores its values in reverse order.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,7 +30,7 @@ fn weight_and_bias(numbers: &[f64]) -> Params<f64> {
     params
 }
 
-/// The options and schedule that the script has under this name.
+/// Returns the options and schedule that the script has under this name.
 fn case(name: &str) -> (OptimiserOptions, Schedule) {
     let sgd = |momentum| Sgd {
         momentum,
@@ -136,7 +136,7 @@ fn ten_steps_are_pytorchs() {
             let [weight, bias] = ["fc.weight", "fc.bias"]
                 .map(|name| now.get(name).unwrap().value.flatten().to_owned());
             let gradient = matrix.dot(&concatenate![ndarray::Axis(0), weight, bias]) - &vector;
-            // Added up in four batches.
+            // The sum of four batches.
             let gradient = gradient * 4.0;
             backend.set_gradient("fc.weight", gradient.slice(s![..4]).as_slice().unwrap());
             backend.set_gradient("fc.bias", gradient.slice(s![4..]).as_slice().unwrap());
@@ -149,8 +149,8 @@ fn ten_steps_are_pytorchs() {
             let [weight, bias] = ["fc.weight", "fc.bias"]
                 .map(|name| now.get(name).unwrap().value.flatten().to_owned());
             let got = concatenate![ndarray::Axis(0), weight, bias].into_dyn();
-            // Both round a few dozen numbers of size 1 in each step, with or without a fused
-            // multiply-add.
+            // Both round a few dozen values of about 1 in each step, with or without fused
+            // multiply-adds.
             assert_close(got.view(), expected, |_| 1e-13);
         }
     }
@@ -226,7 +226,7 @@ fn groups_combine() {
     }
 }
 
-/// A backend with a gradient for each parameter, and an optimiser.
+/// Returns a backend with a gradient for each parameter, and an optimiser.
 fn ready(method: Method) -> (Backwards, Optimiser<f64>) {
     let params = weight_and_bias(&[1.0, -2.0, 3.0, 0.5, -0.5, 0.25, 2.0]);
     let mut backend = Backwards::new(&params);
@@ -324,7 +324,7 @@ fn recipes_read_as_they_are_written() {
 }
 
 proptest! {
-    /// A rule is elementwise: cutting a parameter in two changes no bit, in f32 and whatever the
+    /// A rule works element by element: splitting a parameter in two changes no bit, for any
     /// length.
     #[test]
     fn rules_go_number_by_number(len in 1usize..40, cut in 0usize..40, seed in any::<u64>(), m in 0usize..4) {

@@ -1,8 +1,8 @@
-//! Gradients, numbers and states that no update is made from.
+//! Gradients, values and states with which no update is made.
 
 use super::*;
 
-/// A change to what a checkpoint says.
+/// A change to the optimiser's state of a checkpoint.
 type Change = fn(&mut OptimiserState<f64>);
 
 #[test]

@@ -1,8 +1,8 @@
-//! Stopping when nothing gets better, and the best parameters.
+//! Stopping when the score no longer improves, and the best parameters.
 
 use super::*;
 
-/// Scores that rise until the epoch, and then fall.
+/// Returns scores that rise up to epoch `peak` and then fall.
 fn peak_at(
     peak: u64,
 ) -> impl Fn(&PlainTrainer<f64>, u64) -> Result<Option<Evaluation>, nn_layers::BoxedError> {
@@ -31,7 +31,7 @@ fn early_stopping_gives_back_the_best() {
     let objective = ClassificationObjective::default();
     let never = AtomicBool::new(false);
 
-    // What the parameters are after epoch 3.
+    // The parameters after epoch 3.
     let mut until = backend(&graph);
     let short = TrainerOptions {
         epochs: 4,
@@ -63,10 +63,11 @@ fn early_stopping_gives_back_the_best() {
     assert_eq!(stopped.export(), expected);
     let best = trainer.best().unwrap();
     assert_eq!((best.epoch, best.step, best.score), (3, 20, 0.0));
-    // The checkpoint of the best is kept beside the last.
+    // The checkpoint with the best parameters is kept beside the last one.
     assert!(folder.path().join("step-000020.ckpt").exists());
 
-    // A training that had stopped stays so, and one stopped in between stops at the same place.
+    // A run that had stopped early stays stopped, and one interrupted before that stops early at
+    // the same place.
     for stop_after in [None, Some(22)] {
         let folder = tempfile::tempdir().unwrap();
         let mut first = backend(&graph);
@@ -96,7 +97,7 @@ fn early_stopping_gives_back_the_best() {
         assert_eq!(second.export(), expected);
     }
 
-    // A gain that is too small is none.
+    // An improvement that is too small does not count.
     let early = Some(EarlyStopping {
         patience: 2,
         min_gain: 1.5,

@@ -1,8 +1,8 @@
-//! What a training refuses, by step, layer and tensor.
+//! What a training run refuses, with the step, the layer and the tensor.
 
 use super::*;
 
-/// Runs on these batches and gives the error.
+/// Runs on these batches and returns the error.
 fn fail(
     options: TrainerOptions,
     given: Vec<Result<TrainBatch>>,
@@ -27,7 +27,7 @@ fn fail(
     (error, trainer, backend)
 }
 
-/// The inner error of a step.
+/// Returns the inner error of a step.
 fn at_step(error: Error, expected: [u64; 3]) -> Error {
     match error {
         Error::Step {
@@ -96,9 +96,9 @@ fn a_rate_that_explodes_is_an_error_that_names_step_and_layer() {
             ..
         }) => {
             assert_eq!(tensor, "output 0 of the network");
-            // All weights are about 1e198. What the convolution makes of them is finite, what the
-            // batch normalisation divides by infinity is 0; the dense layer multiplies two such
-            // numbers.
+            // All weights are about 1e198. The convolution's output is finite; the batch
+            // normalisation divides it by infinity, which leaves 0; the dense layer multiplies two
+            // such weights.
             assert_eq!(node, "fc", "{line}");
         }
         other => panic!("{other}"),
@@ -107,7 +107,7 @@ fn a_rate_that_explodes_is_an_error_that_names_step_and_layer() {
         line.starts_with("step 8 (epoch 1, batch 3): output 0 of the network is"),
         "{line}"
     );
-    // The last good checkpoint is still there.
+    // The last valid checkpoint still exists.
     let checkpoint = Checkpoint::<f64>::open(folder.path().join("last.ckpt")).unwrap();
     assert_eq!(checkpoint.position.step, 5);
 }
@@ -116,7 +116,7 @@ fn a_rate_that_explodes_is_an_error_that_names_step_and_layer() {
 fn parameters_that_are_not_finite_are_not_saved() {
     let folder = tempfile::tempdir().unwrap();
     let mut backend = backend(&graph());
-    // In its last update, one parameter's rate is beyond all numbers.
+    // In the last update, one parameter's rate overflows.
     let mut options = TrainerOptions {
         schedule: Schedule {
             policy: Policy::MultiStep {
@@ -147,7 +147,7 @@ fn parameters_that_are_not_finite_are_not_saved() {
 
 #[test]
 fn a_gradient_that_is_not_finite_names_its_parameter() {
-    /// A loss that is finite and whose slope is not.
+    /// A loss that is finite but whose slope is not.
     struct Steep;
 
     impl nn_layers::Objective<f64> for Steep {

@@ -1,4 +1,4 @@
-//! The loop of a training, with the plain backend: exact resume, stops, and what it refuses.
+//! The training loop with the plain backend: exact resuming, stops, and what it refuses.
 
 #![allow(
     clippy::unwrap_used,
@@ -32,7 +32,7 @@ type TrainBatch = nn_layers::TrainBatch<f64, Targets<f64>>;
 const BATCHES: u64 = 5;
 const CLASSES: usize = 3;
 
-/// Convolution, batch normalisation, pool, dropout and a dense layer.
+/// Returns a convolution, batch normalisation, pool, dropout and a dense layer.
 fn graph() -> Graph {
     let mut b = GraphBuilder::new();
     let x = b.input("image", [1, 2, 4, 6]).unwrap();
@@ -52,7 +52,7 @@ fn backend(graph: &Graph) -> PlainTrainer<f64> {
     PlainTrainer::new(graph, params.cast(), TrainSpec::default()).unwrap()
 }
 
-/// A batch of `pictures` pictures.
+/// Returns a batch of `pictures` pictures.
 fn batch(seed: u64, pictures: usize) -> TrainBatch {
     let labels = (0..pictures).map(|i| (seed as usize + i * i) % CLASSES);
     TrainBatch {
@@ -61,7 +61,7 @@ fn batch(seed: u64, pictures: usize) -> TrainBatch {
     }
 }
 
-/// The batches of an epoch, others in each; the last one has a picture less.
+/// Returns the batches of an epoch, different in each; the last one has one picture fewer.
 fn batches(epoch: u64, first: u64) -> impl Iterator<Item = Result<TrainBatch>> {
     (first..BATCHES).map(move |i| Ok(batch(100 * epoch + i, if i + 1 == BATCHES { 3 } else { 4 })))
 }
@@ -89,7 +89,7 @@ fn sgd() -> Method {
     .into()
 }
 
-/// Evaluates by what is there: the sum of the biases.
+/// Scores the parameters by the sum of the biases.
 fn score(backend: &PlainTrainer<f64>, _: u64) -> Result<Option<Evaluation>, BoxedError> {
     let bias = backend.params().get("fc.bias").unwrap();
     Ok(Some(Evaluation {
@@ -98,7 +98,7 @@ fn score(backend: &PlainTrainer<f64>, _: u64) -> Result<Option<Evaluation>, Boxe
     }))
 }
 
-/// Runs without a stop.
+/// Runs to the end.
 fn run(trainer: &mut Trainer<f64>, backend: &mut PlainTrainer<f64>) -> Result<Outcome> {
     run_until(trainer, backend, &mut (), &AtomicBool::new(false))
 }
@@ -119,7 +119,7 @@ fn run_until(
     )
 }
 
-/// Records the events of a training, and stops it after a given number of updates.
+/// Records the events of a training run, and stops it after a given number of updates.
 #[derive(Default)]
 struct Log<'a> {
     steps: Vec<StepReport>,
@@ -183,7 +183,7 @@ fn the_loss_gets_smaller_and_is_reported() {
         (39, 200, 19, 0)
     );
     assert_eq!(last.parts, [("correct".to_owned(), 19.0)]);
-    // An epoch's numbers are those of its steps.
+    // An epoch's values are computed from those of its steps.
     let of_first = &log.steps[..5];
     let sum: f64 = of_first
         .iter()
@@ -199,7 +199,8 @@ fn the_loss_gets_smaller_and_is_reported() {
     }
 }
 
-/// Two batches of `n` make the update of one of `2n` where nothing depends on the batch.
+/// Accumulating two batches of `n` has the same effect as one of `2n` if nothing depends on the
+/// batch.
 #[test]
 fn accumulated_gradients_are_a_mean() {
     let mut b = GraphBuilder::new();
@@ -241,7 +242,7 @@ fn accumulated_gradients_are_a_mean() {
     assert_eq!(steps, 3);
     let (steps, halves) = train(2, 2);
     assert_eq!(steps, 3);
-    // The last update of an epoch has what there is left: two batches of three.
+    // The last update of an epoch uses the remaining batches: two of three.
     let (steps, _) = train(4, 2);
     assert_eq!(steps, 2);
     for (name, param) in whole.iter() {
@@ -278,7 +279,7 @@ fn checkpoints_come_as_often_as_they_should() {
         assert_eq!(checkpoint.recipe, "a recipe");
         assert_eq!(checkpoint.data["classes"][1], "dog");
     }
-    // A training that was asked to stop before it began is saved as it is.
+    // A run that is asked to stop before it starts saves its initial state.
     stop.store(true, Ordering::Relaxed);
     let mut trainer =
         Trainer::new(TrainerOptions::new(1, Schedule::constant(0.1)), &backend).unwrap();

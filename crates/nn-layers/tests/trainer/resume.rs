@@ -1,9 +1,9 @@
-//! A training that was stopped and goes on is the one that never stopped.
+//! A training run that is stopped and resumed equals one that was never stopped.
 
 use super::*;
 
-/// Trains in one go, or stopped after a number of updates and resumed; returns the last checkpoint's
-/// bytes and all reports.
+/// Trains without interruption, or stops after a number of updates and resumes. Returns the last
+/// checkpoint's bytes and all reports.
 fn last_checkpoint(
     options: &TrainerOptions,
     stop_after: Option<usize>,
@@ -22,7 +22,7 @@ fn last_checkpoint(
     let (mut steps, mut epochs) = (log.steps, log.epochs);
     if stop_after.is_some() {
         assert_eq!(outcome, Outcome::Stopped);
-        // Another process would start with other parameters.
+        // Another process would start from other parameters.
         let params = initialise(&graph, 999, |_, _| None).unwrap();
         let mut second = PlainTrainer::new(&graph, params.cast(), TrainSpec::default()).unwrap();
         let mut checkpoints = CheckpointFolder::new(folder.path(), 2);
@@ -56,7 +56,7 @@ fn a_training_goes_on_byte_for_byte() {
         let options = options(method);
         let whole = last_checkpoint(&options, None);
         assert_eq!((whole.1.len(), whole.2.len()), (20, 4));
-        // After an epoch, in the middle of one, at its last update, and after the first of all.
+        // After an epoch, in the middle of one, at its last update, and after the very first.
         for stop_after in [10, 7, 5, 1] {
             assert!(
                 last_checkpoint(&options, Some(stop_after)) == whole,
@@ -98,7 +98,7 @@ fn so_does_one_with_a_schedule_and_accumulation() {
     }
 }
 
-/// What fails at the end of an epoch.
+/// The step that fails at the end of an epoch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Failing {
     Nothing,
@@ -107,7 +107,7 @@ enum Failing {
     Report,
 }
 
-/// A log that fails once, at the end of an epoch.
+/// A log with one failure, at the end of an epoch.
 struct FailingLog {
     log: Log<'static>,
     fails: Option<(Failing, u64)>,
@@ -135,7 +135,7 @@ impl Observer<f64> for FailingLog {
     fn epoch(&mut self, report: &EpochReport) -> Result<(), BoxedError> {
         let failed = self.fail(Failing::Report, report.epoch);
         if failed.is_err() {
-            // It comes again.
+            // The event will be repeated.
             self.log.best.retain(|&best| best != report.epoch);
         }
         failed?;
@@ -143,8 +143,8 @@ impl Observer<f64> for FailingLog {
     }
 }
 
-/// Trains while something fails at the end of an epoch, and resumes; gives the last checkpoint's
-/// bytes and what the observer saw.
+/// Trains with a failure at the end of an epoch, then resumes. Returns the last checkpoint's bytes
+/// and what the observer recorded.
 fn last_checkpoint_where(
     failing: Failing,
     at: u64,
@@ -178,7 +178,7 @@ fn last_checkpoint_where(
             let resumed = Trainer::resume(options.clone(), checkpoint, &mut second);
             let mut resumed = resumed.unwrap().save_to(checkpoints);
             assert!(resumed.is_evaluation_due());
-            // What was trained is not trained again.
+            // Epochs that were trained are not trained again.
             let given = |epoch, first| {
                 assert!(epoch > at, "epoch {epoch} is trained again");
                 batches(epoch, first)
@@ -223,7 +223,7 @@ fn an_epoch_whose_evaluation_or_report_fails_is_not_lost() {
 
 #[test]
 fn a_stop_before_an_evaluation_leaves_it_outstanding() {
-    /// Stops as soon as the epoch's checkpoint is on the disk.
+    /// Stops as soon as the epoch's checkpoint is written.
     struct Stopping<'a>(&'a AtomicBool);
 
     impl Observer<f64> for Stopping<'_> {

@@ -1,4 +1,4 @@
-//! Running statistics, counters, and batches that have none.
+//! Running statistics, counters, and batches without statistics.
 
 use ndarray::{ArrayD, IxDyn, array};
 use nn_layers::{
@@ -9,8 +9,8 @@ use testkit::{assert_close, distinct_array};
 
 use crate::common::{KEY, LOSS, Sum, checkpoint, frozen, image, network};
 
-/// `x` is [1, 3, 8, 4] and [2, 2, 2, 2] in the two channels: means 4 and 2, variances 26/4 and 0,
-/// unbiased 26/3 and 0.
+/// `x` is [1, 3, 8, 4] and [2, 2, 2, 2] in the two channels: the means are 4 and 2, the variances
+/// 26/4 and 0, unbiased 26/3 and 0.
 #[test]
 fn running_statistics_move_by_the_momentum_with_the_unbiased_variance() {
     let mut b = GraphBuilder::new();
@@ -47,7 +47,7 @@ fn running_statistics_move_by_the_momentum_with_the_unbiased_variance() {
         };
         near(statistic("running_mean"), mean);
         near(statistic("running_var"), var);
-        // No counter has appeared.
+        // No counter was added.
         assert_eq!(now.len(), 4);
     }
 }

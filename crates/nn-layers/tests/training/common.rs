@@ -1,4 +1,4 @@
-//! A network, a batch, and ways to look at what a step has done.
+//! A network, a batch, and helpers that show what a step has changed.
 
 use std::collections::BTreeSet;
 
@@ -12,8 +12,8 @@ use testkit::{Projection, distinct_array};
 pub(crate) const KEY: StepKey = StepKey { seed: 7, step: 3 };
 pub(crate) const LOSS: Projection = Projection { seed: 5 };
 
-/// Two stages of a convolution, a batch normalisation, a ReLU and a dropout each, with a shortcut
-/// around the second one, and a classifier.
+/// Returns two stages of a convolution, a batch normalisation, a ReLU and a dropout, with a
+/// shortcut around the second one, and a classifier.
 pub(crate) fn network() -> Graph {
     let mut b = GraphBuilder::new();
     let stage = |b: &mut GraphBuilder, x| -> Result<_> {
@@ -35,7 +35,8 @@ pub(crate) fn network() -> Graph {
     b.finish(&[y]).unwrap()
 }
 
-/// Random parameters and counters, as a checkpoint has them, and a tensor that no node reads.
+/// Returns random parameters and counters, as a checkpoint has them, and a tensor that no node
+/// reads.
 pub(crate) fn checkpoint(graph: &Graph) -> Params<f64> {
     let mut params = random_params(graph, 3).unwrap().cast();
     for stage in ["stage1", "stage2"] {
@@ -57,7 +58,7 @@ pub(crate) fn frozen(names: &[&str]) -> TrainSpec {
     }
 }
 
-/// A step of gradient descent.
+/// Performs a step of gradient descent.
 pub(crate) fn descend(trainer: &mut PlainTrainer<f64>) -> Result<()> {
     trainer.update(&mut |_, numbers, gradient| {
         for (number, slope) in numbers.iter_mut().zip(gradient) {
@@ -66,7 +67,7 @@ pub(crate) fn descend(trainer: &mut PlainTrainer<f64>) -> Result<()> {
     })
 }
 
-/// The names of the tensors whose bits are others.
+/// Returns the names of the tensors whose bits differ.
 pub(crate) fn changed(before: &Params<f64>, after: &Params<f64>) -> BTreeSet<String> {
     let bits = |params: &Params<f64>, name: &str| -> Vec<u64> {
         let param = params.get(name).unwrap();
@@ -85,7 +86,7 @@ pub(crate) fn set(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|&name| name.to_owned()).collect()
 }
 
-/// A loss that looks at the outputs' numbers and gives each a gradient of 1.
+/// The sum of the outputs: a loss with a gradient of 1 for each value.
 pub(crate) struct Sum;
 
 impl Loss<f64> for Sum {

@@ -1,4 +1,4 @@
-//! What drops depends on seed, step and name.
+//! What dropout drops depends on seed, step and name.
 
 use ndarray::ArrayD;
 use nn_layers::{GraphBuilder, Params, Pass, PlainTrainer, StepKey, TrainSpec, dropout_mask};
@@ -41,7 +41,7 @@ fn dropout_draws_by_seed_step_and_name() {
         .map(|stays| f64::from(u8::from(stays)) * scale)
         .collect();
     assert!(first.iter().eq(&expected));
-    // Of 1200 with a standard deviation of 15.
+    // Of 1200 values, with a standard deviation of 15.
     let dropped = first.iter().filter(|&&x| x == 0.0).count();
     assert!((225..375).contains(&dropped), "{dropped}");
 
@@ -54,8 +54,8 @@ fn dropout_draws_by_seed_step_and_name() {
     assert!(first == ones && second != ones);
 }
 
-/// A change of the generator would change every trained model. The numbers are the upper bits of
-/// `ChaCha8`'s first block for this key, worked out by its definition.
+/// A change of the generator would change every trained model. The expected values are the upper
+/// bits of `ChaCha8`'s first block for this key, computed by its definition.
 #[test]
 fn the_mask_is_the_one_it_always_was() {
     let mask: Vec<bool> = dropout_mask(KEY, "fc.dropout", 0.5).take(16).collect();

@@ -1,4 +1,4 @@
-//! What is frozen does not change, and costs nothing.
+//! Frozen nodes do not change and cost nothing.
 
 use std::collections::BTreeSet;
 
@@ -86,7 +86,7 @@ fn nothing_runs_backward_below_what_is_frozen() {
     let (backward, gradients) = runs(frozen(&["stage1", "stage2", "fc"]));
     assert!(backward.is_empty() && gradients.is_empty());
 
-    // The gradient of the input goes through all that is frozen.
+    // The gradient of the input passes through all frozen nodes.
     let spec = TrainSpec {
         grad_input: true,
         ..frozen(&["stage1", "stage2", "fc"])
@@ -97,7 +97,7 @@ fn nothing_runs_backward_below_what_is_frozen() {
     assert_eq!(names, ["input"]);
 }
 
-/// All frozen, and dropout off with it: evaluation.
+/// If everything is frozen, so is dropout: this is evaluation.
 #[test]
 fn a_frozen_network_computes_what_evaluation_does() {
     let graph = network();

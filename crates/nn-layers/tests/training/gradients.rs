@@ -1,4 +1,4 @@
-//! Gradients add up: over steps, over readers, and into what the optimiser sees.
+//! Gradients are summed over steps and over readers, and passed to the optimiser.
 
 use ndarray::array;
 use nn_layers::{
@@ -22,7 +22,7 @@ fn gradients_add_up_until_the_update() {
         assert_eq!(sum.slot, Slot::Weight);
     }
 
-    // Rules see all parameters in the order of their names, and the sums.
+    // A rule sees all parameters in the order of their names, with the sums.
     let sums = trainer.gradients();
     let mut seen = Vec::new();
     trainer
@@ -46,7 +46,7 @@ fn gradients_add_up_until_the_update() {
             .iter()
             .all(|(_, sum)| sum.value.iter().all(|&x| x == 0.0))
     );
-    // And no step has been since.
+    // There has been no step since the update.
     let error = descend(&mut trainer).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -55,7 +55,7 @@ fn gradients_add_up_until_the_update() {
     );
 }
 
-/// A tensor that three nodes read, one of them twice, and that is two outputs besides.
+/// A tensor that three nodes read, one of them twice, and that is also two of the outputs.
 #[test]
 fn a_tensor_read_several_times_gets_the_sum() {
     let mut b = GraphBuilder::new();
@@ -83,7 +83,7 @@ fn a_tensor_read_several_times_gets_the_sum() {
     assert_eq!(gradient("input"), input);
 }
 
-/// Several inputs, one of which leads nowhere.
+/// Several inputs, one of which no output depends on.
 #[test]
 fn inputs_have_their_gradients_by_name() {
     let mut b = GraphBuilder::new();
@@ -107,7 +107,7 @@ fn inputs_have_their_gradients_by_name() {
     assert_eq!(names, ["left", "right"]);
     let expected = array![[1.0, 0.25]].into_dyn();
     assert!(gradients.iter().all(|(_, param)| param.value == expected));
-    // There is nothing to learn.
+    // There is nothing to train.
     descend(&mut trainer).unwrap();
 }
 
@@ -127,7 +127,7 @@ fn a_parameter_that_no_output_depends_on_is_named() {
     let error = descend(&mut trainer).unwrap_err();
     let (name, more) = ("aux.bias".to_owned(), 3);
     assert_eq!(error, Error::Train(TrainError::NoGradient { name, more }));
-    // No rule has been called.
+    // The rule was not called.
     assert_eq!(trainer.export(), params);
 
     let mut trainer = PlainTrainer::new(&graph, params, frozen(&["aux"])).unwrap();

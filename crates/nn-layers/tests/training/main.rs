@@ -1,4 +1,4 @@
-//! What a training step changes, and what it leaves alone.
+//! What a training step changes, and what it leaves unchanged.
 
 #![allow(
     clippy::unwrap_used,

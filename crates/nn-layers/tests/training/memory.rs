@@ -1,4 +1,4 @@
-//! Activations go as soon as they have been used.
+//! Activations are freed as soon as they are no longer needed.
 
 use ndarray::ArrayD;
 use nn_layers::{
@@ -10,8 +10,8 @@ use testkit::{distinct_array, graph_recipes};
 
 use crate::common::{KEY, LOSS, changed, frozen};
 
-/// Relu outputs are read by the next convolution anyway, so half the tensors of a chain need not
-/// be kept, and most are gone before the gradients of the first layers are made.
+/// The next convolution reads the ReLU's output anyway, so half the tensors of a chain need not be
+/// kept, and most are freed before the gradients of the first layers are computed.
 #[test]
 fn activations_go_as_soon_as_they_have_been_used() {
     let mut b = GraphBuilder::new();
@@ -34,10 +34,10 @@ fn activations_go_as_soon_as_they_have_been_used() {
         trace.peak_live_elements
     };
     let tensor = 8 * 8 * 8;
-    // The input, and of each layer what the ReLU and the next convolution (or the pool) read; then
-    // the pool's output and its gradient, or a gradient on each side of the pool.
+    // The input, and for each layer the tensor that the ReLU and the next convolution (or the pool)
+    // read; then the pool's output and its gradient, or the gradients on both sides of the pool.
     assert_eq!(peak(TrainSpec::default()), 13 * tensor + 8 + tensor);
-    // Without anything to learn below, all goes as in evaluation.
+    // If no earlier node is trained, tensors are freed as in evaluation.
     let names: Vec<String> = (0..5).map(|layer| format!("conv{layer}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     assert_eq!(peak(frozen(&names)), 3 * tensor + 8 + tensor);
@@ -46,7 +46,8 @@ fn activations_go_as_soon_as_they_have_been_used() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
-    /// A step keeps less than everything, changes no parameter, and is the same every time.
+    /// A step keeps fewer tensors than there are, changes no parameter, and always has the same
+    /// result.
     #[test]
     fn steps_of_random_graphs(recipe in graph_recipes()) {
         let graph = recipe.build();

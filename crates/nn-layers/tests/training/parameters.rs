@@ -1,4 +1,4 @@
-//! Parameters go in and out unchanged, and a step that fails changes none.
+//! Exporting and importing parameters changes nothing, and a step that fails changes none.
 
 use ndarray::{ArrayD, ArrayViewD};
 use nn_layers::{
@@ -9,7 +9,7 @@ use testkit::distinct_array;
 
 use crate::common::{KEY, LOSS, checkpoint, descend, image, network};
 
-/// A loss that is not made for these outputs, or makes a gradient of another shape.
+/// A loss that rejects these outputs, or returns a gradient of another shape.
 struct Misfitting(bool);
 
 impl Loss<f64> for Misfitting {
@@ -87,7 +87,7 @@ fn parameters_go_in_and_out_as_they_are() {
         Err(Error::Train(TrainError::NoGradient { .. }))
     ));
 
-    // In another order in memory, a rule still sees the numbers and gradients side by side.
+    // In another memory order, a rule still sees each value with its gradient.
     let mut turned = params.clone();
     let weight = turned.get_mut("fc.weight").unwrap();
     weight.value = weight

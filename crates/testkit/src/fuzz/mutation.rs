@@ -26,7 +26,7 @@ const BORDERS: [u64; 18] = [
     u64::MAX,
 ];
 
-/// The same for texts.
+/// The same for text.
 const NUMBERS: [&str; 14] = [
     "0",
     "-1",
@@ -195,7 +195,7 @@ fn repeat(_: &Mutator<'_>, input: &mut Vec<u8>, random: &mut Random) {
     input.splice(at..at, part);
 }
 
-/// For depth and count: repeats a short part very often.
+/// Tests depth and count: repeats a short part very often.
 fn repeat_often(mutator: &Mutator<'_>, input: &mut Vec<u8>, random: &mut Random) {
     let start = random.below(input.len() + 1);
     let end = input.len().min(start + 1 + random.below(12));

@@ -1,4 +1,4 @@
-//! What several test files need: darknet's cfg files, and random weights in darknet's format.
+//! Shared by several test files: darknet's cfg files, and random weights in darknet's format.
 
 #![allow(
     dead_code,
@@ -14,7 +14,7 @@ use nn_layers::Params;
 use yolo_detect::cfg::Cfg;
 use yolo_detect::{Network, Weights, WeightsHeader};
 
-/// Darknet's cfg files with what darknet prints of their layers.
+/// Darknet's cfg files, each with the layers that darknet prints for it.
 pub const REAL: [(&str, &str, &str); 3] = [
     ("yolov2", YOLOV2, include_str!("../cfg/yolov2.layers.txt")),
     (
@@ -32,44 +32,44 @@ pub const YOLOV2: &str = include_str!("../cfg/yolov2.cfg");
 pub const YOLOV2_TINY: &str = include_str!("../cfg/yolov2-tiny.cfg");
 pub const YOLOV3_TINY: &str = include_str!("../cfg/yolov3-tiny.cfg");
 
-/// The network of a cfg that is known to be good.
+/// Returns the network of a valid cfg.
 pub fn network(cfg: &str) -> Network {
     Network::new(&Cfg::parse(cfg).unwrap()).unwrap()
 }
 
-/// `[net]` of this size with three channels, and `layers` below it.
+/// Returns a cfg with a `[net]` of this size, three channels, and `layers` below it.
 pub fn net(height: usize, width: usize, layers: &str) -> String {
     format!("[net]\nwidth={width}\nheight={height}\nchannels=3\n{layers}")
 }
 
-/// Two heads of three classes behind a few convolutions.
+/// Two heads of three classes after a few convolutions.
 pub const SMALL: &str = "[conv]\nbatch_normalize=1\nfilters=8\nsize=3\nstride=4\npad=1\nactivation=leaky\n\
     [conv]\nfilters=16\nsize=1\nactivation=linear\n\
     [yolo]\nclasses=3\nnum=2\nanchors=8,8,16,12\n\
     [route]\nlayers=0\n[maxpool]\nsize=2\nstride=2\n[conv]\nfilters=16\nsize=1\nactivation=linear\n\
     [yolo]\nclasses=3\nnum=2\nanchors=20,30,40,20\n";
 
-/// Their names.
+/// The names of those classes.
 pub const NAMES: &str = "cat\ndog\nbird\n";
 
 pub fn small_network() -> Network {
     network(&net(32, 32, SMALL))
 }
 
-/// A picture of random bytes.
+/// Returns a picture of random bytes.
 pub fn noise(width: usize, height: usize, seed: u64) -> Picture {
     let byte = |i: usize| (word(seed, "noise", i as u64) >> 56) as u8;
     let bytes: Vec<u8> = (0..3 * width * height).map(byte).collect();
     Picture::from_rgb(width, height, 3 * width, &bytes).unwrap()
 }
 
-/// Seeded random weights by the formula of `goldens/random_weights.py`, to the bit.
+/// Seeded random weights, equal bit for bit to those of `goldens/random_weights.py`.
 #[derive(Clone, Copy, Debug)]
 pub struct RandomWeights {
     pub seed: u64,
-    /// What objectness and classes of the layers before heads are multiplied by.
+    /// The factor of objectness and classes, in the layers before heads.
     pub scale_score: f64,
-    /// What `tx ty tw th` are multiplied by.
+    /// The factor of `tx ty tw th`, in the same layers.
     pub scale_box: f64,
     pub header: WeightsHeader,
 }
@@ -121,7 +121,7 @@ impl RandomWeights {
         }
     }
 
-    /// As [`make`](Self::make), as a file's bytes.
+    /// As [`make`](Self::make), but returns the bytes of a file.
     pub fn bytes(&self, network: &Network) -> Vec<u8> {
         let mut bytes = Vec::new();
         self.make(network).write(&mut bytes, network).unwrap();
@@ -151,8 +151,8 @@ impl RandomWeights {
     }
 }
 
-/// A convolution's weights: each the difference to the next of its filter, so that a filter sums
-/// to about 0.
+/// Returns a convolution's weights: each is the difference from the next one in its filter, so a
+/// filter sums to about 0.
 fn centred(units: &[f64], fan_in: usize) -> Vec<f64> {
     let limit = (3.0 / (1.01 * fan_in as f64)).sqrt();
     let filters = units.chunks_exact(fan_in).map(|filter| {
@@ -175,7 +175,7 @@ fn signed(units: &[f64]) -> Vec<f64> {
     units.iter().map(|u| (2.0 * u - 1.0) * 0.2).collect()
 }
 
-/// The first `count` numbers in [0, 1) of the stream `name`: see `goldens/portable.py`.
+/// Returns the first `count` values, in [0, 1), of the stream `name`: see `goldens/portable.py`.
 fn units(seed: u64, name: &str, count: usize) -> Vec<f64> {
     let state = state(seed, name);
     (0..count as u64)
@@ -183,18 +183,18 @@ fn units(seed: u64, name: &str, count: usize) -> Vec<f64> {
         .collect()
 }
 
-/// The `i`th number of the stream `name`.
+/// Returns value `i` of the stream `name`.
 pub fn word(seed: u64, name: &str, i: u64) -> u64 {
     splitmix64(state(seed, name), i)
 }
 
-/// The seed with the stream's name hashed into it (FNV-1a).
+/// Returns the seed combined with the hash (FNV-1a) of the stream's name.
 fn state(seed: u64, name: &str) -> u64 {
     let hash = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
     seed ^ name.bytes().fold(0xcbf2_9ce4_8422_2325, hash)
 }
 
-/// The `i`th number of the splitmix64 generator started at `state`.
+/// Returns value `i` of the splitmix64 generator that starts at `state`.
 fn splitmix64(state: u64, i: u64) -> u64 {
     let mut z = state.wrapping_add((i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

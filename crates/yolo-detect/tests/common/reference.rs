@@ -1,5 +1,5 @@
-//! Darknet's detections and the heads of an f64 run, as the files in `goldens` hold them, and what
-//! is compared with them.
+//! Darknet's detections and the heads of an f64 run, as recorded in the files in `goldens`, and the
+//! comparison with them.
 
 use engine::{Isa, Options, Plan};
 use image_data::{BBox, Letterbox, Picture};
@@ -18,7 +18,7 @@ pub fn sha256(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// A synthetic picture by the formula of `goldens/portable.py`.
+/// Returns a synthetic picture by the formula of `goldens/portable.py`.
 pub fn synthetic(width: usize, height: usize, seed: u64) -> Picture {
     let byte = |stream, index: usize| word(seed, stream, index as u64) >> 56;
     let mut bytes = Vec::with_capacity(3 * width * height);
@@ -50,7 +50,7 @@ pub const SEEDS: [(&str, u64); 5] = [
     ("synthetic_large.png", 5),
 ];
 
-/// A detector that keeps more than is compared.
+/// Returns a detector whose threshold is below those of the comparison.
 pub fn detector(network: &Network, params: &Params<f32>) -> Detector {
     let options = DetectorOptions {
         threshold: 0.2,
@@ -59,20 +59,20 @@ pub fn detector(network: &Network, params: &Params<f32>) -> Detector {
     Detector::new(network.clone(), params.clone(), None, options).unwrap()
 }
 
-/// When two detections count as the same one, and which have to have such a partner.
+/// When two detections match, and which detections must have a match.
 #[derive(Clone, Copy)]
 pub struct Criterion {
-    /// Detections of this score or more need a partner ...
+    /// Detections with at least this score need a match ...
     pub sure: f32,
-    /// ... that scores at least this,
+    /// ... that has at least this score,
     pub partner: f32,
-    /// differs in score by at most this,
+    /// whose score differs by at most this,
     pub score: f32,
-    /// and overlaps with at least this intersection over union.
+    /// and which overlaps with at least this intersection over union.
     pub iou: f32,
 }
 
-/// Both programs read the same pixels.
+/// For two programs that read the same pixels.
 pub const SAME_PIXELS: Criterion = Criterion {
     sure: 0.27,
     partner: 0.23,
@@ -80,7 +80,7 @@ pub const SAME_PIXELS: Criterion = Criterion {
     iou: 0.99,
 };
 
-/// Two JPEG decoders made the pixels.
+/// For pixels from two different JPEG decoders.
 pub const OTHER_DECODER: Criterion = Criterion {
     sure: 0.38,
     partner: 0.25,
@@ -88,10 +88,11 @@ pub const OTHER_DECODER: Criterion = Criterion {
     iou: 0.9,
 };
 
-/// A class, a score and a box in darknet's pixels, which count from 1.
+/// A class, a score and a box in darknet's pixels, which are counted from 1.
 pub type Found = (u64, f32, BBox);
 
-/// Each of `these` that is sure has a partner among `those`. The count of the sure ones.
+/// Asserts that each of `these` with a score of at least `sure` has a match among `those`. Returns
+/// their number.
 pub fn assert_covered(
     picture: &str,
     these: &[Found],
@@ -117,7 +118,7 @@ pub fn assert_covered(
     sure.len()
 }
 
-/// What darknet printed of a picture.
+/// Returns what darknet printed for a picture.
 pub fn darknets(recorded: &Value) -> Vec<Found> {
     let number = |value: &Value| value.as_f64().unwrap() as f32;
     let found = recorded["detections"].as_array().unwrap().iter();
@@ -131,12 +132,12 @@ pub fn darknets(recorded: &Value) -> Vec<Found> {
                 BBox::from_xyxy(x1, y1, x2, y2),
             )
         })
-        // Darknet prints boxes beside the picture too, with their edges in the wrong order.
+        // Darknet also prints boxes outside the picture, with their edges in the wrong order.
         .filter(|(_, _, bbox)| !bbox.is_empty())
         .collect()
 }
 
-/// Our detections as darknet would print them.
+/// Returns our detections as darknet would print them.
 pub fn ours(picture: &Picture, detections: Vec<Detection>) -> Vec<Found> {
     let (width, height) = (picture.width() as f32, picture.height() as f32);
     detections
@@ -147,12 +148,13 @@ pub fn ours(picture: &Picture, detections: Vec<Detection>) -> Vec<Found> {
             let bbox = BBox::from_xyxy(x1 + 1.0, y1 + 1.0, x2, y2);
             (found.class as u64, found.score, bbox)
         })
-        // A box in the last row or column only is nothing in darknet's pixels.
+        // A box that is only in the last row or column is empty in darknet's pixels.
         .filter(|(_, _, bbox)| !bbox.is_empty())
         .collect()
 }
 
-/// Detects on a picture and compares with the record, both ways. The count of darknet's sure ones.
+/// Detects objects in a picture and compares them with the record, both ways. Returns the number of
+/// darknet's detections that need a match.
 pub fn compare(
     detector: &mut Detector,
     picture: &Picture,
@@ -166,7 +168,7 @@ pub fn compare(
     assert_covered(name, &theirs, &ours, criterion)
 }
 
-/// A synthetic picture of the record, if it is one.
+/// Returns the record's picture if it is a synthetic one.
 pub fn recorded_synthetic(recorded: &Value) -> Option<Picture> {
     let name = recorded["name"].as_str().unwrap();
     let (_, seed) = SEEDS.iter().find(|(synthetic, _)| *synthetic == name)?;
@@ -176,7 +178,8 @@ pub fn recorded_synthetic(recorded: &Value) -> Option<Picture> {
     Some(picture)
 }
 
-/// On each of these instruction sets, within 1e-4 of the tensor's largest element.
+/// Asserts that on each of these instruction sets, the heads are within 1e-4 of the tensor's
+/// largest element.
 pub fn heads_are_those_of_the_f64_run(
     network: &Network,
     params: &Params<f32>,
