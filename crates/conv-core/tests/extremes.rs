@@ -444,6 +444,50 @@ fn limits_are_told_with_option_axis_and_both_numbers() {
     }
 }
 
+/// Found by chance in a long run of `operations_on_layouts_answer`: rows without pixels, which any
+/// scale enlarges to no pixels, in memory for a halo alone.
+#[test]
+fn rows_without_pixels_are_enlarged_by_any_scale() {
+    let from = Layout::blocked(1, 16, [1, 0]);
+    let to = from.with_halo([0, 1, 0, 0]);
+    let (source, mut target) = (vec![0.0; from.len()], vec![2.0; to.len()]);
+    for scale in [1 << 60, usize::MAX] {
+        let input = View::new(from, &source).unwrap();
+        let output = ViewMut::new(to, &mut target).unwrap();
+        assert_eq!(
+            blocked::upsample_nearest2d(input, [1, scale], output),
+            Ok(())
+        );
+    }
+    assert_eq!(target, [2.0; 16]);
+}
+
+/// Packing checks the window, so nothing later has to compute with one that is out of range.
+#[test]
+fn a_convolution_out_of_range_is_not_packed() {
+    let weight = zeros([1, 1, 1, 1]);
+    let far = |stride, dilation| Conv2dOptions {
+        stride,
+        dilation,
+        ..Default::default()
+    };
+    for (what, axis, options) in [
+        ("stride", "h", far([1 << 60, 1], [1, 1])),
+        ("dilation", "w", far([1, 1], [1, 1 << 60])),
+    ] {
+        let relu = Activation::Relu;
+        let conv = PackedConv2d::new(weight.view(), None, &options, relu, Isa::best());
+        let expected = Error::OverLimit {
+            op: "conv2d",
+            what,
+            axis,
+            limit: Window::LIMIT,
+            got: 1 << 60,
+        };
+        assert_eq!(conv.unwrap_err(), expected);
+    }
+}
+
 /// The largest window on a picture of 200 x 200: computed by area this would take 1600 million
 /// comparisons per channel, and 30,000 million at 416 x 416.
 #[test]

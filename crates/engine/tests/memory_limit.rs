@@ -189,6 +189,32 @@ fn steps_of_two_shapes_take_exactly_what_is_reported_for_both() {
     assert!(matches!(error, Error::MemoryLimit { .. }), "{error}");
 }
 
+/// Where no limit refuses a batch, the system does, and that is an error, too. A broadcast view takes
+/// no memory itself.
+#[test]
+fn a_batch_beyond_memory_is_an_error_without_a_limit() {
+    let graph = narrow();
+    let params = || random_params(&graph, 1);
+    let batch = 1 << 40;
+    let out_of_memory = |error: &Error| matches!(error, Error::OutOfMemory { what: "activations", bytes } if *bytes > 1 << 50);
+
+    let plan = Plan::compile(&graph, params(), &limited(u64::MAX)).unwrap();
+    let error = plan
+        .session(&[Shape::from([batch, 1, 40, 50])])
+        .unwrap_err();
+    assert!(out_of_memory(&error), "{error}");
+
+    let spec = TrainSpec::default();
+    let mut session = TrainingSession::new(&graph, params(), spec, &limited(u64::MAX)).unwrap();
+    let x = ArrayD::<f32>::ones(vec![1, 1, 40, 50]);
+    let many = x.broadcast(vec![batch, 1, 40, 50]).unwrap();
+    let key = StepKey { seed: 1, step: 0 };
+    let error = session.step(&[many], &Ones, key).unwrap_err();
+    assert!(out_of_memory(&error), "{error}");
+    // The session remains usable.
+    session.step(&[x.view()], &Ones, key).unwrap();
+}
+
 #[test]
 fn an_optimiser_counts_its_moments_in_the_session_s_layout() {
     let momentum = Sgd {

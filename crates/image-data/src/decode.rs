@@ -330,4 +330,21 @@ mod tests {
         );
         assert!(caught(|| std::panic::panic_any(1)).ends_with("a panic without a message"));
     }
+
+    /// A panic hook runs on the thread that panics, before the panic is caught.
+    #[test]
+    fn the_thread_knows_that_it_is_decoding_until_the_panic_is_caught() {
+        let during = Cell::new(false);
+        let result = catch_panic(Format::Png, || {
+            during.set(is_decoding());
+            panic!("damaged");
+        });
+        assert!(matches!(
+            result,
+            Err(Error::DecoderPanicked { format: "PNG", .. })
+        ));
+        assert!(during.get() && !is_decoding());
+        // A decoder runs inside it, for a header alone, too.
+        assert!(guarded(is_decoding).unwrap_or(false));
+    }
 }

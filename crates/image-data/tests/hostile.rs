@@ -240,6 +240,28 @@ fn a_small_file_that_claims_a_large_picture() {
     ));
 }
 
+/// Without limits, the system still refuses.
+#[test]
+fn a_picture_beyond_memory_is_an_error() {
+    let limits = Limits {
+        max_width: usize::MAX,
+        max_height: usize::MAX,
+        max_pixels: u64::MAX,
+        max_bytes: u64::MAX,
+        max_file_bytes: u64::MAX,
+    };
+    let error = Picture::decode(b"P6 1000000000 1000000 255\n", &limits).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::NoMemory {
+                bytes: 3_000_000_000_000_000
+            }
+        ),
+        "{error}"
+    );
+}
+
 #[test]
 fn each_limit_is_kept() {
     let file = named("png");

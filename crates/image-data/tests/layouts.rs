@@ -185,6 +185,8 @@ fn parts_that_cannot_be_are_errors() {
         ),
         (&["test/a/1.pgm", "valid/a/1.pgm"], "no part to train on"),
         (&["train/1.pgm", "test/1.pgm"], "a folder for each class"),
+        // Not two classes called Train and TEST.
+        (&["Train/1.pgm", "TEST/2.pgm"], "a folder for each class"),
         (
             &["train/a/1.pgm", "valid/1.pgm"],
             "valid: expected a folder for each class",
@@ -330,6 +332,33 @@ fn what_is_left_out_is_counted_by_reason() {
         ),
         Ok(splits) => panic!("{}", splits.contents),
     }
+}
+
+/// The content decides how a file is read, its name whether it is.
+#[test]
+fn every_format_that_is_read_is_a_picture_of_a_class() {
+    let suffixes = [
+        "bmp", "gif", "jfif", "jpe", "jpeg", "jpg", "pbm", "pgm", "png", "pnm", "ppm", "tif",
+        "tiff", "webp",
+    ];
+    let files: Vec<String> = suffixes
+        .iter()
+        .flat_map(|suffix| {
+            [
+                format!("a/1.{suffix}"),
+                format!("b/1.{}", suffix.to_uppercase()),
+            ]
+        })
+        .collect();
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let (_keep, root) = folder(&files);
+    let Splits {
+        train, contents, ..
+    } = open(&root).unwrap();
+    assert_eq!(train.len(), 2 * suffixes.len(), "{contents}");
+    assert_eq!(contents.left_out, []);
+    assert!((0..train.len()).all(|index| train.picture(index).is_ok()));
+    assert!(image_data::picture_suffixes().eq(suffixes));
 }
 
 #[cfg(unix)]

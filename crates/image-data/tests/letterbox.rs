@@ -157,6 +157,13 @@ fn errors() {
         Error::TooLarge { .. }
     ));
 
+    // It fits the addresses, but not the memory.
+    let letterbox = Letterbox::new([3, 2], [1 << 26, 1 << 26]).unwrap();
+    assert!(matches!(
+        letterbox.apply(&drawn([3, 2])),
+        Err(Error::NoMemory { bytes }) if bytes == 3 << 54
+    ));
+
     let letterbox = Letterbox::new([2, 3], [4, 4]).unwrap();
     let other = drawn([3, 2]);
     assert!(matches!(

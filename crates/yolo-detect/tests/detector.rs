@@ -260,6 +260,37 @@ fn a_class_filter_only_leaves_out() {
     }
 }
 
+/// Layers of one channel take the memory of sixteen, and the limit is on their sum.
+#[test]
+fn a_network_over_the_memory_limit_is_refused_with_the_sum() {
+    let layers = "[conv]\nfilters=1\n".repeat(3);
+    let head = "[conv]\nfilters=6\nactivation=linear\n[yolo]\nclasses=1";
+    let network = network(&common::net(64, 64, &format!("{layers}{head}")));
+    let detector = |memory_limit| {
+        let params = nn_layers::random_params(network.graph(), 1);
+        let options = DetectorOptions {
+            memory_limit,
+            ..Default::default()
+        };
+        Detector::new(network.clone(), params, None, options)
+    };
+    let needed = |limit| match detector(limit) {
+        Err(Error::Engine(error)) => match *error {
+            engine::Error::MemoryLimit { needed, limit: got } => {
+                assert_eq!(got, limit);
+                needed.total()
+            }
+            other => panic!("{other}"),
+        },
+        other => panic!("{other:?}"),
+    };
+    let total = needed(1 << 18);
+    // Two tensors of one block of 16 channels at a time.
+    assert!(total > 2 * 16 * 64 * 64 * 4, "{total}");
+    assert_eq!(needed(total - 1), total);
+    assert!(detector(total).is_ok());
+}
+
 #[test]
 fn only_so_many_of_the_best_candidates_compete_and_the_rest_is_counted() {
     let detect = |max_candidates| {

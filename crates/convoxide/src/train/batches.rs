@@ -69,3 +69,43 @@ impl<I: Iterator<Item = Loaded>> Iterator for Ahead<'_, I> {
         Some(batch)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+
+    fn batch() -> Loaded {
+        Ok(TrainBatch {
+            inputs: Vec::new(),
+            targets: Targets::Labels(Vec::new()),
+        })
+    }
+
+    fn damaged() -> Loaded {
+        Err("a.png: damaged".into())
+    }
+
+    /// The trainer saves what it has learnt when it is asked to stop, but not when a batch fails.
+    #[test]
+    fn a_batch_that_fails_is_a_request_to_stop_one_batch_before() {
+        let (stop, unread) = (Stop::default(), RefCell::new(None));
+        let is_stopping = || stop.flag().load(Ordering::Relaxed);
+        let batches = [batch(), batch(), damaged(), batch()];
+        let mut ahead = Ahead::new(batches.into_iter(), &stop, &unread);
+        assert!(ahead.next().is_some_and(|batch| batch.is_ok()) && !is_stopping());
+        assert!(ahead.next().is_some_and(|batch| batch.is_ok()) && is_stopping());
+        assert!(ahead.next().is_none());
+        let error = unread.take().map(|error| error.to_string());
+        assert_eq!(error.as_deref(), Some("a.png: damaged"));
+    }
+
+    #[test]
+    fn the_first_batch_of_an_epoch_fails_as_it_is() {
+        let (stop, unread) = (Stop::default(), RefCell::new(None));
+        let mut ahead = Ahead::new([damaged()].into_iter(), &stop, &unread);
+        assert!(ahead.next().is_some_and(|batch| batch.is_err()));
+        assert!(unread.borrow().is_none() && !stop.flag().load(Ordering::Relaxed));
+    }
+}

@@ -232,10 +232,15 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("run");
         let first = RunFolder::open(&path, false, true).unwrap();
+        // On a file system without locks, nothing else tells that it is in use.
+        let partial = path.join(".convoxide-last.ckpt-AbCdEf");
+        fs::write(&partial, "half").unwrap();
         for resume in [false, true] {
             let error = RunFolder::open(&path, resume, true).unwrap_err();
             assert!(error.to_string().contains("another process"), "{error}");
+            assert!(partial.exists());
         }
+        fs::remove_file(partial).unwrap();
         assert!(path.join(LOCK).exists());
         drop(first);
         drop(RunFolder::open(&path, false, true).unwrap());

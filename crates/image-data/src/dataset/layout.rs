@@ -241,6 +241,7 @@ mod tests {
             assert_eq!(role_of_words(name.as_bytes()), role, "{name}");
         }
         assert_eq!(exact_role(b"seg_train"), None);
+        assert_eq!(exact_role(b"TRAIN"), Some(Role::Train));
         assert!(is_unlabelled(b"seg_pred") && !is_unlabelled(b"predators"));
     }
 }

@@ -198,16 +198,17 @@ fn parameters_that_are_not_finite() {
         }
     }
     // The same change in a file.
-    let (header, mut data) = parts(&checkpoint::<f32>().to_bytes().unwrap());
-    let at = header["params/bn.bias"]["data_offsets"][0]
-        .as_u64()
-        .unwrap() as usize;
-    data[at..at + 4].copy_from_slice(&f32::INFINITY.to_le_bytes());
-    let error = refuse(&join(&header, &data));
-    assert!(
-        matches!(error, Error::File(FileError::TensorValue { .. })),
-        "{error}"
-    );
+    for name in ["params/bn.bias", "best/bn.bias"] {
+        let (header, mut data) = parts(&checkpoint::<f32>().to_bytes().unwrap());
+        let at = header[name]["data_offsets"][0].as_u64().unwrap() as usize;
+        data[at..at + 4].copy_from_slice(&f32::INFINITY.to_le_bytes());
+        match refuse(&join(&header, &data)) {
+            Error::File(FileError::TensorValue { tensor, index, .. }) => {
+                assert_eq!((&*tensor, index), ("bn.bias", 0), "{name}");
+            }
+            other => panic!("{name}: {other}"),
+        }
+    }
 }
 
 /// A sparse file can be as long as its header says without containing data.
