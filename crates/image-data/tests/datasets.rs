@@ -245,7 +245,7 @@ fn mnist_is_found_by_its_names_packed_or_not() {
     let (_keep, paths) = three_ways(&files);
     for path in &paths {
         let splits = Splits::open(path, &limits()).unwrap();
-        let splits_title = splits.measured_title();
+        let splits_title = splits.evaluation_title();
         let Splits { train, valid, .. } = splits;
         assert_eq!((train.len(), train.classes().len()), (3, 10));
         assert_eq!(train.name(2), "train-images #2");

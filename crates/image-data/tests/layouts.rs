@@ -85,8 +85,8 @@ fn parts_are_found_by_their_usual_names() {
         assert_eq!(parts(&splits), [(Role::Train, train, 3), (role, test, 1)]);
         assert_eq!(splits.train.classes(), ["cat", "dog"]);
         // Evaluation never uses the training part.
-        assert_eq!(splits.measured().picture(0).unwrap().rgb(), [3; 3]);
-        let title = splits.measured_title();
+        assert_eq!(splits.evaluation().picture(0).unwrap().rgb(), [3; 3]);
+        let title = splits.evaluation_title();
         assert!(
             title == test || title.contains(&format!("({test})")),
             "{title}"
@@ -124,12 +124,12 @@ fn a_part_may_lie_in_a_folder_of_its_own_name_and_one_without_labels_beside_it()
 fn of_valid_and_test_one_is_measured_and_both_are_there() {
     let (_keep, root) = folder(&["train/a/1.pgm", "test/a/2.pgm", "val/a/3.pgm"]);
     let splits = open(&root).unwrap();
-    assert_eq!(splits.measured_title(), "valid (val)");
-    assert_eq!(splits.measured().picture(0).unwrap().rgb(), [2; 3]);
+    assert_eq!(splits.evaluation_title(), "valid (val)");
+    assert_eq!(splits.evaluation().picture(0).unwrap().rgb(), [2; 3]);
     assert_eq!(splits.test.unwrap().picture(0).unwrap().rgb(), [1; 3]);
     assert_eq!(
         splits.contents.notes,
-        ["measured on valid (val); to measure on test, open it by itself"]
+        ["evaluated on valid (val); to evaluate on test, open it by itself"]
     );
 }
 
@@ -138,7 +138,7 @@ fn one_folder_of_a_part_is_that_part() {
     let (_keep, root) = folder(&["set/train/cat/1.pgm", "set/train/dog/1.pgm"]);
     let splits = open(&root).unwrap();
     assert_eq!(parts(&splits), [(Role::Train, "set/train", 2)]);
-    assert_eq!(splits.measured_title(), "train (set/train)");
+    assert_eq!(splits.evaluation_title(), "train (set/train)");
     let (_keep, root) = folder(&["set/cat/1.pgm", "set/dog/1.pgm"]);
     assert_eq!(parts(&open(&root).unwrap()), [(Role::All, "set", 2)]);
 }
@@ -204,7 +204,7 @@ fn parts_that_cannot_be_are_errors() {
     // In competitions, the test part usually has no labels.
     let (_keep, root) = folder(&["train/a/1.pgm", "train/b/1.pgm", "test/1.pgm"]);
     let splits = open(&root).unwrap();
-    assert_eq!(splits.measured_title(), "train");
+    assert_eq!(splits.evaluation_title(), "train");
     assert_eq!(splits.contents.left_out[0].reason, Reason::NoLabels);
 }
 

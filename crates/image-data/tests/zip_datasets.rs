@@ -145,8 +145,8 @@ fn a_zip_holds_what_a_folder_does() {
             assert_eq!(splits.train.classes(), ["cat", "dog"]);
             assert_eq!(splits.train.picture(1).unwrap().size(), [200, 150]);
             assert!(splits.train.name(1).ends_with("dog/犬.pgm"));
-            assert_eq!(splits.measured_title(), "test (pets/Test)");
-            assert_eq!(splits.measured().len(), 1);
+            assert_eq!(splits.evaluation_title(), "test (pets/Test)");
+            assert_eq!(splits.evaluation().len(), 1);
             let reasons = splits.contents.left_out.iter().map(|l| &l.reason);
             let expected = [Reason::HiddenFolder, Reason::Format("heic".to_owned())];
             assert_eq!(reasons.collect::<Vec<_>>(), expected.each_ref());

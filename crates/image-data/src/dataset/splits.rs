@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 /// # let path = folder.path();
 /// let splits = Splits::open(path, &DatasetLimits::default())?;
 /// assert_eq!(splits.train.classes(), ["cat", "dog"]);
-/// assert_eq!(splits.measured().len(), 1);
+/// assert_eq!(splits.evaluation().len(), 1);
 ///
 /// // train (Train): 2 pictures of 2 classes
 /// // test (Test): 1 picture of 1 of 2 classes
@@ -112,13 +112,13 @@ impl Splits {
 
     /// The dataset for evaluation: [`valid`](Self::valid) or, without it, all samples.
     #[must_use]
-    pub fn measured(&self) -> &Arc<dyn Dataset> {
+    pub fn evaluation(&self) -> &Arc<dyn Dataset> {
         self.valid.as_ref().unwrap_or(&self.train)
     }
 
-    /// The name in messages of the part for [evaluation](Self::measured), such as `valid (Dev)`.
+    /// The name in messages of the part for [evaluation](Self::evaluation), such as `valid (Dev)`.
     #[must_use]
-    pub fn measured_title(&self) -> String {
+    pub fn evaluation_title(&self) -> String {
         let part = usize::from(self.valid.is_some());
         let part = self.contents.parts.get(part);
         part.map_or_else(String::new, Part::title)
@@ -188,7 +188,7 @@ impl Splits {
         contents.left_out.sort_unstable();
         if let [_, valid, test] = &contents.parts[..] {
             let note = format!(
-                "measured on {}; to measure on {}, open it by itself",
+                "evaluated on {}; to evaluate on {}, open it by itself",
                 valid.title(),
                 test.title()
             );
