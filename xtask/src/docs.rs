@@ -49,15 +49,17 @@ pub(crate) fn run(open: bool) -> Result<()> {
     let metadata: Metadata = serde_json::from_str(&json)?;
     let folder = metadata.target_directory.join("doc");
     let crates = documented(&metadata);
-    // Cargo documents the crates in parallel, and rustdoc links to another crate only if that crate's
-    // folder exists. So all folders are created first.
+    // Rustdoc links to another crate only if that crate's folder exists. So all folders are created
+    // first; and since cargo removes a crate's folder before it documents the crate, the crates are
+    // documented one at a time. What they depend on is compiled before, in parallel.
     for Documented { folder: name, .. } in &crates {
         std::fs::create_dir_all(folder.join(name))?;
     }
     let flags = std::env::var("RUSTDOCFLAGS").unwrap_or_default();
+    run_command(cargo("check").arg("--workspace"))?;
     run_command(
         cargo("doc")
-            .args(["--workspace", "--no-deps"])
+            .args(["--workspace", "--no-deps", "--jobs", "1"])
             .env("RUSTDOCFLAGS", format!("{flags} -Dwarnings")),
     )?;
     // The tutorial's pages link to `../images` and `../../recipes`, here as in the project.
