@@ -194,7 +194,7 @@ fn steps_of_two_shapes_take_exactly_what_is_reported_for_both() {
 #[test]
 fn a_batch_beyond_memory_is_an_error_without_a_limit() {
     let graph = narrow();
-    let params = || random_params(&graph, 1);
+    let params = || random_params(&graph, 1).unwrap();
     let batch = 1 << 40;
     let out_of_memory = |error: &Error| matches!(error, Error::OutOfMemory { what: "activations", bytes } if *bytes > 1 << 50);
 

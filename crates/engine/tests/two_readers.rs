@@ -68,7 +68,7 @@ fn gradient<T: Element, B: TrainBackend<T>>(mut backend: B, x: ArrayViewD<'_, T>
 }
 
 fn check(graph: &Graph, what: &str) {
-    let params = random_params(graph, 1);
+    let params = random_params(graph, 1).unwrap();
     let spec = || TrainSpec {
         grad_input: true,
         ..TrainSpec::default()

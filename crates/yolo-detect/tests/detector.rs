@@ -267,7 +267,7 @@ fn a_network_over_the_memory_limit_is_refused_with_the_sum() {
     let head = "[conv]\nfilters=6\nactivation=linear\n[yolo]\nclasses=1";
     let network = network(&common::net(64, 64, &format!("{layers}{head}")));
     let detector = |memory_limit| {
-        let params = nn_layers::random_params(network.graph(), 1);
+        let params = nn_layers::random_params(network.graph(), 1).unwrap();
         let options = DetectorOptions {
             memory_limit,
             ..Default::default()

@@ -9,11 +9,17 @@ use crate::common::{Fixture, assert_one_line, stderr, stdout};
 
 /// Starts a training that runs until it is stopped, and waits for its first epoch.
 fn long_run(fixture: &Fixture, folder: &str) -> Child {
+    start(fixture, long_command(fixture, folder), folder)
+}
+
+fn long_command(fixture: &Fixture, folder: &str) -> Command {
     let mut command = fixture.command_with(&["train", "recipe.toml", "--data", "data", "--quiet"]);
+    command.args(["--epochs", "100000", "--output", folder]);
     command
-        .args(["--epochs", "100000", "--output", folder])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+}
+
+fn start(fixture: &Fixture, mut command: Command, folder: &str) -> Child {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().unwrap();
     let saved = fixture.path(format!("{folder}/best.safetensors"));
     while !saved.exists() {
@@ -68,13 +74,47 @@ fn each_signal_saves_the_run_and_sets_the_exit_code() {
             continue;
         }
         let mut child = long_run(&fixture, name);
-        let kill = Command::new("kill")
-            .args([format!("-{name}"), child.id().to_string()])
-            .status();
-        assert!(kill.unwrap().success());
+        signal(&child, name);
         assert_eq!(child.wait().unwrap().code(), Some(128 + number), "{name}");
         assert!(fixture.path(format!("{name}/last.ckpt")).exists());
     }
+}
+
+#[cfg(unix)]
+fn signal(child: &Child, name: &str) {
+    let kill = Command::new("kill")
+        .args([format!("-{name}"), child.id().to_string()])
+        .status();
+    assert!(kill.unwrap().success());
+}
+
+/// `nohup` starts a program with SIGHUP ignored.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hang_up_that_the_parent_ignores_stays_ignored() {
+    let fixture = Fixture::with_shapes();
+    let train = long_command(&fixture, "run");
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "trap '' HUP && exec \"$0\" \"$@\""])
+        .arg(train.get_program())
+        .args(train.get_args());
+    if let Some(folder) = train.get_current_dir() {
+        command.current_dir(folder);
+    }
+    let mut child = start(&fixture, command, "run");
+    signal(&child, "HUP");
+    let epochs = || {
+        let log = fixture.bytes("run/log.jsonl");
+        log.iter().filter(|&&byte| byte == b'\n').count()
+    };
+    // A run that obeys the signal ends within two epochs.
+    let later = epochs() + 3;
+    while epochs() < later && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    signal(&child, "TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(128 + 15));
 }
 
 #[test]
