@@ -63,7 +63,10 @@ fn a_jpeg_without_its_end_marker_is_read_with_a_warning() {
             include_bytes!("../goldens/progressive.jpg").to_vec(),
             "progressive",
         ),
-        (include_bytes!("../goldens/restarts.jpg").to_vec(), "restarts"),
+        (
+            include_bytes!("../goldens/restarts.jpg").to_vec(),
+            "restarts",
+        ),
     ] {
         let expected = Picture::decode(&whole, &Limits::default()).unwrap();
         assert_eq!(expected.warning(), None);
