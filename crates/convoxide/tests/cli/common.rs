@@ -152,15 +152,20 @@ pub(crate) fn limited(command: Command) -> Command {
     if !cfg!(target_os = "linux") {
         return command;
     }
-    let mut limited = Command::new("sh");
-    limited
-        .args(["-c", "ulimit -v 524288 && exec \"$0\" \"$@\""])
+    after("ulimit -v 524288", &command)
+}
+
+/// The command in the process of a shell that has run `setting` first.
+pub(crate) fn after(setting: &str, command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", &format!("{setting} && exec \"$0\" \"$@\"")])
         .arg(command.get_program())
         .args(command.get_args());
     if let Some(folder) = command.get_current_dir() {
-        limited.current_dir(folder);
+        shell.current_dir(folder);
     }
-    limited
+    shell
 }
 
 /// Returns the single line on standard error of a command, which must fail with exit code 1.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use nn_layers::ModelFile;
 
+#[cfg(target_os = "linux")]
+use crate::common::after;
 use crate::common::{Fixture, assert_one_line, stderr, stdout};
 
 /// Starts a training that runs until it is stopped, and waits for its first epoch.
@@ -93,16 +95,8 @@ fn signal(child: &Child, name: &str) {
 #[test]
 fn a_hang_up_that_the_parent_ignores_stays_ignored() {
     let fixture = Fixture::with_shapes();
-    let train = long_command(&fixture, "run");
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", "trap '' HUP && exec \"$0\" \"$@\""])
-        .arg(train.get_program())
-        .args(train.get_args());
-    if let Some(folder) = train.get_current_dir() {
-        command.current_dir(folder);
-    }
-    let mut child = start(&fixture, command, "run");
+    let ignoring = after("trap '' HUP", &long_command(&fixture, "run"));
+    let mut child = start(&fixture, ignoring, "run");
     signal(&child, "HUP");
     let epochs = || {
         let log = fixture.bytes("run/log.jsonl");
