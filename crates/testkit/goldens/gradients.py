@@ -1,4 +1,5 @@
-"""What PyTorch computes in training, for the crates `nn-layers`, `resnet` and `inception`.
+"""What PyTorch computes in training, for the crates `nn-layers`, `resnet`, `inception`
+and `mobilenet`.
 
     gradients.py write               the golden files that the crates' tests read
     gradients.py check CONVOXIDE     compare those files, then whole models, with the program
@@ -67,6 +68,7 @@ MODELS = {
     "tiny": ("nn-layers", Tiny, {}, 0.3),
     "resnet18": ("resnet", torchvision.models.resnet18, {}, 0.0),
     "resnet50": (None, torchvision.models.resnet50, {}, 0.0),
+    "mobilenet_v2": ("mobilenet", torchvision.models.mobilenet_v2, {}, 0.0),
     "googlenet": ("inception", torchvision.models.googlenet, INCEPTION, 0.3),
     "inception_v3": (None, torchvision.models.inception_v3, INCEPTION, 0.4),
 }
@@ -75,11 +77,12 @@ MODELS = {
 SMALL = {
     "tiny": (5, 3, [21, 18], [1e-2, 1e-3]),
     "resnet18": (10, 2, [64, 64], [1e-4, 1e-5]),
+    "mobilenet_v2": (10, 2, [64, 64], [1e-4, 1e-5]),
     "googlenet": (10, 2, [64, 64], [3e-8, 1e-6]),
 }
 # Of a check, which has 1000 classes. The batch normalisations of Inception-v3's auxiliary head see
 # one pixel per picture.
-USUAL = {"resnet18": (2, [224, 224]), "resnet50": (2, [224, 224]), "googlenet": (2, [224, 224]), "inception_v3": (8, [299, 299])}
+USUAL = {"resnet18": (2, [224, 224]), "resnet50": (2, [224, 224]), "mobilenet_v2": (2, [224, 224]), "googlenet": (2, [224, 224]), "inception_v3": (8, [299, 299])}
 # The options passed to the program, and whether its answer is exact.
 WAYS = [(["--dtype", "f64"], True), (["--dtype", "f32", "--plain"], False), (["--dtype", "f32"], False)]
 
