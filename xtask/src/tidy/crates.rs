@@ -8,13 +8,14 @@ use super::licences;
 
 /// Which crates of the workspace each may depend on, outside its tests. The arrows of
 /// `docs/architecture.md`, in reading order.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("files", &[]),
     ("conv-core", &[]),
     ("nn-layers", &["conv-core", "files"]),
     ("engine", &["conv-core", "nn-layers"]),
     ("resnet", &["nn-layers"]),
     ("inception", &["nn-layers"]),
+    ("mobilenet", &["nn-layers"]),
     ("image-data", &["files"]),
     (
         "yolo-detect",
@@ -29,6 +30,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
             "engine",
             "image-data",
             "inception",
+            "mobilenet",
             "resnet",
             "yolo-detect",
         ],
