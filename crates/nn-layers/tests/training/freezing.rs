@@ -147,3 +147,43 @@ fn specs_that_mean_nothing_are_refused() {
         matches!(missing.err(), Some(Error::Params(ParamsError::Misfits(misfits))) if misfits.len() == 12)
     );
 }
+
+/// Unfreezing in the middle of a run continues as a new trainer would that starts from there.
+#[test]
+fn layers_can_be_unfrozen_in_the_middle() {
+    let graph = network();
+    let step = |trainer: &mut PlainTrainer<f64>, step| {
+        let key = StepKey { step, ..KEY };
+        trainer.step(&[image().view()], &LOSS, key).unwrap();
+        descend(trainer).unwrap();
+    };
+    let mut trainer = PlainTrainer::new(&graph, checkpoint(&graph), frozen(&["stage1"])).unwrap();
+    step(&mut trainer, 0);
+    // A gradient that has not been used is gone.
+    let key = StepKey { step: 1, ..KEY };
+    trainer.step(&[image().view()], &LOSS, key).unwrap();
+    let halfway = trainer.export();
+    trainer.set_frozen(&["fc".to_owned()]).unwrap();
+    let mut other = PlainTrainer::new(&graph, halfway.clone(), frozen(&["fc"])).unwrap();
+    for trainer in [&mut trainer, &mut other] {
+        step(trainer, 2);
+        step(trainer, 3);
+    }
+    assert_eq!(trainer.export(), other.export());
+    let changed = changed(&halfway, &trainer.export());
+    assert!(changed.contains("stage1.conv.weight") && !changed.contains("fc.weight"));
+}
+
+#[test]
+fn an_unknown_name_leaves_the_old_list() {
+    let graph = network();
+    let mut trainer = PlainTrainer::new(&graph, checkpoint(&graph), frozen(&["stage1"])).unwrap();
+    let error = trainer.set_frozen(&["stage2".to_owned(), "stage".to_owned()]);
+    assert!(matches!(
+        error,
+        Err(Error::Train(TrainError::NothingFrozen { name })) if name == "stage"
+    ));
+    trainer.step(&[image().view()], &LOSS, KEY).unwrap();
+    assert!(trainer.gradients().get("stage2.conv.weight").is_some());
+    assert!(trainer.gradients().get("stage1.conv.weight").is_none());
+}
