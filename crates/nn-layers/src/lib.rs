@@ -88,11 +88,11 @@ pub use train::{
         Adam, Clip, Method, Optimiser, OptimiserOptions, OptimiserState, ParamGroup, RmsProp,
         Select, Sgd, UpdateReport, WeightDecay,
     },
-    schedule::{Anneal, OneCycle, Policy, Rates, Schedule, WarmUp},
+    schedule::{Anneal, OneCycle, Phase, Policy, Rates, Schedule, WarmUp},
     spec::{GradientFlow, TrainSpec},
     trainer::{
-        BoxedError, EarlyStopping, EpochReport, Evaluation, Observer, Outcome, ShortBatch,
-        StepReport, TrainBatch, Trainer, TrainerOptions,
+        BoxedError, EarlyStopping, EpochReport, Evaluation, Freezing, Observer, Outcome,
+        ShortBatch, StepReport, TrainBatch, Trainer, TrainerOptions,
     },
 };
 pub use view::summary::{Summary, SummaryRow};

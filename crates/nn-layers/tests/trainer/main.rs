@@ -19,11 +19,11 @@ use std::{
 use ndarray::ArrayD;
 use nn_layers::{
     Adam, AvgPool2d, BatchNorm2d, Best, BoxedError, Checkpoint, CheckpointFolder,
-    ClassificationObjective, Clip, Conv2d, EarlyStopping, EpochReport, Error, Evaluation, Graph,
-    GraphBuilder, Linear, Method, Observer, OneCycle, OptimiserOptions, Outcome, ParamGroup,
-    ParamsError, PlainTrainer, Policy, Result, RmsProp, Schedule, Select, Sgd, ShortBatch, Slot,
-    StepReport, Targets, TrainBackend, TrainError, TrainSpec, Trainer, TrainerOptions, WarmUp,
-    WeightDecay, initialise,
+    ClassificationObjective, Clip, Conv2d, EarlyStopping, EpochReport, Error, Evaluation, Freezing,
+    Graph, GraphBuilder, Linear, Method, Observer, OneCycle, OptimiserOptions, Outcome, ParamGroup,
+    Params, ParamsError, PlainTrainer, Policy, Result, RmsProp, Schedule, Select, Sgd, ShortBatch,
+    Slot, StepReport, Targets, TrainBackend, TrainError, TrainSpec, Trainer, TrainerOptions,
+    WarmUp, WeightDecay, initialise,
 };
 use testkit::random_array;
 
