@@ -88,6 +88,7 @@ pub use train::{
         Adam, Clip, Method, Optimiser, OptimiserOptions, OptimiserState, ParamGroup, RmsProp,
         Select, Sgd, UpdateReport, WeightDecay,
     },
+    range_test::{RangeTest, RateCurve, RatePoint},
     schedule::{Anneal, OneCycle, Phase, Policy, Rates, Schedule, WarmUp},
     spec::{GradientFlow, TrainSpec},
     trainer::{

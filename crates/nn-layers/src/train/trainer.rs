@@ -1,6 +1,6 @@
 //! The training loop.
 
-mod checked;
+pub(super) mod checked;
 mod options;
 mod pending;
 mod report;
