@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::fetch::{Event, Fetched, Options, fetch_download};
-use crate::store::{self, Depth};
+use crate::store;
 
 /// Files that belong together, with their source and licence.
 #[derive(Clone, Copy, Debug)]
@@ -147,7 +147,7 @@ impl Download {
     pub fn cached(&self, home: &Path) -> State {
         self.files
             .iter()
-            .map(|file| store::state(home, file, Depth::Length).unwrap_or(State::Damaged))
+            .map(|file| store::state(home, file))
             .find(|state| *state != State::Good)
             .unwrap_or(State::Good)
     }

@@ -1,131 +1,260 @@
 //! Writing files into the cache, whole or not at all, and checking whether those in it are intact.
 
-use std::fmt::Display;
-use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
 
-use files::whole_file;
+use files::{Kind, whole_file};
 use sha2::{Digest, Sha256};
 
-use super::known::KnownFile;
-use crate::Result;
+use crate::download::{KnownFile, State};
+use crate::error::{Error, Result};
+use crate::fetch::FetchedFile;
 
-/// The state of a known file in the cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
-    Good,
+/// The state of a file in the cache by its length alone, without reading it.
+pub(crate) fn state(home: &Path, file: &KnownFile) -> State {
+    match std::fs::metadata(file.place(home)) {
+        Ok(found) if found.is_file() && file.check.lengths().contains(&found.len()) => State::Good,
+        Err(error) if error.kind() == ErrorKind::NotFound => State::Missing,
+        Ok(_) | Err(_) => State::Damaged,
+    }
+}
+
+/// The state of a file in the cache by its content.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    Good(FetchedFile),
     Missing,
     /// Something else is in its place: a truncated file, or another one.
     Damaged,
 }
 
-/// Reads the file in the cache and compares its length and SHA-256.
+/// Reads a file in the cache and compares its length and SHA-256.
 ///
 /// # Errors
+///
 /// The file exists but cannot be read.
-pub(crate) fn state(home: &Path, known: &KnownFile) -> Result<State> {
-    let path = home.join(known.path);
-    let cannot_read = |error: io::Error| format!("cannot read {}: {error}", path.display());
-    let mut file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(State::Missing),
-        Err(error) => return Err(cannot_read(error).into()),
+pub(crate) fn inspect(home: &Path, file: &KnownFile) -> Result<Content> {
+    let path = file.place(home);
+    let cannot_read = |error: files::Error| Error::CannotRead {
+        path: path.clone(),
+        error,
     };
-    if file.metadata().map_err(cannot_read)?.len() != known.bytes {
-        return Ok(State::Damaged);
+    let (mut content, bytes) = match files::open(&path) {
+        Ok(opened) => opened,
+        Err(files::Error::Io(error)) if error.kind() == ErrorKind::NotFound => {
+            return Ok(Content::Missing);
+        }
+        Err(error) => return Err(cannot_read(error)),
+    };
+    if !file.check.lengths().contains(&bytes) {
+        return Ok(Content::Damaged);
     }
-    let sha256 = copy_hashed(&mut file, &mut io::sink()).map_err(cannot_read)?;
-    Ok(if sha256 == known.sha256 {
-        State::Good
-    } else {
-        State::Damaged
-    })
+    let mut hash = Sha256::new();
+    io::copy(&mut content, &mut hash).map_err(|error| cannot_read(error.into()))?;
+    let sha256 = hex(hash);
+    if !sha256.starts_with(file.check.sha256()) {
+        return Ok(Content::Damaged);
+    }
+    Ok(Content::Good(FetchedFile {
+        path,
+        role: file.role,
+        bytes,
+        sha256,
+        is_new: false,
+    }))
 }
 
-/// Writes a known file into the cache, after checking its content. A reader sees the whole file or
-/// none.
-///
-/// # Errors
-/// The content does not match the known hash, or cannot be written.
-pub(crate) fn store(home: &Path, known: &KnownFile, content: &mut dyn Read) -> Result<()> {
-    let path = home.join(known.path);
-    let failed = |error: files::Error| cannot_write(&path, &error);
-    create_folder(path.parent().unwrap_or(home))?;
+/// Why the content of a file was not received to its end.
+#[derive(Debug)]
+pub(crate) enum Stopped {
+    /// The source failed.
+    Source(io::Error),
+    /// The content is wrong, or the disk failed.
+    Refused(Error),
+}
 
-    // One byte more than expected shows that it is another file.
-    let mut content = content.take(known.bytes + 1);
-    let mut sha256 = String::new();
-    let prepared = whole_file::prepare::<files::Error>(&path, |file| {
-        sha256 = copy_hashed(&mut content, file)?;
+/// A file that was received to its end, still under its temporary name. Dropping it removes it.
+#[derive(Debug)]
+pub(crate) struct Received {
+    prepared: whole_file::Prepared,
+    sha256: String,
+    bytes: u64,
+}
+
+/// Writes the content of a file under a temporary name in the cache. Reading stops at content that is
+/// too long or of another kind. `progress` is told the number of bytes so far.
+pub(crate) fn receive(
+    home: &Path,
+    file: &KnownFile,
+    content: &mut dyn Read,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Received, Stopped> {
+    let path = file.place(home);
+    create_folder(path.parent().unwrap_or(home)).map_err(Stopped::Refused)?;
+    let (mut hash, mut bytes) = (Sha256::new(), 0);
+    let prepared = whole_file::prepare::<Interruption>(&path, |target| {
+        let mut part = Vec::with_capacity(Kind::LOOKED_AT);
+        let start = content.take(Kind::LOOKED_AT as u64).read_to_end(&mut part);
+        start.map_err(Interruption::Source)?;
+        if let Some(kind @ (Kind::Html | Kind::GitLfsPointer)) = Kind::of(&part) {
+            let from = file.from;
+            return Err(Interruption::Refused(Error::WrongKind { from, kind }));
+        }
+        let mut length = part.len();
+        part.resize(1 << 16, 0);
+        while length > 0 {
+            hash.update(&part[..length]);
+            target.write_all(&part[..length]).map_err(files::Error::Io)?;
+            bytes += length as u64;
+            if bytes > *file.check.lengths().end() {
+                return Err(Interruption::Refused(wrong_length(file, bytes, true)));
+            }
+            progress(bytes);
+            length = read(content, &mut part).map_err(Interruption::Source)?;
+        }
         Ok(())
+    });
+    let prepared = prepared.map_err(|interruption| match interruption {
+        Interruption::Source(error) => Stopped::Source(error),
+        Interruption::Refused(error) => Stopped::Refused(error),
+        Interruption::Disk(error) => Stopped::Refused(Error::CannotWrite { path, error }),
+    })?;
+    Ok(Received {
+        prepared,
+        sha256: hex(hash),
+        bytes,
     })
-    .map_err(failed)?;
-    if sha256 != known.sha256 {
-        return Err(format!(
-            "{} has the wrong SHA-256 ({sha256}, should be {}): nothing was kept",
-            known.member, known.sha256
-        )
-        .into());
-    }
-    Ok(prepared.persist().map_err(failed)?)
 }
 
-/// Removes a known file from the cache.
-pub(crate) fn remove(home: &Path, known: &KnownFile) -> Result<()> {
-    let path = home.join(known.path);
-    Ok(std::fs::remove_file(&path).map_err(|error| cannot_write(&path, &error))?)
+impl Received {
+    /// Checks length and SHA-256, and gives the file its name. On an error, a file that has the name
+    /// stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongKind`] if it is empty, [`Error::WrongLength`], [`Error::WrongHash`], and
+    /// [`Error::CannotWrite`].
+    pub(crate) fn keep(self, home: &Path, file: &KnownFile) -> Result<FetchedFile> {
+        let Self {
+            prepared,
+            sha256,
+            bytes,
+        } = self;
+        let from = file.from;
+        if bytes == 0 {
+            let kind = Kind::Empty;
+            return Err(Error::WrongKind { from, kind });
+        }
+        if !file.check.lengths().contains(&bytes) {
+            return Err(wrong_length(file, bytes, false));
+        }
+        let expected = file.check.sha256();
+        if !sha256.starts_with(expected) {
+            return Err(Error::WrongHash {
+                from,
+                expected,
+                got: sha256,
+            });
+        }
+        let path = file.place(home);
+        if let Err(error) = prepared.persist() {
+            return Err(Error::CannotWrite { path, error });
+        }
+        Ok(FetchedFile {
+            path,
+            role: file.role,
+            bytes,
+            sha256,
+            is_new: true,
+        })
+    }
+}
+
+/// Why writing a file was given up.
+enum Interruption {
+    Source(io::Error),
+    Refused(Error),
+    Disk(files::Error),
+}
+
+impl From<files::Error> for Interruption {
+    fn from(error: files::Error) -> Self {
+        Self::Disk(error)
+    }
+}
+
+fn wrong_length(file: &KnownFile, got: u64, or_more: bool) -> Error {
+    Error::WrongLength {
+        from: file.from,
+        expected: file.check.lengths(),
+        got,
+        or_more,
+    }
+}
+
+/// Reads once; 0 is the end.
+fn read(content: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match content.read(buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
+/// Removes a file from the cache.
+pub(crate) fn remove(home: &Path, file: &KnownFile) -> Result<()> {
+    let path = file.place(home);
+    std::fs::remove_file(&path).map_err(|error| Error::CannotWrite {
+        path,
+        error: error.into(),
+    })
 }
 
 pub(crate) fn create_folder(folder: &Path) -> Result<()> {
-    Ok(std::fs::create_dir_all(folder).map_err(|error| cannot_write(folder, &error))?)
+    std::fs::create_dir_all(folder).map_err(|error| Error::CannotWrite {
+        path: folder.to_owned(),
+        error: error.into(),
+    })
 }
 
-/// The error for a place in the cache that cannot be written.
-pub(crate) fn cannot_write(path: &Path, error: &dyn Display) -> String {
-    let variable = files::cache::VARIABLE;
-    format!(
-        "cannot write {}: {error}; set {variable} to use another folder",
-        path.display()
-    )
-}
-
-/// Copies everything and returns its SHA-256 in lower-case hex digits.
-fn copy_hashed(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<String> {
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        let read = match from.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => read,
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        hash.update(&buffer[..read]);
-        to.write_all(&buffer[..read])?;
-    }
-    Ok(hash
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+/// The digest in lower-case hex digits.
+fn hex(hash: Sha256) -> String {
+    let digest = hash.finalize();
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::download::{Check, Role};
 
     const HELLO: KnownFile = KnownFile {
         path: "greetings/hello.txt",
-        member: "hello.txt",
-        sha256: "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
-        bytes: 5,
+        role: Role::Weights,
+        from: "hello.txt",
+        check: Check::Verified {
+            sha256: "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+            bytes: 5,
+        },
     };
+
+    fn store(home: &Path, content: &str) -> Result<FetchedFile> {
+        match receive(home, &HELLO, &mut content.as_bytes(), &mut |_| {}) {
+            Ok(received) => received.keep(home, &HELLO),
+            Err(Stopped::Refused(error)) => Err(error),
+            Err(Stopped::Source(error)) => panic!("{error}"),
+        }
+    }
+
+    fn is_good(home: &Path) -> bool {
+        matches!(inspect(home, &HELLO).unwrap(), Content::Good(_))
+    }
 
     #[test]
     fn sha256_is_that_of_the_standard() {
         // The first two examples of FIPS 180.
-        let sha256 = |text: &str| copy_hashed(&mut text.as_bytes(), &mut io::sink()).unwrap();
+        let sha256 = |text: &str| hex(Sha256::new_with_prefix(text));
         assert_eq!(
             sha256("abc"),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -139,9 +268,12 @@ mod tests {
     #[test]
     fn what_was_stored_is_good_and_leaves_nothing_else() {
         let home = tempfile::tempdir().unwrap();
-        assert_eq!(state(home.path(), &HELLO).unwrap(), State::Missing);
-        store(home.path(), &HELLO, &mut "hello".as_bytes()).unwrap();
-        assert_eq!(state(home.path(), &HELLO).unwrap(), State::Good);
+        assert_eq!(inspect(home.path(), &HELLO).unwrap(), Content::Missing);
+        assert_eq!(state(home.path(), &HELLO), State::Missing);
+        let stored = store(home.path(), "hello").unwrap();
+        assert_eq!(stored.path, HELLO.place(home.path()));
+        assert!(is_good(home.path()));
+        assert_eq!(state(home.path(), &HELLO), State::Good);
         assert_eq!(
             std::fs::read_dir(home.path().join("greetings"))
                 .unwrap()
@@ -153,33 +285,42 @@ mod tests {
     #[test]
     fn another_length_and_other_content_are_damage() {
         let home = tempfile::tempdir().unwrap();
-        store(home.path(), &HELLO, &mut "hello".as_bytes()).unwrap();
+        store(home.path(), "hello").unwrap();
         for content in ["", "hell", "hello!", "jello"] {
             std::fs::write(home.path().join(HELLO.path), content).unwrap();
             assert_eq!(
-                state(home.path(), &HELLO).unwrap(),
-                State::Damaged,
+                inspect(home.path(), &HELLO).unwrap(),
+                Content::Damaged,
                 "{content:?}"
             );
+            // Without reading it, the length is all that is compared.
+            let by_length = match content.len() {
+                5 => State::Good,
+                _ => State::Damaged,
+            };
+            assert_eq!(state(home.path(), &HELLO), by_length, "{content:?}");
         }
-        store(home.path(), &HELLO, &mut "hello".as_bytes()).unwrap();
-        assert_eq!(state(home.path(), &HELLO).unwrap(), State::Good);
+        store(home.path(), "hello").unwrap();
+        assert!(is_good(home.path()));
     }
 
     #[test]
     fn wrong_content_is_refused_and_the_old_file_stays() {
         let home = tempfile::tempdir().unwrap();
-        store(home.path(), &HELLO, &mut "hello".as_bytes()).unwrap();
-        for content in ["", "jello", "hello, and a great deal more"] {
-            let error = store(home.path(), &HELLO, &mut content.as_bytes()).unwrap_err();
-            assert!(
-                error
-                    .to_string()
-                    .starts_with("hello.txt has the wrong SHA-256"),
-                "{error}"
-            );
+        store(home.path(), "hello").unwrap();
+        let refused = |content| store(home.path(), content).unwrap_err();
+        assert!(matches!(
+            refused(""),
+            Error::WrongKind {
+                kind: Kind::Empty,
+                ..
+            }
+        ));
+        assert!(matches!(refused("jello"), Error::WrongHash { .. }));
+        for content in ["hell", "hello, and a great deal more"] {
+            assert!(matches!(refused(content), Error::WrongLength { .. }));
         }
-        assert_eq!(state(home.path(), &HELLO).unwrap(), State::Good);
+        assert!(is_good(home.path()));
         assert_eq!(
             std::fs::read_dir(home.path().join("greetings"))
                 .unwrap()
@@ -192,8 +333,35 @@ mod tests {
     fn a_folder_that_cannot_be_made_is_named() {
         let home = tempfile::tempdir().unwrap();
         std::fs::write(home.path().join("greetings"), "a file in the way").unwrap();
-        let error = store(home.path(), &HELLO, &mut "hello".as_bytes()).unwrap_err();
+        let error = store(home.path(), "hello").unwrap_err();
+        assert!(matches!(error, Error::CannotWrite { .. }));
         assert!(error.to_string().contains("greetings"), "{error}");
         assert!(error.to_string().contains("CONVOXIDE_HOME"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_in_the_place_of_the_file_is_an_error() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(HELLO.place(home.path())).unwrap();
+        assert_eq!(state(home.path(), &HELLO), State::Damaged);
+        let error = inspect(home.path(), &HELLO).unwrap_err();
+        assert!(matches!(error, Error::CannotRead { .. }), "{error}");
+        let error = store(home.path(), "hello").unwrap_err();
+        assert!(matches!(error, Error::CannotWrite { .. }), "{error}");
+    }
+
+    /// A place where only the administrator may write.
+    #[cfg(unix)]
+    #[test]
+    fn a_lack_of_permission_is_named() {
+        use std::os::unix::fs::PermissionsExt;
+        let home = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o500)).unwrap();
+        if std::fs::write(home.path().join("probe"), "").is_ok() {
+            println!("skipped: permissions do not bind this user");
+            return;
+        }
+        let error = store(home.path(), "hello").unwrap_err();
+        assert!(error.to_string().contains("ermission denied"), "{error}");
     }
 }
