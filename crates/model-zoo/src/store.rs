@@ -1,6 +1,6 @@
 //! Writing files into the cache, whole or not at all, and checking whether those in it are intact.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 use files::{Kind, whole_file};
@@ -50,7 +50,11 @@ pub(crate) fn inspect(home: &Path, file: &KnownFile) -> Result<Content> {
         return Ok(Content::Damaged);
     }
     let mut hash = Sha256::new();
-    io::copy(&mut content, &mut hash).map_err(|error| cannot_read(error.into()))?;
+    let hashed = in_parts(&mut content, |part| {
+        hash.update(part);
+        Ok::<_, files::Error>(())
+    });
+    hashed.map_err(cannot_read)?;
     let sha256 = hex(hash);
     if !sha256.starts_with(file.check.sha256()) {
         return Ok(Content::Damaged);
@@ -93,26 +97,23 @@ pub(crate) fn receive(
     create_folder(path.parent().unwrap_or(home)).map_err(Stopped::Refused)?;
     let (mut hash, mut bytes) = (Sha256::new(), 0);
     let prepared = whole_file::prepare::<Interruption>(&path, |target| {
-        let mut part = Vec::with_capacity(Kind::LOOKED_AT);
-        let start = content.take(Kind::LOOKED_AT as u64).read_to_end(&mut part);
-        start.map_err(Interruption::Source)?;
-        if let Some(kind @ (Kind::Html | Kind::GitLfsPointer)) = Kind::of(&part) {
+        let mut start = Vec::new();
+        let mut first = (&mut *content).take(Kind::LOOKED_AT as u64);
+        first.read_to_end(&mut start)?;
+        if let Some(kind @ (Kind::Html | Kind::GitLfsPointer)) = Kind::of(&start) {
             let from = file.from;
             return Err(Interruption::Refused(Error::WrongKind { from, kind }));
         }
-        let mut length = part.len();
-        part.resize(1 << 16, 0);
-        while length > 0 {
-            hash.update(&part[..length]);
-            target.write_all(&part[..length]).map_err(files::Error::Io)?;
-            bytes += length as u64;
+        in_parts(&mut start.as_slice().chain(content), |part| {
+            hash.update(part);
+            target.write_all(part).map_err(files::Error::Io)?;
+            bytes += part.len() as u64;
             if bytes > *file.check.lengths().end() {
                 return Err(Interruption::Refused(wrong_length(file, bytes, true)));
             }
             progress(bytes);
-            length = read(content, &mut part).map_err(Interruption::Source)?;
-        }
-        Ok(())
+            Ok(())
+        })
     });
     let prepared = prepared.map_err(|interruption| match interruption {
         Interruption::Source(error) => Stopped::Source(error),
@@ -183,6 +184,12 @@ impl From<files::Error> for Interruption {
     }
 }
 
+impl From<io::Error> for Interruption {
+    fn from(error: io::Error) -> Self {
+        Self::Source(error)
+    }
+}
+
 fn wrong_length(file: &KnownFile, got: u64, or_more: bool) -> Error {
     Error::WrongLength {
         from: file.from,
@@ -192,12 +199,18 @@ fn wrong_length(file: &KnownFile, got: u64, or_more: bool) -> Error {
     }
 }
 
-/// Reads once; 0 is the end.
-fn read(content: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+/// Reads everything and hands it on in parts.
+fn in_parts<E: From<io::Error>>(
+    content: &mut dyn Read,
+    mut each: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut buffer = vec![0; 1 << 16];
     loop {
-        match content.read(buffer) {
+        match content.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(length) => each(&buffer[..length])?,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            done => return done,
+            Err(error) => return Err(error.into()),
         }
     }
 }
