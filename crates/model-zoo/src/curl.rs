@@ -184,9 +184,16 @@ mod tests {
             "curl: (22) The requested URL returned error: 404 Not Found\n",
         ] {
             let error = explain(Some(22), said, "https://example.com/a");
-            assert!(matches!(error, Error::Status { status: 404, .. }), "{error}");
+            assert!(
+                matches!(error, Error::Status { status: 404, .. }),
+                "{error}"
+            );
         }
-        let error = explain(Some(22), "curl: (22) nothing of use", "https://example.com/a");
+        let error = explain(
+            Some(22),
+            "curl: (22) nothing of use",
+            "https://example.com/a",
+        );
         assert!(matches!(error, Error::Curl { .. }), "{error}");
     }
 

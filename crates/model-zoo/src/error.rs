@@ -23,7 +23,10 @@ pub enum Error {
     },
 
     /// The environment determines no cache folder.
-    #[error("found no cache folder; set {} to a folder of your choice", cache::VARIABLE)]
+    #[error(
+        "found no cache folder; set {} to a folder of your choice",
+        cache::VARIABLE
+    )]
     NoCacheFolder,
 
     /// The files of a model are not in the cache.
@@ -218,7 +221,10 @@ pub enum Error {
     },
 
     /// The file has another content.
-    #[error("{from}: has the wrong SHA-256 ({got}, should be {}): nothing was kept", digits(expected))]
+    #[error(
+        "{from}: has the wrong SHA-256 ({got}, should be {}): nothing was kept",
+        digits(expected)
+    )]
     WrongHash {
         /// The member of the package, or the address.
         from: &'static str,
@@ -324,9 +330,15 @@ mod tests {
             error.to_string()
         };
         let full = cannot_write(io::ErrorKind::StorageFull);
-        assert!(full.contains("a.pth: no storage space; make room"), "{full}");
+        assert!(
+            full.contains("a.pth: no storage space; make room"),
+            "{full}"
+        );
         let denied = cannot_write(io::ErrorKind::PermissionDenied);
-        assert!(denied.contains("permission denied; set CONVOXIDE_HOME"), "{denied}");
+        assert!(
+            denied.contains("permission denied; set CONVOXIDE_HOME"),
+            "{denied}"
+        );
     }
 
     #[test]
@@ -347,6 +359,9 @@ mod tests {
             expected: "f37072fd",
             got: "0".repeat(64),
         };
-        assert!(error.to_string().contains("should be f37072fd...)"), "{error}");
+        assert!(
+            error.to_string().contains("should be f37072fd...)"),
+            "{error}"
+        );
     }
 }

@@ -30,7 +30,11 @@ mod tests {
         assert_eq!(names.len(), 1000);
         let different: BTreeSet<&&str> = names.iter().collect();
         assert_eq!(different.len(), 1000);
-        assert!(names.iter().all(|name| !name.is_empty() && name.trim() == *name));
+        assert!(
+            names
+                .iter()
+                .all(|name| !name.is_empty() && name.trim() == *name)
+        );
         // From torchvision's list.
         for (index, name) in [
             (0, "tench"),

@@ -1,8 +1,6 @@
 //! The known models, and the photo of the demo.
 
-use crate::download::{
-    Archive, Check, Download, KnownFile, Licence, Package, Role, Source,
-};
+use crate::download::{Archive, Check, Download, KnownFile, Licence, Package, Role, Source};
 use crate::models::{Accuracy, Classes, KnownModel, Measure, Task};
 
 /// The known models, the verified ones first.
@@ -169,7 +167,15 @@ const HALF_299: &str =
 /// `wide_resnet50_2` and `wide_resnet101_2` hold half-precision values.
 macro_rules! torchvision {
     ($model:literal, $file:literal, $sha256_start:literal, $milli_mib:literal, $top1:literal) => {
-        torchvision!($model, $file, $sha256_start, $milli_mib, $top1, TORCHVISION, IMAGENET_224)
+        torchvision!(
+            $model,
+            $file,
+            $sha256_start,
+            $milli_mib,
+            $top1,
+            TORCHVISION,
+            IMAGENET_224
+        )
     };
     ($model:literal, $file:literal, $sha256_start:literal, $milli_mib:literal, $top1:literal,
      $licence:ident, $preprocessing:ident) => {
@@ -209,16 +215,43 @@ const RESNET34: KnownModel = torchvision!("resnet34", "resnet34", "b627a593", 83
 const RESNET50: KnownModel = torchvision!("resnet50", "resnet50", "0676ba61", 97_781, 76.130);
 const RESNET101: KnownModel = torchvision!("resnet101", "resnet101", "63fe2227", 170_511, 77.374);
 const RESNET152: KnownModel = torchvision!("resnet152", "resnet152", "394f9c45", 230_434, 78.312);
-const RESNEXT50_32X4D: KnownModel =
-    torchvision!("resnext50_32x4d", "resnext50_32x4d", "7cdf4587", 95_789, 77.618);
-const RESNEXT101_32X8D: KnownModel =
-    torchvision!("resnext101_32x8d", "resnext101_32x8d", "8ba56ff5", 339_586, 79.312);
-const WIDE_RESNET50_2: KnownModel =
-    torchvision!("wide_resnet50_2", "wide_resnet50_2", "95faca4d", 131_820, 78.468);
-const WIDE_RESNET101_2: KnownModel =
-    torchvision!("wide_resnet101_2", "wide_resnet101_2", "32ee1156", 242_896, 78.848);
-const GOOGLENET: KnownModel =
-    torchvision!("googlenet", "googlenet", "1378be20", 49_731, 69.778, PORTED, HALF_224);
+const RESNEXT50_32X4D: KnownModel = torchvision!(
+    "resnext50_32x4d",
+    "resnext50_32x4d",
+    "7cdf4587",
+    95_789,
+    77.618
+);
+const RESNEXT101_32X8D: KnownModel = torchvision!(
+    "resnext101_32x8d",
+    "resnext101_32x8d",
+    "8ba56ff5",
+    339_586,
+    79.312
+);
+const WIDE_RESNET50_2: KnownModel = torchvision!(
+    "wide_resnet50_2",
+    "wide_resnet50_2",
+    "95faca4d",
+    131_820,
+    78.468
+);
+const WIDE_RESNET101_2: KnownModel = torchvision!(
+    "wide_resnet101_2",
+    "wide_resnet101_2",
+    "32ee1156",
+    242_896,
+    78.848
+);
+const GOOGLENET: KnownModel = torchvision!(
+    "googlenet",
+    "googlenet",
+    "1378be20",
+    49_731,
+    69.778,
+    PORTED,
+    HALF_224
+);
 const INCEPTION_V3: KnownModel = torchvision!(
     "inception_v3",
     "inception_v3_google",
@@ -306,7 +339,9 @@ mod tests {
                     Source::Package(_) => assert!(!file.from.contains(':'), "{}", file.from),
                     Source::Addresses => {
                         assert!(file.from.starts_with("https://"), "{}", file.from);
-                        assert!(file.from.ends_with(Path::new(file.path).file_name().unwrap().to_str().unwrap()));
+                        assert!(file.from.ends_with(
+                            Path::new(file.path).file_name().unwrap().to_str().unwrap()
+                        ));
                     }
                 }
             }
