@@ -158,8 +158,9 @@ fn explain(code: Option<i32>, said: &str, address: &'static str) -> Error {
             Some(status) => Error::Status { address, status },
             None => Error::Curl { address, reason },
         },
-        // A protocol that is not allowed, and too many redirects.
-        Some(1 | 47) => Error::Redirect { address, reason },
+        // A protocol that is not allowed (the code has other meanings, too), and too many redirects.
+        Some(1) if reason.contains("rotocol") => Error::Redirect { address, reason },
+        Some(47) => Error::Redirect { address, reason },
         Some(28) => Error::TooSlow { address, reason },
         // A part of the file, no answer, and failures of the connection, also in HTTP/2.
         Some(16 | 18 | 52 | 55 | 56 | 92) => Error::BrokenOff { address, reason },

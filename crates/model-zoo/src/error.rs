@@ -158,8 +158,8 @@ pub enum Error {
         status: u16,
     },
 
-    /// The server redirects without end, or to an address that is not encrypted.
-    #[error("{address}: a redirect is not followed ({reason})")]
+    /// The address or a redirect from it is not encrypted, or the redirects do not end.
+    #[error("{address}: this address, or a redirect from it, is not followed ({reason})")]
     Redirect {
         /// The address.
         address: &'static str,

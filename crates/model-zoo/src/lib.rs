@@ -48,31 +48,54 @@ pub fn downloads() -> impl Iterator<Item = &'static Download> {
         .chain([&DEMO_PHOTO])
 }
 
-/// Makes sure that the cache has the files of a model, or the photo of the demo, by its name: as
+/// Returns what can be fetched by this name.
+///
+/// # Errors
+///
+/// [`Error::UnknownName`], with similar names.
+///
+/// ```
+/// use model_zoo::{Error, look_up};
+///
+/// assert_eq!(look_up("demo-photo").unwrap().files.len(), 1);
+/// let error = look_up("resnet19").unwrap_err();
+/// let Error::UnknownName { near, .. } = error else { panic!("{error}") };
+/// assert!(near.contains(&"resnet18"));
+/// ```
+pub fn look_up(name: &str) -> Result<&'static Download> {
+    downloads()
+        .find(|download| download.name == name)
+        .ok_or_else(|| Error::UnknownName {
+            name: name.to_owned(),
+            near: files::nearest(name, downloads().map(|download| download.name)),
+        })
+}
+
+/// Makes sure that the cache has the files of a model, or the photo of the demo: [`look_up`], then
 /// [`Download::fetch`].
 ///
 /// # Errors
 ///
-/// [`Error::UnknownName`] with similar names, and those of [`Download::fetch`].
+/// Those of [`look_up`] and of [`Download::fetch`].
 ///
 /// ```
 /// use model_zoo::{Error, Options, fetch};
 ///
-/// let error = fetch("resnet19", &Options::default(), &mut |_| {}).unwrap_err();
-/// let Error::UnknownName { near, .. } = error else { panic!("{error}") };
-/// assert!(near.contains(&"resnet18"));
+/// let folder = tempfile::tempdir().unwrap();
+/// let options = Options {
+///     home: Some(folder.path().to_owned()),
+///     curl: vec!["no-such-program".into()],
+///     ..Options::default()
+/// };
+/// let error = fetch("resnet18", &options, &mut |_| {}).unwrap_err();
+/// let Error::Failed { cause, by_hand, .. } = error else { panic!("{error}") };
+/// assert!(matches!(*cause, Error::NoCurl));
+/// assert!(by_hand.lines()[1].ends_with("resnet18-f37072fd.pth"));
 /// ```
 pub fn fetch(
     name: &str,
     options: &Options,
     observer: &mut dyn FnMut(Event<'_>),
 ) -> Result<Fetched> {
-    let Some(download) = downloads().find(|download| download.name == name) else {
-        let names = downloads().map(|download| download.name);
-        return Err(Error::UnknownName {
-            name: name.to_owned(),
-            near: files::nearest(name, names),
-        });
-    };
-    download.fetch(options, observer)
+    look_up(name)?.fetch(options, observer)
 }

@@ -487,6 +487,9 @@ fn a_server_that_is_not_there_or_says_nothing_is_named() {
     assert!(matches!(error, Error::Unreachable { .. }), "{error}");
     let error = failure_at(&Server::new(|_, _| {}));
     assert!(matches!(error, Error::BrokenOff { .. }), "{error}");
+    // An answer that is not HTTP.
+    let error = failure_at(&Server::sending(content()));
+    assert!(matches!(error, Error::Curl { .. }), "{error}");
 }
 
 #[test]

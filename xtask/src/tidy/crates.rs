@@ -8,7 +8,7 @@ use super::licences;
 
 /// Which crates of the workspace each may depend on, outside its tests. The arrows of
 /// `docs/architecture.md`, in reading order.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("files", &[]),
     ("conv-core", &[]),
     ("nn-layers", &["conv-core", "files"]),
@@ -18,17 +18,18 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("image-data", &["files"]),
     (
         "yolo-detect",
-        &["conv-core", "nn-layers", "engine", "files", "image-data"],
+        &["nn-layers", "engine", "files", "image-data"],
     ),
+    ("model-zoo", &["files"]),
     (
         "convoxide",
         &[
             "files",
-            "conv-core",
             "nn-layers",
             "engine",
             "image-data",
             "inception",
+            "model-zoo",
             "resnet",
             "yolo-detect",
         ],
@@ -37,7 +38,6 @@ const ARROWS: [(&str, &[&str]); 12] = [
     (
         "tutorial",
         &[
-            "files",
             "conv-core",
             "nn-layers",
             "engine",
@@ -47,7 +47,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
             "yolo-detect",
         ],
     ),
-    ("xtask", &["files"]),
+    ("xtask", &["files", "model-zoo"]),
 ];
 
 /// The one crate that may have `unsafe`.
