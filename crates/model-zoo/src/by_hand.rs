@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use crate::download::{Download, KnownFile, Source};
 
-/// For each file: where it is to be had, and where it belongs.
+/// For each file, its source and its place in the cache.
 #[derive(Clone, Debug)]
 pub struct ByHand {
     files: Vec<(String, PathBuf)>,
 }
 
 impl ByHand {
-    /// The way to place these files of a download in the cache folder `home`.
+    /// The instructions for these files of a download and the cache folder `home`.
     pub(crate) fn new(download: &Download, files: &[&KnownFile], home: &Path) -> Self {
         let files = files.iter().map(|file| {
             let from = match download.source {

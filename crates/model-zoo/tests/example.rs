@@ -32,6 +32,9 @@ fn every_model_has_a_line_and_a_failure_says_what_to_do() {
     let mut out = Vec::new();
     known_models::fetch(&["resnet18".to_owned()], &options, &mut out).unwrap();
     let message = String::from_utf8(out).unwrap();
-    assert!(message.starts_with("resnet18: found no curl: "), "{message}");
+    assert!(
+        message.starts_with("resnet18: found no curl: "),
+        "{message}"
+    );
     assert!(message.contains("resnet18-f37072fd.pth"), "{message}");
 }
