@@ -90,7 +90,8 @@ fn start(address: &str, options: &Options) -> Result<Child> {
         .args(first)
         .args(["--fail", "--silent", "--show-error", "--globoff"])
         .args(["--location", "--max-redirs", REDIRECTS])
-        .args(["--proto", protocols, "--proto-redir", protocols])
+        // Of redirects, too.
+        .args(["--proto", protocols])
         .args(["--connect-timeout", &seconds(options.connect_timeout)])
         .args(["--speed-limit", SLOW])
         .args(["--speed-time", &seconds(options.stall_timeout)])
