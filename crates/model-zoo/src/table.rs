@@ -44,7 +44,7 @@ pub const DEMO_PHOTO: Download = Download {
     },
 };
 
-/// MobileNetV2, 224 x 224: torchvision's own file, with the name and the hash that torchvision states.
+/// For pictures of 224 x 224: torchvision's own file, by its name and hash.
 const MOBILENET_V2: KnownModel = KnownModel {
     download: Download {
         name: "mobilenet_v2",
@@ -79,7 +79,7 @@ const MOBILENET_V2: KnownModel = KnownModel {
     measured: None,
 };
 
-/// YOLOv3-tiny, 416 x 416: darknet's own files.
+/// For pictures of 416 x 416: darknet's own files.
 const YOLOV3_TINY: KnownModel = KnownModel {
     download: Download {
         name: "yolov3-tiny",

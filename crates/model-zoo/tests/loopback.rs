@@ -14,48 +14,15 @@ use std::process::Command;
 use std::time::Duration;
 
 use files::Kind;
-use model_zoo::{Check, Download, Error, Event, KnownFile, Licence, Options, Role, Source, State};
+use model_zoo::{Check, Download, Error, Event, Options, State};
 
+#[path = "loopback/file.rs"]
+mod file;
 #[path = "loopback/server.rs"]
 mod server;
 
+use file::{SHA256, content, download, verified};
 use server::{Server, answer, ok, send};
-
-/// The SHA-256 of [`content`].
-const SHA256: &str = "d692f48fc3ffc2b6c62328c00e85461264189b6951b80e756297068924bd1ef7";
-
-/// The file: 100,000 bytes that look like nothing in particular.
-fn content() -> Vec<u8> {
-    (0..100_000_u64)
-        .map(|i| (i * i / 7 + 31 * i) as u8)
-        .collect()
-}
-
-/// The file at an address.
-fn download(address: &str, check: Check) -> Download {
-    let file = KnownFile {
-        path: "models/m/m.pth",
-        role: Role::Weights,
-        from: format!("{address}/m.pth").leak(),
-        check,
-    };
-    Download {
-        name: "m",
-        source: Source::Addresses,
-        files: vec![file].leak(),
-        licence: Licence {
-            spdx: None,
-            notes: &[],
-        },
-    }
-}
-
-fn verified() -> Check {
-    Check::Verified {
-        sha256: SHA256,
-        bytes: 100_000,
-    }
-}
 
 /// Options for a cache folder, with one attempt, and without the user's own settings of `curl`.
 fn options(home: &Path) -> Options {
@@ -265,14 +232,14 @@ fn a_body_that_ends_early_is_a_broken_connection() {
     if !has_curl() {
         return;
     }
-    let content = content();
+    let whole = content();
     let error = failure_at(&Server::new(move |stream, _| {
         let length = "Content-Length: 100000\r\n";
-        send(stream, &answer("200 OK", length, &content[..60_000]));
+        send(stream, &answer("200 OK", length, &whole[..60_000]));
     }));
     assert!(matches!(error, Error::BrokenOff { .. }), "{error}");
     // The same without a length in the header: only our own table can tell.
-    let whole = self::content();
+    let whole = content();
     let error = failure_at(&Server::sending(answer("200 OK", "", &whole[..60_000])));
     assert!(
         matches!(
