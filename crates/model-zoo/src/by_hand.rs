@@ -48,7 +48,7 @@ impl ByHand {
     }
 }
 
-/// In one line: `to place it by hand, download https://... and save it as ...`.
+/// In one line: `to place the files by hand, download https://... and save it as ...`.
 impl fmt::Display for ByHand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("to place the files by hand")?;
