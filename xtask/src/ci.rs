@@ -51,7 +51,7 @@ fn demo_in_an_empty_folder() -> Result<()> {
     let path = folder.path().join(demo::PICTURE);
     let picture = std::fs::read(&path)
         .map_err(|error| format!("the demo left no {}: {error}", demo::PICTURE))?;
-    let photo = std::fs::read(fetch::ensure()?.join(fetch::known::DEMO_PHOTO_FILE.path))?;
+    let photo = std::fs::read(fetch::demo_photo(&fetch::ensure()?))?;
     check_drawn(&picture, &photo)
 }
 

@@ -120,6 +120,10 @@ pub(crate) enum Error {
         path: PathBuf,
     },
 
+    /// Files that could not be fetched.
+    #[error(transparent)]
+    Zoo(#[from] model_zoo::Error),
+
     /// No cache folder in the environment.
     #[error(
         "found no cache folder; set {} to a folder of your choice",

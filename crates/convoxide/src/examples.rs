@@ -80,6 +80,12 @@ Examples:
   convoxide export resnet18 --weights resnet18.safetensors \\
       --names imagenet.names --output model.safetensors";
 
+pub(crate) const FETCH: &str = "\
+Examples:
+  convoxide fetch --list
+  convoxide fetch mobilenet_v2
+  convoxide fetch yolov3-tiny demo-photo --json";
+
 pub(crate) const LIST: &str = "\
 Examples:
   convoxide list

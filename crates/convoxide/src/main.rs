@@ -22,6 +22,7 @@ mod eval;
 mod evaluation;
 mod examples;
 mod export;
+mod fetch;
 mod fit;
 mod grad;
 mod kernels;
@@ -96,6 +97,8 @@ enum Command {
     Kernels(kernels::Args),
     #[command(after_help = examples::EXPORT)]
     Export(export::Args),
+    #[command(after_help = examples::FETCH)]
+    Fetch(fetch::Args),
     #[command(after_help = examples::LIST)]
     List(list::Args),
     #[command(after_help = examples::COMPLETIONS)]
@@ -151,6 +154,7 @@ fn run(command: Command, context: &Context) -> Result<ExitCode, Error> {
         Command::Grad(args) => grad::run(args, context),
         Command::Kernels(args) => kernels::run(&args, context),
         Command::Export(args) => export::run(args, context),
+        Command::Fetch(args) => fetch::run(&args, context),
         Command::List(args) => list::run(&args, context),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

@@ -29,6 +29,8 @@ mod eval;
 #[cfg(target_os = "linux")]
 #[path = "cli/faults.rs"]
 mod faults;
+#[path = "cli/fetch.rs"]
+mod fetch;
 #[path = "cli/files.rs"]
 mod files;
 #[path = "cli/grad.rs"]

@@ -6,12 +6,13 @@
 //! `setup.py`. So `pip` is given our own stand-in for it, which answers instead (through the interface of
 //! PEP 517). This also saves downloading setuptools.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::known::{Archive, Package};
-use super::store::{cannot_write, create_folder};
-use crate::Result;
+use crate::download::{Archive, Package};
+use crate::error::{Error, Result};
+use crate::store::create_folder;
 
 /// The stand-in for `setuptools.build_meta`, which takes its answers from two environment variables.
 const STAND_IN: &str = include_str!("build_meta.py");
@@ -29,23 +30,25 @@ const WHEEL: &str = "--only-binary :all: --platform manylinux_2_28_x86_64 \
 /// The folder that `pip` writes the archive to.
 const DESTINATION: &str = "download";
 
-/// Downloads a package's archive into an empty folder and returns its path.
+/// Downloads a package's archive into an empty folder and returns its path. `words` start `pip`; if
+/// there are none, the usual ways are tried.
 ///
 /// # Errors
+///
 /// There is no `pip`, the package index cannot be reached, or the archive is not the pinned one.
-pub(crate) fn download(package: &Package, folder: &Path) -> Result<PathBuf> {
-    run(command(package, folder)?, package, folder)
+pub(crate) fn download(package: &Package, folder: &Path, words: &[OsString]) -> Result<PathBuf> {
+    run(command(package, folder, words)?, package, folder)
 }
 
 /// The command that downloads a package's archive, and the files that the command needs.
-fn command(package: &Package, folder: &Path) -> Result<Command> {
+fn command(package: &Package, folder: &Path, words: &[OsString]) -> Result<Command> {
     let requirement = package.requirement;
     let sha256 = package.sha256;
     let requirements = folder.join("requirements.txt");
     let pinned = format!("{requirement} --hash=sha256:{sha256}\n");
     write(&requirements, &pinned)?;
 
-    let mut pip = find()?;
+    let mut pip = find(words)?;
     pip.args(DOWNLOAD.split_whitespace())
         .arg("--dest")
         .arg(folder.join(DESTINATION))
@@ -72,35 +75,50 @@ fn command(package: &Package, folder: &Path) -> Result<Command> {
 /// Runs the command and returns the path of the archive that it downloaded.
 fn run(mut pip: Command, package: &Package, folder: &Path) -> Result<PathBuf> {
     let requirement = package.requirement;
-    let output = pip
-        .output()
-        .map_err(|error| format!("cannot start pip: {error}"))?;
+    let output = pip.output().map_err(cannot_start)?;
     if !output.status.success() {
-        return Err(explain(&String::from_utf8_lossy(&output.stderr), requirement).into());
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(explain(&said, requirement));
     }
-    let archive = std::fs::read_dir(folder.join(DESTINATION))?
-        .next()
-        .transpose()?;
-    Ok(archive
-        .ok_or_else(|| format!("pip left no archive of {requirement}"))?
-        .path())
+    let archive = std::fs::read_dir(folder.join(DESTINATION))
+        .and_then(|mut entries| entries.next().transpose());
+    match archive {
+        Ok(Some(archive)) => Ok(archive.path()),
+        Ok(None) | Err(_) => Err(Error::Pip {
+            requirement,
+            reason: "it left no archive".to_owned(),
+        }),
+    }
+}
+
+fn cannot_start(error: std::io::Error) -> Error {
+    let program = "pip";
+    Error::CannotStart { program, error }
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
-    Ok(std::fs::write(path, text).map_err(|error| cannot_write(path, &error))?)
+    std::fs::write(path, text).map_err(|error| Error::CannotWrite {
+        path: path.to_owned(),
+        error: error.into(),
+    })
 }
 
-/// The first way of calling `pip` that works on this machine.
-fn find() -> Result<Command> {
+/// The first way of starting `pip` that works on this machine.
+fn find(words: &[OsString]) -> Result<Command> {
     const WAYS: [&[&str]; 4] = [
         &["python3", "-m", "pip"],
         &["python", "-m", "pip"],
         &["pip3"],
         &["pip"],
     ];
-    for way in WAYS {
+    let usual = WAYS.map(|way| way.iter().map(OsString::from).collect::<Vec<_>>());
+    let ways = match words {
+        [] => usual.as_slice(),
+        words => &[words.to_vec()],
+    };
+    for way in ways {
         let pip = || {
-            let mut command = Command::new(way[0]);
+            let mut command = Command::new(&way[0]);
             command.args(&way[1..]);
             command
         };
@@ -112,30 +130,24 @@ fn find() -> Result<Command> {
             return Ok(pip());
         }
     }
-    Err(
-        "found no pip: install Python 3 with pip (Debian and Ubuntu: the package python3-pip), \
-         then run it again"
-            .into(),
-    )
+    Err(Error::NoPip)
 }
 
 /// A `PYTHONPATH` with our modules before the user's own.
-fn python_path(modules: PathBuf) -> Result<std::ffi::OsString> {
+fn python_path(modules: PathBuf) -> Result<OsString> {
     let rest = std::env::var_os("PYTHONPATH").filter(|path| !path.is_empty());
     let rest: Vec<PathBuf> = rest.iter().flat_map(std::env::split_paths).collect();
-    Ok(std::env::join_paths(std::iter::once(modules).chain(rest))?)
+    std::env::join_paths(std::iter::once(modules).chain(rest))
+        .map_err(|error| cannot_start(std::io::Error::other(error)))
 }
 
-/// One line that says why `pip` failed and what to do, based on its standard error.
-fn explain(said: &str, requirement: &str) -> String {
+/// The reason why `pip` failed, based on its standard error.
+fn explain(said: &str, requirement: &'static str) -> Error {
     let has = |marks: &[&str]| marks.iter().any(|mark| said.contains(mark));
     if has(&["DO NOT MATCH THE HASHES"]) {
-        format!(
-            "the {requirement} that pip found is not the expected file (wrong SHA-256): nothing was \
-             kept; try again, and if that fails, ask the operator of your package mirror"
-        )
+        Error::WrongArchive { requirement }
     } else if has(&["No space left"]) {
-        format!("no space left on the disk while fetching {requirement}: make room, then try again")
+        Error::PipOutOfSpace { requirement }
     } else if has(&[
         "Retrying (",
         "ConnectionError",
@@ -144,15 +156,9 @@ fn explain(said: &str, requirement: &str) -> String {
         "ProxyError",
         "SSLError",
     ]) {
-        format!(
-            "pip could not reach its package index for {requirement}: check the network and `pip \
-             config list`, then try again (the network is needed only once)"
-        )
+        Error::IndexUnreachable { requirement }
     } else if has(&["No matching distribution found"]) {
-        format!(
-            "pip's package index has no {requirement}: check `pip config list` for a mirror that \
-             lacks it, then try again"
-        )
+        Error::NotInIndex { requirement }
     } else {
         let said = said.trim();
         let error = |line: &str| {
@@ -163,7 +169,10 @@ fn explain(said: &str, requirement: &str) -> String {
         let reason = said.lines().rev().find_map(error);
         let reason = reason.or_else(|| said.lines().last().map(str::to_owned));
         let reason = reason.unwrap_or_else(|| "it gave no reason".to_owned());
-        format!("pip could not download {requirement}: {reason}")
+        Error::Pip {
+            requirement,
+            reason,
+        }
     }
 }
 
@@ -201,20 +210,18 @@ mod tests {
             archive: Archive::Sdist,
             sha256: sha256.leak(),
             bytes: 0,
-            files: &[],
-            licence: &[],
         }
     }
 
     /// Downloads with `pip` from a folder instead of the network; `None` where there is no `pip`.
     fn download_from(index: &Path, package: &Package) -> Option<Result<PathBuf>> {
-        if find().is_err() {
+        if find(&[]).is_err() {
             eprintln!("skipped: there is no pip");
             return None;
         }
         let folder = index.join("scratch");
         std::fs::create_dir_all(&folder).unwrap();
-        let mut pip = command(package, &folder).unwrap();
+        let mut pip = command(package, &folder, &[]).unwrap();
         pip.env("PIP_NO_INDEX", "1").env("PIP_FIND_LINKS", index);
         Some(run(pip, package, &folder))
     }
@@ -243,8 +250,8 @@ mod tests {
         let Some(downloaded) = download_from(index.path(), &package) else {
             return;
         };
-        let error = downloaded.unwrap_err().to_string();
-        assert!(error.contains("wrong SHA-256"), "{error}");
+        let error = downloaded.unwrap_err();
+        assert!(matches!(error, Error::WrongArchive { .. }), "{error}");
         assert!(!index.path().join("ran").exists(), "setup.py ran");
     }
 
@@ -252,25 +259,30 @@ mod tests {
     fn a_wrong_hash_is_told_from_a_network_that_is_down() {
         let hash = "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE. ...\n\
                     Expected sha256 3b9c\n     Got        0000";
-        assert!(explain(hash, "a==1").contains("wrong SHA-256"));
+        let error = explain(hash, "a==1");
+        assert!(matches!(error, Error::WrongArchive { .. }), "{error}");
         // Without a network, pip also ends with the message for a package that does not exist.
         let network = "WARNING: Retrying (Retry(total=1, connect=None)) after connection broken\n\
                        ERROR: Could not find a version that satisfies the requirement a==1\n\
                        ERROR: No matching distribution found for a==1";
-        assert!(explain(network, "a==1").contains("could not reach its package index for a==1"));
+        let error = explain(network, "a==1");
+        assert!(matches!(error, Error::IndexUnreachable { .. }), "{error}");
         let missing = "ERROR: No matching distribution found for a==1";
-        assert!(explain(missing, "a==1").contains("has no a==1"));
+        let error = explain(missing, "a==1");
+        assert!(matches!(error, Error::NotInIndex { .. }), "{error}");
         let disk = "ERROR: Could not install packages due to an OSError: [Errno 28] No space left";
-        assert!(explain(disk, "a==1").contains("make room"));
+        let error = explain(disk, "a==1");
+        assert!(matches!(error, Error::PipOutOfSpace { .. }), "{error}");
     }
 
     #[test]
     fn any_other_failure_gives_pips_last_error() {
         let said = "ERROR: first\nerror: no such option: --dest\nhint: see --help\n";
         assert_eq!(
-            explain(said, "a==1"),
+            explain(said, "a==1").to_string(),
             "pip could not download a==1: no such option: --dest"
         );
-        assert!(explain("", "a==1").ends_with("it gave no reason"));
+        let error = explain("", "a==1").to_string();
+        assert!(error.ends_with("it gave no reason"), "{error}");
     }
 }
