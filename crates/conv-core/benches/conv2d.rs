@@ -15,7 +15,7 @@
 use std::time::{Duration, Instant};
 
 use conv_core::blocked::{Buffer, Layout, PackedConv2d, View, ViewMut};
-use conv_core::{Activation, Conv2dOptions, Isa, Padding, PaddingValue};
+use conv_core::{Activation, Isa, PaddingValue};
 use criterion::{Criterion, criterion_group, criterion_main};
 use rayon::prelude::*;
 use testkit::{Conv2dProblem, assert_close, to_f32};
@@ -26,20 +26,26 @@ const THREADS: usize = 2;
 /// Rounds of the calibrator: a few milliseconds.
 const ROUNDS: u64 = 400_000;
 
-/// `(name, in channels, out channels, map, kernel, stride)`.
-const LAYERS: [(&str, usize, usize, usize, usize, usize); 12] = [
-    ("3x3 256 channels at 26", 256, 256, 26, 3, 1),
-    ("1x1 512 channels at 26", 512, 512, 26, 1, 1),
-    ("1x1 512 channels at 13", 512, 512, 13, 1, 1),
-    ("yolov3-tiny 0", 3, 16, 416, 3, 1),
-    ("yolov3-tiny 2", 16, 32, 208, 3, 1),
-    ("yolov3-tiny 4", 32, 64, 104, 3, 1),
-    ("yolov3-tiny 6", 64, 128, 52, 3, 1),
-    ("yolov3-tiny 12", 512, 1024, 13, 3, 1),
-    ("yolov3-tiny 13", 1024, 256, 13, 1, 1),
-    ("yolov2 24", 1024, 1024, 19, 3, 1),
-    ("resnet 64 channels at 56", 64, 64, 56, 3, 1),
-    ("resnet stride 2 at 56", 128, 128, 56, 3, 2),
+/// `(name, in channels, out channels, map, kernel, stride, groups)`.
+const LAYERS: [(&str, usize, usize, usize, usize, usize, usize); 18] = [
+    ("3x3 256 channels at 26", 256, 256, 26, 3, 1, 1),
+    ("1x1 512 channels at 26", 512, 512, 26, 1, 1, 1),
+    ("1x1 512 channels at 13", 512, 512, 13, 1, 1, 1),
+    ("yolov3-tiny 0", 3, 16, 416, 3, 1, 1),
+    ("yolov3-tiny 2", 16, 32, 208, 3, 1, 1),
+    ("yolov3-tiny 4", 32, 64, 104, 3, 1, 1),
+    ("yolov3-tiny 6", 64, 128, 52, 3, 1, 1),
+    ("yolov3-tiny 12", 512, 1024, 13, 3, 1, 1),
+    ("yolov3-tiny 13", 1024, 256, 13, 1, 1, 1),
+    ("yolov2 24", 1024, 1024, 19, 3, 1, 1),
+    ("resnet 64 channels at 56", 64, 64, 56, 3, 1, 1),
+    ("resnet stride 2 at 56", 128, 128, 56, 3, 2, 1),
+    ("depthwise 32 channels at 112", 32, 32, 112, 3, 1, 32),
+    ("depthwise 144 channels at 56", 144, 144, 56, 3, 1, 144),
+    ("depthwise stride 2 at 56", 144, 144, 56, 3, 2, 144),
+    ("depthwise 576 channels at 14", 576, 576, 14, 3, 1, 576),
+    ("depthwise 960 channels at 7", 960, 960, 7, 3, 1, 960),
+    ("groups of 4 channels at 56", 128, 128, 56, 3, 1, 32),
 ];
 
 /// A layer that is ready to run.
@@ -53,20 +59,18 @@ struct Layer {
 }
 
 impl Layer {
-    fn new(isa: Isa, c: usize, o: usize, map: usize, kernel: usize, stride: usize) -> Self {
+    fn new(
+        isa: Isa,
+        [c, o]: [usize; 2],
+        map: usize,
+        kernel: usize,
+        stride: usize,
+        groups: usize,
+    ) -> Self {
         let problem = Conv2dProblem {
-            batch: 1,
-            in_channels: c,
-            out_channels: o,
-            input_size: [map, map],
-            kernel_size: [kernel, kernel],
-            options: Conv2dOptions {
-                stride: [stride, stride],
-                padding: Padding::all(kernel / 2),
-                ..Default::default()
-            },
             bias: false,
             seed: 1,
+            ..Conv2dProblem::layer(1, [c, o], [map, map], kernel, stride, groups)
         };
         let weight = to_f32(problem.weight().view());
         let conv = PackedConv2d::new(
@@ -84,7 +88,7 @@ impl Layer {
         let mut layer = Self {
             input: Buffer::zeroed(input_layout.len()).unwrap(),
             output: Buffer::zeroed(output_layout.len()).unwrap(),
-            flops: (2 * c * o * kernel * kernel * size[0] * size[1]) as f64,
+            flops: (2 * c / groups * o * kernel * kernel * size[0] * size[1]) as f64,
             conv,
             input_layout,
             output_layout,
@@ -133,13 +137,14 @@ fn layers(criterion: &mut Criterion) {
     group
         .sample_size(20)
         .measurement_time(Duration::from_secs(4));
-    for (name, c, o, map, kernel, stride) in LAYERS {
+    for (name, c, o, map, kernel, stride, groups) in LAYERS {
         let mut shares = Vec::new();
         let mut rates = Vec::new();
         // Packed and checked only if the command line's filter selects it.
         let mut layer = None;
         group.bench_function(name, |bencher| {
-            let layer = layer.get_or_insert_with(|| Layer::new(isa, c, o, map, kernel, stride));
+            let layer =
+                layer.get_or_insert_with(|| Layer::new(isa, [c, o], map, kernel, stride, groups));
             bencher.iter_custom(|iterations| {
                 pool.install(|| {
                     let mut total = Duration::ZERO;
