@@ -73,7 +73,8 @@ impl<R: Read> Machine<'_, R> {
                 self.stack.extend([top, top]);
             }
             b'N' => self.stack.push(Value::None),
-            0x88 | 0x89 => self.stack.push(Value::Bool),
+            0x88 => self.stack.push(Value::Bool(true)),
+            0x89 => self.stack.push(Value::Bool(false)),
 
             b'J' => self.int(4)?,
             b'K' => self.int(1)?,

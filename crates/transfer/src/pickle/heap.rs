@@ -21,7 +21,7 @@ pub(crate) type Id = u32;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Value {
     None,
-    Bool,
+    Bool(bool),
     Int(i64),
     /// An integer of more than 64 bits.
     Long,
@@ -45,7 +45,7 @@ impl Value {
     pub(crate) fn what(self) -> &'static str {
         match self {
             Self::None => "None",
-            Self::Bool => "a bool",
+            Self::Bool(_) => "a bool",
             Self::Int(_) | Self::Long | Self::Magic => "an integer",
             Self::Float => "a float",
             Self::Bytes => "bytes",
