@@ -17,8 +17,7 @@ pub struct RemovedPrefix {
 
 /// The prefix that more than half of the names have. It is left if a name would then be empty or
 /// occur twice.
-pub(crate) fn find<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Option<RemovedPrefix> {
-    let total = names.clone().count();
+pub(crate) fn find(names: &[&str]) -> Option<RemovedPrefix> {
     let mut found = None;
     loop {
         let so_far = found
@@ -26,15 +25,13 @@ pub(crate) fn find<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Option<R
             .map_or("", |found: &RemovedPrefix| &*found.prefix);
         let next = PREFIXES.iter().find_map(|next| {
             let prefix = format!("{so_far}{next}");
-            let count = names
-                .clone()
-                .filter(|name| name.starts_with(&prefix))
-                .count();
+            let has = |name: &&&str| name.starts_with(&prefix);
+            let count = names.iter().filter(has).count();
             let mut short = names
-                .clone()
+                .iter()
                 .map(|name| name.strip_prefix(&*prefix).unwrap_or(name));
             let mut seen = HashSet::new();
-            let is_usable = 2 * count > total && short.all(|name| !name.is_empty() && seen.insert(name));
+            let is_usable = 2 * count > names.len() && short.all(|name| !name.is_empty() && seen.insert(name));
             is_usable.then_some(RemovedPrefix {
                 prefix,
                 names: count,
@@ -52,7 +49,7 @@ mod tests {
     use super::*;
 
     fn removed(names: &[&str]) -> Option<(String, usize)> {
-        find(names.iter().copied()).map(|found| (found.prefix, found.names))
+        find(names).map(|found| (found.prefix, found.names))
     }
 
     #[test]

@@ -100,10 +100,14 @@ impl fmt::Display for ReadReport {
         };
         if self.key.is_some() || !self.other_keys.is_empty() {
             let key = self.key.as_deref().map(state_dict::shown);
-            let key = key.unwrap_or_else(|| "the file's own tensors".to_owned());
+            let own = || "the file's own tensors".to_owned();
+            let key = key.unwrap_or_else(own);
             write!(f, "\nstate dict    {key}")?;
             if !self.other_keys.is_empty() {
-                let others = self.other_keys.iter().map(|key| state_dict::shown(key));
+                let others = self.other_keys.iter().map(|key| match key.is_empty() {
+                    true => own(),
+                    false => state_dict::shown(key),
+                });
                 write!(f, "; not read: {}", list(others.collect()))?;
             }
         }
@@ -266,10 +270,8 @@ fn from_model_file(model: ModelFile, options: &ReadOptions) -> Result<Weights> {
             });
         }
     }
-    let prefix = match prefixes {
-        Prefixes::Remove => prefix::find(params.iter().map(|(name, _)| name)),
-        Prefixes::Keep => None,
-    };
+    let kept: Vec<&str> = params.iter().map(|(name, _)| name).collect();
+    let prefix = removed(&kept, prefixes);
     if let Some(RemovedPrefix { prefix, .. }) = &prefix {
         for name in &names {
             if let Some(short) = name.strip_prefix(&**prefix)
@@ -292,6 +294,14 @@ fn from_model_file(model: ModelFile, options: &ReadOptions) -> Result<Weights> {
         metadata,
         report,
     })
+}
+
+/// The prefix to be removed from these names, if any.
+fn removed(names: &[&str], prefixes: Prefixes) -> Option<RemovedPrefix> {
+    match prefixes {
+        Prefixes::Remove => prefix::find(names),
+        Prefixes::Keep => None,
+    }
 }
 
 /// The storages of a file, found when a tensor needs them.
@@ -361,10 +371,8 @@ fn from_pytorch(
     };
     let chosen = state_dict::choose(&heap, root, options.key.as_deref())?;
     let (tensors, unused) = names::sort(&heap, chosen.dict)?;
-    let prefix = match options.prefixes {
-        Prefixes::Remove => prefix::find(tensors.iter().map(|(name, _)| *name)),
-        Prefixes::Keep => None,
-    };
+    let names: Vec<&str> = tensors.iter().map(|(name, _)| *name).collect();
+    let prefix = removed(&names, options.prefixes);
 
     let tensors = tensors.into_iter().map(|(name, tensor)| {
         let short = prefix.as_ref().and_then(|found| name.strip_prefix(&*found.prefix));
