@@ -83,7 +83,7 @@ def write():
     torch.save(state, HERE / "zip.pth")
     torch.save(state, HERE / "legacy.pth", **legacy)
     save_file(state, HERE / "plain.safetensors")
-    for protocol in (3, 4, 5):
+    for protocol in (3, 4):
         torch.save(state, HERE / f"legacy_protocol{protocol}.pth", pickle_protocol=protocol, **legacy)
     torch.save(state, HERE / "zip_protocol4.pth", pickle_protocol=4)
     for name, dtype in [("f16", torch.float16), ("bf16", torch.bfloat16), ("f64", torch.float64)]:
