@@ -117,14 +117,12 @@ impl Kind {
             (0, b"%PDF-", Self::Pdf),
         ];
         let found = kinds.iter().find(|(offset, magic, _)| at(*offset, magic));
-        found
-            .map(|&(_, _, kind)| kind)
-            .or_else(|| match start {
-                [b'P', b'1'..=b'7', space, ..] if space.is_ascii_whitespace() => Some(Self::Pnm),
-                // Protocols 4 and 5 begin with a frame, protocol 3 with any opcode.
-                [0x80, 3, ..] | [0x80, 4 | 5, 0x95, ..] => Some(Self::Pickle),
-                _ => None,
-            })
+        found.map(|&(_, _, kind)| kind).or_else(|| match start {
+            [b'P', b'1'..=b'7', space, ..] if space.is_ascii_whitespace() => Some(Self::Pnm),
+            // Protocols 4 and 5 begin with a frame, protocol 3 with any opcode.
+            [0x80, 3, ..] | [0x80, 4 | 5, 0x95, ..] => Some(Self::Pickle),
+            _ => None,
+        })
     }
 }
 

@@ -48,7 +48,11 @@ const TYPES: [(&str, &str, DType); 23] = [
     ("", "float8_e5m2", unread("float8_e5m2", 1)),
     ("", "complex32", unread("complex32", 4)),
     ("ComplexFloatStorage", "complex64", unread("complex64", 8)),
-    ("ComplexDoubleStorage", "complex128", unread("complex128", 16)),
+    (
+        "ComplexDoubleStorage",
+        "complex128",
+        unread("complex128", 16),
+    ),
     ("QInt8Storage", "qint8", unread("qint8", 1)),
     ("QUInt8Storage", "quint8", unread("quint8", 1)),
     ("QInt32Storage", "qint32", unread("qint32", 4)),
@@ -60,7 +64,9 @@ impl DType {
     /// The type of a storage's class, such as `FloatStorage`.
     pub(crate) fn of_storage(class: &str) -> Option<Self> {
         let found = TYPES.iter().find(|(storage, _, _)| *storage == class);
-        found.filter(|_| !class.is_empty()).map(|&(_, _, dtype)| dtype)
+        found
+            .filter(|_| !class.is_empty())
+            .map(|&(_, _, dtype)| dtype)
     }
 
     /// The type of this name, such as `float32`.

@@ -171,7 +171,9 @@ pub enum Error {
     },
 
     /// An entry whose bytes have changed since it was written.
-    #[error("the CRC-32 of the entry {entry} is {got:#010x}, expected {expected:#010x}: the file is damaged")]
+    #[error(
+        "the CRC-32 of the entry {entry} is {got:#010x}, expected {expected:#010x}: the file is damaged"
+    )]
     Checksum {
         /// The entry's name, safe to print.
         entry: String,
@@ -182,7 +184,9 @@ pub enum Error {
     },
 
     /// A file from a big-endian machine.
-    #[error("was written on a big-endian machine, expected little-endian: load and save it in Python")]
+    #[error(
+        "was written on a big-endian machine, expected little-endian: load and save it in Python"
+    )]
     BigEndian,
 
     /// A storage that the pickle names and the file does not have.
@@ -228,7 +232,9 @@ pub enum Error {
     },
 
     /// Tensors that repeat the file's values too often, so that a small file fills the memory.
-    #[error("the tensors take {got} bytes of memory, expected at most {limit} for a file of this length")]
+    #[error(
+        "the tensors take {got} bytes of memory, expected at most {limit} for a file of this length"
+    )]
     TooManyValues {
         /// The bytes of all tensors together; `u64::MAX` if it overflows.
         got: u64,
@@ -342,7 +348,10 @@ fn under(found: &[String]) -> String {
     };
     match found {
         [] => String::new(),
-        found => format!("; it has {}", found.iter().map(named).collect::<Vec<_>>().join(", ")),
+        found => format!(
+            "; it has {}",
+            found.iter().map(named).collect::<Vec<_>>().join(", ")
+        ),
     }
 }
 

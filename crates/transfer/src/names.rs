@@ -61,8 +61,7 @@ pub(crate) fn sort(heap: &Heap, dict: Id) -> Result<(Vec<(&str, &Tensor)>, Vec<U
 
 /// Whether a tensor holds floats, or counts batches.
 fn is_param(name: &str, tensor: &Tensor) -> bool {
-    tensor.dtype.is_float()
-        || (tensor.dtype.is_integer() && Slot::of_name(name) == Slot::Counter)
+    tensor.dtype.is_float() || (tensor.dtype.is_integer() && Slot::of_name(name) == Slot::Counter)
 }
 
 /// Refuses names that a model file could not have.

@@ -48,7 +48,9 @@ impl<R: Read> Machine<'_, R> {
     fn run(&mut self) -> Result<Value> {
         let is_known = matches!(self.input.array()?, [0x80, 2..=5]);
         if !is_known {
-            return Err(self.input.fault("it does not begin with protocol 2, 3, 4 or 5"));
+            return Err(self
+                .input
+                .fault("it does not begin with protocol 2, 3, 4 or 5"));
         }
         loop {
             let opcode = self.input.byte()?;
@@ -56,7 +58,8 @@ impl<R: Read> Machine<'_, R> {
                 return self.pop();
             }
             self.step(opcode)?;
-            self.heap.check(16 * self.stack.len() + 8 * self.marks.len())?;
+            self.heap
+                .check(16 * self.stack.len() + 8 * self.marks.len())?;
         }
     }
 
@@ -173,8 +176,8 @@ impl<R: Read> Machine<'_, R> {
             }
             b'Q' => {
                 let id = self.pop()?;
-                let storage = build::storage(self.heap, id)
-                    .map_err(|reason| self.input.fault(reason))?;
+                let storage =
+                    build::storage(self.heap, id).map_err(|reason| self.input.fault(reason))?;
                 let storage = self.heap.new_storage(storage)?;
                 self.stack.push(storage);
             }
@@ -222,7 +225,11 @@ impl<R: Read> Machine<'_, R> {
             } else if bytes.len() > 8 {
                 Value::Long
             } else {
-                let sign = if bytes.last().is_some_and(|&byte| byte >= 0x80) { 0xff } else { 0 };
+                let sign = if bytes.last().is_some_and(|&byte| byte >= 0x80) {
+                    0xff
+                } else {
+                    0
+                };
                 let mut word = [sign; 8];
                 word[..bytes.len()].copy_from_slice(&bytes);
                 Value::Int(i64::from_le_bytes(word))
@@ -244,7 +251,8 @@ impl<R: Read> Machine<'_, R> {
     /// A text behind its length.
     fn text(&mut self, bytes: u8) -> Result<()> {
         let count = self.length(bytes)?;
-        self.heap.check(usize::try_from(count).unwrap_or(usize::MAX))?;
+        self.heap
+            .check(usize::try_from(count).unwrap_or(usize::MAX))?;
         let bytes = self.input.bytes(count)?;
         let text = self.input.text(bytes)?;
         let text = self.heap.new_text(text)?;
@@ -288,7 +296,9 @@ impl<R: Read> Machine<'_, R> {
     /// Adds keys and values, which alternate, to the dictionary on top.
     fn set(&mut self, values: &[Value]) -> Result<()> {
         let Value::Dict(dict) = self.top()? else {
-            return Err(self.input.fault("entries of a value that is not a dictionary"));
+            return Err(self
+                .input
+                .fault("entries of a value that is not a dictionary"));
         };
         let (pairs, rest) = values.as_chunks::<2>();
         if !rest.is_empty() {
@@ -311,7 +321,8 @@ impl<R: Read> Machine<'_, R> {
         if index >= self.memo.len() {
             let more = index - self.memo.len() + 1;
             // Indices ascend, so the vector doubles.
-            self.heap.charge(more.saturating_mul(2 * size_of::<Option<Value>>()))?;
+            self.heap
+                .charge(more.saturating_mul(2 * size_of::<Option<Value>>()))?;
             self.memo.resize(index + 1, None);
         }
         if let Some(place) = self.memo.get_mut(index) {
@@ -325,7 +336,8 @@ impl<R: Read> Machine<'_, R> {
     fn top(&self) -> Result<Value> {
         let floor = self.marks.last().copied().unwrap_or(0);
         let top = self.stack.get(floor..).and_then(|stack| stack.last());
-        top.copied().ok_or_else(|| self.input.fault("a value is missing"))
+        top.copied()
+            .ok_or_else(|| self.input.fault("a value is missing"))
     }
 
     fn pop(&mut self) -> Result<Value> {
@@ -345,7 +357,8 @@ impl<R: Read> Machine<'_, R> {
     fn pop_mark(&mut self) -> Result<Vec<Value>> {
         let mark = self.marks.pop();
         let mark = mark.filter(|&mark| mark <= self.stack.len());
-        let mark = mark.ok_or_else(|| self.input.fault("the end of a container without a start"))?;
+        let mark =
+            mark.ok_or_else(|| self.input.fault("the end of a container without a start"))?;
         Ok(self.stack.split_off(mark))
     }
 
@@ -359,37 +372,37 @@ impl<R: Read> Machine<'_, R> {
         if module.starts_with("__torch__") {
             return Err(Error::TorchScript);
         }
-        // A module is the whole file, or an entry of a checkpoint such as "model".
-        let may_be_module = match self.stack.last() {
-            None => true,
-            Some(&Value::Text(key)) => state_dict::is_usual_key(self.heap.text(key)),
-            Some(_) => false,
+        // A module is the whole file, or an entry of a checkpoint such as "model". In old files its
+        // class comes with its source, behind the text "module".
+        let (may_be_module, may_have_source) = match self.stack.last() {
+            None => (true, false),
+            Some(&Value::Text(key)) => {
+                let key = self.heap.text(key);
+                (state_dict::is_usual_key(key), key == "module")
+            }
+            Some(_) => (false, false),
         };
-        if module.starts_with("torch.nn.") || (may_be_module && self.is_instance_next()) {
+        let is_module = match self.opcode_behind_put() {
+            Some(b')') => may_be_module && self.input.byte().is_ok_and(|next| next == 0x81),
+            Some(b'X') => may_have_source,
+            _ => false,
+        };
+        if module.starts_with("torch.nn.") || is_module {
             return Err(Error::WholeModule { class: full });
         }
         Err(Error::Global { name: full })
     }
 
-    /// Whether the next opcodes make an instance of the class that was just named. They are
-    /// consumed, since an error follows in any case.
-    fn is_instance_next(&mut self) -> bool {
-        let mut next = || self.input.byte().ok();
-        let mut opcode = next();
-        match opcode {
-            Some(b'q') => {
-                next();
-                opcode = next();
-            }
-            Some(b'r') => {
-                for _ in 0..4 {
-                    next();
-                }
-                opcode = next();
-            }
-            Some(0x94) => opcode = next(),
-            _ => {}
-        }
-        opcode == Some(b')') && next() == Some(0x81)
+    /// The next opcode that does not store the top of the stack. It is consumed, since an error
+    /// follows in any case.
+    fn opcode_behind_put(&mut self) -> Option<u8> {
+        let index_bytes = match self.input.byte().ok()? {
+            b'q' => 1,
+            b'r' => 4,
+            0x94 => 0,
+            other => return Some(other),
+        };
+        self.input.skip(index_bytes).ok()?;
+        self.input.byte().ok()
     }
 }

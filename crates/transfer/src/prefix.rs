@@ -31,7 +31,8 @@ pub(crate) fn find(names: &[&str]) -> Option<RemovedPrefix> {
                 .iter()
                 .map(|name| name.strip_prefix(&*prefix).unwrap_or(name));
             let mut seen = HashSet::new();
-            let is_usable = 2 * count > names.len() && short.all(|name| !name.is_empty() && seen.insert(name));
+            let is_usable =
+                2 * count > names.len() && short.all(|name| !name.is_empty() && seen.insert(name));
             is_usable.then_some(RemovedPrefix {
                 prefix,
                 names: count,
@@ -58,7 +59,10 @@ mod tests {
         for (names, expected) in [
             (&["module.a", "module.b"][..], some("module.", 2)),
             (&["module._orig_mod.a"], some("module._orig_mod.", 1)),
-            (&["backbone.a", "backbone.b", "head.a"], some("backbone.", 2)),
+            (
+                &["backbone.a", "backbone.b", "head.a"],
+                some("backbone.", 2),
+            ),
             (&["backbone.a", "head.a"], None),
             (&["modules.a", "modules.b"], None),
             (&["module."], None),

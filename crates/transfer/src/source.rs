@@ -47,7 +47,11 @@ pub(crate) fn array<const N: usize>(source: &mut dyn Source, offset: u64) -> Res
 }
 
 /// Reads a place whole, which the caller knows to be within the file.
-pub(crate) fn whole(source: &mut dyn Source, place: Place, what: impl Fn() -> String) -> Result<Vec<u8>> {
+pub(crate) fn whole(
+    source: &mut dyn Source,
+    place: Place,
+    what: impl Fn() -> String,
+) -> Result<Vec<u8>> {
     let count = usize::try_from(place.bytes).unwrap_or(usize::MAX);
     let mut bytes = reserve(count, what)?;
     bytes.resize(count, 0);

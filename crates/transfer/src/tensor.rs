@@ -49,7 +49,9 @@ impl<'a> Checked<'a> {
         let mut last = Some(0_u64);
         for (&size, &stride) in tensor.shape.iter().zip(&tensor.strides) {
             let steps = (size.saturating_sub(1) as u64).checked_mul(stride as u64);
-            last = last.zip(steps).and_then(|(last, steps)| last.checked_add(steps));
+            last = last
+                .zip(steps)
+                .and_then(|(last, steps)| last.checked_add(steps));
         }
         let span = match is_empty {
             true => Some(0),
@@ -145,14 +147,21 @@ impl<'a> Checked<'a> {
         let mut index = vec![0; shape.len()];
         let mut number = Vec::with_capacity(1);
         loop {
-            let at: usize = index.iter().zip(strides).map(|(&i, &stride)| i * stride).sum();
+            let at: usize = index
+                .iter()
+                .zip(strides)
+                .map(|(&i, &stride)| i * stride)
+                .sum();
             let word = bytes.get(at * dtype.bytes()..(at + 1) * dtype.bytes());
             number.clear();
             dtype.decode(word.unwrap_or_default(), &mut number);
             let number = number.first().copied().unwrap_or(f64::NAN);
             values.push(narrow(name, values.len(), number)?);
             // The last axis whose index can still be raised; those behind it start again.
-            let Some(axis) = (0..shape.len()).rev().find(|&axis| index[axis] + 1 < shape[axis]) else {
+            let Some(axis) = (0..shape.len())
+                .rev()
+                .find(|&axis| index[axis] + 1 < shape[axis])
+            else {
                 return Ok(());
             };
             index[axis] += 1;

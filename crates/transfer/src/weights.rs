@@ -375,7 +375,9 @@ fn from_pytorch(
     let prefix = removed(&names, options.prefixes);
 
     let tensors = tensors.into_iter().map(|(name, tensor)| {
-        let short = prefix.as_ref().and_then(|found| name.strip_prefix(&*found.prefix));
+        let short = prefix
+            .as_ref()
+            .and_then(|found| name.strip_prefix(&*found.prefix));
         let checked = Checked::new(name, tensor)?;
         Ok((short.unwrap_or(name), tensor.storage, checked))
     });

@@ -235,7 +235,9 @@ fn read_directory(bytes: &[u8], count: u64) -> Result<HashMap<Vec<u8>, Entry>> {
         // Sizes of 64 bits are in the extra field, those that did not fit into 32 in this order.
         let mut wide = wide_sizes(extra);
         let mut size = |size: u32| match size {
-            u32::MAX => wide.next().ok_or_else(|| damaged("an entry has no 64-bit size")),
+            u32::MAX => wide
+                .next()
+                .ok_or_else(|| damaged("an entry has no 64-bit size")),
             size => Ok(u64::from(size)),
         };
         let (bytes, compressed, header_at) = (size(plain)?, size(compressed)?, size(offset)?);

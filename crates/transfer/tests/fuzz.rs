@@ -52,7 +52,10 @@ fn fuzz_weight_file() {
         ..tensor
     };
     let two = pickle(&dict(&[
-        ("state_dict", dict(&[("module.a", tensor.pickle()), ("module.b", view.pickle())])),
+        (
+            "state_dict",
+            dict(&[("module.a", tensor.pickle()), ("module.b", view.pickle())]),
+        ),
         ("epoch", b"K\x07".to_vec()),
     ]));
     let good = [
@@ -62,16 +65,19 @@ fn fuzz_weight_file() {
         legacy(&two, &[("0", 4, values())]),
     ];
     // Archives with their sums left out, so that a mutation gets behind them.
-    let without_sums = good.iter().filter(|bytes| bytes.starts_with(b"PK")).map(|bytes| {
-        let mut bytes = bytes.clone();
-        let headers: Vec<usize> = (0..bytes.len())
-            .filter(|&at| bytes[at..].starts_with(b"PK\x01\x02"))
-            .collect();
-        for at in headers {
-            bytes[at + 16..at + 20].fill(0);
-        }
-        bytes
-    });
+    let without_sums = good
+        .iter()
+        .filter(|bytes| bytes.starts_with(b"PK"))
+        .map(|bytes| {
+            let mut bytes = bytes.clone();
+            let headers: Vec<usize> = (0..bytes.len())
+                .filter(|&at| bytes[at..].starts_with(b"PK\x01\x02"))
+                .collect();
+            for at in headers {
+                bytes[at + 16..at + 20].fill(0);
+            }
+            bytes
+        });
     let good: Vec<Vec<u8>> = good.iter().cloned().chain(without_sums).collect();
     Fuzz::new("weight_file", good)
         .corpus_folder(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens"))

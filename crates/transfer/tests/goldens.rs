@@ -20,7 +20,9 @@ use testkit::{Golden, pictures, to_f32};
 use transfer::{Error, Format, Prefixes, ReadOptions, Weights};
 
 fn path(name: &str) -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "tests", "goldens", name].iter().collect()
+    [env!("CARGO_MANIFEST_DIR"), "tests", "goldens", name]
+        .iter()
+        .collect()
 }
 
 fn open(name: &str) -> Weights {
@@ -31,7 +33,9 @@ fn open(name: &str) -> Weights {
 fn tiny() -> Graph {
     let mut b = GraphBuilder::new();
     let x = b.input("image", [1, 3, 9, 6]).unwrap();
-    let conv = Conv2d::new(4, [3, 2]).stride([2, 2]).padding(Padding::all(1));
+    let conv = Conv2d::new(4, [3, 2])
+        .stride([2, 2])
+        .padding(Padding::all(1));
     let x = b.conv2d("conv", x, conv.without_bias()).unwrap();
     let x = b.batch_norm2d("bn", x, BatchNorm2d::default()).unwrap();
     let x = b.relu("relu", x).unwrap();
@@ -44,7 +48,11 @@ fn tiny() -> Graph {
 /// The state dict of the script.
 fn expected() -> Params<f32> {
     let mut params = random_params(&tiny(), 1).unwrap();
-    params.insert("bn.num_batches_tracked", Slot::Counter, ArrayD::zeros(vec![]));
+    params.insert(
+        "bn.num_batches_tracked",
+        Slot::Counter,
+        ArrayD::zeros(vec![]),
+    );
     params
 }
 
@@ -75,7 +83,9 @@ fn every_format_and_protocol_has_the_values() {
         assert_eq!(weights.report.key, None);
         assert_eq!(weights.report.prefix, None);
         assert!(weights.report.unused.is_empty());
-        LoadReport::new(&weights.params, &tiny(), []).strict().unwrap();
+        LoadReport::new(&weights.params, &tiny(), [])
+            .strict()
+            .unwrap();
         // Only the content counts.
         let bytes = std::fs::read(path(name)).unwrap();
         let options = ReadOptions::default();
@@ -90,7 +100,10 @@ fn every_type_of_float_becomes_f32() {
     for (names, expected) in [
         (&["f16.pth", "f16.safetensors"][..], f16),
         (&["bf16.pth", "bf16.safetensors"], bf16),
-        (&["f64.pth", "f64_legacy.pth", "f64.safetensors"], expected()),
+        (
+            &["f64.pth", "f64_legacy.pth", "f64.safetensors"],
+            expected(),
+        ),
     ] {
         for name in names {
             assert_eq!(open(name).params, expected, "{name}");
@@ -128,7 +141,11 @@ fn a_state_dict_is_found_in_a_checkpoint() {
         ..ReadOptions::default()
     };
     let kept = Weights::open_with(path("checkpoint.pth"), &options).unwrap();
-    assert!(kept.params.iter().all(|(name, _)| name.starts_with("module.")));
+    assert!(
+        kept.params
+            .iter()
+            .all(|(name, _)| name.starts_with("module."))
+    );
     assert_eq!(kept.report.prefix, None);
 
     // Deeper, with the parameters as such instead of plain tensors.
@@ -164,8 +181,16 @@ fn a_state_dict_is_found_in_a_checkpoint() {
 fn what_is_not_a_parameter_is_reported() {
     let weights = open("others.pth");
     assert_eq!(weights.params, expected());
-    let unused: Vec<String> = weights.report.unused.iter().map(ToString::to_string).collect();
-    assert_eq!(unused, ["anchors (int64)", "mask (bool)", "version (a text)"]);
+    let unused: Vec<String> = weights
+        .report
+        .unused
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        unused,
+        ["anchors (int64)", "mask (bool)", "version (a text)"]
+    );
     assert_eq!(
         weights.report.to_string(),
         "format        PyTorch, zip archive\n\
@@ -202,7 +227,10 @@ fn the_network_computes_what_it_computes_in_pytorch() {
             let logits = plain.run(&[x.view()]).unwrap();
             for (&got, &expected) in logits[0].iter().zip(&expected) {
                 let error = (f64::from(got) - expected).abs();
-                assert!(error <= 1e-4 * largest, "{name}: {got} instead of {expected}");
+                assert!(
+                    error <= 1e-4 * largest,
+                    "{name}: {got} instead of {expected}"
+                );
             }
         }
     }
@@ -220,7 +248,11 @@ fn the_folder_of_a_run_stands_for_its_best_model() {
     let save = |name: &str, value: f32| {
         let mut params = Params::new();
         // A graph's own names are kept, even those that look like a wrapper's.
-        params.insert("backbone.w", Slot::Weight, ArrayD::from_elem(vec![1], value));
+        params.insert(
+            "backbone.w",
+            Slot::Weight,
+            ArrayD::from_elem(vec![1], value),
+        );
         let metadata = Some(Metadata::default());
         let model = ModelFile { metadata, params };
         model.save(folder.path().join(name)).unwrap();

@@ -39,7 +39,7 @@ fn refuse(bytes: &[u8]) -> Error {
 
 /// Asserts that each file causes the error that its function recognises.
 macro_rules! assert_refused {
-    ($($name:expr, $bytes:expr => $pattern:pat $(if $guard:expr)?;)*) => {$(
+    ($($name:expr, $bytes:expr => $pattern:pat $(if $guard:expr)?,)*) => {$(
         match $crate::refuse(&$bytes) {
             $pattern $(if $guard)? => {}
             other => panic!("{}: {other:?}", $name),
@@ -53,7 +53,10 @@ fn files_of_another_kind_are_named() {
     for (bytes, kind) in [
         (&b""[..], Kind::Empty),
         (b"<!DOCTYPE html><html>404</html>", Kind::Html),
-        (b"version https://git-lfs.github.com/spec/v1\n", Kind::GitLfsPointer),
+        (
+            b"version https://git-lfs.github.com/spec/v1\n",
+            Kind::GitLfsPointer,
+        ),
         (b"\x80\x04\x95\x01\0\0\0\0\0\0\0}.", Kind::Pickle),
         (b"\x80\x02}q\x00.", Kind::Pickle),
         (b"\x89HDF\r\n\x1a\n", Kind::Hdf5),
@@ -82,7 +85,13 @@ fn paths_are_named() {
         panic!("there is no such file");
     };
     assert_eq!(path, missing);
-    assert!(matches!(*error, Error::Io { kind: ErrorKind::NotFound, .. }));
+    assert!(matches!(
+        *error,
+        Error::Io {
+            kind: ErrorKind::NotFound,
+            ..
+        }
+    ));
     #[cfg(unix)]
     {
         let Err(Error::InFile { error, .. }) = Weights::open("/dev/null") else {
@@ -96,10 +105,15 @@ fn paths_are_named() {
 fn safetensors_are_checked_by_their_reader() {
     let mut params = Params::new();
     params.insert("w", Slot::Weight, ndarray::ArrayD::zeros(vec![3]));
-    let bytes = ModelFile { metadata: None, params }.to_bytes().unwrap();
+    let bytes = ModelFile {
+        metadata: None,
+        params,
+    }
+    .to_bytes()
+    .unwrap();
     assert_refused! {
         "truncated", &bytes[..bytes.len() - 1] =>
-            Error::Tensors(nn_layers::Error::File(FileError::Length { .. }));
+            Error::Tensors(nn_layers::Error::File(FileError::Length { .. })),
     }
     let options = ReadOptions {
         key: Some("model".into()),

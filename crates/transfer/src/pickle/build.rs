@@ -16,7 +16,9 @@ pub(crate) fn storage(heap: &Heap, id: Value) -> Result<Storage, &'static str> {
         {
             (class, key, count)
         }
-        [_, _, _, _, _, _] => return Err("a view of a storage, as no release of PyTorch writes it"),
+        [_, _, _, _, _, _] => {
+            return Err("a view of a storage, as no release of PyTorch writes it");
+        }
         _ => return Err("a reference to something other than a storage"),
     };
     let (Value::Class(Class::Storage(dtype)), Value::Text(key), Value::Int(count)) =

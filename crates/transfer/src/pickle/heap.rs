@@ -110,7 +110,8 @@ pub(crate) struct Storage {
 impl Storage {
     /// Its length in bytes; `None` if it overflows.
     pub(crate) fn bytes(&self) -> Option<u64> {
-        self.count.checked_mul(self.dtype.map_or(1, DType::bytes) as u64)
+        self.count
+            .checked_mul(self.dtype.map_or(1, DType::bytes) as u64)
     }
 }
 
@@ -171,12 +172,16 @@ impl Heap {
 
     pub(crate) fn new_text(&mut self, text: String) -> Result<Value> {
         self.charge(text.len())?;
-        Ok(Value::Text(self.add(|heap| &mut heap.texts, text.into_boxed_str())?))
+        Ok(Value::Text(
+            self.add(|heap| &mut heap.texts, text.into_boxed_str())?,
+        ))
     }
 
     pub(crate) fn new_tuple(&mut self, values: Vec<Value>) -> Result<Value> {
         self.charge(size_of::<Value>() * values.len())?;
-        Ok(Value::Tuple(self.add(|heap| &mut heap.tuples, values.into_boxed_slice())?))
+        Ok(Value::Tuple(
+            self.add(|heap| &mut heap.tuples, values.into_boxed_slice())?,
+        ))
     }
 
     pub(crate) fn new_list(&mut self) -> Result<Value> {
@@ -188,7 +193,9 @@ impl Heap {
     }
 
     pub(crate) fn new_storage(&mut self, storage: Storage) -> Result<Value> {
-        Ok(Value::Storage(self.add(|heap| &mut heap.storages, storage)?))
+        Ok(Value::Storage(
+            self.add(|heap| &mut heap.storages, storage)?,
+        ))
     }
 
     pub(crate) fn new_tensor(&mut self, tensor: Tensor) -> Result<Value> {
@@ -207,7 +214,10 @@ impl Heap {
 
     /// Adds entries to a dictionary.
     pub(crate) fn set(&mut self, dict: Id, entries: Vec<(Value, Value)>) -> Result<()> {
-        self.charge(growth::<(Value, Value)>(entries.len(), self.dict(dict).len()))?;
+        self.charge(growth::<(Value, Value)>(
+            entries.len(),
+            self.dict(dict).len(),
+        ))?;
         if let Some(dict) = self.dicts.get_mut(dict as usize) {
             dict.extend(entries);
         }

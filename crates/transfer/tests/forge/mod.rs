@@ -4,7 +4,12 @@
 
 /// A text of a pickle.
 pub(crate) fn text(text: &str) -> Vec<u8> {
-    [b"X", &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat()
+    [
+        b"X",
+        &(text.len() as u32).to_le_bytes()[..],
+        text.as_bytes(),
+    ]
+    .concat()
 }
 
 /// An integer of a pickle, as PyTorch writes a large one.
@@ -70,7 +75,9 @@ pub(crate) fn pickle(opcodes: &[u8]) -> Vec<u8> {
 
 /// The opcodes of a dictionary.
 pub(crate) fn dict(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
-    let entries = entries.iter().map(|(key, value)| [text(key), value.clone()].concat());
+    let entries = entries
+        .iter()
+        .map(|(key, value)| [text(key), value.clone()].concat());
     [b"}(", &entries.collect::<Vec<_>>().concat()[..], b"u"].concat()
 }
 
@@ -81,7 +88,10 @@ pub(crate) fn one(tensor: &Tensor<'_>) -> Vec<u8> {
 
 /// The bytes of the storage that [`Tensor::default`] reads.
 pub(crate) fn values() -> Vec<u8> {
-    [1.0_f32, 2.0, 3.0, 4.0].iter().flat_map(|x| x.to_le_bytes()).collect()
+    [1.0_f32, 2.0, 3.0, 4.0]
+        .iter()
+        .flat_map(|x| x.to_le_bytes())
+        .collect()
 }
 
 /// An entry of a zip archive, and what the archive says about it if that is not true.
@@ -176,7 +186,11 @@ pub(crate) fn entries(pickle: &[u8], storages: &[(&str, Vec<u8>)]) -> Vec<Entry>
         Entry::new("m/data.pkl", pickle),
         Entry::new("m/byteorder", "little"),
     ];
-    entries.extend(storages.iter().map(|(key, data)| Entry::new(&format!("m/data/{key}"), &**data)));
+    entries.extend(
+        storages
+            .iter()
+            .map(|(key, data)| Entry::new(&format!("m/data/{key}"), &**data)),
+    );
     entries
 }
 
@@ -195,7 +209,10 @@ pub(crate) fn legacy_start() -> Vec<u8> {
     [
         pickle(b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19"),
         pickle(b"M\xe9\x03"),
-        pickle(&dict(&[("protocol_version", b"M\xe9\x03".to_vec()), ("little_endian", b"\x88".to_vec())])),
+        pickle(&dict(&[
+            ("protocol_version", b"M\xe9\x03".to_vec()),
+            ("little_endian", b"\x88".to_vec()),
+        ])),
     ]
     .concat()
 }

@@ -19,11 +19,18 @@ fn within_memory(name: &str, bytes: Vec<u8>) -> Option<Error> {
     let peak = Peak::start();
     let result = Weights::open(&path);
     let decoded = result.as_ref().map_or(0, |weights| {
-        weights.params.iter().map(|(_, param)| 4 * param.value.len() as u64).sum()
+        weights
+            .params
+            .iter()
+            .map(|(_, param)| 4 * param.value.len() as u64)
+            .sum()
     });
     if let Some(used) = peak.and_then(Peak::bytes) {
         let limit = length + decoded + BEYOND;
-        assert!(used <= limit, "{name} took {used} bytes, expected at most {limit}");
+        assert!(
+            used <= limit,
+            "{name} took {used} bytes, expected at most {limit}"
+        );
     }
     match result {
         Ok(_) => None,
@@ -46,20 +53,40 @@ fn memory_is_bounded() {
     }
     let pickle_memory = [
         ("a million nested lists", repeat(b"]", 1_000_000)),
-        ("nested tuples", zipped(&[b")", &b"\x85".repeat(4_000_000)[..]].concat())),
+        (
+            "nested tuples",
+            zipped(&[b")", &b"\x85".repeat(4_000_000)[..]].concat()),
+        ),
         ("nested dictionaries", repeat(b"}", 1_000_000)),
         ("numbers on the stack", repeat(b"K\x01", 20_000_000)),
         ("marks", repeat(b"(", 20_000_000)),
-        ("a list of numbers", zipped(&[b"](", &b"N".repeat(20_000_000)[..], b"e"].concat())),
-        ("single appends", zipped(&[b"]", &b"Na".repeat(5_000_000)[..]].concat())),
+        (
+            "a list of numbers",
+            zipped(&[b"](", &b"N".repeat(20_000_000)[..], b"e"].concat()),
+        ),
+        (
+            "single appends",
+            zipped(&[b"]", &b"Na".repeat(5_000_000)[..]].concat()),
+        ),
         ("a large memo", repeat(b"N\x94", 10_000_000)),
         ("a far index of the memo", zipped(b"Nr\xff\xff\xff\xff")),
-        ("duplicates", zipped(&[b"N", &b"2".repeat(50_000_000)[..]].concat())),
+        (
+            "duplicates",
+            zipped(&[b"N", &b"2".repeat(50_000_000)[..]].concat()),
+        ),
         ("a long text", zipped(&text(&"x".repeat(60 << 20)))),
         ("many texts", repeat(&text("ab"), 2_000_000)),
-        ("in the legacy format", legacy(&pickle(&b"]".repeat(2_000_000)), &[])),
+        (
+            "in the legacy format",
+            legacy(&pickle(&b"]".repeat(2_000_000)), &[]),
+        ),
         ("100,000 tiny tensors", {
-            let tensor = Tensor { shape: &[1], strides: &[1], ..Tensor::default() }.pickle();
+            let tensor = Tensor {
+                shape: &[1],
+                strides: &[1],
+                ..Tensor::default()
+            }
+            .pickle();
             let names: Vec<String> = (0..100_000).map(|n| format!("w{n}")).collect();
             let items: Vec<_> = names.iter().map(|name| (&**name, tensor.clone())).collect();
             zipped(&dict(&items))
@@ -67,23 +94,45 @@ fn memory_is_bounded() {
     ];
     for (name, bytes) in pickle_memory {
         let error = within_memory(name, bytes);
-        assert!(matches!(error, Some(Error::PickleMemory { .. })), "{name}: {error:?}");
+        assert!(
+            matches!(error, Some(Error::PickleMemory { .. })),
+            "{name}: {error:?}"
+        );
     }
 
     // What is small when it is read, and large when it is copied.
     let many: Vec<String> = (0..1000).map(|n| format!("w{n}")).collect();
-    let shared = Tensor { count: 1 << 20, shape: &[1 << 20], strides: &[1], ..Tensor::default() };
+    let shared = Tensor {
+        count: 1 << 20,
+        shape: &[1 << 20],
+        strides: &[1],
+        ..Tensor::default()
+    };
     let items: Vec<_> = many.iter().map(|name| (&**name, shared.pickle())).collect();
     let shared = zip(&pickle(&dict(&items)), &[("0", vec![0; 4 << 20])]);
-    let expanded = |size| Tensor { shape: &[1 << 13, 1 << 13], strides: &[0, 0], count: size, ..Tensor::default() };
+    let expanded = |size| Tensor {
+        shape: &[1 << 13, 1 << 13],
+        strides: &[0, 0],
+        count: size,
+        ..Tensor::default()
+    };
     let expanded = expanded(4);
     for (name, bytes) in [
-        ("an expanded tensor", zip(&one(&expanded), &[("0", values())])),
-        ("in the legacy format", legacy(&one(&expanded), &[("0", 4, values())])),
+        (
+            "an expanded tensor",
+            zip(&one(&expanded), &[("0", values())]),
+        ),
+        (
+            "in the legacy format",
+            legacy(&one(&expanded), &[("0", 4, values())]),
+        ),
         ("one storage a thousand times", shared),
     ] {
         let error = within_memory(name, bytes);
-        assert!(matches!(error, Some(Error::TooManyValues { .. })), "{name}: {error:?}");
+        assert!(
+            matches!(error, Some(Error::TooManyValues { .. })),
+            "{name}: {error:?}"
+        );
     }
 
     // Claims of sizes that are not there, and 100,000 entries that are.
@@ -92,10 +141,16 @@ fn memory_is_bounded() {
     bomb[2].size = Some(1 << 30);
     let mut tiny = entries(&one(&Tensor::default()), &[("0", values())]);
     tiny.extend((0..100_000).map(|n| Entry::new(&format!("m/data/x{n}"), "")));
-    for (name, bytes) in [("a zip bomb", zip_of(&bomb)), ("100,000 entries", zip_of(&tiny))] {
+    for (name, bytes) in [
+        ("a zip bomb", zip_of(&bomb)),
+        ("100,000 entries", zip_of(&tiny)),
+    ] {
         let error = within_memory(name, bytes);
         assert!(
-            matches!(error, Some(Error::NotStored { .. } | Error::ZipLimit { .. })),
+            matches!(
+                error,
+                Some(Error::NotStored { .. } | Error::ZipLimit { .. })
+            ),
             "{name}: {error:?}"
         );
     }
@@ -107,7 +162,12 @@ fn memory_is_bounded() {
     let mut good = entries(&one(&Tensor::default()), &[("0", values())]);
     good.extend(names.iter().map(|name| Entry::new(name, "")));
     assert_eq!(within_memory("60,000 entries", zip_of(&good)), None);
-    let large = Tensor { count: 1 << 22, shape: &[1 << 11, 1 << 11], strides: &[1, 1 << 11], ..Tensor::default() };
+    let large = Tensor {
+        count: 1 << 22,
+        shape: &[1 << 11, 1 << 11],
+        strides: &[1, 1 << 11],
+        ..Tensor::default()
+    };
     let large = zip(&one(&large), &[("0", vec![0; 16 << 20])]);
     assert_eq!(within_memory("a transposed tensor", large), None);
 }

@@ -53,7 +53,10 @@ fn no_command_is_executed() {
             // As an object whose attributes are set.
             [name.as_bytes(), b")\x81}b0", &dict(&[("w", good.clone())])].concat(),
         ] {
-            for bytes in [zipped(&opcodes), legacy(&pickle(&opcodes), &[("0", 4, values())])] {
+            for bytes in [
+                zipped(&opcodes),
+                legacy(&pickle(&opcodes), &[("0", 4, values())]),
+            ] {
                 match refuse(&bytes) {
                     Error::Global { name } => assert_eq!(name, full),
                     // An instance at the top is taken for a module, and just as little executed.
@@ -65,16 +68,19 @@ fn no_command_is_executed() {
     }
     // In protocol 4 the name comes from the stack, here through the memo.
     let stack_global = [
-        &b"\x80\x04"[..], b"\x8c\x05posixq\x00\x8c\x06system0h\x00\x8c\x06system\x93", &*command, b"\x85R.",
+        &b"\x80\x04"[..],
+        b"\x8c\x05posixq\x00\x8c\x06system0h\x00\x8c\x06system\x93",
+        &*command,
+        b"\x85R.",
     ]
     .concat();
     assert_refused! {
-        "posix.system", zip(&stack_global, &[]) => Error::Global { name } if name == "posix.system";
+        "posix.system", zip(&stack_global, &[]) => Error::Global { name } if name == "posix.system",
         "the machine's description", [
             pickle(b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19"), pickle(&call("cos\nsystem\n")),
-        ].concat() => Error::Global { name } if name == "os.system";
+        ].concat() => Error::Global { name } if name == "os.system",
         "a terminal's controls", zipped(b"cos\x1b[31m\nsys\xe2\x80\xaetem\n.") =>
-            Error::Global { name } if name == "os\\u{1b}[31m.sys\\u{202e}tem";
+            Error::Global { name } if name == "os\\u{1b}[31m.sys\\u{202e}tem",
     }
     assert!(!marker.exists());
 }
@@ -83,23 +89,27 @@ fn no_command_is_executed() {
 fn objects_other_than_tensors_are_named() {
     let instance = |name: &str| [name.as_bytes(), b"q\x05)\x81}b"].concat();
     let module = [
-        &b"(X\x06\0\0\0module"[..], b"cmodels\nNet\n", &text("net.py"), &text("class Net"), b"tQ",
+        &b"(X\x06\0\0\0module"[..],
+        b"cmodels\nNet\n",
+        &text("net.py"),
+        &text("class Net"),
+        b"tQ",
     ]
     .concat();
     assert_refused! {
         "a namespace", zipped(&dict(&[("args", instance("cargparse\nNamespace\n"))])) =>
-            Error::Global { name } if name == "argparse.Namespace";
+            Error::Global { name } if name == "argparse.Namespace",
         "a numpy scalar", zipped(&dict(&[("best", b"cnumpy.core.multiarray\nscalar\n".to_vec())])) =>
-            Error::Global { name } if name == "numpy.core.multiarray.scalar";
+            Error::Global { name } if name == "numpy.core.multiarray.scalar",
         "a whole module", zipped(&instance("cmodels.resnet\nResNet\n")) =>
-            Error::WholeModule { class } if class == "models.resnet.ResNet";
+            Error::WholeModule { class } if class == "models.resnet.ResNet",
         "a module in a checkpoint", zipped(&dict(&[("model", instance("cmodels.yolo\nModel\n"))])) =>
-            Error::WholeModule { class } if class == "models.yolo.Model";
+            Error::WholeModule { class } if class == "models.yolo.Model",
         "a layer", zipped(&dict(&[("x", instance("ctorch.nn.modules.conv\nConv2d\n"))])) =>
-            Error::WholeModule { class } if class == "torch.nn.modules.conv.Conv2d";
+            Error::WholeModule { class } if class == "torch.nn.modules.conv.Conv2d",
         "a module with its source", legacy(&pickle(&module), &[]) =>
-            Error::WholeModule { class } if class == "models.Net";
-        "TorchScript", zipped(b"c__torch__.models\nNet\n)\x81") => Error::TorchScript;
+            Error::WholeModule { class } if class == "models.Net",
+        "TorchScript", zipped(b"c__torch__.models\nNet\n)\x81") => Error::TorchScript,
     }
 }
 
@@ -108,16 +118,16 @@ fn files_without_a_state_dict_say_what_they_hold() {
     let tensor = Tensor::default().pickle();
     let some = dict(&[("w", tensor.clone())]);
     assert_refused! {
-        "a tensor", zipped(&tensor) => Error::NoStateDict { got: "a tensor" };
-        "a list", zipped(b"]") => Error::NoStateDict { got: "a list" };
-        "None", zipped(b"N") => Error::NoStateDict { got: "None" };
-        "an empty dictionary", zipped(b"}") => Error::NoStateDict { got: "a dictionary" };
-        "numbers", zipped(&dict(&[("a", b"K\x01".to_vec())])) => Error::NoStateDict { .. };
-        "a list that contains itself", zipped(b"]q\x00h\x00a") => Error::NoStateDict { .. };
+        "a tensor", zipped(&tensor) => Error::NoStateDict { got: "a tensor" },
+        "a list", zipped(b"]") => Error::NoStateDict { got: "a list" },
+        "None", zipped(b"N") => Error::NoStateDict { got: "None" },
+        "an empty dictionary", zipped(b"}") => Error::NoStateDict { got: "a dictionary" },
+        "numbers", zipped(&dict(&[("a", b"K\x01".to_vec())])) => Error::NoStateDict { .. },
+        "a list that contains itself", zipped(b"]q\x00h\x00a") => Error::NoStateDict { .. },
         "a dictionary that contains itself", zipped(b"}q\x00X\x01\0\0\0ah\x00s") =>
-            Error::NoStateDict { .. };
+            Error::NoStateDict { .. },
         "two state dicts", zipped(&dict(&[("teacher", some.clone()), ("student", some.clone())])) =>
-            Error::SeveralStateDicts { found } if found == ["teacher", "student"];
+            Error::SeveralStateDicts { found } if found == ["teacher", "student"],
     }
     // One of an unusual name is taken if there is no other.
     let weights = read(&zipped(&dict(&[("teacher", some.clone())])));
@@ -131,9 +141,8 @@ fn files_without_a_state_dict_say_what_they_hold() {
 
 #[test]
 fn pickles_that_do_not_fit_together() {
-    let with_argument = |argument: &[u8]| {
-        [&b"ctorch._utils\n_rebuild_tensor_v2\n"[..], argument, b"R"].concat()
-    };
+    let with_argument =
+        |argument: &[u8]| [&b"ctorch._utils\n_rebuild_tensor_v2\n"[..], argument, b"R"].concat();
     for (reason, opcodes) in [
         ("a value is missing", b"".to_vec()),
         ("a value is missing", b"0".to_vec()),
@@ -141,26 +150,53 @@ fn pickles_that_do_not_fit_together() {
         ("a value is missing", b"(\x85".to_vec()),
         ("the end of a container without a start", b"K\x01t".to_vec()),
         ("the end of a container without a start", b"u".to_vec()),
-        ("elements of a value that is not a list", b"K\x01K\x02a".to_vec()),
-        ("entries of a value that is not a dictionary", b"]K\x01K\x02s".to_vec()),
+        (
+            "elements of a value that is not a list",
+            b"K\x01K\x02a".to_vec(),
+        ),
+        (
+            "entries of a value that is not a dictionary",
+            b"]K\x01K\x02s".to_vec(),
+        ),
         ("a key without a value", b"}(K\x01u".to_vec()),
         ("a key without a value", b"(K\x01d".to_vec()),
         ("a value that was never stored", b"h\x07".to_vec()),
-        ("a value that was never stored", b"j\xff\xff\xff\xff".to_vec()),
+        (
+            "a value that was never stored",
+            b"j\xff\xff\xff\xff".to_vec(),
+        ),
         ("a value that was never stored", b"Nq\x02h\x01".to_vec()),
         ("attributes of an object without any", b"]}b".to_vec()),
-        ("a call of a value that is not a function", b"K\x01)R".to_vec()),
-        ("a call of a value that is not a function", with_argument(b"]")),
+        (
+            "a call of a value that is not a function",
+            b"K\x01)R".to_vec(),
+        ),
+        (
+            "a call of a value that is not a function",
+            with_argument(b"]"),
+        ),
         ("a call with the wrong arguments", with_argument(b")")),
-        ("a call with the wrong arguments", b"ctorch\nSize\n)R".to_vec()),
+        (
+            "a call with the wrong arguments",
+            b"ctorch\nSize\n)R".to_vec(),
+        ),
         ("a call of a type", b"ctorch\nFloatStorage\n)R".to_vec()),
-        ("a tensor without a storage", with_argument(b"(K\x01K\x00))t")),
+        (
+            "a tensor without a storage",
+            with_argument(b"(K\x01K\x00))t"),
+        ),
         ("a reference that is not a tuple", b"K\x01Q".to_vec()),
-        ("a reference to something other than a storage", b"(K\x01tQ".to_vec()),
+        (
+            "a reference to something other than a storage",
+            b"(K\x01tQ".to_vec(),
+        ),
         ("a name that is not a text", b"K\x01K\x02\x93".to_vec()),
         ("a name is too long", [b"c", &[b'a'; 600][..]].concat()),
         ("a text is not UTF-8", b"X\x01\0\0\0\xff".to_vec()),
-        ("an entry that is not a pair", b"ccollections\nOrderedDict\n](K\x01e\x85R".to_vec()),
+        (
+            "an entry that is not a pair",
+            b"ccollections\nOrderedDict\n](K\x01e\x85R".to_vec(),
+        ),
     ] {
         let error = refuse(&zipped(&opcodes));
         assert!(
@@ -180,18 +216,21 @@ fn pickles_that_do_not_fit_together() {
         (0xff, b"\xff"),
     ] {
         let error = refuse(&zipped(opcodes));
-        assert!(matches!(error, Error::Opcode { opcode: got, .. } if got == opcode), "{error}");
+        assert!(
+            matches!(error, Error::Opcode { opcode: got, .. } if got == opcode),
+            "{error}"
+        );
     }
     assert_refused! {
-        "protocol 0", zip(b"}.", &[]) => Error::Pickle { .. };
-        "protocol 6", zip(b"\x80\x06}.", &[]) => Error::Pickle { .. };
-        "no end", zip(b"\x80\x02}", &[]) => Error::Truncated { what: "the pickle", .. };
-        "a text beyond the end", zipped(b"X\xff\xff\xff\x00") => Error::Truncated { .. };
+        "protocol 0", zip(b"}.", &[]) => Error::Pickle { .. },
+        "protocol 6", zip(b"\x80\x06}.", &[]) => Error::Pickle { .. },
+        "no end", zip(b"\x80\x02}", &[]) => Error::Truncated { what: "the pickle", .. },
+        "a text beyond the end", zipped(b"X\xff\xff\xff\x00") => Error::Truncated { .. },
         "bytes beyond the end", zipped(b"\x8e\xff\xff\xff\xff\xff\xff\xff\xff") =>
-            Error::Truncated { .. };
-        "a long integer beyond the end", zipped(b"\x8b\xff\xff\xff\xff") => Error::Truncated { .. };
+            Error::Truncated { .. },
+        "a long integer beyond the end", zipped(b"\x8b\xff\xff\xff\xff") => Error::Truncated { .. },
         "a text of an absurd length", zipped(b"\x8d\xff\xff\xff\xff\xff\xff\xff\xff") =>
-            Error::PickleMemory { .. };
+            Error::PickleMemory { .. },
     }
 }
 
@@ -204,31 +243,38 @@ fn legacy_streams_that_do_not_fit_together() {
     let with_keys = |keys: &[u8]| [legacy_start(), one.clone(), pickle(keys)].concat();
     let two = pickle(&dict(&[
         ("a", Tensor::default().pickle()),
-        ("b", Tensor { count: 5, ..Tensor::default() }.pickle()),
+        (
+            "b",
+            Tensor {
+                count: 5,
+                ..Tensor::default()
+            }
+            .pickle(),
+        ),
     ]));
     let mut longer = legacy_one(&Tensor::default());
     longer.push(0);
     let length = longer.len() as u64;
     assert_refused! {
-        "another protocol", [magic.clone(), pickle(b"M\xe8\x03")].concat() => Error::Pickle { .. };
+        "another protocol", [magic.clone(), pickle(b"M\xe8\x03")].concat() => Error::Pickle { .. },
         "big-endian", [magic, pickle(b"M\xe9\x03"), little(b"\x89"), one.clone()].concat() =>
-            Error::BigEndian;
-        "no list of storages", with_keys(b"N") => Error::Pickle { .. };
-        "a key that is no text", with_keys(b"]K\x01a") => Error::Pickle { .. };
+            Error::BigEndian,
+        "no list of storages", with_keys(b"N") => Error::Pickle { .. },
+        "a key that is no text", with_keys(b"]K\x01a") => Error::Pickle { .. },
         "an unknown storage", with_keys(&[b"]", &text("7")[..], b"a"].concat()) =>
-            Error::MissingStorage { storage } if storage == "7";
+            Error::MissingStorage { storage } if storage == "7",
         "a storage that is not there", legacy(&one, &[]) =>
-            Error::MissingStorage { storage } if storage == "0";
+            Error::MissingStorage { storage } if storage == "0",
         "a storage listed twice", legacy(&one, &[("0", 4, values()), ("0", 4, values())]) =>
-            Error::Pickle { reason: "a storage is listed twice", .. };
+            Error::Pickle { reason: "a storage is listed twice", .. },
         "two descriptions", legacy(&two, &storage()) =>
-            Error::Pickle { reason: "two descriptions of one storage differ", .. };
+            Error::Pickle { reason: "two descriptions of one storage differ", .. },
         "another count", legacy(&one, &[("0", 5, values())]) =>
-            Error::StorageLength { expected: 16, got: 20, .. };
+            Error::StorageLength { expected: 16, got: 20, .. },
         "an absurd count", legacy(&one, &[("0", u64::MAX, values())]) =>
-            Error::StorageLength { got: u64::MAX, .. };
+            Error::StorageLength { got: u64::MAX, .. },
         "missing values", legacy(&one, &[("0", 4, values()[1..].to_vec())]) =>
-            Error::Truncated { what: "a storage", .. };
-        "a byte more", longer => Error::TooLong { expected, got } if (expected, got) == (length - 1, length);
+            Error::Truncated { what: "a storage", .. },
+        "a byte more", longer => Error::TooLong { expected, got } if (expected, got) == (length - 1, length),
     }
 }

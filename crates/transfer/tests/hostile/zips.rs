@@ -18,52 +18,60 @@ fn entries_that_are_not_stored_bytes() {
         "a zip bomb in the pickle", with(0, |entry| {
             entry.method = 8;
             entry.size = Some(u32::MAX - 1);
-        }) => Error::NotStored { entry, how: "compressed" } if entry == "m/data.pkl";
+        }) => Error::NotStored { entry, how: "compressed" } if entry == "m/data.pkl",
         "a zip bomb in a storage", with(2, |entry| {
             entry.method = 8;
             entry.stored = Some(10);
-        }) => Error::NotStored { entry, how: "compressed" } if entry == "m/data/0";
+        }) => Error::NotStored { entry, how: "compressed" } if entry == "m/data/0",
         "stored, but of two lengths", with(2, |entry| entry.stored = Some(3)) =>
-            Error::NotStored { how: "compressed", .. };
-        "encrypted", with(0, |entry| entry.flags = 1) => Error::NotStored { how: "encrypted", .. };
+            Error::NotStored { how: "compressed", .. },
+        "encrypted", with(0, |entry| entry.flags = 1) => Error::NotStored { how: "encrypted", .. },
     }
 }
 
 #[test]
 fn entries_with_false_places_and_lengths() {
-    let outside = Error::Zip { reason: "an entry lies outside the file" };
+    let outside = Error::Zip {
+        reason: "an entry lies outside the file",
+    };
     let long = |entry: &mut Entry| {
         entry.size = Some(1 << 30);
         entry.stored = Some(1 << 30);
     };
     for (name, bytes) in [
         ("too long", with(0, long)),
-        ("far too long", with(2, |entry| {
-            // 2^63 bytes, by the extra field.
-            entry.size = Some(u32::MAX);
-            entry.stored = Some(u32::MAX);
-            entry.extra = [&[1, 0, 16, 0][..], &[0, 0, 0, 0, 0, 0, 0, 0x80].repeat(2)].concat();
-        })),
+        (
+            "far too long",
+            with(2, |entry| {
+                // 2^63 bytes, by the extra field.
+                entry.size = Some(u32::MAX);
+                entry.stored = Some(u32::MAX);
+                entry.extra = [&[1, 0, 16, 0][..], &[0, 0, 0, 0, 0, 0, 0, 0x80].repeat(2)].concat();
+            }),
+        ),
         ("behind the end", with(2, |entry| entry.at = Some(1 << 30))),
     ] {
-        assert_refused! { name, bytes => error if error == outside; }
+        assert_refused! { name, bytes => error if error == outside, }
     }
     let (ours, theirs) = (crc32fast::hash(&values()), crc32fast::hash(&[]));
     let mut flipped = zip_one(&Tensor::default());
-    let at = flipped.windows(16).position(|part| part == values()).unwrap();
+    let at = flipped
+        .windows(16)
+        .position(|part| part == values())
+        .unwrap();
     flipped[at] ^= 1;
     assert_refused! {
         "no header", with(2, |entry| entry.at = Some(7)) =>
-            Error::Zip { reason: "an entry has no header" };
+            Error::Zip { reason: "an entry has no header" },
         "the header of another", with(2, |entry| entry.at = Some(0)) =>
-            Error::Zip { reason: "an entry has another name in its header" };
+            Error::Zip { reason: "an entry has another name in its header" },
         "another name", with(2, |entry| entry.local_name = Some("m/data/1".into())) =>
-            Error::Zip { reason: "an entry has another name in its header" };
+            Error::Zip { reason: "an entry has another name in its header" },
         "no 64-bit size", with(2, |entry| entry.size = Some(u32::MAX)) =>
-            Error::Zip { reason: "an entry has no 64-bit size" };
+            Error::Zip { reason: "an entry has no 64-bit size" },
         "another sum", with(2, |entry| entry.crc = Some(ours ^ 1)) =>
-            Error::Checksum { expected, got, .. } if (expected, got) == (ours ^ 1, ours);
-        "a flipped bit", flipped => Error::Checksum { expected, .. } if expected == ours;
+            Error::Checksum { expected, got, .. } if (expected, got) == (ours ^ 1, ours),
+        "a flipped bit", flipped => Error::Checksum { expected, .. } if expected == ours,
     }
     // The sum of nothing is 0, which also says that there is none.
     assert_eq!(theirs, 0);
@@ -79,7 +87,10 @@ fn entries_with_false_places_and_lengths() {
 /// One entry inside of another: the pickle is a part of the storage.
 #[test]
 fn entries_that_overlap() {
-    let pickled = one(&Tensor { count: 200, ..Tensor::default() });
+    let pickled = one(&Tensor {
+        count: 200,
+        ..Tensor::default()
+    });
     let inner = zip_of(&[Entry::new("m/data.pkl", &*pickled)]);
     let mut outer = inner[..inner.iter().rposition(|&byte| byte == b'.').unwrap() + 1].to_vec();
     outer.resize(800, 0);
@@ -91,7 +102,7 @@ fn entries_that_overlap() {
     let (mut bytes, whole) = (Vec::new(), zip_of(&entries));
     bytes.extend(whole);
     assert_refused! { "overlap", bytes =>
-        Error::Overlap { first, second } if (&*first, &*second) == ("m/data.pkl", "m/data/0"); }
+    Error::Overlap { first, second } if (&*first, &*second) == ("m/data.pkl", "m/data/0"), }
 }
 
 #[test]
@@ -109,21 +120,33 @@ fn directories_that_are_wrong() {
         zip_of(&entries)
     };
     let damaged = |bytes: Vec<u8>, expected: &str| {
-        assert_refused! { expected, bytes => Error::Zip { reason } if reason == expected; }
+        assert_refused! { expected, bytes => Error::Zip { reason } if reason == expected, }
     };
-    damaged([&*good, b"\0"].concat(), "the record at its end is missing: is it truncated?");
+    damaged(
+        [&*good, b"\0"].concat(),
+        "the record at its end is missing: is it truncated?",
+    );
     // The records from the end: 22 bytes, the locator's 20, and the 64-bit record's 56.
-    damaged(tail(22 + 20 - 8, 0xff), "its 64-bit record is missing");
-    damaged(tail(22 + 20 - 15, 1), "its 64-bit record lies outside the file");
+    damaged(tail(22 + 20 - 8, 1), "its 64-bit record is missing");
+    damaged(
+        tail(22 + 20 - 15, 1),
+        "its 64-bit record lies outside the file",
+    );
     damaged(tail(98 - 16, 1), "it is one of several parts");
-    damaged(tail(98 - 32, 2), "its directory has more entries than it says");
+    damaged(
+        tail(98 - 32, 2),
+        "its directory has more entries than it says",
+    );
     damaged(tail(98 - 32, 9), "its directory ends too early");
     damaged(tail(98 - 48, 0xff), "its directory lies outside the file");
     damaged(tail(98 - 55, 1), "its directory lies outside the file");
     damaged(twice("m/data/0"), "two entries have the same name");
     damaged(twice("data.pkl"), "it has several data.pkl");
     let mut entry = good.clone();
-    let at = entry.windows(4).rposition(|part| part == b"PK\x01\x02").unwrap();
+    let at = entry
+        .windows(4)
+        .rposition(|part| part == b"PK\x01\x02")
+        .unwrap();
     entry[at] = 0;
     damaged(entry, "its directory has a wrong entry");
 
@@ -139,9 +162,9 @@ fn directories_that_are_wrong() {
     let filler = end_zip(b"PK\x03\x04".to_vec(), &vec![0; 9 << 20], 1);
     assert_refused! {
         "100,000 tiny entries", zip_of(&many) =>
-            Error::ZipLimit { what: "entries", got: 100_003, limit: 65_536 };
-        "a count without entries", tail(98 - 38, 1) => Error::ZipLimit { what: "entries", .. };
-        "a long directory", filler => Error::ZipLimit { what: "bytes in its directory", .. };
-        "big-endian", with(1, |entry| entry.data = b"big".to_vec()) => Error::BigEndian;
+            Error::ZipLimit { what: "entries", got: 100_003, limit: 65_536 },
+        "a count without entries", tail(98 - 38, 1) => Error::ZipLimit { what: "entries", .. },
+        "a long directory", filler => Error::ZipLimit { what: "bytes in its directory", .. },
+        "big-endian", with(1, |entry| entry.data = b"big".to_vec()) => Error::BigEndian,
     }
 }
