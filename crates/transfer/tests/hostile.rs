@@ -73,7 +73,8 @@ fn files_of_another_kind_are_named() {
     let zip = |name: &str| forge::zip_of(&[forge::Entry::new(name, "x")]);
     assert_eq!(refuse(&zip("arr_0.npy")), Error::NotPyTorch);
     assert_eq!(refuse(&zip("a/b/data.pkl")), Error::NotPyTorch);
-    assert_eq!(refuse(&forge::zip_of(&[])), Error::NotPyTorch);
+    let empty = [&b"PK\x05\x06"[..], &[0; 18]].concat();
+    assert_eq!(refuse(&empty), Error::NotPyTorch);
     assert_eq!(refuse(&zip("m/constants.pkl")), Error::TorchScript);
 }
 

@@ -8,13 +8,14 @@ use super::licences;
 
 /// Which crates of the workspace each may depend on, outside its tests. The arrows of
 /// `docs/architecture.md`, in reading order.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("files", &[]),
     ("conv-core", &[]),
     ("nn-layers", &["conv-core", "files"]),
     ("engine", &["conv-core", "nn-layers"]),
     ("resnet", &["nn-layers"]),
     ("inception", &["nn-layers"]),
+    ("transfer", &["files", "nn-layers"]),
     ("image-data", &["files"]),
     (
         "yolo-detect",
