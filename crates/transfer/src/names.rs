@@ -28,9 +28,18 @@ impl fmt::Display for Unused {
     }
 }
 
-/// The parameters of a state dict by name, and the other entries.
-pub(crate) fn sort(heap: &Heap, dict: Id) -> Result<(Vec<(&str, &Tensor)>, Vec<Unused>)> {
-    let (mut tensors, mut unused) = (Vec::new(), Vec::new());
+/// The entries of a state dict, in its order.
+#[derive(Default)]
+pub(crate) struct Entries<'a> {
+    /// The parameters by name.
+    pub(crate) params: Vec<(&'a str, &'a Tensor)>,
+    /// Everything else.
+    pub(crate) unused: Vec<Unused>,
+}
+
+/// Tells the parameters of a state dict from its other entries.
+pub(crate) fn sort(heap: &Heap, dict: Id) -> Result<Entries<'_>> {
+    let mut entries = Entries::default();
     let mut seen = HashSet::new();
     for &(key, value) in heap.dict(dict) {
         let tensor = match value {
@@ -46,17 +55,17 @@ pub(crate) fn sort(heap: &Heap, dict: Id) -> Result<(Vec<(&str, &Tensor)>, Vec<U
             None => value.what(),
             Some(tensor) if is_param(name, tensor) => {
                 check(name, seen.insert(name))?;
-                tensors.push((name, tensor));
+                entries.params.push((name, tensor));
                 continue;
             }
             Some(tensor) => tensor.dtype.name(),
         };
-        unused.push(Unused {
+        entries.unused.push(Unused {
             name: name.to_owned(),
             what,
         });
     }
-    Ok((tensors, unused))
+    Ok(entries)
 }
 
 /// Whether a tensor holds floats, or counts batches.

@@ -11,7 +11,7 @@ use nn_layers::{Metadata, ModelFile, Params, Slot};
 
 use crate::error::{Error, Result};
 use crate::legacy;
-use crate::names::{self, Unused};
+use crate::names::{self, Entries, Unused};
 use crate::pickle::{
     self,
     heap::{Heap, Storage, Value},
@@ -370,11 +370,11 @@ fn from_pytorch(
         Format::PyTorchZip | Format::Safetensors | Format::ModelFile => read_zip(source, length)?,
     };
     let chosen = state_dict::choose(&heap, root, options.key.as_deref())?;
-    let (tensors, unused) = names::sort(&heap, chosen.dict)?;
-    let names: Vec<&str> = tensors.iter().map(|(name, _)| *name).collect();
+    let Entries { params, unused } = names::sort(&heap, chosen.dict)?;
+    let names: Vec<&str> = params.iter().map(|(name, _)| *name).collect();
     let prefix = removed(&names, options.prefixes);
 
-    let tensors = tensors.into_iter().map(|(name, tensor)| {
+    let tensors = params.into_iter().map(|(name, tensor)| {
         let short = prefix
             .as_ref()
             .and_then(|found| name.strip_prefix(&*found.prefix));
