@@ -6,9 +6,9 @@
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 
-/// The most memory that the objects of a pickle may take, in bytes: enough for some twenty thousand
+/// The most memory that the objects of a pickle may take, in bytes: enough for some ten thousand
 /// tensors. A byte of a pickle can build an object of a hundred bytes.
-pub(crate) const LIMIT: usize = 32 << 20;
+pub(crate) const LIMIT: usize = 24 << 20;
 
 /// The cost of an object beside its contents: its place in a vector that may be half empty, and the
 /// allocator's own.
