@@ -41,7 +41,11 @@ pub(crate) fn call(
         return Err(fault("a call of a value that is not a function"));
     };
     match (class, heap.tuple(arguments)) {
-        (Class::OrderedDict, []) => heap.new_dict(),
+        (Class::OrderedDict | Class::Counter, []) => heap.new_dict(),
+        (Class::Counter, &[counts @ Value::Dict(_)]) => Ok(counts),
+        (Class::Set, []) => heap.new_list(),
+        (Class::Set, &[elements @ Value::List(_)]) => Ok(elements),
+        (Class::Bytes, _) => Ok(Value::Bytes),
         (Class::OrderedDict, &[Value::List(pairs)]) => {
             let entry = |&pair: &Value| match pair {
                 Value::List(pair) => <[Value; 2]>::try_from(heap.list(pair)).ok(),
@@ -76,6 +80,8 @@ pub(crate) fn call(
         (Class::Storage(_) | Class::DType(_), _) => Err(fault("a call of a type")),
         (
             Class::OrderedDict
+            | Class::Counter
+            | Class::Set
             | Class::RebuildTensor
             | Class::RebuildTensorOfType
             | Class::RebuildParameter

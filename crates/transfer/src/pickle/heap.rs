@@ -65,6 +65,11 @@ impl Value {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Class {
     OrderedDict,
+    /// A dictionary of counts, as the schedules of a training program have it.
+    Counter,
+    Set,
+    /// A function that makes bytes.
+    Bytes,
     /// `torch._utils._rebuild_tensor` or `_rebuild_tensor_v2`.
     RebuildTensor,
     /// `torch._utils._rebuild_tensor_v3`, whose last argument but one is the element type.
@@ -82,6 +87,11 @@ impl Class {
     pub(crate) fn named(module: &str, name: &str) -> Option<Self> {
         match (module, name) {
             ("collections", "OrderedDict") => Some(Self::OrderedDict),
+            ("collections", "Counter") => Some(Self::Counter),
+            // The second is the module's name in Python 2, which protocol 2 keeps.
+            ("builtins" | "__builtin__", "set") => Some(Self::Set),
+            ("builtins" | "__builtin__", "bytearray" | "bytes") => Some(Self::Bytes),
+            ("_codecs", "encode") => Some(Self::Bytes),
             ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Some(Self::RebuildTensor),
             ("torch._utils", "_rebuild_tensor_v3") => Some(Self::RebuildTensorOfType),
             ("torch._utils", "_rebuild_parameter") => Some(Self::RebuildParameter),

@@ -94,11 +94,15 @@ def write():
     torch.save(views(state), HERE / "views_legacy.pth", **legacy)
 
     # A checkpoint of a training program, with the parameters themselves and other things around.
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     torch.save({
         "epoch": 3,
         "best_accuracy": torch.tensor(0.5),
         "state_dict": {f"module.{name}": value for name, value in state.items()},
-        "optimizer": torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9).state_dict(),
+        "optimizer": optimiser.state_dict(),
+        "scheduler": torch.optim.lr_scheduler.MultiStepLR(optimiser, [1, 2]).state_dict(),
+        "classes": {"cat", "dog"},
+        "hash": b"\x01\xff",
     }, HERE / "checkpoint.pth")
     torch.save({
         "model": {"state_dict": {**dict(model.named_parameters()), **dict(model.named_buffers())}},

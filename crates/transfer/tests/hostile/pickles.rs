@@ -129,6 +129,26 @@ fn files_without_a_state_dict_say_what_they_hold() {
         "two state dicts", zipped(&dict(&[("teacher", some.clone()), ("student", some.clone())])) =>
             Error::SeveralStateDicts { found } if found == ["teacher", "student"],
     }
+    // Plain data of every kind are read past; a list of pairs is how Python 2 wrote such a dictionary.
+    let pairs = b"ccollections\nOrderedDict\n](](X\x01\0\0\0wNe](X\x01\0\0\0v".to_vec();
+    let pairs = [&pairs[..], &tensor, b"ee\x85R"].concat();
+    let data = dict(&[
+        ("set", b"c__builtin__\nset\n](K\x01K\x02e\x85R".to_vec()),
+        ("new set", b"\x8f(K\x01\x90".to_vec()),
+        ("counter", b"ccollections\nCounter\n}\x85R".to_vec()),
+        (
+            "bytes",
+            b"c_codecs\nencode\nX\x01\0\0\0aX\x06\0\0\0latin1\x86R".to_vec(),
+        ),
+        ("long", b"\x8a\x0b12345678901".to_vec()),
+        ("float", b"G12345678".to_vec()),
+        ("device", b"ctorch\ndevice\nX\x03\0\0\0cpu\x85R".to_vec()),
+        ("size", b"ctorch\nSize\nK\x01\x85\x85R".to_vec()),
+        ("model", pairs),
+    ]);
+    let weights = read(&zipped(&data));
+    assert!(weights.params.get("v").is_some());
+    assert_eq!(weights.report.unused[0].to_string(), "w (None)");
     // One of an unusual name is taken if there is no other.
     let weights = read(&zipped(&dict(&[("teacher", some.clone())])));
     assert_eq!(weights.report.key.as_deref(), Some("teacher"));
