@@ -1,10 +1,11 @@
 """Weight files as PyTorch writes them, for the tests of the crate `transfer`.
 
     pytorch_files.py write                   the golden files, from formula.py's values
-    pytorch_files.py check CONVERT CONVOXIDE models of torchvision, and what Convoxide saves
+    pytorch_files.py check CONVOXIDE CONVERT models of torchvision, and what Convoxide saves
     pytorch_files.py equal CONVERT FILE      every tensor of FILE, as read by both
 
-CONVERT is the example `convert` of this crate, CONVOXIDE the program. The values come from
+CONVERT is the example `convert` of this crate, CONVOXIDE the program; `cargo xtask goldens --check` runs
+the check with both. The keys of storages in legacy files differ each time. The values come from
 `crates/testkit/goldens/formula.py` and therefore need not be stored: parameter NAME of every file is
 `random_params`'s with seed 1, rounded to the file's type.
 """
@@ -128,7 +129,7 @@ def run(*command):
     subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
 
 
-def check(convert, convoxide):
+def check(convoxide, convert):
     """Logits of seeded models through every format, and `strict=True` for what is saved."""
     import torchvision
 
