@@ -18,15 +18,17 @@ pub(crate) enum DType {
     U32,
     U64,
     Bool,
-    /// A type whose values are never read: `name` is PyTorch's.
-    Unread {
-        name: &'static str,
-        bytes: u8,
-    },
-}
-
-const fn unread(name: &'static str, bytes: u8) -> DType {
-    DType::Unread { name, bytes }
+    // The values of these are never read.
+    Float8E4M3,
+    Float8E5M2,
+    Complex32,
+    Complex64,
+    Complex128,
+    QInt8,
+    QUInt8,
+    QInt32,
+    QUInt4x2,
+    QUInt2x4,
 }
 
 /// The types by the names of their storages, and by their own names.
@@ -44,20 +46,16 @@ const TYPES: [(&str, &str, DType); 23] = [
     ("", "uint16", DType::U16),
     ("", "uint32", DType::U32),
     ("", "uint64", DType::U64),
-    ("", "float8_e4m3fn", unread("float8_e4m3fn", 1)),
-    ("", "float8_e5m2", unread("float8_e5m2", 1)),
-    ("", "complex32", unread("complex32", 4)),
-    ("ComplexFloatStorage", "complex64", unread("complex64", 8)),
-    (
-        "ComplexDoubleStorage",
-        "complex128",
-        unread("complex128", 16),
-    ),
-    ("QInt8Storage", "qint8", unread("qint8", 1)),
-    ("QUInt8Storage", "quint8", unread("quint8", 1)),
-    ("QInt32Storage", "qint32", unread("qint32", 4)),
-    ("QUInt4x2Storage", "quint4x2", unread("quint4x2", 1)),
-    ("QUInt2x4Storage", "quint2x4", unread("quint2x4", 1)),
+    ("", "float8_e4m3fn", DType::Float8E4M3),
+    ("", "float8_e5m2", DType::Float8E5M2),
+    ("", "complex32", DType::Complex32),
+    ("ComplexFloatStorage", "complex64", DType::Complex64),
+    ("ComplexDoubleStorage", "complex128", DType::Complex128),
+    ("QInt8Storage", "qint8", DType::QInt8),
+    ("QUInt8Storage", "quint8", DType::QUInt8),
+    ("QInt32Storage", "qint32", DType::QInt32),
+    ("QUInt4x2Storage", "quint4x2", DType::QUInt4x2),
+    ("QUInt2x4Storage", "quint2x4", DType::QUInt2x4),
 ];
 
 impl DType {
@@ -85,10 +83,12 @@ impl DType {
     pub(crate) fn bytes(self) -> usize {
         match self {
             Self::I8 | Self::U8 | Self::Bool => 1,
+            Self::Float8E4M3 | Self::Float8E5M2 | Self::QInt8 | Self::QUInt8 => 1,
+            Self::QUInt4x2 | Self::QUInt2x4 => 1,
             Self::F16 | Self::BF16 | Self::I16 | Self::U16 => 2,
-            Self::F32 | Self::I32 | Self::U32 => 4,
-            Self::F64 | Self::I64 | Self::U64 => 8,
-            Self::Unread { bytes, .. } => usize::from(bytes),
+            Self::F32 | Self::I32 | Self::U32 | Self::Complex32 | Self::QInt32 => 4,
+            Self::F64 | Self::I64 | Self::U64 | Self::Complex64 => 8,
+            Self::Complex128 => 16,
         }
     }
 
@@ -99,12 +99,17 @@ impl DType {
 
     /// Whether the values are integers.
     pub(crate) fn is_integer(self) -> bool {
-        match self {
-            Self::I8 | Self::I16 | Self::I32 | Self::I64 => true,
-            Self::U8 | Self::U16 | Self::U32 | Self::U64 => true,
-            Self::F16 | Self::BF16 | Self::F32 | Self::F64 => false,
-            Self::Bool | Self::Unread { .. } => false,
-        }
+        matches!(
+            self,
+            Self::I8
+                | Self::I16
+                | Self::I32
+                | Self::I64
+                | Self::U8
+                | Self::U16
+                | Self::U32
+                | Self::U64
+        )
     }
 
     /// Appends the little-endian values of these bytes, whose number is a multiple of
@@ -124,8 +129,17 @@ impl DType {
             Self::U16 => each(bytes, values, |word| f64::from(u16::from_le_bytes(word))),
             Self::U32 => each(bytes, values, |word| f64::from(u32::from_le_bytes(word))),
             Self::U64 => each(bytes, values, |word| u64::from_le_bytes(word) as f64),
-            Self::Unread { bytes: size, .. } => {
-                let count = bytes.len() / usize::from(size).max(1);
+            Self::Float8E4M3
+            | Self::Float8E5M2
+            | Self::Complex32
+            | Self::Complex64
+            | Self::Complex128
+            | Self::QInt8
+            | Self::QUInt8
+            | Self::QInt32
+            | Self::QUInt4x2
+            | Self::QUInt2x4 => {
+                let count = bytes.len() / self.bytes();
                 values.extend(std::iter::repeat_n(f64::NAN, count));
             }
         }

@@ -58,9 +58,14 @@ impl<R: Read> Machine<'_, R> {
                 return self.pop();
             }
             self.step(opcode)?;
-            self.heap
-                .check(16 * self.stack.len() + 8 * self.marks.len())?;
+            self.check_memory()?;
         }
+    }
+
+    /// Compares what the objects, the stack and the marks take with the limit.
+    fn check_memory(&self) -> Result<()> {
+        let (stack, marks) = (&*self.stack, &*self.marks);
+        self.heap.check(size_of_val(stack) + size_of_val(marks))
     }
 
     /// Carries out one opcode.

@@ -263,3 +263,15 @@ fn growth<T>(more: usize, length: usize) -> usize {
     let first = if length == 0 { 4 } else { 0 };
     size_of::<T>() * (2 * more + first)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A larger value would make every list of a pickle larger.
+    #[test]
+    fn a_value_takes_two_words() {
+        assert_eq!(size_of::<Value>(), 16);
+        assert_eq!(size_of::<Option<Value>>(), 16);
+    }
+}

@@ -51,6 +51,12 @@ fn within_memory(name: &str, bytes: Vec<u8>) -> Option<Error> {
         .split_once(' ')
         .unwrap();
     let [used, decoded] = [used, decoded].map(|number| number.parse::<u64>().unwrap());
+    eprintln!(
+        "FIG {name}: file {} KiB, decoded {} KiB, peak {} KiB",
+        length >> 10,
+        decoded >> 10,
+        used >> 10
+    );
     let limit = length + decoded + BEYOND;
     assert!(
         used <= limit,
@@ -184,6 +190,17 @@ fn memory_is_bounded() {
     }
     let error = within_memory("a billion laughs", zipped(&laughs));
     assert_eq!(error, Some(Error::NoStateDict { got: "a list" }));
+
+    // The same dictionary under 300,000 keys of itself.
+    let start = b"X\x01\0\0\0aq\x010}q\x00".to_vec();
+    let itself = [start, b"h\x01h\x00s".repeat(300_000)].concat();
+    let error = within_memory("a dictionary in itself", zipped(&itself));
+    assert_eq!(
+        error,
+        Some(Error::NoStateDict {
+            got: "a dictionary"
+        })
+    );
 
     // Within the limits.
     assert_eq!(within_memory("10,000 tensors", tiny_tensors(10_000)), None);
