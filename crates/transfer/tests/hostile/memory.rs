@@ -51,12 +51,6 @@ fn within_memory(name: &str, bytes: Vec<u8>) -> Option<Error> {
         .split_once(' ')
         .unwrap();
     let [used, decoded] = [used, decoded].map(|number| number.parse::<u64>().unwrap());
-    eprintln!(
-        "FIG {name}: file {} KiB, decoded {} KiB, peak {} KiB",
-        length >> 10,
-        decoded >> 10,
-        used >> 10
-    );
     let limit = length + decoded + BEYOND;
     assert!(
         used <= limit,
