@@ -7,13 +7,15 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::Result;
 use crate::fetch;
 use crate::process::{cargo, output, run as run_command, workspace_root};
-use crate::{Error, Result};
 
 const REQUIREMENTS: &str = "crates/testkit/goldens/requirements.txt";
 const MODELS: &str = "crates/testkit/goldens/models.py";
 const GRADIENTS: &str = "crates/testkit/goldens/gradients.py";
+/// Writes weight files as PyTorch does; its check also needs an example of the crate `transfer`.
+const WEIGHT_FILES: &str = "crates/transfer/tests/goldens/pytorch_files.py";
 /// Scripts that print a whole file, without their extension.
 const PICTURES: [&str; 2] = [
     "crates/image-data/tests/goldens/augmentation",
@@ -29,7 +31,10 @@ pub(crate) fn run(check: bool, models: &[String]) -> Result<()> {
             pictures(&root, &python, golden, check)?;
         }
     }
-    let program = if check { Some(program()?) } else { None };
+    let program = match check {
+        true => Some(built(&["--package", "convoxide"])?),
+        false => None,
+    };
     let script = |script: &str| {
         let mut command = Command::new(&python);
         command
@@ -45,6 +50,11 @@ pub(crate) fn run(check: bool, models: &[String]) -> Result<()> {
     run_command(&mut by_model)?;
     if models.is_empty() {
         run_command(&mut script(GRADIENTS))?;
+        let mut weight_files = script(WEIGHT_FILES);
+        if check {
+            weight_files.arg(built(&["--package", "transfer", "--example", "convert"])?);
+        }
+        run_command(&mut weight_files)?;
     }
     Ok(())
 }
@@ -94,17 +104,16 @@ fn python(root: &Path) -> Result<PathBuf> {
     Ok(python)
 }
 
-/// The program, built with optimisation.
-fn program() -> Result<PathBuf> {
-    let messages = output(cargo("build").args([
-        "--release",
-        "--package",
-        "convoxide",
-        "--message-format=json-render-diagnostics",
-    ]))?;
+/// The program that these arguments select, built with optimisation.
+fn built(selection: &[&str]) -> Result<PathBuf> {
+    let messages = output(
+        cargo("build")
+            .args(["--release", "--message-format=json-render-diagnostics"])
+            .args(selection),
+    )?;
     messages
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
         .find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))
-        .ok_or_else(|| Error::from("cargo did not build the program"))
+        .ok_or_else(|| format!("cargo did not build {}", selection.join(" ")).into())
 }

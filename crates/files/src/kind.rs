@@ -16,7 +16,9 @@ pub enum Kind {
     Safetensors,
     /// A zip archive, as `.pth` and `.npz` files are.
     Zip,
-    /// A Python pickle, as old `.pth` files are.
+    /// A PyTorch file of the format before version 1.6: several pickles, then the values.
+    PyTorchLegacy,
+    /// Any other Python pickle.
     Pickle,
     /// A NumPy array.
     Npy,
@@ -83,12 +85,15 @@ impl Kind {
                 .get(offset..)
                 .is_some_and(|rest| rest.starts_with(magic))
         };
-        let kinds: [(usize, &[u8], Self); 25] = [
+        let kinds: [(usize, &[u8], Self); 27] = [
             (0, b"version https://git-lfs", Self::GitLfsPointer),
             // The header's length in 8 bytes, then the header.
             (6, b"\0\0{", Self::Safetensors),
             (0, b"PK\x03\x04", Self::Zip),
             (0, b"PK\x05\x06", Self::Zip),
+            // Protocol 2, then protocol 4 with the frame that the first pickle consists of.
+            (2, PYTORCH_MAGIC, Self::PyTorchLegacy),
+            (11, PYTORCH_MAGIC, Self::PyTorchLegacy),
             (0, b"\x80\x02", Self::Pickle),
             (0, b"\x93NUMPY", Self::Npy),
             (0, b"\x89HDF\r\n\x1a\n", Self::Hdf5),
@@ -112,13 +117,17 @@ impl Kind {
             (0, b"%PDF-", Self::Pdf),
         ];
         let found = kinds.iter().find(|(offset, magic, _)| at(*offset, magic));
-        found.map(|&(_, _, kind)| kind).or_else(|| {
-            let pnm =
-                matches!(start, [b'P', b'1'..=b'7', space, ..] if space.is_ascii_whitespace());
-            pnm.then_some(Self::Pnm)
+        found.map(|&(_, _, kind)| kind).or_else(|| match start {
+            [b'P', b'1'..=b'7', space, ..] if space.is_ascii_whitespace() => Some(Self::Pnm),
+            // Protocols 4 and 5 begin with a frame, protocol 3 with any opcode.
+            [0x80, 3, ..] | [0x80, 4 | 5, 0x95, ..] => Some(Self::Pickle),
+            _ => None,
         })
     }
 }
+
+/// The number with which PyTorch began its files before version 1.6, as a pickle stores it.
+const PYTORCH_MAGIC: &[u8] = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
 
 /// With its article, as in "it is a zip archive".
 impl fmt::Display for Kind {
@@ -129,6 +138,7 @@ impl fmt::Display for Kind {
             Self::GitLfsPointer => "a git-lfs pointer",
             Self::Safetensors => "a .safetensors file",
             Self::Zip => "a zip archive",
+            Self::PyTorchLegacy => "a PyTorch file in the format before 1.6",
             Self::Pickle => "a Python pickle",
             Self::Npy => "a NumPy array",
             Self::Hdf5 => "an HDF5 file",
@@ -193,6 +203,21 @@ mod tests {
             Some(Kind::Safetensors)
         );
         assert_eq!(Kind::of(b"\x80\x02}q\x00(X\x05\0"), Some(Kind::Pickle));
+    }
+
+    #[test]
+    fn pickles_of_every_protocol_are_told_from_the_files_of_pytorch() {
+        let magic = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
+        let frame = b"\x95\x0d\0\0\0\0\0\0\0";
+        for protocol in 2..=5 {
+            let frame: &[u8] = if protocol < 4 { b"" } else { frame };
+            let start = [&[0x80, protocol], frame].concat();
+            let legacy = [&start[..], magic].concat();
+            assert_eq!(Kind::of(&legacy), Some(Kind::PyTorchLegacy), "{protocol}");
+            let other = [&start[..], b"}."].concat();
+            assert_eq!(Kind::of(&other), Some(Kind::Pickle), "{protocol}");
+        }
+        assert_eq!(Kind::of(b"\x80\x04}."), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod fit;
 pub(crate) mod init;
 pub(crate) mod load_report;
 pub(crate) mod random;
+mod warm_start;
 
 use std::collections::BTreeMap;
 

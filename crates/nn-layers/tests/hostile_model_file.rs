@@ -53,8 +53,9 @@ fn files_of_another_kind_are_named() {
         ),
         (
             b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M",
-            "pickle",
+            "is a PyTorch file in the format before 1.6, not a .safetensors file: if it contains",
         ),
+        (b"\x80\x02}q\x00.", "is a Python pickle"),
         (
             b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a",
             "git lfs pull",

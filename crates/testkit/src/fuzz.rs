@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use self::memory::Peak;
+pub use self::memory::Peak;
 use self::mutation::Mutator;
 
 /// The duration of each target, in seconds; if unset, it tries a fixed number of inputs.

@@ -15,6 +15,7 @@
 //!   values that avoid ties and 0.
 //! - [`cases`] sets the number of problems that a property test tries.
 //! - [`Fuzz`] passes mutations of valid files to a reader: a fuzz target that is an ordinary test.
+//! - [`Peak`] measures the memory that a piece of work uses.
 //! - [`on_threads`] runs work on a given number of threads.
 //! - [`Golden`] reads values that another program computed; [`NetworkGolden`] those that
 //!   torchvision computes with a whole network, and [`TrainingGolden`] those that PyTorch computes
@@ -47,7 +48,7 @@ pub use conv2d_problem::{
     Conv2dProblem, Conv2dSpace, Reference, conv2d_problems, conv2d_problems_in, conv2d_reference,
 };
 pub use executors::{Executor, Run, assert_executors_agree, assert_layers_agree, run_by};
-pub use fuzz::{FOLDER_VARIABLE, Fuzz, INPUT_VARIABLE, SECONDS_VARIABLE, SEED_VARIABLE};
+pub use fuzz::{FOLDER_VARIABLE, Fuzz, INPUT_VARIABLE, Peak, SECONDS_VARIABLE, SEED_VARIABLE};
 pub use golden::Golden;
 pub use gradient_check::GradientCheck;
 pub use graph_recipe::{GraphRecipe, GraphStep, graph_recipes};

@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("resnet", &["nn-layers"]),
     ("inception", &["nn-layers"]),
     ("mobilenet", &["nn-layers"]),
+    ("transfer", &["files", "nn-layers"]),
     ("image-data", &["files"]),
     (
         "yolo-detect",

@@ -36,7 +36,7 @@ impl Source {
             Some(Kind::Safetensors) => self.model_file(),
             // The reader of model files has the best error messages for it.
             _ if named_so => self.model_file(),
-            Some(kind @ (Kind::Zip | Kind::Pickle)) => Err(self.fault(format!(
+            Some(kind @ (Kind::Zip | Kind::PyTorchLegacy | Kind::Pickle)) => Err(self.fault(format!(
                 "it is {kind}, like PyTorch's own files: save the weights as .safetensors, and give \
                  them as --weights of an architecture"
             ))),

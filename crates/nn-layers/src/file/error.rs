@@ -196,7 +196,7 @@ fn advice(kind: Kind) -> &'static str {
     match kind {
         Kind::Html => ": the download failed or was redirected",
         Kind::GitLfsPointer => ": fetch the file itself with `git lfs pull`",
-        Kind::Zip | Kind::Pickle => {
+        Kind::Zip | Kind::PyTorchLegacy | Kind::Pickle => {
             ": if it contains PyTorch weights, save them as .safetensors first"
         }
         _ => "",

@@ -29,11 +29,9 @@ fn local_name(name: &str) -> &str {
 
 /// The slot of a tensor, from its name and element type.
 pub(crate) fn slot(name: &str, dtype: Dtype) -> Slot {
-    match local_name(name) {
-        "running_mean" | "running_var" => Slot::Buffer,
-        COUNTER => Slot::Counter,
-        _ if is_float(dtype) => Slot::Weight,
-        _ => Slot::Counter,
+    match Slot::of_name(name) {
+        Slot::Weight if !is_float(dtype) => Slot::Counter,
+        slot => slot,
     }
 }
 
@@ -249,8 +247,20 @@ pub(super) fn as_scalar<T>(name: &str, value: ArrayD<T>) -> ArrayD<T> {
     }
 }
 
-/// Refuses values that no network can use: weights and running statistics that are not finite, and
-/// variances below 0.
+impl<T: Element> Params<T> {
+    /// Checks that a network can use the values: that weights and running statistics are finite,
+    /// and that no variance is below 0. Files whose values fail this check are neither read nor
+    /// written.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError::TensorValue`] for the first value that is not so.
+    pub fn check_values(&self) -> Result<()> {
+        check_values(self)
+    }
+}
+
+/// See [`Params::check_values`].
 pub(crate) fn check_values<T: Element>(params: &Params<T>) -> Result<()> {
     for (name, param) in params.iter() {
         let is_good: fn(&T) -> bool = match (param.slot, local_name(name)) {

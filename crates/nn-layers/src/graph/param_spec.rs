@@ -11,6 +11,26 @@ pub enum Slot {
     Counter,
 }
 
+impl Slot {
+    /// The slot of a tensor of floats, from the last part of its name.
+    ///
+    /// ```
+    /// use nn_layers::Slot;
+    ///
+    /// assert_eq!(Slot::of_name("layer1.0.bn1.running_mean"), Slot::Buffer);
+    /// assert_eq!(Slot::of_name("layer1.0.bn1.num_batches_tracked"), Slot::Counter);
+    /// assert_eq!(Slot::of_name("layer1.0.bn1.weight"), Slot::Weight);
+    /// ```
+    #[must_use]
+    pub fn of_name(name: &str) -> Self {
+        match name.rsplit_once('.').map_or(name, |(_, local)| local) {
+            "running_mean" | "running_var" => Self::Buffer,
+            "num_batches_tracked" => Self::Counter,
+            _ => Self::Weight,
+        }
+    }
+}
+
 /// A parameter that a node reads: its full name, shape and slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParamSpec {

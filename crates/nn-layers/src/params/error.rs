@@ -25,6 +25,17 @@ pub enum ParamsError {
         Box<LoadReport>,
     ),
 
+    /// A store none of whose tensors fits the graph, probably that of another architecture.
+    #[error("{}", Nothing { found, expected, prefix: prefix.as_deref() })]
+    NothingMatched {
+        /// The names of the store's tensors, sorted.
+        found: Vec<String>,
+        /// The parameters that the graph reads, in its order.
+        expected: Vec<String>,
+        /// The prefix without which they would all fit, if there is one.
+        prefix: Option<String>,
+    },
+
     /// A name that is not that of a parameter of the graph.
     #[error("the graph has no parameter {name:?}")]
     UnknownParam {
@@ -74,6 +85,7 @@ impl fmt::Display for ReportLine<'_> {
             prefix,
             loaded: _,
             known_unused: _,
+            reinitialised: _,
         } = self.0;
         if !misfits.is_empty() {
             write!(f, "{}", MisfitList(misfits))?;
@@ -90,15 +102,38 @@ impl fmt::Display for ReportLine<'_> {
             write!(f, "{comma}{} tensor{plural} unexpected: ", unexpected.len())?;
             write_first(f, unexpected, ", ")?;
         }
-        if let Some(prefix) = prefix {
-            let prefix = one_line(prefix);
-            write!(
-                f,
-                "; all parameters fit without the prefix {prefix}, which a wrapper of the network \
-                 adds: remove it from the names"
-            )?;
-        }
-        Ok(())
+        write_prefix(f, prefix.as_deref())
+    }
+}
+
+/// The advice about a prefix, if there is one.
+fn write_prefix(f: &mut fmt::Formatter<'_>, prefix: Option<&str>) -> fmt::Result {
+    let Some(prefix) = prefix else { return Ok(()) };
+    let prefix = one_line(prefix);
+    write!(
+        f,
+        "; all parameters fit without the prefix {prefix}, which a wrapper of the network adds: \
+         remove it from the names"
+    )
+}
+
+/// The tensors that were found, and those that were expected, in one line.
+struct Nothing<'a> {
+    found: &'a [String],
+    expected: &'a [String],
+    prefix: Option<&'a str>,
+}
+
+impl fmt::Display for Nothing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.found.len() == 1 { "" } else { "s" };
+        write!(f, "no tensor fits the graph: found {}", self.found.len())?;
+        write!(f, " tensor{plural} (")?;
+        write_first(f, self.found, ", ")?;
+        write!(f, "), expected {} (", self.expected.len())?;
+        write_first(f, self.expected, ", ")?;
+        write!(f, "): are the weights those of another architecture?")?;
+        write_prefix(f, self.prefix)
     }
 }
 

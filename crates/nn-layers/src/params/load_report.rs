@@ -46,6 +46,9 @@ pub struct LoadReport {
     pub known_unused: Vec<String>,
     /// Tensors that neither the graph nor the architecture knows, sorted by name.
     pub unexpected: Vec<String>,
+    /// Parameters that [`Params::warm_start`](crate::Params::warm_start) left at their initial
+    /// values because no tensor fitted them, in the graph's order. Each of them is also a misfit.
+    pub reinitialised: Vec<String>,
     /// A prefix without which the names of a whole set of parameters fit the graph: `module.`,
     /// `_orig_mod.`, `backbone.` or any other that a wrapper of the network added. `None` if the
     /// parameters fit as they are, or do not fit with any prefix.
@@ -66,6 +69,7 @@ impl fmt::Display for LoadReport {
         let lines = |names: &[String]| names.iter().map(|name| one_line(name)).collect::<Vec<_>>();
         write_kind(f, "unexpected", &lines(&self.unexpected))?;
         write_kind(f, "known unused", &lines(&self.known_unused))?;
+        write_kind(f, "initialised", &lines(&self.reinitialised))?;
         match &self.prefix {
             None => Ok(()),
             Some(prefix) => {

@@ -3,21 +3,24 @@
 //! A counting allocator would need `unsafe`. Linux records the peak resident memory of a process,
 //! and can reset it.
 
-/// The start of a measurement.
-pub(super) struct Peak {
+/// A measurement of a process's peak memory.
+#[derive(Debug)]
+pub struct Peak {
     before: u64,
 }
 
 impl Peak {
     /// Starts measuring; returns `None` on a system that does not report it.
-    pub(super) fn start() -> Option<Self> {
+    #[must_use]
+    pub fn start() -> Option<Self> {
         // proc(5): writing 5 resets the peak to the current resident memory.
         std::fs::write("/proc/self/clear_refs", "5").ok()?;
         peak().map(|before| Self { before })
     }
 
     /// Returns by how many bytes the peak resident memory has risen since the start.
-    pub(super) fn bytes(self) -> Option<u64> {
+    #[must_use]
+    pub fn bytes(self) -> Option<u64> {
         Some(peak()?.saturating_sub(self.before))
     }
 }
