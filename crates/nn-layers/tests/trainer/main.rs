@@ -8,6 +8,7 @@
 
 mod early_stopping;
 mod failures;
+mod lending;
 mod resume;
 
 use std::{
@@ -21,9 +22,9 @@ use nn_layers::{
     Adam, AvgPool2d, BatchNorm2d, Best, BoxedError, Checkpoint, CheckpointFolder,
     ClassificationObjective, Clip, Conv2d, EarlyStopping, EpochReport, Error, Evaluation, Graph,
     GraphBuilder, Linear, Method, Observer, OneCycle, OptimiserOptions, Outcome, ParamGroup,
-    ParamsError, PlainTrainer, Policy, Result, RmsProp, Schedule, Select, Sgd, ShortBatch, Slot,
-    StepReport, Targets, TrainBackend, TrainError, TrainSpec, Trainer, TrainerOptions, WarmUp,
-    WeightDecay, initialise,
+    Params, ParamsError, PlainTrainer, Policy, Result, RmsProp, Schedule, Select, Sgd, ShortBatch,
+    Slot, StepReport, Targets, TrainBackend, TrainError, TrainSpec, Trainer, TrainerOptions,
+    WarmUp, WeightDecay, initialise,
 };
 use testkit::random_array;
 
@@ -90,8 +91,8 @@ fn sgd() -> Method {
 }
 
 /// Scores the parameters by the sum of the biases.
-fn score(backend: &PlainTrainer<f64>, _: u64) -> Result<Option<Evaluation>, BoxedError> {
-    let bias = backend.params().get("fc.bias").unwrap();
+fn score(params: &Params<f64>, _: u64) -> Result<Option<Evaluation>, BoxedError> {
+    let bias = params.get("fc.bias").unwrap();
     Ok(Some(Evaluation {
         score: bias.value.sum(),
         parts: vec![],
