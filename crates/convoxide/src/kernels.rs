@@ -11,9 +11,8 @@ use ndarray::{ArrayView4, Ix4};
 use nn_layers::{Graph, Node, Op};
 use serde::Serialize;
 
-use crate::architectures::{Reason, nearest};
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Near, Reason};
 use crate::model::Source;
 use crate::{output, suffix};
 
@@ -134,7 +133,7 @@ fn convolution<'a>(graph: &'a Graph, name: Option<&str>) -> Result<&'a Node, Rea
     convolutions
         .find(|node| node.name() == name)
         .ok_or_else(|| {
-            let near = nearest(name, names);
+            let near = Near::new(name, names);
             format!("no convolution is called {name:?}{near}; `convoxide summary` lists all").into()
         })
 }

@@ -5,10 +5,8 @@
 //! standard error.
 #![forbid(unsafe_code)]
 
-mod architectures;
 mod bench;
 mod chart;
-mod classes;
 mod classify;
 mod completions;
 mod context;
@@ -19,17 +17,14 @@ mod drawings;
 mod each_picture;
 mod error;
 mod eval;
-mod evaluation;
 mod examples;
 mod export;
-mod fit;
 mod grad;
 mod kernels;
 mod lint;
 mod list;
 mod logging;
 mod man;
-mod measured;
 mod memory;
 mod model;
 mod npy;
@@ -40,6 +35,7 @@ mod plot;
 mod progress;
 mod report;
 mod run;
+mod size_warning;
 mod suffix;
 mod summary;
 mod tensors;

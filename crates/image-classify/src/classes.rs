@@ -145,7 +145,10 @@ pub fn check_order(model: &[String], other: &ClassList) -> Result<(), Mismatch> 
 /// # Errors
 ///
 /// [`Mismatch::Repeated`].
-fn positions<'a>(list: &'a ClassList, against: &ClassList) -> Result<HashMap<&'a str, usize>, Mismatch> {
+fn positions<'a>(
+    list: &'a ClassList,
+    against: &ClassList,
+) -> Result<HashMap<&'a str, usize>, Mismatch> {
     let mut positions = HashMap::with_capacity(list.names.len());
     for (index, name) in list.names.iter().enumerate() {
         if positions.insert(name.as_str(), index).is_some() {

@@ -157,13 +157,12 @@ impl Classifier {
 
         let start = Instant::now();
         let got = self.input.len();
-        let input = ArrayView::from_shape(shape, &self.input).map_err(|_| {
-            image_data::Error::Length {
+        let input =
+            ArrayView::from_shape(shape, &self.input).map_err(|_| image_data::Error::Length {
                 what: "the input",
                 got,
                 expected: len,
-            }
-        })?;
+            })?;
         session.run(&[input.into_dyn()], &mut self.outputs)?;
         let network = start.elapsed();
 

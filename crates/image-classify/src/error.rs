@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use files::show;
+use image_data::ChannelOrder;
 
 use crate::classes::Mismatch;
 
@@ -23,7 +24,11 @@ pub enum Error {
     },
 
     /// No architecture has this name.
-    #[error("the architecture {:?} is unknown{}", show::one_line(name), did_you_mean(near))]
+    #[error(
+        "the architecture {:?} is unknown{}",
+        show::one_line(name),
+        did_you_mean(near)
+    )]
     UnknownArchitecture {
         /// The name.
         name: String,
@@ -86,14 +91,15 @@ pub enum Error {
 
     /// A preprocessing that produces another number of channels than the network takes.
     #[error(
-        "the network takes {}, its preprocessing produces {got}",
-        show::count(*expected, "channel", "channels")
+        "the network takes {}, its preprocessing produces {} ({got})",
+        show::count(*expected, "channel", "channels"),
+        got.count()
     )]
     Channels {
         /// The network's channels.
         expected: usize,
         /// Those of the preprocessing.
-        got: usize,
+        got: ChannelOrder,
     },
 
     /// Another number of class names than classes.

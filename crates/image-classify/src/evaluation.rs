@@ -48,8 +48,7 @@ pub struct Mistake {
 /// How a dataset is evaluated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EvaluationOptions {
-    /// The number of pictures that are classified together, from 1 to 65 536. Default 50. The result
-    /// is the same for any.
+    /// The number of pictures that are classified together, from 1 to 65 536. Default 50.
     pub batch_size: usize,
     /// The most mistakes that are kept. Default 24.
     pub mistakes: usize,

@@ -8,7 +8,7 @@ use super::licences;
 
 /// Which crates of the workspace each may depend on, outside its tests. The arrows of
 /// `docs/architecture.md`, in reading order.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("files", &[]),
     ("conv-core", &[]),
     ("nn-layers", &["conv-core", "files"]),
@@ -16,6 +16,17 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("resnet", &["nn-layers"]),
     ("inception", &["nn-layers"]),
     ("image-data", &["files"]),
+    (
+        "image-classify",
+        &[
+            "nn-layers",
+            "engine",
+            "files",
+            "image-data",
+            "inception",
+            "resnet",
+        ],
+    ),
     (
         "yolo-detect",
         &["conv-core", "nn-layers", "engine", "files", "image-data"],
@@ -27,6 +38,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
             "conv-core",
             "nn-layers",
             "engine",
+            "image-classify",
             "image-data",
             "inception",
             "resnet",
@@ -41,6 +53,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
             "conv-core",
             "nn-layers",
             "engine",
+            "image-classify",
             "image-data",
             "inception",
             "resnet",
