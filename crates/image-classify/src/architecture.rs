@@ -35,6 +35,22 @@ pub enum Architecture {
     InceptionV3(InceptionV3),
 }
 
+/// The names of a family, and the network of each.
+type Family = (&'static [&'static str], fn(&str) -> Option<Architecture>);
+
+/// All families, in the order in which they are listed.
+const FAMILIES: [Family; 3] = [
+    (ResNet::NAMES, |name| {
+        ResNet::named(name).map(Architecture::ResNet)
+    }),
+    (GoogLeNet::NAMES, |name| {
+        GoogLeNet::named(name).map(Architecture::GoogLeNet)
+    }),
+    (InceptionV3::NAMES, |name| {
+        InceptionV3::named(name).map(Architecture::InceptionV3)
+    }),
+];
+
 /// Evaluates the same expression for the network of any family.
 macro_rules! of_any {
     ($architecture:expr, $network:ident => $value:expr) => {
@@ -55,8 +71,7 @@ impl Architecture {
     /// assert!(Architecture::names().any(|name| name == "inception_v3"));
     /// ```
     pub fn names() -> impl Iterator<Item = &'static str> {
-        let families = [ResNet::NAMES, GoogLeNet::NAMES, InceptionV3::NAMES];
-        families.into_iter().flatten().copied()
+        FAMILIES.iter().flat_map(|(names, _)| names.iter().copied())
     }
 
     /// The network of this name, as in its paper or in torchvision.
@@ -65,12 +80,9 @@ impl Architecture {
     ///
     /// [`Error::UnknownArchitecture`] with the names of similar spelling.
     pub fn named(name: &str) -> Result<Self> {
-        let resnet = || ResNet::named(name).map(Self::ResNet);
-        let googlenet = || GoogLeNet::named(name).map(Self::GoogLeNet);
-        let inception_v3 = || InceptionV3::named(name).map(Self::InceptionV3);
-        resnet()
-            .or_else(googlenet)
-            .or_else(inception_v3)
+        let mut families = FAMILIES.iter();
+        families
+            .find_map(|(_, named)| named(name))
             .ok_or_else(|| Error::UnknownArchitecture {
                 name: name.to_owned(),
                 near: files::nearest(name, Self::names()),

@@ -27,7 +27,12 @@ fn classifier(model: Model) -> Classifier {
 fn by_plain_loops(model: &Model, picture: &Picture) -> (Vec<f64>, f64) {
     let graph = model.description.architecture.graph().unwrap();
     let plain = Plain::<f64>::new(&graph, model.params.cast()).unwrap();
-    let input = model.description.fit().preprocessing().apply(picture).unwrap();
+    let input = model
+        .description
+        .fit()
+        .preprocessing()
+        .apply(picture)
+        .unwrap();
     let input = input.mapv(f64::from).insert_axis(Axis(0)).into_dyn();
     let logits = plain.run(&[input.view()]).unwrap().remove(0);
     let largest = logits.iter().copied().fold(f64::MIN, f64::max);

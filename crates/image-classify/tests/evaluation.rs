@@ -80,7 +80,9 @@ fn it_agrees_with_classifying_one_picture_after_the_other() {
     let mut confusion = vec![vec![0; 8]; 8];
     let mut loss = 0.0;
     for index in 0..shapes.len() {
-        let probabilities = classifier.classify(&shapes.picture(index).unwrap()).unwrap();
+        let probabilities = classifier
+            .classify(&shapes.picture(index).unwrap())
+            .unwrap();
         let label = shapes.label(index);
         confusion[label][probabilities.top(1)[0].class] += 1;
         loss -= f64::from(probabilities.values[label]).ln() / 40.0;
@@ -90,7 +92,11 @@ fn it_agrees_with_classifying_one_picture_after_the_other() {
     let right: u64 = (0..8).map(|class| confusion[class][class]).sum();
     assert_eq!(evaluation.top1, right as f64 / 40.0);
     // The batch of 16 and the batch of 1 may round differently.
-    assert!((evaluation.loss - loss).abs() < 1e-4, "{} {loss}", evaluation.loss);
+    assert!(
+        (evaluation.loss - loss).abs() < 1e-4,
+        "{} {loss}",
+        evaluation.loss
+    );
     assert!(evaluation.top5.unwrap() >= evaluation.top1);
     assert!(evaluation.mistakes.is_sorted_by(|a, b| a.score >= b.score));
 }
@@ -182,7 +188,9 @@ fn a_dataset_that_does_not_suit_the_network_is_refused() {
         evaluate(classifier.plan(), &dataset, &cifar, &options, |_| ()).unwrap_err()
     };
     match evaluate(Arc::new(shapes(4))) {
-        Error::OutputShape { got, expected } => assert_eq!((&got[..], expected), (&[4, 2][..], [4, 8])),
+        Error::OutputShape { got, expected } => {
+            assert_eq!((&got[..], expected), (&[4, 2][..], [4, 8]))
+        }
         other => panic!("{other:?}"),
     }
     let none = Subset::new(Arc::new(shapes(4)), Vec::new()).unwrap();

@@ -31,7 +31,10 @@ fn it_learns_and_classifies_with_the_file() {
     shapes::classify(&model, &mut out).unwrap();
     let out = String::from_utf8(out).unwrap();
     let mut lines = out.lines();
-    assert!(lines.next().unwrap().starts_with("a picture of a "), "{out}");
+    assert!(
+        lines.next().unwrap().starts_with("a picture of a "),
+        "{out}"
+    );
     let percents: Vec<f32> = lines
         .map(|line| line.split_whitespace().nth(1).unwrap().parse().unwrap())
         .collect();

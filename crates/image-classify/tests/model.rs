@@ -82,9 +82,18 @@ fn hostile_metadata_are_errors_with_a_reason() {
     let preprocessings: [(Value, Check); 6] = [
         (json!(7), preprocessing),
         (json!({}), preprocessing),
-        (json!({"channels": "cmyk", "mean": [], "std": []}), preprocessing),
-        (json!({"channels": "rgb", "mean": [0.5], "std": [0.5]}), value),
-        (json!({"channels": "grey", "mean": [0.5], "std": [0.0]}), value),
+        (
+            json!({"channels": "cmyk", "mean": [], "std": []}),
+            preprocessing,
+        ),
+        (
+            json!({"channels": "rgb", "mean": [0.5], "std": [0.5]}),
+            value,
+        ),
+        (
+            json!({"channels": "grey", "mean": [0.5], "std": [0.0]}),
+            value,
+        ),
         (
             json!({"channels": "grey", "mean": [0.5], "std": [0.5], "crop": [u64::MAX, 2]}),
             value,
