@@ -8,6 +8,8 @@ pub enum Activation {
     Identity,
     /// `y = max(0, x)`.
     Relu,
+    /// `y = min(max(0, x), 6)`.
+    Relu6,
     /// `y = x` where `x > 0`, else `slope * x`.
     LeakyRelu(f32),
 }
@@ -25,6 +27,9 @@ impl Activation {
             Self::Identity => x,
             Self::Relu if x <= 0.0 => 0.0,
             Self::Relu => x,
+            Self::Relu6 if x <= 0.0 => 0.0,
+            Self::Relu6 if x >= 6.0 => 6.0,
+            Self::Relu6 => x,
             Self::LeakyRelu(slope) if x <= 0.0 => slope * x,
             Self::LeakyRelu(_) => x,
         }

@@ -54,7 +54,11 @@ proptest! {
     fn activations_are_those_of_the_sum(problem in conv2d_problems(), slope in 0.0_f32..1.5) {
         for isa in Isa::available() {
             let sums = blocked_run(isa, &problem, Activation::Identity);
-            for activation in [Activation::Relu, Activation::LeakyRelu(slope)] {
+            for activation in [
+                Activation::Relu,
+                Activation::Relu6,
+                Activation::LeakyRelu(slope),
+            ] {
                 let got = blocked_run(isa, &problem, activation);
                 prop_assert_eq!(&got, &sums.mapv(|x| activation.apply(x)), "{}", isa);
             }
@@ -226,6 +230,9 @@ fn layers() -> Vec<Conv2dProblem> {
         layer(1, [64, 96], [14, 15], 3, 1, 2),
         layer(1, [64, 64], [14, 15], 3, 1, 16),
         layer(2, [48, 48], [9, 10], 3, 1, 48),
+        layer(3, [136, 136], [33, 30], 3, 2, 136),
+        layer(2, [40, 40], [12, 11], 5, 1, 20),
+        layer(2, [24, 24], [17, 14], 3, 1, 3),
     ]
 }
 

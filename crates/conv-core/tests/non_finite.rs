@@ -179,7 +179,11 @@ proptest! {
             let got = conv2d_on(isa, planted.input.view(), planted.weight.view(), bias, &planted.options);
             same_kinds(&got.unwrap(), &expected, &format!("{isa}"));
             let output = problem.shape().unwrap().output();
-            for activation in [Activation::Relu, Activation::LeakyRelu(slope)] {
+            for activation in [
+                Activation::Relu,
+                Activation::Relu6,
+                Activation::LeakyRelu(slope),
+            ] {
                 let conv = planted.conv(isa, activation);
                 let got = forward(&planted, &conv, None, output);
                 prop_assert!(got.tail_is_zero(), "{isa}");

@@ -131,13 +131,15 @@ fn check(isa: Isa, problem: &Conv2dProblem) {
 }
 
 /// Layers of many tasks: several bands of rows, runs of blocks, chunks of the sum, groups.
-fn layers() -> [Conv2dProblem; 5] {
+fn layers() -> [Conv2dProblem; 7] {
     [
         Conv2dProblem::layer(2, [64, 128], [40, 41], 3, 1, 1),
         Conv2dProblem::layer(2, [256, 48], [29, 31], 1, 1, 1),
         Conv2dProblem::layer(1, [256, 288], [14, 13], 3, 2, 1),
         Conv2dProblem::layer(2, [3, 33], [61, 45], 7, 2, 1),
         Conv2dProblem::layer(1, [64, 96], [33, 20], 3, 1, 2),
+        Conv2dProblem::layer(3, [200, 200], [7, 9], 3, 1, 200),
+        Conv2dProblem::layer(2, [72, 72], [30, 31], 3, 2, 18),
     ]
 }
 

@@ -4,7 +4,7 @@
 //!   layer before it, if nothing else reads that layer's output. The arithmetic is in f64 and is
 //!   rounded once.
 //! - An addition after such a layer, as at the end of a residual block, is fused into it, and so is
-//!   a ReLU or leaky ReLU.
+//!   a ReLU, ReLU6 or leaky ReLU.
 //! - Dropout is the identity and is removed.
 
 use conv_core::blocked::{BLOCK, Buffer, PackedConv2d};
@@ -210,6 +210,7 @@ fn merge(source: &mut Draft, node: &Node, params: &mut Params<f32>) -> Result<bo
         Op::BatchNorm2d(batch_norm) => conv.fold.then(&statistics(node, batch_norm, params)?),
         Op::Affine => conv.fold.then(&affine(node, params)?),
         Op::Relu => conv.activation = Activation::Relu,
+        Op::Relu6 => conv.activation = Activation::Relu6,
         Op::LeakyRelu { slope } => conv.activation = Activation::LeakyRelu(narrow(*slope)),
         Op::Input
         | Op::Conv2d(_)
@@ -264,6 +265,7 @@ fn draft(graph: &Graph, layer: NodeId, node: &Node, params: &mut Params<f32>) ->
         // Dropout has already been replaced by its input; it has no kernel.
         Op::Dropout { .. }
         | Op::Relu
+        | Op::Relu6
         | Op::LeakyRelu { .. }
         | Op::Sigmoid
         | Op::Softmax

@@ -214,6 +214,7 @@ pub(crate) fn node_bytes(node: &Node) -> Result<u64> {
         }
         Op::Input
         | Op::Relu
+        | Op::Relu6
         | Op::LeakyRelu { .. }
         | Op::Sigmoid
         | Op::Softmax
@@ -254,6 +255,7 @@ pub(crate) fn training_bytes(node: &Node, frozen: bool) -> Result<MemoryUse> {
         }
         Op::Input
         | Op::Relu
+        | Op::Relu6
         | Op::LeakyRelu { .. }
         | Op::Sigmoid
         | Op::Softmax

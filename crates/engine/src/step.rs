@@ -1,7 +1,7 @@
 //! A step of a compiled plan: one kernel call on tensors in the arena.
 
 use conv_core::blocked::{self, Buffer, PackedConv2d, View, ViewMut};
-use conv_core::{AvgPool2dOptions, Isa, MaxPool2dOptions, PaddingValue};
+use conv_core::{Activation, AvgPool2dOptions, Isa, MaxPool2dOptions, PaddingValue};
 use nn_layers::{Graph, Node, NodeId, Op};
 
 use crate::error::{Error, Result};
@@ -50,6 +50,7 @@ pub(crate) enum Kernel {
     /// Means over as many bins as the result has pixels.
     AdaptiveAvgPool,
     Relu,
+    Relu6,
     LeakyRelu(f32),
     Sigmoid,
     Softmax,
@@ -77,7 +78,9 @@ impl Kernel {
             Self::Conv { conv, .. } => conv.algorithm(),
             Self::MaxPool(_) => "max pool",
             Self::AvgPool(_) | Self::AdaptiveAvgPool => "average pool",
-            Self::Relu | Self::LeakyRelu(_) | Self::Sigmoid | Self::Affine { .. } => "elementwise",
+            Self::Relu | Self::Relu6 | Self::LeakyRelu(_) | Self::Sigmoid | Self::Affine { .. } => {
+                "elementwise"
+            }
             Self::Softmax => "softmax",
             Self::Add => "add",
             Self::Concat
@@ -102,6 +105,7 @@ impl Kernel {
             | Self::AvgPool(_)
             | Self::AdaptiveAvgPool
             | Self::Relu
+            | Self::Relu6
             | Self::LeakyRelu(_)
             | Self::Sigmoid
             | Self::Softmax
@@ -120,6 +124,7 @@ impl Kernel {
     pub(crate) fn of(node: &Node) -> Result<Self> {
         Ok(match node.op() {
             Op::Relu => Self::Relu,
+            Op::Relu6 => Self::Relu6,
             Op::LeakyRelu { slope } => Self::LeakyRelu(narrow(*slope)),
             Op::Sigmoid => Self::Sigmoid,
             Op::Softmax => Self::Softmax,
@@ -167,6 +172,7 @@ impl Kernel {
             Self::AdaptiveAvgPool => blocked::adaptive_avg_pool2d(isa, input, output),
             // A comparison with NaN is false, so NaN stays.
             Self::Relu => blocked::map(isa, input, output, |x| if x <= 0.0 { 0.0 } else { x }),
+            Self::Relu6 => blocked::map(isa, input, output, |x| Activation::Relu6.apply(x)),
             Self::LeakyRelu(slope) => {
                 blocked::map(isa, input, output, |x| if x <= 0.0 { slope * x } else { x })
             }

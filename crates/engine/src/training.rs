@@ -14,8 +14,8 @@ mod unit;
 use conv_core::Isa;
 use ndarray::{ArrayD, ArrayView, ArrayViewD, Dimension};
 use nn_layers::{
-    Graph, Loss, Params, ParamsError, Shape, Slot, StepKey, Terms, TrainBackend, TrainError,
-    TrainSpec, initialise,
+    GradientFlow, Graph, Loss, Params, ParamsError, Shape, Slot, StepKey, Terms, TrainBackend,
+    TrainError, TrainSpec, initialise,
 };
 
 use crate::error::{Error, Result};
@@ -129,15 +129,10 @@ impl TrainingSession {
     ) -> Result<Self> {
         let isa = options.isa()?;
         let flow = spec.resolve(graph)?;
-        let mut layers_use = MemoryUse::default();
-        for (id, node) in graph.iter() {
-            layers_use = layers_use.and(training_bytes(node, flow.is_frozen(id))?);
-        }
-        layers_use.check(options.memory_limit)?;
+        let layers_use = layers_use(graph, &flow, options)?;
         let lowered = lower(graph, &mut params, &flow, isa)?;
         // What is left in `params` are parameters that the graph does not read.
-        let others: usize = params.iter().map(|(_, param)| param.value.len()).sum();
-        layers_use.parameters = layers_use.parameters.saturating_add(others as u64 * F32);
+        let layers_use = layers_use.and(others_use(&params));
         Ok(Self {
             graph: graph.clone(),
             spec,
@@ -303,6 +298,26 @@ impl TrainingSession {
     }
 }
 
+/// Returns the memory of the parameters that the graph reads, of their gradients and of the
+/// normalisations' values per channel, which must not exceed the limit.
+fn layers_use(graph: &Graph, flow: &GradientFlow, options: &Options) -> Result<MemoryUse> {
+    let mut layers_use = MemoryUse::default();
+    for (id, node) in graph.iter() {
+        layers_use = layers_use.and(training_bytes(node, flow.is_frozen(id))?);
+    }
+    layers_use.check(options.memory_limit)?;
+    Ok(layers_use)
+}
+
+/// Returns the memory of parameters that the graph does not read.
+fn others_use(params: &Params<f32>) -> MemoryUse {
+    let numbers: usize = params.iter().map(|(_, param)| param.value.len()).sum();
+    MemoryUse {
+        parameters: numbers as u64 * F32,
+        ..MemoryUse::default()
+    }
+}
+
 impl TrainBackend<f32> for TrainingSession {
     type Error = Error;
 
@@ -431,6 +446,24 @@ impl TrainBackend<f32> for TrainingSession {
         let lowered = lower(&self.graph, &mut params, &flow, self.isa)?;
         self.lowered = lowered;
         self.others = params;
+        Ok(())
+    }
+
+    fn set_frozen(&mut self, frozen: &[String]) -> Result<()> {
+        let spec = TrainSpec {
+            frozen: frozen.to_vec(),
+            ..self.spec.clone()
+        };
+        let flow = spec.resolve(&self.graph)?;
+        let layers_use = layers_use(&self.graph, &flow, &self.options)?;
+        let mut params = self.export();
+        let lowered = lower(&self.graph, &mut params, &flow, self.isa)?;
+        self.lowered = lowered;
+        self.layers_use = layers_use.and(others_use(&params));
+        self.others = params;
+        self.spec = spec;
+        // Which values and gradients a step keeps depends on what is frozen.
+        self.plans.clear();
         Ok(())
     }
 

@@ -36,6 +36,7 @@ fn readers() -> Vec<(Op, usize)> {
         Op::BatchNorm2d(BatchNorm2d::default()),
         Op::Affine,
         Op::Relu,
+        Op::Relu6,
         Op::LeakyRelu { slope: -0.5 },
         Op::Sigmoid,
         Op::Softmax,

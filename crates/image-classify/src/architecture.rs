@@ -1,7 +1,8 @@
 //! The only table of the networks that are known by name.
 
 use image_data::Preprocessing;
-use inception::{GoogLeNet, InceptionV3};
+use inception::{CifarInception, GoogLeNet, InceptionV3};
+use mobilenet::MobileNetV2;
 use nn_layers::{Graph, ParamSpec, Params};
 use resnet::{ResNet, Stem};
 use serde_json::Value;
@@ -33,13 +34,17 @@ pub enum Architecture {
     GoogLeNet(GoogLeNet),
     /// Inception-v3.
     InceptionV3(InceptionV3),
+    /// The textbook's inception modules for small pictures.
+    CifarInception(CifarInception),
+    /// Inverted residuals with depthwise convolutions.
+    MobileNetV2(MobileNetV2),
 }
 
 /// The names of a family, and the network of each.
 type Family = (&'static [&'static str], fn(&str) -> Option<Architecture>);
 
 /// All families, in the order in which they are listed.
-const FAMILIES: [Family; 3] = [
+const FAMILIES: [Family; 5] = [
     (ResNet::NAMES, |name| {
         ResNet::named(name).map(Architecture::ResNet)
     }),
@@ -48,6 +53,12 @@ const FAMILIES: [Family; 3] = [
     }),
     (InceptionV3::NAMES, |name| {
         InceptionV3::named(name).map(Architecture::InceptionV3)
+    }),
+    (CifarInception::NAMES, |name| {
+        CifarInception::named(name).map(Architecture::CifarInception)
+    }),
+    (MobileNetV2::NAMES, |name| {
+        MobileNetV2::named(name).map(Architecture::MobileNetV2)
     }),
 ];
 
@@ -58,6 +69,8 @@ macro_rules! of_any {
             Architecture::ResNet($network) => $value,
             Architecture::GoogLeNet($network) => $value,
             Architecture::InceptionV3($network) => $value,
+            Architecture::CifarInception($network) => $value,
+            Architecture::MobileNetV2($network) => $value,
         }
     };
 }
@@ -110,6 +123,8 @@ impl Architecture {
             Self::ResNet(_) => Self::ResNet(serde_json::from_value(config)?),
             Self::GoogLeNet(_) => Self::GoogLeNet(serde_json::from_value(config)?),
             Self::InceptionV3(_) => Self::InceptionV3(serde_json::from_value(config)?),
+            Self::CifarInception(_) => Self::CifarInception(serde_json::from_value(config)?),
+            Self::MobileNetV2(_) => Self::MobileNetV2(serde_json::from_value(config)?),
         })
     }
 
@@ -140,7 +155,11 @@ impl Architecture {
     #[must_use]
     pub fn classes_of(&self, params: &Params<f32>) -> Option<usize> {
         let weight = match self {
-            Self::ResNet(_) | Self::GoogLeNet(_) | Self::InceptionV3(_) => "fc.weight",
+            Self::ResNet(_)
+            | Self::GoogLeNet(_)
+            | Self::InceptionV3(_)
+            | Self::CifarInception(_) => "fc.weight",
+            Self::MobileNetV2(_) => "classifier.1.weight",
         };
         params.get(weight)?.value.shape().first().copied()
     }
@@ -160,7 +179,8 @@ impl Architecture {
     pub fn preprocessing(&self) -> Preprocessing {
         match self {
             Self::ResNet(network) if network.stem == Stem::Cifar => Preprocessing::cifar(),
-            Self::ResNet(_) => Preprocessing::imagenet(),
+            Self::CifarInception(_) => Preprocessing::cifar(),
+            Self::ResNet(_) | Self::MobileNetV2(_) => Preprocessing::imagenet(),
             Self::GoogLeNet(_) => Preprocessing::googlenet(),
             Self::InceptionV3(_) => Preprocessing::inception_v3(),
         }
@@ -184,6 +204,8 @@ impl Architecture {
     pub fn training_graph(&self, size: [usize; 2]) -> Result<Graph> {
         Ok(match self {
             Self::ResNet(network) => network.graph(size)?,
+            Self::CifarInception(network) => network.graph(size)?,
+            Self::MobileNetV2(network) => network.graph(size)?,
             Self::GoogLeNet(network) => network.training_graph(size)?,
             Self::InceptionV3(network) => network.training_graph(size)?,
         })
@@ -195,7 +217,7 @@ impl Architecture {
     #[must_use]
     pub fn aux_weight(&self) -> f64 {
         match self {
-            Self::ResNet(_) => 0.0,
+            Self::ResNet(_) | Self::CifarInception(_) | Self::MobileNetV2(_) => 0.0,
             Self::GoogLeNet(_) => 0.3,
             Self::InceptionV3(_) => 0.4,
         }
@@ -217,7 +239,7 @@ impl Architecture {
     /// As [`graph`](Self::graph).
     pub fn aux_params(&self) -> Result<Vec<ParamSpec>> {
         Ok(match self {
-            Self::ResNet(_) => Vec::new(),
+            Self::ResNet(_) | Self::CifarInception(_) | Self::MobileNetV2(_) => Vec::new(),
             Self::GoogLeNet(network) => network.aux_params()?,
             Self::InceptionV3(network) => network.aux_params()?,
         })
@@ -252,7 +274,13 @@ mod tests {
 
     #[test]
     fn the_parameters_tell_the_number_of_classes() {
-        for name in ["resnet20", "googlenet", "inception_v3"] {
+        for name in [
+            "resnet20",
+            "googlenet",
+            "inception_v3",
+            "inception_cifar",
+            "mobilenet_v2",
+        ] {
             let network = Architecture::named(name).unwrap().with_classes(7);
             let params = nn_layers::random_params(&network.graph().unwrap(), 1).unwrap();
             assert_eq!(network.classes_of(&params), Some(7), "{name}");
@@ -267,7 +295,7 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(nearest("resnet51")[0], "resnet50");
-        assert_eq!(nearest("inception"), ["inception_v3"]);
+        assert_eq!(nearest("inception_v4"), ["inception_v3"]);
         assert_eq!(nearest("GoogleNet"), ["googlenet"]);
         assert!(nearest("m.safetensors").is_empty());
         assert!(nearest("").is_empty());

@@ -81,6 +81,10 @@ pub enum Error {
     #[error(transparent)]
     Inception(#[from] inception::Error),
 
+    /// A configuration that describes no `MobileNetV2` that can be built.
+    #[error(transparent)]
+    MobileNet(#[from] mobilenet::Error),
+
     /// A preprocessing that is no [`Preprocessing`](image_data::Preprocessing).
     #[error("the preprocessing: {0}")]
     PreprocessingJson(serde_json::Error),

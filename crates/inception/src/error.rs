@@ -9,6 +9,17 @@ pub enum Error {
     #[error(transparent)]
     Graph(#[from] nn_layers::Error),
 
+    /// A stage without modules, no stage, or too many modules.
+    #[error(
+        "the stages have {got:?} modules, expected at least one in each and at most {limit} in all"
+    )]
+    Modules {
+        /// The number of modules of each stage.
+        got: Vec<usize>,
+        /// The limit.
+        limit: usize,
+    },
+
     /// More parameters than the limit.
     #[error("the network has {got} parameters, expected at most {limit}")]
     TooManyParameters {

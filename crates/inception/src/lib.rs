@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod basic_conv2d;
+mod cifar;
 mod error;
 mod factorised;
 mod googlenet;
@@ -10,6 +11,7 @@ mod heads;
 mod inception_v3;
 mod module;
 
+pub use cifar::{Branches, CifarInception};
 pub use error::{Error, Result};
 pub use factorised::{inception_a, inception_b, inception_c, inception_d, inception_e};
 pub use googlenet::GoogLeNet;

@@ -83,24 +83,34 @@ impl InceptionModule {
     ///
     /// The builder's errors, which name the node.
     pub fn build(&self, b: &mut GraphBuilder, x: NodeId) -> Result<NodeId> {
+        self.build_from(b, x, conv_relu)
+    }
+
+    /// Adds the module with this function `(b, name, x, channels, size)` for its convolutions.
+    pub(crate) fn build_from(
+        &self,
+        b: &mut GraphBuilder,
+        x: NodeId,
+        layer: Layer,
+    ) -> Result<NodeId> {
         let reduced = |b: &mut GraphBuilder, channels: Option<usize>| match channels {
-            Some(channels) => conv_relu(b, "reduce", x, channels, 1),
+            Some(channels) => layer(b, "reduce", x, channels, 1),
             None => Ok(x),
         };
         let bottlenecks = self.bottlenecks;
-        let branch1x1 = b.scope("branch1x1", |b| conv_relu(b, "conv", x, self.conv1x1, 1))?;
+        let branch1x1 = b.scope("branch1x1", |b| layer(b, "conv", x, self.conv1x1, 1))?;
         let branch3x3 = b.scope("branch3x3", |b| {
             let y = reduced(b, bottlenecks.map(|bottlenecks| bottlenecks.before_3x3))?;
-            conv_relu(b, "conv", y, self.conv3x3, 3)
+            layer(b, "conv", y, self.conv3x3, 3)
         })?;
         let branch5x5 = b.scope("branch5x5", |b| {
             let y = reduced(b, bottlenecks.map(|bottlenecks| bottlenecks.before_5x5))?;
-            conv_relu(b, "conv", y, self.conv5x5, 5)
+            layer(b, "conv", y, self.conv5x5, 5)
         })?;
         let branch_pool = b.scope("branch_pool", |b| {
             let y = b.max_pool2d("pool", x, same_pool3x3())?;
             match bottlenecks {
-                Some(Bottlenecks { after_pool, .. }) => conv_relu(b, "conv", y, after_pool, 1),
+                Some(Bottlenecks { after_pool, .. }) => layer(b, "conv", y, after_pool, 1),
                 None => Ok(y),
             }
         })?;
@@ -109,7 +119,24 @@ impl InceptionModule {
     }
 }
 
-/// Adds a convolution that preserves the size, and its ReLU.
+impl InceptionModule {
+    /// Returns the output's channels for an input of this many.
+    pub(crate) fn out_channels(&self, in_channels: usize) -> usize {
+        let after_pool = match self.bottlenecks {
+            Some(Bottlenecks { after_pool, .. }) => after_pool,
+            None => in_channels,
+        };
+        [self.conv1x1, self.conv3x3, self.conv5x5, after_pool]
+            .into_iter()
+            .fold(0, usize::saturating_add)
+    }
+}
+
+/// Adds a convolution of a window `size x size` that preserves the picture's size, with its
+/// activation: `(b, name, x, channels, size)`.
+pub(crate) type Layer = fn(&mut GraphBuilder, &str, NodeId, usize, usize) -> Result<NodeId>;
+
+/// A convolution with a bias, and its ReLU.
 fn conv_relu(
     b: &mut GraphBuilder,
     name: &str,

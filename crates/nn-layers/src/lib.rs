@@ -88,11 +88,12 @@ pub use train::{
         Adam, Clip, Method, Optimiser, OptimiserOptions, OptimiserState, ParamGroup, RmsProp,
         Select, Sgd, UpdateReport, WeightDecay,
     },
-    schedule::{Anneal, OneCycle, Policy, Rates, Schedule, WarmUp},
+    range_test::{RangeTest, RateCurve, RatePoint},
+    schedule::{Anneal, OneCycle, Phase, Policy, Rates, Schedule, WarmUp},
     spec::{GradientFlow, TrainSpec},
     trainer::{
-        BoxedError, EarlyStopping, EpochReport, Evaluation, Observer, Outcome, ShortBatch,
-        StepReport, TrainBatch, Trainer, TrainerOptions,
+        BoxedError, EarlyStopping, EpochReport, Evaluation, Freezing, Observer, Outcome,
+        ShortBatch, StepReport, TrainBatch, Trainer, TrainerOptions,
     },
 };
 pub use view::summary::{Summary, SummaryRow};

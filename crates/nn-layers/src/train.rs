@@ -7,6 +7,7 @@ pub(crate) mod loss;
 pub(crate) mod metrics;
 pub(crate) mod optimiser;
 pub(crate) mod option;
+pub(crate) mod range_test;
 pub(crate) mod schedule;
 pub(crate) mod spec;
 pub(crate) mod trainer;

@@ -109,12 +109,36 @@ fn batch_normalisation_in_training_and_frozen() {
     }
 }
 
+/// Its random input rarely exceeds 6 in the other tests.
+#[test]
+fn relu6_above_6() {
+    let graph = single(Op::Relu6, &[MAPS]);
+    let inputs: Vec<_> = inputs(&graph)
+        .iter()
+        .map(|x| x.mapv(|x| 10.0 * x))
+        .collect();
+    let above = inputs[0].iter().filter(|&&x| x > 6.0).count();
+    let below = inputs[0]
+        .iter()
+        .filter(|&&x| (0.0..6.0).contains(&x))
+        .count();
+    assert!(above > 20 && below > 20, "{above} {below}");
+    let (slopes, sharp) = {
+        let compared = StepCheck::new(&graph, &Params::new(), &inputs, 21)
+            .run()
+            .unwrap();
+        (compared.slopes, compared.sharp)
+    };
+    assert!(slopes >= 3 && sharp == slopes, "{sharp} of {slopes}");
+}
+
 #[test]
 fn elementwise_operations() {
     for shape in [MAPS, VECTORS] {
         check_default(Op::Affine, &[shape]);
         check(Op::Affine, &[shape], frozen());
         check_default(Op::Relu, &[shape]);
+        check_default(Op::Relu6, &[shape]);
         for slope in [0.1, 0.0, -0.5] {
             check_default(Op::LeakyRelu { slope }, &[shape]);
         }

@@ -126,6 +126,12 @@ fn activations() {
     let x = tensor([1, 5], &[-2.0, 0.0, 3.0, f64::NEG_INFINITY, f64::NAN]);
     let relu = eval(Op::Relu, &x);
     assert_eq!(relu.as_slice().unwrap()[..4], [0.0, 0.0, 3.0, 0.0]);
+    let relu6 = eval(
+        Op::Relu6,
+        &tensor([1, 5], &[-2.0, 5.5, 6.5, f64::INFINITY, f64::NAN]),
+    );
+    assert_eq!(relu6.as_slice().unwrap()[..4], [0.0, 5.5, 6.0, 6.0]);
+    assert!(relu6[[0, 4]].is_nan());
     let leaky = eval(Op::LeakyRelu { slope: 0.25 }, &x);
     assert_eq!(
         leaky.as_slice().unwrap()[..4],

@@ -6,7 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
-use nn_layers::{Anneal, Error, OneCycle, Policy, Schedule, TrainError, WarmUp};
+use nn_layers::{Anneal, Error, OneCycle, Phase, Policy, Schedule, TrainError, WarmUp};
 use proptest::prelude::*;
 use testkit::Golden;
 
@@ -53,6 +53,70 @@ fn policy(name: &str) -> Policy {
                 ..OneCycle::new(steps.parse().unwrap())
             })
         }
+    }
+}
+
+/// Each phase counts its own steps, and the last goes on.
+#[test]
+fn phases_follow_each_other() {
+    let cosine = || Policy::Cosine {
+        steps: 4,
+        last: 0.0,
+    };
+    let phases = schedule(Policy::Sequence(vec![
+        Phase {
+            steps: 3,
+            factor: 0.5,
+            policy: Policy::Constant,
+        },
+        Phase {
+            steps: 4,
+            factor: 1.0,
+            policy: cosine(),
+        },
+    ]));
+    phases.check().unwrap();
+    let alone = schedule(cosine());
+    for step in 0..3 {
+        assert_eq!(phases.at(step).rate, 0.15);
+    }
+    for step in 0..20 {
+        assert_eq!(phases.at(3 + step), alone.at(step));
+    }
+    // A warm-up leads to the first phase's rate.
+    let warm = Schedule {
+        warm_up: WarmUp {
+            steps: 2,
+            start_factor: 0.5,
+        },
+        ..phases
+    };
+    assert_eq!([0, 2, 5].map(|step| warm.at(step).rate), [0.075, 0.15, 0.3]);
+}
+
+#[test]
+fn faulty_phases_are_refused() {
+    let phase = |steps, factor, policy| Phase {
+        steps,
+        factor,
+        policy,
+    };
+    for phases in [
+        vec![],
+        vec![phase(0, 1.0, Policy::Constant)],
+        vec![phase(1, 0.0, Policy::Constant)],
+        vec![phase(1, f64::NAN, Policy::Constant)],
+        vec![phase(
+            1,
+            1.0,
+            Policy::Step {
+                every: 0,
+                factor: 0.5,
+            },
+        )],
+    ] {
+        let error = schedule(Policy::Sequence(phases)).check();
+        assert!(matches!(error, Err(Error::Train(TrainError::Value { .. }))));
     }
 }
 

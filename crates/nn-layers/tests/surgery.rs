@@ -179,3 +179,39 @@ fn shapes_at_the_nominal_size_follow() {
     let summary = Summary::new(&grid, &[Shape::from([1, 3, 9, 7])]).unwrap();
     assert_eq!(summary.rows.last().unwrap().op, "adaptive_avg_pool2d 2x3");
 }
+
+#[test]
+fn nodes_become_inputs_and_what_they_need_goes() {
+    let graph = classifier(10, 1).unwrap();
+    let id = |name: &str| graph.find(name).unwrap();
+    let names = |graph: &Graph| -> Vec<String> {
+        let nodes = graph.nodes().iter();
+        nodes.map(|node| node.name().to_owned()).collect()
+    };
+    let head = graph.with_inputs(&[id("flatten")]).unwrap();
+    assert_eq!(names(&head), ["flatten", "vector", "both", "fc", "softmax"]);
+    assert_eq!(head.inputs().len(), 2);
+    let shapes = head.infer(&[Shape::from([5, 4]), Shape::from([5, 2])]);
+    assert_eq!(shapes.unwrap().last(), Some(&Shape::from([5, 10])));
+
+    // In the graph's order, whatever the list's; a node that another one stands in for is not needed.
+    let both = graph.with_inputs(&[id("vector"), id("flatten")]).unwrap();
+    assert_eq!(both, head);
+    let both = graph.with_inputs(&[id("conv"), id("flatten")]).unwrap();
+    assert_eq!(both, head);
+    let all = graph.with_inputs(&[id("softmax")]).unwrap();
+    assert_eq!(
+        (names(&all), all.outputs().len()),
+        (vec!["softmax".to_owned()], 1)
+    );
+    assert_eq!(graph.with_inputs(&[]).unwrap(), graph);
+
+    let stranger = classifier(10, 1)
+        .unwrap()
+        .with_outputs(&[id("conv")])
+        .unwrap();
+    assert!(matches!(
+        stranger.with_inputs(&[id("fc")]),
+        Err(Error::Graph(GraphError::UnknownNode { .. }))
+    ));
+}

@@ -311,6 +311,12 @@ mod tests {
         reached("several groups", &|p| {
             p.options.groups > 1 && p.options.groups < p.in_channels
         });
+        for width in [1, 2, 4, 8] {
+            reached("narrow groups", &|p| {
+                let wide = p.options.groups * width;
+                p.options.groups > 1 && p.in_channels == wide && p.out_channels == wide
+            });
+        }
         reached("stride and dilation", &|p| {
             p.options.stride[0] > 1 && p.options.dilation[1] > 1 && p.kernel_size[1] > 1
         });

@@ -200,6 +200,7 @@ pub(crate) fn terms(node: &Node, input: &[usize]) -> Option<usize> {
         Op::Pad { .. }
         | Op::Input
         | Op::Relu
+        | Op::Relu6
         | Op::MaxPool2d(_)
         | Op::Concat
         | Op::Slice { .. }

@@ -113,6 +113,7 @@ impl GraphStep {
                 epsilon: Epsilon::Outside(1e-6),
             }),
             5 => Op::Affine,
+            6 if e == 0 => Op::Relu6,
             6 => Op::Relu,
             7 => Op::LeakyRelu { slope: 0.1 },
             8 => Op::Sigmoid,

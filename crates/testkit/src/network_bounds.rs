@@ -145,6 +145,7 @@ fn of_node(alone: &Graph, node: &Node, params: &Params<f64>, read: &[&Bounded]) 
         | Op::BatchNorm2d(_)
         | Op::Affine
         | Op::Relu
+        | Op::Relu6
         | Op::LeakyRelu { .. }
         | Op::MaxPool2d(_)
         | Op::AvgPool2d(_)

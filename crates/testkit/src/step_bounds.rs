@@ -86,7 +86,7 @@ pub fn node_step(
         ),
         Op::Sigmoid => sigmoid(&output, grad),
         Op::Softmax => softmax(&output, grad),
-        Op::MaxPool2d(_) | Op::Relu | Op::LeakyRelu { .. } => {
+        Op::MaxPool2d(_) | Op::Relu | Op::Relu6 | Op::LeakyRelu { .. } => {
             let magnitudes = run(params.clone(), inputs, grad.mapv(f64::abs))?;
             of_sums(node, inputs, grad, &output.mapv(f64::abs), &magnitudes.0)
         }
@@ -225,7 +225,7 @@ fn input_terms(node: &Node, grad: &ArrayD<f64>) -> usize {
         }
         Op::Upsample { scale } => scale.iter().product(),
         // The slope, or the factor of a dropout, is rounded; a tensor may be read several times.
-        Op::Affine | Op::Relu | Op::LeakyRelu { .. } | Op::Dropout { .. } => 2,
+        Op::Affine | Op::Relu | Op::Relu6 | Op::LeakyRelu { .. } | Op::Dropout { .. } => 2,
         Op::Add | Op::Concat => node.inputs().len(),
         Op::Input
         | Op::BatchNorm2d(_)

@@ -236,7 +236,7 @@ struct Point {
     amplification: f64,
 }
 
-/// For every ReLU, the signs of its input; for every max pool, the indices of its maxima.
+/// For every ReLU, the signs of its input; for every ReLU6, the parts of its input's range; for every max pool, the indices of its maxima.
 fn piece(graph: &Graph, tensors: &[ArrayD<f64>]) -> Piece {
     let mut piece = Vec::new();
     for node in graph.nodes() {
@@ -246,6 +246,10 @@ fn piece(graph: &Graph, tensors: &[ArrayD<f64>]) -> Piece {
         match node.op() {
             Op::Relu | Op::LeakyRelu { .. } => {
                 piece.extend(input.iter().map(|&x| usize::from(x > 0.0)));
+            }
+            Op::Relu6 => {
+                let part = |x: &f64| usize::from(*x > 0.0) + usize::from(*x >= 6.0);
+                piece.extend(input.iter().map(part));
             }
             Op::MaxPool2d(options) => {
                 let argmax = (input.view().into_dimensionality::<Ix4>().ok())

@@ -8,13 +8,14 @@ use super::licences;
 
 /// Which crates of the workspace each may depend on, outside its tests. The arrows of
 /// `docs/architecture.md`, in reading order.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("files", &[]),
     ("conv-core", &[]),
     ("nn-layers", &["conv-core", "files"]),
     ("engine", &["conv-core", "nn-layers"]),
     ("resnet", &["nn-layers"]),
     ("inception", &["nn-layers"]),
+    ("mobilenet", &["nn-layers"]),
     ("image-data", &["files"]),
     (
         "image-classify",
@@ -24,6 +25,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
             "files",
             "image-data",
             "inception",
+            "mobilenet",
             "resnet",
         ],
     ),
@@ -41,6 +43,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
             "image-classify",
             "image-data",
             "inception",
+            "mobilenet",
             "resnet",
             "yolo-detect",
         ],

@@ -43,7 +43,7 @@ pub fn batch_norm_grad_sums(
     }
     lengths(OP, &layout, &[mean.len()])?;
     let planes = planes(OP, &layout, &[sums.len(), products.len()], scratch)?;
-    let slope = activation.and_then(|(output, activation)| Some((output, slope(activation)?)));
+    let gate = activation.and_then(|(output, activation)| Some((output, Gate::of(activation)?)));
     grad.planes()
         .zip(planes)
         .for_each(|((picture, block, mut plane), (_, _, target))| {
@@ -54,8 +54,8 @@ pub fn batch_norm_grad_sums(
                 #[inline(always)]
                 |y| {
                     let (x, g) = (pixels_of(input.row(picture, block, y)), plane.row(y));
-                    if let Some((output, slope)) = slope {
-                        mask(g, output.row(picture, block, y), slope);
+                    if let Some((output, gate)) = gate {
+                        gate.apply(g, output.row(picture, block, y));
                     }
                     let (mut sums, mut products) = ([0.0; BLOCK], [0.0; BLOCK]);
                     for (x, g) in x.iter().zip(pixels_of(g)) {
@@ -156,10 +156,10 @@ pub fn batch_norm_grad(
     Ok(())
 }
 
-/// Computes the gradient of an activation in place from the sign of its output:
+/// Computes the gradient of an activation in place from its output:
 /// `grad = grad * activation'(output)`. The derivative is 1 where `output > 0`; elsewhere it is 0
-/// for ReLU and the slope for leaky ReLU with a positive slope. NaN counts as positive, as in
-/// PyTorch.
+/// for ReLU and the slope for leaky ReLU with a positive slope. For ReLU6 it is 1 where
+/// `0 < output < 6`, else 0. Where the output is NaN, the derivative is 1, as in PyTorch.
 ///
 /// # Errors
 ///
@@ -178,49 +178,69 @@ pub fn activation_grad(
         layout.size,
         layout.block,
     )?;
-    let Some(slope) = slope(activation) else {
+    let Some(gate) = Gate::of(activation) else {
         return Ok(());
     };
     grad.for_each_row(|picture, block, y, row| {
-        let signs = output.row(picture, block, y);
+        let output = output.row(picture, block, y);
         isa.vectorize(
             #[inline(always)]
-            || mask(row, signs, slope),
+            || gate.apply(row, output),
         );
     });
     Ok(())
 }
 
-/// The factor that an activation's gradient has where its output is not positive.
-fn slope(activation: Activation) -> Option<f32> {
-    match activation {
-        Activation::Identity => None,
-        Activation::Relu => Some(0.0),
-        Activation::LeakyRelu(slope) => Some(slope),
-    }
+/// What an activation does to a gradient, as a function of its output.
+#[derive(Clone, Copy)]
+struct Gate {
+    /// The factor where the output is not positive.
+    slope: f32,
+    /// The output from which on the gradient is 0; NaN if there is none, since nothing is at least NaN.
+    limit: f32,
 }
 
-/// Multiplies by the slope, or writes 0, where the sign is not positive.
-#[inline(always)]
-fn mask(grads: &mut [f32], signs: &[f32], slope: f32) {
-    for (grads, signs) in pixels_of_mut(grads).iter_mut().zip(pixels_of(signs)) {
-        // Read every value before writing any; otherwise the compiler turns the selection into
-        // branches.
-        let (before, signs) = (*grads, *signs);
-        let mut after = [0.0; BLOCK];
-        for lane in 0..BLOCK {
-            // Infinity times a slope of 0 would be NaN.
-            let stopped = if slope == 0.0 {
-                0.0
-            } else {
-                before[lane] * slope
-            };
-            after[lane] = if signs[lane] <= 0.0 {
-                stopped
-            } else {
-                before[lane]
-            };
+impl Gate {
+    fn of(activation: Activation) -> Option<Self> {
+        let unlimited = |slope| Self {
+            slope,
+            limit: f32::NAN,
+        };
+        match activation {
+            Activation::Identity => None,
+            Activation::Relu => Some(unlimited(0.0)),
+            Activation::Relu6 => Some(Self {
+                slope: 0.0,
+                limit: 6.0,
+            }),
+            Activation::LeakyRelu(slope) => Some(unlimited(slope)),
         }
-        *grads = after;
+    }
+
+    /// Multiplies the gradients by the derivative.
+    #[inline(always)]
+    fn apply(self, grads: &mut [f32], output: &[f32]) {
+        let Self { slope, limit } = self;
+        for (grads, output) in pixels_of_mut(grads).iter_mut().zip(pixels_of(output)) {
+            // Read every value before writing any; otherwise the compiler turns the selection into
+            // branches.
+            let (before, output) = (*grads, *output);
+            let mut after = [0.0; BLOCK];
+            for lane in 0..BLOCK {
+                // Infinity times a slope of 0 would be NaN.
+                let stopped = if slope == 0.0 {
+                    0.0
+                } else {
+                    before[lane] * slope
+                };
+                let passed = if output[lane] >= limit {
+                    0.0
+                } else {
+                    before[lane]
+                };
+                after[lane] = if output[lane] <= 0.0 { stopped } else { passed };
+            }
+            *grads = after;
+        }
     }
 }

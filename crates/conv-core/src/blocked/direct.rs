@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::grouping::Groups;
 use super::layout::BLOCK;
 use super::mend::{Lookout, Mend, Place};
 use super::packed_conv2d::PackedConv2d;
@@ -36,7 +37,8 @@ pub(super) unsafe fn run(
     let tasks = Tasks::new(conv, sweep.grid);
     (0..tasks.count())
         .into_par_iter()
-        .with_max_len(1)
+        .with_min_len(tasks.at_once)
+        .with_max_len(tasks.at_once)
         .for_each(|task| {
             // SAFETY: a view's data is as long as its layout says, so by the caller's promise every
             // offset that the sweep computes is in bounds; the tasks partition the output, so no
@@ -69,7 +71,8 @@ pub(super) unsafe fn run_with_statistics(
     let tasks = Tasks::new(conv, sweep.grid);
     let len = tasks.sums();
     statistics::parts("conv2d", tasks.count() * len, len, scratch)?
-        .with_max_len(1)
+        .with_min_len(tasks.at_once)
+        .with_max_len(tasks.at_once)
         .enumerate()
         .for_each(|(task, sums)| {
             // SAFETY: as in `run`.
@@ -133,10 +136,16 @@ impl<'a> Sweep<'a> {
     ) -> Self {
         let (input_layout, output_layout) = (input.layout(), output.layout());
         let residual_layout = residual.map_or(output_layout, |residual| residual.layout());
-        let kernels = conv.isa.kernels();
         let outputs = [output_layout, residual_layout];
         let grid = Grid::new(conv, walk, &input_layout, &outputs);
-        let input_column = walk.stride[1] * conv.block;
+        let input_column = walk.stride[1] * conv.grouping.block;
+        let kernels = conv.isa.kernels();
+        let kernels = match (conv.grouping.kind, conv.grouping.block, input_column) {
+            (Groups::Narrow(power), _, _) => kernels.narrow[power],
+            (Groups::Blocks, 1, _) => kernels.planar,
+            (Groups::Blocks, _, BLOCK) => kernels.blocked,
+            (Groups::Blocks, _, _) => kernels.blocked_strided,
+        };
         let mut input_row = walk.stride[0] * input_layout.row_step();
         let mut residual_row = residual_layout.row_step();
         let mut output_row = walk.output_stride[0] * output_layout.row_step();
@@ -185,25 +194,15 @@ impl<'a> Sweep<'a> {
             ],
             begin: walk.begin,
             mend: Mend::new(conv, walk, &grid, input, residual),
-            kernels: match (conv.block, input_column) {
-                (1, _) => kernels.planar,
-                (_, BLOCK) => kernels.blocked,
-                _ => kernels.blocked_strided,
-            },
-            most_pixels: kernels.most_pixels,
-            most_panels: kernels.most_panels,
+            kernels,
+            most_pixels: kernels[0].len(),
+            most_panels: kernels.len(),
         }
-    }
-
-    /// Packed weights from one input block to one output block, in elements.
-    fn panel_block(&self) -> usize {
-        let [kh, kw] = self.conv.window.kernel_size;
-        kh * kw * self.conv.block * BLOCK
     }
 
     /// Packed weights of one output block, in elements.
     fn panel(&self) -> usize {
-        self.grid.in_blocks * self.panel_block()
+        self.grid.in_blocks * self.conv.panel_block()
     }
 
     /// Computes one task, and the statistics of its output blocks if requested.
@@ -388,7 +387,7 @@ impl<'a> Sweep<'a> {
         let kernels = self.kernels[panels - 1];
         let first = in_blocks.start == 0 && self.begin == Begin::Bias;
         let last = in_blocks.end == self.grid.in_blocks;
-        let weight = out_block * self.panel() + in_blocks.start * self.panel_block();
+        let weight = out_block * self.panel() + in_blocks.start * self.conv.panel_block();
         // SAFETY: within the input, the output, the weights and the bias: `picture < batch`,
         // `row < rows`, the block indices are in range, and `check` has compared the extents.
         let (input, output, weight, bias) = unsafe {

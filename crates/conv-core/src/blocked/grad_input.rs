@@ -18,7 +18,7 @@ use super::view::{View, ViewMut};
 use super::walk::{Begin, Halo, Walk};
 use crate::activation::Activation;
 use crate::error::Result;
-use crate::geometry::{Placement, Window, checked_len};
+use crate::geometry::{Placement, Window};
 
 const OP: &str = "conv2d_grad_input";
 
@@ -326,9 +326,8 @@ fn turned(conv: &PackedConv2d, axes: &[AxisPhase; 2]) -> Result<PackedConv2d> {
         window: Window::new([axes[0].taps, axes[1].taps]),
         in_channels: conv.out_channels,
         out_channels: conv.in_channels,
-        groups: conv.groups,
         real_groups: conv.real_groups,
-        block: BLOCK,
+        grouping: conv.grouping.turned(),
         weight: Buffer::default(),
         bias: Buffer::default(),
         activation: Activation::Identity,
@@ -340,33 +339,35 @@ fn turned(conv: &PackedConv2d, axes: &[AxisPhase; 2]) -> Result<PackedConv2d> {
 
 /// Returns the number of elements of a flipped convolution's weight and bias.
 fn turned_len(turned: &PackedConv2d) -> Result<[usize; 2]> {
-    let out_blocks = turned.out_channels.div_ceil(BLOCK);
-    let [taps_h, taps_w] = turned.window.kernel_size;
-    let sizes = [out_blocks, turned.in_blocks(), taps_h, taps_w, BLOCK, BLOCK];
-    let weight = checked_len(OP, "the packed weights", &sizes)?;
-    Ok([weight, out_blocks * BLOCK])
+    let (inputs, outputs) = (turned.in_channels, turned.out_channels);
+    let taps = turned.window.kernel_size;
+    let weight = turned.grouping.packed_weights(OP, inputs, outputs, taps)?;
+    Ok([weight, outputs.next_multiple_of(BLOCK)])
 }
 
 /// Fills in the weights with input and output channels exchanged and the taps reversed. Returns
 /// whether all of them are finite.
 fn pack_turned(turned: &mut PackedConv2d, conv: &PackedConv2d, axes: &[AxisPhase; 2]) -> bool {
     let [kernel_h, kernel_w] = conv.window.kernel_size;
-    let (block, in_blocks) = (conv.block, conv.in_blocks());
+    let (block, products) = (conv.grouping.block, conv.grouping.products);
+    let in_blocks = conv.in_blocks();
     let out_blocks = turned.in_blocks();
-    let group_channels = conv.in_channels / conv.groups;
+    let group_channels = conv.grouping.channels(conv.in_channels);
     let weight = &conv.weight;
     let [taps_y, taps_x] = axes.map(|axis| axis.taps);
+    let panel = out_blocks * turned.panel_block();
+    // The outputs that one input channel is a factor of, in each block of them.
+    let outputs = turned.grouping.products;
     turned
         .weight
-        .par_chunks_mut(out_blocks * taps_y * taps_x * BLOCK * BLOCK)
+        .par_chunks_mut(panel)
         .enumerate()
         .map(|(in_block, panel)| {
             // The channels of this block within their group, and the group's first output block.
             let first = in_block * BLOCK % group_channels;
             let first_out = in_block * BLOCK / group_channels * out_blocks;
             let lanes = BLOCK.min(group_channels - first);
-            let (tiles, _) = panel.as_chunks_mut::<{ BLOCK * BLOCK }>();
-            for (number, tile) in tiles.iter_mut().enumerate() {
+            for (number, tile) in panel.chunks_exact_mut(outputs * BLOCK).enumerate() {
                 let (out_block, y, x) = (
                     first_out + number / (taps_y * taps_x),
                     number / taps_x % taps_y,
@@ -380,8 +381,8 @@ fn pack_turned(turned: &mut PackedConv2d, conv: &PackedConv2d, axes: &[AxisPhase
                     let c = first + lane;
                     let row = ((out_block * in_blocks + c / block) * kernel_h + tap[0]) * kernel_w
                         + tap[1];
-                    let from = (row * block + c % block) * BLOCK;
-                    for (o, &w) in weight[from..from + BLOCK].iter().enumerate() {
+                    let from = (row * products + c % products) * BLOCK + lane / outputs * outputs;
+                    for (o, &w) in weight[from..from + outputs].iter().enumerate() {
                         tile[o * BLOCK + lane] = w;
                     }
                 }

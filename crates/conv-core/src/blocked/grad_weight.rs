@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::grouping::Groups;
 use super::layout::{BLOCK, Layout};
 use super::packed_conv2d::PackedConv2d;
 use super::statistics::lane_sums;
@@ -168,7 +169,7 @@ impl PackedConv2d {
                 1 => 0,
                 parts => self.weight.len().saturating_mul(3 * NOT_PREFETCHED * parts),
             };
-            let reads = input.saturating_mul(split.div_ceil(self.groups));
+            let reads = input.saturating_mul(split.div_ceil(self.grouping.groups));
             reads.saturating_add(sums)
         };
         let least = TASKS.div_ceil(most_parts).min(out_blocks);
@@ -196,25 +197,22 @@ impl PackedConv2d {
     /// Clears the elements that represent no weight, which must stay zero: those between merged
     /// groups, and the lanes past the last channel, where a non-finite gradient times 0 is NaN.
     fn clear_what_is_no_weight(&self, grad_weight: &mut [f32]) {
+        match self.grouping.kind {
+            Groups::Blocks => {}
+            // Every lane has its own channels as factors, and those past the last channel are zeros.
+            Groups::Narrow(_) => return,
+        }
         let [kernel_h, kernel_w] = self.window.kernel_size;
-        let (group_in, group_out) = (
-            self.in_channels / self.real_groups,
-            self.out_channels / self.real_groups,
-        );
-        let merged_in = self.in_channels / self.groups;
-        let in_blocks = self.in_blocks();
-        let lanes = in_blocks * self.block;
+        let lanes = self.in_blocks() * self.grouping.block;
         for o in 0..self.bias.len() {
             let own = if o < self.out_channels {
-                let first = (o / group_out) * group_in % merged_in;
-                first..first + group_in
+                self.inputs_of(o)
             } else {
                 0..0
             };
             for c in (0..own.start).chain(own.end..lanes) {
                 for tap in 0..kernel_h * kernel_w {
-                    let at = (o / BLOCK * in_blocks + c / self.block) * kernel_h * kernel_w + tap;
-                    grad_weight[(at * self.block + c % self.block) * BLOCK + o % BLOCK] = 0.0;
+                    grad_weight[self.weight_at(o, c, tap)] = 0.0;
                 }
             }
         }
@@ -254,7 +252,7 @@ impl Products<'_> {
 
     /// The number of blocks of a group's input channels; a planar input's channels form one.
     fn input_blocks(&self) -> usize {
-        match self.conv.block {
+        match self.conv.grouping.block {
             1 => 1,
             _ => self.conv.in_blocks(),
         }
@@ -284,7 +282,7 @@ impl Products<'_> {
     }
 
     /// Adds the products of a run to the gradient from one input block to one output block,
-    /// `[kh][kw][block][16]`, or `[channels][kh][kw][16]` for a planar input.
+    /// `[kh][kw][products][16]`, or `[channels][kh][kw][16]` for a planar input.
     fn block(
         &self,
         in_block: usize,
@@ -299,24 +297,32 @@ impl Products<'_> {
         let (input, grad) = (self.input.layout(), self.grad.layout());
         let kernels = conv.isa.kernels();
         let in_blocks = conv.in_blocks();
-        let group = out_block / (conv.out_channels / conv.groups).div_ceil(BLOCK);
+        let group = out_block / conv.out_blocks();
         let [kernel_h, kernel_w] = conv.window.kernel_size;
         let grad_start = grad.offset(pictures.start, out_block, rows.start, 0);
-        // A tile's channels are those of a block, or planes of a planar input.
-        let (kernels, lanes, channel, sums_channel) = if conv.block == 1 {
-            let sums_channel = kernel_h * kernel_w * BLOCK;
-            (
+        let products = conv.grouping.products;
+        // A tile's rows are the channels of a block, the planes of a planar input, or the taps of
+        // narrow groups: their number, and the steps from one to the next.
+        let (kernels, columns, lanes, channel, sums_channel) = match conv.grouping.kind {
+            Groups::Narrow(power) => (
+                kernels.outer_narrow[power],
+                1,
+                kernel_w,
+                placement.dilation[1] * BLOCK,
+                products * BLOCK,
+            ),
+            Groups::Blocks if conv.grouping.block == 1 => (
                 kernels.outer_planar,
+                kernel_w,
                 in_blocks,
                 input.block_step(),
-                sums_channel,
-            )
-        } else {
-            (kernels.outer_blocked, BLOCK, 1, BLOCK)
+                kernel_h * kernel_w * BLOCK,
+            ),
+            Groups::Blocks => (kernels.outer_blocked, kernel_w, BLOCK, 1, BLOCK),
         };
         let tiles = lanes.div_ceil(kernels.len());
         for y in 0..kernel_h {
-            for x in 0..kernel_w {
+            for x in 0..columns {
                 let corner = [
                     rows.start * placement.stride[0] + y * placement.dilation[0] + input.halo[0]
                         - placement.padding[0],
@@ -342,8 +348,7 @@ impl Products<'_> {
                         pictures: pictures.len(),
                         rows: rows.len(),
                         pixels: placement.output[1],
-                        output: sums[tap * conv.block * BLOCK + first * sums_channel..]
-                            .as_mut_ptr(),
+                        output: sums[tap * products * BLOCK + first * sums_channel..].as_mut_ptr(),
                         output_channel: sums_channel,
                     };
                     // SAFETY: the pixels are within the tensors and the input's halo, as `check`

@@ -11,6 +11,7 @@
 
 use std::ops::Range;
 
+use super::grouping::Groups;
 use super::layout::BLOCK;
 use super::packed_conv2d::PackedConv2d;
 use super::tasks::Grid;
@@ -55,7 +56,10 @@ impl<'a> Mend<'a> {
             grid: *grid,
             input,
             residual,
-            groups: conv.groups != conv.real_groups,
+            groups: match conv.grouping.kind {
+                Groups::Blocks => conv.grouping.groups != conv.real_groups,
+                Groups::Narrow(_) => false,
+            },
             edges: walk.halo == Halo::IsNothing,
         }
     }
@@ -143,19 +147,14 @@ impl<'a> Mend<'a> {
     ) -> f32 {
         let conv = self.conv;
         let o = place.out_block * BLOCK + lane;
-        let (group_in, group_out) = (
-            conv.in_channels / conv.real_groups,
-            conv.out_channels / conv.real_groups,
-        );
-        // The channels of this output's group, counted within the merged group.
-        let first = (o / group_out) * group_in % (conv.in_channels / conv.groups);
+        let inputs = conv.inputs_of(o);
         let mut value = before;
         for chunk in (0..self.grid.in_blocks).step_by(blocks_in_chunk) {
             let mut sum = value.map_or(conv.bias[o], |_| 0.0);
             for block in chunk..self.grid.in_blocks.min(chunk + blocks_in_chunk) {
-                let start = first.max(block * conv.block);
-                let end = (first + group_in).min((block + 1) * conv.block);
-                sum = self.add_block(sum, place, lane, at, block, start..end);
+                let start = inputs.start.max(block * conv.grouping.block);
+                let end = inputs.end.min((block + 1) * conv.grouping.block);
+                sum = self.add_block(sum, place, o, at, start..end);
                 if sum.is_nan() {
                     return sum;
                 }
@@ -171,20 +170,20 @@ impl<'a> Mend<'a> {
         conv.activation.apply(sum)
     }
 
-    /// Adds the products of these channels of one input block, tap by tap.
+    /// Adds the products of these channels of one input block with output channel `o`, tap by tap.
     #[inline(always)]
     fn add_block(
         &self,
         mut sum: f32,
         place: Place,
-        lane: usize,
+        o: usize,
         at: [usize; 2],
-        block: usize,
         channels: Range<usize>,
     ) -> f32 {
         let (conv, layout) = (self.conv, self.input.layout());
         let [kh, kw] = conv.window.kernel_size;
         let group = place.out_block / self.grid.out_blocks;
+        let block = channels.start / layout.block;
         let plane = place.picture * layout.picture_step()
             + (group * self.grid.in_blocks + block) * layout.block_step();
         // A participating tap reads the input or its halo.
@@ -201,11 +200,9 @@ impl<'a> Mend<'a> {
                     continue;
                 }
                 let pixel = plane + halo(0, y) * layout.row_step() + halo(1, x) * layout.block;
-                let tap = ((place.out_block * self.grid.in_blocks + block) * kh + i) * kw + j;
                 for c in channels.clone() {
-                    let c = c % conv.block;
-                    let input = self.input.data()[pixel + c];
-                    let weight = conv.weight[(tap * conv.block + c) * BLOCK + lane];
+                    let input = self.input.data()[pixel + c % layout.block];
+                    let weight = conv.weight[conv.weight_at(o, c, i * kw + j)];
                     sum = conv.isa.mul_add(input, weight, sum);
                 }
             }

@@ -11,6 +11,7 @@ mod elementwise;
 mod forward;
 mod grad_input;
 mod grad_weight;
+mod grouping;
 mod layout;
 mod mend;
 mod packed_conv2d;

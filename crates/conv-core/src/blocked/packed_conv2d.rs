@@ -1,12 +1,15 @@
 //! A packed convolution: weights packed for the micro-kernel, with bias and activation.
 
+use std::ops::Range;
+
 use ndarray::{Array4, ArrayView1, ArrayView4};
 
 use super::buffer::Buffer;
+use super::grouping::{Grouping, Groups};
 use super::layout::{BLOCK, Layout};
 use crate::activation::Activation;
 use crate::error::{Error, Result};
-use crate::geometry::{Placement, Window, checked_len};
+use crate::geometry::{Placement, Window};
 use crate::options::Conv2dOptions;
 use crate::simd::Isa;
 
@@ -31,30 +34,15 @@ pub struct PackedConv2d {
     pub(super) window: Window,
     pub(super) in_channels: usize,
     pub(super) out_channels: usize,
-    /// Groups as the kernel processes them: see [`merged_groups`].
-    pub(super) groups: usize,
     /// Groups of the weight.
     pub(super) real_groups: usize,
-    /// Channels per block of the input: 16, or 1 for planar input.
-    pub(super) block: usize,
-    /// `[out block][in block][kh][kw][block][16]`.
+    pub(super) grouping: Grouping,
+    /// `[out block][in block][kh][kw][products][16]`.
     pub(super) weight: Buffer,
     /// `[out block][16]`.
     pub(super) bias: Buffer,
     pub(super) activation: Activation,
     pub(super) isa: Isa,
-}
-
-/// Returns the number of groups that the kernel works with. It needs whole blocks of 16 channels on
-/// both sides of a group, so neighbouring groups are merged until that holds, with zero weights
-/// between them; a single group of all channels always satisfies it.
-fn merged_groups(groups: usize, in_channels: usize, out_channels: usize) -> usize {
-    let fits = |merged: &usize| {
-        groups.is_multiple_of(*merged)
-            && (in_channels / merged).is_multiple_of(BLOCK)
-            && (out_channels / merged).is_multiple_of(BLOCK)
-    };
-    (2..=groups).rev().find(fits).unwrap_or(1)
 }
 
 impl PackedConv2d {
@@ -111,18 +99,10 @@ impl PackedConv2d {
         };
         let in_channels = group_in.checked_mul(options.groups).ok_or(too_large)?;
 
-        let planar = Self::reads_planar(in_channels, options.groups);
-        let block = if planar { 1 } else { BLOCK };
-        let groups = merged_groups(options.groups, in_channels, out_channels);
-        let in_blocks = (in_channels / groups).div_ceil(block);
-        let out_blocks = out_channels.div_ceil(BLOCK);
-        let len = checked_len(
-            OP,
-            "the packed weights",
-            &[out_blocks, in_blocks, kh, kw, block, BLOCK],
-        )?;
+        let grouping = Grouping::new(options.groups, in_channels, out_channels);
+        let len = grouping.packed_weights(OP, in_channels, out_channels, [kh, kw])?;
 
-        let mut packed_bias = Buffer::zeroed(out_blocks * BLOCK)?;
+        let mut packed_bias = Buffer::zeroed(out_channels.next_multiple_of(BLOCK))?;
         if let Some(bias) = bias {
             packed_bias
                 .iter_mut()
@@ -133,9 +113,8 @@ impl PackedConv2d {
             window,
             in_channels,
             out_channels,
-            groups,
             real_groups: options.groups,
-            block,
+            grouping,
             weight: Buffer::zeroed(len)?,
             bias: packed_bias,
             activation,
@@ -151,30 +130,54 @@ impl PackedConv2d {
     /// its offset in the packed weights.
     pub(super) fn for_each_weight(&self, mut copy: impl FnMut([usize; 4], usize)) {
         let [kh, kw] = self.window.kernel_size;
-        let (group_in, group_out) = (
-            self.in_channels / self.real_groups,
-            self.out_channels / self.real_groups,
-        );
-        let (merged_in, in_blocks) = (self.in_channels / self.groups, self.in_blocks());
         for o in 0..self.out_channels {
-            // The first input channel of this output's group, counted within the merged group.
-            let first = (o / group_out) * group_in % merged_in;
-            for i in 0..group_in {
-                let c = first + i;
+            for (i, c) in self.inputs_of(o).enumerate() {
                 for y in 0..kh {
                     for x in 0..kw {
-                        let tap = ((o / BLOCK * in_blocks + c / self.block) * kh + y) * kw + x;
-                        let to = (tap * self.block + c % self.block) * BLOCK + o % BLOCK;
-                        copy([o, i, y, x], to);
+                        copy([o, i, y, x], self.weight_at(o, c, y * kw + x));
                     }
                 }
             }
         }
     }
 
+    /// Returns the input channels that an output channel reads, counted within its group as the
+    /// kernel processes groups.
+    pub(super) fn inputs_of(&self, o: usize) -> Range<usize> {
+        let (group_in, group_out) = (
+            self.in_channels / self.real_groups,
+            self.out_channels / self.real_groups,
+        );
+        let first = (o / group_out) * group_in % self.grouping.channels(self.in_channels);
+        first..first + group_in
+    }
+
+    /// Returns the offset in the packed weights of output channel `o`, input channel `c`, counted as
+    /// in [`inputs_of`](Self::inputs_of), and a tap, counted along the kernel's rows.
+    #[inline(always)]
+    pub(super) fn weight_at(&self, o: usize, c: usize, tap: usize) -> usize {
+        let Grouping {
+            block, products, ..
+        } = self.grouping;
+        let [kh, kw] = self.window.kernel_size;
+        let tap = (o / BLOCK * self.in_blocks() + c / block) * kh * kw + tap;
+        (tap * products + c % products) * BLOCK + o % BLOCK
+    }
+
     /// The number of blocks of one group's input channels.
     pub(super) fn in_blocks(&self) -> usize {
-        (self.in_channels / self.groups).div_ceil(self.block)
+        self.grouping.blocks(self.in_channels, self.grouping.block)
+    }
+
+    /// The number of blocks of one group's output channels.
+    pub(super) fn out_blocks(&self) -> usize {
+        self.grouping.blocks(self.out_channels, BLOCK)
+    }
+
+    /// The packed weights from one input block to one output block, in elements.
+    pub(super) fn panel_block(&self) -> usize {
+        let [kh, kw] = self.window.kernel_size;
+        kh * kw * self.grouping.products * BLOCK
     }
 
     /// Returns the layout that [`run`](Self::run) expects its input in, without the
@@ -186,7 +189,7 @@ impl PackedConv2d {
             channels: self.in_channels,
             size,
             halo: [0; 4],
-            block: self.block,
+            block: self.grouping.block,
         }
     }
 
@@ -203,19 +206,16 @@ impl PackedConv2d {
     ///
     /// [`Error::TooLarge`] if no memory can hold that many.
     pub fn packed_len(weight: [usize; 4], groups: usize) -> Result<usize> {
-        const WHAT: &str = "the packed weights";
         let [out_channels, group_in, kh, kw] = weight;
-        let too_large = Error::TooLarge { op: OP, what: WHAT };
+        let too_large = Error::TooLarge {
+            op: OP,
+            what: "the packed weights",
+        };
         let in_channels = group_in.checked_mul(groups).ok_or(too_large)?;
-        let planar = Self::reads_planar(in_channels, groups);
-        let block = if planar { 1 } else { BLOCK };
-        let merged = merged_groups(groups, in_channels, out_channels);
-        let in_blocks = (in_channels / merged).div_ceil(block);
-        let out_blocks = out_channels.div_ceil(BLOCK);
-        let sizes = [out_blocks, in_blocks, kh, kw, block, BLOCK];
-        let weights = checked_len(OP, WHAT, &sizes)?;
-        // `checked_len` leaves far more headroom than this.
-        Ok(weights.saturating_add(out_blocks * BLOCK))
+        let grouping = Grouping::new(groups, in_channels, out_channels);
+        let weights = grouping.packed_weights(OP, in_channels, out_channels, [kh, kw])?;
+        // `packed_weights` leaves far more headroom than this.
+        Ok(weights.saturating_add(out_channels.next_multiple_of(BLOCK)))
     }
 
     /// Returns the number of input channels.
@@ -230,8 +230,9 @@ impl PackedConv2d {
         self.out_channels
     }
 
-    /// Returns the packed weights, `[out block][in block][kh][kw][block][16]`: what a training step
-    /// updates. Elements that represent no weight are zero and must stay so.
+    /// Returns the packed weights, `[out block][in block][kh][kw][products][16]`, where the products
+    /// are those of an input block's channels, or of a narrow group's: what a training step updates.
+    /// Elements that represent no weight are zero and must stay so.
     #[must_use]
     pub fn weight(&self) -> &[f32] {
         &self.weight
@@ -287,10 +288,11 @@ impl PackedConv2d {
     /// A short name of the loop in use, for reports.
     #[must_use]
     pub fn algorithm(&self) -> &'static str {
-        if self.block == 1 {
-            "direct, planar input"
-        } else {
-            "direct"
+        match (self.grouping.kind, self.grouping.block) {
+            (Groups::Narrow(0), _) => "depthwise",
+            (Groups::Narrow(_), _) => "narrow groups",
+            (Groups::Blocks, 1) => "direct, planar input",
+            (Groups::Blocks, _) => "direct",
         }
     }
 
@@ -331,7 +333,11 @@ impl PackedConv2d {
         let needed = self.halo(input.size)?;
         let pairs = [
             ("input channels (axis c)", self.in_channels, input.channels),
-            ("the input's channel block", self.block, input.block),
+            (
+                "the input's channel block",
+                self.grouping.block,
+                input.block,
+            ),
             ("output batch (axis n)", input.batch, output.batch),
             (
                 "output channels (axis c)",

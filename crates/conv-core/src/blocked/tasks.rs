@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::grouping::Groups;
 use super::layout::{BLOCK, Layout};
 use super::packed_conv2d::PackedConv2d;
 use super::statistics::SUMS;
@@ -29,6 +30,10 @@ const LEAST_IN_CHUNK: usize = 288;
 /// a task costs, and small enough that the last task of a layer does not keep the other threads
 /// waiting.
 const TASK_MULTIPLY_ADDS: usize = 2 << 20;
+
+/// Multiply-adds that a thread takes at once where tasks are smaller than that: those of narrow
+/// groups have one channel block each, and few products per pixel.
+const AT_ONCE_MULTIPLY_ADDS: usize = 256 << 10;
 
 /// The minimum number of pixels that a task computes with the weights it reads, if the picture has
 /// that many: a layer's weights may have to come from memory, and each task reads its part once.
@@ -85,9 +90,9 @@ impl Grid {
         }
         Self {
             pictures: input.batch,
-            groups: conv.groups,
+            groups: conv.grouping.groups,
             in_blocks: conv.in_blocks(),
-            out_blocks: (conv.out_channels / conv.groups).div_ceil(BLOCK),
+            out_blocks: conv.out_blocks(),
             rows,
             columns,
             pixels,
@@ -116,6 +121,8 @@ pub(super) struct Tasks {
     blocks_in_run: usize,
     /// Input blocks whose weights are processed before the next ones are read.
     pub(super) blocks_in_chunk: usize,
+    /// Neighbouring tasks that a thread takes at once.
+    pub(super) at_once: usize,
 }
 
 /// One task: the rows and the output blocks of one group that it computes.
@@ -129,9 +136,11 @@ pub(super) struct Task {
 
 impl Tasks {
     pub(super) fn new(conv: &PackedConv2d, grid: Grid) -> Self {
-        let most_panels = conv.isa.kernels().most_panels;
-        let [kh, kw] = conv.window.kernel_size;
-        let panel_block = kh * kw * conv.block * BLOCK;
+        let most_panels = match conv.grouping.kind {
+            Groups::Blocks => conv.isa.kernels().most_panels,
+            Groups::Narrow(_) => 1,
+        };
+        let panel_block = conv.panel_block();
         let panel = grid.in_blocks * panel_block;
         let row_of_panel = grid.columns.saturating_mul(panel).max(1);
         let (rows_in_band, blocks_in_run);
@@ -154,11 +163,16 @@ impl Tasks {
         let blocks_in_run = blocks_in_run.clamp(most_panels, grid.out_blocks.max(most_panels));
         let rows_in_band = grid.rows.div_ceil(bands);
         let chunk = panel_block.saturating_mul(most_panels * size_of::<f32>());
-        let band_input = [rows_in_band, grid.columns, grid.input_pixels, conv.block]
-            .into_iter()
-            .fold(1, usize::saturating_mul);
+        let band_input = [
+            rows_in_band,
+            grid.columns,
+            grid.input_pixels,
+            conv.grouping.block,
+        ]
+        .into_iter()
+        .fold(1, usize::saturating_mul);
         let blocks_in_chunk = (INPUT_IN_CHUNK / band_input.max(1))
-            .max(LEAST_IN_CHUNK / (kh * kw * conv.block))
+            .max(LEAST_IN_CHUNK * BLOCK / panel_block)
             .min(WEIGHTS_IN_CHUNK / chunk.max(1))
             .clamp(1, grid.in_blocks);
         let chunks = grid.in_blocks.div_ceil(blocks_in_chunk);
@@ -169,6 +183,12 @@ impl Tasks {
             runs: grid.out_blocks.div_ceil(blocks_in_run),
             blocks_in_run,
             blocks_in_chunk: grid.in_blocks.div_ceil(chunks),
+            at_once: match conv.grouping.kind {
+                Groups::Blocks => 1,
+                Groups::Narrow(_) => {
+                    (AT_ONCE_MULTIPLY_ADDS / row_of_panel.saturating_mul(rows_in_band)).max(1)
+                }
+            },
         }
     }
 

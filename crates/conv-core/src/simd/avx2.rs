@@ -1,12 +1,14 @@
 //! AVX2 with FMA: eight lanes, sixteen registers; a tile of 6 pixels by 16 channels uses fifteen.
 
 use std::arch::x86_64::{
-    __m256, _mm256_add_ps, _mm256_broadcast_ss, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps,
-    _mm256_min_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps,
+    __m256, _mm256_add_ps, _mm256_broadcast_ss, _mm256_fmadd_ps, _mm256_loadu_ps,
+    _mm256_loadu_si256, _mm256_max_ps, _mm256_min_ps, _mm256_permutevar_ps, _mm256_set1_ps,
+    _mm256_storeu_ps,
 };
 
 use super::Simd;
 use super::microkernel::{Kernels, Tile, multiply_adds, tile};
+use super::narrow::{Lanes, narrow_outer, narrow_tile};
 use super::outer_product::{Outer, outer};
 
 /// Must match the `#[target_feature]` lines below.
@@ -58,15 +60,25 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn positive_part(x: Self::V) -> Self::V {
-        // SAFETY: AVX2 is available. The second operand is returned where one is NaN.
-        unsafe { _mm256_max_ps(_mm256_setzero_ps(), x) }
+    unsafe fn spread<const G: usize>(x: Self::V, j: usize) -> Self::V {
+        debug_assert!(G < 8, "groups lie within four lanes");
+        // SAFETY: AVX2 is available; eight indices are readable.
+        unsafe {
+            let lanes = _mm256_loadu_si256(Lanes::<G>::SPREAD[j].as_ptr().cast());
+            _mm256_permutevar_ps(x, lanes)
+        }
     }
 
     #[inline(always)]
-    unsafe fn negative_part(x: Self::V) -> Self::V {
+    unsafe fn at_least(x: Self::V, least: Self::V) -> Self::V {
         // SAFETY: AVX2 is available. The second operand is returned where one is NaN.
-        unsafe { _mm256_min_ps(_mm256_setzero_ps(), x) }
+        unsafe { _mm256_max_ps(least, x) }
+    }
+
+    #[inline(always)]
+    unsafe fn at_most(x: Self::V, most: Self::V) -> Self::V {
+        // SAFETY: AVX2 is available. The second operand is returned where one is NaN.
+        unsafe { _mm256_min_ps(most, x) }
     }
 }
 
@@ -82,6 +94,18 @@ unsafe fn shell<const MR: usize, const PANELS: usize, const BLOCK: usize, const 
 unsafe fn outer_shell<const MR: usize, const CHANNEL: usize>(operands: &Outer) {
     // SAFETY: guaranteed by the caller.
     unsafe { outer::<Avx2, MR, 2, CHANNEL>(operands) }
+}
+
+#[target_feature(enable = "avx2,fma")]
+unsafe fn narrow_shell<const MR: usize, const GROUP: usize>(operands: &Tile) {
+    // SAFETY: guaranteed by the caller.
+    unsafe { narrow_tile::<Avx2, MR, 2, GROUP>(operands) }
+}
+
+#[target_feature(enable = "avx2,fma")]
+unsafe fn narrow_outer_shell<const TAPS: usize, const GROUP: usize>(operands: &Outer) {
+    // SAFETY: guaranteed by the caller.
+    unsafe { narrow_outer::<Avx2, TAPS, 2, GROUP>(operands) }
 }
 
 #[target_feature(enable = "avx2,fma")]
@@ -142,6 +166,52 @@ pub(crate) static KERNELS: Kernels = Kernels {
         outer_shell::<4, 0>,
         outer_shell::<5, 0>,
         outer_shell::<6, 0>,
+    ],
+    narrow: [
+        &[&[
+            narrow_shell::<1, 1>,
+            narrow_shell::<2, 1>,
+            narrow_shell::<3, 1>,
+            narrow_shell::<4, 1>,
+            narrow_shell::<5, 1>,
+            narrow_shell::<6, 1>,
+        ]],
+        &[&[
+            narrow_shell::<1, 2>,
+            narrow_shell::<2, 2>,
+            narrow_shell::<3, 2>,
+            narrow_shell::<4, 2>,
+            narrow_shell::<5, 2>,
+            narrow_shell::<6, 2>,
+        ]],
+        &[&[
+            narrow_shell::<1, 4>,
+            narrow_shell::<2, 4>,
+            narrow_shell::<3, 4>,
+            narrow_shell::<4, 4>,
+            narrow_shell::<5, 4>,
+            narrow_shell::<6, 4>,
+        ]],
+        &[&[
+            narrow_shell::<1, 8>,
+            narrow_shell::<2, 8>,
+            narrow_shell::<3, 8>,
+            narrow_shell::<4, 8>,
+            narrow_shell::<5, 8>,
+            narrow_shell::<6, 8>,
+        ]],
+    ],
+    outer_narrow: [
+        &[
+            narrow_outer_shell::<1, 1>,
+            narrow_outer_shell::<2, 1>,
+            narrow_outer_shell::<3, 1>,
+            narrow_outer_shell::<4, 1>,
+            narrow_outer_shell::<5, 1>,
+        ],
+        &[narrow_outer_shell::<1, 2>, narrow_outer_shell::<2, 2>],
+        &[narrow_outer_shell::<1, 4>],
+        &[narrow_outer_shell::<1, 8>],
     ],
     multiply_adds: multiply_adds_avx2,
 };

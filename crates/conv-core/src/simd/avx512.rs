@@ -1,12 +1,13 @@
 //! AVX-512: sixteen lanes, 32 registers; a tile of 14 pixels by 32 channels uses 31.
 
 use std::arch::x86_64::{
-    __m512, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_max_ps, _mm512_min_ps,
-    _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
+    __m512, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_max_ps,
+    _mm512_min_ps, _mm512_permutexvar_ps, _mm512_set1_ps, _mm512_storeu_ps,
 };
 
 use super::Simd;
 use super::microkernel::{Kernels, Tile, multiply_adds, tile};
+use super::narrow::{Lanes, narrow_outer, narrow_tile};
 use super::outer_product::{Outer, outer};
 
 /// Must match the `#[target_feature]` lines below.
@@ -63,15 +64,24 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn positive_part(x: Self::V) -> Self::V {
-        // SAFETY: AVX-512 is available. The second operand is returned where one is NaN.
-        unsafe { _mm512_max_ps(_mm512_setzero_ps(), x) }
+    unsafe fn spread<const G: usize>(x: Self::V, j: usize) -> Self::V {
+        // SAFETY: AVX-512 is available; sixteen indices are readable.
+        unsafe {
+            let lanes = _mm512_loadu_si512(Lanes::<G>::SPREAD[j].as_ptr().cast());
+            _mm512_permutexvar_ps(lanes, x)
+        }
     }
 
     #[inline(always)]
-    unsafe fn negative_part(x: Self::V) -> Self::V {
+    unsafe fn at_least(x: Self::V, least: Self::V) -> Self::V {
         // SAFETY: AVX-512 is available. The second operand is returned where one is NaN.
-        unsafe { _mm512_min_ps(_mm512_setzero_ps(), x) }
+        unsafe { _mm512_max_ps(least, x) }
+    }
+
+    #[inline(always)]
+    unsafe fn at_most(x: Self::V, most: Self::V) -> Self::V {
+        // SAFETY: AVX-512 is available. The second operand is returned where one is NaN.
+        unsafe { _mm512_min_ps(most, x) }
     }
 }
 
@@ -87,6 +97,18 @@ unsafe fn shell<const MR: usize, const PANELS: usize, const BLOCK: usize, const 
 unsafe fn outer_shell<const MR: usize, const CHANNEL: usize>(operands: &Outer) {
     // SAFETY: guaranteed by the caller.
     unsafe { outer::<Avx512, MR, 1, CHANNEL>(operands) }
+}
+
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+unsafe fn narrow_shell<const MR: usize, const GROUP: usize>(operands: &Tile) {
+    // SAFETY: guaranteed by the caller.
+    unsafe { narrow_tile::<Avx512, MR, 1, GROUP>(operands) }
+}
+
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+unsafe fn narrow_outer_shell<const TAPS: usize, const GROUP: usize>(operands: &Outer) {
+    // SAFETY: guaranteed by the caller.
+    unsafe { narrow_outer::<Avx512, TAPS, 1, GROUP>(operands) }
 }
 
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
@@ -245,6 +267,72 @@ pub(crate) static KERNELS: Kernels = Kernels {
         outer_shell::<14, 0>,
         outer_shell::<15, 0>,
         outer_shell::<16, 0>,
+    ],
+    narrow: [
+        &[&[
+            narrow_shell::<1, 1>,
+            narrow_shell::<2, 1>,
+            narrow_shell::<3, 1>,
+            narrow_shell::<4, 1>,
+            narrow_shell::<5, 1>,
+            narrow_shell::<6, 1>,
+            narrow_shell::<7, 1>,
+            narrow_shell::<8, 1>,
+        ]],
+        &[&[
+            narrow_shell::<1, 2>,
+            narrow_shell::<2, 2>,
+            narrow_shell::<3, 2>,
+            narrow_shell::<4, 2>,
+            narrow_shell::<5, 2>,
+            narrow_shell::<6, 2>,
+            narrow_shell::<7, 2>,
+            narrow_shell::<8, 2>,
+        ]],
+        &[&[
+            narrow_shell::<1, 4>,
+            narrow_shell::<2, 4>,
+            narrow_shell::<3, 4>,
+            narrow_shell::<4, 4>,
+            narrow_shell::<5, 4>,
+            narrow_shell::<6, 4>,
+            narrow_shell::<7, 4>,
+            narrow_shell::<8, 4>,
+        ]],
+        &[&[
+            narrow_shell::<1, 8>,
+            narrow_shell::<2, 8>,
+            narrow_shell::<3, 8>,
+            narrow_shell::<4, 8>,
+            narrow_shell::<5, 8>,
+            narrow_shell::<6, 8>,
+            narrow_shell::<7, 8>,
+            narrow_shell::<8, 8>,
+        ]],
+    ],
+    outer_narrow: [
+        &[
+            narrow_outer_shell::<1, 1>,
+            narrow_outer_shell::<2, 1>,
+            narrow_outer_shell::<3, 1>,
+            narrow_outer_shell::<4, 1>,
+            narrow_outer_shell::<5, 1>,
+            narrow_outer_shell::<6, 1>,
+            narrow_outer_shell::<7, 1>,
+        ],
+        &[
+            narrow_outer_shell::<1, 2>,
+            narrow_outer_shell::<2, 2>,
+            narrow_outer_shell::<3, 2>,
+            narrow_outer_shell::<4, 2>,
+            narrow_outer_shell::<5, 2>,
+        ],
+        &[
+            narrow_outer_shell::<1, 4>,
+            narrow_outer_shell::<2, 4>,
+            narrow_outer_shell::<3, 4>,
+        ],
+        &[narrow_outer_shell::<1, 8>, narrow_outer_shell::<2, 8>],
     ],
     multiply_adds: multiply_adds_avx512,
 };

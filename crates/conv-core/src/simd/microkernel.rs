@@ -76,6 +76,10 @@ pub(crate) struct Kernels {
     pub(crate) outer_blocked: &'static [OuterKernel],
     /// The same for planar NCHW input.
     pub(crate) outer_planar: &'static [OuterKernel],
+    /// Narrow groups of 1, 2, 4 and 8 channels, each indexed `[0][pixels - 1]`.
+    pub(crate) narrow: [&'static [&'static [Kernel]]; 4],
+    /// The weight gradients of narrow groups of 1, 2, 4 and 8 channels, each indexed `[taps - 1]`.
+    pub(crate) outer_narrow: [&'static [OuterKernel]; 4],
     /// The calibrator for the peak: see [`multiply_adds`].
     pub(crate) multiply_adds: unsafe fn(u64) -> u64,
 }
@@ -108,17 +112,7 @@ pub(crate) unsafe fn tile<
 
     // SAFETY: guaranteed by the caller: every offset below is within the operands' counts.
     unsafe {
-        let mut acc = [[[S::splat(0.0); VECTORS]; PANELS]; MR];
-        for r in 0..MR {
-            for p in 0..PANELS {
-                for v in 0..VECTORS {
-                    if !t.bias.is_null() {
-                        acc[r][p][v] = S::load(t.bias.add(p * 16 + v * S::LANES));
-                    }
-                }
-            }
-        }
-
+        let mut acc = begin::<S, MR, PANELS, VECTORS>(t);
         let mut weight = t.weight;
         let mut block = t.input;
         for _ in 0..t.blocks {
@@ -155,6 +149,48 @@ pub(crate) unsafe fn tile<
             block = block.wrapping_add(t.input_block);
         }
 
+        finish::<S, MR, PANELS, VECTORS>(t, acc);
+    }
+}
+
+/// Returns the values that a tile's sums start from: the bias, or zeros.
+///
+/// # Safety
+///
+/// As [`tile`].
+#[inline(always)]
+pub(super) unsafe fn begin<S: Simd, const MR: usize, const PANELS: usize, const VECTORS: usize>(
+    t: &Tile,
+) -> [[[S::V; VECTORS]; PANELS]; MR] {
+    // SAFETY: guaranteed by the caller.
+    unsafe {
+        let mut acc = [[[S::splat(0.0); VECTORS]; PANELS]; MR];
+        for r in 0..MR {
+            for p in 0..PANELS {
+                for v in 0..VECTORS {
+                    if !t.bias.is_null() {
+                        acc[r][p][v] = S::load(t.bias.add(p * 16 + v * S::LANES));
+                    }
+                }
+            }
+        }
+        acc
+    }
+}
+
+/// Writes a tile's sums: adds the output's current values if the sums started from zero, and the
+/// residual, if there is one, then applies the activation.
+///
+/// # Safety
+///
+/// As [`tile`].
+#[inline(always)]
+pub(super) unsafe fn finish<S: Simd, const MR: usize, const PANELS: usize, const VECTORS: usize>(
+    t: &Tile,
+    mut acc: [[[S::V; VECTORS]; PANELS]; MR],
+) {
+    // SAFETY: guaranteed by the caller.
+    unsafe {
         if t.bias.is_null() {
             for r in 0..MR {
                 for p in 0..PANELS {
@@ -178,23 +214,34 @@ pub(crate) unsafe fn tile<
         match t.activation {
             Activation::Identity => {}
             Activation::Relu => {
+                let zero = S::splat(0.0);
                 for r in 0..MR {
                     for p in 0..PANELS {
                         for v in 0..VECTORS {
-                            acc[r][p][v] = S::positive_part(acc[r][p][v]);
+                            acc[r][p][v] = S::at_least(acc[r][p][v], zero);
+                        }
+                    }
+                }
+            }
+            Activation::Relu6 => {
+                let (zero, six) = (S::splat(0.0), S::splat(6.0));
+                for r in 0..MR {
+                    for p in 0..PANELS {
+                        for v in 0..VECTORS {
+                            acc[r][p][v] = S::at_most(S::at_least(acc[r][p][v], zero), six);
                         }
                     }
                 }
             }
             Activation::LeakyRelu(slope) => {
                 // One of the two parts is zero, so the sum is exact.
-                let slope = S::splat(slope);
+                let (zero, slope) = (S::splat(0.0), S::splat(slope));
                 for r in 0..MR {
                     for p in 0..PANELS {
                         for v in 0..VECTORS {
                             let x = acc[r][p][v];
-                            acc[r][p][v] =
-                                S::mul_add(slope, S::negative_part(x), S::positive_part(x));
+                            let (below, above) = (S::at_most(x, zero), S::at_least(x, zero));
+                            acc[r][p][v] = S::mul_add(slope, below, above);
                         }
                     }
                 }

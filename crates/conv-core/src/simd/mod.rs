@@ -14,6 +14,7 @@ mod avx512;
 mod neon;
 
 pub(crate) mod microkernel;
+pub(crate) mod narrow;
 pub(crate) mod outer_product;
 
 use crate::error::{Error, Result};
@@ -225,8 +226,11 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// Returns `a + b`.
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
-    /// Returns the larger of `0` and `x`; `NaN` stays `NaN`.
-    unsafe fn positive_part(x: Self::V) -> Self::V;
-    /// Returns the smaller of `0` and `x`; `NaN` stays `NaN`.
-    unsafe fn negative_part(x: Self::V) -> Self::V;
+    /// Returns a register whose lane `i` is lane `i / G * G + j` of `x`: for each group of `G` lanes,
+    /// its `j`-th. `G` is 2, 4 or 8 and less than `LANES`, and `j < G`.
+    unsafe fn spread<const G: usize>(x: Self::V, j: usize) -> Self::V;
+    /// Returns the larger of `x` and `least`; a `NaN` in `x` stays `NaN`.
+    unsafe fn at_least(x: Self::V, least: Self::V) -> Self::V;
+    /// Returns the smaller of `x` and `most`; a `NaN` in `x` stays `NaN`.
+    unsafe fn at_most(x: Self::V, most: Self::V) -> Self::V;
 }

@@ -2,11 +2,12 @@
 
 use std::arch::aarch64::{
     float32x4_t, vaddq_f32, vbslq_f32, vcgeq_f32, vcleq_f32, vdupq_n_f32, vfmaq_f32, vld1q_dup_f32,
-    vld1q_f32, vst1q_f32,
+    vld1q_f32, vst1q_f32, vtrn1q_f32, vtrn2q_f32,
 };
 
 use super::Simd;
 use super::microkernel::{Kernels, Tile, multiply_adds, tile};
+use super::narrow::{narrow_outer, narrow_tile};
 use super::outer_product::{Outer, outer};
 
 /// Must match the `#[target_feature]` lines below.
@@ -58,21 +59,27 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    unsafe fn positive_part(x: Self::V) -> Self::V {
-        // SAFETY: NEON is available. A comparison with NaN is false, so NaN stays.
+    unsafe fn spread<const G: usize>(x: Self::V, j: usize) -> Self::V {
+        debug_assert!(G < 4, "groups lie within a register");
+        // SAFETY: NEON is available.
         unsafe {
-            let zero = vdupq_n_f32(0.0);
-            vbslq_f32(vcleq_f32(x, zero), zero, x)
+            match j {
+                0 => vtrn1q_f32(x, x),
+                _ => vtrn2q_f32(x, x),
+            }
         }
     }
 
     #[inline(always)]
-    unsafe fn negative_part(x: Self::V) -> Self::V {
+    unsafe fn at_least(x: Self::V, least: Self::V) -> Self::V {
         // SAFETY: NEON is available. A comparison with NaN is false, so NaN stays.
-        unsafe {
-            let zero = vdupq_n_f32(0.0);
-            vbslq_f32(vcgeq_f32(x, zero), zero, x)
-        }
+        unsafe { vbslq_f32(vcleq_f32(x, least), least, x) }
+    }
+
+    #[inline(always)]
+    unsafe fn at_most(x: Self::V, most: Self::V) -> Self::V {
+        // SAFETY: NEON is available. A comparison with NaN is false, so NaN stays.
+        unsafe { vbslq_f32(vcgeq_f32(x, most), most, x) }
     }
 }
 
@@ -88,6 +95,18 @@ unsafe fn shell<const MR: usize, const PANELS: usize, const BLOCK: usize, const 
 unsafe fn outer_shell<const MR: usize, const CHANNEL: usize>(operands: &Outer) {
     // SAFETY: guaranteed by the caller.
     unsafe { outer::<Neon, MR, 4, CHANNEL>(operands) }
+}
+
+#[target_feature(enable = "neon")]
+unsafe fn narrow_shell<const MR: usize, const GROUP: usize>(operands: &Tile) {
+    // SAFETY: guaranteed by the caller.
+    unsafe { narrow_tile::<Neon, MR, 4, GROUP>(operands) }
+}
+
+#[target_feature(enable = "neon")]
+unsafe fn narrow_outer_shell<const TAPS: usize, const GROUP: usize>(operands: &Outer) {
+    // SAFETY: guaranteed by the caller.
+    unsafe { narrow_outer::<Neon, TAPS, 4, GROUP>(operands) }
 }
 
 #[target_feature(enable = "neon")]
@@ -138,6 +157,56 @@ pub(crate) static KERNELS: Kernels = Kernels {
         outer_shell::<4, 0>,
         outer_shell::<5, 0>,
         outer_shell::<6, 0>,
+    ],
+    narrow: [
+        &[&[
+            narrow_shell::<1, 1>,
+            narrow_shell::<2, 1>,
+            narrow_shell::<3, 1>,
+            narrow_shell::<4, 1>,
+            narrow_shell::<5, 1>,
+            narrow_shell::<6, 1>,
+        ]],
+        &[&[
+            narrow_shell::<1, 2>,
+            narrow_shell::<2, 2>,
+            narrow_shell::<3, 2>,
+            narrow_shell::<4, 2>,
+            narrow_shell::<5, 2>,
+            narrow_shell::<6, 2>,
+        ]],
+        &[&[
+            narrow_shell::<1, 4>,
+            narrow_shell::<2, 4>,
+            narrow_shell::<3, 4>,
+            narrow_shell::<4, 4>,
+            narrow_shell::<5, 4>,
+            narrow_shell::<6, 4>,
+        ]],
+        &[&[
+            narrow_shell::<1, 8>,
+            narrow_shell::<2, 8>,
+            narrow_shell::<3, 8>,
+            narrow_shell::<4, 8>,
+            narrow_shell::<5, 8>,
+            narrow_shell::<6, 8>,
+        ]],
+    ],
+    outer_narrow: [
+        &[
+            narrow_outer_shell::<1, 1>,
+            narrow_outer_shell::<2, 1>,
+            narrow_outer_shell::<3, 1>,
+            narrow_outer_shell::<4, 1>,
+            narrow_outer_shell::<5, 1>,
+        ],
+        &[
+            narrow_outer_shell::<1, 2>,
+            narrow_outer_shell::<2, 2>,
+            narrow_outer_shell::<3, 2>,
+        ],
+        &[narrow_outer_shell::<1, 4>],
+        &[narrow_outer_shell::<1, 8>],
     ],
     multiply_adds: multiply_adds_neon,
 };

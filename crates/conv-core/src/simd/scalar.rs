@@ -2,6 +2,7 @@
 
 use super::Simd;
 use super::microkernel::{Kernels, Tile, multiply_adds, tile};
+use super::narrow::{narrow_outer, narrow_tile};
 use super::outer_product::{Outer, outer};
 
 #[derive(Clone, Copy)]
@@ -47,13 +48,18 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
-    unsafe fn positive_part(x: Self::V) -> Self::V {
-        x.map(|x| if x <= 0.0 { 0.0 } else { x })
+    unsafe fn spread<const G: usize>(x: Self::V, j: usize) -> Self::V {
+        std::array::from_fn(|i| x[i / G * G + j])
     }
 
     #[inline(always)]
-    unsafe fn negative_part(x: Self::V) -> Self::V {
-        x.map(|x| if x >= 0.0 { 0.0 } else { x })
+    unsafe fn at_least(x: Self::V, least: Self::V) -> Self::V {
+        std::array::from_fn(|i| if x[i] <= least[i] { least[i] } else { x[i] })
+    }
+
+    #[inline(always)]
+    unsafe fn at_most(x: Self::V, most: Self::V) -> Self::V {
+        std::array::from_fn(|i| if x[i] >= most[i] { most[i] } else { x[i] })
     }
 }
 
@@ -70,6 +76,16 @@ unsafe fn outer_shell<const MR: usize, const CHANNEL: usize>(operands: &Outer) {
     unsafe { outer::<Scalar, MR, 1, CHANNEL>(operands) }
 }
 
+unsafe fn narrow_shell<const MR: usize, const GROUP: usize>(operands: &Tile) {
+    // SAFETY: guaranteed by the caller.
+    unsafe { narrow_tile::<Scalar, MR, 1, GROUP>(operands) }
+}
+
+unsafe fn narrow_outer_shell<const TAPS: usize, const GROUP: usize>(operands: &Outer) {
+    // SAFETY: guaranteed by the caller.
+    unsafe { narrow_outer::<Scalar, TAPS, 1, GROUP>(operands) }
+}
+
 unsafe fn multiply_adds_scalar(iterations: u64) -> u64 {
     // SAFETY: portable code needs no instruction set.
     unsafe { multiply_adds::<Scalar, 2>(iterations) }
@@ -83,5 +99,21 @@ pub(crate) static KERNELS: Kernels = Kernels {
     planar: &[&[shell::<1, 1, 1, 0>, shell::<2, 1, 1, 0>]],
     outer_blocked: &[outer_shell::<1, 1>, outer_shell::<2, 1>],
     outer_planar: &[outer_shell::<1, 0>, outer_shell::<2, 0>],
+    narrow: [
+        &[&[narrow_shell::<1, 1>, narrow_shell::<2, 1>]],
+        &[&[narrow_shell::<1, 2>, narrow_shell::<2, 2>]],
+        &[&[narrow_shell::<1, 4>, narrow_shell::<2, 4>]],
+        &[&[narrow_shell::<1, 8>, narrow_shell::<2, 8>]],
+    ],
+    outer_narrow: [
+        &[
+            narrow_outer_shell::<1, 1>,
+            narrow_outer_shell::<2, 1>,
+            narrow_outer_shell::<3, 1>,
+        ],
+        &[narrow_outer_shell::<1, 2>],
+        &[narrow_outer_shell::<1, 4>],
+        &[narrow_outer_shell::<1, 8>],
+    ],
     multiply_adds: multiply_adds_scalar,
 };

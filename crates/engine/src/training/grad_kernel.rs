@@ -41,6 +41,7 @@ impl GradKernel {
             | Kernel::Affine { .. }
             | Kernel::MaxPool(_)
             | Kernel::Relu
+            | Kernel::Relu6
             | Kernel::LeakyRelu(_)
             | Kernel::Halo(_)
             | Kernel::Sigmoid

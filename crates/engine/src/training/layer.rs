@@ -24,6 +24,9 @@ pub(crate) struct ConvLayer {
     bias: Option<ParamSpec>,
     groups: usize,
     pub(crate) conv: PackedConv2d,
+    /// The weight of a frozen layer, if it has denormal numbers: packing flushes them to 0, but what
+    /// is frozen is exported as it came.
+    exact: Option<ArrayD<f32>>,
     pub(crate) learns: bool,
     /// Whether a gradient has been added since the last update.
     pub(crate) reached: bool,
@@ -163,6 +166,14 @@ impl Layer {
         for (spec, numbers) in specs.into_iter().zip(numbers) {
             into.insert(spec.name(), spec.slot(), self.canonical(spec, numbers)?);
         }
+        if let Self::Conv(ConvLayer {
+            weight,
+            exact: Some(exact),
+            ..
+        }) = self
+        {
+            into.insert(weight.name(), weight.slot(), exact.clone());
+        }
         Ok(())
     }
 
@@ -252,6 +263,8 @@ impl ConvLayer {
             Some(_) => Some(take(node, "bias", params)?),
             None => None,
         };
+        let is_exact = !frozen || !weight.iter().any(|weight| weight.is_subnormal());
+        let exact = (!is_exact).then(|| weight.clone());
         let weight = as_convolution(weight)
             .into_dimensionality::<Ix4>()
             .map_err(|_| misfit(&weight_spec, &[]))?;
@@ -284,6 +297,7 @@ impl ConvLayer {
             bias: bias_spec,
             groups: options.groups,
             conv,
+            exact,
             learns: !frozen,
             reached: false,
             grad_weight,

@@ -286,6 +286,7 @@ impl Lowering<'_> {
             Op::Dropout { .. } => UnitKind::Copy,
             Op::MaxPool2d(options) => UnitKind::MaxPool(*options),
             op @ (Op::Relu
+            | Op::Relu6
             | Op::LeakyRelu { .. }
             | Op::Sigmoid
             | Op::Softmax
@@ -409,10 +410,11 @@ impl Lowering<'_> {
     }
 }
 
-/// Returns an activation whose gradient follows from its output's sign, if the operation is one.
+/// Returns an activation whose gradient follows from its output, if the operation is one.
 fn activation(op: &Op) -> Option<Activation> {
     match op {
         Op::Relu => Some(Activation::Relu),
+        Op::Relu6 => Some(Activation::Relu6),
         Op::LeakyRelu { slope } if *slope > 0.0 => Some(Activation::LeakyRelu(narrow(*slope))),
         Op::LeakyRelu { .. }
         | Op::Input

@@ -168,3 +168,86 @@ fn the_first_layer_that_overflows_is_named() {
     session.import(&random_params(&graph, 1).unwrap()).unwrap();
     assert_eq!(session.first_non_finite(&views, KEY), None);
 }
+
+/// Weights of a real file may be denormal; packing them for the kernels makes them 0.
+#[test]
+fn a_frozen_weight_is_exported_as_it_came_even_if_it_is_denormal() {
+    let graph = network();
+    let mut params = random_params(&graph, 1).unwrap();
+    for name in ["stem.weight", "a1.weight"] {
+        let weight = params.get_mut(name).unwrap().value.first_mut().unwrap();
+        *weight = f32::from_bits(5);
+    }
+    let spec = TrainSpec {
+        frozen: vec!["stem".to_owned()],
+        ..TrainSpec::default()
+    };
+    for isa in Isa::available() {
+        let mut session = session(&graph, &params, spec.clone(), isa);
+        let first = |session: &TrainingSession, name: &str| {
+            let params = session.export();
+            params.get(name).unwrap().value.first().unwrap().to_bits()
+        };
+        assert_eq!(first(&session, "stem.weight"), 5, "{isa}");
+        assert_eq!(first(&session, "a1.weight"), 0, "{isa}");
+        session
+            .set_frozen(&["stem".to_owned(), "a1".to_owned()])
+            .unwrap();
+        assert_eq!(first(&session, "stem.weight"), 5, "{isa}");
+        session.set_frozen(&[]).unwrap();
+        assert_eq!(first(&session, "stem.weight"), 0, "{isa}");
+    }
+}
+
+/// Unfreezing in the middle of a run continues as a new session would that starts from there.
+#[test]
+fn layers_can_be_unfrozen_in_the_middle() {
+    let graph = network();
+    let params = random_params(&graph, 1).unwrap();
+    let input = vec![to_f32(picture(5).view())];
+    let loss = Projection::new(&output_shapes(&graph, &[input[0].mapv(f64::from)]), 1);
+    let step = |session: &mut TrainingSession, step| {
+        session
+            .step(&views(&input), &loss, StepKey { seed: 1, step })
+            .unwrap();
+        session
+            .update(&mut |_, numbers, gradient| {
+                numbers
+                    .iter_mut()
+                    .zip(gradient)
+                    .for_each(|(x, g)| *x -= 1e-3 * g);
+            })
+            .unwrap();
+    };
+    let spec = |frozen: &[&str]| TrainSpec {
+        frozen: frozen.iter().map(|&name| name.to_owned()).collect(),
+        ..TrainSpec::default()
+    };
+    let isa = Isa::best();
+    let lower = ["stem", "stem_norm", "a1", "a1_norm", "a2", "a2_norm"];
+    let mut session = session(&graph, &params, spec(&lower), isa);
+    step(&mut session, 0);
+    let shapes = [Shape::from(input[0].shape().to_vec())];
+    let frozen_arena = session.arena_bytes(&shapes).unwrap();
+    let halfway = session.export();
+    session.set_frozen(&[]).unwrap();
+    assert!(session.arena_bytes(&shapes).unwrap() > frozen_arena);
+    let mut other = super::session(&graph, &halfway, spec(&[]), isa);
+    for session in [&mut session, &mut other] {
+        step(session, 1);
+        step(session, 2);
+    }
+    assert!(bits(&session.export()) == bits(&other.export()));
+    assert_ne!(
+        session.export().get("stem.weight"),
+        halfway.get("stem.weight")
+    );
+
+    let before = bits(&session.export());
+    let error = session.set_frozen(&["stern".to_owned()]).unwrap_err();
+    assert!(matches!(
+        error,
+        Error::Graph(nn_layers::Error::Train(TrainError::NothingFrozen { .. }))
+    ));
+    assert!(bits(&session.export()) == before);
+}

@@ -268,6 +268,15 @@ impl GraphBuilder {
         self.node(name, Op::Relu, &[x])
     }
 
+    /// Adds [`Op::Relu6`].
+    ///
+    /// # Errors
+    ///
+    /// A repeated name.
+    pub fn relu6(&mut self, name: &str, x: NodeId) -> Result<NodeId> {
+        self.node(name, Op::Relu6, &[x])
+    }
+
     /// Adds [`Op::LeakyRelu`].
     ///
     /// # Errors

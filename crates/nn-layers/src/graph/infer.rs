@@ -191,6 +191,7 @@ impl Site<'_> {
             Op::Affine => specs.extend([per_channel("weight")?, per_channel("bias")?]),
             Op::Input
             | Op::Relu
+            | Op::Relu6
             | Op::LeakyRelu { .. }
             | Op::Sigmoid
             | Op::Softmax
@@ -259,9 +260,12 @@ impl Site<'_> {
                 Ok(self.input(0).clone())
             }
 
-            Op::Relu | Op::LeakyRelu { .. } | Op::Sigmoid | Op::Softmax | Op::Dropout { .. } => {
-                Ok(self.input(0).clone())
-            }
+            Op::Relu
+            | Op::Relu6
+            | Op::LeakyRelu { .. }
+            | Op::Sigmoid
+            | Op::Softmax
+            | Op::Dropout { .. } => Ok(self.input(0).clone()),
 
             Op::MaxPool2d(options) => {
                 let placement = options.place("max_pool2d", self.hw());

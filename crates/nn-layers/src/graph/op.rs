@@ -47,6 +47,10 @@ pub enum Op {
     /// `y = max(x, 0)`, any rank. NaN stays NaN.
     Relu,
 
+    /// `y = min(max(x, 0), 6)`, any rank. NaN stays NaN (Sandler et al., "MobileNetV2", 2018,
+    /// section 3.2).
+    Relu6,
+
     /// `y = x` where `x >= 0`, else `slope · x`, any rank. NaN stays NaN.
     LeakyRelu {
         /// The factor for negative values; darknet's is 0.1.
@@ -152,6 +156,7 @@ impl Op {
             Self::BatchNorm2d(_) => "batch_norm2d",
             Self::Affine => "affine",
             Self::Relu => "relu",
+            Self::Relu6 => "relu6",
             Self::LeakyRelu { .. } => "leaky_relu",
             Self::Sigmoid => "sigmoid",
             Self::Softmax => "softmax",
@@ -241,6 +246,7 @@ impl Op {
             Self::Input
             | Self::Affine
             | Self::Relu
+            | Self::Relu6
             | Self::Sigmoid
             | Self::Softmax
             | Self::GlobalAvgPool2d
@@ -317,6 +323,7 @@ impl fmt::Display for Op {
             | Self::BatchNorm2d(_)
             | Self::Affine
             | Self::Relu
+            | Self::Relu6
             | Self::Sigmoid
             | Self::Softmax
             | Self::GlobalAvgPool2d

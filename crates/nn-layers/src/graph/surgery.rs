@@ -50,6 +50,56 @@ impl Graph {
         Ok(self.renumbered(nodes.collect(), outputs))
     }
 
+    /// The graph with these nodes as inputs, without the nodes that only they depend on: what remains
+    /// to be computed once their tensors are known.
+    ///
+    /// The new inputs have the nodes' names. All inputs are in the graph's order. The names of nodes
+    /// and parameters are kept; ids change, so nodes have to be looked up with
+    /// [`find`](Self::find). Together with [`with_outputs`](Self::with_outputs), this divides a
+    /// network:
+    ///
+    /// ```
+    /// # use nn_layers::{Conv2d, GraphBuilder};
+    /// let mut b = GraphBuilder::new();
+    /// let x = b.input("image", [1, 3, 8, 8])?;
+    /// let features = b.conv2d("backbone", x, Conv2d::new(16, [1, 1]))?;
+    /// let head = b.conv2d("head", features, Conv2d::new(10, [1, 1]))?;
+    /// let classifier = b.finish(&[head])?;
+    ///
+    /// let backbone = classifier.with_outputs(&[features])?;
+    /// let head = classifier.with_inputs(&[features])?;
+    /// let names: Vec<&str> = head.nodes().iter().map(|node| node.name()).collect();
+    /// assert_eq!(names, ["backbone", "head"]);
+    /// assert_eq!(head.param_specs().count(), 2);
+    /// # Ok::<(), nn_layers::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::UnknownNode`] for an id that is not in this graph.
+    pub fn with_inputs(&self, inputs: &[NodeId]) -> Result<Self> {
+        let mut given = vec![false; self.nodes.len()];
+        for &input in inputs {
+            self.check_id("the list of inputs", input)?;
+            given[input.0] = true;
+        }
+        let mut needed = vec![false; self.nodes.len()];
+        for output in &self.outputs {
+            needed[output.0] = true;
+        }
+        for (id, node) in self.iter().rev() {
+            if needed[id.0] && !given[id.0] {
+                node.inputs.iter().for_each(|input| needed[input.0] = true);
+            }
+        }
+        let nodes = self.iter().filter(|(id, _)| needed[id.0]);
+        let nodes = nodes.map(|(id, node)| match given[id.0] {
+            true => (id, node.as_input()),
+            false => (id, node.clone()),
+        });
+        Ok(self.renumbered(nodes.collect(), &self.outputs))
+    }
+
     /// Returns the graph with one node's operation replaced, on the same inputs and under the same
     /// name. Ids are kept. The node's parameters are those of the new operation. All other
     /// parameters are kept, so it is an error if a later node's input has another number of
@@ -141,15 +191,7 @@ impl Graph {
         let mut nodes: Vec<(NodeId, Node)> = Vec::new();
         for input in run().flat_map(|(_, node)| &node.inputs) {
             if !inside.contains(&input.0) && nodes.iter().all(|(id, _)| id != input) {
-                let source = &self.nodes[input.0];
-                let node = Node {
-                    name: source.name.clone(),
-                    op: Op::Input,
-                    inputs: Vec::new(),
-                    params: Vec::new(),
-                    shape: source.shape.clone(),
-                };
-                nodes.push((*input, node));
+                nodes.push((*input, self.nodes[input.0].as_input()));
             }
         }
         nodes.extend(run().map(|(id, node)| (id, node.clone())));
@@ -187,5 +229,18 @@ impl Graph {
         }
         graph.outputs = outputs.iter().map(|output| new_ids[output.0]).collect();
         graph
+    }
+}
+
+impl Node {
+    /// An input of the same name and shape.
+    fn as_input(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            op: Op::Input,
+            inputs: Vec::new(),
+            params: Vec::new(),
+            shape: self.shape.clone(),
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! ReLU, leaky ReLU and the logistic function, elementwise, and their gradients.
+//! ReLU, ReLU6, leaky ReLU and the logistic function, elementwise, and their gradients.
 
 use conv_core::Element;
 use ndarray::{ArrayD, ArrayViewD};
@@ -7,6 +7,16 @@ use ndarray::{ArrayD, ArrayViewD};
 pub(super) fn relu<T: Element>(x: &ArrayViewD<'_, T>) -> ArrayD<T> {
     // Not a leaky ReLU with slope 0, which would turn minus infinity into NaN.
     x.mapv(|x| if x < T::zero() { T::zero() } else { x })
+}
+
+/// Returns `min(max(x, 0), 6)`.
+pub(super) fn relu6<T: Element>(x: &ArrayViewD<'_, T>) -> ArrayD<T> {
+    let six = T::from_f64(6.0);
+    x.mapv(|x| match x {
+        x if x < T::zero() => T::zero(),
+        x if x > six => six,
+        x => x,
+    })
 }
 
 /// Returns `x` where it is at least 0, else `slope * x`.
@@ -26,6 +36,19 @@ pub(super) fn relu_grad<T: Element>(mut grad: ArrayD<T>, y: &ArrayD<T>) -> Array
     // With this comparison, a NaN in the output lets the gradient through, as in PyTorch.
     grad.zip_mut_with(y, |grad, &y| {
         if y <= T::zero() {
+            *grad = T::zero();
+        }
+    });
+    grad
+}
+
+/// Returns `grad` where the output `y` is above 0 and below 6, else 0: at both kinks the slope is 0,
+/// as in PyTorch.
+pub(super) fn relu6_grad<T: Element>(mut grad: ArrayD<T>, y: &ArrayD<T>) -> ArrayD<T> {
+    let six = T::from_f64(6.0);
+    // With these comparisons, a NaN in the output lets the gradient through, as in PyTorch.
+    grad.zip_mut_with(y, |grad, &y| {
+        if y <= T::zero() || y >= six {
             *grad = T::zero();
         }
     });

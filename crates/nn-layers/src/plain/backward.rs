@@ -36,7 +36,7 @@ pub(super) fn reads(op: &Op, learns: bool) -> Reads {
         // To find the largest input of each window.
         Op::MaxPool2d(_) => Reads::Input,
         // For these operations the output is sufficient, and the next node often reads it anyway.
-        Op::Relu | Op::Sigmoid | Op::Softmax => Reads::Output,
+        Op::Relu | Op::Relu6 | Op::Sigmoid | Op::Softmax => Reads::Output,
         Op::LeakyRelu { slope } if *slope >= 0.0 => Reads::Output,
         Op::LeakyRelu { .. } => Reads::Input,
         Op::Input
@@ -151,6 +151,7 @@ impl<'a, T: Element> Backward<'a, T> {
             Op::BatchNorm2d(_)
             | Op::Input
             | Op::Relu
+            | Op::Relu6
             | Op::LeakyRelu { .. }
             | Op::Sigmoid
             | Op::Softmax
@@ -209,6 +210,7 @@ impl<'a, T: Element> Backward<'a, T> {
             Op::Affine => Ok(affine::grad_input(grad, &site.param("weight")?)),
 
             Op::Relu => Ok(activation::relu_grad(grad, self.kept()?)),
+            Op::Relu6 => Ok(activation::relu6_grad(grad, self.kept()?)),
             Op::LeakyRelu { slope } => Ok(activation::leaky_relu_grad(
                 grad,
                 self.kept()?,

@@ -51,6 +51,7 @@ impl<'a, T: Element> Site<'a, T> {
             )),
 
             Op::Relu => Ok(activation::relu(&x)),
+            Op::Relu6 => Ok(activation::relu6(&x)),
             Op::LeakyRelu { slope } => Ok(activation::leaky_relu(&x, T::from_f64(*slope))),
             Op::Sigmoid => Ok(activation::sigmoid(&x)),
             Op::Softmax => Ok(softmax::eval(&x)),

@@ -1,5 +1,7 @@
 //! Training with plain loops: the definition of a step, node by node.
 
+mod backend;
+
 use std::collections::BTreeMap;
 
 use conv_core::Element;
@@ -15,10 +17,10 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    graph::{Graph, Node, NodeId, error::GraphError, op::Op, param_spec::Slot, shape::Shape},
-    params::{Param, Params, error::ParamsError, load_report::Misfit},
+    graph::{Graph, Node, NodeId, op::Op, shape::Shape},
+    params::{Param, Params, error::ParamsError},
     train::{
-        backend::{StepKey, TrainBackend},
+        backend::StepKey,
         error::TrainError,
         loss::{Loss, Terms},
         spec::{GradientFlow, TrainSpec},
@@ -74,8 +76,8 @@ use crate::{
 pub struct PlainTrainer<T> {
     graph: Graph,
     params: Params<T>,
+    spec: TrainSpec,
     flow: GradientFlow,
-    momentum: f64,
     /// For every trainable parameter.
     gradients: BTreeMap<String, Gradient<T>>,
     /// The last step's gradient of each input that needs one.
@@ -112,8 +114,8 @@ impl<T: Element> PlainTrainer<T> {
         let mut trainer = Self {
             graph: graph.clone(),
             params: Params::new(),
+            spec,
             flow,
-            momentum: spec.batch_norm_momentum,
             gradients: BTreeMap::new(),
             grad_inputs: Vec::new(),
         };
@@ -334,7 +336,8 @@ impl<T: Element> PlainTrainer<T> {
             let buffers = ["running_mean", "running_var"]
                 .map(|local| node.param(local).and_then(|spec| params.remove(&spec.name)));
             if let [Some(mut mean), Some(mut var)] = buffers {
-                statistics.track(&mut mean.value, &mut var.value, self.momentum);
+                let momentum = self.spec.batch_norm_momentum;
+                statistics.track(&mut mean.value, &mut var.value, momentum);
                 for (local, Param { slot, value }) in [("running_mean", mean), ("running_var", var)]
                 {
                     params.insert(format!("{}.{local}", node.name), slot, value);
@@ -378,122 +381,5 @@ impl<T: Element> PlainTrainer<T> {
                 name: name.to_owned(),
             })
         })
-    }
-}
-
-impl<T: Element> TrainBackend<T> for PlainTrainer<T> {
-    type Error = Error;
-
-    fn step(
-        &mut self,
-        inputs: &[ArrayViewD<'_, T>],
-        loss: &dyn Loss<T>,
-        key: StepKey,
-    ) -> Result<Terms> {
-        Ok(self.trace(inputs, loss, key, |_, _, _| ())?.terms)
-    }
-
-    fn update(&mut self, rule: &mut dyn FnMut(&str, &mut [T], &[T])) -> Result<()> {
-        let mut unreached = self.gradients.iter().filter(|(_, sum)| !sum.reached);
-        if let Some((name, _)) = unreached.next() {
-            return Err(TrainError::NoGradient {
-                name: name.clone(),
-                more: unreached.count(),
-            }
-            .into());
-        }
-        for (name, sum) in &mut self.gradients {
-            let numbers = self.params.get_mut(name);
-            let numbers = numbers.and_then(|param| param.value.as_slice_mut());
-            // Both are in standard layout, as `set_params` ensures.
-            let (Some(numbers), Some(gradient)) = (numbers, sum.value.as_slice()) else {
-                return Err(Error::internal(name, NOT_STANDARD));
-            };
-            rule(name, numbers, gradient);
-            sum.value.fill(T::zero());
-            sum.reached = false;
-        }
-        Ok(())
-    }
-
-    fn visit_gradients(&self, visit: &mut dyn FnMut(&str, &[T])) -> Result<()> {
-        for (name, sum) in &self.gradients {
-            let gradient = sum.value.as_slice();
-            visit(
-                name,
-                gradient.ok_or_else(|| Error::internal(name, NOT_STANDARD))?,
-            );
-        }
-        Ok(())
-    }
-
-    fn first_non_finite(&mut self, inputs: &[ArrayViewD<'_, T>], key: StepKey) -> Option<String> {
-        let mut first = None;
-        let visit = |_, id, output: &ArrayD<T>| {
-            if first.is_none() && output.iter().any(|x| !x.is_finite()) {
-                first = Some(id);
-            }
-        };
-        // The step ends at the loss, before anything changes.
-        let _ = self.trace(inputs, &Refusal, key, visit);
-        let node = self.graph.node(first?)?;
-        Some(node.name.clone())
-    }
-
-    fn gradients(&self) -> Params<T> {
-        let mut gradients = Params::new();
-        for (name, sum) in &self.gradients {
-            gradients.insert(name, Slot::Weight, sum.value.clone());
-        }
-        let only = self.graph.inputs.len() == 1;
-        for (name, grad) in &self.grad_inputs {
-            let name = if only { "input" } else { name };
-            gradients.insert(name, Slot::Buffer, grad.clone());
-        }
-        gradients
-    }
-
-    fn export(&self) -> Params<T> {
-        self.params.clone()
-    }
-
-    fn import(&mut self, params: &Params<T>) -> Result<()> {
-        self.set_params(params.clone())
-    }
-
-    fn to_canonical(&self, name: &str, numbers: &[T]) -> Result<ArrayD<T>> {
-        let shape = self.shape_of(name)?;
-        let array = ArrayD::from_shape_vec(IxDyn(shape), numbers.to_vec());
-        Ok(array.map_err(|_| ParamsError::ParamLength {
-            name: name.to_owned(),
-            expected: shape.iter().product(),
-            got: numbers.len(),
-        })?)
-    }
-
-    fn from_canonical(&self, name: &str, numbers: &ArrayD<T>) -> Result<Vec<T>> {
-        let expected = self.shape_of(name)?;
-        if numbers.shape() == expected {
-            Ok(numbers.iter().copied().collect())
-        } else {
-            let misfit = Misfit::Shape {
-                name: name.to_owned(),
-                expected: expected.to_vec(),
-                got: numbers.shape().to_vec(),
-            };
-            Err(ParamsError::Misfits(vec![misfit]).into())
-        }
-    }
-}
-
-/// The state that [`PlainTrainer::set_params`] rules out.
-const NOT_STANDARD: &str = "a parameter or its gradient is not in standard layout";
-
-/// A loss that fails every step.
-struct Refusal;
-
-impl<T> Loss<T> for Refusal {
-    fn eval(&self, _: &[ArrayViewD<'_, T>], _: &mut [ArrayD<T>]) -> Result<Terms> {
-        Err(GraphError::NoOutputs.into())
     }
 }

@@ -100,6 +100,17 @@ pub trait TrainBackend<T> {
     /// Parameters that do not fit the graph. The old ones are then kept.
     fn import(&mut self, params: &Params<T>) -> Result<(), Self::Error>;
 
+    /// Replaces the list of [frozen](crate::TrainSpec::frozen) nodes and scopes, and sets the gradients
+    /// to 0. All parameters keep their values. So layers can be unfrozen step by step in the middle
+    /// of a training run (Howard and Ruder, "Universal Language Model Fine-tuning for Text
+    /// Classification", 2018, section 3.3).
+    ///
+    /// # Errors
+    ///
+    /// A name that is neither a node's nor a scope's, and memory that is not available. The old list
+    /// then stays.
+    fn set_frozen(&mut self, frozen: &[String]) -> Result<(), Self::Error>;
+
     /// Converts values that belong to a parameter, such as an optimiser's state, from the backend's
     /// own order into the parameter's shape.
     ///

@@ -27,6 +27,13 @@ pub enum TrainError {
         expected: &'static str,
     },
 
+    /// A list of what is frozen from which epoch on that is not sorted by rising epoch.
+    #[error("the epochs of freezing are {epochs:?}, expected to rise")]
+    FreezingOrder {
+        /// The epochs.
+        epochs: Vec<u64>,
+    },
+
     /// A batch with one value per channel for a batch normalisation: its variance would be 0.
     #[error(
         "node {node:?}: batch normalisation in training needs more than one value per channel, but \

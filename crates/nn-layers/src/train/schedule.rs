@@ -78,6 +78,26 @@ pub enum Policy {
     },
     /// Up to `γ` and down again: see [`OneCycle`].
     OneCycle(OneCycle),
+    /// Policies one after another, as for a training in phases. The last one goes on after its end.
+    Sequence(Vec<Phase>),
+}
+
+/// A part of a [`Policy::Sequence`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Phase {
+    /// The number of steps, at least 1.
+    pub steps: u64,
+    /// What the rate `γ` is multiplied by.
+    #[serde(default = "one")]
+    pub factor: f64,
+    /// How the rate changes; it counts its steps from the start of the phase.
+    #[serde(default)]
+    pub policy: Policy,
+}
+
+fn one() -> f64 {
+    1.0
 }
 
 /// A linear warm-up before the policy, from `start_factor` times the policy's first rate up to that
@@ -189,6 +209,22 @@ impl Policy {
             }
             Self::Polynomial { steps, power } => rate * (1.0 - share(*steps)).powf(*power),
             Self::OneCycle(one_cycle) => return one_cycle.at(rate, step),
+            Self::Sequence(phases) => {
+                let mut start = 0;
+                let mut phases = phases.iter().peekable();
+                while let Some(Phase {
+                    steps,
+                    factor,
+                    policy,
+                }) = phases.next()
+                {
+                    if step - start < *steps || phases.peek().is_none() {
+                        return policy.at(rate * factor, step - start);
+                    }
+                    start += steps;
+                }
+                rate
+            }
         })
     }
 
@@ -209,6 +245,15 @@ impl Policy {
                 positive("the schedule's power", *power)
             }
             Self::OneCycle(one_cycle) => one_cycle.check(),
+            Self::Sequence(phases) => {
+                at_least_1("the phases of a schedule", phases.len() as u64)?;
+                for phase in phases {
+                    at_least_1("the steps of a phase", phase.steps)?;
+                    positive("the rate's factor of a phase", phase.factor)?;
+                    phase.policy.check()?;
+                }
+                Ok(())
+            }
         }
     }
 }

@@ -138,6 +138,36 @@ impl GradientFlow {
         self.dropout && !self.is_frozen(id)
     }
 
+    /// Returns the nodes through which the part of the network that no training changes feeds the
+    /// rest, in the graph's order.
+    ///
+    /// That part depends on the inputs alone: its nodes are frozen or have no trainable parameters,
+    /// and draw nothing at random. So its tensors can be computed once for every sample, and
+    /// [`Graph::with_inputs`] returns the network that remains to be trained. A node of the result
+    /// may be an input of the graph, if the rest reads it directly.
+    #[must_use]
+    pub fn boundary(&self, graph: &Graph) -> Vec<NodeId> {
+        let mut fixed = vec![true; graph.nodes().len()];
+        for (id, node) in graph.iter() {
+            let changes = !self.is_frozen(id) && node.params().iter().any(is_learnt);
+            let random = matches!(node.op(), Op::Dropout { .. }) && self.drops(id);
+            let below = node.inputs().iter().all(|input| fixed[input.index()]);
+            fixed[id.index()] = below && !changes && !random;
+        }
+        let mut read = vec![false; fixed.len()];
+        for (id, node) in graph.iter() {
+            for input in node.inputs() {
+                read[input.index()] |= !fixed[id.index()];
+            }
+        }
+        for output in graph.outputs() {
+            read[output.index()] = true;
+        }
+        let ids = graph.iter().map(|(id, _)| id);
+        ids.filter(|id| fixed[id.index()] && read[id.index()])
+            .collect()
+    }
+
     /// The names of the trainable parameters, node by node.
     pub fn learnt<'a>(&'a self, graph: &'a Graph) -> impl Iterator<Item = &'a str> {
         graph

@@ -1,6 +1,6 @@
 //! The training loop.
 
-mod checked;
+pub(super) mod checked;
 mod options;
 mod pending;
 mod report;
@@ -19,7 +19,7 @@ use self::{
     pending::{Pending, add_parts, mean},
 };
 pub use self::{
-    options::{EarlyStopping, ShortBatch, TrainerOptions},
+    options::{EarlyStopping, Freezing, ShortBatch, TrainerOptions},
     report::{BoxedError, EpochReport, Evaluation, Observer, StepReport},
 };
 use crate::{
@@ -102,6 +102,8 @@ pub struct Trainer<T> {
     totals: EpochTotals,
     best: Option<Best<T>>,
     folder: Option<CheckpointFolder>,
+    /// What the backend was told to freeze.
+    frozen: Option<Vec<String>>,
 }
 
 impl<T: Element> Trainer<T> {
@@ -120,6 +122,7 @@ impl<T: Element> Trainer<T> {
             totals: EpochTotals::default(),
             best: None,
             folder: None,
+            frozen: None,
         })
     }
 
@@ -227,6 +230,7 @@ impl<T: Element> Trainer<T> {
         E: Into<BoxedError>,
     {
         while self.position.epoch < self.options.epochs && !self.has_stalled() {
+            self.freeze(backend)?;
             let epoch = self.position.epoch;
             let mut saved = None;
             if !self.totals.trained {
@@ -262,6 +266,20 @@ impl<T: Element> Trainer<T> {
             backend.import(&best.params).map_err(Error::other)?;
         }
         Ok(outcome)
+    }
+
+    /// Freezes what this epoch asks for, unless the backend already has.
+    fn freeze<B: TrainBackend<T>>(&mut self, backend: &mut B) -> Result<()> {
+        let epoch = self.position.epoch;
+        let mut due = self.options.freezing.iter().rev();
+        let Some(Freezing { frozen, .. }) = due.find(|freezing| freezing.epoch <= epoch) else {
+            return Ok(());
+        };
+        if self.frozen.as_ref() != Some(frozen) {
+            backend.set_frozen(frozen).map_err(Error::other)?;
+            self.frozen = Some(frozen.clone());
+        }
+        Ok(())
     }
 
     /// Trains on the remaining batches of an epoch. Returns false if it was stopped before the end.

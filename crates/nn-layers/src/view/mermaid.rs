@@ -238,6 +238,7 @@ fn is_line(op: &Op) -> bool {
         Op::BatchNorm2d(_)
         | Op::Affine
         | Op::Relu
+        | Op::Relu6
         | Op::LeakyRelu { .. }
         | Op::Sigmoid
         | Op::Softmax

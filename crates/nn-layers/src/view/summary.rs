@@ -209,6 +209,7 @@ fn multiply_adds(node: &Node, output: &Shape) -> Option<u128> {
         | Op::BatchNorm2d(_)
         | Op::Affine
         | Op::Relu
+        | Op::Relu6
         | Op::LeakyRelu { .. }
         | Op::Sigmoid
         | Op::Softmax

@@ -365,3 +365,40 @@ fn options_out_of_range() {
     };
     assert_eq!(refuse(negative), "min_gain");
 }
+
+#[test]
+fn epochs_of_freezing_have_to_rise() {
+    let freezing = |epoch| Freezing {
+        epoch,
+        frozen: vec![],
+    };
+    for epochs in [[1, 1], [2, 1]] {
+        let options = TrainerOptions {
+            freezing: epochs.map(freezing).to_vec(),
+            ..options(sgd())
+        };
+        let error = Trainer::new(options, &backend(&graph())).unwrap_err();
+        assert!(matches!(
+            error,
+            Error::Train(TrainError::FreezingOrder { epochs: got }) if got == epochs
+        ));
+    }
+}
+
+#[test]
+fn an_unknown_name_to_freeze_ends_the_run_before_its_first_step() {
+    let graph = graph();
+    let mut backend = backend(&graph);
+    let before = backend.export();
+    let options = TrainerOptions {
+        freezing: vec![Freezing {
+            epoch: 0,
+            frozen: vec!["con".to_owned()],
+        }],
+        ..options(sgd())
+    };
+    let mut trainer = Trainer::new(options, &backend).unwrap();
+    let error = run(&mut trainer, &mut backend).unwrap_err();
+    assert!(error.to_string().contains("\"con\""), "{error}");
+    assert_eq!(backend.export(), before);
+}

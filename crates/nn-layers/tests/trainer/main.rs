@@ -20,8 +20,8 @@ use std::{
 use ndarray::ArrayD;
 use nn_layers::{
     Adam, AvgPool2d, BatchNorm2d, Best, BoxedError, Checkpoint, CheckpointFolder,
-    ClassificationObjective, Clip, Conv2d, EarlyStopping, EpochReport, Error, Evaluation, Graph,
-    GraphBuilder, Linear, Method, Observer, OneCycle, OptimiserOptions, Outcome, ParamGroup,
+    ClassificationObjective, Clip, Conv2d, EarlyStopping, EpochReport, Error, Evaluation, Freezing,
+    Graph, GraphBuilder, Linear, Method, Observer, OneCycle, OptimiserOptions, Outcome, ParamGroup,
     Params, ParamsError, PlainTrainer, Policy, Result, RmsProp, Schedule, Select, Sgd, ShortBatch,
     Slot, StepReport, Targets, TrainBackend, TrainError, TrainSpec, Trainer, TrainerOptions,
     WarmUp, WeightDecay, initialise,

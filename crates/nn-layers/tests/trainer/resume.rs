@@ -66,6 +66,57 @@ fn a_training_goes_on_byte_for_byte() {
     }
 }
 
+/// Unfreezes everything after two of the four epochs.
+fn unfreezing() -> TrainerOptions {
+    let freezing = |epoch, frozen: &[&str]| Freezing {
+        epoch,
+        frozen: frozen.iter().map(|&name| name.to_owned()).collect(),
+    };
+    TrainerOptions {
+        freezing: vec![freezing(0, &["conv", "bn"]), freezing(2, &[])],
+        ..options(sgd())
+    }
+}
+
+#[test]
+fn so_does_one_that_unfreezes_layers() {
+    let whole = last_checkpoint(&unfreezing(), None);
+    // In the frozen epochs, between them, at the change and after it.
+    for stop_after in [3, 5, 10, 12, 17] {
+        assert!(
+            last_checkpoint(&unfreezing(), Some(stop_after)) == whole,
+            "{stop_after}"
+        );
+    }
+}
+
+#[test]
+fn layers_are_frozen_until_their_epoch() {
+    let graph = graph();
+    let start = backend(&graph).export();
+    let after = |epochs| {
+        let mut backend = backend(&graph);
+        let options = TrainerOptions {
+            epochs,
+            ..unfreezing()
+        };
+        let mut trainer = Trainer::new(options, &backend).unwrap();
+        run(&mut trainer, &mut backend).unwrap();
+        backend.export()
+    };
+    let same = |params: &Params<f64>, name: &str| params.get(name) == start.get(name);
+    let (frozen, free) = (after(2), after(3));
+    for name in [
+        "conv.weight",
+        "bn.weight",
+        "bn.running_mean",
+        "bn.num_batches_tracked",
+    ] {
+        assert!(same(&frozen, name) && !same(&free, name), "{name}");
+    }
+    assert!(!same(&frozen, "fc.weight"));
+}
+
 #[test]
 fn so_does_one_with_a_schedule_and_accumulation() {
     let mut options = options(sgd());

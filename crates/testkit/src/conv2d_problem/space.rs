@@ -80,7 +80,8 @@ pub fn conv2d_problems_in(space: Conv2dSpace) -> impl Strategy<Value = Conv2dPro
         )
 }
 
-/// Groups with input and output channels: one group, one channel per group, several of each.
+/// Groups with input and output channels: one group, one channel per group, several of each, and
+/// narrow groups of equal width.
 fn channels(groups: bool) -> BoxedStrategy<(usize, usize, usize)> {
     // A block of 16 channels, one more and one less, and two and three blocks.
     let count = || {
@@ -101,7 +102,9 @@ fn channels(groups: bool) -> BoxedStrategy<(usize, usize, usize)> {
         || prop_oneof![3 => 1_usize..=6, 1 => prop::sample::select(vec![8_usize, 15, 16, 17, 32])];
     let several = (2_usize..=4, some(), some())
         .prop_map(|(groups, inputs, outputs)| (groups, groups * inputs, groups * outputs));
-    prop_oneof![3 => dense, 1 => depthwise, 1 => several].boxed()
+    let narrow = (2_usize..=20, prop::sample::select(vec![1_usize, 2, 4, 8]))
+        .prop_map(|(groups, width)| (groups, groups * width, groups * width));
+    prop_oneof![6 => dense, 2 => depthwise, 2 => several, 2 => narrow].boxed()
 }
 
 /// One axis of a picture: sometimes a single pixel, mostly small, sometimes larger than a tile.

@@ -15,6 +15,7 @@ pub(super) fn arity(op: &Op) -> (RangeInclusive<usize>, &'static str) {
         | Op::BatchNorm2d(_)
         | Op::Affine
         | Op::Relu
+        | Op::Relu6
         | Op::LeakyRelu { .. }
         | Op::Sigmoid
         | Op::Softmax
@@ -48,6 +49,7 @@ pub(super) fn ranks(op: &Op) -> (&'static [usize], &'static str) {
         | Op::BatchNorm2d(_)
         | Op::Affine
         | Op::Relu
+        | Op::Relu6
         | Op::LeakyRelu { .. }
         | Op::Sigmoid
         | Op::Softmax

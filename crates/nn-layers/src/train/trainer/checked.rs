@@ -18,7 +18,7 @@ use crate::{
 
 /// An objective with the targets of a batch. It refuses outputs and losses that are not finite
 /// before the backend has changed anything.
-pub(super) struct Checked<'a, O, Y> {
+pub(in crate::train) struct Checked<'a, O, Y> {
     objective: &'a O,
     targets: &'a Y,
     /// The original error, since backends wrap it in their own.
@@ -26,7 +26,7 @@ pub(super) struct Checked<'a, O, Y> {
 }
 
 impl<'a, O, Y> Checked<'a, O, Y> {
-    pub(super) fn new(objective: &'a O, targets: &'a Y) -> Self {
+    pub(in crate::train) fn new(objective: &'a O, targets: &'a Y) -> Self {
         Self {
             objective,
             targets,
@@ -35,7 +35,7 @@ impl<'a, O, Y> Checked<'a, O, Y> {
     }
 
     /// The error, if the loss returned one.
-    pub(super) fn fault(&self) -> Option<Error> {
+    pub(in crate::train) fn fault(&self) -> Option<Error> {
         self.fault.take()
     }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::Result,
     train::{
+        error::TrainError,
         optimiser::OptimiserOptions,
         option::{at_least_0, at_least_1},
         schedule::Schedule,
@@ -27,6 +28,9 @@ pub struct TrainerOptions {
     pub accumulate: u64,
     /// Whether to train on a last batch that is smaller than the others.
     pub short_batch: ShortBatch,
+    /// What is frozen, from which epoch on, by rising epoch: gradual unfreezing. Before the first
+    /// entry, and without any, what the backend was created with stays frozen.
+    pub freezing: Vec<Freezing>,
     /// When to stop before the last epoch, if at all.
     pub early_stopping: Option<EarlyStopping>,
     /// The number of updates after which a checkpoint is saved, in addition to those at the ends of
@@ -52,6 +56,7 @@ impl TrainerOptions {
             seed: 0,
             accumulate: 1,
             short_batch: ShortBatch::Keep,
+            freezing: Vec::new(),
             early_stopping: None,
             save_every: None,
             recipe: serde_json::Value::Null,
@@ -63,6 +68,14 @@ impl TrainerOptions {
         self.schedule.check()?;
         at_least_1("accumulate", self.accumulate)?;
         at_least_1("save_every", self.save_every.unwrap_or(1))?;
+        let epochs: Vec<u64> = self
+            .freezing
+            .iter()
+            .map(|freezing| freezing.epoch)
+            .collect();
+        if !epochs.is_sorted_by(|before, after| before < after) {
+            return Err(TrainError::FreezingOrder { epochs }.into());
+        }
         match self.early_stopping {
             None => Ok(()),
             Some(EarlyStopping { patience, min_gain }) => {
@@ -71,6 +84,17 @@ impl TrainerOptions {
             }
         }
     }
+}
+
+/// What is frozen from an epoch on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Freezing {
+    /// The epoch, counted from 0.
+    pub epoch: u64,
+    /// The names of nodes or scopes, as in [`TrainSpec::frozen`](crate::TrainSpec::frozen); none to
+    /// train everything.
+    pub frozen: Vec<String>,
 }
 
 /// Whether to train on a batch that is smaller than its epoch's first, as the last one often is.

@@ -1,0 +1,99 @@
+//! How the groups of a convolution are arranged for the micro-kernels.
+
+use super::layout::BLOCK;
+use super::packed_conv2d::PackedConv2d;
+use crate::error::Result;
+use crate::geometry::checked_len;
+
+/// Groups of channels as the micro-kernels process them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Grouping {
+    pub(super) groups: usize,
+    /// Channels per block of the input: 16, or 1 for planar input.
+    pub(super) block: usize,
+    /// Products per tap from one input block to one output channel: the block's channels, or those
+    /// of a narrow group.
+    pub(super) products: usize,
+    pub(super) kind: Groups,
+}
+
+/// The kinds of groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Groups {
+    /// Whole blocks of channels on both sides of a group. Where a convolution's groups are not,
+    /// neighbouring groups are merged until they are, with zero weights between them; a single
+    /// group of all channels always is.
+    Blocks,
+    /// Groups within a block, whose width is 1, 2, 4 or 8 on both sides: the power of two.
+    Narrow(usize),
+}
+
+impl Grouping {
+    pub(super) fn new(groups: usize, in_channels: usize, out_channels: usize) -> Self {
+        let width = in_channels / groups;
+        if groups > 1 && in_channels == out_channels && width < BLOCK && width.is_power_of_two() {
+            return Self {
+                groups: in_channels.div_ceil(BLOCK),
+                block: BLOCK,
+                products: width,
+                kind: Groups::Narrow(width.ilog2() as usize),
+            };
+        }
+        let fits = |merged: &usize| {
+            groups.is_multiple_of(*merged)
+                && (in_channels / merged).is_multiple_of(BLOCK)
+                && (out_channels / merged).is_multiple_of(BLOCK)
+        };
+        let planar = PackedConv2d::reads_planar(in_channels, groups);
+        let block = if planar { 1 } else { BLOCK };
+        Self {
+            groups: (2..=groups).rev().find(fits).unwrap_or(1),
+            block,
+            products: block,
+            kind: Groups::Blocks,
+        }
+    }
+
+    /// The grouping of the same weight with input and output channels exchanged, for a blocked input.
+    pub(super) fn turned(self) -> Self {
+        Self {
+            block: BLOCK,
+            products: match self.kind {
+                Groups::Blocks => BLOCK,
+                Groups::Narrow(_) => self.products,
+            },
+            ..self
+        }
+    }
+
+    /// The channels of a group: of one block if groups are narrow, where the last may have fewer.
+    pub(super) fn channels(&self, channels: usize) -> usize {
+        match self.kind {
+            Groups::Blocks => channels / self.groups,
+            Groups::Narrow(_) => BLOCK,
+        }
+    }
+
+    /// The number of blocks of one group's channels.
+    pub(super) fn blocks(&self, channels: usize, block: usize) -> usize {
+        self.channels(channels).div_ceil(block)
+    }
+
+    /// The number of elements of the packed weights.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`] if no memory can hold that many.
+    pub(super) fn packed_weights(
+        &self,
+        op: &'static str,
+        in_channels: usize,
+        out_channels: usize,
+        [kh, kw]: [usize; 2],
+    ) -> Result<usize> {
+        let in_blocks = self.blocks(in_channels, self.block);
+        let out_blocks = out_channels.div_ceil(BLOCK);
+        let sizes = [out_blocks, in_blocks, kh, kw, self.products, BLOCK];
+        checked_len(op, "the packed weights", &sizes)
+    }
+}
