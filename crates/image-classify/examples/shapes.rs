@@ -13,15 +13,15 @@ use image_classify::{
     Architecture, Classifier, ClassifierOptions, Description, EvaluationOptions, Model, evaluate,
     train_batches,
 };
-use image_data::{Dataset, Loader, Preprocessing, Shapes};
+use image_data::{Cached, Dataset, Loader, Preprocessing, Shapes};
 use nn_layers::{
     Adam, ClassificationObjective, Evaluation, OneCycle, OptimiserOptions, Policy, Schedule,
     TrainBackend, TrainSpec, Trainer, TrainerOptions,
 };
-use resnet::ResNet;
+use resnet::{ResNet, Stem};
 
 /// How often the network sees every picture.
-const EPOCHS: u64 = 4;
+const EPOCHS: u64 = 5;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let model = std::env::temp_dir().join("shapes.safetensors");
@@ -31,11 +31,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Trains a network and writes it to `model`.
 pub(crate) fn train(model: &Path, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
-    let pictures = Shapes::range(0..3000, [32, 32])?;
-    let valid: Arc<dyn Dataset> = Arc::new(Shapes::range(3000..3400, [32, 32])?);
+    let pictures = Shapes::range(0..8000, [64, 64])?;
+    let valid: Arc<dyn Dataset> = Arc::new(Shapes::range(8000..8400, [64, 64])?);
 
-    // A residual network with one block in each of its three stages.
+    // A residual network with a 7x7 convolution and one block in each of its three stages.
     let network = ResNet {
+        stem: Stem::ImageNet,
+        output_stride: 16,
         layers: vec![1, 1, 1],
         classes: pictures.classes().len(),
         ..ResNet::cifar(1)
@@ -45,14 +47,16 @@ pub(crate) fn train(model: &Path, out: &mut dyn Write) -> Result<(), Box<dyn Err
         architecture: Architecture::ResNet(network),
         classes: pictures.classes().to_vec(),
         preprocessing: Preprocessing::cifar(),
-        input_size: Some([32, 32]),
+        input_size: Some([64, 64]),
     };
-    let graph = description.architecture.training_graph([32, 32])?;
+    let graph = description.architecture.training_graph([64, 64])?;
     let inference = description.architecture.graph()?;
     let params = description.architecture.init(1)?;
     let (spec, engine) = (TrainSpec::default(), Options::default());
     let mut session = TrainingSession::new(&graph, params, spec, &engine)?;
 
+    // Drawn once and kept.
+    let pictures = Cached::new(pictures);
     let loader = Loader::shuffled(pictures, description.preprocessing.clone())?;
     let steps = EPOCHS * loader.batches() as u64;
     let options = TrainerOptions {
@@ -100,7 +104,7 @@ pub(crate) fn train(model: &Path, out: &mut dyn Write) -> Result<(), Box<dyn Err
 /// Classifies a picture of another size than those of the training.
 pub(crate) fn classify(model: &Path, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
     let mut classifier = Classifier::open(model, &ClassifierOptions::default())?;
-    let shapes = Shapes::range(5000..5001, [48, 64])?;
+    let shapes = Shapes::range(9000..9001, [96, 72])?;
     let truth = &shapes.classes()[shapes.label(0)];
     writeln!(out, "a picture of a {truth}:")?;
     let probabilities = classifier.classify(&shapes.picture(0)?)?;

@@ -104,7 +104,9 @@ fn hostile_metadata_are_errors_with_a_reason() {
         assert!(check(&error), "{new}: {error:?}");
     }
     let error = changed(|metadata| metadata.architecture = "resnet21\n".to_owned()).unwrap_err();
-    assert!(matches!(&error, Error::UnknownArchitecture { near, .. } if near[0] == "resnet20"));
+    assert!(
+        matches!(&error, Error::UnknownArchitecture { near, .. } if near.contains(&"resnet20"))
+    );
     assert_eq!(error.to_string().lines().count(), 1, "{error}");
     let error = changed(|metadata| metadata.classes.truncate(2)).unwrap_err();
     assert!(matches!(
@@ -114,9 +116,6 @@ fn hostile_metadata_are_errors_with_a_reason() {
             expected: 3
         }
     ));
-    let error = changed(|metadata| metadata.architecture = "resnet18".to_owned()).unwrap_err();
-    // The configuration is that of a network for CIFAR, which is a ResNet, too: the name does not matter.
-    drop(error);
 }
 
 #[test]
