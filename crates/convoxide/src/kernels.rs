@@ -76,8 +76,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     let weight = weight.value.view().into_dimensionality::<Ix4>();
     let weight = weight.map_err(|error| source.fault(error))?;
     let order = model
-        .preprocessing
-        .map(|preprocessing| preprocessing.channels);
+        .description
+        .map(|description| description.preprocessing.channels);
     let grid = Grid::new(weight, order, args.scale);
     let picture = grid.draw().map_err(|reason| source.fault(reason))?;
     let png = picture.to_png()?;

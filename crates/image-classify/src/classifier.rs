@@ -10,7 +10,7 @@ use ndarray::{ArrayView, Axis};
 use nn_layers::{Infer, Outputs, Shape};
 
 use crate::description::Description;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::evaluation::{Evaluation, EvaluationOptions, evaluate};
 use crate::fit::Fit;
 use crate::model::Model;
@@ -99,8 +99,8 @@ impl Classifier {
     ///
     /// # Errors
     ///
-    /// [`Error::Channels`] for a preprocessing that does not fit the network, the family's error for a
-    /// configuration that cannot be built, [`Error::Engine`] for a network that cannot be compiled or is
+    /// [`Error::Channels`](crate::Error::Channels) for a preprocessing that does not fit the network, the family's error for a
+    /// configuration that cannot be built, [`Error::Engine`](crate::Error::Engine) for a network that cannot be compiled or is
     /// over the memory limit.
     pub fn new(model: Model, options: &ClassifierOptions) -> Result<Self> {
         let Model {
@@ -129,8 +129,8 @@ impl Classifier {
     ///
     /// # Errors
     ///
-    /// [`Error::OutputNotFinite`] where the network computed NaN or an infinity, [`Error::Picture`] for
-    /// a picture whose input would be too large, [`Error::Engine`] for one that is too small for the
+    /// [`Error::OutputNotFinite`](crate::Error::OutputNotFinite) where the network computed NaN or an infinity, [`Error::Picture`](crate::Error::Picture) for
+    /// a picture whose input would be too large, [`Error::Engine`](crate::Error::Engine) for one that is too small for the
     /// network or needs more memory than the limit.
     pub fn classify(&mut self, picture: &Picture) -> Result<Probabilities> {
         Ok(self.classify_timed(picture)?.0)

@@ -9,7 +9,7 @@ use image_classify::{Description, Evaluation, EvaluationOptions, Model, evaluate
 use image_data::{Loader, LoaderOptions};
 use nn_layers::{
     Checkpoint, CheckpointFolder, ClassificationObjective, EarlyStopping, Graph, ModelFile,
-    Optimiser, Outcome, Params, Shape, TrainBackend, TrainSpec, Trainer, TrainerOptions,
+    Optimiser, Outcome, Params, Shape, TrainSpec, Trainer, TrainerOptions,
 };
 
 use super::Args;
