@@ -25,7 +25,7 @@ pub enum Error {
 
     /// No architecture has this name.
     #[error(
-        "the architecture {:?} is unknown{}",
+        "the architecture \"{}\" is unknown{}",
         show::one_line(name),
         did_you_mean(near)
     )]
@@ -38,8 +38,8 @@ pub enum Error {
 
     /// A file of parameters without a description of the network.
     #[error(
-        "the file does not say which network its weights are for: name the architecture, and give \
-         the file as its weights"
+        "the file does not say which network its weights are for: name the architecture that they \
+         belong to"
     )]
     NoArchitecture,
 

@@ -8,16 +8,22 @@
 
 mod common;
 
-use common::{model, picture};
-use image_classify::{
-    Classifier, ClassifierOptions, Description, Error, ExpectedSize, Model, Probabilities,
-};
+use common::model;
+use image_classify::{Classifier, ClassifierOptions, Error, ExpectedSize, Model, Probabilities};
 use image_data::{ChannelOrder, Picture, Preprocessing};
 use nn_layers::ndarray::Axis;
 use nn_layers::{ModelFile, Plain};
 use testkit::{assert_close, dot_bound};
 
 const CLASSES: [&str; 4] = ["ant", "bee", "cat", "dog"];
+
+/// A colourful picture of this size `[h, w]`.
+fn picture([height, width]: [usize; 2]) -> Picture {
+    let pixels: Vec<u8> = (0..3 * height * width)
+        .map(|i| (i * i / 7 + i * 37) as u8)
+        .collect();
+    Picture::from_rgb(width, height, 3 * width, &pixels).unwrap()
+}
 
 fn classifier(model: Model) -> Classifier {
     Classifier::new(model, &ClassifierOptions::default()).unwrap()
@@ -129,13 +135,12 @@ fn a_model_file_without_class_names_classifies_by_index() {
 }
 
 #[test]
-fn an_output_that_is_not_finite_is_an_error_and_the_next_picture_is_not() {
+fn an_output_that_is_not_finite_is_an_error_with_its_class() {
     let mut model = model(&CLASSES);
-    // Only a bright picture overflows.
     let weight = model.params.get_mut("fc.weight").unwrap();
     let black = Picture::from_rgb(32, 32, 96, &[0; 3072]).unwrap();
     weight.value.fill(f32::MAX);
-    let mut classifier = classifier(model.clone());
+    let mut classifier = classifier(model);
     match classifier.classify(&black) {
         Err(Error::OutputNotFinite { class: 0, got }) => assert!(!got.is_finite()),
         other => panic!("{other:?}"),
@@ -177,20 +182,24 @@ fn the_memory_limit_is_obeyed() {
 }
 
 #[test]
-fn a_picture_too_small_for_the_network_is_an_error_and_the_next_is_classified() {
-    // ResNet-18's stem and pool on one pixel still give one pixel, so the crop decides here.
-    let mut classifier = classifier(model(&CLASSES));
-    let huge = Preprocessing {
-        crop: Some([usize::MAX, 1]),
-        ..Preprocessing::cifar()
+fn an_error_leaves_the_classifier_usable() {
+    let mut model = model(&CLASSES);
+    model.description.input_size = None;
+    let options = ClassifierOptions {
+        memory_limit: 4 << 20,
     };
-    let description = Description {
-        preprocessing: huge,
-        ..classifier.description().clone()
-    };
-    assert!(matches!(
-        description.metadata(),
-        Err(Error::Preprocessing(_))
-    ));
-    assert!(classifier.classify(&picture([1, 1])).is_ok());
+    let mut classifier = Classifier::new(model, &options).unwrap();
+    let small = picture([32, 32]);
+    let before = classifier.classify(&small).unwrap();
+    // Its activations alone are over the limit.
+    match classifier.classify(&picture([400, 600])) {
+        Err(Error::Engine(error)) => {
+            assert!(
+                matches!(*error, engine::Error::MemoryLimit { .. }),
+                "{error}"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(classifier.classify(&small).unwrap(), before);
 }

@@ -89,7 +89,15 @@ impl Source {
                 self.fault("a model file has its own classes: --classes is for architectures")
             );
         }
-        let mut model = image_classify::Model::open(&self.model)?;
+        let mut model = match image_classify::Model::from_file(ModelFile::open(&self.model)?) {
+            Err(image_classify::Error::NoArchitecture) => {
+                return Err(self.fault(
+                    "the file does not say which network its weights are for: name the \
+                     architecture, and give the file as --weights",
+                ));
+            }
+            model => model.map_err(|error| error.in_file(&self.model))?,
+        };
         if let Some(path) = &self.weights {
             model = model
                 .replace_weights(open_weights(path)?)

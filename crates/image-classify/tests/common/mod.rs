@@ -1,7 +1,7 @@
-//! Small classifiers and pictures.
+//! Small classifiers.
 
 use image_classify::{Architecture, Description, Model};
-use image_data::{Picture, Preprocessing};
+use image_data::Preprocessing;
 use nn_layers::random_params;
 use resnet::ResNet;
 
@@ -29,12 +29,4 @@ pub(crate) fn model(classes: &[&str]) -> Model {
         description,
         params,
     }
-}
-
-/// A colourful picture of this size `[h, w]`.
-pub(crate) fn picture([height, width]: [usize; 2]) -> Picture {
-    let pixels: Vec<u8> = (0..3 * height * width)
-        .map(|i| (i * i / 7 + i * 37) as u8)
-        .collect();
-    Picture::from_rgb(width, height, 3 * width, &pixels).unwrap()
 }
