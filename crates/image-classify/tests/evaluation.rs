@@ -189,7 +189,7 @@ fn a_dataset_that_does_not_suit_the_network_is_refused() {
     };
     match evaluate(Arc::new(shapes(4))) {
         Error::OutputShape { got, expected } => {
-            assert_eq!((&got[..], expected), (&[4, 2][..], [4, 8]))
+            assert_eq!((&got[..], expected), (&[4, 2][..], [4, 8]));
         }
         other => panic!("{other:?}"),
     }
