@@ -10,6 +10,7 @@ use crate::{Error, Result};
 const PROGRAMS: [(&str, &[&str]); 6] = [
     ("image-data", &["--test", "fuzz"]),
     ("yolo-detect", &["--test", "fuzz"]),
+    ("image-classify", &["--test", "model"]),
     ("nn-layers", &["--test", "fuzz"]),
     ("nn-layers", &["--test", "checkpoints"]),
     ("transfer", &["--test", "fuzz"]),

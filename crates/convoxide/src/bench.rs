@@ -14,9 +14,9 @@ use nn_layers::{
 };
 use serde::Serialize;
 
-use crate::architectures::Reason;
 use crate::context::Context;
 use crate::error::Error;
+use crate::error::Reason;
 use crate::memory::peak_rss_mib;
 use crate::model::Source;
 use crate::output;
@@ -140,7 +140,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
 fn train(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     let fault = |error: Reason| args.source.fault(error);
     let mut model = args.source.load()?;
-    let Some(architecture) = model.architecture.take() else {
+    let Some(architecture) = model.description.take().map(|model| model.architecture) else {
         return Err(fault(
             "--train needs an architecture or a model file".into(),
         ));
@@ -149,11 +149,13 @@ fn train(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     let shape = Shape::from([args.batch, channels, height, width]);
     let graph = architecture
         .training_graph([height, width])
-        .map_err(fault)?;
+        .map_err(|error| fault(error.into()))?;
     let in_file = |error: engine::Error| args.source.fault(error);
     let options = context.options();
     options.check_parameters(&graph).map_err(in_file)?;
-    let params = architecture.init(SEED).map_err(fault)?;
+    let params = architecture
+        .init(SEED)
+        .map_err(|error| fault(error.into()))?;
     let in_graph = |error: nn_layers::Error| args.source.fault(error);
     let summary = Summary::new(&graph, std::slice::from_ref(&shape)).map_err(in_graph)?;
     let sgd = Sgd {

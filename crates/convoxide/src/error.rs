@@ -7,14 +7,21 @@ use files::{cache, show};
 
 use crate::pictures::Failure;
 
+/// The reason for a failure, of any type.
+pub(crate) type Reason = Box<dyn std::error::Error + Send + Sync>;
+
 /// An error that ends a command with exit code 1.
 ///
 /// Messages may quote file names; `output::complain` escapes characters that would break the line.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// A model that could not be loaded or run.
+    /// A detector that could not be loaded or run.
     #[error(transparent)]
     Model(#[from] yolo_detect::Error),
+
+    /// A classifier that could not be loaded.
+    #[error(transparent)]
+    Classifier(#[from] image_classify::Error),
 
     /// The demo's photo could not be read.
     #[error("{}: {}", shown(&.0.path), .0.reason)]
@@ -42,7 +49,7 @@ pub(crate) enum Error {
         /// The model as named on the command line.
         path: PathBuf,
         /// What is wrong.
-        error: crate::architectures::Reason,
+        error: Reason,
     },
 
     /// A faulty recipe, or a failed training run.
@@ -51,7 +58,7 @@ pub(crate) enum Error {
         /// The recipe or the run's folder.
         path: PathBuf,
         /// What is wrong.
-        error: crate::architectures::Reason,
+        error: Reason,
     },
 
     /// A training run's log.
@@ -99,15 +106,6 @@ pub(crate) enum Error {
         what: &'static str,
         /// The suffixes of that format.
         endings: &'static [&'static str],
-    },
-
-    /// Classes that differ from the model's.
-    #[error("{}: {error}", shown(path))]
-    Classes {
-        /// The dataset or the names file.
-        path: PathBuf,
-        /// How they differ.
-        error: crate::classes::Mismatch,
     },
 
     /// A file that the demo needs.
@@ -185,6 +183,13 @@ fn folder_hint(is_run: bool, model: Option<&Path>) -> String {
 /// Names the user may have meant, as part of a sentence.
 #[derive(Debug)]
 pub(crate) struct Near<'a>(pub(crate) Vec<&'a str>);
+
+impl<'a> Near<'a> {
+    /// The `known` names with the spelling closest to `name`, at most three.
+    pub(crate) fn new(name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        Self(files::nearest(name, known))
+    }
+}
 
 impl std::fmt::Display for Near<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

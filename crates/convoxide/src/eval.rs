@@ -7,19 +7,20 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 use files::show;
+use image_classify::{
+    Classifier, ClassifierOptions, Evaluation, EvaluationOptions, ExpectedSize, Matched,
+    Relabelled, evaluate,
+};
 use image_data::{Dataset, DatasetLimits, LeftOutFor, Part, Role, Splits};
 use serde::Serialize;
 
-use crate::architectures::Reason;
-use crate::classes::{self, List};
 use crate::context::Context;
 use crate::decode_warnings::DecodeWarnings;
-use crate::error::Error;
-use crate::evaluation::{Evaluation, evaluate};
-use crate::measured::Measured;
-use crate::model::{Classifier, ModelFlags, Source};
+use crate::error::{Error, Reason};
+use crate::model::{ModelFlags, Source};
 use crate::output;
 use crate::progress::Progress;
+use crate::size_warning::size_warning;
 
 /// Measure a classifier on a dataset: accuracy and confused classes
 ///
@@ -81,10 +82,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
         error,
     };
     let (dataset, part) = part(&splits, args.part).map_err(in_data)?;
-    let (names, labels, matched) = labels(&model, &**dataset).map_err(|error| Error::Classes {
-        path: args.data.clone(),
-        error,
-    })?;
+    let warnings = DecodeWarnings::default();
+    let relabelled = Relabelled::new(warnings.watch(Arc::clone(dataset)), &model.description);
+    let relabelled = Arc::new(relabelled.map_err(|error| in_data(error.into()))?);
     let only_training = part.role == Role::Train && args.part.is_none();
     if only_training && !context.quiet {
         output::complain(&format!(
@@ -92,54 +92,51 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
             show::name(args.data.as_os_str())
         ));
     }
-    if matched == Matched::ByNumber && !context.quiet {
+    if relabelled.matched() == Matched::ByIndex && !context.quiet {
+        let first = relabelled.classes().first();
         output::complain(&format!(
             "{}: the model file has no class names: class 0 is assumed to be {}, and so on",
             show::name(args.data.as_os_str()),
-            names
-                .first()
-                .map_or_else(String::new, |name| show::one_line(name)),
+            first.map_or_else(String::new, |name| show::one_line(name)),
         ));
     }
 
-    let Classifier {
-        graph, params, fit, ..
-    } = model;
-    let warnings = DecodeWarnings::default();
-    let measured = Arc::new(Measured::new(
-        warnings.watch(Arc::clone(dataset)),
-        names,
-        labels,
-        fit.clone(),
-    ));
-    let dataset: Arc<dyn Dataset> = Arc::clone(&measured) as _;
+    let options = ClassifierOptions {
+        memory_limit: context.memory_limit,
+    };
+    let in_model = |error: image_classify::Error| source.fault(error);
+    let classifier = Classifier::new(model, &options).map_err(in_model)?;
+    let fit = classifier.fit();
+    let dataset: Arc<dyn Dataset> = Arc::clone(&relabelled) as _;
     let progress = Progress::new(context, Some(dataset.len() as u64));
     let evaluation = evaluate(
-        &graph,
-        params,
+        classifier.plan(),
         &dataset,
         fit.preprocessing(),
-        &context.options(),
+        &EvaluationOptions::default(),
         |pictures| progress.advance(pictures as u64),
     )
-    .map_err(|error| source.fault(error))?;
+    .map_err(in_model)?;
     drop(progress);
 
     if let Some(message) = warnings.message() {
         tracing::warn!("{message}");
     }
-    let unexpected = measured.unexpected();
-    if unexpected > 0 && !context.quiet {
+    let unexpected = relabelled.unexpected();
+    if let Some(expected) = fit.expected().filter(|_| unexpected > 0 && !context.quiet) {
         let all = show::count(dataset.len(), "picture is", "pictures are");
-        if let Some(warning) = fit.warning(&format!("{unexpected} of {all} of another size")) {
-            output::complain(&warning);
-        }
+        let pictures = format!("{unexpected} of {all} of another size");
+        output::complain(&size_warning(&pictures, expected));
     }
+    let resizes = matches!(fit.expected(), Some(ExpectedSize::Trained(_)));
     let report = Report {
         part: part.title(),
-        classes: measured.classes(),
-        classes_matched_by: matched,
-        resized: if fit.resizes() { unexpected } else { 0 },
+        classes: relabelled.classes(),
+        classes_matched_by: match relabelled.matched() {
+            Matched::ByName => "name",
+            Matched::ByIndex => "number",
+        },
+        resized: if resizes { unexpected } else { 0 },
         left_out: splits.contents.by_reason(),
         notes: &splits.contents.notes,
         evaluation,
@@ -177,45 +174,6 @@ fn part(splits: &Splits, name: Option<PartName>) -> Result<(&Arc<dyn Dataset>, &
     })
 }
 
-/// How the dataset's classes were matched with the model's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Matched {
-    #[serde(rename = "name")]
-    ByName,
-    #[serde(rename = "number")]
-    ByNumber,
-}
-
-/// Returns the names of the classes in the model's order, and for each class of the dataset the index
-/// of the model's class.
-fn labels(
-    model: &Classifier,
-    dataset: &dyn Dataset,
-) -> Result<(Vec<String>, Vec<usize>, Matched), classes::Mismatch> {
-    let data = List {
-        owner: "the data",
-        names: dataset.classes().to_vec(),
-    };
-    if model.names.is_empty() {
-        return if data.names.len() == model.classes {
-            let labels = (0..model.classes).collect();
-            Ok((data.names, labels, Matched::ByNumber))
-        } else {
-            Err(classes::Mismatch::Count {
-                expected: model.classes,
-                other: data,
-            })
-        };
-    }
-    let known = List {
-        owner: "the model",
-        names: model.names.clone(),
-    };
-    let labels = classes::by_name(&known, &data)?;
-    Ok((known.names, labels, Matched::ByName))
-}
-
 /// The command's JSON, or with [`Display`](fmt::Display) a table of at most 80 columns.
 #[derive(Debug, Serialize)]
 struct Report<'a> {
@@ -223,7 +181,8 @@ struct Report<'a> {
     part: String,
     /// In the model's order, which is that of the confusion matrix.
     classes: &'a [String],
-    classes_matched_by: Matched,
+    /// `name` or `number`.
+    classes_matched_by: &'static str,
     /// The number of pictures that were resized to the size of the training.
     resized: usize,
     /// The files of the whole dataset that are not used.

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use nn_layers::ModelFile;
 
 use crate::context::Context;
 use crate::error::Error;
@@ -48,15 +47,19 @@ pub(crate) fn run(args: Args, _: &Context) -> Result<ExitCode, Error> {
     suffix::check(&args.output, "a .safetensors file", &["safetensors"])?;
     let source = Source::from(args.source);
     let model = source.load()?;
-    let Some(mut metadata) = model.metadata else {
+    let Some(mut description) = model.description else {
         let reason = "a darknet cfg cannot be exported as a model file";
         return Err(source.fault(reason));
     };
     let params = model.params.ok_or_else(|| source.no_weights())?;
     if let Some(names) = &args.names {
-        metadata.classes = model::names(names, model.classes)?;
+        description.classes = model::names(names, model.classes)?;
     }
-    let metadata = Some(metadata);
-    ModelFile { metadata, params }.save(&args.output)?;
+    let model = image_classify::Model {
+        description,
+        params,
+    };
+    let file = model.into_file().map_err(|error| source.fault(error))?;
+    file.save(&args.output)?;
     Ok(ExitCode::SUCCESS)
 }

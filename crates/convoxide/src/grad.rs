@@ -66,13 +66,12 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     suffix::check(&args.output, "a .safetensors file", &["safetensors"])?;
     let source = Source::from(args.source);
     let mut model = source.load()?;
-    let Some(architecture) = model.architecture.take() else {
+    let Some(architecture) = model.description.take().map(|model| model.architecture) else {
         return Err(source.fault("a darknet cfg is not a classifier"));
     };
-    let fault = |error| source.fault(error);
     let graph = architecture
         .training_graph([model.input[1], model.input[2]])
-        .map_err(fault)?;
+        .map_err(|error| source.fault(error))?;
     let params = match model.params.take() {
         Some(params) => params,
         None => model::random(&graph, context).map_err(|error| source.fault(error))?,

@@ -11,9 +11,8 @@ use ndarray::{ArrayView4, Ix4};
 use nn_layers::{Graph, Node, Op};
 use serde::Serialize;
 
-use crate::architectures::{Reason, nearest};
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Near, Reason};
 use crate::model::Source;
 use crate::{output, suffix};
 
@@ -77,8 +76,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     let weight = weight.value.view().into_dimensionality::<Ix4>();
     let weight = weight.map_err(|error| source.fault(error))?;
     let order = model
-        .preprocessing
-        .map(|preprocessing| preprocessing.channels);
+        .description
+        .map(|description| description.preprocessing.channels);
     let grid = Grid::new(weight, order, args.scale);
     let picture = grid.draw().map_err(|reason| source.fault(reason))?;
     let png = picture.to_png()?;
@@ -134,7 +133,7 @@ fn convolution<'a>(graph: &'a Graph, name: Option<&str>) -> Result<&'a Node, Rea
     convolutions
         .find(|node| node.name() == name)
         .ok_or_else(|| {
-            let near = nearest(name, names);
+            let near = Near::new(name, names);
             format!("no convolution is called {name:?}{near}; `convoxide summary` lists all").into()
         })
 }

@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
+use image_classify::Architecture;
 use nn_layers::{Shape, Summary};
 use serde::Serialize;
 
-use crate::architectures::{Architecture, Reason, names};
 use crate::context::Context;
 use crate::error::Error;
 use crate::output;
@@ -36,25 +36,18 @@ pub(crate) fn run(Args {}: &Args, context: &Context) -> Result<ExitCode, Error> 
         let [name, input, classes] = ["name", "input", "classes"];
         let [parameters, multiply_adds] = ["parameters", "mult-adds"];
         output::text(format!(
-            "{name:<18}{input:<11}{classes:>9}{parameters:>13}{multiply_adds:>13}"
+            "{name:<20}{input:<11}{classes:>9}{parameters:>13}{multiply_adds:>13}"
         ))?;
     }
-    for name in names() {
-        let fault = |error: Reason| Error::Network {
+    for name in Architecture::names() {
+        let fault = |error: nn_layers::Error| Error::Network {
             path: name.into(),
-            error,
+            error: error.into(),
         };
-        let model = Architecture::named(name).ok_or_else(|| {
-            fault(
-                "internal error: this listed network cannot be built; this is a bug in convoxide, \
-                 please report it"
-                    .into(),
-            )
-        })?;
+        let model = Architecture::named(name)?;
         let input @ [channels, height, width] = model.input();
         let shape = Shape::from([1, channels, height, width]);
-        let summary = Summary::new(&model.graph().map_err(fault)?, &[shape])
-            .map_err(|error| fault(error.into()))?;
+        let summary = Summary::new(&model.graph()?, &[shape]).map_err(fault)?;
         let entry = Entry {
             name,
             input,
@@ -69,7 +62,7 @@ pub(crate) fn run(Args {}: &Args, context: &Context) -> Result<ExitCode, Error> 
         let input = format!("{channels}x{height}x{width}");
         let millions = |count: u64| format!("{:.2} M", count as f64 / 1e6);
         output::text(format!(
-            "{name:<18}{input:<11}{:>9}{:>13}{:>13}",
+            "{name:<20}{input:<11}{:>9}{:>13}{:>13}",
             entry.classes,
             millions(entry.parameters),
             millions(entry.multiply_adds)

@@ -5,10 +5,8 @@
 //! standard error.
 #![forbid(unsafe_code)]
 
-mod architectures;
 mod bench;
 mod chart;
-mod classes;
 mod classify;
 mod completions;
 mod context;
@@ -19,18 +17,15 @@ mod drawings;
 mod each_picture;
 mod error;
 mod eval;
-mod evaluation;
 mod examples;
 mod export;
 mod fetch;
-mod fit;
 mod grad;
 mod kernels;
 mod lint;
 mod list;
 mod logging;
 mod man;
-mod measured;
 mod memory;
 mod model;
 mod npy;
@@ -41,6 +36,7 @@ mod plot;
 mod progress;
 mod report;
 mod run;
+mod size_warning;
 mod suffix;
 mod summary;
 mod tensors;

@@ -5,16 +5,14 @@ mod names;
 mod path;
 mod source;
 
-use image_data::Preprocessing;
-use nn_layers::{Graph, Metadata, Params, random_params};
+use image_classify::Description;
+use nn_layers::{Graph, Params, random_params};
 use yolo_detect::WeightsHeader;
 
-use crate::architectures::Architecture;
 use crate::context::Context;
-use crate::fit::Fit;
 use crate::output;
 
-pub(crate) use names::{check_order, names};
+pub(crate) use names::names;
 pub(crate) use path::check_name;
 pub(crate) use source::{ClassifierSource, ModelFlags, Source};
 
@@ -26,30 +24,15 @@ const SEED: u64 = 1;
 pub(crate) struct Model {
     /// The graph for inference.
     pub(crate) graph: Graph,
-    /// The architecture, unless the network comes from a cfg.
-    pub(crate) architecture: Option<Architecture>,
+    /// The description of a classifier, unless the network comes from a cfg.
+    pub(crate) description: Option<Description>,
     /// The usual input `[c, h, w]`.
     pub(crate) input: [usize; 3],
     pub(crate) params: Option<Params<f32>>,
-    /// The complete metadata of an architecture or a model file.
-    pub(crate) metadata: Option<Metadata>,
-    /// The preprocessing of pictures, unless it is darknet's letterbox.
-    pub(crate) preprocessing: Option<Preprocessing>,
     /// The number of classes, if it is known.
     pub(crate) classes: Option<usize>,
     /// The header of darknet's weights.
     pub(crate) header: Option<WeightsHeader>,
-}
-
-/// A network that classifies pictures, with everything needed to run it.
-#[derive(Debug)]
-pub(crate) struct Classifier {
-    pub(crate) graph: Graph,
-    pub(crate) params: Params<f32>,
-    pub(crate) classes: usize,
-    /// The names of the classes; empty if they have none.
-    pub(crate) names: Vec<String>,
-    pub(crate) fit: Fit,
 }
 
 impl Model {

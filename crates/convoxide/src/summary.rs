@@ -172,12 +172,12 @@ fn report<'a>(
     stages: &'a [SummaryRow],
     memory: Option<Memory>,
 ) -> Report<'a> {
-    let metadata = model.metadata.as_ref();
-    let class_names = metadata.map(|metadata| &metadata.classes[..]);
+    let description = model.description.as_ref();
+    let class_names = description.map(|description| &description.classes[..]);
     Report {
         model: name.to_owned(),
-        architecture: metadata.map(|metadata| metadata.architecture.as_str()),
-        preprocessing: model.preprocessing.as_ref(),
+        architecture: description.map(|description| description.name.as_str()),
+        preprocessing: description.map(|description| &description.preprocessing),
         classes: model.classes,
         class_names: class_names.filter(|names| !names.is_empty()),
         weights: model.header.map(Header::from),
@@ -210,12 +210,15 @@ fn print(model: &Model, summary: Summary, memory: Option<Memory>) -> Result<(), 
         None => output::text("memory         the weights alone exceed --memory-limit")?,
     }
     if let Some(classes) = model.classes {
-        let names = model.metadata.as_ref().map(|metadata| &metadata.classes);
+        let names = model
+            .description
+            .as_ref()
+            .map(|description| &description.classes);
         let names = names.map(|names| first(names)).unwrap_or_default();
         output::text(format!("classes        {classes}{names}"))?;
     }
-    let preprocessing = match &model.preprocessing {
-        Some(preprocessing) => preprocessing.to_string(),
+    let preprocessing = match &model.description {
+        Some(description) => description.preprocessing.to_string(),
         None => "letterbox, RGB from 0 to 1".to_owned(),
     };
     let preprocessing = preprocessing.replace('\n', "\n               ");

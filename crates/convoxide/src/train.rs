@@ -21,9 +21,9 @@ use std::process::ExitCode;
 use clap::builder::RangedU64ValueParser;
 use files::show;
 
-use crate::architectures::Reason;
 use crate::context::Context;
 use crate::error::Error;
+use crate::error::Reason;
 use crate::output;
 use data::Data;
 pub(crate) use folder::log_of;

@@ -229,6 +229,25 @@ impl Loader {
         })
     }
 
+    /// Takes a batch back whose contents are no longer needed: its memory holds a later batch, of any
+    /// epoch. [`Epoch::next_into`] does this by itself; this function is for batches that an
+    /// [`Epoch`] returned as an iterator.
+    ///
+    /// ```
+    /// use image_data::{Loader, Preprocessing, Shapes};
+    ///
+    /// let loader = Loader::shuffled(Shapes::range(0..100, [32, 32])?, Preprocessing::cifar())?;
+    /// for batch in loader.epoch(0)? {
+    ///     let batch = batch?;
+    ///     assert_eq!(batch.inputs.dim().0, batch.labels.len());
+    ///     loader.recycle(batch);
+    /// }
+    /// # Ok::<(), image_data::Error>(())
+    /// ```
+    pub fn recycle(&self, batch: Batch) {
+        self.shared.recycle(batch);
+    }
+
     /// Starts an epoch at batch `first_batch`, to resume a run. Earlier batches are not read.
     ///
     /// # Errors

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use ndarray::Array4;
+
 use image_data::{
     Augmentation, Batch, Cached, ColorJitter, Cutout, Dataset, Error, LastBatch, Loader,
     LoaderOptions, Mixup, Order, Picture, Preprocessing, Result, Shapes, ShapesOptions, Transform,
@@ -335,6 +337,35 @@ fn memory_is_used_again() {
     }
     // At most as many as may be in progress, plus the one being read and the one being returned.
     assert!(places.len() <= 4 + 2, "{}", places.len());
+}
+
+/// A capacity that no batch has by itself identifies the memory.
+#[test]
+fn a_batch_that_is_handed_back_holds_a_later_one() {
+    let options = LoaderOptions {
+        workers: 0,
+        queue: 1,
+        ..options()
+    };
+    let loader = loader(Plain::new(20, &[]), options);
+    let expected: Vec<Batch> = all(&loader, 0);
+    let mut memory = Vec::with_capacity(12_345);
+    memory.resize(3, f32::NAN);
+    loader.recycle(Batch {
+        inputs: Array4::from_shape_vec((1, 3, 1, 1), memory).unwrap(),
+        ..Batch::default()
+    });
+    for (batch, expected) in loader.epoch(0).unwrap().zip(expected) {
+        let batch = batch.unwrap();
+        assert_eq!(batch, expected);
+        let (memory, _) = batch.inputs.into_raw_vec_and_offset();
+        assert_eq!(memory.capacity(), 12_345);
+        let inputs = Array4::from_shape_vec(expected.inputs.dim(), memory).unwrap();
+        loader.recycle(Batch {
+            inputs,
+            ..Batch::default()
+        });
+    }
 }
 
 #[test]

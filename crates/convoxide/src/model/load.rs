@@ -1,19 +1,16 @@
 //! Loading a network and its weights.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use files::{Kind, show};
-use image_data::Preprocessing;
-use nn_layers::{LoadReport, Metadata, ModelFile, Params};
-use serde::Deserialize;
+use files::Kind;
+use image_classify::{Architecture, Description};
+use nn_layers::{ModelFile, Params};
 use yolo_detect::cfg::Cfg;
 use yolo_detect::{Network, Weights};
 
 use super::path::{check_name, check_readable};
-use super::{Classifier, Model, Source, check_order};
-use crate::architectures::{self, Architecture, Reason};
+use super::{Model, Source};
 use crate::error::Error;
-use crate::fit::Fit;
 
 impl Source {
     /// Reads the network and its weights, which must match in every name and shape.
@@ -24,9 +21,8 @@ impl Source {
     /// architecture.
     pub(crate) fn load(&self) -> Result<Model, Error> {
         let name = self.model.to_string_lossy();
-        if let Some(architecture) = Architecture::named(&name) {
-            let weights = self.weights.as_deref().map(WeightsFile::open).transpose()?;
-            return self.built_in(&name, architecture, weights);
+        if Architecture::names().any(|known| known == name) {
+            return self.built_in(&name);
         }
         check_name(&self.model)?;
         let kind = check_readable(&self.model)?;
@@ -51,74 +47,39 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// Those of [`load`](Self::load); a darknet cfg; a model without weights.
-    pub(crate) fn classifier(&self) -> Result<Classifier, Error> {
+    /// Those of [`load`](Self::load); a darknet cfg; a model without weights; a preprocessing that does
+    /// not fit the network.
+    pub(crate) fn classifier(&self) -> Result<image_classify::Model, Error> {
         let model = self.load()?;
-        let (Some(metadata), Some(preprocessing)) = (model.metadata, model.preprocessing) else {
-            let reason =
-                "a darknet cfg is not a classifier: `convoxide detect` finds objects with it";
-            return Err(self.fault(reason));
-        };
+        let description = model.description.ok_or_else(|| {
+            self.fault(
+                "a darknet cfg is not a classifier: `convoxide detect` finds objects with it",
+            )
+        })?;
         let params = model.params.ok_or_else(|| self.no_weights())?;
-        let [channels, height, width] = model.input;
-        let got = preprocessing.channels;
-        if got.count() != channels {
-            let count = show::count(channels, "channel", "channels");
-            return Err(self.fault(format!(
-                "the network takes {count}, its preprocessing produces {} ({got})",
-                got.count()
-            )));
-        }
-        let classes = model
-            .classes
-            .ok_or_else(|| self.fault("the number of classes of the network is unknown"))?;
-        Ok(Classifier {
-            graph: model.graph,
+        description
+            .check_channels()
+            .map_err(|error| self.fault(error))?;
+        Ok(image_classify::Model {
+            description,
             params,
-            classes,
-            names: metadata.classes,
-            fit: Fit::new(preprocessing, metadata.input_size, [height, width]),
         })
     }
 
     /// Builds an architecture by its name. If the weights are a model file, its metadata configures
     /// the architecture.
-    fn built_in(
-        &self,
-        name: &str,
-        architecture: Architecture,
-        weights: Option<WeightsFile>,
-    ) -> Result<Model, Error> {
-        let Some(weights) = weights else {
-            let classes = self.classes.unwrap_or(architecture.classes());
-            let architecture = architecture.with_classes(classes);
-            let (path, metadata) = (&self.model, Metadata::default());
-            return self.architecture(name, &architecture, None, path, metadata);
+    fn built_in(&self, name: &str) -> Result<Model, Error> {
+        let Some(path) = &self.weights else {
+            let mut description = Description::named(name)?;
+            if let Some(classes) = self.classes {
+                description.architecture = description.architecture.with_classes(classes);
+            }
+            return self.of_classifier(description, None);
         };
-        let Some(metadata) = weights.metadata.clone() else {
-            let fc = weights.params.get("fc.weight");
-            let in_file = fc.and_then(|fc| fc.value.shape().first().copied());
-            let architecture = match self.classes.or(in_file) {
-                Some(classes) => architecture.with_classes(classes),
-                None => architecture,
-            };
-            let WeightsFile { path, params, .. } = weights;
-            let metadata = Metadata::default();
-            return self.architecture(name, &architecture, Some(params), &path, metadata);
-        };
-        if metadata.architecture != name {
-            let other = show::one_line(&metadata.architecture);
-            return Err(weights.fault(format!("it is a model file of {other}, not of {name}")));
-        }
-        let architecture =
-            configured(architecture, name, &metadata).map_err(|error| weights.fault(error))?;
-        let got = architecture.classes();
-        if let Some(asked) = self.classes.filter(|&asked| asked != got) {
-            let got = show::count(got, "class", "classes");
-            return Err(weights.fault(format!("its network has {got}, --classes says {asked}")));
-        }
-        let WeightsFile { path, params, .. } = weights;
-        self.architecture(name, &architecture, Some(params), &path, metadata)
+        let weights = open_weights(path)?;
+        let model = image_classify::Model::with_weights(name, weights, self.classes)
+            .map_err(|error| error.in_file(path))?;
+        self.of_classifier(model.description, Some(model.params))
     }
 
     /// Reads a model file, whose metadata names the architecture.
@@ -128,86 +89,35 @@ impl Source {
                 self.fault("a model file has its own classes: --classes is for architectures")
             );
         }
-        let ModelFile { metadata, params } = ModelFile::open(&self.model)?;
-        let metadata = metadata.ok_or_else(|| {
-            self.fault(
-                "the file does not say which network its weights are for: name the architecture, \
-                 and give the file as --weights",
-            )
-        })?;
-        let name = metadata.architecture.clone();
-        let architecture = Architecture::named(&name)
-            .ok_or_else(|| {
-                let near = architectures::nearest(&name, architectures::names());
-                self.fault(format!("the file's architecture {name:?} is unknown{near}"))
-            })
-            .and_then(|architecture| {
-                configured(architecture, &name, &metadata).map_err(|error| self.fault(error))
-            })?;
-        let Some(path) = &self.weights else {
-            return self.architecture(&name, &architecture, Some(params), &self.model, metadata);
+        let mut model = match image_classify::Model::from_file(ModelFile::open(&self.model)?) {
+            Err(image_classify::Error::NoArchitecture) => {
+                return Err(self.fault(
+                    "the file does not say which network its weights are for: name the \
+                     architecture, and give the file as --weights",
+                ));
+            }
+            model => model.map_err(|error| error.in_file(&self.model))?,
         };
-        let weights = WeightsFile::open(path)?;
-        let named = weights.metadata.as_ref().map(|metadata| &metadata.classes);
-        if let Some(names) = named.filter(|names| !names.is_empty()) {
-            check_order(&metadata.classes, "these weights", names)
-                .map_err(|error| weights.fault(error))?;
+        if let Some(path) = &self.weights {
+            model = model
+                .replace_weights(open_weights(path)?)
+                .map_err(|error| error.in_file(path))?;
         }
-        self.architecture(&name, &architecture, Some(weights.params), path, metadata)
+        self.of_classifier(model.description, Some(model.params))
     }
 
-    /// Builds the model of an architecture. `path` is the file of `params`.
-    fn architecture(
+    fn of_classifier(
         &self,
-        name: &str,
-        architecture: &Architecture,
+        description: Description,
         params: Option<Params<f32>>,
-        path: &Path,
-        metadata: Metadata,
     ) -> Result<Model, Error> {
-        let graph = architecture.graph().map_err(|error| self.fault(error))?;
-        if let Some(params) = &params {
-            let known = architecture
-                .aux_params()
-                .map_err(|error| self.fault(error))?;
-            let report = LoadReport::new(params, &graph, &known);
-            let report = report.strict().map_err(|error| error.in_file(path))?;
-            tracing::info!("{}: {report}", show::name(path.as_os_str()));
-        }
-        let [channels, height, width] = architecture.input();
-        let usual = [height, width];
-        // The usual preprocessing of an architecture implies its usual size.
-        let (preprocessing, trained) = if metadata.preprocessing.is_null() {
-            let trained = metadata.input_size.unwrap_or(usual);
-            (architecture.preprocessing(), Some(trained))
-        } else {
-            let preprocessing = preprocessing(&metadata)
-                .map_err(|error| self.fault(format!("the preprocessing: {error}")))?;
-            (preprocessing, metadata.input_size)
-        };
-        let [height, width] = preprocessing.fixed_size().or(trained).unwrap_or(usual);
-        let classes = architecture.classes();
-        let named = metadata.classes.len();
-        if named != 0 && named != classes {
-            let named = show::count(named, "class", "classes");
-            return Err(self.fault(format!("the file names {named}, the network has {classes}")));
-        }
-        let json = |error: serde_json::Error| self.fault(error);
-        let metadata = Metadata {
-            architecture: name.to_owned(),
-            config: architecture.config().map_err(json)?,
-            classes: metadata.classes,
-            preprocessing: serde_json::to_value(&preprocessing).map_err(json)?,
-            input_size: trained,
-        };
+        let graph = description.architecture.graph();
         Ok(Model {
-            graph,
-            architecture: Some(architecture.clone()),
-            input: [channels, height, width],
+            graph: graph.map_err(|error| self.fault(error))?,
+            input: description.input(),
             params,
-            metadata: Some(metadata),
-            preprocessing: Some(preprocessing),
-            classes: Some(classes),
+            classes: Some(description.architecture.classes()),
+            description: Some(description),
             header: None,
         })
     }
@@ -226,11 +136,9 @@ impl Source {
         let header = weights.as_ref().map(|weights| weights.header);
         Ok(Model {
             graph: network.graph().clone(),
-            architecture: None,
+            description: None,
             input: network.input(),
             params: weights.map(|weights| weights.params),
-            metadata: None,
-            preprocessing: None,
             // A network without heads has no classes.
             classes: network.classes().ok(),
             header,
@@ -238,44 +146,8 @@ impl Source {
     }
 }
 
-/// A weights file, which may be a model file with metadata.
-struct WeightsFile {
-    path: PathBuf,
-    metadata: Option<Metadata>,
-    params: Params<f32>,
-}
-
-impl WeightsFile {
-    fn open(path: &Path) -> Result<Self, Error> {
-        check_readable(path)?;
-        let ModelFile { metadata, params } = ModelFile::open(path)?;
-        Ok(Self {
-            path: path.to_owned(),
-            metadata,
-            params,
-        })
-    }
-
-    fn fault(&self, error: impl Into<Reason>) -> Error {
-        let (path, error) = (self.path.clone(), error.into());
-        Error::Network { path, error }
-    }
-}
-
-/// Returns the network that a model file describes.
-fn configured(
-    architecture: Architecture,
-    name: &str,
-    metadata: &Metadata,
-) -> Result<Architecture, Reason> {
-    architecture
-        .configured(metadata.config.clone())
-        .map_err(|error| format!("the configuration of {name}: {error}").into())
-}
-
-/// Reads the preprocessing from a model file's metadata.
-fn preprocessing(metadata: &Metadata) -> Result<Preprocessing, Reason> {
-    let preprocessing = Preprocessing::deserialize(&metadata.preprocessing)?;
-    preprocessing.check()?;
-    Ok(preprocessing)
+/// Reads a weights file, which may be a model file with metadata.
+fn open_weights(path: &Path) -> Result<ModelFile, Error> {
+    check_readable(path)?;
+    Ok(ModelFile::open(path)?)
 }

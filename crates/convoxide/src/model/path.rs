@@ -5,9 +5,9 @@ use std::io::Read;
 use std::path::Path;
 
 use files::{Kind, show};
+use image_classify::Architecture;
 
-use crate::architectures;
-use crate::error::Error;
+use crate::error::{Error, Near};
 
 /// Refuses a path that looks like the name of an architecture and is not a file.
 ///
@@ -18,7 +18,7 @@ pub(crate) fn check_name(model: &Path) -> Result<(), Error> {
     let is_name = model.components().count() == 1 && model.extension().is_none();
     if is_name && !model.exists() {
         let name = show::name(model.as_os_str());
-        let near = architectures::nearest(&name, architectures::names());
+        let near = Near::new(&name, Architecture::names());
         return Err(Error::UnknownModel { name, near });
     }
     Ok(())

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 
-use crate::architectures::Reason;
 use crate::error::Error;
+use crate::error::Reason;
 
 /// A network and its weights.
 #[derive(Debug, clap::Args)]

@@ -1,46 +1,20 @@
-//! The batches of an epoch, in the trainer's form and with lookahead.
+//! The batches of an epoch with lookahead.
 
 use std::cell::RefCell;
 
-use image_data::Loader;
-use nn_layers::{Targets, TrainBatch};
-
 use super::signals::Stop;
-use crate::architectures::Reason;
-
-/// A batch in the trainer's form, or why it could not be loaded.
-pub(super) type Loaded = Result<TrainBatch<f32, Targets<f32>>, Reason>;
-
-/// Returns the batches of an epoch, starting with the batch of index `first`, in the trainer's form.
-pub(super) fn batches(loader: &Loader, epoch: u64, first: u64) -> impl Iterator<Item = Loaded> {
-    let first = usize::try_from(first).unwrap_or(usize::MAX);
-    let (given, fault) = match loader.epoch_from(epoch, first) {
-        Ok(batches) => (Some(batches), None),
-        Err(error) => (None, Some(Err(error.into()))),
-    };
-    let given = given.into_iter().flatten().map(|batch| {
-        let batch = batch?;
-        Ok(TrainBatch {
-            inputs: vec![batch.inputs.into_dyn()],
-            targets: match batch.targets {
-                Some(soft) => Targets::Soft(soft),
-                None => Targets::Labels(batch.labels),
-            },
-        })
-    });
-    fault.into_iter().chain(given)
-}
+use crate::error::Reason;
 
 /// Batches with one batch of lookahead: if the next one cannot be loaded, the training is asked to
 /// stop, so that its progress is saved.
-pub(super) struct Ahead<'a, I> {
+pub(super) struct Ahead<'a, I: Iterator> {
     batches: I,
-    next: Option<Loaded>,
+    next: Option<I::Item>,
     stop: &'a Stop,
     unread: &'a RefCell<Option<Reason>>,
 }
 
-impl<'a, I: Iterator<Item = Loaded>> Ahead<'a, I> {
+impl<'a, I: Iterator> Ahead<'a, I> {
     pub(super) fn new(mut batches: I, stop: &'a Stop, unread: &'a RefCell<Option<Reason>>) -> Self {
         // An error here needs no stop: at the start of an epoch, everything is saved.
         let next = batches.next();
@@ -53,14 +27,18 @@ impl<'a, I: Iterator<Item = Loaded>> Ahead<'a, I> {
     }
 }
 
-impl<I: Iterator<Item = Loaded>> Iterator for Ahead<'_, I> {
-    type Item = Loaded;
+impl<B, E, I> Iterator for Ahead<'_, I>
+where
+    E: Into<Reason>,
+    I: Iterator<Item = Result<B, E>>,
+{
+    type Item = Result<B, E>;
 
-    fn next(&mut self) -> Option<Loaded> {
+    fn next(&mut self) -> Option<Self::Item> {
         let batch = self.next.take()?;
         self.next = match self.batches.next() {
             Some(Err(error)) => {
-                self.unread.replace(Some(error));
+                self.unread.replace(Some(error.into()));
                 self.stop.request();
                 None
             }
@@ -76,14 +54,11 @@ mod tests {
 
     use super::*;
 
-    fn batch() -> Loaded {
-        Ok(TrainBatch {
-            inputs: Vec::new(),
-            targets: Targets::Labels(Vec::new()),
-        })
+    fn batch() -> Result<(), Reason> {
+        Ok(())
     }
 
-    fn damaged() -> Loaded {
+    fn damaged() -> Result<(), Reason> {
         Err("a.png: damaged".into())
     }
 

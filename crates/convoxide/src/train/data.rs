@@ -10,10 +10,10 @@ use serde_json::Value;
 use super::Args;
 use super::fingerprint::Fingerprint;
 use super::recipe::Recipe;
-use crate::architectures::Reason;
 use crate::context::Context;
 use crate::decode_warnings::DecodeWarnings;
 use crate::error::Error;
+use crate::error::Reason;
 use crate::output;
 use crate::progress::Progress;
 

@@ -5,7 +5,7 @@ use image_data::Dataset;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::architectures::Reason;
+use crate::error::Reason;
 
 /// The classes, and the number and names of their pictures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

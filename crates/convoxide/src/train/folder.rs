@@ -8,8 +8,8 @@ use nn_layers::ModelFile;
 use serde_json::Value;
 
 use super::recipe::Recipe;
-use crate::architectures::Reason;
 use crate::error::Error;
+use crate::error::Reason;
 use crate::output;
 
 /// The folder of a run, locked against other processes.

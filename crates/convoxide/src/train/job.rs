@@ -3,16 +3,17 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use engine::{MemoryUse, TrainingSession};
+use engine::{MemoryUse, Plan, TrainingSession};
 use files::show;
-use image_data::{Loader, LoaderOptions, Preprocessing};
+use image_classify::{Description, Evaluation, EvaluationOptions, Model, evaluate, train_batches};
+use image_data::{Loader, LoaderOptions};
 use nn_layers::{
-    Checkpoint, CheckpointFolder, ClassificationObjective, EarlyStopping, Graph, Metadata,
-    ModelFile, Optimiser, Outcome, Params, Shape, TrainBackend, TrainSpec, Trainer, TrainerOptions,
+    Checkpoint, CheckpointFolder, ClassificationObjective, EarlyStopping, Graph, ModelFile,
+    Optimiser, Outcome, Params, Shape, TrainSpec, Trainer, TrainerOptions,
 };
 
 use super::Args;
-use super::batches::{Ahead, batches};
+use super::batches::Ahead;
 use super::data::Data;
 use super::fingerprint::Comparison;
 use super::folder::RunFolder;
@@ -20,18 +21,16 @@ use super::live::{Live, Watch};
 use super::recipe::Recipe;
 use super::signals::Stop;
 use super::summary::Summary;
-use crate::architectures::{Architecture, Reason};
 use crate::context::Context;
-use crate::error::Error;
-use crate::evaluation::{Evaluation, evaluate};
+use crate::error::{Error, Reason};
 use crate::output;
 
 /// A training run that is ready to start.
 pub(super) struct Job {
     pub(super) recipe: Recipe,
     pub(super) data: Data,
-    architecture: Architecture,
-    preprocessing: Preprocessing,
+    /// The network with the classes of the data, as the model files describe it.
+    description: Description,
     graph: Graph,
     /// The graph without the heads that exist only in training.
     inference: Graph,
@@ -83,11 +82,17 @@ impl Job {
         let params = architecture.init(recipe.seed)?;
         // Reports wrong options before the folder is created.
         Optimiser::new(recipe.optimiser.clone(), &params)?;
+        let description = Description {
+            name: recipe.model.clone(),
+            architecture,
+            classes: data.train.classes().to_vec(),
+            preprocessing,
+            input_size: Some(size),
+        };
         let job = Self {
             recipe,
             data,
-            architecture,
-            preprocessing,
+            description,
             graph,
             inference,
             input,
@@ -101,25 +106,13 @@ impl Job {
         self.data.train.len().div_ceil(self.recipe.batch) as u64
     }
 
-    /// The metadata of the model files.
-    fn metadata(&self) -> Result<Metadata, Reason> {
-        let [_, _, h, w] = self.input[..] else {
-            return Err(format!("the input has the shape {:?}, not NCHW", self.input).into());
-        };
-        Ok(Metadata {
-            architecture: self.recipe.model.clone(),
-            config: self.architecture.config()?,
-            classes: self.data.train.classes().to_vec(),
-            preprocessing: serde_json::to_value(&self.preprocessing)?,
-            input_size: Some([h, w]),
-        })
-    }
-
     pub(super) fn model_file(&self, params: Params<f32>) -> Result<ModelFile, Reason> {
-        Ok(ModelFile {
-            metadata: Some(self.metadata()?),
+        let description = self.description.clone();
+        let model = Model {
+            description,
             params,
-        })
+        };
+        Ok(model.into_file()?)
     }
 
     fn options(&self) -> Result<TrainerOptions, Reason> {
@@ -217,7 +210,7 @@ impl Job {
 
         let loader = Loader::new(
             Arc::clone(&self.data.train),
-            self.preprocessing.clone(),
+            self.description.preprocessing.clone(),
             LoaderOptions {
                 batch_size: self.recipe.batch,
                 seed: self.recipe.seed,
@@ -228,17 +221,18 @@ impl Job {
         )?;
         let objective = ClassificationObjective {
             cross_entropy: self.recipe.loss.clone(),
-            aux_weight: self.architecture.aux_weight(),
+            aux_weight: self.description.architecture.aux_weight(),
         };
         let stop = Stop::on_signals()?;
         // The error of a picture that could not be read.
         let unread = RefCell::new(None);
-        let batches = |epoch, first| Ahead::new(batches(&loader, epoch, first), &stop, &unread);
-        let judge = |session: &TrainingSession, _epoch| {
+        let batches =
+            |epoch, first| Ahead::new(train_batches(&loader, epoch, first), &stop, &unread);
+        let judge = |params: &Params<f32>, _epoch| {
             state.borrow_mut().evaluating()?;
-            let params = session.export();
-            folder.save_last(&self.model_file(params.clone())?)?;
-            let evaluation = self.evaluate(params, context)?;
+            let model = self.model_file(params.clone())?;
+            folder.save_last(&model)?;
+            let evaluation = self.evaluate(model.params, context)?;
             Ok(state.borrow_mut().evaluated(evaluation))
         };
         let outcome = trainer.run(
@@ -332,17 +326,11 @@ impl Job {
         let Some(valid) = &self.data.valid else {
             return Ok(None);
         };
-        let preprocessing = &self.preprocessing;
-        let options = &context.options();
-        evaluate(
-            &self.inference,
-            params,
-            valid,
-            preprocessing,
-            options,
-            |_| (),
-        )
-        .map(Some)
+        let plan = Plan::compile(&self.inference, params, &context.options())?;
+        let preprocessing = &self.description.preprocessing;
+        let options = EvaluationOptions::default();
+        let evaluation = evaluate(&plan, valid, preprocessing, &options, |_| ());
+        Ok(Some(evaluation?))
     }
 }
 

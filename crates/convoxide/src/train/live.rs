@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use engine::MemoryUse;
 use files::show;
+use image_classify::Evaluation;
 use image_data::Picture;
 use indicatif::{ProgressBar, ProgressStyle};
 use nn_layers::{Best, EpochReport, Observer, StepReport};
@@ -18,9 +19,8 @@ use super::job::Job;
 use super::log::{Epoch, Log};
 use super::report::{Mistake, Report};
 use super::status::{self, Finished};
-use crate::architectures::Reason;
 use crate::context::Context;
-use crate::evaluation::Evaluation;
+use crate::error::Reason;
 use crate::output;
 
 /// The template of the progress bar; the message is cut at the edge of the terminal.
@@ -293,7 +293,7 @@ impl<'a> Live<'a> {
         let (Some(evaluation), Some(valid)) = (&self.evaluation, &self.job.data.valid) else {
             return Ok(Vec::new());
         };
-        let mistake = |mistake: &crate::evaluation::Mistake| {
+        let mistake = |mistake: &image_classify::Mistake| {
             let picture: Picture = valid.picture(mistake.index)?;
             Ok(Mistake {
                 png: picture.to_png()?,

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use files::show::count;
+use image_classify::Architecture;
 use image_data::{Augmentation, Preprocessing, Shapes, ShapesOptions};
 use nn_layers::{CrossEntropy, OneCycle, OptimiserOptions, Policy, Schedule, WarmUp};
 use serde::{Deserialize, Serialize};
 
-use crate::architectures::{self, Architecture, Reason};
+use crate::error::Reason;
 
 /// The content of a `.toml` file. Times are in epochs.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -203,10 +204,7 @@ impl Recipe {
     ///
     /// An unknown name, and a configuration that does not fit the architecture.
     pub(crate) fn architecture(&self, classes: usize) -> Result<Architecture, Reason> {
-        let Some(architecture) = Architecture::named(&self.model) else {
-            let near = architectures::nearest(&self.model, architectures::names());
-            return Err(format!("the model {:?} is unknown{near}", self.model).into());
-        };
+        let architecture = Architecture::named(&self.model)?;
         let mut config = architecture.config()?;
         if let Some(fields) = config.as_object_mut() {
             for (name, value) in &self.config {

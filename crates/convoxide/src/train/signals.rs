@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use crate::architectures::Reason;
+use crate::error::Reason;
 use crate::output;
 
 /// A request to stop, by a signal or by the program itself.

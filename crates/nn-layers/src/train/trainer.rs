@@ -4,14 +4,18 @@ pub(super) mod checked;
 mod options;
 mod pending;
 mod report;
+mod save;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    borrow::Borrow,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use conv_core::Element;
 use ndarray::{ArrayBase, ArrayD, ArrayViewD};
 
 use self::{
-    checked::{Checked, check, check_params},
+    checked::{Checked, check},
     pending::{Pending, add_parts, mean},
 };
 pub use self::{
@@ -188,9 +192,13 @@ impl<T: Element> Trainer<T> {
     ///
     /// `batches(epoch, first)` returns the batches of an epoch from index `first` on. They must not
     /// depend on anything else. `first` is above 0 if a run resumes in the middle of an epoch, and
-    /// equals the number of batches if none is left. `evaluate(backend, epoch)` evaluates the
-    /// network after an epoch. `stop` is read before the batches of each update and before each
-    /// evaluation; if it is true, the state is saved and the run ends.
+    /// equals the number of batches if none is left. A batch may be lent: besides a [`TrainBatch`],
+    /// it can be a reference to one, or a value that [borrows](Borrow) one and reuses its memory
+    /// when it is dropped. It is dropped before the next one is asked for.
+    ///
+    /// `evaluate(params, epoch)` evaluates the network after an epoch, whose parameters are exported
+    /// once, for the evaluation and for both checkpoints. `stop` is read before the batches of each
+    /// update and before each evaluation; if it is true, the state is saved and the run ends.
     ///
     /// One checkpoint is saved before each evaluation and another after it. If an evaluation or an
     /// observer fails, no training is lost: a resumed run starts with the evaluation.
@@ -205,43 +213,50 @@ impl<T: Element> Trainer<T> {
     /// [`TrainError::NonFinite`] if a value is not finite. The others are
     /// [`TrainError::EmptyEpoch`], [`TrainError::NoScore`], the errors of
     /// [`CheckpointFolder::save`] and those of the backend. Existing checkpoints are kept.
-    pub fn run<B, O, I, E>(
+    pub fn run<B, O, I, L, E>(
         &mut self,
         backend: &mut B,
         objective: &O,
         mut batches: impl FnMut(u64, u64) -> I,
-        mut evaluate: impl FnMut(&B, u64) -> Result<Option<Evaluation>, BoxedError>,
+        mut evaluate: impl FnMut(&Params<T>, u64) -> Result<Option<Evaluation>, BoxedError>,
         observer: &mut dyn Observer<T>,
         stop: &AtomicBool,
     ) -> Result<Outcome>
     where
         B: TrainBackend<T>,
         O: Objective<T>,
-        I: IntoIterator<Item = Result<TrainBatch<T, O::Targets>, E>>,
+        I: IntoIterator<Item = Result<L, E>>,
+        L: Borrow<TrainBatch<T, O::Targets>>,
         E: Into<BoxedError>,
     {
         while self.position.epoch < self.options.epochs && !self.has_stalled() {
             self.freeze(backend)?;
             let epoch = self.position.epoch;
+            let mut saved = None;
             if !self.totals.trained {
                 let given = batches(epoch, self.position.batch).into_iter();
                 let given = given.map(|batch| batch.map_err(Error::other));
                 self.totals.trained =
                     self.train_epoch(backend, objective, given, observer, stop)?;
                 // Saved before the evaluation, which may fail.
-                self.save(backend, observer)?;
+                saved = self.save_current(backend, observer)?;
             }
             if !self.totals.trained || stop.load(Ordering::Relaxed) {
                 return Ok(Outcome::Stopped);
             }
-            let params = self.export(backend)?;
-            let evaluation = evaluate(backend, epoch).map_err(|error| Error::Evaluation {
+            let params = match saved {
+                Some(params) => params,
+                None => self.export(backend)?,
+            };
+            let evaluation = evaluate(&params, epoch).map_err(|error| Error::Evaluation {
                 epoch,
                 error: Box::new(Error::other(error)),
             })?;
-            let report = self.end_epoch(params, evaluation)?;
+            let report = self.end_epoch(&params, evaluation)?;
             self.tell(&report, observer)?;
-            self.save(backend, observer)?;
+            if self.folder.is_some() {
+                self.save(params, backend, observer)?;
+            }
         }
         let outcome = match self.has_stalled() {
             true => Outcome::EarlyStopped,
@@ -268,11 +283,11 @@ impl<T: Element> Trainer<T> {
     }
 
     /// Trains on the remaining batches of an epoch. Returns false if it was stopped before the end.
-    fn train_epoch<B: TrainBackend<T>, O: Objective<T>>(
+    fn train_epoch<B: TrainBackend<T>, O: Objective<T>, L: Borrow<TrainBatch<T, O::Targets>>>(
         &mut self,
         backend: &mut B,
         objective: &O,
-        mut batches: impl Iterator<Item = Result<TrainBatch<T, O::Targets>>>,
+        mut batches: impl Iterator<Item = Result<L>>,
         observer: &mut dyn Observer<T>,
         stop: &AtomicBool,
     ) -> Result<bool> {
@@ -287,7 +302,7 @@ impl<T: Element> Trainer<T> {
                 batch: self.position.batch,
                 error: Box::new(error),
             })?;
-            let shape = batch.inputs.first().map(ArrayBase::shape);
+            let shape = batch.borrow().inputs.first().map(ArrayBase::shape);
             let pictures = shape.and_then(<[usize]>::first).map_or(0, |&n| n as u64);
             if pictures == 0 {
                 return Err(Error::Batch {
@@ -301,7 +316,9 @@ impl<T: Element> Trainer<T> {
                 self.position.batch += 1;
                 continue;
             }
-            let terms = self.step(backend, objective, &batch);
+            let terms = self.step(backend, objective, batch.borrow());
+            // A batch that is lent is given back before the next one is needed.
+            drop(batch);
             let terms = terms.map_err(|error| self.at_batch(self.position.batch, error))?;
             self.position.batch += 1;
             self.position.batches += 1;
@@ -385,7 +402,7 @@ impl<T: Element> Trainer<T> {
         });
         let every = self.options.save_every;
         if every.is_some_and(|every| self.position.step.is_multiple_of(every)) {
-            self.save(backend, observer)?;
+            self.save_current(backend, observer)?;
         }
         Ok(())
     }
@@ -404,7 +421,7 @@ impl<T: Element> Trainer<T> {
     /// Decides whether an epoch is the best, and moves on to the next.
     fn end_epoch(
         &mut self,
-        params: Params<T>,
+        params: &Params<T>,
         evaluation: Option<Evaluation>,
     ) -> Result<EpochReport> {
         let Position { epoch, step, .. } = self.position;
@@ -430,7 +447,7 @@ impl<T: Element> Trainer<T> {
                         epoch,
                         step,
                         score: *score,
-                        params,
+                        params: params.clone(),
                     });
                 }
             }
@@ -461,39 +478,6 @@ impl<T: Element> Trainer<T> {
             }
             (None, _) | (Some(_), None) => false,
         }
-    }
-
-    fn save<B: TrainBackend<T>>(
-        &mut self,
-        backend: &B,
-        observer: &mut dyn Observer<T>,
-    ) -> Result<()> {
-        if self.folder.is_none() {
-            return Ok(());
-        }
-        let checkpoint = Checkpoint {
-            params: self.export(backend)?,
-            optimiser: self.optimiser.export(backend)?,
-            best: self.best.take(),
-            position: self.position,
-            epoch: self.totals.clone(),
-            seed: self.options.seed,
-            recipe: self.options.recipe.clone(),
-            data: self.options.data.clone(),
-        };
-        let saved = self.folder.as_mut().map(|folder| folder.save(&checkpoint));
-        self.best = checkpoint.best;
-        if let Some(path) = saved.transpose()? {
-            observer.saved(&path);
-        }
-        Ok(())
-    }
-
-    /// The parameters, checked to be finite.
-    fn export<B: TrainBackend<T>>(&self, backend: &B) -> Result<Params<T>> {
-        let params = backend.export();
-        check_params(&params).map_err(|error| self.at_step(error))?;
-        Ok(params)
     }
 
     /// Wraps an error that occurred after the last batch.

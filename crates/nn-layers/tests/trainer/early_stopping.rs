@@ -5,7 +5,7 @@ use super::*;
 /// Returns scores that rise up to epoch `peak` and then fall.
 fn peak_at(
     peak: u64,
-) -> impl Fn(&PlainTrainer<f64>, u64) -> Result<Option<Evaluation>, nn_layers::BoxedError> {
+) -> impl Fn(&Params<f64>, u64) -> Result<Option<Evaluation>, nn_layers::BoxedError> {
     move |_, epoch| {
         let score = -(epoch as f64 - peak as f64).abs();
         Ok(Some(Evaluation {

@@ -306,7 +306,7 @@ fn other_failures_are_named() {
     let mut trainer = Trainer::new(options(sgd()), &backend).unwrap();
     let objective = ClassificationObjective::default();
     let stop = AtomicBool::new(false);
-    let broken = |_: &PlainTrainer<f64>, _| Err("no valid pictures".into());
+    let broken = |_: &Params<f64>, _| Err("no valid pictures".into());
     let error = trainer
         .run(&mut backend, &objective, batches, broken, &mut (), &stop)
         .unwrap_err();
@@ -315,7 +315,7 @@ fn other_failures_are_named() {
         "{error}"
     );
     let mut trainer = Trainer::new(options(sgd()), &backend).unwrap();
-    let nan = |_: &PlainTrainer<f64>, _| {
+    let nan = |_: &Params<f64>, _| {
         Ok(Some(Evaluation {
             score: f64::NAN,
             parts: vec![],

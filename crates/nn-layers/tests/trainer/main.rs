@@ -8,6 +8,7 @@
 
 mod early_stopping;
 mod failures;
+mod lending;
 mod resume;
 
 use std::{
@@ -90,8 +91,8 @@ fn sgd() -> Method {
 }
 
 /// Scores the parameters by the sum of the biases.
-fn score(backend: &PlainTrainer<f64>, _: u64) -> Result<Option<Evaluation>, BoxedError> {
-    let bias = backend.params().get("fc.bias").unwrap();
+fn score(params: &Params<f64>, _: u64) -> Result<Option<Evaluation>, BoxedError> {
+    let bias = params.get("fc.bias").unwrap();
     Ok(Some(Evaluation {
         score: bias.value.sum(),
         parts: vec![],

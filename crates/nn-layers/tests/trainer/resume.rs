@@ -211,9 +211,9 @@ fn last_checkpoint_where(
     let mut first = backend(&graph());
     let trainer = Trainer::new(options.clone(), &first).unwrap();
     let mut trainer = trainer.save_to(CheckpointFolder::new(folder.path(), 2));
-    let evaluate = |backend: &PlainTrainer<f64>, epoch| match failing {
+    let evaluate = |params: &Params<f64>, epoch| match failing {
         Failing::Evaluation if epoch == at => Err("a picture is damaged".into()),
-        _ => score(backend, epoch),
+        _ => score(params, epoch),
     };
     let outcome = trainer.run(&mut first, &objective, batches, evaluate, &mut log, &never);
     match (failing, outcome) {

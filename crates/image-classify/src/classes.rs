@@ -7,40 +7,90 @@ use files::{nearest, show};
 
 /// A list of classes and its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct List {
+pub struct ClassList {
     /// As in "the data has 3 classes".
-    pub(crate) owner: &'static str,
-    pub(crate) names: Vec<String>,
+    pub owner: &'static str,
+    /// The names of the classes, in the order of their labels.
+    pub names: Vec<String>,
 }
 
 /// The reason that two lists of classes do not match.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Mismatch {
+#[non_exhaustive]
+pub enum Mismatch {
+    /// A class of one list is missing from the other.
     #[error("{other}, but {model}{}", Missing(.model, .other))]
-    Names { model: List, other: List },
+    Names {
+        /// The model's list.
+        model: ClassList,
+        /// The other list.
+        other: ClassList,
+    },
+
+    /// The lists differ, and a name is repeated.
     #[error(
-        "{repeated} has two classes called {name}, so its classes cannot be matched with those of \
-         {against} by name"
+        "{repeated} has two classes called {}, so its classes cannot be matched with those of \
+         {against} by name",
+        show::one_line(name)
     )]
     Repeated {
+        /// The owner of the list that repeats the name.
         repeated: &'static str,
+        /// The owner of the other list.
         against: &'static str,
+        /// The name.
         name: String,
     },
+
+    /// Another number of classes than that of a model without names.
     #[error(
         "{other}, but the model has {} without names",
         show::count(*.expected, "class", "classes")
     )]
-    Count { expected: usize, other: List },
+    Count {
+        /// The model's number of classes.
+        expected: usize,
+        /// The other list.
+        other: ClassList,
+    },
+
+    /// The same classes in another order, where the order matters.
+    #[error(
+        "it has the model file's classes in another order: class {index} of the model is {}, not {}",
+        show::one_line(expected),
+        show::one_line(got)
+    )]
+    Order {
+        /// The first class that is out of place.
+        index: usize,
+        /// Its name in the model.
+        expected: String,
+        /// Its name in the other list.
+        got: String,
+    },
 }
 
 /// The position of each class of the `other` list in the `model`'s list, matched by name.
+///
+/// ```
+/// use image_classify::{ClassList, match_by_name};
+///
+/// let list = |owner, names: &[&str]| ClassList {
+///     owner,
+///     names: names.iter().map(|&name| name.to_owned()).collect(),
+/// };
+/// let model = list("the model", &["cat", "dog", "ship"]);
+/// let data = list("the data", &["ship", "cat", "dog"]);
+/// assert_eq!(match_by_name(&model, &data)?, [2, 0, 1]);
+/// assert!(match_by_name(&model, &list("the data", &["cat", "dog"])).is_err());
+/// # Ok::<(), image_classify::Mismatch>(())
+/// ```
 ///
 /// # Errors
 ///
 /// [`Mismatch::Names`] if a class of either list is missing from the other, [`Mismatch::Repeated`] if
 /// the lists differ and a name is repeated.
-pub(crate) fn by_name(model: &List, other: &List) -> Result<Vec<usize>, Mismatch> {
+pub fn match_by_name(model: &ClassList, other: &ClassList) -> Result<Vec<usize>, Mismatch> {
     if model.names == other.names {
         return Ok((0..other.names.len()).collect());
     }
@@ -58,19 +108,54 @@ pub(crate) fn by_name(model: &List, other: &List) -> Result<Vec<usize>, Mismatch
         })
 }
 
+/// Refuses names other than the model's, and the same names in another order: for weights and lists of
+/// names that take the place of the model's own, and that a wrong order would give wrong names. A model
+/// without names accepts any.
+///
+/// # Errors
+///
+/// Those of [`match_by_name`], and [`Mismatch::Order`].
+pub fn check_order(model: &[String], other: &ClassList) -> Result<(), Mismatch> {
+    if model.is_empty() {
+        return Ok(());
+    }
+    let model = ClassList {
+        owner: "the model file",
+        names: model.to_vec(),
+    };
+    let positions = match_by_name(&model, other)?;
+    let mut moved = positions.into_iter().enumerate();
+    let moved = moved.find(|&(index, position)| index != position);
+    let names = moved.and_then(|(index, _)| {
+        let (expected, got) = (model.names.get(index)?, other.names.get(index)?);
+        Some((index, expected.clone(), got.clone()))
+    });
+    match names {
+        None => Ok(()),
+        Some((index, expected, got)) => Err(Mismatch::Order {
+            index,
+            expected,
+            got,
+        }),
+    }
+}
+
 /// The position of each name.
 ///
 /// # Errors
 ///
 /// [`Mismatch::Repeated`].
-fn positions<'a>(list: &'a List, against: &List) -> Result<HashMap<&'a str, usize>, Mismatch> {
+fn positions<'a>(
+    list: &'a ClassList,
+    against: &ClassList,
+) -> Result<HashMap<&'a str, usize>, Mismatch> {
     let mut positions = HashMap::with_capacity(list.names.len());
     for (index, name) in list.names.iter().enumerate() {
         if positions.insert(name.as_str(), index).is_some() {
             return Err(Mismatch::Repeated {
                 repeated: list.owner,
                 against: against.owner,
-                name: show::one_line(name),
+                name: name.clone(),
             });
         }
     }
@@ -78,7 +163,7 @@ fn positions<'a>(list: &'a List, against: &List) -> Result<HashMap<&'a str, usiz
 }
 
 /// `the data has 3 classes (boat, cat, dog)`, with the first names only if the list is long.
-impl fmt::Display for List {
+impl fmt::Display for ClassList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 12;
         let count = show::count(self.names.len(), "class", "classes");
@@ -104,13 +189,13 @@ fn names<'a>(names: impl Iterator<Item = &'a String>) -> String {
 }
 
 /// The classes of the other list that the model lacks, each with similar names.
-struct Missing<'a>(&'a List, &'a List);
+struct Missing<'a>(&'a ClassList, &'a ClassList);
 
 impl fmt::Display for Missing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 3;
         let Self(model, other) = self;
-        let lacking = |list: &'_ List, of: &'_ List| -> Vec<String> {
+        let lacking = |list: &'_ ClassList, of: &'_ ClassList| -> Vec<String> {
             let known: HashMap<&str, ()> = list.names.iter().map(|n| (n.as_str(), ())).collect();
             let unknown = of
                 .names
@@ -143,13 +228,13 @@ impl fmt::Display for Missing<'_> {
 mod tests {
     use super::*;
 
-    fn list(owner: &'static str, names: &[&str]) -> List {
+    fn list(owner: &'static str, names: &[&str]) -> ClassList {
         let names = names.iter().map(|&name| name.to_owned()).collect();
-        List { owner, names }
+        ClassList { owner, names }
     }
 
     fn matched(model: &[&str], data: &[&str]) -> Result<Vec<usize>, Mismatch> {
-        by_name(&list("the model", model), &list("the data", data))
+        match_by_name(&list("the model", model), &list("the data", data))
     }
 
     #[test]
@@ -200,5 +285,25 @@ mod tests {
                 ..
             }
         ));
+    }
+
+    #[test]
+    fn another_order_is_refused_where_the_order_matters() {
+        let check = |model: &[&str], other: &[&str]| {
+            let model = list("", model).names;
+            check_order(&model, &list("the names file", other))
+        };
+        assert_eq!(check(&["ant", "gnu"], &["ant", "gnu"]), Ok(()));
+        assert_eq!(check(&[], &["ant"]), Ok(()));
+        assert_eq!(
+            check(&["ant", "gnu"], &["gnu", "ant"]),
+            Err(Mismatch::Order {
+                index: 0,
+                expected: "ant".to_owned(),
+                got: "gnu".to_owned(),
+            })
+        );
+        let other = check(&["ant", "gnu"], &["ant", "eel"]);
+        assert!(matches!(other, Err(Mismatch::Names { .. })));
     }
 }

@@ -8,25 +8,41 @@ use image_data::{Filter, Preprocessing, Resize, ResizeTo};
 /// used on pictures of a single size: other pictures are resized to it with a bilinear filter,
 /// regardless of their proportions, so that the network sees the whole picture. If that size is
 /// unknown, they are not resized.
+///
+/// ```
+/// use image_classify::{ExpectedSize, Fit};
+/// use image_data::Preprocessing;
+///
+/// let fit = Fit::new(Preprocessing::cifar(), Some([32, 32]), [32, 32]);
+/// assert_eq!(fit.unexpected([32, 32]), None);
+/// assert_eq!(fit.unexpected([480, 640]), Some(ExpectedSize::Trained([32, 32])));
+/// assert_eq!(fit.preprocessing().fixed_size(), Some([32, 32]));
+///
+/// // ImageNet's preprocessing resizes and crops by itself.
+/// let fit = Fit::new(Preprocessing::imagenet(), Some([224, 224]), [224, 224]);
+/// assert_eq!(fit.unexpected([480, 640]), None);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Fit {
+pub struct Fit {
     preprocessing: Preprocessing,
-    expected: Option<Expected>,
+    expected: Option<ExpectedSize>,
 }
 
 /// A size `[h, w]` that pictures should have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Expected {
-    /// The network was trained on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ExpectedSize {
+    /// The network was trained on it, so pictures of another size are resized to it.
     Trained([usize; 2]),
-    /// Networks of its kind are usually trained on it.
+    /// Networks of its kind are usually trained on it. Pictures of another size are not resized, since
+    /// the true size is unknown, and the result may be meaningless.
     Usual([usize; 2]),
 }
 
 impl Fit {
-    /// For a model with this preprocessing, the size it was trained on, and the usual size of its
-    /// kind.
-    pub(crate) fn new(
+    /// For a model with this preprocessing, the size `[h, w]` it was trained on, and the usual size of
+    /// its kind.
+    #[must_use]
+    pub fn new(
         mut preprocessing: Preprocessing,
         trained: Option<[usize; 2]>,
         usual: [usize; 2],
@@ -37,9 +53,9 @@ impl Fit {
                     size: ResizeTo::Exact(trained),
                     filter: Filter::Bilinear,
                 });
-                Some(Expected::Trained(trained))
+                Some(ExpectedSize::Trained(trained))
             }
-            (None, None, None) => Some(Expected::Usual(usual)),
+            (None, None, None) => Some(ExpectedSize::Usual(usual)),
             (Some(_), _, _) | (_, Some(_), _) => None,
         };
         Self {
@@ -48,33 +64,24 @@ impl Fit {
         }
     }
 
-    pub(crate) fn preprocessing(&self) -> &Preprocessing {
+    /// The extended preprocessing.
+    #[must_use]
+    pub fn preprocessing(&self) -> &Preprocessing {
         &self.preprocessing
     }
 
-    /// Whether a picture of this size `[h, w]` differs from the size the network expects.
-    pub(crate) fn is_unexpected(&self, picture: [usize; 2]) -> bool {
-        match self.expected {
-            Some(Expected::Trained(size) | Expected::Usual(size)) => picture != size,
-            None => false,
-        }
+    /// The size that pictures should have; `None` if the preprocessing handles any size.
+    #[must_use]
+    pub fn expected(&self) -> Option<ExpectedSize> {
+        self.expected
     }
 
-    /// Whether pictures of an unexpected size are resized.
-    pub(crate) fn resizes(&self) -> bool {
-        matches!(self.expected, Some(Expected::Trained(_)))
-    }
-
-    /// The warning for pictures of an unexpected size; `pictures` begins the sentence.
-    pub(crate) fn warning(&self, pictures: &str) -> Option<String> {
-        Some(match self.expected? {
-            Expected::Trained([height, width]) => format!(
-                "{pictures}, but the network was trained on {width} x {height}: resized to that"
-            ),
-            Expected::Usual([height, width]) => format!(
-                "{pictures}, and the model does not state its training size (usually \
-                 {width} x {height}): not resized, so the result may be meaningless"
-            ),
+    /// The size that a picture of size `picture`, `[h, w]`, should have; `None` if it has it, or if any
+    /// size will do.
+    #[must_use]
+    pub fn unexpected(&self, picture: [usize; 2]) -> Option<ExpectedSize> {
+        self.expected.filter(|expected| match expected {
+            ExpectedSize::Trained(size) | ExpectedSize::Usual(size) => picture != *size,
         })
     }
 }
@@ -89,12 +96,13 @@ mod tests {
     fn only_a_preprocessing_without_a_resize_or_crop_gets_a_resize() {
         let fit = Fit::new(Preprocessing::imagenet(), Some([64, 64]), [224, 224]);
         assert_eq!(fit.preprocessing(), &Preprocessing::imagenet());
-        assert!(!fit.is_unexpected([30, 40]) && fit.warning("a").is_none());
+        assert_eq!((fit.unexpected([30, 40]), fit.expected()), (None, None));
 
         let unknown = Fit::new(Preprocessing::cifar(), None, [32, 32]);
         assert_eq!(unknown.preprocessing(), &Preprocessing::cifar());
-        assert!(unknown.is_unexpected([30, 40]) && !unknown.resizes());
-        assert!(!unknown.is_unexpected([32, 32]));
+        let usual = Some(ExpectedSize::Usual([32, 32]));
+        assert_eq!(unknown.unexpected([30, 40]), usual);
+        assert_eq!(unknown.unexpected([32, 32]), None);
     }
 
     #[test]
@@ -105,13 +113,14 @@ mod tests {
             Picture::from_rgb(width, height, 3 * width, &pixels).unwrap()
         };
         let same = picture(8, 6);
-        assert!(!fit.is_unexpected(same.size()));
+        assert_eq!(fit.unexpected(same.size()), None);
         assert_eq!(
             fit.preprocessing().apply(&same).unwrap(),
             Preprocessing::cifar().apply(&same).unwrap()
         );
         let photo = picture(30, 40);
-        assert!(fit.is_unexpected(photo.size()));
+        let trained = Some(ExpectedSize::Trained([8, 6]));
+        assert_eq!(fit.unexpected(photo.size()), trained);
         assert_eq!(fit.preprocessing().apply(&photo).unwrap().dim(), (3, 8, 6));
     }
 }

@@ -2,87 +2,107 @@
 
 use std::sync::Arc;
 
-use engine::{Options, Plan, Session};
+use engine::{Plan, Session};
 use image_data::{Batch, Dataset, Loader, LoaderOptions, Order, Preprocessing};
-use ndarray::{ArrayView2, ArrayViewD, Ix2};
+use ndarray::{ArrayView2, ArrayViewD};
 use nn_layers::{
-    ClassTargets, ConfusionMatrix, CrossEntropy, Graph, Infer, Outputs, Params, RunningMean, Shape,
-    top_k_correct,
+    ClassTargets, ConfusionMatrix, CrossEntropy, Infer, Outputs, RunningMean, Shape, top_k_correct,
 };
 use serde::Serialize;
 
-use crate::architectures::Reason;
+use crate::error::{Error, Result};
+use crate::probabilities::{check_finite, rows};
 
-/// The result of an evaluation.
+/// How a classifier did on a dataset.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Evaluation {
-    pub(crate) pictures: u64,
+pub struct Evaluation {
+    /// The number of pictures.
+    pub pictures: u64,
     /// The fraction of pictures whose most probable class is the true one.
-    pub(crate) top1: f64,
+    pub top1: f64,
     /// The fraction whose true class is among the five most probable; `None` for five classes or
     /// fewer, for which it would always be 1.
-    pub(crate) top5: Option<f64>,
+    pub top5: Option<f64>,
     /// The mean cross-entropy.
-    pub(crate) loss: f64,
+    pub loss: f64,
     /// One row per true class, one column per predicted class.
-    pub(crate) confusion: Vec<Vec<u64>>,
-    /// The most certain mistakes, the most certain first.
+    pub confusion: Vec<Vec<u64>>,
+    /// The most certain mistakes, the most certain first; not serialised.
     #[serde(skip)]
-    pub(crate) mistakes: Vec<Mistake>,
+    pub mistakes: Vec<Mistake>,
 }
 
 /// A picture whose most probable class is not the true one.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Mistake {
-    pub(crate) index: usize,
-    pub(crate) label: usize,
-    pub(crate) predicted: usize,
+pub struct Mistake {
+    /// The picture's index in the dataset.
+    pub index: usize,
+    /// The true class.
+    pub label: usize,
+    /// The most probable class.
+    pub predicted: usize,
     /// The probability of the predicted class.
-    pub(crate) score: f64,
+    pub score: f64,
 }
 
-/// The reasons why an evaluation fails.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Fault {
-    #[error("there are no pictures")]
-    NoPictures,
-    #[error("the network has no output")]
-    NoOutput,
-    #[error("the network has {got} classes, the data has {expected}")]
-    Classes { got: usize, expected: usize },
-    #[error("{picture}: the network's output is not finite (class {class}: {got})")]
-    NotFinite {
-        picture: String,
-        class: usize,
-        got: f32,
-    },
+/// How a dataset is evaluated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvaluationOptions {
+    /// The number of pictures that are classified together, from 1 to 65 536. Default 50.
+    pub batch_size: usize,
+    /// The most mistakes that are kept. Default 24.
+    pub mistakes: usize,
 }
 
-/// The most mistakes that are kept.
-const MISTAKES: usize = 24;
-
-/// The pictures per batch.
-const BATCH: usize = 50;
+impl Default for EvaluationOptions {
+    fn default() -> Self {
+        Self {
+            batch_size: 50,
+            mistakes: 24,
+        }
+    }
+}
 
 /// Runs a network over all pictures of a dataset whose labels are indices of the network's classes.
 /// `progress` is called with the number of pictures of each batch.
 ///
+/// A dataset with the same classes in another order is a [`Relabelled`](crate::Relabelled) one;
+/// [`Classifier::evaluate`](crate::Classifier::evaluate) matches them.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use engine::{Options, Plan};
+/// use image_classify::{Architecture, EvaluationOptions, evaluate};
+/// use image_data::{Dataset, Preprocessing, Shapes};
+///
+/// let network = Architecture::named("resnet20")?.with_classes(8);
+/// let plan = Plan::compile(&network.graph()?, network.init(1)?, &Options::default())?;
+/// let shapes: Arc<dyn Dataset> = Arc::new(Shapes::range(0..40, [32, 32])?);
+/// let options = EvaluationOptions::default();
+/// let evaluation = evaluate(&plan, &shapes, &Preprocessing::cifar(), &options, |_| ())?;
+/// assert_eq!((evaluation.pictures, evaluation.confusion.len()), (40, 8));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 ///
-/// A picture that cannot be read or has another size than the first, by name; an output that is not
-/// finite; the network's errors.
-pub(crate) fn evaluate(
-    graph: &Graph,
-    params: Params<f32>,
+/// [`Error::Picture`] for a picture that cannot be read or has another size than the first, by name;
+/// [`Error::NoPictures`]; [`Error::OutputShape`] for a network with another number of classes than the
+/// dataset; [`Error::Sample`] around [`Error::OutputNotFinite`]; the network's errors.
+pub fn evaluate(
+    network: &Plan,
     dataset: &Arc<dyn Dataset>,
     preprocessing: &Preprocessing,
-    options: &Options,
+    options: &EvaluationOptions,
     mut progress: impl FnMut(usize),
-) -> Result<Evaluation, Reason> {
+) -> Result<Evaluation> {
+    if dataset.is_empty() {
+        return Err(Error::NoPictures);
+    }
     let classes = dataset.classes().len();
-    let plan = Plan::compile(graph, params, options)?;
     let loader = LoaderOptions {
-        batch_size: BATCH,
+        batch_size: options.batch_size,
         order: Order::AsStored,
         workers: rayon::current_num_threads(),
         ..LoaderOptions::default()
@@ -91,55 +111,30 @@ pub(crate) fn evaluate(
     let mut session: Option<Session> = None;
     let mut outputs = Outputs::new();
     let mut tally: Option<Tally> = None;
-    for batch in loader.epoch(0)? {
-        let Batch {
-            inputs,
-            labels,
-            samples,
-            ..
-        } = batch?;
-        let shape = Shape::from(inputs.shape().to_vec());
+    let mut batch = Batch::default();
+    let mut batches = loader.epoch(0)?;
+    while batches.next_into(&mut batch)? {
+        let shape = Shape::from(batch.inputs.shape().to_vec());
         let fits = |session: &Session| session.input_shapes() == std::slice::from_ref(&shape);
         let session = match session.take().filter(fits) {
             Some(fitting) => session.insert(fitting),
-            None => session.insert(plan.session(std::slice::from_ref(&shape))?),
+            None => session.insert(network.session(std::slice::from_ref(&shape))?),
         };
-        session.run(&[inputs.view().into_dyn()], &mut outputs)?;
-        let logits = outputs.tensors.first().ok_or(Fault::NoOutput)?;
-        let rows = logits.view().into_dimensionality::<Ix2>()?;
-        let got = rows.ncols();
-        if got != classes {
-            let expected = classes;
-            return Err(Fault::Classes { got, expected }.into());
+        session.run(&[batch.inputs.view().into_dyn()], &mut outputs)?;
+        let logits = rows(&outputs, [batch.samples.len(), classes])?;
+        for (row, &sample) in logits.outer_iter().zip(&batch.samples) {
+            check_finite(row).map_err(|error| Error::Sample {
+                name: dataset.name(sample),
+                error: Box::new(error),
+            })?;
         }
-        check_finite(rows, &samples, dataset)?;
         // Allocated only now that the network is known to have this many classes: the confusion matrix
         // takes their square.
-        let tally = tally.get_or_insert_with(|| Tally::new(classes));
-        tally.add(rows, &samples, &labels)?;
-        progress(samples.len());
+        let tally = tally.get_or_insert_with(|| Tally::new(classes, options.mistakes));
+        tally.add(logits, &batch.samples, &batch.labels)?;
+        progress(batch.samples.len());
     }
-    let evaluation = tally.and_then(Tally::finish);
-    Ok(evaluation.ok_or(Fault::NoPictures)?)
-}
-
-/// Refuses an output that is not finite, naming the picture.
-fn check_finite(
-    rows: ArrayView2<'_, f32>,
-    samples: &[usize],
-    dataset: &Arc<dyn Dataset>,
-) -> Result<(), Fault> {
-    for (row, &sample) in rows.outer_iter().zip(samples) {
-        if let Some((class, &got)) = row.indexed_iter().find(|(_, logit)| !logit.is_finite()) {
-            let picture = dataset.name(sample);
-            return Err(Fault::NotFinite {
-                picture,
-                class,
-                got,
-            });
-        }
-    }
-    Ok(())
+    tally.and_then(Tally::finish).ok_or(Error::NoPictures)
 }
 
 /// The counts over the batches so far.
@@ -150,15 +145,18 @@ struct Tally {
     /// classes or fewer.
     top5: Option<usize>,
     mistakes: Vec<Mistake>,
+    /// The most mistakes that are kept.
+    kept: usize,
 }
 
 impl Tally {
-    fn new(classes: usize) -> Self {
+    fn new(classes: usize, kept: usize) -> Self {
         Self {
             confusion: ConfusionMatrix::new(classes),
             loss: RunningMean::default(),
             top5: (classes > 5).then_some(0),
             mistakes: Vec::new(),
+            kept,
         }
     }
 
@@ -168,7 +166,7 @@ impl Tally {
         rows: ArrayView2<'_, f32>,
         samples: &[usize],
         labels: &[usize],
-    ) -> Result<(), Reason> {
+    ) -> Result<()> {
         self.confusion.add_logits(rows, labels)?;
         if let Some(top5) = &mut self.top5 {
             *top5 += top_k_correct(rows, labels, 5)?;
@@ -176,6 +174,7 @@ impl Tally {
         let loss = cross_entropy(rows.into_dyn(), labels)?;
         self.loss.add(loss, labels.len() as f64);
         collect(&mut self.mistakes, rows.outer_iter(), samples, labels);
+        self.mistakes.truncate(self.kept);
         Ok(())
     }
 
@@ -193,13 +192,13 @@ impl Tally {
     }
 }
 
-fn cross_entropy(logits: ArrayViewD<'_, f32>, labels: &[usize]) -> Result<f64, Reason> {
+fn cross_entropy(logits: ArrayViewD<'_, f32>, labels: &[usize]) -> Result<f64> {
     let mut grad = ndarray::ArrayD::zeros(logits.raw_dim());
     let targets = ClassTargets::Labels(labels);
     Ok(CrossEntropy::default().eval(logits, targets, 1.0, &mut grad)?)
 }
 
-/// Adds the mistakes of a batch, and keeps the most certain ones.
+/// Adds the mistakes of a batch, and sorts all by falling certainty.
 fn collect<'a>(
     mistakes: &mut Vec<Mistake>,
     rows: impl Iterator<Item = ndarray::ArrayView1<'a, f32>>,
@@ -224,7 +223,6 @@ fn collect<'a>(
         });
     }
     mistakes.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.index.cmp(&b.index)));
-    mistakes.truncate(MISTAKES);
 }
 
 #[cfg(test)]
@@ -235,7 +233,7 @@ mod tests {
 
     #[test]
     fn the_mistakes_are_those_of_the_confusion_matrix() {
-        let mut tally = Tally::new(3);
+        let mut tally = Tally::new(3, 24);
         let rows = arr2(&[[0.5f32, 0.5, 0.1], [0.1, 0.7, 0.7], [0.0, 0.0, 0.0]]);
         tally.add(rows.view(), &[10, 11, 12], &[0, 2, 1]).unwrap();
         let evaluation = tally.finish().unwrap();
@@ -249,6 +247,20 @@ mod tests {
 
     #[test]
     fn nothing_counted_is_no_evaluation() {
-        assert_eq!(Tally::new(3).finish(), None);
+        assert_eq!(Tally::new(3, 24).finish(), None);
+    }
+
+    #[test]
+    fn only_the_most_certain_mistakes_are_kept() {
+        let mut tally = Tally::new(2, 2);
+        for (sample, margin) in [(0, 1.0f32), (1, 3.0), (2, 2.0), (3, -1.0)] {
+            let row = arr2(&[[margin, 0.0]]);
+            tally.add(row.view(), &[sample], &[1]).unwrap();
+        }
+        let evaluation = tally.finish().unwrap();
+        let kept: Vec<usize> = evaluation.mistakes.iter().map(|m| m.index).collect();
+        assert_eq!(kept, [1, 2]);
+        let score = 1.0 / (1.0 + (-3f64).exp());
+        assert!((evaluation.mistakes[0].score - score).abs() < 1e-12);
     }
 }

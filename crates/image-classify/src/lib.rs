@@ -1,0 +1,27 @@
+//! Image classification: the networks by name, model files, pictures to classes, and evaluation.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod architecture;
+mod batches;
+mod classes;
+mod classifier;
+mod description;
+mod error;
+mod evaluation;
+mod fit;
+mod model;
+mod probabilities;
+mod relabelled;
+
+pub use architecture::Architecture;
+pub use batches::{LoadedBatch, train_batches};
+pub use classes::{ClassList, Mismatch, check_order, match_by_name};
+pub use classifier::{Classifier, ClassifierOptions, Timings};
+pub use description::Description;
+pub use error::{Error, Result};
+pub use evaluation::{Evaluation, EvaluationOptions, Mistake, evaluate};
+pub use fit::{ExpectedSize, Fit};
+pub use model::Model;
+pub use probabilities::{ClassProbability, Probabilities};
+pub use relabelled::{Matched, Relabelled};

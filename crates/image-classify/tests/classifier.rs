@@ -1,0 +1,205 @@
+//! The classifier against the plain loops, and what it refuses.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod common;
+
+use common::model;
+use image_classify::{Classifier, ClassifierOptions, Error, ExpectedSize, Model, Probabilities};
+use image_data::{ChannelOrder, Picture, Preprocessing};
+use nn_layers::ndarray::Axis;
+use nn_layers::{ModelFile, Plain};
+use testkit::{assert_close, dot_bound};
+
+const CLASSES: [&str; 4] = ["ant", "bee", "cat", "dog"];
+
+/// A colourful picture of this size `[h, w]`.
+fn picture([height, width]: [usize; 2]) -> Picture {
+    let pixels: Vec<u8> = (0..3 * height * width)
+        .map(|i| (i * i / 7 + i * 37) as u8)
+        .collect();
+    Picture::from_rgb(width, height, 3 * width, &pixels).unwrap()
+}
+
+fn classifier(model: Model) -> Classifier {
+    Classifier::new(model, &ClassifierOptions::default()).unwrap()
+}
+
+/// The softmax of the logits that the plain loops compute in f64, and a bound for f32.
+fn by_plain_loops(model: &Model, picture: &Picture) -> (Vec<f64>, f64) {
+    let graph = model.description.architecture.graph().unwrap();
+    let plain = Plain::<f64>::new(&graph, model.params.cast()).unwrap();
+    let input = model
+        .description
+        .fit()
+        .preprocessing()
+        .apply(picture)
+        .unwrap();
+    let input = input.mapv(f64::from).insert_axis(Axis(0)).into_dyn();
+    let logits = plain.run(&[input.view()]).unwrap().remove(0);
+    let largest = logits.iter().copied().fold(f64::MIN, f64::max);
+    let powers: Vec<f64> = logits.iter().map(|x| (x - largest).exp()).collect();
+    let sum: f64 = powers.iter().sum();
+    // Seven convolutions of at most 9 x 64 products each, one after the other; a probability moves by
+    // less than the logits do.
+    let magnitude = logits.iter().map(|x| x.abs()).fold(1.0, f64::max);
+    let bound = dot_bound(7 * 9 * 64, magnitude);
+    (powers.iter().map(|power| power / sum).collect(), bound)
+}
+
+fn assert_agrees(got: &Probabilities, model: &Model, picture: &Picture) {
+    let (expected, bound) = by_plain_loops(model, picture);
+    let got: Vec<f64> = got.values.iter().map(|&x| f64::from(x)).collect();
+    let view = |values: &[f64]| nn_layers::ndarray::Array1::from_vec(values.to_vec());
+    assert_close(view(&got).view(), view(&expected).view(), |_| bound);
+    // The classes are not all equally probable, which would hide mistakes.
+    let [low, high] = [f64::min, f64::max].map(|pick| expected.iter().copied().reduce(pick));
+    assert!(high.unwrap() - low.unwrap() > 0.01, "{expected:?}");
+}
+
+#[test]
+fn the_probabilities_are_those_of_the_plain_loops_for_pictures_of_any_size() {
+    let mut model = model(&CLASSES);
+    // The training size is unknown, so the input has the picture's size, and each size its session.
+    model.description.input_size = None;
+    let mut classifier = classifier(model.clone());
+    for size in [[32, 32], [20, 44], [20, 44], [44, 20], [32, 32]] {
+        let picture = picture(size);
+        let probabilities = classifier.classify(&picture).unwrap();
+        assert_agrees(&probabilities, &model, &picture);
+        let usual = (size != [32, 32]).then_some(ExpectedSize::Usual([32, 32]));
+        assert_eq!(probabilities.unexpected_size, usual);
+    }
+}
+
+#[test]
+fn a_picture_of_another_size_than_in_training_is_resized_and_the_result_says_so() {
+    let model = model(&CLASSES);
+    let mut classifier = classifier(model.clone());
+    for size in [[32, 32], [30, 60]] {
+        let picture = picture(size);
+        let probabilities = classifier.classify(&picture).unwrap();
+        assert_agrees(&probabilities, &model, &picture);
+        let trained = (size != [32, 32]).then_some(ExpectedSize::Trained([32, 32]));
+        assert_eq!(probabilities.unexpected_size, trained);
+    }
+}
+
+#[test]
+fn the_preprocessing_of_the_file_decides() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let mut model = model(&CLASSES);
+    let mut answers = Vec::new();
+    for std in [0.2, 0.4] {
+        model.description.preprocessing = Preprocessing {
+            std: vec![std; 3],
+            ..Preprocessing::cifar()
+        };
+        model.clone().into_file().unwrap().save(&path).unwrap();
+        let mut classifier = Classifier::open(&path, &ClassifierOptions::default()).unwrap();
+        assert_eq!(classifier.description(), &model.description);
+        let picture = picture([32, 32]);
+        let probabilities = classifier.classify(&picture).unwrap();
+        assert_agrees(&probabilities, &model, &picture);
+        answers.push(probabilities);
+    }
+    assert_ne!(answers[0], answers[1]);
+}
+
+#[test]
+fn a_clone_and_a_second_look_give_the_same_bits() {
+    let mut classifier = classifier(model(&CLASSES));
+    let picture = picture([32, 32]);
+    let (first, _) = classifier.classify_timed(&picture).unwrap();
+    assert_eq!(classifier.classify(&picture).unwrap(), first);
+    assert_eq!(classifier.clone().classify(&picture).unwrap(), first);
+}
+
+#[test]
+fn a_model_file_without_class_names_classifies_by_index() {
+    let mut model = model(&CLASSES);
+    let picture = picture([32, 32]);
+    let named = classifier(model.clone()).classify(&picture).unwrap();
+    model.description.classes.clear();
+    let bytes = model.into_file().unwrap().to_bytes().unwrap();
+    let file = ModelFile::from_bytes(&bytes).unwrap();
+    let mut classifier = classifier(Model::from_file(file).unwrap());
+    assert!(classifier.description().classes.is_empty());
+    assert_eq!(classifier.classify(&picture).unwrap(), named);
+    assert_eq!(named.top(9).len(), 4);
+}
+
+#[test]
+fn an_output_that_is_not_finite_is_an_error_with_its_class() {
+    let mut model = model(&CLASSES);
+    let weight = model.params.get_mut("fc.weight").unwrap();
+    let black = Picture::from_rgb(32, 32, 96, &[0; 3072]).unwrap();
+    weight.value.fill(f32::MAX);
+    let mut classifier = classifier(model);
+    match classifier.classify(&black) {
+        Err(Error::OutputNotFinite { class: 0, got }) => assert!(!got.is_finite()),
+        other => panic!("{other:?}"),
+    }
+    let error = classifier.classify(&black).unwrap_err().to_string();
+    assert!(error.contains("not finite (class 0: "), "{error}");
+}
+
+#[test]
+fn a_preprocessing_with_other_channels_than_the_network_is_refused() {
+    let mut model = model(&CLASSES);
+    model.description.preprocessing = Preprocessing {
+        channels: ChannelOrder::Grey,
+        mean: vec![0.5],
+        std: vec![0.5],
+        ..Preprocessing::cifar()
+    };
+    match Classifier::new(model, &ClassifierOptions::default()) {
+        Err(Error::Channels {
+            expected: 3,
+            got: ChannelOrder::Grey,
+        }) => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_memory_limit_is_obeyed() {
+    let options = ClassifierOptions { memory_limit: 1000 };
+    match Classifier::new(model(&CLASSES), &options) {
+        Err(Error::Engine(error)) => {
+            assert!(
+                matches!(*error, engine::Error::MemoryLimit { limit: 1000, .. }),
+                "{error}"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_error_leaves_the_classifier_usable() {
+    let mut model = model(&CLASSES);
+    model.description.input_size = None;
+    let options = ClassifierOptions {
+        memory_limit: 4 << 20,
+    };
+    let mut classifier = Classifier::new(model, &options).unwrap();
+    let small = picture([32, 32]);
+    let before = classifier.classify(&small).unwrap();
+    // Its activations alone are over the limit.
+    match classifier.classify(&picture([400, 600])) {
+        Err(Error::Engine(error)) => {
+            assert!(
+                matches!(*error, engine::Error::MemoryLimit { .. }),
+                "{error}"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(classifier.classify(&small).unwrap(), before);
+}
