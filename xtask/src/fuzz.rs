@@ -7,7 +7,7 @@ use crate::process::{cargo, output, run as run_command, workspace_root};
 use crate::{Error, Result};
 
 /// The test programs that contain fuzz targets: the package, and cargo's arguments that select one.
-const PROGRAMS: [(&str, &[&str]); 6] = [
+const PROGRAMS: &[(&str, &[&str])] = &[
     ("image-data", &["--test", "fuzz"]),
     ("yolo-detect", &["--test", "fuzz"]),
     ("image-classify", &["--test", "model"]),
