@@ -77,6 +77,10 @@ impl MobileNetV2 {
 
     /// MobileNetV2 for ImageNet: width 1, 1000 classes, 3.5 M parameters.
     #[must_use]
+    #[expect(
+        clippy::self_named_constructors,
+        reason = "the name of the network, as in torchvision"
+    )]
     pub fn mobilenet_v2() -> Self {
         let stage = |[expansion, channels, blocks, stride]: [usize; 4]| Stage {
             expansion,

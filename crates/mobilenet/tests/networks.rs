@@ -106,7 +106,7 @@ fn initial_parameters_have_torchvisions_distributions() {
         let value = &params.get(name).unwrap().value;
         (value.iter().map(|x| f64::from(x * x)).sum::<f64>() / value.len() as f64).sqrt()
     };
-    // With so many values, the sample's deviation is within 5 % of the distribution's.
+    // With this many values, the sample's deviation is within 5 % of the distribution's.
     for (name, expected) in [
         // sqrt(2 / (out channels * taps)); a depthwise convolution's fan has all channels.
         ("features.18.0.weight", (2.0 / 1280.0_f64).sqrt()),

@@ -128,6 +128,6 @@ fn the_recipes_use_every_operation() {
             *used.entry(node.op().kind()).or_default() += 1;
         }
     }
-    assert_eq!(used.len(), 22, "{used:?}");
+    assert_eq!(used.len(), 23, "{used:?}");
     assert!(used.values().all(|&times| times >= 15), "{used:?}");
 }
