@@ -135,13 +135,13 @@ impl<T: Element> PlainTrainer<T> {
         &self.params
     }
 
-    /// Like [`step`](TrainBackend::step), and passes to `visit` every node's output in the forward
+    /// Like [`step`](crate::TrainBackend::step), and passes to `visit` every node's output in the forward
     /// pass and, in the backward pass, the gradient of every node's output just before that node's
     /// own backward pass.
     ///
     /// # Errors
     ///
-    /// Those of [`step`](TrainBackend::step).
+    /// Those of [`step`](crate::TrainBackend::step).
     pub fn trace(
         &mut self,
         inputs: &[ArrayViewD<'_, T>],
