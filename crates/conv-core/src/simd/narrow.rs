@@ -17,8 +17,10 @@ use super::microkernel::{Tile, begin, finish};
 use super::outer_product::Outer;
 
 /// For groups of `G` lanes: the lanes that the `j`-th spread takes.
+#[cfg(target_arch = "x86_64")]
 pub(super) struct Lanes<const G: usize>;
 
+#[cfg(target_arch = "x86_64")]
 impl<const G: usize> Lanes<G> {
     /// Indexed `[j][lane]`; the first lanes serve shorter registers.
     pub(super) const SPREAD: [[i32; 16]; 8] = {
