@@ -14,7 +14,7 @@ use nn_layers::{BatchNorm2d, Epsilon, Graph, Node, NodeId, Op, Params, ParamsErr
 
 use crate::error::{Error, Result};
 use crate::memory::F32;
-use crate::step::{Kernel, PlanStep, input_number, narrow};
+use crate::step::{Kernel, PlanStep, activation, input_number, narrow};
 
 /// The steps of a graph, in order, and which of them compute its outputs.
 #[derive(Debug)]
@@ -203,16 +203,20 @@ fn merge(source: &mut Draft, node: &Node, params: &mut Params<f32>) -> Result<bo
     if conv.activation != Activation::Identity {
         return Ok(false);
     }
+    if let Some(activation) = activation(node.op()) {
+        conv.activation = activation;
+        return Ok(true);
+    }
     // Scaling the sum would have to scale the residual, too.
     let has_residual = source.inputs.len() > 1;
     match node.op() {
         Op::BatchNorm2d(_) | Op::Affine if has_residual => return Ok(false),
         Op::BatchNorm2d(batch_norm) => conv.fold.then(&statistics(node, batch_norm, params)?),
         Op::Affine => conv.fold.then(&affine(node, params)?),
-        Op::Relu => conv.activation = Activation::Relu,
-        Op::Relu6 => conv.activation = Activation::Relu6,
-        Op::LeakyRelu { slope } => conv.activation = Activation::LeakyRelu(narrow(*slope)),
         Op::Input
+        | Op::Relu
+        | Op::Relu6
+        | Op::LeakyRelu { .. }
         | Op::Conv2d(_)
         | Op::Linear(_)
         | Op::Sigmoid

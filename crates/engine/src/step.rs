@@ -49,9 +49,7 @@ pub(crate) enum Kernel {
     AvgPool(AvgPool2dOptions),
     /// Means over as many bins as the result has pixels.
     AdaptiveAvgPool,
-    Relu,
-    Relu6,
-    LeakyRelu(f32),
+    Activation(Activation),
     Sigmoid,
     Softmax,
     Affine {
@@ -78,9 +76,7 @@ impl Kernel {
             Self::Conv { conv, .. } => conv.algorithm(),
             Self::MaxPool(_) => "max pool",
             Self::AvgPool(_) | Self::AdaptiveAvgPool => "average pool",
-            Self::Relu | Self::Relu6 | Self::LeakyRelu(_) | Self::Sigmoid | Self::Affine { .. } => {
-                "elementwise"
-            }
+            Self::Activation(_) | Self::Sigmoid | Self::Affine { .. } => "elementwise",
             Self::Softmax => "softmax",
             Self::Add => "add",
             Self::Concat
@@ -104,9 +100,7 @@ impl Kernel {
             | Self::MaxPool(_)
             | Self::AvgPool(_)
             | Self::AdaptiveAvgPool
-            | Self::Relu
-            | Self::Relu6
-            | Self::LeakyRelu(_)
+            | Self::Activation(_)
             | Self::Sigmoid
             | Self::Softmax
             | Self::Add
@@ -122,10 +116,10 @@ impl Kernel {
 
     /// Returns the kernel of an operation that has no parameters and is more than a copy.
     pub(crate) fn of(node: &Node) -> Result<Self> {
+        if let Some(activation) = activation(node.op()) {
+            return Ok(Self::Activation(activation));
+        }
         Ok(match node.op() {
-            Op::Relu => Self::Relu,
-            Op::Relu6 => Self::Relu6,
-            Op::LeakyRelu { slope } => Self::LeakyRelu(narrow(*slope)),
             Op::Sigmoid => Self::Sigmoid,
             Op::Softmax => Self::Softmax,
             Op::MaxPool2d(options) => Self::MaxPool(*options),
@@ -144,6 +138,9 @@ impl Kernel {
             | Op::Linear(_)
             | Op::BatchNorm2d(_)
             | Op::Affine
+            | Op::Relu
+            | Op::Relu6
+            | Op::LeakyRelu { .. }
             | Op::Dropout { .. } => {
                 let broken = "`Kernel::of` was called for an operation that is compiled separately";
                 return Err(Error::internal(node.name(), broken));
@@ -170,11 +167,8 @@ impl Kernel {
             Self::MaxPool(options) => blocked::max_pool2d(isa, input, options, output),
             Self::AvgPool(options) => blocked::avg_pool2d(isa, input, options, output),
             Self::AdaptiveAvgPool => blocked::adaptive_avg_pool2d(isa, input, output),
-            // A comparison with NaN is false, so NaN stays.
-            Self::Relu => blocked::map(isa, input, output, |x| if x <= 0.0 { 0.0 } else { x }),
-            Self::Relu6 => blocked::map(isa, input, output, |x| Activation::Relu6.apply(x)),
-            Self::LeakyRelu(slope) => {
-                blocked::map(isa, input, output, |x| if x <= 0.0 { slope * x } else { x })
+            Self::Activation(activation) => {
+                blocked::map(isa, input, output, |x| activation.apply(x))
             }
             Self::Sigmoid => blocked::map(isa, input, output, |x| 1.0 / (1.0 + (-x).exp())),
             Self::Softmax => blocked::softmax(input, output),
@@ -186,6 +180,36 @@ impl Kernel {
             Self::Reorg(stride) => blocked::reorg(input, *stride, output),
             Self::Pad(padding, value) => blocked::pad2d(input, *padding, *value, output),
         }
+    }
+}
+
+/// Returns the activation that an operation is, if it is one that convolutions and normalisations can
+/// apply to their results.
+pub(crate) fn activation(op: &Op) -> Option<Activation> {
+    match op {
+        Op::Relu => Some(Activation::Relu),
+        Op::Relu6 => Some(Activation::Relu6),
+        Op::LeakyRelu { slope } => Some(Activation::LeakyRelu(narrow(*slope))),
+        Op::Input
+        | Op::Conv2d(_)
+        | Op::Linear(_)
+        | Op::BatchNorm2d(_)
+        | Op::Affine
+        | Op::Sigmoid
+        | Op::Softmax
+        | Op::MaxPool2d(_)
+        | Op::AvgPool2d(_)
+        | Op::GlobalAvgPool2d
+        | Op::AdaptiveAvgPool2d(_)
+        | Op::Add
+        | Op::Concat
+        | Op::Slice { .. }
+        | Op::PadChannels { .. }
+        | Op::Flatten
+        | Op::Dropout { .. }
+        | Op::Upsample { .. }
+        | Op::Reorg { .. }
+        | Op::Pad { .. } => None,
     }
 }
 

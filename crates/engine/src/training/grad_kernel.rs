@@ -40,9 +40,7 @@ impl GradKernel {
             | Kernel::Conv { .. }
             | Kernel::Affine { .. }
             | Kernel::MaxPool(_)
-            | Kernel::Relu
-            | Kernel::Relu6
-            | Kernel::LeakyRelu(_)
+            | Kernel::Activation(_)
             | Kernel::Halo(_)
             | Kernel::Sigmoid
             | Kernel::Softmax

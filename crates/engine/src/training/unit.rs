@@ -13,7 +13,7 @@ use super::grad_kernel::GradKernel;
 use super::layer::{ConvLayer, Layer};
 use super::norm_layer::NormLayer;
 use crate::error::{Error, Result};
-use crate::step::{Kernel, input_number, narrow};
+use crate::step::{Kernel, activation, input_number};
 
 /// Nodes that are computed together.
 #[derive(Debug)]
@@ -216,7 +216,10 @@ impl Lowering<'_> {
                 ..
             },
             Some(activation),
-        ) = (&mut self.units[source].kind, activation(node.op()))
+        ) = (
+            &mut self.units[source].kind,
+            differentiable_by_output(node.op()),
+        )
         else {
             return false;
         };
@@ -302,7 +305,7 @@ impl Lowering<'_> {
             | Op::Reorg { .. }
             | Op::Pad { .. }) => {
                 let forward = Kernel::of(node)?;
-                match (activation(op), GradKernel::of(&forward)) {
+                match (differentiable_by_output(op), GradKernel::of(&forward)) {
                     (Some(activation), _) => UnitKind::Activation(activation),
                     (None, Some(backward)) => UnitKind::Kernel { forward, backward },
                     (None, None) => UnitKind::Plain(Box::new(self.graph.isolate(id)?)),
@@ -410,32 +413,11 @@ impl Lowering<'_> {
     }
 }
 
-/// Returns an activation whose gradient follows from its output, if the operation is one.
-fn activation(op: &Op) -> Option<Activation> {
-    match op {
-        Op::Relu => Some(Activation::Relu),
-        Op::Relu6 => Some(Activation::Relu6),
-        Op::LeakyRelu { slope } if *slope > 0.0 => Some(Activation::LeakyRelu(narrow(*slope))),
-        Op::LeakyRelu { .. }
-        | Op::Input
-        | Op::Conv2d(_)
-        | Op::Linear(_)
-        | Op::BatchNorm2d(_)
-        | Op::Affine
-        | Op::Sigmoid
-        | Op::Softmax
-        | Op::MaxPool2d(_)
-        | Op::AvgPool2d(_)
-        | Op::GlobalAvgPool2d
-        | Op::AdaptiveAvgPool2d(_)
-        | Op::Add
-        | Op::Concat
-        | Op::Slice { .. }
-        | Op::PadChannels { .. }
-        | Op::Flatten
-        | Op::Dropout { .. }
-        | Op::Upsample { .. }
-        | Op::Reorg { .. }
-        | Op::Pad { .. } => None,
-    }
+/// Returns an activation whose gradient follows from its output, if the operation is one: the sign of
+/// the output must tell that of the input.
+fn differentiable_by_output(op: &Op) -> Option<Activation> {
+    activation(op).filter(|&activation| match activation {
+        Activation::LeakyRelu(slope) => slope > 0.0,
+        Activation::Identity | Activation::Relu | Activation::Relu6 => true,
+    })
 }
