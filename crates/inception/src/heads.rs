@@ -20,9 +20,7 @@ pub(crate) enum Heads {
 pub(crate) const MAX_PARAMETERS: usize = 1 << 30;
 
 pub(crate) fn check_parameters(graph: &Graph) -> Result<()> {
-    let got = graph
-        .param_specs()
-        .fold(0, |n: usize, spec| n.saturating_add(spec.elements()));
+    let got = graph.param_elements();
     if got <= MAX_PARAMETERS {
         Ok(())
     } else {

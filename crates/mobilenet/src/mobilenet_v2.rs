@@ -229,9 +229,7 @@ impl MobileNetV2 {
 }
 
 fn check_parameters(graph: &Graph) -> Result<()> {
-    let got = graph
-        .param_specs()
-        .fold(0, |n: usize, spec| n.saturating_add(spec.elements()));
+    let got = graph.param_elements();
     let limit = MobileNetV2::MAX_PARAMETERS;
     if got <= limit {
         Ok(())

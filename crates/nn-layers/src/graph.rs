@@ -155,6 +155,13 @@ impl Graph {
         self.nodes.iter().flat_map(|node| &node.params)
     }
 
+    /// The number of values of all parameters that the graph reads; `usize::MAX` if it overflows.
+    #[must_use]
+    pub fn param_elements(&self) -> usize {
+        self.param_specs()
+            .fold(0, |sum: usize, spec| sum.saturating_add(spec.elements()))
+    }
+
     /// For each node, the nodes that read it, in the graph's order. A node that reads it twice
     /// occurs twice. An output of the graph does not count as a reader.
     #[must_use]

@@ -337,9 +337,7 @@ impl ResNet {
 }
 
 fn check_parameters(graph: &Graph) -> Result<()> {
-    let got = graph
-        .param_specs()
-        .fold(0, |n: usize, spec| n.saturating_add(spec.elements()));
+    let got = graph.param_elements();
     let limit = ResNet::MAX_PARAMETERS;
     if got <= limit {
         Ok(())
