@@ -4,27 +4,16 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
 use engine::{Isa, Options, Plan, TrainingSession};
-use ndarray::{ArrayD, ArrayViewD};
+use ndarray::ArrayD;
 use nn_layers::{
-    BatchNorm2d, Conv2d, Element, Graph, GraphBuilder, Infer, Loss, Outputs, Padding, Params,
-    Plain, PlainTrainer, Shape, StepKey, Terms, TrainBackend, TrainSpec, random_params,
+    BatchNorm2d, Conv2d, Graph, GraphBuilder, Infer, Outputs, Padding, Params, Plain, PlainTrainer,
+    Shape, StepKey, TrainBackend, TrainSpec, random_params,
 };
-use testkit::{random_array, to_f32};
+use testkit::{Projection, random_array, to_f32};
 
 const KEY: StepKey = StepKey { seed: 3, step: 5 };
 
-/// The loss `sum of output * given`, with random numbers given.
-struct Projection;
-
-impl<T: Element> Loss<T> for Projection {
-    fn eval(&self, _: &[ArrayViewD<'_, T>], grads: &mut [ArrayD<T>]) -> nn_layers::Result<Terms> {
-        for grad in grads {
-            let given = random_array(grad.shape(), 17);
-            grad.zip_mut_with(&given, |grad, &given| *grad = T::from_f64(given));
-        }
-        Ok(Terms::default())
-    }
-}
+const LOSS: Projection = Projection { seed: 17 };
 
 /// ReLU6 alone, after a convolution, after its batch normalisation, and after a residual's addition.
 fn graphs() -> Vec<(&'static str, Graph)> {
@@ -130,12 +119,12 @@ fn no_gradient_passes_above_6() {
     for (name, graph) in graphs() {
         let (params, x) = large(&graph);
         let mut plain = PlainTrainer::new(&graph, params.cast::<f64>(), spec()).unwrap();
-        plain.step(&[x.view()], &Projection, KEY).unwrap();
+        plain.step(&[x.view()], &LOSS, KEY).unwrap();
         let expected = plain.gradients();
         let narrow = to_f32(x.view());
         for isa in Isa::available() {
             let mut fast = TrainingSession::new(&graph, params.clone(), spec(), &on(isa)).unwrap();
-            fast.step(&[narrow.view()], &Projection, KEY).unwrap();
+            fast.step(&[narrow.view()], &LOSS, KEY).unwrap();
             for (param, gradient) in fast.gradients().cast::<f64>().iter() {
                 let expected = &expected.get(param).unwrap().value;
                 // Of a bias before a normalisation: rounding alone.

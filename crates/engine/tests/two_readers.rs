@@ -6,25 +6,14 @@
 use engine::{Isa, Options, TrainingSession};
 use ndarray::{ArrayD, ArrayViewD, IxDyn};
 use nn_layers::{
-    AvgPool2d, BatchNorm2d, Conv2d, Element, Graph, GraphBuilder, Loss, MaxPool2d, Op, Padding,
-    PaddingValue, PlainTrainer, StepKey, Terms, TrainBackend, TrainSpec, random_params,
+    AvgPool2d, BatchNorm2d, Conv2d, Element, Graph, GraphBuilder, MaxPool2d, Op, Padding,
+    PaddingValue, PlainTrainer, StepKey, TrainBackend, TrainSpec, random_params,
 };
-use testkit::{random_array, to_f32};
+use testkit::{Projection, random_array, to_f32};
 
 const KEY: StepKey = StepKey { seed: 3, step: 5 };
 
-/// `sum of output * given`, with random numbers given.
-struct Projection;
-
-impl<T: Element> Loss<T> for Projection {
-    fn eval(&self, _: &[ArrayViewD<'_, T>], grads: &mut [ArrayD<T>]) -> nn_layers::Result<Terms> {
-        for (number, grad) in grads.iter_mut().enumerate() {
-            let given = random_array(grad.shape(), 17 + number as u64);
-            grad.zip_mut_with(&given, |grad, &given| *grad = T::from_f64(given));
-        }
-        Ok(Terms::default())
-    }
-}
+const LOSS: Projection = Projection { seed: 17 };
 
 /// An operation for each way in which gradients are computed, with how often it reads its input.
 fn readers() -> Vec<(Op, usize)> {
@@ -64,7 +53,7 @@ fn readers() -> Vec<(Op, usize)> {
 
 /// Returns the gradient of the input.
 fn gradient<T: Element, B: TrainBackend<T>>(mut backend: B, x: ArrayViewD<'_, T>) -> ArrayD<T> {
-    assert!(backend.step(&[x], &Projection, KEY).is_ok());
+    assert!(backend.step(&[x], &LOSS, KEY).is_ok());
     backend.gradients().get("input").unwrap().value.clone()
 }
 

@@ -2,6 +2,18 @@
 
 use super::*;
 
+/// A step of plain gradient descent.
+fn descend(session: &mut TrainingSession) {
+    session
+        .update(&mut |_, numbers, gradient| {
+            numbers
+                .iter_mut()
+                .zip(gradient)
+                .for_each(|(x, g)| *x -= 1e-3 * g);
+        })
+        .unwrap();
+}
+
 /// Plain gradient descent for a few steps, the last on a smaller batch; returns the parameters'
 /// bytes.
 fn train(isa: Isa, threads: usize, spec: &TrainSpec) -> Vec<(String, Vec<u32>)> {
@@ -15,14 +27,7 @@ fn train(isa: Isa, threads: usize, spec: &TrainSpec) -> Vec<(String, Vec<u32>)> 
             session
                 .step(&views(&input), &loss, StepKey { seed: 1, step })
                 .unwrap();
-            session
-                .update(&mut |_, numbers, gradient| {
-                    numbers
-                        .iter_mut()
-                        .zip(gradient)
-                        .for_each(|(x, g)| *x -= 1e-3 * g);
-                })
-                .unwrap();
+            descend(&mut session);
         }
         bits(&session.export())
     })
@@ -210,14 +215,7 @@ fn layers_can_be_unfrozen_in_the_middle() {
         session
             .step(&views(&input), &loss, StepKey { seed: 1, step })
             .unwrap();
-        session
-            .update(&mut |_, numbers, gradient| {
-                numbers
-                    .iter_mut()
-                    .zip(gradient)
-                    .for_each(|(x, g)| *x -= 1e-3 * g);
-            })
-            .unwrap();
+        descend(session);
     };
     let spec = |frozen: &[&str]| TrainSpec {
         frozen: frozen.iter().map(|&name| name.to_owned()).collect(),
