@@ -4,8 +4,8 @@
 
 use engine::{Options, Plan};
 use inception::{Branches, CifarInception, Error};
-use nn_layers::{Graph, Infer, Op, Outputs, Plain, Shape, Summary, random_params};
-use testkit::{assert_close, random_array, to_f32};
+use nn_layers::{Graph, Op, Params, Shape, Summary, random_params};
+use testkit::{Run, assert_executors_agree, random_array, run_by, to_f32};
 
 fn named(name: &str) -> CifarInception {
     CifarInception::named(name).unwrap()
@@ -46,6 +46,11 @@ fn the_3x3_branch_alone_has_the_modules_channels() {
     }
 }
 
+fn engine(graph: &Graph, params: Params<f32>, shapes: &[Shape]) -> Run {
+    let plan = Plan::compile(graph, params, &Options::default()).unwrap();
+    run_by(plan.session(shapes).unwrap())
+}
+
 #[test]
 fn the_engine_agrees_with_the_plain_loops() {
     for name in CifarInception::NAMES {
@@ -53,19 +58,8 @@ fn the_engine_agrees_with_the_plain_loops() {
             let graph = named(name).graph([32, 32]).unwrap();
             let params = random_params(&graph, 1).unwrap();
             let input = random_array(&[2, 3, h, w], 1);
-            let plain = Plain::new(&graph, params.cast::<f64>()).unwrap();
-            let expected = plain.run(&[input.view()]).unwrap().remove(0);
-            let plan = Plan::compile(&graph, params, &Options::default()).unwrap();
-            let mut session = plan.session(&[Shape::from(input.shape())]).unwrap();
-            let mut outputs = Outputs::new();
-            session
-                .run(&[to_f32(input.view()).view()], &mut outputs)
-                .unwrap();
             // The project's guarantee for logits.
-            let largest = expected.iter().fold(0.0_f64, |max, x| max.max(x.abs()));
-            assert_close(outputs.tensors[0].view(), expected.view(), |_| {
-                1e-4 * largest
-            });
+            assert_executors_agree(&graph, &params, &[to_f32(input.view())], 1e-4, &engine);
         }
     }
 }

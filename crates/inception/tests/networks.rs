@@ -7,13 +7,10 @@ use std::collections::BTreeSet;
 use engine::{Options, Plan};
 use inception::{Error, GoogLeNet, InceptionModule, InceptionV3};
 use ndarray::ArrayD;
-use nn_layers::{
-    Graph, GraphError, Infer, LoadReport, Outputs, ParamSpec, Params, Plain, Shape, Summary,
-    random_params,
-};
+use nn_layers::{Graph, GraphError, LoadReport, ParamSpec, Params, Shape, Summary, random_params};
 use proptest::prelude::*;
 use serde_json::json;
-use testkit::{assert_close, random_array, to_f32};
+use testkit::{Run, assert_executors_agree, random_array, run_by, to_f32};
 
 fn summary(graph: &Graph, [h, w]: [usize; 2]) -> Summary {
     Summary::new(graph, &[Shape::from([1, 3, h, w])]).unwrap()
@@ -182,24 +179,16 @@ fn a_complete_file_loads_with_the_heads_known_but_unused() {
     assert!(LoadReport::new(&params, &graph, []).strict().is_err());
 }
 
+fn engine(graph: &Graph, params: Params<f32>, shapes: &[Shape]) -> Run {
+    let plan = Plan::compile(graph, params, &Options::default()).unwrap();
+    run_by(plan.session(shapes).unwrap())
+}
+
 fn check_agreement(graph: &Graph, shape: [usize; 4]) {
     let params = random_params(graph, 1).unwrap();
     let input = random_array(&shape, 1);
-    let plain = Plain::new(graph, params.cast::<f64>()).unwrap();
-    let expected = plain.run(&[input.view()]).unwrap();
-
-    let plan = Plan::compile(graph, params, &Options::default()).unwrap();
-    let mut session = plan.session(&[Shape::from(shape)]).unwrap();
-    let mut outputs = Outputs::new();
-    session
-        .run(&[to_f32(input.view()).view()], &mut outputs)
-        .unwrap();
-    assert_eq!(outputs.tensors.len(), expected.len());
-    for (got, expected) in outputs.tensors.iter().zip(&expected) {
-        // The project's guarantee for logits.
-        let largest = expected.iter().fold(0.0_f64, |max, x| max.max(x.abs()));
-        assert_close(got.view(), expected.view(), |_| 1e-4 * largest);
-    }
+    // The project's guarantee for logits.
+    assert_executors_agree(graph, &params, &[to_f32(input.view())], 1e-4, &engine);
 }
 
 #[test]

@@ -4,8 +4,8 @@
 
 use engine::{Options, Plan};
 use mobilenet::{Error, MobileNetV2, Stage};
-use nn_layers::{Graph, GraphError, Infer, Op, Outputs, Plain, Shape, Slot, random_params};
-use testkit::{assert_close, random_array, to_f32};
+use nn_layers::{Graph, GraphError, Op, Params, Shape, Slot, random_params};
+use testkit::{Run, assert_executors_agree, random_array, run_by, to_f32};
 
 /// A small network with every kind of block: with and without expansion, stride and shortcut.
 fn small() -> MobileNetV2 {
@@ -26,6 +26,11 @@ fn small() -> MobileNetV2 {
     }
 }
 
+fn engine(graph: &Graph, params: Params<f32>, shapes: &[Shape]) -> Run {
+    let plan = Plan::compile(graph, params, &Options::default()).unwrap();
+    run_by(plan.session(shapes).unwrap())
+}
+
 #[test]
 fn the_engine_agrees_with_the_plain_loops() {
     let half = MobileNetV2 {
@@ -36,20 +41,8 @@ fn the_engine_agrees_with_the_plain_loops() {
         let graph = network.graph(network.input_size()).unwrap();
         let params = random_params(&graph, 1).unwrap();
         let input = random_array(&[2, network.in_channels, h, w], 1);
-        let plain = Plain::new(&graph, params.cast::<f64>()).unwrap();
-        let expected = plain.run(&[input.view()]).unwrap().remove(0);
-
-        let plan = Plan::compile(&graph, params, &Options::default()).unwrap();
-        let mut session = plan.session(&[Shape::from(input.shape())]).unwrap();
-        let mut outputs = Outputs::new();
-        session
-            .run(&[to_f32(input.view()).view()], &mut outputs)
-            .unwrap();
         // The project's guarantee for logits.
-        let largest = expected.iter().fold(0.0_f64, |max, x| max.max(x.abs()));
-        assert_close(outputs.tensors[0].view(), expected.view(), |_| {
-            1e-4 * largest
-        });
+        assert_executors_agree(&graph, &params, &[to_f32(input.view())], 1e-4, &engine);
     }
 }
 

@@ -3,12 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use engine::{Options, Plan};
-use nn_layers::{
-    Error, Graph, GraphError, Infer, Op, Outputs, Params, ParamsError, Plain, Shape, Slot,
-    random_params,
-};
+use nn_layers::{Error, Graph, GraphError, Op, Params, ParamsError, Shape, Slot, random_params};
 use resnet::{Block, ResNet, Shortcut, Stem};
-use testkit::{assert_close, random_array, to_f32};
+use testkit::{Run, assert_executors_agree, random_array, run_by, to_f32};
 
 /// A small network of bottlenecks, with every option different from its default.
 fn small() -> ResNet {
@@ -22,6 +19,11 @@ fn small() -> ResNet {
         classes: 7,
         ..ResNet::resnet50()
     }
+}
+
+fn engine(graph: &Graph, params: Params<f32>, shapes: &[Shape]) -> Run {
+    let plan = Plan::compile(graph, params, &Options::default()).unwrap();
+    run_by(plan.session(shapes).unwrap())
 }
 
 #[test]
@@ -86,20 +88,8 @@ fn the_engine_agrees_with_the_plain_loops() {
         let graph = network.graph(network.input_size()).unwrap();
         let params = random_params(&graph, 1).unwrap();
         let input = random_array(&[2, network.in_channels, h, w], 1);
-        let plain = Plain::new(&graph, params.cast::<f64>()).unwrap();
-        let expected = plain.run(&[input.view()]).unwrap().remove(0);
-
-        let plan = Plan::compile(&graph, params, &Options::default()).unwrap();
-        let mut session = plan.session(&[Shape::from(input.shape())]).unwrap();
-        let mut outputs = Outputs::new();
-        session
-            .run(&[to_f32(input.view()).view()], &mut outputs)
-            .unwrap();
         // The project's guarantee for logits.
-        let largest = expected.iter().fold(0.0_f64, |max, x| max.max(x.abs()));
-        assert_close(outputs.tensors[0].view(), expected.view(), |_| {
-            1e-4 * largest
-        });
+        assert_executors_agree(&graph, &params, &[to_f32(input.view())], 1e-4, &engine);
     }
 }
 
