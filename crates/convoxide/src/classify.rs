@@ -9,7 +9,6 @@ use clap::builder::RangedU64ValueParser;
 use files::show::{self, one_line, shorten};
 use image_classify::{ClassList, Classifier, ClassifierOptions, Probabilities, check_order};
 use serde::Serialize;
-use yolo_detect::Timings;
 
 use crate::context::Context;
 use crate::each_picture::{Pictures, each_picture};
@@ -116,23 +115,16 @@ impl Viewer {
             .classifier
             .classify_timed(&picture)
             .map_err(|error| Failure::new(path, &error))?;
-        let image_classify::Timings {
-            preprocess,
-            network,
-            postprocess,
-        } = timings;
-        let timings = Timings {
-            preprocess,
-            network,
-            postprocess,
-        };
         let [height, width] = size;
         Ok(Report {
             image: path.to_string_lossy().into_owned(),
             shown: show::name(path.as_os_str()),
             size: [width, height],
             top: self.best(&probabilities),
-            ms: Milliseconds::new(decode, timings),
+            ms: Milliseconds::new(
+                decode,
+                [timings.preprocess, timings.network, timings.postprocess],
+            ),
         })
     }
 

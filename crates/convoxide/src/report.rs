@@ -46,12 +46,13 @@ pub(crate) struct Milliseconds {
 }
 
 impl Milliseconds {
-    pub(crate) fn new(decode: Duration, timings: Timings) -> Self {
+    /// Of decoding; then of preprocessing, the network and postprocessing.
+    pub(crate) fn new(decode: Duration, [preprocess, network, postprocess]: [Duration; 3]) -> Self {
         Self {
             decode: milliseconds(decode),
-            preprocess: milliseconds(timings.preprocess),
-            network: milliseconds(timings.network),
-            postprocess: milliseconds(timings.postprocess),
+            preprocess: milliseconds(preprocess),
+            network: milliseconds(network),
+            postprocess: milliseconds(postprocess),
         }
     }
 
@@ -90,7 +91,10 @@ impl Report {
             width,
             height,
             detections: detections.iter().map(object).collect(),
-            ms: Milliseconds::new(decode, timings),
+            ms: Milliseconds::new(
+                decode,
+                [timings.preprocess, timings.network, timings.postprocess],
+            ),
         }
     }
 }
