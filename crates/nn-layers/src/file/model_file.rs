@@ -168,12 +168,12 @@ impl ModelFile {
             Ok(())
         })?;
         // After the comparison with the digest, since damage is the more likely cause.
-        tensor::check_values(&params)?;
+        params.check_values()?;
         Ok(Self { metadata, params })
     }
 
     fn write(&self, target: &mut dyn Write) -> Result<()> {
-        tensor::check_values(&self.params)?;
+        self.params.check_values()?;
         let metadata = self.metadata.as_ref();
         let metadata = metadata.map(Metadata::to_json).transpose()?;
         let params = self.params.iter();

@@ -256,34 +256,31 @@ impl<T: Element> Params<T> {
     ///
     /// [`FileError::TensorValue`] for the first value that is not so.
     pub fn check_values(&self) -> Result<()> {
-        check_values(self)
-    }
-}
-
-/// See [`Params::check_values`].
-pub(crate) fn check_values<T: Element>(params: &Params<T>) -> Result<()> {
-    for (name, param) in params.iter() {
-        let is_good: fn(&T) -> bool = match (param.slot, local_name(name)) {
-            (Slot::Counter, _) => continue,
-            (Slot::Weight | Slot::Buffer, "running_var") => |&x| x.is_finite() && x >= T::zero(),
-            (Slot::Weight | Slot::Buffer, _) => |x| x.is_finite(),
-        };
-        if let Some(index) = param.value.iter().position(|x| !is_good(x)) {
-            let got = param.value.iter().nth(index).and_then(T::to_f64);
-            let got = got.ok_or_else(|| Error::Internal {
-                what: format!("tensor {name:?} has no number {index}"),
-            })?;
-            return Err(FileError::TensorValue {
-                tensor: name.to_owned(),
-                index,
-                got,
-                expected: match got.is_finite() {
-                    true => "at least 0, as it is a variance",
-                    false => "a finite number",
-                },
+        for (name, param) in self.iter() {
+            let is_good: fn(&T) -> bool = match (param.slot, local_name(name)) {
+                (Slot::Counter, _) => continue,
+                (Slot::Weight | Slot::Buffer, "running_var") => {
+                    |&x| x.is_finite() && x >= T::zero()
+                }
+                (Slot::Weight | Slot::Buffer, _) => |x| x.is_finite(),
+            };
+            if let Some(index) = param.value.iter().position(|x| !is_good(x)) {
+                let got = param.value.iter().nth(index).and_then(T::to_f64);
+                let got = got.ok_or_else(|| Error::Internal {
+                    what: format!("tensor {name:?} has no number {index}"),
+                })?;
+                return Err(FileError::TensorValue {
+                    tensor: name.to_owned(),
+                    index,
+                    got,
+                    expected: match got.is_finite() {
+                        true => "at least 0, as it is a variance",
+                        false => "a finite number",
+                    },
+                }
+                .into());
             }
-            .into());
         }
+        Ok(())
     }
-    Ok(())
 }

@@ -195,8 +195,8 @@ impl<T: Element> Checkpoint<T> {
             params.insert(own, tensor::slot(own, dtype), value);
             Ok(())
         })?;
-        tensor::check_values(&checkpoint.params)?;
-        tensor::check_values(&best)?;
+        checkpoint.params.check_values()?;
+        best.check_values()?;
         if let Some(into) = &mut checkpoint.best {
             check_alike(&best, &checkpoint.params)?;
             into.params = best;
@@ -205,9 +205,9 @@ impl<T: Element> Checkpoint<T> {
     }
 
     pub(crate) fn write(&self, target: &mut dyn Write) -> Result<()> {
-        tensor::check_values(&self.params)?;
+        self.params.check_values()?;
         if let Some(best) = &self.best {
-            tensor::check_values(&best.params)?;
+            best.params.check_values()?;
         }
         let text = Text::new(self).into_json()?;
         let mut tensors = Vec::new();
