@@ -11,6 +11,7 @@ def run(*command):
     result = subprocess.run([str(word) for word in command], capture_output=True, text=True)
     if result.returncode != 0:
         sys.exit(f"{' '.join(map(str, command))}: {result.stderr}")
+    return result
 
 
 def main(doc, models, write, check_golden, check_program):
