@@ -34,4 +34,16 @@ impl Activation {
             Self::LeakyRelu(_) => x,
         }
     }
+
+    /// Calls `body` with this activation as a constant, so that a loop within is compiled once for each
+    /// activation and has no branch for it.
+    #[inline(always)]
+    pub(crate) fn specialize(self, body: impl FnOnce(Self)) {
+        match self {
+            Self::Identity => body(Self::Identity),
+            Self::Relu => body(Self::Relu),
+            Self::Relu6 => body(Self::Relu6),
+            Self::LeakyRelu(slope) => body(Self::LeakyRelu(slope)),
+        }
+    }
 }

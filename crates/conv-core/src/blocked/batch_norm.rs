@@ -7,10 +7,10 @@ use rayon::prelude::*;
 use super::layout::BLOCK;
 use super::statistics::{SUMS, lengths, planes, sum_rows};
 use super::store::Store;
-use super::view::{View, ViewMut, lanes, pixels_of, pixels_of_mut, same};
+use super::view::{View, ViewMut, lanes, load, pixels_of, pixels_of_mut, same, store};
 use crate::activation::Activation;
 use crate::error::Result;
-use crate::simd::Isa;
+use crate::simd::{Isa, Simd, SimdLoop};
 
 /// Computes the two sums per channel that the gradient of a batch normalisation needs,
 /// `sums[c] = sum of grad` and `products[c] = sum of grad * (input - mean[c])`.
@@ -55,7 +55,7 @@ pub fn batch_norm_grad_sums(
                 |y| {
                     let (x, g) = (pixels_of(input.row(picture, block, y)), plane.row(y));
                     if let Some((output, gate)) = gate {
-                        gate.apply(g, output.row(picture, block, y));
+                        gate.apply(isa, g, output.row(picture, block, y));
                     }
                     let (mut sums, mut products) = ([0.0; BLOCK], [0.0; BLOCK]);
                     for (x, g) in x.iter().zip(pixels_of(g)) {
@@ -183,10 +183,7 @@ pub fn activation_grad(
     };
     grad.for_each_row(|picture, block, y, row| {
         let output = output.row(picture, block, y);
-        isa.vectorize(
-            #[inline(always)]
-            || gate.apply(row, output),
-        );
+        gate.apply(isa, row, output);
     });
     Ok(())
 }
@@ -219,28 +216,44 @@ impl Gate {
 
     /// Multiplies the gradients by the derivative.
     #[inline(always)]
-    fn apply(self, grads: &mut [f32], output: &[f32]) {
-        let Self { slope, limit } = self;
-        for (grads, output) in pixels_of_mut(grads).iter_mut().zip(pixels_of(output)) {
-            // Read every value before writing any; otherwise the compiler turns the selection into
-            // branches.
-            let (before, output) = (*grads, *output);
-            let mut after = [0.0; BLOCK];
-            for lane in 0..BLOCK {
-                // Infinity times a slope of 0 would be NaN.
-                let stopped = if slope == 0.0 {
-                    0.0
-                } else {
-                    before[lane] * slope
-                };
-                let passed = if output[lane] >= limit {
-                    0.0
-                } else {
-                    before[lane]
-                };
-                after[lane] = if output[lane] <= 0.0 { stopped } else { passed };
+    fn apply(self, isa: Isa, grads: &mut [f32], output: &[f32]) {
+        isa.run(Gating {
+            gate: self,
+            output: pixels_of(output),
+            grads: pixels_of_mut(grads),
+        });
+    }
+}
+
+/// One row of [`activation_grad`].
+struct Gating<'a> {
+    gate: Gate,
+    output: &'a [[f32; BLOCK]],
+    grads: &'a mut [[f32; BLOCK]],
+}
+
+impl SimdLoop for Gating<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Gate { slope, limit } = self.gate;
+        for (grads, output) in self.grads.iter_mut().zip(self.output) {
+            for from in (0..BLOCK).step_by(S::LANES) {
+                // SAFETY: the instruction set is available, as the caller guarantees, and the number
+                // of lanes divides the block.
+                unsafe {
+                    let (zero, limit) = (S::splat(0.0), S::splat(limit));
+                    let (before, output) = (load::<S>(grads, from), load::<S>(output, from));
+                    // Infinity times a slope of 0 would be NaN.
+                    let stopped = if slope == 0.0 {
+                        zero
+                    } else {
+                        S::mul_add(before, S::splat(slope), zero)
+                    };
+                    let passed = S::where_at_most(limit, output, zero, before);
+                    let after = S::where_at_most(output, zero, stopped, passed);
+                    store::<S>(grads, from, after);
+                }
             }
-            *grads = after;
         }
     }
 }

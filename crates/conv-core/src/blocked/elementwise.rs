@@ -2,10 +2,11 @@
 
 use super::layout::BLOCK;
 use super::statistics::lengths;
-use super::view::{View, ViewMut, clear_tail, lanes, pixels_of, pixels_of_mut, same};
+use super::view::{View, ViewMut, clear_tail, lanes, load, pixels_of, pixels_of_mut, same, store};
 use crate::activation::Activation;
 use crate::error::Result;
-use crate::simd::Isa;
+use crate::simd::activation::activate;
+use crate::simd::{Isa, Simd, SimdLoop};
 
 /// Computes `output = f(input)`, elementwise.
 ///
@@ -108,39 +109,66 @@ pub fn scale_shift(
     }
     lengths(OP, &layout, &[scale.len(), shift.len()])?;
     output.for_each_row(|picture, block, y, row| {
-        let source = input.row(picture, block, y);
-        let (scale, shift) = (lanes(scale, block), lanes(shift, block));
-        match residual {
-            Some(residual) => {
-                let residual = residual.row(picture, block, y);
-                isa.vectorize(
-                    #[inline(always)]
-                    || {
-                        let (scale, shift) = (scale, shift);
-                        let pixels = pixels_of_mut(row).iter_mut().zip(pixels_of(source));
-                        for ((target, x), r) in pixels.zip(pixels_of(residual)) {
-                            for lane in 0..BLOCK {
-                                target[lane] =
-                                    activation.apply(x[lane] * scale[lane] + shift[lane] + r[lane]);
-                            }
-                        }
-                    },
-                );
-            }
-            None => isa.vectorize(
+        isa.run(ScaleShift {
+            input: pixels_of(input.row(picture, block, y)),
+            scale: lanes(scale, block),
+            shift: lanes(shift, block),
+            residual: residual.map(|residual| pixels_of(residual.row(picture, block, y))),
+            activation,
+            output: pixels_of_mut(row),
+        });
+    });
+    Ok(())
+}
+
+/// One row of [`scale_shift`].
+struct ScaleShift<'a> {
+    input: &'a [[f32; BLOCK]],
+    scale: [f32; BLOCK],
+    shift: [f32; BLOCK],
+    residual: Option<&'a [[f32; BLOCK]]>,
+    activation: Activation,
+    output: &'a mut [[f32; BLOCK]],
+}
+
+impl SimdLoop for ScaleShift<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Self {
+            input,
+            scale,
+            shift,
+            residual,
+            activation,
+            output,
+        } = self;
+        // Outermost, so that the coefficients stay in registers.
+        for from in (0..BLOCK).step_by(S::LANES) {
+            activation.specialize(
                 #[inline(always)]
-                || {
-                    let (scale, shift) = (scale, shift);
-                    for (target, x) in pixels_of_mut(row).iter_mut().zip(pixels_of(source)) {
-                        for lane in 0..BLOCK {
-                            target[lane] = activation.apply(x[lane] * scale[lane] + shift[lane]);
+                |activation| {
+                    // SAFETY: the instruction set is available, as the caller guarantees, and the
+                    // number of lanes divides the block.
+                    unsafe {
+                        let (scale, shift) = (load::<S>(&scale, from), load::<S>(&shift, from));
+                        let pixels = output.iter_mut().zip(input);
+                        let Some(residual) = residual else {
+                            for (to, x) in pixels {
+                                let y = S::mul_add(load::<S>(x, from), scale, shift);
+                                store::<S>(to, from, activate::<S>(activation, y));
+                            }
+                            return;
+                        };
+                        for ((to, x), r) in pixels.zip(residual) {
+                            let y = S::mul_add(load::<S>(x, from), scale, shift);
+                            let y = S::add(y, load::<S>(r, from));
+                            store::<S>(to, from, activate::<S>(activation, y));
                         }
                     }
                 },
-            ),
+            );
         }
-    });
-    Ok(())
+    }
 }
 
 /// Computes the [`softmax`](https://en.wikipedia.org/wiki/Softmax_function) over the channels of

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::layout::{BLOCK, Layout};
 use crate::error::{Error, Result};
+use crate::simd::Simd;
 
 /// Elements per parallel piece of an elementwise operation: more work than scheduling the piece
 /// costs.
@@ -229,6 +230,28 @@ pub(super) fn pixels_of(row: &[f32]) -> &[[f32; BLOCK]] {
 #[inline(always)]
 pub(super) fn pixels_of_mut(row: &mut [f32]) -> &mut [[f32; BLOCK]] {
     row.as_chunks_mut().0
+}
+
+/// Loads those of a pixel's lanes that start at `from`.
+///
+/// # Safety
+///
+/// The instruction set is available, and `from + S::LANES` is at most `BLOCK`.
+#[inline(always)]
+pub(super) unsafe fn load<S: Simd>(pixel: &[f32; BLOCK], from: usize) -> S::V {
+    // SAFETY: guaranteed by the caller.
+    unsafe { S::load(pixel.as_ptr().add(from)) }
+}
+
+/// Writes those of a pixel's lanes that start at `from`.
+///
+/// # Safety
+///
+/// As [`load`].
+#[inline(always)]
+pub(super) unsafe fn store<S: Simd>(pixel: &mut [f32; BLOCK], from: usize, x: S::V) {
+    // SAFETY: guaranteed by the caller.
+    unsafe { S::store(pixel.as_mut_ptr().add(from), x) }
 }
 
 /// Returns a block's part of per-channel values, as a copy, so that it stays in registers.

@@ -1,15 +1,15 @@
 //! AVX2 with FMA: eight lanes, sixteen registers; a tile of 6 pixels by 16 channels uses fifteen.
 
 use std::arch::x86_64::{
-    __m256, _mm256_add_ps, _mm256_broadcast_ss, _mm256_fmadd_ps, _mm256_loadu_ps,
-    _mm256_loadu_si256, _mm256_max_ps, _mm256_min_ps, _mm256_permutevar_ps, _mm256_set1_ps,
-    _mm256_storeu_ps,
+    __m256, _CMP_LE_OQ, _mm256_add_ps, _mm256_blendv_ps, _mm256_broadcast_ss, _mm256_cmp_ps,
+    _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_max_ps, _mm256_min_ps,
+    _mm256_permutevar_ps, _mm256_set1_ps, _mm256_storeu_ps,
 };
 
-use super::Simd;
 use super::microkernel::{Kernels, Tile, multiply_adds, tile};
 use super::narrow::{Lanes, narrow_outer, narrow_tile};
 use super::outer_product::{Outer, outer};
+use super::{Simd, SimdLoop};
 
 /// Must match the `#[target_feature]` lines below.
 pub(crate) fn detected() -> bool {
@@ -80,6 +80,20 @@ impl Simd for Avx2 {
         // SAFETY: AVX2 is available. The second operand is returned where one is NaN.
         unsafe { _mm256_min_ps(most, x) }
     }
+
+    #[inline(always)]
+    unsafe fn where_at_most(
+        x: Self::V,
+        most: Self::V,
+        then: Self::V,
+        otherwise: Self::V,
+    ) -> Self::V {
+        // SAFETY: AVX is available. A comparison with NaN is false.
+        unsafe {
+            let mask = _mm256_cmp_ps::<_CMP_LE_OQ>(x, most);
+            _mm256_blendv_ps(otherwise, then, mask)
+        }
+    }
 }
 
 #[target_feature(enable = "avx2,fma")]
@@ -122,6 +136,17 @@ unsafe fn multiply_adds_avx2(iterations: u64) -> u64 {
 #[target_feature(enable = "avx2,fma")]
 pub(crate) unsafe fn vectorize<R>(body: impl FnOnce() -> R) -> R {
     body()
+}
+
+/// See [`Isa::run`](super::Isa::run).
+///
+/// # Safety
+///
+/// The instruction set is available.
+#[target_feature(enable = "avx2,fma")]
+pub(crate) unsafe fn run<L: SimdLoop>(body: L) {
+    // SAFETY: guaranteed by the caller.
+    unsafe { body.run::<Avx2>() }
 }
 
 pub(crate) static KERNELS: Kernels = Kernels {

@@ -1,14 +1,15 @@
 //! AVX-512: sixteen lanes, 32 registers; a tile of 14 pixels by 32 channels uses 31.
 
 use std::arch::x86_64::{
-    __m512, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_max_ps,
-    _mm512_min_ps, _mm512_permutexvar_ps, _mm512_set1_ps, _mm512_storeu_ps,
+    __m512, _CMP_LE_OQ, _mm512_add_ps, _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_loadu_ps,
+    _mm512_loadu_si512, _mm512_mask_blend_ps, _mm512_max_ps, _mm512_min_ps, _mm512_permutexvar_ps,
+    _mm512_set1_ps, _mm512_storeu_ps,
 };
 
-use super::Simd;
 use super::microkernel::{Kernels, Tile, multiply_adds, tile};
 use super::narrow::{Lanes, narrow_outer, narrow_tile};
 use super::outer_product::{Outer, outer};
+use super::{Simd, SimdLoop};
 
 /// Must match the `#[target_feature]` lines below.
 pub(crate) fn detected() -> bool {
@@ -83,6 +84,20 @@ impl Simd for Avx512 {
         // SAFETY: AVX-512 is available. The second operand is returned where one is NaN.
         unsafe { _mm512_min_ps(most, x) }
     }
+
+    #[inline(always)]
+    unsafe fn where_at_most(
+        x: Self::V,
+        most: Self::V,
+        then: Self::V,
+        otherwise: Self::V,
+    ) -> Self::V {
+        // SAFETY: AVX-512 is available. A comparison with NaN is false.
+        unsafe {
+            let mask = _mm512_cmp_ps_mask::<_CMP_LE_OQ>(x, most);
+            _mm512_mask_blend_ps(mask, otherwise, then)
+        }
+    }
 }
 
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
@@ -125,6 +140,17 @@ unsafe fn multiply_adds_avx512(iterations: u64) -> u64 {
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
 pub(crate) unsafe fn vectorize<R>(body: impl FnOnce() -> R) -> R {
     body()
+}
+
+/// See [`Isa::run`](super::Isa::run).
+///
+/// # Safety
+///
+/// The instruction set is available.
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+pub(crate) unsafe fn run<L: SimdLoop>(body: L) {
+    // SAFETY: guaranteed by the caller.
+    unsafe { body.run::<Avx512>() }
 }
 
 pub(crate) static KERNELS: Kernels = Kernels {

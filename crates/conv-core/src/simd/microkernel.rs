@@ -17,6 +17,7 @@
 //! hide the latency of the multiply-add.
 
 use super::Simd;
+use super::activation::activate;
 use super::outer_product::OuterKernel;
 use crate::activation::Activation;
 
@@ -211,42 +212,18 @@ pub(super) unsafe fn finish<S: Simd, const MR: usize, const PANELS: usize, const
                 }
             }
         }
-        match t.activation {
-            Activation::Identity => {}
-            Activation::Relu => {
-                let zero = S::splat(0.0);
+        t.activation.specialize(
+            #[inline(always)]
+            |activation| {
                 for r in 0..MR {
                     for p in 0..PANELS {
                         for v in 0..VECTORS {
-                            acc[r][p][v] = S::at_least(acc[r][p][v], zero);
+                            acc[r][p][v] = activate::<S>(activation, acc[r][p][v]);
                         }
                     }
                 }
-            }
-            Activation::Relu6 => {
-                let (zero, six) = (S::splat(0.0), S::splat(6.0));
-                for r in 0..MR {
-                    for p in 0..PANELS {
-                        for v in 0..VECTORS {
-                            acc[r][p][v] = S::at_most(S::at_least(acc[r][p][v], zero), six);
-                        }
-                    }
-                }
-            }
-            Activation::LeakyRelu(slope) => {
-                // One of the two parts is zero, so the sum is exact.
-                let (zero, slope) = (S::splat(0.0), S::splat(slope));
-                for r in 0..MR {
-                    for p in 0..PANELS {
-                        for v in 0..VECTORS {
-                            let x = acc[r][p][v];
-                            let (below, above) = (S::at_most(x, zero), S::at_least(x, zero));
-                            acc[r][p][v] = S::mul_add(slope, below, above);
-                        }
-                    }
-                }
-            }
-        }
+            },
+        );
         for r in 0..MR {
             for p in 0..PANELS {
                 for v in 0..VECTORS {

@@ -13,6 +13,7 @@ mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 
+pub(crate) mod activation;
 pub(crate) mod microkernel;
 pub(crate) mod narrow;
 pub(crate) mod outer_product;
@@ -154,6 +155,25 @@ impl Isa {
         }
     }
 
+    /// Runs a loop that is written in terms of [`Simd`], compiled for this instruction set: for loops
+    /// that the compiler does not vectorise well by itself.
+    #[inline(always)]
+    pub(crate) fn run<L: SimdLoop>(self, body: L) {
+        match self.0 {
+            // SAFETY: the value exists only after detection.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => unsafe { avx512::run(body) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => unsafe { avx2::run(body) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => unsafe { neon::run(body) },
+            // SAFETY: portable code needs no instruction set.
+            Set::Scalar => unsafe { body.run::<scalar::Scalar>() },
+        }
+    }
+
     /// Returns `a * b + c`, rounded as the micro-kernels round it.
     #[inline(always)]
     pub(crate) fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
@@ -233,4 +253,22 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn at_least(x: Self::V, least: Self::V) -> Self::V;
     /// Returns the smaller of `x` and `most`; a `NaN` in `x` stays `NaN`.
     unsafe fn at_most(x: Self::V, most: Self::V) -> Self::V;
+    /// Returns the lanes of `then` where `x <= most`, and those of `otherwise` elsewhere and where `x` or
+    /// `most` is `NaN`.
+    unsafe fn where_at_most(
+        x: Self::V,
+        most: Self::V,
+        then: Self::V,
+        otherwise: Self::V,
+    ) -> Self::V;
+}
+
+/// A loop over registers: see [`Isa::run`].
+pub(crate) trait SimdLoop {
+    /// Runs the loop. Implementations are `#[inline(always)]`, as the methods of [`Simd`].
+    ///
+    /// # Safety
+    ///
+    /// The instruction set is available.
+    unsafe fn run<S: Simd>(self);
 }

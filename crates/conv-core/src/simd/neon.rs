@@ -5,10 +5,10 @@ use std::arch::aarch64::{
     vld1q_f32, vst1q_f32, vtrn1q_f32, vtrn2q_f32,
 };
 
-use super::Simd;
 use super::microkernel::{Kernels, Tile, multiply_adds, tile};
 use super::narrow::{narrow_outer, narrow_tile};
 use super::outer_product::{Outer, outer};
+use super::{Simd, SimdLoop};
 
 /// Must match the `#[target_feature]` lines below.
 pub(crate) fn detected() -> bool {
@@ -81,6 +81,17 @@ impl Simd for Neon {
         // SAFETY: NEON is available. A comparison with NaN is false, so NaN stays.
         unsafe { vbslq_f32(vcgeq_f32(x, most), most, x) }
     }
+
+    #[inline(always)]
+    unsafe fn where_at_most(
+        x: Self::V,
+        most: Self::V,
+        then: Self::V,
+        otherwise: Self::V,
+    ) -> Self::V {
+        // SAFETY: NEON is available. A comparison with NaN is false.
+        unsafe { vbslq_f32(vcleq_f32(x, most), then, otherwise) }
+    }
 }
 
 #[target_feature(enable = "neon")]
@@ -113,6 +124,17 @@ unsafe fn narrow_outer_shell<const TAPS: usize, const GROUP: usize>(operands: &O
 unsafe fn multiply_adds_neon(iterations: u64) -> u64 {
     // SAFETY: NEON is available, as this function's caller has checked.
     unsafe { multiply_adds::<Neon, 24>(iterations) }
+}
+
+/// See [`Isa::run`](super::Isa::run).
+///
+/// # Safety
+///
+/// The instruction set is available.
+#[target_feature(enable = "neon")]
+pub(crate) unsafe fn run<L: SimdLoop>(body: L) {
+    // SAFETY: guaranteed by the caller.
+    unsafe { body.run::<Neon>() }
 }
 
 pub(crate) static KERNELS: Kernels = Kernels {

@@ -61,6 +61,22 @@ impl Simd for Scalar {
     unsafe fn at_most(x: Self::V, most: Self::V) -> Self::V {
         std::array::from_fn(|i| if x[i] >= most[i] { most[i] } else { x[i] })
     }
+
+    #[inline(always)]
+    unsafe fn where_at_most(
+        x: Self::V,
+        most: Self::V,
+        then: Self::V,
+        otherwise: Self::V,
+    ) -> Self::V {
+        std::array::from_fn(|i| {
+            if x[i] <= most[i] {
+                then[i]
+            } else {
+                otherwise[i]
+            }
+        })
+    }
 }
 
 /// The shell of an instantiation: portable code needs no detection.
