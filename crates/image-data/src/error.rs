@@ -216,6 +216,15 @@ pub enum Error {
         classes: usize,
     },
 
+    /// A name that is not a class of the dataset.
+    #[error("the dataset has no class {class:?}{}", files::did_you_mean(near))]
+    UnknownClass {
+        /// The name.
+        class: String,
+        /// The classes spelled most like it.
+        near: Vec<String>,
+    },
+
     /// A sample index past the end of a dataset.
     #[error("sample {index} does not exist: the dataset has {len}")]
     Index {

@@ -30,8 +30,8 @@ pub use augmentation::{
 pub use bbox::BBox;
 pub use dataset::{
     Cached, Cifar, CifarLabels, ClassFolders, Contents, Dataset, DatasetLimits,
-    FASHION_MNIST_CLASSES, Fault, Idx, LeftOut, LeftOutFor, ObjectBox, Part, Reason, Role, Shapes,
-    ShapesOptions, Splits, Subset, class_counts,
+    FASHION_MNIST_CLASSES, Fault, Idx, LeftOut, LeftOutFor, ObjectBox, OfClasses, Part, Reason,
+    Role, Shapes, ShapesOptions, Splits, Subset, class_counts,
 };
 pub use decode::is_decoding;
 pub use draw::{Label, draw_boxes};

@@ -38,6 +38,29 @@ impl Subset {
         }
     }
 
+    /// The first `most` samples of each class, in the dataset's order: by name for a folder of classes.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use image_data::{Dataset, Shapes, ShapesOptions, Subset, class_counts};
+    /// let shapes = Arc::new(Shapes::new(ShapesOptions::default())?);
+    /// let few = Subset::first_of_each_class(shapes, 5);
+    /// assert_eq!(class_counts(&few)?, [5; 8]);
+    /// # Ok::<(), image_data::Error>(())
+    /// ```
+    #[must_use]
+    pub fn first_of_each_class(dataset: Arc<dyn Dataset>, most: usize) -> Self {
+        let mut counts = vec![0; dataset.classes().len() + 1];
+        let samples = (0..dataset.len()).filter(|&sample| {
+            // An invalid label is an error when the sample is read.
+            let class = dataset.label(sample).min(counts.len() - 1);
+            counts[class] += 1;
+            counts[class] <= most
+        });
+        let samples = samples.collect();
+        Self { dataset, samples }
+    }
+
     fn sample(&self, index: usize) -> Result<usize> {
         self.samples.get(index).copied().ok_or(Error::Index {
             index,
