@@ -228,10 +228,9 @@ impl Architecture {
     #[must_use]
     pub fn aux_weight(&self) -> f64 {
         match self {
-            Self::ResNet(_)
-            | Self::CifarInception(_)
-            | Self::MobileNetV2(_)
-            | Self::Darknet(_) => 0.0,
+            Self::ResNet(_) | Self::CifarInception(_) | Self::MobileNetV2(_) | Self::Darknet(_) => {
+                0.0
+            }
             Self::GoogLeNet(_) => 0.3,
             Self::InceptionV3(_) => 0.4,
         }
@@ -253,10 +252,9 @@ impl Architecture {
     /// As [`graph`](Self::graph).
     pub fn aux_params(&self) -> Result<Vec<ParamSpec>> {
         Ok(match self {
-            Self::ResNet(_)
-            | Self::CifarInception(_)
-            | Self::MobileNetV2(_)
-            | Self::Darknet(_) => Vec::new(),
+            Self::ResNet(_) | Self::CifarInception(_) | Self::MobileNetV2(_) | Self::Darknet(_) => {
+                Vec::new()
+            }
             Self::GoogLeNet(network) => network.aux_params()?,
             Self::InceptionV3(network) => network.aux_params()?,
         })
