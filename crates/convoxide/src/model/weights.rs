@@ -158,3 +158,137 @@ fn check_layers(network: &DarknetBackbone, cfg: &Cfg, usual: &Cfg) -> Result<(),
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use engine::{Options, Plan};
+    use ndarray::ArrayD;
+    use nn_layers::{Graph, Infer, Outputs, Shape, random_params};
+    use yolo_detect::{Network, Weights as DarknetWeights, WeightsHeader};
+
+    use super::*;
+
+    /// The first layers of YOLOv3-tiny, followed by another layer than in that network.
+    fn longer(network: &DarknetBackbone) -> String {
+        let all = network.network.cfg();
+        let sections: Vec<&str> = all.split("\n\n").take(1 + network.layers).collect();
+        let last = "[convolutional]\nfilters=7\nsize=1\nactivation=linear\n";
+        format!("{}\n\n{last}", sections.join("\n\n"))
+    }
+
+    fn backbone(layers: usize) -> DarknetBackbone {
+        DarknetBackbone {
+            layers,
+            ..DarknetBackbone::new(DarknetNetwork::YoloV3Tiny)
+        }
+    }
+
+    /// Writes weights of all layers of a cfg, and returns their parameters.
+    fn write(path: &Path, cfg: &str) -> Params<f32> {
+        let network = Network::new(&Cfg::parse(cfg).unwrap()).unwrap();
+        let params = random_params(network.graph(), 3).unwrap();
+        let header = WeightsHeader::default();
+        let weights = DarknetWeights { header, params };
+        let mut bytes = Vec::new();
+        weights.write(&mut bytes, &network).unwrap();
+        std::fs::write(path, bytes).unwrap();
+        weights.params
+    }
+
+    fn read(network: &DarknetBackbone, path: &Path) -> Result<Params<f32>, Error> {
+        let architecture = Architecture::Darknet(network.clone());
+        let weights = Weights::find(path, "yolov3_tiny_backbone", &architecture)?;
+        Ok(weights.file.params)
+    }
+
+    fn features(graph: &Graph, node: &str, params: &Params<f32>) -> Vec<u32> {
+        let graph = graph.with_outputs(&[graph.find(node).unwrap()]).unwrap();
+        let shape = [1, 3, 64, 96];
+        let input = ArrayD::from_shape_fn(shape.to_vec(), |at| {
+            ((at[1] * 7 + at[2] * 31 + at[3] * 13) % 101) as f32 / 101.0
+        });
+        let plan = Plan::compile(&graph, params.clone(), &Options::default()).unwrap();
+        let mut session = plan.session(&[Shape::from(shape)]).unwrap();
+        let mut outputs = Outputs::new();
+        session.run(&[input.view()], &mut outputs).unwrap();
+        outputs.tensors[0].iter().map(|x| x.to_bits()).collect()
+    }
+
+    #[test]
+    fn a_backbone_computes_the_features_of_the_darknet_network_bit_for_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        for network in [DarknetNetwork::YoloV3Tiny, DarknetNetwork::Darknet19] {
+            let path = folder.path().join(network.name());
+            let params = write(&path, &network.cfg());
+            let darknet = Network::new(&Cfg::parse(&network.cfg()).unwrap()).unwrap();
+            // Behind a convolution, behind a pool, and the last layer.
+            for (layers, node) in [(3, "2.act"), (4, "3.maxpool")] {
+                let short = DarknetBackbone {
+                    layers,
+                    ..DarknetBackbone::new(network)
+                };
+                let own = read(&short, &path).unwrap();
+                let graph = short.graph([64, 96]).unwrap();
+                let expected = features(darknet.graph(), node, &params);
+                assert_eq!(
+                    features(&graph, node, &own),
+                    expected,
+                    "{network:?} {layers}"
+                );
+            }
+        }
+        let whole = DarknetBackbone::new(DarknetNetwork::Darknet19);
+        let path = folder.path().join("darknet19");
+        let own = read(&whole, &path).unwrap();
+        let darknet = Network::new(&Cfg::parse(&whole.network.cfg()).unwrap()).unwrap();
+        let graph = whole.graph([64, 96]).unwrap();
+        let of = |graph: &Graph| features(graph, "22.act", &own);
+        assert_eq!(of(&graph), of(darknet.graph()));
+    }
+
+    #[test]
+    fn weights_are_read_cut_and_whole_with_their_cfg() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let network = backbone(3);
+        // Cut at a later layer, without a cfg.
+        let all = write(&path("x.conv.15"), &network.network.cfg());
+        let own = read(&network, &path("x.conv.15")).unwrap();
+        assert_eq!(own.len(), 10);
+        assert!(own.iter().all(|(name, param)| all.get(name) == Some(param)));
+
+        // With a layer that is not known: only with its cfg.
+        write(&path("y.weights"), &longer(&network));
+        let error = read(&network, &path("y.weights")).unwrap_err().to_string();
+        assert!(
+            error.contains("y.weights: the weights file has "),
+            "{error}"
+        );
+        assert!(error.contains("with its cfg as "), "{error}");
+        std::fs::write(path("y.cfg"), longer(&network)).unwrap();
+        let own = read(&network, &path("y.weights")).unwrap();
+        assert_eq!(own.len(), 10);
+    }
+
+    #[test]
+    fn a_cfg_of_another_network_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| -> PathBuf { folder.path().join(name) };
+        let network = backbone(3);
+        let other = longer(&network).replacen("activation=leaky", "activation=relu", 1);
+        write(&path("z.weights"), &other);
+        std::fs::write(path("z.cfg"), &other).unwrap();
+        let error = read(&network, &path("z.weights")).unwrap_err().to_string();
+        assert!(
+            error.contains("z.cfg: line 6: layer 0 is not the layer 0 of "),
+            "{error}"
+        );
+        // Fewer layers than the backbone.
+        let error = read(&backbone(9), &path("z.weights"))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("z.cfg: "), "{error}");
+    }
+}

@@ -63,20 +63,31 @@ fn mobilenet() -> Params<f32> {
 fn padded(params: &Params<f32>, length: usize) -> Vec<u8> {
     let params: Params<f32> = {
         let mut kept = Params::new();
-        for (name, param) in params.iter().filter(|(_, param)| param.slot != Slot::Counter) {
+        for (name, param) in params
+            .iter()
+            .filter(|(_, param)| param.slot != Slot::Counter)
+        {
             kept.insert(name, param.slot, param.value.clone());
         }
         kept
     };
     let bytes: Vec<(&str, Vec<u8>)> = params
         .iter()
-        .map(|(name, param)| (name, param.value.iter().flat_map(|x| x.to_le_bytes()).collect()))
+        .map(|(name, param)| {
+            (
+                name,
+                param.value.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            )
+        })
         .collect();
-    let views = params.iter().zip(&bytes).map(|((name, param), (_, bytes))| {
-        let shape = param.value.shape().to_vec();
-        let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape, bytes);
-        (name, view.unwrap())
-    });
+    let views = params
+        .iter()
+        .zip(&bytes)
+        .map(|((name, param), (_, bytes))| {
+            let shape = param.value.shape().to_vec();
+            let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape, bytes);
+            (name, view.unwrap())
+        });
     let mut file = safetensors::serialize(views, None).unwrap();
     let header = u64::from_le_bytes(*file.first_chunk().unwrap());
     let missing = length.checked_sub(file.len()).unwrap();
@@ -106,9 +117,16 @@ impl Fixture {
         let cfg = tiny_cfg();
         let weights = weights(&cfg);
         let names: String = (0..80).map(|class| format!("{class:02}\n")).collect();
-        assert_eq!(weights.len(), length(model, "models/yolov3-tiny/yolov3-tiny.weights"));
+        assert_eq!(
+            weights.len(),
+            length(model, "models/yolov3-tiny/yolov3-tiny.weights")
+        );
         write("models/yolov3-tiny/yolov3-tiny.weights", weights, 0);
-        write("models/yolov3-tiny/yolov3-tiny.cfg", (cfg + "#").into_bytes(), b'-');
+        write(
+            "models/yolov3-tiny/yolov3-tiny.cfg",
+            (cfg + "#").into_bytes(),
+            b'-',
+        );
         write("models/yolov3-tiny/coco.names", names.into_bytes(), b'\n');
     }
 
@@ -139,21 +157,40 @@ fn a_model_that_is_not_fetched_names_the_command_and_the_place() {
             false => "mobilenet_v2",
         };
         let message = complaint(&fixture, arguments);
-        let command = format!("{name} is not in the cache; `convoxide fetch {name}` downloads it (");
-        assert!(message.starts_with(&format!("convoxide: {command}")), "{message}");
-        assert!(message.contains("to place the files by hand, take "), "{message}");
+        let command =
+            format!("{name} is not in the cache; `convoxide fetch {name}` downloads it (");
+        assert!(
+            message.starts_with(&format!("convoxide: {command}")),
+            "{message}"
+        );
+        assert!(
+            message.contains("to place the files by hand, take "),
+            "{message}"
+        );
         let folder = Path::new("cache/models").join(name);
         assert!(message.contains(folder.to_str().unwrap()), "{message}");
     }
-    fixture.write("cache/models/mobilenet_v2/mobilenet_v2-b0353104.pth", "short");
-    let message = complaint(&fixture, &["classify", "--model", "mobilenet_v2", "photos/a.png"]);
-    assert!(message.contains("mobilenet_v2 is damaged in the cache"), "{message}");
+    fixture.write(
+        "cache/models/mobilenet_v2/mobilenet_v2-b0353104.pth",
+        "short",
+    );
+    let message = complaint(
+        &fixture,
+        &["classify", "--model", "mobilenet_v2", "photos/a.png"],
+    );
+    assert!(
+        message.contains("mobilenet_v2 is damaged in the cache"),
+        "{message}"
+    );
 }
 
 #[test]
 fn an_architecture_that_is_not_fetched_can_still_be_measured() {
     let fixture = Fixture::new();
-    let output = fixture.command_with(&["bench", "mobilenet_v2", "--runs", "1"]).output().unwrap();
+    let output = fixture
+        .command_with(&["bench", "mobilenet_v2", "--runs", "1"])
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{output:?}");
     assert_eq!(
         stderr(&output),
@@ -161,7 +198,14 @@ fn an_architecture_that_is_not_fetched_can_still_be_measured() {
          mobilenet_v2` downloads trained ones)\n"
     );
     // Other classes than the known ones: an architecture without weights.
-    let arguments = ["classify", "--model", "mobilenet_v2", "--classes", "3", "photos/a.png"];
+    let arguments = [
+        "classify",
+        "--model",
+        "mobilenet_v2",
+        "--classes",
+        "3",
+        "photos/a.png",
+    ];
     assert!(complaint(&fixture, &arguments).contains("give --weights"));
 }
 
@@ -184,13 +228,19 @@ fn a_known_classifier_has_its_weights_classes_and_preprocessing() {
     // Without a model it is the default, which is said.
     let (alone, messages) = classify(&[]);
     assert_eq!(alone, named);
-    assert_eq!(messages, "convoxide: no --model given: mobilenet_v2 is used\n");
+    assert_eq!(
+        messages,
+        "convoxide: no --model given: mobilenet_v2 is used\n"
+    );
     let (_, messages) = classify(&["--quiet"]);
     assert_eq!(messages, "");
 
     // The same weights from a file, which has no names.
     let params = mobilenet();
-    let file = ModelFile { metadata: None, params };
+    let file = ModelFile {
+        metadata: None,
+        params,
+    };
     file.save(fixture.path("w.safetensors")).unwrap();
     let (file, _) = classify(&["--model", "mobilenet_v2", "--weights", "w.safetensors"]);
     assert_eq!(file["top"][0]["score"], named["top"][0]["score"]);
@@ -204,18 +254,32 @@ fn a_known_classifier_has_its_weights_classes_and_preprocessing() {
     assert!(fixture.command_with(&export).status().unwrap().success());
     let (exported, _) = classify(&["--model", "m.safetensors"]);
     assert_eq!(exported, named);
-    let metadata = ModelFile::open(fixture.path("m.safetensors")).unwrap().metadata.unwrap();
+    let metadata = ModelFile::open(fixture.path("m.safetensors"))
+        .unwrap()
+        .metadata
+        .unwrap();
     assert_eq!(metadata.classes[ESPRESSO], "espresso");
-    assert_eq!(metadata.preprocessing["resize"]["size"]["shorter_side"], 256);
+    assert_eq!(
+        metadata.preprocessing["resize"]["size"]["shorter_side"],
+        256
+    );
 
     for (arguments, said) in [
-        (&["detect", "--model", "mobilenet_v2", "photos/a.png"][..], "`convoxide classify`"),
+        (
+            &["detect", "--model", "mobilenet_v2", "photos/a.png"][..],
+            "`convoxide classify`",
+        ),
         (
             &["summary", "resnet18", "--weights", "mobilenet_v2"],
             "mobilenet_v2: its weights are not those of resnet18",
         ),
         (
-            &["summary", "yolov3_tiny_backbone", "--weights", "mobilenet_v2"],
+            &[
+                "summary",
+                "yolov3_tiny_backbone",
+                "--weights",
+                "mobilenet_v2",
+            ],
             "mobilenet_v2: its weights are not those of yolov3_tiny_backbone",
         ),
     ] {
@@ -239,7 +303,10 @@ fn eval_matches_the_classes_of_a_known_model_by_name() {
     let (mut lines, _) = fixture.json(&eval);
     let report = lines.remove(0);
     assert_eq!(report["classes_matched_by"], "name");
-    assert_eq!((&report["pictures"], &report["top1"]), (&4.into(), &0.75.into()));
+    assert_eq!(
+        (&report["pictures"], &report["top1"]),
+        (&4.into(), &0.75.into())
+    );
 
     let data = |name: &str| fixture.path(format!("data/train/{name}"));
     std::fs::rename(data("espresso"), data("aaa espresso")).unwrap();
@@ -265,7 +332,10 @@ fn a_known_detector_has_its_cfg_weights_and_names() {
 
     let (alone, messages) = detect(&[]);
     assert_eq!(alone, named);
-    assert_eq!(messages, "convoxide: no --model given: yolov3-tiny is used\n");
+    assert_eq!(
+        messages,
+        "convoxide: no --model given: yolov3-tiny is used\n"
+    );
 
     let folder = "cache/models/yolov3-tiny/yolov3-tiny";
     let [cfg, weights] = ["cfg", "weights"].map(|suffix| format!("{folder}.{suffix}"));
@@ -277,21 +347,40 @@ fn a_known_detector_has_its_cfg_weights_and_names() {
 
     let (some, _) = detect(&["--class", &format!("{class:02}")]);
     assert!(!some.as_array().unwrap().is_empty());
-    assert!(some.as_array().unwrap().iter().all(|one| one["class_id"] == class));
+    assert!(
+        some.as_array()
+            .unwrap()
+            .iter()
+            .all(|one| one["class_id"] == class)
+    );
     let message = complaint(&fixture, &["detect", "--model", "tiny.cfg", "photos/a.png"]);
-    assert!(message.contains("tiny.cfg: a cfg has no weights: give --weights"), "{message}");
+    assert!(
+        message.contains("tiny.cfg: a cfg has no weights: give --weights"),
+        "{message}"
+    );
     let arguments = "detect --model tiny.cfg --weights tiny.weights --class cat photos/a.png";
     let message = complaint(&fixture, &arguments.split(' ').collect::<Vec<_>>());
     assert!(message.contains("give --names"), "{message}");
 
     for (arguments, said) in [
-        (&["classify", "--model", "yolov3-tiny", "photos/a.png"][..], "`convoxide detect`"),
+        (
+            &["classify", "--model", "yolov3-tiny", "photos/a.png"][..],
+            "`convoxide detect`",
+        ),
         (
             &["summary", "resnet18", "--weights", "yolov3-tiny"],
             "yolov3-tiny: its weights are not those of resnet18: it is a detector",
         ),
         // A backbone has no classifier yet.
-        (&["summary", "yolov3_tiny_backbone", "--weights", "yolov3-tiny"], "fc.weight"),
+        (
+            &[
+                "summary",
+                "yolov3_tiny_backbone",
+                "--weights",
+                "yolov3-tiny",
+            ],
+            "fc.weight",
+        ),
     ] {
         let message = complaint(&fixture, arguments);
         assert!(message.contains(said), "{message}");
@@ -314,25 +403,44 @@ fn a_word_is_a_name_and_a_path_is_a_file() {
         let (mut lines, messages) = fixture.json(&["summary", model]);
         (lines.remove(0)["classes"].as_u64().unwrap(), messages)
     };
-    for path in ["./resnet20", "mine", "./mine", "runs/a", "runs/a/", "m.safetensors"] {
+    for path in [
+        "./resnet20",
+        "mine",
+        "./mine",
+        "runs/a",
+        "runs/a/",
+        "m.safetensors",
+    ] {
         assert_eq!(classes(path), (3, String::new()), "{path}");
     }
     let (count, messages) = classes("resnet20");
     assert_eq!(count, 10);
-    assert!(messages.contains("write ./resnet20 for the file"), "{messages}");
+    assert!(
+        messages.contains("write ./resnet20 for the file"),
+        "{messages}"
+    );
     // As weights, a run's folder is its best model, too.
     let (mut lines, _) = fixture.json(&["summary", "resnet20", "--weights", "runs/a"]);
     assert_eq!(lines.remove(0)["classes"], 3);
 
     for (arguments, expected) in [
-        (["summary", "nothing"], "nothing: no such file, and no architecture of this name"),
+        (
+            ["summary", "nothing"],
+            "nothing: no such file, and no architecture of this name",
+        ),
         (["summary", "yolov3-tin"], "did you mean yolov3-tiny"),
     ] {
-        assert_one_line(&fixture.command_with(&arguments).output().unwrap(), expected);
+        assert_one_line(
+            &fixture.command_with(&arguments).output().unwrap(),
+            expected,
+        );
     }
     let arguments = ["summary", "resnet20", "--weights", "nothing"];
     let expected = "nothing: no such file, and no known model of this name";
-    assert_one_line(&fixture.command_with(&arguments).output().unwrap(), expected);
+    assert_one_line(
+        &fixture.command_with(&arguments).output().unwrap(),
+        expected,
+    );
 }
 
 #[test]
@@ -343,15 +451,25 @@ fn weights_that_were_not_used_whole_are_reported() {
     for (name, param) in network.iter() {
         params.insert(&format!("module.{name}"), param.slot, param.value.clone());
     }
-    let file = ModelFile { metadata: None, params };
+    let file = ModelFile {
+        metadata: None,
+        params,
+    };
     file.save(fixture.path("w.safetensors")).unwrap();
     let summary = ["summary", "resnet20", "--weights", "w.safetensors"];
     let output = fixture.command_with(&summary).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let report = stderr(&output);
-    assert!(report.contains("\nprefix        module. removed from "), "{report}");
+    assert!(
+        report.contains("\nprefix        module. removed from "),
+        "{report}"
+    );
     assert!(report.contains("\nloaded        "), "{report}");
-    let output = fixture.command_with(&summary).arg("--quiet").output().unwrap();
+    let output = fixture
+        .command_with(&summary)
+        .arg("--quiet")
+        .output()
+        .unwrap();
     assert_eq!(stderr(&output), "");
     assert!(!stdout(&output).is_empty());
 }
