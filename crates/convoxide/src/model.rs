@@ -6,7 +6,7 @@ mod known;
 mod load;
 mod names;
 mod source;
-mod weights;
+pub(crate) mod weights;
 
 use image_classify::Description;
 use model_zoo::KnownModel;

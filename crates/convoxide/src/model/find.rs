@@ -36,6 +36,21 @@ pub(crate) struct FoundWeights {
     pub(crate) known: Option<(&'static KnownModel, Option<PathBuf>)>,
 }
 
+impl FoundWeights {
+    /// The weights of a known model.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`known::cached`].
+    pub(super) fn of(known: &'static KnownModel) -> Result<Self, Error> {
+        let cached = known::cached(known)?;
+        Ok(Self {
+            path: cached.weights,
+            known: Some((known, cached.cfg)),
+        })
+    }
+}
+
 /// Finds the network of a name or path.
 ///
 /// # Errors
@@ -73,11 +88,7 @@ pub(crate) fn find_weights(weights: &Path) -> Result<FoundWeights, Error> {
     if let Some(name) = word(weights) {
         if let Some(known) = model_zoo::find(name) {
             warn_of_file(name);
-            let cached = known::cached(known)?;
-            return Ok(FoundWeights {
-                path: cached.weights,
-                known: Some((known, cached.cfg)),
-            });
+            return FoundWeights::of(known);
         }
         if !weights.exists() {
             return Err(Error::UnknownWeights {

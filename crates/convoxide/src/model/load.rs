@@ -1,6 +1,6 @@
 //! Loading a network and its weights.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use files::Kind;
 use image_classify::{Architecture, Description};
@@ -9,7 +9,7 @@ use nn_layers::{ModelFile, Params};
 use yolo_detect::Network;
 use yolo_detect::cfg::Cfg;
 
-use super::find::{Found, check_readable, find, find_weights, has_suffix};
+use super::find::{Found, FoundWeights, check_readable, find, find_weights, has_suffix};
 use super::known::{self, cached};
 use super::weights::Weights;
 use super::{Model, Source};
@@ -25,9 +25,13 @@ impl Source {
     /// Those of the files, and [`Error::UnknownModel`] for a name that is neither a file nor that of a
     /// network.
     pub(crate) fn load(&self, context: &Context) -> Result<Model, Error> {
-        match find(&self.model)? {
+        self.load_found(find(&self.model)?, context)
+    }
+
+    fn load_found(&self, found: Found, context: &Context) -> Result<Model, Error> {
+        match found {
             Found::Known(model) => self.known(model, context),
-            Found::Architecture(name) => self.built_in(&name, self.weights.as_deref(), context),
+            Found::Architecture(name) => self.built_in(&name, self.found_weights()?, context),
             Found::File(path) => self.file(&path, context),
         }
     }
@@ -39,11 +43,11 @@ impl Source {
     /// Those of [`load`](Self::load); a darknet cfg; a model without weights; a preprocessing that does
     /// not fit the network.
     pub(crate) fn classifier(&self, context: &Context) -> Result<image_classify::Model, Error> {
-        let is_detector = |model: &KnownModel| model.task == Task::Detector;
-        if matches!(find(&self.model)?, Found::Known(model) if is_detector(model)) {
+        let found = find(&self.model)?;
+        if matches!(&found, Found::Known(model) if model.task == Task::Detector) {
             return Err(self.not_a_classifier());
         }
-        let model = self.load(context)?;
+        let model = self.load_found(found, context)?;
         let description = model.description.ok_or_else(|| self.not_a_classifier())?;
         let params = (model.params).ok_or_else(|| self.no_weights(model.not_fetched))?;
         description
@@ -61,12 +65,12 @@ impl Source {
         if model.task == Task::Detector {
             let files = cached(model)?;
             let cfg = files.cfg.ok_or_else(|| self.fault("it has no cfg"))?;
-            let weights = self.weights.as_deref().unwrap_or(&files.weights);
-            return self.darknet(&cfg, Some(weights));
+            let weights = self.found_weights()?.map(|found| found.path);
+            return self.darknet(&cfg, Some(weights.unwrap_or(files.weights)));
         }
         let classes = self.classes.unwrap_or(model.classes.count());
         if self.weights.is_some() || classes != model.classes.count() {
-            return self.built_in(name, self.weights.as_deref(), context);
+            return self.built_in(name, self.found_weights()?, context);
         }
         if known::is_missing(model) {
             let network = self.built_in(name, None, context)?;
@@ -75,7 +79,12 @@ impl Source {
                 ..network
             });
         }
-        self.built_in(name, Some(Path::new(model.name())), context)
+        self.built_in(name, Some(FoundWeights::of(model)?), context)
+    }
+
+    /// Finds the weights that were given.
+    fn found_weights(&self) -> Result<Option<FoundWeights>, Error> {
+        self.weights.as_deref().map(find_weights).transpose()
     }
 
     /// Builds an architecture by its name. If the weights are a model file, its metadata configures
@@ -83,17 +92,17 @@ impl Source {
     fn built_in(
         &self,
         name: &str,
-        weights: Option<&Path>,
+        weights: Option<FoundWeights>,
         context: &Context,
     ) -> Result<Model, Error> {
-        let Some(given) = weights else {
+        let Some(found) = weights else {
             let mut description = Description::named(name)?;
             if let Some(classes) = self.classes {
                 description.architecture = description.architecture.with_classes(classes);
             }
             return self.of_classifier(description, None);
         };
-        let weights = Weights::find(given, name, &Architecture::named(name)?)?;
+        let weights = Weights::read(found, name, &Architecture::named(name)?)?;
         let model = image_classify::Model::with_weights(name, weights.file, self.classes);
         let mut model = model.map_err(|error| error.in_file(&weights.found.path))?;
         match weights.known {
@@ -120,7 +129,10 @@ impl Source {
             Some(kind) => Err(self.fault(format!(
                 "it is {kind}, expected a model file (.safetensors) or a darknet cfg"
             ))),
-            None => self.darknet(path, self.weights.as_deref()),
+            None => {
+                let weights = self.found_weights()?;
+                self.darknet(path, weights.map(|found| found.path))
+            }
         }
     }
 
@@ -173,16 +185,13 @@ impl Source {
     }
 
     /// Reads a darknet cfg and its weights.
-    fn darknet(&self, cfg: &Path, weights: Option<&Path>) -> Result<Model, Error> {
+    fn darknet(&self, cfg: &Path, weights: Option<PathBuf>) -> Result<Model, Error> {
         let network = Network::new(&Cfg::open(cfg)?).map_err(|error| error.in_file(cfg))?;
         if self.classes.is_some() {
             return Err(self.fault("a cfg has its own classes: --classes is for architectures"));
         }
         let weights = match weights {
-            Some(given) => Some(yolo_detect::Weights::open(
-                find_weights(given)?.path,
-                &network,
-            )?),
+            Some(path) => Some(yolo_detect::Weights::open(path, &network)?),
             None => None,
         };
         let header = weights.as_ref().map(|weights| weights.header);

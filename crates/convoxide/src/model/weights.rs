@@ -33,14 +33,26 @@ impl Weights {
     ///
     /// # Errors
     ///
-    /// Those of finding and reading them; [`Error::OtherWeights`] for a known model of another
-    /// architecture; darknet's weights whose cfg describes other layers.
+    /// Those of [`find_weights`] and [`read`](Self::read).
     pub(crate) fn find(
         given: &Path,
         name: &str,
         architecture: &Architecture,
     ) -> Result<Self, Error> {
-        let found = find_weights(given)?;
+        Self::read(find_weights(given)?, name, architecture)
+    }
+
+    /// Reads weights that were found.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading the file; [`Error::OtherWeights`] for a known model of another architecture;
+    /// darknet's weights whose cfg describes other layers.
+    pub(super) fn read(
+        found: FoundWeights,
+        name: &str,
+        architecture: &Architecture,
+    ) -> Result<Self, Error> {
         let known = found.known.as_ref().map(|&(known, _)| known);
         let darknet = match (architecture, known) {
             (Architecture::Darknet(network), Some(known)) => {
