@@ -74,7 +74,7 @@ enum Task {
     Memory,
     /// Download the pretrained files and the demo photo into the cache
     Fetch,
-    /// Cut the boxes of a detection dataset out, as a dataset for classification
+    /// Cut the boxes out of a detection dataset, to classify them
     Crops(crops::Options),
     /// Regenerate the golden files of torchvision and Pillow
     Goldens {

@@ -10,7 +10,7 @@ use transfer::ReadReport;
 use yolo_detect::Backbone;
 use yolo_detect::cfg::Cfg;
 
-use super::find::{FoundWeights, check_readable, find_weights};
+use super::find::{FoundWeights, check_readable, find_weights, has_suffix};
 use crate::error::{Error, Reason};
 use crate::output;
 
@@ -82,6 +82,10 @@ impl Weights {
                 expected: name.to_owned(),
             });
         }
+        if has_suffix(&found.path, "safetensors") && check_readable(&found.path)?.is_none() {
+            // It is damaged, and the reader of model files says how.
+            ModelFile::<f32>::open(&found.path)?;
+        }
         let weights = transfer::Weights::open(&found.path)?;
         for line in weights.report.to_string().lines() {
             tracing::info!("{line}");
@@ -98,7 +102,7 @@ impl Weights {
     }
 
     /// Prints what was read and which parameters were used, if anything needs saying: a prefix that was
-    /// removed, tensors that were left out, parameters at their initial values. Otherwise it is logged.
+    /// removed, values that are no parameters, parameters at their initial values. Otherwise it is logged.
     pub(crate) fn print_report(report: Option<&ReadReport>, loaded: &LoadReport) {
         let is_plain = |report: &ReadReport| {
             report.prefix.is_none()
@@ -107,7 +111,6 @@ impl Weights {
                 && report.unused.is_empty()
         };
         let is_silent = report.is_none_or(is_plain)
-            && loaded.known_unused.is_empty()
             && loaded.unexpected.is_empty()
             && loaded.misfits.is_empty();
         let report = report.map_or_else(String::new, |report| format!("{report}\n"));

@@ -435,7 +435,7 @@ fn a_word_is_a_name_and_a_path_is_a_file() {
             expected,
         );
     }
-    let arguments = ["summary", "resnet20", "--weights", "nothing"];
+    let arguments = ["summary", "resnet32", "--weights", "nothing"];
     let expected = "nothing: no such file, and no known model of this name";
     assert_one_line(
         &fixture.command_with(&arguments).output().unwrap(),
