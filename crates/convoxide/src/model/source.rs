@@ -18,11 +18,11 @@ const DEFAULT_CLASSIFIER: &str = "mobilenet_v2";
 pub(crate) struct Source {
     /// The network: a known model or an architecture (resnet50), a model file, a
     /// run's folder, a darknet cfg
-    #[arg(value_name = "MODEL", verbatim_doc_comment)]
+    #[arg(value_name = "MODEL")]
     pub(crate) model: PathBuf,
     /// Its weights: .safetensors, .pth, a run's folder, a known model; darknet's for
     /// a cfg
-    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
+    #[arg(long, value_name = "FILE")]
     pub(crate) weights: Option<PathBuf>,
     /// Classes of an architecture [default: those of the weights]
     #[arg(long, value_name = "N", value_parser = class_count())]
@@ -34,7 +34,7 @@ pub(crate) struct Source {
 pub(crate) struct ClassifierSource {
     /// The network: a known model or an architecture (resnet50), a model file, a
     /// run's folder
-    #[arg(value_name = "MODEL", verbatim_doc_comment)]
+    #[arg(value_name = "MODEL")]
     model: PathBuf,
     /// Its weights: .safetensors, .pth, a run's folder, a known model
     #[arg(long, value_name = "FILE")]
@@ -49,7 +49,7 @@ pub(crate) struct ClassifierSource {
 pub(crate) struct ModelFlags {
     /// The network: a known model or an architecture (resnet50), a model file, a
     /// run's folder
-    #[arg(long, value_name = "MODEL", verbatim_doc_comment)]
+    #[arg(long, value_name = "MODEL")]
     model: PathBuf,
     /// Its weights: .safetensors, .pth, a run's folder, a known model
     #[arg(long, value_name = "FILE")]
@@ -64,7 +64,7 @@ pub(crate) struct ModelFlags {
 pub(crate) struct OptionalModelFlags {
     /// The network: a known model or an architecture (resnet50), a model file, a
     /// run's folder [default: the known model mobilenet_v2]
-    #[arg(long, value_name = "MODEL", verbatim_doc_comment)]
+    #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
     /// Its weights: .safetensors, .pth, a run's folder, a known model
     #[arg(long, value_name = "FILE", requires = "model")]

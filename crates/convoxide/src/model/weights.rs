@@ -84,7 +84,7 @@ impl Weights {
         }
         if has_suffix(&found.path, "safetensors") && check_readable(&found.path)?.is_none() {
             // It is damaged, and the reader of model files says how.
-            ModelFile::<f32>::open(&found.path)?;
+            ModelFile::open(&found.path)?;
         }
         let weights = transfer::Weights::open(&found.path)?;
         for line in weights.report.to_string().lines() {
@@ -102,7 +102,7 @@ impl Weights {
     }
 
     /// Prints what was read and which parameters were used, if anything needs saying: a prefix that was
-    /// removed, values that are no parameters, parameters at their initial values. Otherwise it is logged.
+    /// removed, values that are no parameters, parameters at their initial values. The log has the rest.
     pub(crate) fn print_report(report: Option<&ReadReport>, loaded: &LoadReport) {
         let is_plain = |report: &ReadReport| {
             report.prefix.is_none()
@@ -110,16 +110,14 @@ impl Weights {
                 && report.other_keys.is_empty()
                 && report.unused.is_empty()
         };
-        let is_silent = report.is_none_or(is_plain)
-            && loaded.unexpected.is_empty()
-            && loaded.misfits.is_empty();
-        let report = report.map_or_else(String::new, |report| format!("{report}\n"));
-        for line in format!("{report}{loaded}").lines() {
-            match is_silent {
-                true => tracing::info!("{line}"),
-                false => output::note(&line),
-            }
+        let all_used = loaded.unexpected.is_empty() && loaded.misfits.is_empty();
+        if report.is_none_or(is_plain) && all_used {
+            return;
         }
+        if let Some(report) = report {
+            output::note(report);
+        }
+        output::note(loaded);
     }
 }
 
