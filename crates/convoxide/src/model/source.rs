@@ -63,7 +63,7 @@ pub(crate) struct ModelFlags {
 #[derive(Debug, clap::Args)]
 pub(crate) struct OptionalModelFlags {
     /// The network: a known model or an architecture (resnet50), a model file, a
-    /// run's folder [default: the known model mobilenet_v2]
+    /// run's folder [default: the known model `mobilenet_v2`]
     #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
     /// Its weights: .safetensors, .pth, a run's folder, a known model

@@ -449,7 +449,7 @@ fn weights_that_were_not_used_whole_are_reported() {
     let mut params = Params::new();
     let network = Architecture::named("resnet20").unwrap().init(1).unwrap();
     for (name, param) in network.iter() {
-        params.insert(&format!("module.{name}"), param.slot, param.value.clone());
+        params.insert(format!("module.{name}"), param.slot, param.value.clone());
     }
     let file = ModelFile {
         metadata: None,
