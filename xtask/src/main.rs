@@ -11,6 +11,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 mod bench;
 mod ci;
+mod crops;
 mod demo;
 mod docs;
 mod fetch;
@@ -73,6 +74,8 @@ enum Task {
     Memory,
     /// Download the pretrained files and the demo photo into the cache
     Fetch,
+    /// Cut the boxes out of a detection dataset, to classify them
+    Crops(crops::Options),
     /// Regenerate the golden files of torchvision and Pillow
     Goldens {
         /// Compare with the existing files instead of writing them
@@ -97,6 +100,7 @@ fn main() -> ExitCode {
         Some(Task::Fuzz(options)) => fuzz::run(&options),
         Some(Task::Memory) => memory::run(),
         Some(Task::Fetch) => fetch::run(),
+        Some(Task::Crops(options)) => crops::run(&options),
         Some(Task::Goldens { check, models }) => goldens::run(check, &models),
     };
     match done {

@@ -95,7 +95,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     if args.train {
         return train(args, context);
     }
-    let mut model = args.source.load()?;
+    let mut model = args.source.load(context)?;
     let in_file = |error: engine::Error| args.source.fault(error);
     let params = model.take_params(context).map_err(in_file)?;
     let [channels, height, width] = model.input;
@@ -139,7 +139,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
 /// Measures training steps.
 fn train(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     let fault = |error: Reason| args.source.fault(error);
-    let mut model = args.source.load()?;
+    let mut model = args.source.load(context)?;
     let Some(architecture) = model.description.take().map(|model| model.architecture) else {
         return Err(fault(
             "--train needs an architecture or a model file".into(),

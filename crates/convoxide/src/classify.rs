@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::each_picture::{Pictures, each_picture};
 use crate::error::Error;
-use crate::model::{self, ModelFlags, Source};
+use crate::model::{self, OptionalModelFlags, Source};
 use crate::output;
 use crate::pictures::{self, Failure};
 use crate::report::{Milliseconds, class_number};
@@ -24,8 +24,9 @@ use crate::size_warning::size_warning;
 /// The preprocessing is that of the model file, or otherwise the usual one of the
 /// architecture. If it has no resize or crop, pictures of another size than the
 /// network was trained on are resized to that size, with a warning. Class names
-/// are those of the model file, or of --names for weights without names. Scores
-/// are probabilities: the softmax of the network's output.
+/// are those of the model file or of the known model, or of --names for weights
+/// without names. Scores are probabilities: the softmax of the network's output.
+/// `convoxide fetch --list` lists the known models.
 ///
 /// A picture that cannot be read is reported, and the other pictures follow. The
 /// exit code is 0 if any picture could be read, otherwise 1. With --strict it is 0
@@ -37,7 +38,7 @@ use crate::size_warning::size_warning;
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     #[command(flatten)]
-    model: ModelFlags,
+    model: OptionalModelFlags,
     /// The names of the classes, one per line
     #[arg(long, value_name = "FILE")]
     names: Option<PathBuf>,
@@ -58,7 +59,7 @@ pub(crate) struct Args {
 /// Those of the model and of standard output. An error of a single picture is reported and affects
 /// only the exit code.
 pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
-    let source = Source::from(args.model);
+    let source = args.model.into_source(context);
     let mut viewer = Viewer::load(&source, args.names.as_deref(), args.top, context)?;
     let (inputs, strictness) = args.pictures.open();
     each_picture(inputs, strictness, context, |path| viewer.look(path))
@@ -80,7 +81,7 @@ impl Viewer {
         top: usize,
         context: &Context,
     ) -> Result<Self, Error> {
-        let mut model = source.classifier()?;
+        let mut model = source.classifier(context)?;
         if let Some(path) = names {
             let list = ClassList {
                 owner: "the names file",

@@ -1,6 +1,6 @@
 //! `convoxide demo`: a detection that needs no arguments.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use files::cache;
@@ -51,7 +51,7 @@ pub(crate) fn run(Args {}: Args, context: &Context) -> Result<ExitCode, Error> {
         output::json(&report)?;
     } else {
         output::text(&report)?;
-        output::text(next_steps(&model))?;
+        output::text(next_steps())?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -64,19 +64,15 @@ fn fetched(path: PathBuf) -> Result<PathBuf, Error> {
     }
 }
 
-/// Returns the commands to try after the demo.
-fn next_steps(model: &Path) -> String {
+/// Returns the command to try after the demo.
+fn next_steps() -> String {
     // Cargo sets this for a program that it runs, which may not be installed.
     let program = match std::env::var_os("CARGO_MANIFEST_DIR") {
         Some(_) => "cargo convoxide",
         None => "convoxide",
     };
-    let model = model.display();
     format!(
-        "\nDrawn in {DRAWN}. Next, a picture or a folder of your own:\n\
-         \n    \
-         M=\"{model}\"\n    \
-         {program} detect --model \"$M/yolov3-tiny.cfg\" --names \"$M/coco.names\" \\\n        \
-         --weights \"$M/yolov3-tiny.weights\" --output drawn PICTURE"
+        "\nDrawn in {DRAWN}. Next, a picture or a folder of your own:\n\n    \
+         {program} detect --output drawn PICTURE"
     )
 }

@@ -7,16 +7,20 @@ use std::time::Instant;
 use clap::ValueEnum;
 use files::show::name;
 use image_data::Picture;
+use model_zoo::Task;
 use yolo_detect::{Detector, DetectorFiles, DetectorOptions, NmsScope, ScoreRule};
 
 use crate::context::Context;
 use crate::drawings::{Drawings, MOST_BOXES};
 use crate::each_picture::{Pictures, each_picture};
 use crate::error::Error;
-use crate::model;
+use crate::model::{self, Found};
 use crate::output;
 use crate::pictures::{self, Failure};
 use crate::report::{Report, Totals};
+
+/// The detector if none is given.
+const DEFAULT_DETECTOR: &str = "yolov3-tiny";
 
 /// Find objects in pictures: a table, lines of JSON, drawn pictures
 ///
@@ -33,13 +37,13 @@ use crate::report::{Report, Totals};
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
-    /// The network: a darknet cfg file
+    /// The network: a known detector or a darknet cfg [default: yolov3-tiny]
     #[arg(long, value_name = "M")]
-    model: PathBuf,
-    /// The weights: a darknet weights file
-    #[arg(long, value_name = "FILE")]
-    weights: PathBuf,
-    /// The names of the classes, one per line
+    model: Option<PathBuf>,
+    /// The weights: a darknet weights file [default: the known model's]
+    #[arg(long, value_name = "FILE", requires = "model")]
+    weights: Option<PathBuf>,
+    /// The names of the classes, one per line [default: the known model's]
     #[arg(long, value_name = "FILE")]
     names: Option<PathBuf>,
     /// Minimum score, from 0 to 1
@@ -55,7 +59,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "class|all", value_enum, hide_possible_values = true, default_value_t = Scope::Class)]
     nms_scope: Scope,
     /// Report only this class; may be repeated
-    #[arg(long, value_name = "NAME", requires = "names")]
+    #[arg(long, value_name = "NAME")]
     class: Vec<String>,
     /// Folder for copies of the pictures with the boxes drawn in
     #[arg(long, alias = "out", value_name = "DIR")]
@@ -91,11 +95,13 @@ fn from_0_to_1(text: &str) -> Result<f32, String> {
 /// is reported and affects only the exit code.
 pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     let quiet = context.quiet;
-    let files = DetectorFiles {
-        cfg: args.model,
-        weights: args.weights,
-        names: args.names,
-    };
+    let default = || model::default_model(DEFAULT_DETECTOR, context);
+    let model = args.model.unwrap_or_else(default);
+    let files = files(&model, args.weights, args.names)?;
+    if files.names.is_none() && !args.class.is_empty() {
+        let error = "--class needs the names of the classes: give --names".into();
+        return Err(Error::Network { path: model, error });
+    }
     let options = DetectorOptions {
         threshold: args.threshold,
         nms: args.nms,
@@ -136,6 +142,41 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     Ok(code)
 }
 
+/// Returns the files of a known model or of a cfg. Those that are given take the place of the known ones.
+fn files(
+    model: &Path,
+    weights: Option<PathBuf>,
+    names: Option<PathBuf>,
+) -> Result<DetectorFiles, Error> {
+    let fault = |error: &str| Error::Network {
+        path: model.to_owned(),
+        error: error.into(),
+    };
+    let weights = match weights {
+        Some(given) => Some(model::find_weights(&given)?.path),
+        None => None,
+    };
+    let no_weights = || fault("a cfg has no weights: give --weights");
+    match model::find(model)? {
+        Found::Known(known) if known.task == Task::Detector => {
+            let cached = model::cached(known)?;
+            Ok(DetectorFiles {
+                cfg: cached.cfg.ok_or_else(|| fault("it has no cfg"))?,
+                weights: weights.unwrap_or(cached.weights),
+                names: names.or(cached.names),
+            })
+        }
+        Found::Known(_) | Found::Architecture(_) => Err(fault(
+            "it is a classifier, not a detector: `convoxide classify` classifies pictures with it",
+        )),
+        Found::File(cfg) => Ok(DetectorFiles {
+            cfg,
+            weights: weights.ok_or_else(no_weights)?,
+            names,
+        }),
+    }
+}
+
 /// Prints a warning for each limit that changed a result.
 fn warn_of_limits(path: &Path, detector: &Detector, report: &Report, draws: bool) {
     let path = name(path.as_os_str());
@@ -159,13 +200,12 @@ fn warn_of_limits(path: &Path, detector: &Detector, report: &Report, draws: bool
 ///
 /// # Errors
 ///
-/// [`Error::UnknownModel`] and [`Error::Model`].
+/// [`Error::Model`].
 pub(crate) fn open(
     files: &DetectorFiles,
     options: DetectorOptions,
     context: &Context,
 ) -> Result<Detector, Error> {
-    model::check_name(&files.cfg)?;
     let options = DetectorOptions {
         memory_limit: context.memory_limit,
         ..options

@@ -31,10 +31,40 @@ pub(crate) enum Error {
     #[error(transparent)]
     Drawing(#[from] image_data::Error),
 
-    /// A model name that is neither a file nor an architecture.
+    /// Weights that could not be read.
+    #[error(transparent)]
+    Weights(#[from] transfer::Error),
+
+    /// The name of weights that is neither a file nor a known model.
+    #[error(
+        "{name}: no such file, and no known model of this name{near}; \
+         `convoxide fetch --list` lists all"
+    )]
+    UnknownWeights {
+        /// The name on the command line.
+        name: String,
+        /// Similar names.
+        near: Near<'static>,
+    },
+
+    /// The weights of a known model, for another architecture.
+    #[error(
+        "{name}: its weights are not those of {expected}{}",
+        if *is_detector { ": it is a detector, whose weights fit only its own backbone" } else { "" }
+    )]
+    OtherWeights {
+        /// The known model.
+        name: &'static str,
+        /// Whether it is a detector.
+        is_detector: bool,
+        /// The architecture.
+        expected: String,
+    },
+
+    /// A model name that is neither a file, nor an architecture, nor a known model.
     #[error(
         "{name}: no such file, and no architecture of this name{near}; \
-         `convoxide list` lists all"
+         `convoxide list` and `convoxide fetch --list` list all"
     )]
     UnknownModel {
         /// The name on the command line.
@@ -82,15 +112,20 @@ pub(crate) enum Error {
         error: io::Error,
     },
 
-    /// A folder given instead of a model.
-    #[error("{}: {}", shown(path), folder_hint(*.is_run, .model.as_deref()))]
+    /// A folder without a model.
+    #[error(
+        "{}: it is a {}",
+        shown(path),
+        match is_run {
+            true => "training run's folder without a model yet",
+            false => "folder, expected a model file, a training run's folder or a darknet cfg",
+        }
+    )]
     Folder {
         /// The folder.
         path: PathBuf,
         /// Whether it belongs to a training run.
         is_run: bool,
-        /// The model in it that may have been meant.
-        model: Option<PathBuf>,
     },
 
     /// An output name whose suffix belongs to a format other than the one written.
@@ -166,18 +201,6 @@ pub(crate) enum Error {
 /// A path in the form used by messages.
 fn shown(path: &Path) -> String {
     show::name(path.as_os_str())
-}
-
-/// The hint for a folder given instead of a model.
-fn folder_hint(is_run: bool, model: Option<&Path>) -> String {
-    match (is_run, model) {
-        (_, Some(model)) => format!(
-            "it is a training run's folder, not a model: give the model in it, {}",
-            shown(model)
-        ),
-        (true, None) => "it is a training run's folder without a model yet".to_owned(),
-        (false, None) => "it is a folder, expected a model file or a darknet cfg".to_owned(),
-    }
 }
 
 /// Names the user may have meant, as part of a sentence.

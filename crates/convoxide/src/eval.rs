@@ -75,7 +75,7 @@ impl PartName {
 /// Those of the model and of the dataset; classes that differ.
 pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     let source = Source::from(args.model);
-    let model = source.classifier()?;
+    let model = source.classifier(context)?;
     let splits = Splits::open(&args.data, &DatasetLimits::default())?;
     let in_data = |error: Reason| Error::Network {
         path: args.data.clone(),

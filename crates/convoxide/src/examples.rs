@@ -3,7 +3,8 @@
 pub(crate) const PROGRAM: &str = "\
 Examples:
   convoxide demo
-  convoxide classify --model best.safetensors photo.jpg
+  convoxide fetch mobilenet_v2
+  convoxide classify photo.jpg
   convoxide train recipe.toml --data pictures
   convoxide help train";
 
@@ -13,20 +14,22 @@ Examples:
 
 pub(crate) const DETECT: &str = "\
 Examples:
-  convoxide detect --model yolov3-tiny.cfg --weights yolov3-tiny.weights \\
+  convoxide detect photo.jpg
+  convoxide detect --model yolov3.cfg --weights yolov3.weights \\
       --names coco.names photo.jpg
   find photos -name '*.jpg' | convoxide detect --model m.cfg \\
       --weights m.weights --json -";
 
 pub(crate) const CLASSIFY: &str = "\
 Examples:
-  convoxide classify --model runs/shapes/best.safetensors photo.jpg
-  convoxide classify --model resnet50 --weights resnet50.safetensors \\
+  convoxide classify photo.jpg
+  convoxide classify --model runs/shapes photo.jpg
+  convoxide classify --model resnet50 --weights resnet50.pth \\
       --names imagenet.names --top 3 photos";
 
 pub(crate) const EVAL: &str = "\
 Examples:
-  convoxide eval --model runs/pets/best.safetensors --data pets
+  convoxide eval --model runs/pets --data pets
   convoxide eval --model best.safetensors --data cifar-10-binary.tar.gz --json";
 
 pub(crate) const TRAIN: &str = "\
@@ -77,7 +80,8 @@ Examples:
 
 pub(crate) const EXPORT: &str = "\
 Examples:
-  convoxide export resnet18 --weights resnet18.safetensors \\
+  convoxide export mobilenet_v2 --output model.safetensors
+  convoxide export resnet18 --weights resnet18.pth \\
       --names imagenet.names --output model.safetensors";
 
 pub(crate) const FETCH: &str = "\

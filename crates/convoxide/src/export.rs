@@ -42,16 +42,18 @@ enum Format {
 /// # Errors
 ///
 /// File errors, an architecture without weights, and a darknet cfg.
-pub(crate) fn run(args: Args, _: &Context) -> Result<ExitCode, Error> {
+pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     let Format::Safetensors = args.format;
     suffix::check(&args.output, "a .safetensors file", &["safetensors"])?;
     let source = Source::from(args.source);
-    let model = source.load()?;
+    let model = source.load(context)?;
     let Some(mut description) = model.description else {
         let reason = "a darknet cfg cannot be exported as a model file";
         return Err(source.fault(reason));
     };
-    let params = model.params.ok_or_else(|| source.no_weights())?;
+    let params = model
+        .params
+        .ok_or_else(|| source.no_weights(model.not_fetched))?;
     if let Some(names) = &args.names {
         description.classes = model::names(names, model.classes)?;
     }

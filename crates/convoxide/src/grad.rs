@@ -65,16 +65,17 @@ enum Dtype {
 pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     suffix::check(&args.output, "a .safetensors file", &["safetensors"])?;
     let source = Source::from(args.source);
-    let mut model = source.load()?;
+    let mut model = source.load(context)?;
     let Some(architecture) = model.description.take().map(|model| model.architecture) else {
-        return Err(source.fault("a darknet cfg is not a classifier"));
+        return Err(source.not_a_classifier());
     };
     let graph = architecture
         .training_graph([model.input[1], model.input[2]])
         .map_err(|error| source.fault(error))?;
     let params = match model.params.take() {
         Some(params) => params,
-        None => model::random(&graph, context).map_err(|error| source.fault(error))?,
+        None => model::random(&graph, model.not_fetched, context)
+            .map_err(|error| source.fault(error))?,
     };
     let step = Step {
         source: &source,

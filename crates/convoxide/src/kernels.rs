@@ -65,10 +65,13 @@ struct Report {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     suffix::check(&args.output, "a PNG picture", &["png"])?;
     let source = &args.source;
-    let model = source.load()?;
+    let model = source.load(context)?;
     let node =
         convolution(&model.graph, args.layer.as_deref()).map_err(|reason| source.fault(reason))?;
-    let params = model.params.as_ref().ok_or_else(|| source.no_weights())?;
+    let params = model
+        .params
+        .as_ref()
+        .ok_or_else(|| source.no_weights(model.not_fetched))?;
     let spec = node.param("weight");
     let Some(weight) = spec.and_then(|spec| params.get(spec.name())) else {
         return Err(source.fault(format!("{} has no weight", node.name())));

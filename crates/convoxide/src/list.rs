@@ -36,7 +36,7 @@ pub(crate) fn run(Args {}: &Args, context: &Context) -> Result<ExitCode, Error> 
         let [name, input, classes] = ["name", "input", "classes"];
         let [parameters, multiply_adds] = ["parameters", "mult-adds"];
         output::text(format!(
-            "{name:<20}{input:<11}{classes:>9}{parameters:>13}{multiply_adds:>13}"
+            "{name:<22}{input:<11}{classes:>9}{parameters:>13}{multiply_adds:>13}"
         ))?;
     }
     for name in Architecture::names() {
@@ -62,7 +62,7 @@ pub(crate) fn run(Args {}: &Args, context: &Context) -> Result<ExitCode, Error> 
         let input = format!("{channels}x{height}x{width}");
         let millions = |count: u64| format!("{:.2} M", count as f64 / 1e6);
         output::text(format!(
-            "{name:<20}{input:<11}{:>9}{:>13}{:>13}",
+            "{name:<22}{input:<11}{:>9}{:>13}{:>13}",
             entry.classes,
             millions(entry.parameters),
             millions(entry.multiply_adds)

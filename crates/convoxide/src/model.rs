@@ -1,20 +1,25 @@
-//! The model that a command works on: a built-in architecture, a model file, or a darknet cfg.
+//! The model that a command works on: a known model, a built-in architecture, a model file, or a
+//! darknet cfg.
 
+mod find;
+mod known;
 mod load;
 mod names;
-mod path;
 mod source;
+pub(crate) mod weights;
 
 use image_classify::Description;
+use model_zoo::KnownModel;
 use nn_layers::{Graph, Params, random_params};
 use yolo_detect::WeightsHeader;
 
 use crate::context::Context;
 use crate::output;
 
+pub(crate) use find::{Found, find, find_weights};
+pub(crate) use known::cached;
 pub(crate) use names::names;
-pub(crate) use path::check_name;
-pub(crate) use source::{ClassifierSource, ModelFlags, Source};
+pub(crate) use source::{ClassifierSource, ModelFlags, OptionalModelFlags, Source, default_model};
 
 /// The seed of random weights.
 const SEED: u64 = 1;
@@ -33,6 +38,8 @@ pub(crate) struct Model {
     pub(crate) classes: Option<usize>,
     /// The header of darknet's weights.
     pub(crate) header: Option<WeightsHeader>,
+    /// The known model whose weights would have been used if they were in the cache.
+    pub(crate) not_fetched: Option<&'static KnownModel>,
 }
 
 impl Model {
@@ -44,21 +51,34 @@ impl Model {
     pub(crate) fn take_params(&mut self, context: &Context) -> Result<Params<f32>, engine::Error> {
         match self.params.take() {
             Some(params) => Ok(params),
-            None => random(&self.graph, context),
+            None => random(&self.graph, self.not_fetched, context),
         }
     }
 }
 
-/// Returns random weights for a graph, always the same, and prints a warning.
+/// Returns random weights for a graph, always the same, and prints a warning. `not_fetched` is that of the
+/// [`Model`].
 ///
 /// # Errors
 ///
 /// [`engine::Error::MemoryLimit`] for weights that alone exceed the memory limit, before any are
 /// allocated; memory that the system refuses.
-pub(crate) fn random(graph: &Graph, context: &Context) -> Result<Params<f32>, engine::Error> {
+pub(crate) fn random(
+    graph: &Graph,
+    not_fetched: Option<&KnownModel>,
+    context: &Context,
+) -> Result<Params<f32>, engine::Error> {
     context.options().check_parameters(graph)?;
     if !context.quiet {
-        output::complain(&"no --weights given: the weights are random numbers");
+        let fetch = not_fetched.map_or_else(String::new, |model| {
+            format!(
+                " (`convoxide fetch {}` downloads trained ones)",
+                model.name()
+            )
+        });
+        output::complain(&format_args!(
+            "no --weights given: the weights are random numbers{fetch}"
+        ));
     }
     Ok(random_params(graph, SEED)?)
 }

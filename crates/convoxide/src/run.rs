@@ -38,7 +38,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     suffix::check(&args.output, "a NumPy file", &["npy", "npz"])?;
     let source = &args.source;
-    let mut model = source.load()?;
+    let mut model = source.load(context)?;
     let params = (model.take_params(context)).map_err(|error| source.fault(error))?;
     let names: Vec<&str> = (model.graph.outputs().iter())
         .filter_map(|&id| model.graph.node(id).map(nn_layers::Node::name))

@@ -126,7 +126,7 @@ impl From<WeightsHeader> for Header {
 ///
 /// Errors of the model's files, and sizes that the network does not accept.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
-    let mut model = args.source.load()?;
+    let mut model = args.source.load(context)?;
     if args.mermaid {
         output::text(model.graph.mermaid().trim_end())?;
         return Ok(ExitCode::SUCCESS);

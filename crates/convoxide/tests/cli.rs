@@ -41,6 +41,8 @@ mod help;
 mod hostile;
 #[path = "cli/kernels.rs"]
 mod kernels;
+#[path = "cli/known.rs"]
+mod known;
 #[path = "cli/lint.rs"]
 mod lint;
 #[path = "cli/model_files.rs"]

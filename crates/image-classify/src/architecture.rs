@@ -7,6 +7,7 @@ use nn_layers::{Graph, ParamSpec, Params};
 use resnet::{ResNet, Stem};
 use serde_json::Value;
 
+use crate::darknet::DarknetBackbone;
 use crate::error::{Error, Result};
 
 /// A network that classifies pictures, from one of the model crates.
@@ -38,13 +39,15 @@ pub enum Architecture {
     CifarInception(CifarInception),
     /// Inverted residuals with depthwise convolutions.
     MobileNetV2(MobileNetV2),
+    /// The first layers of a darknet network.
+    Darknet(DarknetBackbone),
 }
 
 /// The names of a family, and the network of each.
 type Family = (&'static [&'static str], fn(&str) -> Option<Architecture>);
 
 /// All families, in the order in which they are listed.
-const FAMILIES: [Family; 5] = [
+const FAMILIES: [Family; 6] = [
     (ResNet::NAMES, |name| {
         ResNet::named(name).map(Architecture::ResNet)
     }),
@@ -60,6 +63,9 @@ const FAMILIES: [Family; 5] = [
     (MobileNetV2::NAMES, |name| {
         MobileNetV2::named(name).map(Architecture::MobileNetV2)
     }),
+    (DarknetBackbone::NAMES, |name| {
+        DarknetBackbone::named(name).map(Architecture::Darknet)
+    }),
 ];
 
 /// Evaluates the same expression for the network of any family.
@@ -71,6 +77,7 @@ macro_rules! of_any {
             Architecture::InceptionV3($network) => $value,
             Architecture::CifarInception($network) => $value,
             Architecture::MobileNetV2($network) => $value,
+            Architecture::Darknet($network) => $value,
         }
     };
 }
@@ -125,6 +132,7 @@ impl Architecture {
             Self::InceptionV3(_) => Self::InceptionV3(serde_json::from_value(config)?),
             Self::CifarInception(_) => Self::CifarInception(serde_json::from_value(config)?),
             Self::MobileNetV2(_) => Self::MobileNetV2(serde_json::from_value(config)?),
+            Self::Darknet(_) => Self::Darknet(serde_json::from_value(config)?),
         })
     }
 
@@ -158,7 +166,8 @@ impl Architecture {
             Self::ResNet(_)
             | Self::GoogLeNet(_)
             | Self::InceptionV3(_)
-            | Self::CifarInception(_) => "fc.weight",
+            | Self::CifarInception(_)
+            | Self::Darknet(_) => "fc.weight",
             Self::MobileNetV2(_) => "classifier.1.weight",
         };
         params.get(weight)?.value.shape().first().copied()
@@ -173,8 +182,8 @@ impl Architecture {
         })
     }
 
-    /// The default preprocessing: the one that torchvision's weights of this family expect, or CIFAR's
-    /// own for its networks.
+    /// The default preprocessing: the one that torchvision's weights of this family expect, CIFAR's
+    /// own for its networks, and darknet's for its backbones.
     #[must_use]
     pub fn preprocessing(&self) -> Preprocessing {
         match self {
@@ -183,6 +192,7 @@ impl Architecture {
             Self::ResNet(_) | Self::MobileNetV2(_) => Preprocessing::imagenet(),
             Self::GoogLeNet(_) => Preprocessing::googlenet(),
             Self::InceptionV3(_) => Preprocessing::inception_v3(),
+            Self::Darknet(network) => network.preprocessing(),
         }
     }
 
@@ -206,6 +216,7 @@ impl Architecture {
             Self::ResNet(network) => network.graph(size)?,
             Self::CifarInception(network) => network.graph(size)?,
             Self::MobileNetV2(network) => network.graph(size)?,
+            Self::Darknet(network) => network.graph(size)?,
             Self::GoogLeNet(network) => network.training_graph(size)?,
             Self::InceptionV3(network) => network.training_graph(size)?,
         })
@@ -217,7 +228,9 @@ impl Architecture {
     #[must_use]
     pub fn aux_weight(&self) -> f64 {
         match self {
-            Self::ResNet(_) | Self::CifarInception(_) | Self::MobileNetV2(_) => 0.0,
+            Self::ResNet(_) | Self::CifarInception(_) | Self::MobileNetV2(_) | Self::Darknet(_) => {
+                0.0
+            }
             Self::GoogLeNet(_) => 0.3,
             Self::InceptionV3(_) => 0.4,
         }
@@ -239,7 +252,9 @@ impl Architecture {
     /// As [`graph`](Self::graph).
     pub fn aux_params(&self) -> Result<Vec<ParamSpec>> {
         Ok(match self {
-            Self::ResNet(_) | Self::CifarInception(_) | Self::MobileNetV2(_) => Vec::new(),
+            Self::ResNet(_) | Self::CifarInception(_) | Self::MobileNetV2(_) | Self::Darknet(_) => {
+                Vec::new()
+            }
             Self::GoogLeNet(network) => network.aux_params()?,
             Self::InceptionV3(network) => network.aux_params()?,
         })
@@ -280,6 +295,7 @@ mod tests {
             "inception_v3",
             "inception_cifar",
             "mobilenet_v2",
+            "yolov3_tiny_backbone",
         ] {
             let network = Architecture::named(name).unwrap().with_classes(7);
             let params = nn_layers::random_params(&network.graph().unwrap(), 1).unwrap();

@@ -85,6 +85,17 @@ pub enum Error {
     #[error(transparent)]
     MobileNet(#[from] mobilenet::Error),
 
+    /// A backbone with a number of layers that its network does not have.
+    #[error("layers is {got}, expected 1 to {expected}, the layers of {network}")]
+    DarknetLayers {
+        /// The network's name.
+        network: &'static str,
+        /// Its number of layers.
+        expected: usize,
+        /// The number of the configuration.
+        got: usize,
+    },
+
     /// A preprocessing that is no [`Preprocessing`](image_data::Preprocessing).
     #[error("the preprocessing: {0}")]
     PreprocessingJson(serde_json::Error),

@@ -125,7 +125,9 @@ impl Model {
 
     fn checked(description: Description, params: Params<f32>) -> Result<Self> {
         let report = description.load_report(&params)?;
-        tracing::info!("{report}");
+        for line in report.to_string().lines() {
+            tracing::info!("{line}");
+        }
         Ok(Self {
             description,
             params,

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
+use crate::by_hand::ByHand;
 use crate::error::{Error, Result};
 use crate::fetch::{Event, Fetched, Options, fetch_download};
 use crate::store;
@@ -159,12 +160,17 @@ impl Download {
     /// [`Error::NotFetched`] and [`Error::Damaged`], which name the command that fetches the files.
     pub fn require(&self, home: &Path) -> Result<()> {
         let name = self.name;
+        let is_wanted = |file: &&KnownFile| store::state(home, file) != State::Good;
         match self.cached(home) {
             State::Good => Ok(()),
-            State::Missing => Err(Error::NotFetched {
-                name,
-                bytes: self.bytes(),
-            }),
+            State::Missing => {
+                let wanted: Vec<&KnownFile> = self.files.iter().filter(is_wanted).collect();
+                Err(Error::NotFetched {
+                    name,
+                    bytes: self.bytes(),
+                    by_hand: ByHand::new(self, &wanted, home),
+                })
+            }
             State::Damaged => Err(Error::Damaged { name }),
         }
     }

@@ -30,12 +30,17 @@ pub enum Error {
     NoCacheFolder,
 
     /// The files of a model are not in the cache.
-    #[error("{name} is not in the cache; `convoxide fetch {name}` downloads it ({})", size(*.bytes))]
+    #[error(
+        "{name} is not in the cache; `convoxide fetch {name}` downloads it ({}); {by_hand}",
+        size(*.bytes)
+    )]
     NotFetched {
         /// The model.
         name: &'static str,
         /// The bytes of its files.
         bytes: u64,
+        /// The same without this program, for the files that are missing.
+        by_hand: ByHand,
     },
 
     /// The files of a model in the cache are not what they should be.

@@ -18,6 +18,7 @@ use crate::pickle::{
     input::Input,
 };
 use crate::prefix::{self, RemovedPrefix};
+use crate::run_folder::best_model;
 use crate::source::{Place, Source};
 use crate::state_dict;
 use crate::tensor::Checked;
@@ -185,9 +186,7 @@ impl Weights {
         if !path.is_dir() {
             return open_file(path, options).map_err(|error| error.in_file(path));
         }
-        let models = ["best.safetensors", "last.safetensors"].map(|name| path.join(name));
-        let model = models.into_iter().find(|model| model.is_file());
-        let model = model.ok_or_else(|| Error::Folder.in_file(path))?;
+        let model = best_model(path).ok_or_else(|| Error::Folder.in_file(path))?;
         let mut weights = open_file(&model, options).map_err(|error| error.in_file(&*model))?;
         weights.report.file = Some(model);
         Ok(weights)

@@ -130,6 +130,43 @@ pub enum Error {
         got: u64,
     },
 
+    /// A network that is to be cut where it has no layer.
+    #[error("cannot keep the first {got} layers: the cfg has {layers}, expected 1 to {layers}")]
+    Cut {
+        /// How many layers are to be kept.
+        got: usize,
+        /// How many the cfg has.
+        layers: usize,
+    },
+
+    /// A network that is to be cut behind one of its heads.
+    #[error(
+        "cannot keep the first {got} layers as a backbone: layer {head} is a detection head, so keep at \
+         most {head}"
+    )]
+    CutBehindHead {
+        /// How many layers are to be kept.
+        got: usize,
+        /// The head's layer number.
+        head: usize,
+    },
+
+    /// A weights file whose length is not that of any number of layers from the backbone's on.
+    #[error(
+        "the weights file has {got} bytes, expected {expected} for the first {layers} layers of the cfg, \
+         {whole} for all of them, or the length for a number of layers in between"
+    )]
+    BackboneLength {
+        /// How many layers the backbone has.
+        layers: usize,
+        /// The length that their parameters and the header come to.
+        expected: u64,
+        /// The length for all layers of the cfg.
+        whole: u64,
+        /// The file's length.
+        got: u64,
+    },
+
     /// A weight that is NaN or infinite.
     #[error("{parameter}[{index}] is {value}: the weights are damaged, or belong to another cfg")]
     WeightNotFinite {

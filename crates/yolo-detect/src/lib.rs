@@ -5,6 +5,7 @@
 pub mod cfg;
 
 mod anchors;
+mod backbone;
 mod candidates;
 mod detection;
 mod detector;
@@ -19,6 +20,7 @@ mod warning;
 mod weights;
 
 pub use anchors::{Anchor, AnchorUnit};
+pub use backbone::Backbone;
 pub use detection::{Detection, ScoreRule, score};
 pub use detector::{Detector, DetectorFiles, DetectorOptions, Timings};
 pub use encoding::Encoding;

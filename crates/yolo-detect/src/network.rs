@@ -49,6 +49,8 @@ pub struct Network {
     heads: Vec<Head>,
     layers: Vec<LayerOutput>,
     parameters: Vec<ParamSpec>,
+    /// For each layer, the number of values of all parameters up to it.
+    values_up_to: Vec<u64>,
 }
 
 /// The output of one layer of the cfg.
@@ -70,8 +72,13 @@ impl Network {
     /// [`Error::Cfg`] with the layer that does not fit those before it, or with which the network
     /// exceeds one of the [`limits`](crate::cfg::limits).
     pub fn new(cfg: &Cfg) -> Result<Self> {
+        Self::of_first(cfg, cfg.layers.len())
+    }
+
+    /// The network of the cfg's first layers.
+    pub(crate) fn of_first(cfg: &Cfg, layers: usize) -> Result<Self> {
         let mut builder = Builder::new(cfg)?;
-        for (number, section) in cfg.layers.iter().enumerate() {
+        for (number, section) in cfg.layers.iter().take(layers).enumerate() {
             builder.add(number, section)?;
         }
         builder.finish()
@@ -108,6 +115,11 @@ impl Network {
     #[must_use]
     pub fn parameters(&self) -> &[ParamSpec] {
         &self.parameters
+    }
+
+    /// For each layer, the number of values of all parameters up to it.
+    pub(crate) fn values_up_to(&self) -> &[u64] {
+        &self.values_up_to
     }
 
     /// The number of classes of the heads.

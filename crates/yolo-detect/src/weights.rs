@@ -150,35 +150,10 @@ impl Weights {
     /// length that does not fit, [`Error::WeightNotFinite`] and [`Error::NegativeVariance`] for
     /// invalid numbers, [`Error::Memory`] where the system has too little memory, [`Error::Read`]
     /// where reading fails.
-    pub fn read(mut source: impl Read, length: u64, network: &Network) -> Result<Self> {
-        let mut start = Vec::new();
-        source
-            .by_ref()
-            .take(length.min(Kind::LOOKED_AT as u64))
-            .read_to_end(&mut start)?;
-        check_kind(&start)?;
-        let header = WeightsHeader::parse(&start, length)?;
+    pub fn read(source: impl Read, length: u64, network: &Network) -> Result<Self> {
+        let (header, mut source) = read_header(source, length)?;
         check_length(&header, length, network)?;
-
-        let body = start.get(header.bytes()..).ok_or(Error::Internal {
-            broken: "a header that was read is longer than the bytes it was read from",
-        })?;
-        let mut source = body.chain(source);
-        let mut params = Params::new();
-        for spec in network.parameters() {
-            let mut numbers = read_numbers(&mut source, spec.elements())?;
-            check_numbers(&numbers, spec)?;
-            if header.is_transposed()
-                && let &[outputs, inputs] = spec.shape()
-            {
-                numbers = transpose(&numbers, [inputs, outputs])?;
-            }
-            let value = ArrayD::from_shape_vec(IxDyn(spec.shape()), numbers);
-            let value = value.map_err(|_| Error::Internal {
-                broken: "a parameter's shape differs from its number of elements",
-            })?;
-            params.insert(spec.name(), spec.slot(), value);
-        }
+        let params = read_params(&mut source, &header, network.parameters())?;
         // The file may have grown since its length was taken.
         if source.read(&mut [0])? != 0 {
             let (parameters, expected) = expected_length(&header, network);
@@ -231,6 +206,51 @@ impl Weights {
         }
         Ok(())
     }
+}
+
+/// Reads the header, and returns it with a reader of what follows it.
+pub(crate) fn read_header(
+    mut source: impl Read,
+    length: u64,
+) -> Result<(WeightsHeader, impl Read)> {
+    let mut start = Vec::new();
+    source
+        .by_ref()
+        .take(length.min(Kind::LOOKED_AT as u64))
+        .read_to_end(&mut start)?;
+    check_kind(&start)?;
+    let header = WeightsHeader::parse(&start, length)?;
+    if start.len() < header.bytes() {
+        return Err(Error::Internal {
+            broken: "a header that was read is longer than the bytes it was read from",
+        });
+    }
+    let body = start.split_off(header.bytes());
+    Ok((header, std::io::Cursor::new(body).chain(source)))
+}
+
+/// Reads the values of these parameters, in this order.
+pub(crate) fn read_params(
+    source: &mut impl Read,
+    header: &WeightsHeader,
+    specs: &[ParamSpec],
+) -> Result<Params<f32>> {
+    let mut params = Params::new();
+    for spec in specs {
+        let mut numbers = read_numbers(source, spec.elements())?;
+        check_numbers(&numbers, spec)?;
+        if header.is_transposed()
+            && let &[outputs, inputs] = spec.shape()
+        {
+            numbers = transpose(&numbers, [inputs, outputs])?;
+        }
+        let value = ArrayD::from_shape_vec(IxDyn(spec.shape()), numbers);
+        let value = value.map_err(|_| Error::Internal {
+            broken: "a parameter's shape differs from its number of elements",
+        })?;
+        params.insert(spec.name(), spec.slot(), value);
+    }
+    Ok(params)
 }
 
 /// Bytes that are read or written at once.

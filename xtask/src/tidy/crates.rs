@@ -47,6 +47,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "mobilenet",
             "model-zoo",
             "resnet",
+            "transfer",
             "yolo-detect",
         ],
     ),
@@ -64,7 +65,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "yolo-detect",
         ],
     ),
-    ("xtask", &["files", "model-zoo"]),
+    ("xtask", &["files", "image-data", "model-zoo"]),
 ];
 
 /// The one crate that may have `unsafe`.

@@ -3,17 +3,25 @@
 use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
+use model_zoo::KnownModel;
 
-use crate::error::Error;
-use crate::error::Reason;
+use super::known::cached;
+use crate::context::Context;
+use crate::error::{Error, Reason};
+use crate::output;
+
+/// The classifier of a command that is given none.
+const DEFAULT_CLASSIFIER: &str = "mobilenet_v2";
 
 /// A network and its weights.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Source {
-    /// The network: an architecture (resnet50), a model file, a darknet cfg
+    /// The network: a known model or an architecture (resnet50), a model file, a
+    /// run's folder, a darknet cfg
     #[arg(value_name = "MODEL")]
     pub(crate) model: PathBuf,
-    /// Its weights: safetensors, or darknet's for a cfg
+    /// Its weights: .safetensors, .pth, a run's folder, a known model; darknet's for
+    /// a cfg
     #[arg(long, value_name = "FILE")]
     pub(crate) weights: Option<PathBuf>,
     /// Classes of an architecture [default: those of the weights]
@@ -24,10 +32,11 @@ pub(crate) struct Source {
 /// The same for a command that does not accept a darknet cfg.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ClassifierSource {
-    /// The network: an architecture (resnet50) or a model file
+    /// The network: a known model or an architecture (resnet50), a model file, a
+    /// run's folder
     #[arg(value_name = "MODEL")]
     model: PathBuf,
-    /// Weights of an architecture: safetensors
+    /// Its weights: .safetensors, .pth, a run's folder, a known model
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
     /// Classes of an architecture [default: those of the weights]
@@ -38,14 +47,30 @@ pub(crate) struct ClassifierSource {
 /// The same for a command whose positional arguments are pictures or data.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ModelFlags {
-    /// The network: a model file, or an architecture
+    /// The network: a known model or an architecture (resnet50), a model file, a
+    /// run's folder
     #[arg(long, value_name = "MODEL")]
     model: PathBuf,
-    /// Weights of an architecture: safetensors
+    /// Its weights: .safetensors, .pth, a run's folder, a known model
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
     /// Classes of an architecture [default: those of the weights]
     #[arg(long, value_name = "N", value_parser = class_count())]
+    classes: Option<usize>,
+}
+
+/// The same for a command that has a default.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OptionalModelFlags {
+    /// The network: a known model or an architecture (resnet50), a model file, a
+    /// run's folder [default: the known model `mobilenet_v2`]
+    #[arg(long, value_name = "MODEL")]
+    model: Option<PathBuf>,
+    /// Its weights: .safetensors, .pth, a run's folder, a known model
+    #[arg(long, value_name = "FILE", requires = "model")]
+    weights: Option<PathBuf>,
+    /// Classes of an architecture [default: those of the weights]
+    #[arg(long, value_name = "N", requires = "model", value_parser = class_count())]
     classes: Option<usize>,
 }
 
@@ -54,10 +79,28 @@ fn class_count() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=1 << 24)
 }
 
+/// The name of the model of a command that was given none, which is printed.
+pub(crate) fn default_model(name: &str, context: &Context) -> PathBuf {
+    if !context.quiet {
+        output::complain(&format_args!("no --model given: {name} is used"));
+    }
+    name.into()
+}
+
 impl Source {
     /// Returns the error of a command that needs weights and was given an architecture alone.
-    pub(crate) fn no_weights(&self) -> Error {
-        self.fault("an architecture alone has no weights: give --weights")
+    /// `not_fetched` is that of the [`Model`](super::Model).
+    pub(crate) fn no_weights(&self, not_fetched: Option<&'static KnownModel>) -> Error {
+        let missing = not_fetched.and_then(|model| cached(model).err());
+        missing
+            .unwrap_or_else(|| self.fault("an architecture alone has no weights: give --weights"))
+    }
+
+    /// Returns the error of a command that needs a classifier.
+    pub(crate) fn not_a_classifier(&self) -> Error {
+        self.fault(
+            "a darknet network is not a classifier: `convoxide detect` finds objects with it",
+        )
     }
 
     /// Returns an error about the model.
@@ -93,6 +136,18 @@ impl From<ModelFlags> for Source {
             model,
             weights,
             classes,
+        }
+    }
+}
+
+impl OptionalModelFlags {
+    /// Fills in the default.
+    pub(crate) fn into_source(self, context: &Context) -> Source {
+        let default = || default_model(DEFAULT_CLASSIFIER, context);
+        Source {
+            model: self.model.unwrap_or_else(default),
+            weights: self.weights,
+            classes: self.classes,
         }
     }
 }

@@ -88,10 +88,12 @@ impl Fixture {
         picture.save_png(path).unwrap();
     }
 
-    /// Returns the program, to be run in the folder.
+    /// Returns the program, to be run in the folder. Its cache is the folder `cache` in it.
     pub(crate) fn command(&self) -> Command {
         let mut command = convoxide();
-        command.current_dir(self.folder.path());
+        command
+            .current_dir(self.folder.path())
+            .env("CONVOXIDE_HOME", self.path("cache"));
         command
     }
 
@@ -164,6 +166,12 @@ pub(crate) fn after(setting: &str, command: &Command) -> Command {
         .args(command.get_args());
     if let Some(folder) = command.get_current_dir() {
         shell.current_dir(folder);
+    }
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
     }
     shell
 }

@@ -57,7 +57,7 @@ fn the_pretrained_model_finds_the_cup() {
         .output()
         .unwrap();
     assert!(stdout(&output).contains("\n  cup "), "{output:?}");
-    assert!(stdout(&output).contains("detect --model"), "{output:?}");
+    assert!(stdout(&output).contains("detect --output"), "{output:?}");
 
     // The same, with every file named explicitly.
     let home = photo.ancestors().nth(2).unwrap();

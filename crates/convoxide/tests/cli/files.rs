@@ -23,8 +23,6 @@ fn what_is_not_a_model_is_named_for_what_it_is() {
     fixture.write("keras.h5", b"\x89HDF\r\n\x1a\n");
     fixture.write("photo.jpg", b"\xff\xd8\xff\xe0");
     fixture.write("run/log.jsonl", "");
-    fixture.write("new/log.jsonl", "");
-    save_resnet20(&fixture.path("run/best.safetensors"), 3);
     std::fs::create_dir(fixture.path("folder")).unwrap();
     for (model, said) in [
         ("last.ckpt", "checkpoint"),
@@ -33,8 +31,7 @@ fn what_is_not_a_model_is_named_for_what_it_is() {
         ("page.cfg", "an HTML page"),
         ("keras.h5", "an HDF5 file"),
         ("photo.jpg", "a JPEG picture"),
-        ("run", "run/best.safetensors"),
-        ("new", "training run's folder without a model"),
+        ("run", "training run's folder without a model"),
         ("folder", "it is a folder"),
         ("missing.safetensors", "No such file"),
     ] {

@@ -208,7 +208,7 @@ fn what_cannot_be_computed_is_named() {
     let darknet = [
         "grad", "tiny.cfg", "--input", "x.npy", "--labels", "y.npy", "--output", "g",
     ];
-    refused(&darknet, "a darknet cfg is not a classifier");
+    refused(&darknet, "a darknet network is not a classifier");
 
     fixture.write("short.npy", npy("|u1", &[2], [vec![4, 0]]));
     refused(&plain(with("y.npy", "short.npy")), "2");

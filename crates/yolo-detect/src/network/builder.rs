@@ -35,6 +35,8 @@ pub(super) struct Builder<'a> {
     /// Parameter names in the order of the weights file.
     order: Vec<String>,
     parameters: u64,
+    /// For each layer, `parameters` after it.
+    parameters_up_to: Vec<u64>,
     multiply_adds: u64,
 }
 
@@ -62,6 +64,7 @@ impl<'a> Builder<'a> {
             heads,
             order,
             parameters: 0,
+            parameters_up_to: Vec::new(),
             multiply_adds: 0,
         })
     }
@@ -112,6 +115,7 @@ impl<'a> Builder<'a> {
         self.previous = node;
         let (name, shape) = (section.name.clone(), self.shape(node)?);
         self.layers.push(LayerOutput { name, node, shape });
+        self.parameters_up_to.push(self.parameters);
         Ok(())
     }
 
@@ -149,6 +153,7 @@ impl<'a> Builder<'a> {
             heads,
             layers,
             parameters,
+            values_up_to: self.parameters_up_to,
         })
     }
 
