@@ -228,7 +228,9 @@ impl FeatureCache {
                 let [batch, row] = self.places[sample];
                 (&self.passed[batch][input], row)
             };
-            let mut shape = samples.first().map_or(Vec::new(), |first| of(first).0.shape().to_vec());
+            let mut shape = samples
+                .first()
+                .map_or(Vec::new(), |first| of(first).0.shape().to_vec());
             shape[0] = samples.len();
             let mut tensor = ArrayD::zeros(shape);
             for (mut target, sample) in tensor.outer_iter_mut().zip(samples) {
@@ -244,12 +246,7 @@ impl FeatureCache {
     }
 
     /// Adds the features of a batch.
-    fn add(
-        &mut self,
-        features: &[ArrayD<f32>],
-        targets: &Targets<f32>,
-        limit: u64,
-    ) -> Result<()> {
+    fn add(&mut self, features: &[ArrayD<f32>], targets: &Targets<f32>, limit: u64) -> Result<()> {
         let count = features.first().map_or(0, |tensor| tensor.shape()[0]);
         let labels = match targets {
             Targets::Labels(labels) if labels.len() == count => labels,

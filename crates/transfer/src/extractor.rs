@@ -78,7 +78,10 @@ impl FeatureExtractor {
     /// # Errors
     ///
     /// Those of [`Plan::session`] and of running the session, for inputs that do not fit the network.
-    pub fn run<D: Dimension>(&mut self, inputs: &[ArrayView<'_, f32, D>]) -> Result<&[ArrayD<f32>]> {
+    pub fn run<D: Dimension>(
+        &mut self,
+        inputs: &[ArrayView<'_, f32, D>],
+    ) -> Result<&[ArrayD<f32>]> {
         let shapes: Vec<Shape> = inputs.iter().map(|input| input.shape().into()).collect();
         let fits = |session: &Session| session.input_shapes() == shapes;
         let session = match self.session.take().filter(fits) {

@@ -64,10 +64,7 @@ impl Stages {
     /// # Errors
     ///
     /// Those of [`new`](Self::new); [`Error::EmptyStage`] also if there is nothing but the head.
-    pub fn with_head(
-        graph: &Graph,
-        head: impl IntoIterator<Item: Into<String>>,
-    ) -> Result<Self> {
+    pub fn with_head(graph: &Graph, head: impl IntoIterator<Item: Into<String>>) -> Result<Self> {
         let head: Vec<String> = head.into_iter().map(Into::into).collect();
         let in_head = |node: &Node| head.iter().any(|name| is_within(node.name(), name));
         let mut body: Vec<String> = Vec::new();

@@ -37,6 +37,10 @@ where
     }
     Ok(accuracy.mean().map(|score| Evaluation {
         score,
-        parts: loss.mean().map(|loss| ("loss".to_owned(), loss)).into_iter().collect(),
+        parts: loss
+            .mean()
+            .map(|loss| ("loss".to_owned(), loss))
+            .into_iter()
+            .collect(),
     }))
 }

@@ -48,11 +48,7 @@ impl ClassWeights {
             .into()),
             count => Ok(all / (counts.len() as f64 * count as f64)),
         };
-        counts
-            .iter()
-            .map(weight)
-            .collect::<Result<_>>()
-            .map(Self)
+        counts.iter().map(weight).collect::<Result<_>>().map(Self)
     }
 
     /// The weights.
