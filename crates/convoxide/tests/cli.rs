@@ -33,6 +33,7 @@ mod faults;
 mod fetch;
 #[path = "cli/files.rs"]
 mod files;
+mod find_lr;
 #[path = "cli/grad.rs"]
 mod grad;
 #[path = "cli/help.rs"]

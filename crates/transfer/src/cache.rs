@@ -6,9 +6,7 @@ use std::convert::Infallible;
 use engine::{Options, TrainingSession};
 use image_data::Order;
 use ndarray::{ArrayD, ArrayViewD, Axis};
-use nn_layers::{
-    BoxedError, Graph, Loss, Params, Targets, Terms, TrainBackend, TrainBatch, TrainSpec,
-};
+use nn_layers::{BoxedError, Graph, Loss, Params, Targets, Terms, TrainBatch, TrainSpec};
 
 use crate::error::{Error, Result};
 use crate::stages::is_within;
