@@ -9,6 +9,7 @@
 mod cache;
 mod extractor;
 mod fine_tune;
+mod range_test;
 mod stages;
 
 use ndarray::{ArrayD, Axis};
