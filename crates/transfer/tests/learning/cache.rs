@@ -23,12 +23,12 @@ fn options() -> FeatureCacheOptions {
 }
 
 /// One pass over the samples in batches of another size than in training.
-fn pass(samples: &Batch) -> impl Iterator<Item = Result<Batch, nn_layers::Error>> {
+fn pass(samples: &Batch) -> Vec<Result<Batch, nn_layers::Error>> {
     let order: Vec<usize> = (0..SAMPLES).collect();
-    let batches = order
-        .chunks(7)
-        .map(|indices| Ok(batch_of(samples, indices)));
-    batches.collect::<Vec<_>>().into_iter()
+    let batches = order.chunks(7);
+    batches
+        .map(|indices| Ok(batch_of(samples, indices)))
+        .collect()
 }
 
 fn cache(frozen: &[&str]) -> transfer::Result<FeatureCache> {

@@ -215,6 +215,7 @@ fn it_learns_and_the_best_parameters_are_the_result() {
     let options = FineTune {
         epochs: 12,
         rate: 0.05,
+        rate_ratio: 10.0,
         ..FineTune::default()
     };
     let mut log = Log::default();

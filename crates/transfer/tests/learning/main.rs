@@ -61,14 +61,17 @@ fn params(graph: &Graph) -> Params<f32> {
     params
 }
 
-/// The samples: noise with a stripe in a row of their class.
+/// The samples: noise that is brighter in the first channel, in the second, or darker in both.
 fn samples() -> Batch {
     let mut pictures = to_f32(random_array(&[SAMPLES, 2, 6, 8], 3).view());
     let labels: Vec<usize> = (0..SAMPLES).map(|n| (n * n + n / 2) % CLASSES).collect();
-    for (mut picture, label) in pictures.axis_iter_mut(Axis(0)).zip(&labels) {
-        picture
-            .index_axis_mut(Axis(1), 2 * label)
-            .mapv_inplace(|x| x + 2.0);
+    for (mut picture, &label) in pictures.axis_iter_mut(Axis(0)).zip(&labels) {
+        for (mut channel, by) in picture
+            .outer_iter_mut()
+            .zip([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]][label])
+        {
+            channel.mapv_inplace(|x| x + by);
+        }
     }
     Batch {
         inputs: vec![pictures],
