@@ -20,7 +20,7 @@ use mobilenet::MobileNetV2;
 use ndarray::ArrayD;
 use nn_layers::{
     Adam, ClassificationObjective, Graph, Loss, Objective, Optimiser, Params, Targets, Terms,
-    TrainBackend, TrainBatch, TrainSpec,
+    TrainBatch, TrainSpec,
 };
 use testkit::{random_array, to_f32};
 use transfer::{FeatureCache, FeatureCacheOptions};
