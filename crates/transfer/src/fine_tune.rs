@@ -177,9 +177,10 @@ impl FineTune {
             epoch: self.freeze_epochs,
             frozen: self.frozen.clone(),
         };
-        let is_due = |freezing: &Freezing| freezing.epoch > 0 || self.freeze_epochs == 0;
-        let first = (self.freeze_epochs > 0).then_some(head_alone);
-        first.into_iter().chain(Some(all).filter(is_due)).collect()
+        match self.freeze_epochs {
+            0 => vec![all],
+            _ => vec![head_alone, all],
+        }
     }
 }
 
