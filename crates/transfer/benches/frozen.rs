@@ -98,16 +98,16 @@ fn steps(criterion: &mut Criterion) {
     };
     let new = |frozen: &[String]| Training::new(&graph, &params, frozen, batch.clone());
     let once = [Ok::<_, nn_layers::Error>(&batch)];
-    let body = frozen(0..19);
+    let backbone = frozen(0..19);
     let options = FeatureCacheOptions::default();
-    let cache = FeatureCache::new(&graph, &params, &body, once, &options).unwrap();
+    let cache = FeatureCache::new(&graph, &params, &backbone, once, &options).unwrap();
     let features = cache.batches(0, 0).next().unwrap().unwrap();
 
     let mut full = new(&[]);
     let kinds = [
         ("the last block and the head", new(&frozen(0..17))),
         ("the last five blocks and the head", new(&frozen(0..13))),
-        ("the head", new(&body)),
+        ("the head", new(&backbone)),
         (
             "the head on cached features",
             Training::new(cache.graph(), &params, &[], features),

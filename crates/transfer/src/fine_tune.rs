@@ -62,7 +62,7 @@ pub struct FineTune {
     pub engine: engine::Options,
 }
 
-/// Five epochs after one with a frozen body; rate 2e-3, ratio 100, rise 0.3, division by 5; Adam with
+/// Five epochs after one with a frozen backbone; rate 2e-3, ratio 100, rise 0.3, division by 5; Adam with
 /// `β₁` from 0.95 to 0.85 and back, `β₂` 0.99 and `ε` 1e-5; decoupled decay of 0.01, but none of
 /// biases and batch normalisations.
 impl Default for FineTune {
@@ -171,7 +171,7 @@ impl FineTune {
     fn freezing(&self, stages: &Stages) -> Vec<Freezing> {
         let head_alone = Freezing {
             epoch: 0,
-            frozen: [stages.body(), self.frozen.clone()].concat(),
+            frozen: [stages.backbone(), self.frozen.clone()].concat(),
         };
         let all = Freezing {
             epoch: self.freeze_epochs,
@@ -214,7 +214,7 @@ pub struct Batches<F, G> {
 pub struct FineTuned {
     /// The parameters of the epoch with the best accuracy, or the last ones without validation.
     pub params: Params<f32>,
-    /// The epoch of the parameters, counted from 0 and including those of the frozen body.
+    /// The epoch of the parameters, counted from 0 and including those of the frozen backbone.
     pub epoch: u64,
     /// The share of the validation samples whose most probable class is the true one.
     pub accuracy: Option<f64>,

@@ -67,9 +67,10 @@ impl Stages {
     pub fn with_head(graph: &Graph, head: impl IntoIterator<Item: Into<String>>) -> Result<Self> {
         let head: Vec<String> = head.into_iter().map(Into::into).collect();
         let in_head = |node: &Node| head.iter().any(|name| is_within(node.name(), name));
-        let mut body: Vec<String> = Vec::new();
+        let mut backbone: Vec<String> = Vec::new();
         for node in graph.nodes() {
-            if in_head(node) || !learns(node) || body.iter().any(|b| is_within(node.name(), b)) {
+            if in_head(node) || !learns(node) || backbone.iter().any(|b| is_within(node.name(), b))
+            {
                 continue;
             }
             let has_head = |scope: &str| {
@@ -78,9 +79,9 @@ impl Stages {
             };
             let mut scopes = scopes(node.name());
             let outermost = scopes.find(|scope| !has_head(scope));
-            body.push(outermost.unwrap_or(node.name()).to_owned());
+            backbone.push(outermost.unwrap_or(node.name()).to_owned());
         }
-        Self::new(graph, [body, head])
+        Self::new(graph, [backbone, head])
     }
 
     /// The names in each stage.
@@ -100,8 +101,8 @@ impl Stages {
         self.names.iter().take(stage).flatten().cloned().collect()
     }
 
-    /// The names below the head.
-    pub(crate) fn body(&self) -> Vec<String> {
+    /// The names below the head: those of the backbone.
+    pub(crate) fn backbone(&self) -> Vec<String> {
         self.below(self.names.len().saturating_sub(1))
     }
 
