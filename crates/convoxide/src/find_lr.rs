@@ -160,8 +160,8 @@ impl fmt::Display for Report {
         }
         if let (Some(first), Some(last)) = (self.points.first(), self.points.last()) {
             let steps = self.points.len();
-            let [from, to] = [first, last].map(|point| short(point.rate));
-            write!(f, "\ntried           {steps} rates from {from} to {to}")?;
+            let [from, to] = [first, last].map(|point| point.rate);
+            write!(f, "\ntried           {steps} rates from {from:.1e} to {to:.1e}")?;
             let smallest = self.points.iter().map(|point| point.smoothed);
             let smallest = smallest.fold(f64::INFINITY, f64::min);
             let [first, smallest] = [first.smoothed, smallest].map(number);
