@@ -53,11 +53,11 @@ impl Axis {
         }
     }
 
-    /// The name of the axis.
+    /// The name before the first tick. Rates have none: their ticks begin at the edge.
     fn name(self) -> &'static str {
         match self {
             Self::Epochs => "epoch",
-            Self::Rates { .. } => "rate",
+            Self::Rates { .. } => "",
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use files::whole_file;
-use nn_layers::{RangeTest, RateCurve};
+use nn_layers::{RangeTest, RateCurve, RatePoint};
 use serde::Serialize;
 
 use crate::chart::{Axis, Chart, Curve, Key, Picture, Unit};
@@ -75,7 +75,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
             }
         })?;
     }
-    let point = |point: &nn_layers::RatePoint| Point {
+    let point = |point: &RatePoint| Point {
         rate: point.rate,
         loss: point.loss,
         smoothed: point.smoothed,
@@ -96,21 +96,28 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The largest loss that is drawn, as a multiple of the first: where the loss explodes, the rest of the
+/// curve would be a flat line beside it.
+const DRAWN: f64 = 1.5;
+
 /// Draws the smoothed loss over the rate, and the suggested rate as a vertical line.
 fn draw(curve: &RateCurve, test: &RangeTest) -> String {
-    let losses = curve.points.iter().map(|point| Some(point.smoothed));
+    let first = curve.points.first();
+    let most = first.map_or(f64::INFINITY, |first| DRAWN * first.smoothed);
+    let drawn = |point: &RatePoint| Some(point.smoothed).filter(|&loss| loss <= most);
     let mut curves = vec![Curve {
         name: "smoothed loss".into(),
         class: "run0".into(),
-        points: (0..).zip(losses).collect(),
+        points: (0..).zip(curve.points.iter().map(drawn)).collect(),
     }];
     let suggestion = curve.suggestion();
     let name = suggestion.map_or(String::new(), |rate| {
         format!("suggested rate {}", short(rate))
     });
-    let at = suggestion.and_then(|rate| curve.points.iter().position(|point| point.rate == rate));
+    let is_it = |point: &RatePoint| suggestion.is_some_and(|rate| point.rate >= rate);
+    let at = curve.points.iter().position(is_it);
     if let Some(at) = at {
-        let losses = || curve.points.iter().map(|point| point.smoothed);
+        let losses = || curve.points.iter().filter_map(drawn);
         let ends = [
             losses().fold(f64::MAX, f64::min),
             losses().fold(f64::MIN, f64::max),
@@ -131,7 +138,7 @@ fn draw(curve: &RateCurve, test: &RangeTest) -> String {
     };
     let picture = Picture {
         chart: Chart {
-            title: "Loss at rising rates",
+            title: "Loss at rising learning rates",
             unit: Unit::Number,
             axis: Axis::Rates {
                 first: test.first,
@@ -161,7 +168,10 @@ impl fmt::Display for Report {
         if let (Some(first), Some(last)) = (self.points.first(), self.points.last()) {
             let steps = self.points.len();
             let [from, to] = [first, last].map(|point| point.rate);
-            write!(f, "\ntried           {steps} rates from {from:.1e} to {to:.1e}")?;
+            write!(
+                f,
+                "\ntried           {steps} rates from {from:.1e} to {to:.1e}"
+            )?;
             let smallest = self.points.iter().map(|point| point.smoothed);
             let smallest = smallest.fold(f64::INFINITY, f64::min);
             let [first, smallest] = [first.smoothed, smallest].map(number);

@@ -51,7 +51,7 @@ fn a_rate_is_suggested_and_nothing_is_left_but_the_plot() {
     assert_eq!(after, before);
     let svg = std::fs::read_to_string(fixture.path("rates.svg")).unwrap();
     for text in [
-        ">rate</text>",
+        ">Loss at rising learning rates</text>",
         ">1e-5</text>",
         ">1e-2</text>",
         ">suggested rate ",
