@@ -1,4 +1,4 @@
-//! Curves over the epochs, as SVG: inside a page, or as a file.
+//! Curves over the epochs or over the learning rate, as SVG: inside a page, or as a file.
 //!
 //! A plotting library would draw for a file only. In a page, the style sheet sets the colours, for
 //! light and dark, and each epoch is one mark with a tooltip.
@@ -15,13 +15,13 @@ use crate::numbers::{percent, short};
 pub(crate) use picture::{Key, Picture};
 use scale::Scale;
 
-/// One quantity over the epochs.
+/// One quantity along the axis.
 pub(crate) struct Curve<'a> {
     /// The name of the quantity.
     pub(crate) name: Cow<'a, str>,
     /// The class or classes in the style sheet.
     pub(crate) class: Cow<'a, str>,
-    /// The number of each epoch and the value, `None` if it was not measured.
+    /// The number of each epoch or step and the value, `None` if it was not measured.
     pub(crate) points: Vec<(usize, Option<f64>)>,
 }
 
@@ -32,10 +32,50 @@ pub(crate) enum Unit {
     Share,
 }
 
+/// What the horizontal axis shows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Axis {
+    Epochs,
+    /// The rate, which is `first` at step 0 and `factor` times as large with each step; its scale is
+    /// logarithmic.
+    Rates {
+        first: f64,
+        factor: f64,
+    },
+}
+
+impl Axis {
+    /// The place of an epoch or step on the axis.
+    fn place(self, number: usize) -> f64 {
+        match self {
+            Self::Epochs => number as f64,
+            Self::Rates { first, factor } => first.log10() + number as f64 * factor.log10(),
+        }
+    }
+
+    /// The name before the first tick. Rates have none: their ticks begin at the edge.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Epochs => "epoch",
+            Self::Rates { .. } => "",
+        }
+    }
+
+    /// The text at a whole place.
+    fn tick(self, place: f64) -> String {
+        match self {
+            Self::Epochs => format!("{place}"),
+            // Without the sign of -0.
+            Self::Rates { .. } => format!("1e{}", place + 0.0),
+        }
+    }
+}
+
 /// A chart of a few curves.
 pub(crate) struct Chart<'a> {
     pub(crate) title: &'static str,
     pub(crate) unit: Unit,
+    pub(crate) axis: Axis,
     pub(crate) curves: Vec<Curve<'a>>,
 }
 
@@ -109,12 +149,12 @@ impl Chart<'_> {
             .collect()
     }
 
-    /// The axes of epochs and of values; `None` if there is nothing to draw.
+    /// The horizontal axis and that of the values; `None` if there is nothing to draw.
     fn scales(&self) -> Option<(Scale, Scale)> {
         let values = self.curves.iter().flat_map(Curve::values);
         let (low, high) = range(values.filter(|&value| is_drawable(value)))?;
         let epochs = self.curves.iter().flat_map(|curve| &curve.points);
-        let (first, last) = range(epochs.map(|&(epoch, _)| epoch as f64))?;
+        let (first, last) = range(epochs.map(|&(epoch, _)| self.axis.place(epoch)))?;
         let across = Scale::of_epochs(first, last);
         Some((across, Scale::of_values(low, high)))
     }
@@ -137,9 +177,9 @@ impl Chart<'_> {
                     line x1=(left) x2=(right) y1=(px(y(tick))) y2=(px(y(tick))) {}
                     text.up x=(beside) y=(px(y(tick) + 0.32 * letters)) { (self.tick(tick, up)) }
                 }
-                text.up x=(beside) y=(below) { "epoch" }
+                text.up x=(beside) y=(below) { (self.axis.name()) }
                 @for tick in across.ticks() {
-                    text.across x=(px(x(tick))) y=(below) { (tick) }
+                    text.across x=(px(x(tick))) y=(below) { (self.axis.tick(tick)) }
                 }
             }
             @for curve in self.measured() {
@@ -162,7 +202,7 @@ impl Chart<'_> {
         for &(epoch, value) in &curve.points {
             match value {
                 Some(value) if is_drawable(value) => {
-                    let (x, y) = (px(x(epoch as f64)), px(y(value)));
+                    let (x, y) = (px(x(self.axis.place(epoch))), px(y(value)));
                     // Writing to a string cannot fail.
                     let _ = write!(line, "{pen}{x} {y}");
                     // With round ends, a line of length 0 is a dot.
@@ -194,7 +234,11 @@ impl Chart<'_> {
 
     /// A description for screen readers.
     fn in_words(&self) -> String {
-        let mut words = format!("{} over the epochs", self.title);
+        let along = match self.axis {
+            Axis::Epochs => "over the epochs",
+            Axis::Rates { .. } => "over the learning rate",
+        };
+        let mut words = format!("{} {along}", self.title);
         for curve in self.measured() {
             let mut drawn = curve.values();
             let (first, last) = (drawn.next(), drawn.next_back());
@@ -259,6 +303,7 @@ mod tests {
             let chart = Chart {
                 title: "",
                 unit,
+                axis: Axis::Epochs,
                 curves: Vec::new(),
             };
             chart.tick(tick, &Scale::of_values(low, high))
@@ -276,6 +321,7 @@ mod tests {
         let chart = Chart {
             title: "Loss",
             unit: Unit::Number,
+            axis: Axis::Epochs,
             curves: vec![Curve {
                 name: "loss".into(),
                 class: "train".into(),

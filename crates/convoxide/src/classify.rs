@@ -95,6 +95,7 @@ impl Viewer {
         }
         let options = ClassifierOptions {
             memory_limit: context.memory_limit,
+            ..ClassifierOptions::default()
         };
         Ok(Self {
             classifier: Classifier::new(model, &options).map_err(|error| source.fault(error))?,

@@ -103,6 +103,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
 
     let options = ClassifierOptions {
         memory_limit: context.memory_limit,
+        ..ClassifierOptions::default()
     };
     let in_model = |error: image_classify::Error| source.fault(error);
     let classifier = Classifier::new(model, &options).map_err(in_model)?;

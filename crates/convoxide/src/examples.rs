@@ -38,6 +38,11 @@ Examples:
   convoxide train recipes/cifar10-resnet20.toml --data cifar-10-binary.tar.gz
   convoxide train recipes/shapes.toml --resume";
 
+pub(crate) const FIND_LR: &str = "\
+Examples:
+  convoxide find-lr recipe.toml --data pictures
+  convoxide find-lr recipes/shapes.toml --plot rates.svg";
+
 pub(crate) const LINT: &str = "\
 Examples:
   convoxide lint pictures

@@ -20,6 +20,7 @@ mod eval;
 mod examples;
 mod export;
 mod fetch;
+mod find_lr;
 mod grad;
 mod kernels;
 mod lint;
@@ -77,6 +78,8 @@ enum Command {
     Eval(eval::Args),
     #[command(after_help = examples::TRAIN)]
     Train(train::Args),
+    #[command(after_help = examples::FIND_LR)]
+    FindLr(find_lr::Args),
     #[command(after_help = examples::LINT)]
     Lint(lint::Args),
     #[command(after_help = examples::PLOT)]
@@ -142,6 +145,7 @@ fn run(command: Command, context: &Context) -> Result<ExitCode, Error> {
         Command::Classify(args) => classify::run(args, context),
         Command::Eval(args) => eval::run(args, context),
         Command::Train(args) => train::run(&args, context),
+        Command::FindLr(args) => find_lr::run(&args, context),
         Command::Lint(args) => lint::run(&args, context),
         Command::Plot(args) => plot::run(&args, context),
         Command::Summary(args) => summary::run(&args, context),

@@ -11,7 +11,7 @@ use files::show::{one_line, shorten};
 use files::whole_file;
 use serde::Serialize;
 
-use crate::chart::{self, Chart, Curve, Key, Picture, Unit};
+use crate::chart::{self, Axis, Chart, Curve, Key, Picture, Unit};
 use crate::context::Context;
 use crate::error::Error;
 use crate::numbers::{number, percent};
@@ -265,6 +265,7 @@ fn draw(runs: &[Run<'_>], value: Value) -> String {
         chart: Chart {
             title: value.title(),
             unit: value.unit(),
+            axis: Axis::Epochs,
             curves,
         },
         kinds,

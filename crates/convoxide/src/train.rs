@@ -9,6 +9,7 @@ mod fuzz;
 mod job;
 mod live;
 pub(crate) mod log;
+mod range_test;
 mod recipe;
 mod report;
 mod signals;
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 
 use clap::builder::RangedU64ValueParser;
 use files::show;
+use nn_layers::{Params, RangeTest, RateCurve};
 
 use crate::context::Context;
 use crate::error::Error;
@@ -91,20 +93,7 @@ pub(crate) struct Args {
 ///
 /// Those of the recipe, the data and the run's folder, and a step whose result is not finite.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
-    let in_recipe = |error: Reason| Error::Training {
-        path: args.recipe.clone(),
-        error,
-    };
-    let mut recipe = Recipe::open(&args.recipe).map_err(in_recipe)?;
-    args.change(&mut recipe);
-    recipe.check().map_err(in_recipe)?;
-    if !context.quiet {
-        for warning in recipe.warnings() {
-            output::complain(&warning);
-        }
-    }
-    let data = Data::open(args, &recipe, context)?;
-    let (job, params) = Job::new(recipe, data, context).map_err(in_recipe)?;
+    let (job, params) = prepare(args, context)?;
     let (summary, code) = job.run(params, args, context)?;
     if context.json {
         output::json(&summary)?;
@@ -114,7 +103,64 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     Ok(code.map_or(ExitCode::SUCCESS, ExitCode::from))
 }
 
+/// The loss of the recipe's network at rising rates. Nothing is written.
+///
+/// # Errors
+///
+/// Those of the recipe and the data.
+pub(crate) fn rate_curve(
+    args: &Args,
+    test: &RangeTest,
+    context: &Context,
+) -> Result<RateCurve, Error> {
+    let (job, params) = prepare(args, context)?;
+    let curve = job.range_test(test, params, args, context);
+    curve.map_err(|error| args.in_recipe(error))
+}
+
+/// Reads the recipe and opens the data; returns the run and its initial parameters.
+fn prepare(args: &Args, context: &Context) -> Result<(Job, Params<f32>), Error> {
+    let in_recipe = |error: Reason| args.in_recipe(error);
+    let mut recipe = Recipe::open(&args.recipe).map_err(in_recipe)?;
+    args.change(&mut recipe);
+    recipe.check().map_err(in_recipe)?;
+    if !context.quiet {
+        for warning in recipe.warnings() {
+            output::complain(&warning);
+        }
+    }
+    let data = Data::open(args, &recipe, context)?;
+    Job::new(recipe, data, context).map_err(in_recipe)
+}
+
 impl Args {
+    /// A recipe as it is, with these pictures.
+    pub(crate) fn new(recipe: PathBuf, data: Option<PathBuf>) -> Self {
+        Self {
+            recipe,
+            data,
+            output: None,
+            resume: false,
+            changed_data: false,
+            skip_bad: false,
+            model: None,
+            epochs: None,
+            batch: None,
+            rate: None,
+            seed: None,
+            workers: 1,
+            no_pictures: false,
+        }
+    }
+
+    /// An error of the recipe or its run.
+    fn in_recipe(&self, error: Reason) -> Error {
+        Error::Training {
+            path: self.recipe.clone(),
+            error,
+        }
+    }
+
     /// Overrides the recipe with the flags.
     fn change(&self, recipe: &mut Recipe) {
         if let Some(model) = &self.model {

@@ -33,6 +33,8 @@ mod faults;
 mod fetch;
 #[path = "cli/files.rs"]
 mod files;
+#[path = "cli/find_lr.rs"]
+mod find_lr;
 #[path = "cli/grad.rs"]
 mod grad;
 #[path = "cli/help.rs"]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use engine::{Options, Plan, Session};
 use image_data::{Dataset, Picture};
-use ndarray::{ArrayView, Axis};
+use ndarray::ArrayView;
 use nn_layers::{Infer, Outputs, Shape};
 
 use crate::description::Description;
@@ -14,8 +14,9 @@ use crate::error::Result;
 use crate::evaluation::{Evaluation, EvaluationOptions, evaluate};
 use crate::fit::Fit;
 use crate::model::Model;
-use crate::probabilities::{Probabilities, rows, softmax};
+use crate::probabilities::{Probabilities, mean_softmax, rows};
 use crate::relabelled::Relabelled;
+use crate::views::Views;
 
 /// How a [`Classifier`] is compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +25,16 @@ pub struct ClassifierOptions {
     /// [`engine::Options`], 8 GiB. It is checked before the memory is taken. The picture and the
     /// network's input, of at most 1 GiB, are not counted.
     pub memory_limit: u64,
+    /// The views of each picture that [`classify`](Classifier::classify) averages over; default the
+    /// picture alone. [`evaluate`](Classifier::evaluate) always looks at the picture alone.
+    pub views: Views,
 }
 
 impl Default for ClassifierOptions {
     fn default() -> Self {
         Self {
             memory_limit: Options::default().memory_limit,
+            views: Views::One,
         }
     }
 }
@@ -78,6 +83,7 @@ pub struct Timings {
 pub struct Classifier {
     description: Arc<Description>,
     fit: Arc<Fit>,
+    views: Views,
     executor: Executor,
     input: Vec<f32>,
     outputs: Outputs,
@@ -99,7 +105,8 @@ impl Classifier {
     ///
     /// # Errors
     ///
-    /// [`Error::Channels`](crate::Error::Channels) for a preprocessing that does not fit the network, the family's error for a
+    /// [`Error::Channels`](crate::Error::Channels) for a preprocessing that does not fit the network,
+    /// [`Error::NoCrop`](crate::Error::NoCrop) for one without a crop if the [views](ClassifierOptions::views) are five crops, the family's error for a
     /// configuration that cannot be built, [`Error::Engine`](crate::Error::Engine) for a network that cannot be compiled or is
     /// over the memory limit.
     pub fn new(model: Model, options: &ClassifierOptions) -> Result<Self> {
@@ -108,13 +115,16 @@ impl Classifier {
             params,
         } = model;
         description.check_channels()?;
+        let fit = description.fit();
+        options.views.check(fit.preprocessing())?;
         let engine = Options {
             memory_limit: options.memory_limit,
             ..Options::default()
         };
         let plan = Plan::compile(&description.architecture.graph()?, params, &engine)?;
         Ok(Self {
-            fit: Arc::new(description.fit()),
+            fit: Arc::new(fit),
+            views: options.views,
             description: Arc::new(description),
             executor: Executor {
                 plan,
@@ -125,7 +135,8 @@ impl Classifier {
         })
     }
 
-    /// Computes the probability of each class for a picture.
+    /// Computes the probability of each class for a picture: with several
+    /// [views](ClassifierOptions::views), the mean of their probabilities.
     ///
     /// # Errors
     ///
@@ -146,13 +157,15 @@ impl Classifier {
         let _span = tracing::debug_span!("picture").entered();
         let preprocessing = self.fit.preprocessing();
         let [height, width] = preprocessing.output_size(picture.size())?;
-        let shape = [1, preprocessing.channels.count(), height, width];
+        let views = self.views.count();
+        let shape = [views, preprocessing.channels.count(), height, width];
         let session = self.executor.session(&Shape::from(shape))?;
         let len = shape.iter().product();
         reserve(&mut self.input, len)?;
 
         let start = Instant::now();
-        preprocessing.apply_into(picture, &mut self.input)?;
+        self.views
+            .write(preprocessing, picture, width, &mut self.input)?;
         let preprocess = start.elapsed();
 
         let start = Instant::now();
@@ -167,8 +180,8 @@ impl Classifier {
         let network = start.elapsed();
 
         let start = Instant::now();
-        let logits = rows(&self.outputs, [1, self.description.architecture.classes()])?;
-        let values = softmax(logits.index_axis(Axis(0), 0))?;
+        let classes = self.description.architecture.classes();
+        let values = mean_softmax(rows(&self.outputs, [views, classes])?)?;
         let probabilities = Probabilities {
             values,
             unexpected_size: self.fit.unexpected(picture.size()),

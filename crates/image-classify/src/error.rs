@@ -117,6 +117,10 @@ pub enum Error {
         got: ChannelOrder,
     },
 
+    /// Five crops of pictures that the preprocessing does not crop.
+    #[error("five crops need a preprocessing with a crop, and this model's has none")]
+    NoCrop,
+
     /// Another number of class names than classes.
     #[error(
         "the file names {}, the network has {expected}",

@@ -14,6 +14,7 @@ mod fit;
 mod model;
 mod probabilities;
 mod relabelled;
+mod views;
 
 pub use architecture::Architecture;
 pub use batches::{LoadedBatch, train_batches};
@@ -27,3 +28,4 @@ pub use fit::{ExpectedSize, Fit};
 pub use model::Model;
 pub use probabilities::{ClassProbability, Probabilities};
 pub use relabelled::{Matched, Relabelled};
+pub use views::Views;

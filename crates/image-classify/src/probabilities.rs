@@ -80,6 +80,25 @@ pub(crate) fn check_finite(logits: ArrayView1<'_, f32>) -> Result<()> {
     }
 }
 
+/// Returns the mean of the rows' softmax.
+///
+/// # Errors
+///
+/// [`Error::OutputNotFinite`].
+pub(crate) fn mean_softmax(rows: ArrayView2<'_, f32>) -> Result<Vec<f32>> {
+    let (count, classes) = rows.dim();
+    if count == 1 {
+        return softmax(rows.row(0));
+    }
+    let mut sums = vec![0.0; classes];
+    for row in rows.outer_iter() {
+        for (sum, probability) in sums.iter_mut().zip(softmax(row)?) {
+            *sum += f64::from(probability);
+        }
+    }
+    Ok(sums.iter().map(|sum| (sum / count as f64) as f32).collect())
+}
+
 /// Returns `exp(x_i) / sum over j of exp(x_j)`, computed in f64.
 ///
 /// # Errors

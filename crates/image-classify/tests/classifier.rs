@@ -9,8 +9,10 @@
 mod common;
 
 use common::model;
-use image_classify::{Classifier, ClassifierOptions, Error, ExpectedSize, Model, Probabilities};
-use image_data::{ChannelOrder, Picture, Preprocessing};
+use image_classify::{
+    Classifier, ClassifierOptions, Error, ExpectedSize, Model, Probabilities, Views,
+};
+use image_data::{ChannelOrder, CropPosition, Picture, Preprocessing};
 use nn_layers::ndarray::Axis;
 use nn_layers::{ModelFile, Plain};
 use testkit::{assert_close, dot_bound};
@@ -169,7 +171,10 @@ fn a_preprocessing_with_other_channels_than_the_network_is_refused() {
 
 #[test]
 fn the_memory_limit_is_obeyed() {
-    let options = ClassifierOptions { memory_limit: 1000 };
+    let options = ClassifierOptions {
+        memory_limit: 1000,
+        ..ClassifierOptions::default()
+    };
     match Classifier::new(model(&CLASSES), &options) {
         Err(Error::Engine(error)) => {
             assert!(
@@ -187,6 +192,7 @@ fn an_error_leaves_the_classifier_usable() {
     model.description.input_size = None;
     let options = ClassifierOptions {
         memory_limit: 4 << 20,
+        ..ClassifierOptions::default()
     };
     let mut classifier = Classifier::new(model, &options).unwrap();
     let small = picture([32, 32]);
@@ -202,4 +208,124 @@ fn an_error_leaves_the_classifier_usable() {
         other => panic!("{other:?}"),
     }
     assert_eq!(classifier.classify(&small).unwrap(), before);
+}
+
+fn with_views(model: Model, views: Views) -> Result<Classifier, Error> {
+    let options = ClassifierOptions {
+        views,
+        ..ClassifierOptions::default()
+    };
+    Classifier::new(model, &options)
+}
+
+/// The softmax of the plain loops' logits for an input `[c, h, w]`.
+fn plain_softmax(model: &Model, input: &nn_layers::ndarray::Array3<f32>) -> Vec<f64> {
+    let graph = model.description.architecture.graph().unwrap();
+    let plain = Plain::<f64>::new(&graph, model.params.cast()).unwrap();
+    let input = input.mapv(f64::from).insert_axis(Axis(0)).into_dyn();
+    let logits = plain.run(&[input.view()]).unwrap().remove(0);
+    let powers: Vec<f64> = logits.iter().map(|x| x.exp()).collect();
+    let sum: f64 = powers.iter().sum();
+    powers.iter().map(|power| power / sum).collect()
+}
+
+fn assert_is_mean(got: &Probabilities, of: &[Vec<f64>], bound: f64) {
+    for (class, &got) in got.values.iter().enumerate() {
+        let expected = of.iter().map(|one| one[class]).sum::<f64>() / of.len() as f64;
+        assert!(
+            (f64::from(got) - expected).abs() < bound,
+            "{got} {expected}"
+        );
+    }
+}
+
+fn mirrored(input: &nn_layers::ndarray::Array3<f32>) -> nn_layers::ndarray::Array3<f32> {
+    let mut mirrored = input.clone();
+    mirrored.invert_axis(Axis(2));
+    mirrored
+}
+
+#[test]
+fn with_a_flip_the_result_is_the_mean_over_the_picture_and_its_mirror_image() {
+    let model = model(&CLASSES);
+    // Dark on the left and bright on the right.
+    let pixels = (0..32 * 32 * 3).map(|i| (8 * (i / 3 % 32)) as u8);
+    let picture = Picture::from_rgb(32, 32, 96, &pixels.collect::<Vec<u8>>()).unwrap();
+    let (one, bound) = by_plain_loops(&model, &picture);
+    let input = Preprocessing::cifar().apply(&picture).unwrap();
+    let other = plain_softmax(&model, &mirrored(&input));
+    assert!(
+        one.iter()
+            .zip(&other)
+            .any(|(a, b)| (a - b).abs() > 10.0 * bound),
+        "{one:?} {other:?} {bound}"
+    );
+    let mut classifier = with_views(model, Views::Flip).unwrap();
+    let got = classifier.classify(&picture).unwrap();
+    assert_is_mean(&got, &[one, other], bound);
+    assert_eq!(classifier.clone().classify(&picture).unwrap(), got);
+}
+
+/// The crops are cut by hand out of the whole resized input.
+#[test]
+fn with_five_crops_the_result_is_the_mean_over_ten_views() {
+    let mut model = model(&CLASSES);
+    let [h, w] = [24, 28];
+    let whole = Preprocessing {
+        resize: Preprocessing::imagenet_at(36, 24).resize,
+        ..Preprocessing::cifar()
+    };
+    model.description.preprocessing = Preprocessing {
+        crop: Some([h, w]),
+        ..whole.clone()
+    };
+    let picture = picture([72, 100]);
+    let resized = whole.apply(&picture).unwrap();
+    let (_, height, width) = resized.dim();
+    assert_eq!([height, width], [36, 50]);
+    let [bottom, right] = [height - h, width - w];
+    let mut views = Vec::new();
+    for [top, left] in [
+        [bottom / 2, right / 2],
+        [0, 0],
+        [0, right],
+        [bottom, 0],
+        [bottom, right],
+    ] {
+        let crop = resized.slice(nn_layers::ndarray::s![.., top..top + h, left..left + w]);
+        let crop = crop.to_owned();
+        views.push(plain_softmax(&model, &crop));
+        views.push(plain_softmax(&model, &mirrored(&crop)));
+    }
+    let (_, bound) = by_plain_loops(&model, &picture);
+    assert!(
+        views[0]
+            .iter()
+            .zip(&views[2])
+            .any(|(a, b)| (a - b).abs() > 100.0 * bound)
+    );
+    let mut classifier = with_views(model.clone(), Views::FlipAndFiveCrops).unwrap();
+    assert_is_mean(&classifier.classify(&picture).unwrap(), &views, bound);
+    assert_eq!(
+        Views::FlipAndFiveCrops.count(),
+        2 * CropPosition::FIVE.len()
+    );
+
+    // A picture smaller than the crop is padded: all five crops are the centre.
+    model.description.preprocessing.resize = None;
+    let small = self::picture([20, 20]);
+    let mut flip = with_views(model.clone(), Views::Flip).unwrap();
+    let mut crops = with_views(model, Views::FlipAndFiveCrops).unwrap();
+    let [flip, crops] = [&mut flip, &mut crops].map(|classifier| classifier.classify(&small));
+    for (a, b) in flip.unwrap().values.iter().zip(crops.unwrap().values) {
+        assert!((a - b).abs() < 1e-6, "{a} {b}");
+    }
+}
+
+#[test]
+fn five_crops_of_a_preprocessing_without_a_crop_are_refused() {
+    match with_views(model(&CLASSES), Views::FlipAndFiveCrops) {
+        Err(Error::NoCrop) => {}
+        other => panic!("{other:?}"),
+    }
 }

@@ -6,6 +6,7 @@
 mod augmentation;
 mod bbox;
 mod complete;
+mod crop_position;
 mod dataset;
 mod decode;
 mod draw;
@@ -28,6 +29,7 @@ pub use augmentation::{
     SampleKey, Transform,
 };
 pub use bbox::BBox;
+pub use crop_position::CropPosition;
 pub use dataset::{
     Cached, Cifar, CifarLabels, ClassFolders, Contents, Dataset, DatasetLimits,
     FASHION_MNIST_CLASSES, Fault, Idx, LeftOut, LeftOutFor, ObjectBox, OfClasses, Part, Reason,

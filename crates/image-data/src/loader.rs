@@ -16,6 +16,7 @@ use crate::augmentation::Augmentation;
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::preprocessing::Preprocessing;
+use crate::random::{Purpose, keyed};
 
 /// Delivers a dataset's batches, epoch by epoch.
 ///
@@ -96,6 +97,27 @@ pub enum Order {
     Shuffled,
     /// The dataset's order, for validation.
     AsStored,
+}
+
+impl Order {
+    /// The indices of the samples in the order in which a [`Loader`] with this seed delivers them in
+    /// an epoch, counted from 0.
+    ///
+    /// ```
+    /// use image_data::Order;
+    ///
+    /// assert_eq!(Order::AsStored.of_epoch(3, 7, 0), [0, 1, 2]);
+    /// assert_ne!(Order::Shuffled.of_epoch(9, 7, 0), Order::Shuffled.of_epoch(9, 7, 1));
+    /// ```
+    #[must_use]
+    pub fn of_epoch(self, samples: usize, seed: u64, epoch: u64) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..samples).collect();
+        match self {
+            Self::Shuffled => keyed(Purpose::Order, [seed, epoch, 0]).shuffle(&mut order),
+            Self::AsStored => {}
+        }
+        order
+    }
 }
 
 /// Whether a short last batch is delivered.

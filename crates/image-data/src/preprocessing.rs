@@ -5,6 +5,7 @@ use std::fmt;
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
+use crate::crop_position::CropPosition;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::picture::Picture;
@@ -198,16 +199,34 @@ impl Preprocessing {
     /// Those of [`apply`](Self::apply), and [`Error::Length`] if the length of `input` differs from
     /// `c * h * w`.
     pub fn apply_into(&self, picture: &Picture, input: &mut [f32]) -> Result<()> {
+        self.apply_crop_into(picture, CropPosition::Centre, input)
+    }
+
+    /// Like [`apply_into`](Self::apply_into), with the crop at another place. Without a crop, all
+    /// places are the same.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`apply_into`](Self::apply_into).
+    pub fn apply_crop_into(
+        &self,
+        picture: &Picture,
+        position: CropPosition,
+        input: &mut [f32],
+    ) -> Result<()> {
         match self.channels {
-            ChannelOrder::Rgb => self.apply_channels(picture, input, |rgb| rgb),
-            ChannelOrder::Bgr => self.apply_channels(picture, input, |[r, g, b]| [b, g, r]),
-            ChannelOrder::Grey => self.apply_channels(picture, input, |rgb| [grey(rgb)]),
+            ChannelOrder::Rgb => self.apply_channels(picture, position, input, |rgb| rgb),
+            ChannelOrder::Bgr => {
+                self.apply_channels(picture, position, input, |[r, g, b]| [b, g, r])
+            }
+            ChannelOrder::Grey => self.apply_channels(picture, position, input, |rgb| [grey(rgb)]),
         }
     }
 
     fn apply_channels<const C: usize>(
         &self,
         picture: &Picture,
+        position: CropPosition,
         input: &mut [f32],
         channels: impl Fn([u8; 3]) -> [u8; C],
     ) -> Result<()> {
@@ -220,7 +239,7 @@ impl Preprocessing {
                 expected: C * height * width,
             });
         }
-        let pixels = self.pixels(picture, channels)?;
+        let pixels = self.pixels(picture, position, channels)?;
         for ((plane, values), channel) in
             input.chunks_exact_mut(height * width).zip(&values).zip(0..)
         {
@@ -235,7 +254,7 @@ impl Preprocessing {
     /// Returns the picture after the resize and crop alone.
     pub(crate) fn resize_and_crop(&self, picture: &Picture) -> Result<Picture> {
         let [height, width] = self.output_size(picture.size())?;
-        let pixels = self.pixels(picture, |rgb| rgb)?;
+        let pixels = self.pixels(picture, CropPosition::Centre, |rgb| rgb)?;
         Picture::new(width, height, pixels.into_flattened())
     }
 
@@ -243,6 +262,7 @@ impl Preprocessing {
     fn pixels<const C: usize>(
         &self,
         picture: &Picture,
+        position: CropPosition,
         channels: impl Fn([u8; 3]) -> [u8; C],
     ) -> Result<Vec<[u8; C]>> {
         let size = self.output_size(picture.size())?;
@@ -255,11 +275,15 @@ impl Preprocessing {
             .as_ref()
             .map_or(Filter::Bilinear, |resize| resize.filter);
         let width = picture.width();
-        resample(self.windows(picture.size(), size), filter, |index, row| {
-            for (pixel, &rgb) in row.iter_mut().zip(&rgb[index * width..]) {
-                *pixel = channels(rgb);
-            }
-        })
+        resample(
+            self.windows(picture.size(), size, position),
+            filter,
+            |index, row| {
+                for (pixel, &rgb) in row.iter_mut().zip(&rgb[index * width..]) {
+                    *pixel = channels(rgb);
+                }
+            },
+        )
     }
 
     /// Returns the red, green and blue bytes that normalisation maps closest to 0.
@@ -335,12 +359,18 @@ impl Preprocessing {
     }
 
     /// Returns the part of the resized picture that the input shows, along both axes.
-    fn windows(&self, picture: [usize; 2], size: [usize; 2]) -> [Window; 2] {
+    fn windows(
+        &self,
+        picture: [usize; 2],
+        size: [usize; 2],
+        position: CropPosition,
+    ) -> [Window; 2] {
         let resized = self.resized(picture);
+        let starts = position.starts(resized, size);
         [0, 1].map(|axis| Window {
             input: picture[axis],
             output: resized[axis],
-            start: centred(resized[axis], size[axis]),
+            start: starts[axis],
             len: size[axis],
         })
     }
@@ -422,16 +452,6 @@ fn wrong(field: &'static str, got: &impl fmt::Debug, expected: String) -> Error 
 fn grey([r, g, b]: [u8; 3]) -> u8 {
     let sum = 19595 * u32::from(r) + 38470 * u32::from(g) + 7471 * u32::from(b);
     ((sum + 0x8000) >> 16) as u8
-}
-
-/// Returns the start of a run of `len` pixels in the centre of `side` pixels.
-fn centred(side: usize, len: usize) -> isize {
-    if len > side {
-        return -(((len - side) / 2) as isize);
-    }
-    let margin = side - len;
-    // Half of an odd margin is rounded to the even neighbour.
-    (margin / 2 + usize::from(margin % 4 == 3)) as isize
 }
 
 impl fmt::Display for Preprocessing {

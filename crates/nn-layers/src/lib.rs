@@ -80,8 +80,8 @@ pub use train::{
     checkpoint::{Best, Checkpoint, CheckpointFolder, EpochTotals, Position, Restored},
     error::TrainError,
     loss::{
-        BceWithLogits, ClassTargets, Classification, ClassificationObjective, CrossEntropy, Loss,
-        Mse, Objective, SoftClassification, Targets, Terms,
+        BceWithLogits, ClassTargets, ClassWeights, Classification, ClassificationObjective,
+        CrossEntropy, Loss, Mse, Objective, SoftClassification, Targets, Terms,
     },
     metrics::{ConfusionMatrix, RunningMean, accuracy, top_k_correct},
     optimiser::{

@@ -8,7 +8,7 @@
 
 use ndarray::{ArrayD, ArrayViewD, Ix2, arr1, arr2};
 use nn_layers::{
-    BceWithLogits, ClassTargets, Classification, CrossEntropy, Error, Loss, Mse,
+    BceWithLogits, ClassTargets, ClassWeights, Classification, CrossEntropy, Error, Loss, Mse,
     SoftClassification, Terms, TrainError,
 };
 use proptest::prelude::*;
@@ -47,7 +47,7 @@ fn losses_are_pytorchs() {
             },
             class_weights: case
                 .has("weights")
-                .then(|| case.tensor("weights").into_raw_vec_and_offset().0),
+                .then(|| case.tensor("weights").into_raw_vec_and_offset().0.into()),
         };
         let labels: Vec<usize> = targets.iter().map(|&label| label as usize).collect();
         let aux_weight = if case.has("aux_weight") {
@@ -174,7 +174,10 @@ proptest! {
         let labels: Vec<usize> = (0..pictures).map(|i| (seed as usize >> i) % classes).collect();
         let options = &CrossEntropy {
             label_smoothing: smoothing,
-            class_weights: weighted.then(|| (0..classes).map(|c| 0.5 + c as f64 / 4.0).collect()),
+            class_weights: weighted.then(|| {
+                let weights: Vec<f64> = (0..classes).map(|c| 0.5 + c as f64 / 4.0).collect();
+                weights.into()
+            }),
         };
         check_gradient(&Classification { labels: &labels, options, aux_weight: 0.3 }, &outputs);
         let targets = soft[0].view().into_dimensionality::<Ix2>().unwrap();
@@ -360,13 +363,48 @@ fn outputs_that_a_loss_is_not_made_for() {
     );
 }
 
+/// Scikit-learn's `compute_class_weight("balanced")` for 1, 2 and 5 samples.
+#[test]
+fn balanced_weights_make_all_classes_count_the_same() {
+    let weights = ClassWeights::balanced(&[1, 2, 5]).unwrap();
+    let expected = [8.0 / 3.0, 8.0 / 6.0, 8.0 / 15.0];
+    for (got, expected) in weights.values().iter().zip(expected) {
+        assert!((got - expected).abs() < 1e-15, "{got} and {expected}");
+    }
+    // With equal logits every picture costs ln 3, and the gradients of the classes cancel.
+    let options = &CrossEntropy {
+        class_weights: Some(weights),
+        ..CrossEntropy::default()
+    };
+    let loss = Classification {
+        labels: &[0, 1, 1, 2, 2, 2, 2, 2],
+        options,
+        aux_weight: 0.0,
+    };
+    let (terms, grads) = eval(&loss, &[ArrayD::zeros(vec![8, 3])]).unwrap();
+    assert!((terms.total - 3f64.ln()).abs() < 1e-14, "{terms:?}");
+    for class in grads[0].axis_iter(ndarray::Axis(1)) {
+        assert!(class.sum().abs() < 1e-15, "{class}");
+    }
+    assert_eq!(ClassWeights::balanced(&[7]).unwrap().values(), [1.0]);
+    assert!(ClassWeights::balanced(&[]).unwrap().values().is_empty());
+    let error = ClassWeights::balanced(&[3, 0]);
+    assert!(
+        matches!(error, Err(Error::Train(TrainError::Value { .. }))),
+        "{error:?}"
+    );
+    // In a recipe, weights are a list.
+    let read: CrossEntropy = serde_json::from_str(r#"{ "class_weights": [1, 2.5] }"#).unwrap();
+    assert_eq!(read.class_weights, Some(vec![1.0, 2.5].into()));
+}
+
 #[test]
 fn options_out_of_range() {
     let logits = [ArrayD::<f64>::zeros(vec![2, 3])];
-    let refuse = |label_smoothing, class_weights| {
+    let refuse = |label_smoothing, class_weights: Option<Vec<f64>>| {
         let options = &CrossEntropy {
             label_smoothing,
-            class_weights,
+            class_weights: class_weights.map(ClassWeights::from),
         };
         refuse(
             &Classification {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use files::{Kind, show};
 
-/// Why a file of weights could not be read.
+/// Why a file of weights could not be read, or a network could not be used.
 ///
 /// Every variant prints as one line. [`InFile`](Self::InFile) adds the path to any of the others.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -274,7 +274,7 @@ pub enum Error {
         found: Vec<String>,
     },
 
-    /// An error in a `.safetensors` file, or in the values of a tensor.
+    /// An error in a `.safetensors` file, in the values of a tensor, in a graph, or in training.
     #[error(transparent)]
     Tensors(#[from] nn_layers::Error),
 
@@ -285,6 +285,89 @@ pub enum Error {
         tensor: String,
         /// The number of bytes that it takes.
         bytes: usize,
+    },
+
+    /// A name that is not a node's.
+    #[error("the network has no node {name:?}{}", files::did_you_mean(near))]
+    UnknownNode {
+        /// The name.
+        name: String,
+        /// The names of similar spelling, at most three.
+        near: Vec<String>,
+    },
+
+    /// A network that cannot be compiled or run, or that needs too much memory.
+    #[error(transparent)]
+    Engine(Box<engine::Error>),
+
+    /// A trainable parameter that is in no stage, so that its rate is unknown.
+    #[error("the parameter {param:?} is in no stage")]
+    NoStage {
+        /// The parameter.
+        param: String,
+    },
+
+    /// A trainable parameter that is in two stages.
+    #[error(
+        "the parameter {param:?} is in stages {} and {}, expected one",
+        stages[0], stages[1]
+    )]
+    SeveralStages {
+        /// The parameter.
+        param: String,
+        /// The first two stages that it is in, counted from 0.
+        stages: [usize; 2],
+    },
+
+    /// A stage without trainable parameters.
+    #[error("stage {stage} has no trainable parameter")]
+    EmptyStage {
+        /// The stage, counted from 0.
+        stage: usize,
+    },
+
+    /// A network without features to cache.
+    #[error("{what}")]
+    NothingToCache {
+        /// Why there are none.
+        what: &'static str,
+    },
+
+    /// Features that take too much memory.
+    #[error(
+        "the features of {samples} samples take {needed} bytes, more than the limit of {limit}: \
+         raise the limit, use smaller pictures, or freeze the layers up to a smaller feature map"
+    )]
+    FeatureMemory {
+        /// The number of samples up to the batch that exceeds the limit.
+        samples: usize,
+        /// The bytes of their features.
+        needed: u64,
+        /// The limit.
+        limit: u64,
+    },
+
+    /// A sample whose features have another shape than those before.
+    #[error(
+        "the features at node {node:?} have the shape {got:?}, expected {expected:?} as before: all \
+         pictures need the same size"
+    )]
+    FeatureShape {
+        /// The node.
+        node: String,
+        /// The shape of a sample's features.
+        got: Vec<usize>,
+        /// The shape for the first sample.
+        expected: Vec<usize>,
+    },
+
+    /// Targets of a batch other than one label for each sample.
+    #[error("the batch has {got}, expected {samples} labels, one for each sample")]
+    CacheTargets {
+        /// What the targets are.
+        got: String,
+        /// The number of samples in the batch.
+        samples: usize,
     },
 
     /// A state that this crate's own checks rule out.
@@ -312,6 +395,12 @@ impl From<io::Error> for Error {
             kind: error.kind(),
             reason: error.to_string(),
         }
+    }
+}
+
+impl From<engine::Error> for Error {
+    fn from(error: engine::Error) -> Self {
+        Self::Engine(Box::new(error))
     }
 }
 

@@ -16,8 +16,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("resnet", &["nn-layers"]),
     ("inception", &["nn-layers"]),
     ("mobilenet", &["nn-layers"]),
-    ("transfer", &["files", "nn-layers"]),
     ("image-data", &["files"]),
+    ("transfer", &["files", "nn-layers", "engine", "image-data"]),
     (
         "image-classify",
         &[

@@ -153,7 +153,11 @@ impl Job {
     }
 
     /// Creates the session, within the memory limit.
-    fn session(&self, params: Params<f32>, context: &Context) -> Result<TrainingSession, Reason> {
+    pub(super) fn session(
+        &self,
+        params: Params<f32>,
+        context: &Context,
+    ) -> Result<TrainingSession, Reason> {
         let spec = TrainSpec {
             frozen: self.recipe.frozen.clone(),
             ..TrainSpec::default()
@@ -208,21 +212,7 @@ impl Job {
         let done = usize::try_from(trainer.position().epoch).unwrap_or(usize::MAX);
         let state = RefCell::new(Live::new(context, self, folder, args, done)?);
 
-        let loader = Loader::new(
-            Arc::clone(&self.data.train),
-            self.description.preprocessing.clone(),
-            LoaderOptions {
-                batch_size: self.recipe.batch,
-                seed: self.recipe.seed,
-                augmentation: self.recipe.augmentation.clone(),
-                workers: args.workers,
-                ..LoaderOptions::default()
-            },
-        )?;
-        let objective = ClassificationObjective {
-            cross_entropy: self.recipe.loss.clone(),
-            aux_weight: self.description.architecture.aux_weight(),
-        };
+        let (loader, objective) = (self.loader(args)?, self.objective());
         let stop = Stop::on_signals()?;
         // The error of a picture that could not be read.
         let unread = RefCell::new(None);
@@ -266,6 +256,29 @@ impl Job {
         };
         let code = stop.exit_code().filter(|_| outcome == Outcome::Stopped);
         Ok((summary, code))
+    }
+
+    /// The loader of the training pictures.
+    pub(super) fn loader(&self, args: &Args) -> Result<Loader, Reason> {
+        Ok(Loader::new(
+            Arc::clone(&self.data.train),
+            self.description.preprocessing.clone(),
+            LoaderOptions {
+                batch_size: self.recipe.batch,
+                seed: self.recipe.seed,
+                augmentation: self.recipe.augmentation.clone(),
+                workers: args.workers,
+                ..LoaderOptions::default()
+            },
+        )?)
+    }
+
+    /// The loss of a batch.
+    pub(super) fn objective(&self) -> ClassificationObjective {
+        ClassificationObjective {
+            cross_entropy: self.recipe.loss.clone(),
+            aux_weight: self.description.architecture.aux_weight(),
+        }
     }
 
     /// Checks that the checkpoint was trained on the current data.

@@ -13,7 +13,7 @@ use files::whole_file;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::log::{Epoch, Quantity};
-use crate::chart::{self, Chart, Curve, Unit};
+use crate::chart::{self, Axis, Chart, Curve, Unit};
 use crate::numbers::{count, counted, duration, number, percent, short};
 use confusion::{Confusion, class_name};
 
@@ -206,6 +206,7 @@ impl Report<'_> {
         let chart = |title, unit, curves| Chart {
             title,
             unit,
+            axis: Axis::Epochs,
             curves,
         };
         let loss = vec![

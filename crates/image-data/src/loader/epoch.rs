@@ -8,11 +8,10 @@ use std::thread::{self, JoinHandle};
 use ndarray::Array4;
 
 use super::queue::{Place, Queue};
-use super::{Batch, Order, Shared, resize};
+use super::{Batch, LoaderOptions, Shared, resize};
 use crate::augmentation::SampleKey;
 use crate::decode::message;
 use crate::error::{Error, Result};
-use crate::random::{Purpose, keyed};
 
 /// The batches of one epoch, in order. Dropping it ends its workers.
 ///
@@ -25,10 +24,8 @@ pub struct Epoch {
 impl Epoch {
     /// Starts workers that prepare the given batches of an epoch.
     pub(super) fn start(shared: &Arc<Shared>, epoch: u64, batches: Range<usize>) -> Result<Self> {
-        let mut order: Vec<usize> = (0..shared.dataset.len()).collect();
-        if shared.options.order == Order::Shuffled {
-            keyed(Purpose::Order, [shared.options.seed, epoch, 0]).shuffle(&mut order);
-        }
+        let LoaderOptions { order, seed, .. } = shared.options;
+        let order = order.of_epoch(shared.dataset.len(), seed, epoch);
         let plan = Arc::new(EpochPlan {
             shared: Arc::clone(shared),
             epoch,

@@ -1,6 +1,7 @@
 //! Losses: a single value that training minimises, and its gradient.
 
 mod bce_with_logits;
+mod class_weights;
 mod classification;
 mod cross_entropy;
 mod mse;
@@ -12,6 +13,7 @@ use ndarray::{ArrayD, ArrayViewD};
 pub(crate) use self::classification::largest;
 pub use self::{
     bce_with_logits::BceWithLogits,
+    class_weights::ClassWeights,
     classification::{Classification, SoftClassification},
     cross_entropy::{ClassTargets, CrossEntropy},
     mse::Mse,

@@ -4,14 +4,11 @@ use conv_core::Element;
 use ndarray::{ArrayD, ArrayView2, ArrayViewD};
 use serde::{Deserialize, Serialize};
 
-use super::{bce_with_logits::check_probabilities, empty, wide};
+use super::{ClassWeights, bce_with_logits::check_probabilities, empty, wide};
 use crate::{
     error::{Error, Result},
     graph::shape::join,
-    train::{
-        error::TrainError,
-        option::{at_least_0, from_0_to_1},
-    },
+    train::{error::TrainError, option::from_0_to_1},
 };
 
 /// The options of a cross-entropy on logits.
@@ -36,7 +33,7 @@ pub struct CrossEntropy {
     /// `ε`, the share of a target that is spread over all classes, from 0 to 1.
     pub label_smoothing: f64,
     /// `w`, one non-negative value per class.
-    pub class_weights: Option<Vec<f64>>,
+    pub class_weights: Option<ClassWeights>,
 }
 
 /// The targets of a batch.
@@ -94,7 +91,7 @@ impl CrossEntropy {
         check_targets(targets, pictures, classes)?;
 
         let weight = |class: usize| match &self.class_weights {
-            Some(weights) => weights[class],
+            Some(weights) => weights.values()[class],
             None => 1.0,
         };
         let divisor = match targets {
@@ -143,19 +140,17 @@ impl CrossEntropy {
         let Some(weights) = &self.class_weights else {
             return Ok(());
         };
-        if weights.len() != classes {
+        let got = weights.values().len();
+        if got != classes {
             return Err(TrainError::LossInput {
                 loss: NAME,
                 what: "the number of class weights is",
-                got: weights.len().to_string(),
+                got: got.to_string(),
                 expected: format!("{classes}, one per class"),
             }
             .into());
         }
-        for &weight in weights {
-            at_least_0("a class weight", weight)?;
-        }
-        Ok(())
+        weights.check()
     }
 }
 
