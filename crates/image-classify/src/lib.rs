@@ -13,6 +13,7 @@ mod fit;
 mod model;
 mod probabilities;
 mod relabelled;
+mod stages;
 
 pub use architecture::Architecture;
 pub use batches::{LoadedBatch, train_batches};

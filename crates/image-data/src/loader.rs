@@ -2,6 +2,7 @@
 
 mod batch;
 mod epoch;
+mod order;
 mod queue;
 
 use std::iter;
@@ -19,7 +20,7 @@ use crate::preprocessing::Preprocessing;
 
 /// Delivers a dataset's batches, epoch by epoch.
 ///
-/// An epoch visits each sample once, in an order that depends on the seed and the epoch alone.
+/// Unless it is [balanced](Order::Balanced), an epoch visits each sample once, in an order that depends on the seed and the epoch alone.
 /// Worker threads read, augment and normalise pictures while the caller computes. The batches and
 /// their order are the same for any number of workers, byte for byte.
 ///
@@ -94,6 +95,11 @@ impl Default for LoaderOptions {
 pub enum Order {
     /// A different order in each epoch; all orders are equally likely.
     Shuffled,
+    /// Every class equally often, so that rare classes are not neglected: an epoch has as many samples
+    /// as the dataset, and of each class the same number, or one more. A rare class' samples are
+    /// repeated, each time with another augmentation; of a frequent one, different samples are left out
+    /// in each epoch. Classes without samples are ignored.
+    Balanced,
     /// The dataset's order, for validation.
     AsStored,
 }
