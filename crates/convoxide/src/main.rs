@@ -21,6 +21,7 @@ mod examples;
 mod export;
 mod fetch;
 mod grad;
+mod init;
 mod kernels;
 mod lint;
 mod list;
@@ -77,6 +78,8 @@ enum Command {
     Eval(eval::Args),
     #[command(after_help = examples::TRAIN)]
     Train(train::Args),
+    #[command(after_help = examples::INIT)]
+    Init(init::Args),
     #[command(after_help = examples::LINT)]
     Lint(lint::Args),
     #[command(after_help = examples::PLOT)]
@@ -113,7 +116,9 @@ fn main() -> ExitCode {
         // The reader of our output has stopped reading, as in `convoxide ... | head`.
         Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,
         Err(error) => {
-            output::complain(&error);
+            for line in error.lines() {
+                output::complain(&line);
+            }
             ExitCode::FAILURE
         }
     }
@@ -142,6 +147,7 @@ fn run(command: Command, context: &Context) -> Result<ExitCode, Error> {
         Command::Classify(args) => classify::run(args, context),
         Command::Eval(args) => eval::run(args, context),
         Command::Train(args) => train::run(&args, context),
+        Command::Init(args) => init::run(&args, context),
         Command::Lint(args) => lint::run(&args, context),
         Command::Plot(args) => plot::run(&args, context),
         Command::Summary(args) => summary::run(&args, context),

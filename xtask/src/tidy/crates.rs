@@ -47,6 +47,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "mobilenet",
             "model-zoo",
             "resnet",
+            "transfer",
             "yolo-detect",
         ],
     ),
