@@ -31,8 +31,8 @@ use crate::output;
 use data::Data;
 pub(crate) use folder::log_of;
 use job::Job;
-pub(crate) use recipe::{Mistakes, commented as commented_recipe};
 use recipe::{Draft, Keys, Recipe};
+pub(crate) use recipe::{Mistakes, commented as commented_recipe};
 
 /// Train a classifier
 ///
@@ -169,11 +169,10 @@ impl Args {
         };
         let data = Data::open(self, &self.recipe(first, context)?, context)?;
         let mut draft = Draft::default();
-        let (keys, told) =
-            choose::recipe(&data, given).map_err(|error| Error::Training {
-                path: self.subject(),
-                error,
-            })?;
+        let (keys, told) = choose::recipe(&data, given).map_err(|error| Error::Training {
+            path: self.subject(),
+            error,
+        })?;
         draft.keys = keys;
         if !context.quiet {
             output::note(&told);

@@ -103,7 +103,11 @@ impl FineTune {
         stages.pop();
         let head = Freezing {
             epoch: 0,
-            frozen: stages.into_iter().flatten().chain(frozen.to_vec()).collect(),
+            frozen: stages
+                .into_iter()
+                .flatten()
+                .chain(frozen.to_vec())
+                .collect(),
         };
         Ok(vec![head, all])
     }
@@ -169,8 +173,14 @@ mod tests {
         let options = FineTune::default();
         let network = Architecture::named("resnet18").unwrap();
         let freezing = options.freezing(&network, &["bn1".to_owned()]).unwrap();
-        assert_eq!(freezing[0].frozen.concat(), "conv1bn1layer1layer2layer3layer4bn1");
-        assert_eq!((freezing[1].epoch, &freezing[1].frozen[..]), (1, &["bn1".to_owned()][..]));
+        assert_eq!(
+            freezing[0].frozen.concat(),
+            "conv1bn1layer1layer2layer3layer4bn1"
+        );
+        assert_eq!(
+            (freezing[1].epoch, &freezing[1].frozen[..]),
+            (1, &["bn1".to_owned()][..])
+        );
 
         let groups = options.groups(&network).unwrap();
         let factor = |name: &str| {

@@ -173,10 +173,9 @@ impl RunFolder {
         let (saved, now) = (fields(saved), fields(now));
         let names = saved.keys().chain(now.keys());
         // The course of a run that is extended.
-        let is_extended = saved.get("epochs").and_then(Value::as_u64)
-            < now.get("epochs").and_then(Value::as_u64);
-        let may_differ =
-            |name: &str| name == "extended_from" || (name == "epochs" && is_extended);
+        let is_extended =
+            saved.get("epochs").and_then(Value::as_u64) < now.get("epochs").and_then(Value::as_u64);
+        let may_differ = |name: &str| name == "extended_from" || (name == "epochs" && is_extended);
         let other = names
             .into_iter()
             .find(|name| !may_differ(name) && saved.get(*name) != now.get(*name));

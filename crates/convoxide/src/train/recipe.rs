@@ -101,10 +101,6 @@ impl Recipe {
     fn mistakes(&self) -> Vec<Mistake> {
         /// A larger number is a typing error.
         const MOST: usize = 1_000_000;
-        if self.model.is_empty() {
-            let missing = Mistake::new("", "missing field `model`: the architecture's name");
-            return vec![missing];
-        }
         let mut mistakes = Vec::new();
         let mut say = |key, text: String| mistakes.push(Mistake::new(key, text));
         let counts = [
@@ -169,6 +165,12 @@ impl Recipe {
             say("optimiser", format!(": {error}"));
         }
         match Architecture::named(&self.model) {
+            Err(_) if self.model.is_empty() => {
+                say(
+                    "",
+                    "missing field `model`: the architecture's name".to_owned(),
+                );
+            }
             Err(error) => say("model", format!(": {error}")),
             Ok(_) => match self.architecture(2) {
                 Err(error) => say("config", format!(": {error}")),
@@ -193,9 +195,7 @@ impl Recipe {
         if let Some(mean) = preprocessing.mean.iter().find(|&&mean| mean > 1.0) {
             return say(
                 "preprocessing.mean",
-                format!(
-                    "has {mean}, but pixels range from 0 to 1: divide mean and std by 255"
-                ),
+                format!("has {mean}, but pixels range from 0 to 1: divide mean and std by 255"),
             );
         }
         if let Err(error) = preprocessing.check() {
@@ -428,8 +428,14 @@ warm_up = 1
         shapes["optimiser"]["weight_decay"] = json!({ "decoupled": 1e-2 });
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
         let mut known = vec![
-            ("cifar10-depth", cifar("resnet20", Some("projection"), 5, 0.1)),
-            ("cifar10-depth-plain", cifar("resnet20", Some("none"), 5, 0.1)),
+            (
+                "cifar10-depth",
+                cifar("resnet20", Some("projection"), 5, 0.1),
+            ),
+            (
+                "cifar10-depth-plain",
+                cifar("resnet20", Some("none"), 5, 0.1),
+            ),
             ("cifar10-inception", cifar("inception_cifar", None, 15, 0.2)),
             (
                 "cifar10-inception-3x3",

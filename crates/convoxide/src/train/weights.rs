@@ -127,7 +127,10 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "abc").unwrap();
         let hash = sha256(file.path()).unwrap();
-        assert!(hash.starts_with("ba7816bf8f01cfea414140de5dae2223"), "{hash}");
+        assert!(
+            hash.starts_with("ba7816bf8f01cfea414140de5dae2223"),
+            "{hash}"
+        );
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::thread::{self, JoinHandle};
 
 use ndarray::Array4;
 
-use super::queue::{Place, Queue};
 use super::order::{Visit, visits};
+use super::queue::{Place, Queue};
 use super::{Batch, Shared, resize};
 use crate::augmentation::SampleKey;
 use crate::decode::message;

@@ -114,9 +114,15 @@ impl<'de> Deserialize<'de> for ResizeKey {
                 }
             }
 
-            fn visit_seq<A: de::SeqAccess<'de>>(self, seq: A) -> Result<ResizeKey, A::Error> {
-                let size = de::value::SeqAccessDeserializer::new(seq);
-                Deserialize::deserialize(size).map(ResizeKey::Exact)
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<ResizeKey, A::Error> {
+                let mut size = Vec::new();
+                while let Some(length) = seq.next_element()? {
+                    size.push(length);
+                }
+                match *size {
+                    [height, width] => Ok(ResizeKey::Exact([height, width])),
+                    _ => Err(de::Error::invalid_length(size.len(), &self)),
+                }
             }
         }
         deserializer.deserialize_any(Visitor)

@@ -148,9 +148,8 @@ impl Draft {
                 mistake.line = line_of(&lines, mistake.key);
             }
             // A model that was left out is not missing.
-            others.retain(|mistake| {
-                mistake.key != "model" || mistake.line.is_none() || keys.model.is_some()
-            });
+            let is_left_out = keys.model.is_none() && lines.contains_key("model");
+            others.retain(|mistake| !(is_left_out && mistake.key.is_empty()));
             mistakes.extend(others);
             found = Some(recipe);
         }
@@ -298,7 +297,10 @@ steps = [{ horizontal_flip = {} }, { cutout = 3 }]
         let told = mistakes("model = \"resnet20\"\nbatch = \nepochs = 3 4\n");
         assert!(told[0].starts_with("line 2: "), "{told:?}");
         assert!(told.last().unwrap().starts_with("line 3: "), "{told:?}");
-        assert_eq!(mistakes(""), ["missing field `model`: the architecture's name"]);
+        assert_eq!(
+            mistakes(""),
+            ["missing field `model`: the architecture's name"]
+        );
         assert_eq!(mistakes("model = 3").len(), 1);
     }
 

@@ -21,12 +21,7 @@ pub(super) enum Value {
 
 use Value::{Is, Told};
 
-const fn key(
-    name: &'static str,
-    default: Value,
-    range: &'static str,
-    about: &'static str,
-) -> Key {
+const fn key(name: &'static str, default: Value, range: &'static str, about: &'static str) -> Key {
     Key {
         name,
         default,
@@ -71,9 +66,24 @@ pub(super) const TABLES: [Table; 8] = [
                 "The weights to start from: PyTorch, safetensors or a model file. Layers of another \
                  size, such as the head for other classes, begin afresh.",
             ),
-            key("seed", Is("1"), "an integer, at least 0", "The seed of all random numbers."),
-            key("epochs", Is("10"), "1 to 1000000", "The number of passes over the pictures."),
-            key("batch", Is("32"), "1 to 1000000", "The number of pictures per step."),
+            key(
+                "seed",
+                Is("1"),
+                "an integer, at least 0",
+                "The seed of all random numbers.",
+            ),
+            key(
+                "epochs",
+                Is("10"),
+                "1 to 1000000",
+                "The number of passes over the pictures.",
+            ),
+            key(
+                "batch",
+                Is("32"),
+                "1 to 1000000",
+                "The number of pictures per step.",
+            ),
             key(
                 "resize",
                 Told("the architecture's", "64"),
@@ -126,10 +136,30 @@ pub(super) const TABLES: [Table; 8] = [
         about: "Pictures of shapes, drawn by the program, instead of `--data`",
         is_optional: true,
         keys: &[
-            key("train", Is("12000"), "1 to 10000000", "The number of training pictures."),
-            key("valid", Is("1000"), "1 to 10000000", "The number of validation pictures."),
-            key("size", Is("[64, 64]"), "`[h, w]`", "The size of the pictures."),
-            key("seed", Is("0"), "an integer, at least 0", "The seed of the drawing."),
+            key(
+                "train",
+                Is("12000"),
+                "1 to 10000000",
+                "The number of training pictures.",
+            ),
+            key(
+                "valid",
+                Is("1000"),
+                "1 to 10000000",
+                "The number of validation pictures.",
+            ),
+            key(
+                "size",
+                Is("[64, 64]"),
+                "`[h, w]`",
+                "The size of the pictures.",
+            ),
+            key(
+                "seed",
+                Is("0"),
+                "an integer, at least 0",
+                "The seed of the drawing.",
+            ),
         ],
     },
     Table {
@@ -289,8 +319,18 @@ pub(super) const TABLES: [Table; 8] = [
                 "at least 1",
                 "The head's rate divided by that of the bottom stage; geometric between them.",
             ),
-            key("rise", Is("0.3"), "0 to 1", "The share of the later epochs in which the rate rises."),
-            key("div", Is("5.0"), "above 0", "The largest rate divided by the first, in the later epochs."),
+            key(
+                "rise",
+                Is("0.3"),
+                "0 to 1",
+                "The share of the later epochs in which the rate rises.",
+            ),
+            key(
+                "div",
+                Is("5.0"),
+                "above 0",
+                "The largest rate divided by the first, in the later epochs.",
+            ),
         ],
     },
 ];
@@ -425,7 +465,10 @@ mod tests {
             assert_eq!(recipe, Keys::of_model(model).resolve().0);
             let minimal = format!("model = \"{model}\"");
             assert_eq!(recipe, Recipe::parse(&minimal).unwrap());
-            assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+            assert!(
+                text.lines().all(|line| line.chars().count() <= 100),
+                "{text}"
+            );
         }
     }
 
