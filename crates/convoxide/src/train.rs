@@ -106,8 +106,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
         error,
     };
     let (recipe, data) = match args.draft()? {
-        Some(draft) => {
-            let recipe = args.recipe(draft, context)?;
+        Some(mut draft) => {
+            args.change(&mut draft.keys);
+            let recipe = args.checked(draft, context)?;
             let data = Data::open(args, &recipe, context)?;
             (recipe, data)
         }
@@ -140,9 +141,8 @@ impl Args {
         Ok(Some(draft))
     }
 
-    /// The recipe with the flags, checked.
-    fn recipe(&self, mut draft: Draft, context: &Context) -> Result<Recipe, Error> {
-        self.change(&mut draft.keys);
+    /// The recipe, with its warnings printed.
+    fn checked(&self, draft: Draft, context: &Context) -> Result<Recipe, Error> {
         let recipe = draft.recipe().map_err(|mistakes| Error::Recipe {
             path: self.subject(),
             mistakes,
@@ -160,24 +160,22 @@ impl Args {
         let mut given = Keys::default();
         self.change(&mut given);
         // Only for opening the data.
-        let mut first = Draft::default();
-        first.keys = Keys {
+        let first = Keys {
             model: Some("resnet20".to_owned()),
             seed: given.seed,
             hold_out: Some(choose::HOLD_OUT),
             ..Keys::default()
         };
-        let data = Data::open(self, &self.recipe(first, context)?, context)?;
-        let mut draft = Draft::default();
-        let (keys, told) = choose::recipe(&data, given).map_err(|error| Error::Training {
+        let data = Data::open(self, &self.checked(first.into(), context)?, context)?;
+        let chosen = choose::recipe(&data, given);
+        let (keys, told) = chosen.map_err(|error| Error::Training {
             path: self.subject(),
             error,
         })?;
-        draft.keys = keys;
         if !context.quiet {
             output::note(&told);
         }
-        Ok((self.recipe(draft, context)?, data))
+        Ok((self.checked(keys.into(), context)?, data))
     }
 
     /// Overrides the recipe's keys with the flags.

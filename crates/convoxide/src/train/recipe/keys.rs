@@ -233,6 +233,7 @@ pub(crate) struct ScheduleKeys {
 
 impl Keys {
     /// A recipe with the defaults of this model.
+    #[cfg(test)]
     pub(crate) fn of_model(model: &str) -> Self {
         Self {
             model: Some(model.to_owned()),

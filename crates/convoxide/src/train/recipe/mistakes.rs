@@ -87,6 +87,16 @@ pub(crate) struct Draft {
     is_broken: bool,
 }
 
+impl From<Keys> for Draft {
+    /// A recipe that is not from a file.
+    fn from(keys: Keys) -> Self {
+        Self {
+            keys,
+            ..Self::default()
+        }
+    }
+}
+
 impl Draft {
     /// Parses a recipe. A value of the wrong type and an unknown key are noted and left out, so that
     /// the others can be checked as well.
