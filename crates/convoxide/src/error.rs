@@ -91,6 +91,15 @@ pub(crate) enum Error {
         error: Reason,
     },
 
+    /// A recipe with mistakes.
+    #[error("{}: {mistakes}", shown(path))]
+    Recipe {
+        /// The recipe.
+        path: PathBuf,
+        /// All of them.
+        mistakes: crate::train::Mistakes,
+    },
+
     /// A training run's log.
     #[error(transparent)]
     Log(#[from] crate::train::log::Error),
@@ -224,6 +233,18 @@ impl std::fmt::Display for Near<'_> {
 }
 
 impl Error {
+    /// The messages, one per line: several only for the mistakes of a recipe.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Recipe { path, mistakes } => {
+                let path = shown(path);
+                let lines = mistakes.lines().into_iter();
+                lines.map(|mistake| format!("{path}: {mistake}")).collect()
+            }
+            other => vec![other.to_string()],
+        }
+    }
+
     /// Whether standard output is a pipe that its reader has closed.
     pub(crate) fn is_closed_pipe(&self) -> bool {
         matches!(self, Self::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe)

@@ -35,8 +35,14 @@ Examples:
 pub(crate) const TRAIN: &str = "\
 Examples:
   convoxide train recipes/shapes.toml
+  convoxide train --data photos
   convoxide train recipes/cifar10-resnet20.toml --data cifar-10-binary.tar.gz
-  convoxide train recipes/shapes.toml --resume";
+  convoxide train recipes/shapes.toml --resume --epochs 12";
+
+pub(crate) const INIT: &str = "\
+Examples:
+  convoxide init
+  convoxide init --model mobilenet_v2 photos.toml";
 
 pub(crate) const FIND_LR: &str = "\
 Examples:

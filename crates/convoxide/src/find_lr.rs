@@ -64,7 +64,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
         suffix::check(plot, "SVG", &["svg"])?;
     }
     let test = RangeTest::default();
-    let train = train::Args::new(args.recipe.clone(), args.data.clone());
+    let train = train::Args::new(Some(args.recipe.clone()), args.data.clone());
     let curve = train::rate_curve(&train, &test, context)?;
     if let Some(path) = &args.plot {
         let svg = draw(&curve, &test);

@@ -22,6 +22,7 @@ mod export;
 mod fetch;
 mod find_lr;
 mod grad;
+mod init;
 mod kernels;
 mod lint;
 mod list;
@@ -80,6 +81,8 @@ enum Command {
     Train(train::Args),
     #[command(after_help = examples::FIND_LR)]
     FindLr(find_lr::Args),
+    #[command(after_help = examples::INIT)]
+    Init(init::Args),
     #[command(after_help = examples::LINT)]
     Lint(lint::Args),
     #[command(after_help = examples::PLOT)]
@@ -116,7 +119,9 @@ fn main() -> ExitCode {
         // The reader of our output has stopped reading, as in `convoxide ... | head`.
         Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,
         Err(error) => {
-            output::complain(&error);
+            for line in error.lines() {
+                output::complain(&line);
+            }
             ExitCode::FAILURE
         }
     }
@@ -146,6 +151,7 @@ fn run(command: Command, context: &Context) -> Result<ExitCode, Error> {
         Command::Eval(args) => eval::run(args, context),
         Command::Train(args) => train::run(&args, context),
         Command::FindLr(args) => find_lr::run(&args, context),
+        Command::Init(args) => init::run(&args, context),
         Command::Lint(args) => lint::run(&args, context),
         Command::Plot(args) => plot::run(&args, context),
         Command::Summary(args) => summary::run(&args, context),

@@ -1,7 +1,9 @@
-//! `convoxide train`: trains a classifier from a recipe.
+//! `convoxide train`: trains a classifier, from a recipe or without one.
 
 mod batches;
+mod choose;
 mod data;
+mod fine_tune;
 mod fingerprint;
 mod folder;
 #[cfg(test)]
@@ -15,6 +17,7 @@ mod report;
 mod signals;
 mod status;
 mod summary;
+mod weights;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -30,28 +33,32 @@ use crate::output;
 use data::Data;
 pub(crate) use folder::log_of;
 use job::Job;
-use recipe::Recipe;
+use recipe::{Draft, Keys, Recipe};
+pub(crate) use recipe::{Mistakes, commented as commented_recipe};
 
-/// Train a classifier from a recipe
+/// Train a classifier
 ///
-/// The recipe sets everything except the location of the data; see the folder
-/// `recipes`. The data is a folder of classes, a .tar, .tar.gz or .zip of one, or
-/// a folder with the files of MNIST, Fashion-MNIST or CIFAR.
+/// The recipe sets everything except the location of the data; `convoxide init`
+/// writes one. Without a recipe, the size of the pictures, the network and the
+/// augmentation are chosen for the data, and a fifth of it is held out if it has
+/// no part to validate on. The data is a folder of classes, a .tar, .tar.gz or
+/// .zip of one, or a folder with the files of MNIST, Fashion-MNIST or CIFAR.
 ///
 /// The run's folder contains the recipe as it was run, a log, the best and the
 /// last model, checkpoints, and report.html. Ctrl-C, SIGTERM and SIGHUP save the
 /// run before it ends; --resume continues it, with the same result as a run that
-/// was not interrupted.
+/// was not interrupted. With more --epochs it extends a run, even one that had
+/// finished; the added epochs follow the schedule's policy once more.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// The recipe
-    #[arg(value_name = "RECIPE.toml")]
-    recipe: PathBuf,
+    #[arg(value_name = "RECIPE.toml", required_unless_present = "data")]
+    recipe: Option<PathBuf>,
     /// The dataset, unless the recipe draws its own
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
-    /// The folder of the run [default: runs/ and the recipe's name]
+    /// The folder of the run [default: runs/ and the recipe's or data's name]
     #[arg(long, alias = "out", value_name = "DIR")]
     output: Option<PathBuf>,
     /// Continue from the last checkpoint in the folder
@@ -66,6 +73,9 @@ pub(crate) struct Args {
     /// Train this model instead of the recipe's
     #[arg(long, value_name = "M")]
     model: Option<String>,
+    /// Start from these weights: a known model, a file, or a run's folder
+    #[arg(long, value_name = "W")]
+    weights: Option<String>,
     /// Train this many epochs instead of the recipe's
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     epochs: Option<usize>,
@@ -118,24 +128,23 @@ pub(crate) fn rate_curve(
     curve.map_err(|error| args.in_recipe(error))
 }
 
-/// Reads the recipe and opens the data; returns the run and its initial parameters.
+/// Reads or chooses the recipe and opens the data; returns the run and its initial parameters.
 fn prepare(args: &Args, context: &Context) -> Result<(Job, Params<f32>), Error> {
-    let in_recipe = |error: Reason| args.in_recipe(error);
-    let mut recipe = Recipe::open(&args.recipe).map_err(in_recipe)?;
-    args.change(&mut recipe);
-    recipe.check().map_err(in_recipe)?;
-    if !context.quiet {
-        for warning in recipe.warnings() {
-            output::complain(&warning);
+    let (recipe, data) = match args.draft()? {
+        Some(mut draft) => {
+            args.change(&mut draft.keys);
+            let recipe = args.checked(draft, context)?;
+            let data = Data::open(args, &recipe, context)?;
+            (recipe, data)
         }
-    }
-    let data = Data::open(args, &recipe, context)?;
-    Job::new(recipe, data, context).map_err(in_recipe)
+        None => args.chosen(context)?,
+    };
+    Job::new(recipe, data, context).map_err(|error| args.in_recipe(error))
 }
 
 impl Args {
     /// A recipe as it is, with these pictures.
-    pub(crate) fn new(recipe: PathBuf, data: Option<PathBuf>) -> Self {
+    pub(crate) fn new(recipe: Option<PathBuf>, data: Option<PathBuf>) -> Self {
         Self {
             recipe,
             data,
@@ -144,6 +153,7 @@ impl Args {
             changed_data: false,
             skip_bad: false,
             model: None,
+            weights: None,
             epochs: None,
             batch: None,
             rate: None,
@@ -156,26 +166,89 @@ impl Args {
     /// An error of the recipe or its run.
     fn in_recipe(&self, error: Reason) -> Error {
         Error::Training {
-            path: self.recipe.clone(),
+            path: self.subject(),
             error,
         }
     }
 
-    /// Overrides the recipe with the flags.
-    fn change(&self, recipe: &mut Recipe) {
-        if let Some(model) = &self.model {
-            recipe.model.clone_from(model);
+    /// The recipe's file, or the one in the folder of a run that is resumed without it.
+    fn draft(&self) -> Result<Option<Draft>, Error> {
+        let path = match &self.recipe {
+            Some(path) => path.clone(),
+            None => {
+                let saved = folder::recipe_of(&self.folder());
+                if !self.resume || !saved.exists() {
+                    return Ok(None);
+                }
+                saved
+            }
+        };
+        let draft = Draft::open(&path).map_err(|error| Error::Training { path, error })?;
+        Ok(Some(draft))
+    }
+
+    /// The recipe, with its warnings printed.
+    fn checked(&self, draft: Draft, context: &Context) -> Result<Recipe, Error> {
+        let recipe = draft.recipe().map_err(|mistakes| Error::Recipe {
+            path: self.subject(),
+            mistakes,
+        })?;
+        if !context.quiet {
+            for warning in recipe.warnings() {
+                output::complain(&warning);
+            }
         }
-        recipe.epochs = self.epochs.unwrap_or(recipe.epochs);
-        recipe.batch = self.batch.unwrap_or(recipe.batch);
-        recipe.schedule.rate = self.rate.unwrap_or(recipe.schedule.rate);
-        recipe.seed = self.seed.unwrap_or(recipe.seed);
+        Ok(recipe)
+    }
+
+    /// A recipe for the data, and the data.
+    fn chosen(&self, context: &Context) -> Result<(Recipe, Data), Error> {
+        let mut given = Keys::default();
+        self.change(&mut given);
+        // Only for opening the data.
+        let first = Keys {
+            model: Some("resnet20".to_owned()),
+            seed: given.seed,
+            hold_out: Some(choose::HOLD_OUT),
+            ..Keys::default()
+        };
+        let data = Data::open(self, &self.checked(first.into(), context)?, context)?;
+        let chosen = choose::recipe(&data, given);
+        let (keys, told) = chosen.map_err(|error| self.in_recipe(error))?;
+        if !context.quiet {
+            output::note(&told);
+        }
+        Ok((self.checked(keys.into(), context)?, data))
+    }
+
+    /// Overrides the recipe's keys with the flags.
+    fn change(&self, keys: &mut Keys) {
+        if let Some(model) = &self.model {
+            keys.model = Some(model.clone());
+        }
+        if let Some(weights) = &self.weights {
+            keys.weights = Some(weights.clone());
+        }
+        keys.epochs = self.epochs.or(keys.epochs);
+        keys.batch = self.batch.or(keys.batch);
+        keys.seed = self.seed.or(keys.seed);
+        match &mut keys.fine_tune {
+            Some(options) => options.rate = self.rate.unwrap_or(options.rate),
+            None => keys.schedule.rate = self.rate.or(keys.schedule.rate),
+        }
+    }
+
+    /// The file or folder that errors name: the recipe or, without one, the data.
+    fn subject(&self) -> PathBuf {
+        let given = self.recipe.as_ref().or(self.data.as_ref());
+        given.cloned().unwrap_or_else(|| self.folder())
     }
 
     fn folder(&self) -> PathBuf {
         self.output.clone().unwrap_or_else(|| {
-            let name = self.recipe.file_stem().unwrap_or_default();
-            Path::new("runs").join(name)
+            let given = self.recipe.as_ref().or(self.data.as_ref());
+            let name = given.and_then(|path| path.file_stem());
+            Path::new("runs").join(name.unwrap_or_else(|| "data".as_ref()))
         })
     }
 

@@ -53,6 +53,8 @@ mod model_files;
 mod pipes;
 #[path = "cli/plot.rs"]
 mod plot;
+#[path = "cli/recipes.rs"]
+mod recipes;
 #[path = "cli/run_folder.rs"]
 mod run_folder;
 #[path = "cli/summary.rs"]

@@ -14,6 +14,7 @@ mod fit;
 mod model;
 mod probabilities;
 mod relabelled;
+mod stages;
 mod views;
 
 pub use architecture::Architecture;

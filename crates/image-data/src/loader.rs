@@ -2,6 +2,7 @@
 
 mod batch;
 mod epoch;
+mod order;
 mod queue;
 
 use std::iter;
@@ -20,7 +21,7 @@ use crate::random::{Purpose, keyed};
 
 /// Delivers a dataset's batches, epoch by epoch.
 ///
-/// An epoch visits each sample once, in an order that depends on the seed and the epoch alone.
+/// Unless it is [balanced](Order::Balanced), an epoch visits each sample once, in an order that depends on the seed and the epoch alone.
 /// Worker threads read, augment and normalise pictures while the caller computes. The batches and
 /// their order are the same for any number of workers, byte for byte.
 ///
@@ -95,29 +96,13 @@ impl Default for LoaderOptions {
 pub enum Order {
     /// A different order in each epoch; all orders are equally likely.
     Shuffled,
+    /// Every class equally often, so that rare classes are not neglected: an epoch has as many samples
+    /// as the dataset, and of each class the same number, or one more. A rare class' samples are
+    /// repeated, each time with another augmentation; of a frequent one, different samples are left out
+    /// in each epoch. Classes without samples are ignored.
+    Balanced,
     /// The dataset's order, for validation.
     AsStored,
-}
-
-impl Order {
-    /// The indices of the samples in the order in which a [`Loader`] with this seed delivers them in
-    /// an epoch, counted from 0.
-    ///
-    /// ```
-    /// use image_data::Order;
-    ///
-    /// assert_eq!(Order::AsStored.of_epoch(3, 7, 0), [0, 1, 2]);
-    /// assert_ne!(Order::Shuffled.of_epoch(9, 7, 0), Order::Shuffled.of_epoch(9, 7, 1));
-    /// ```
-    #[must_use]
-    pub fn of_epoch(self, samples: usize, seed: u64, epoch: u64) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..samples).collect();
-        match self {
-            Self::Shuffled => keyed(Purpose::Order, [seed, epoch, 0]).shuffle(&mut order),
-            Self::AsStored => {}
-        }
-        order
-    }
 }
 
 /// Whether a short last batch is delivered.

@@ -208,7 +208,7 @@ impl FeatureCache {
         epoch: u64,
         first: u64,
     ) -> impl Iterator<Item = Result<TrainBatch<f32, Targets<f32>>, Infallible>> {
-        let order = self.order.of_epoch(self.len(), self.seed, epoch);
+        let order = self.order.of_epoch(&self.labels, self.seed, epoch);
         let first = usize::try_from(first).unwrap_or(usize::MAX);
         let mut at = first.saturating_mul(self.batch_size);
         std::iter::from_fn(move || {

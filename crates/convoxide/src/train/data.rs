@@ -24,6 +24,8 @@ pub(super) struct Data {
     pub(super) valid: Option<Arc<dyn Dataset>>,
     /// The number of pictures skipped because they cannot be read.
     pub(super) skipped: usize,
+    /// Whether the validation pictures were held out from those for training.
+    pub(super) is_held_out: bool,
     /// The warnings of the pictures decoded so far.
     pub(super) warnings: DecodeWarnings,
 }
@@ -37,7 +39,7 @@ impl Data {
     /// Those of the dataset, missing data, and parts with different classes.
     pub(super) fn open(args: &Args, recipe: &Recipe, context: &Context) -> Result<Self, Error> {
         let fault = |error: Reason| Error::Training {
-            path: args.data.clone().unwrap_or_else(|| args.recipe.clone()),
+            path: args.data.clone().unwrap_or_else(|| args.subject()),
             error,
         };
         let splits = match (&recipe.shapes, &args.data) {
@@ -57,6 +59,7 @@ impl Data {
             train: cached(splits.train),
             valid: splits.valid.map(cached),
             skipped: 0,
+            is_held_out: false,
             warnings: warnings.clone(),
         };
         data.check_classes().map_err(fault)?;
@@ -68,6 +71,7 @@ impl Data {
                 let splits = Splits::hold_out(data.train, share, recipe.seed)?;
                 data.train = splits.train;
                 data.valid = splits.valid;
+                data.is_held_out = true;
                 let held = data.valid.as_ref().map_or(0, Dataset::len);
                 say(&format!(
                     "held out: {} to validate on, {} left to train on",
@@ -75,6 +79,8 @@ impl Data {
                     data.train.len()
                 ));
             }
+            // Without a recipe, nobody has asked for it.
+            (Some(_), Some(_)) if args.recipe.is_none() => {}
             (Some(_), Some(_)) => say("hold_out is ignored: the data has a part to validate on"),
             (None, None) => say(
                 "nothing to validate on, so accuracy is not measured: hold_out = 0.1 in the recipe \
@@ -218,6 +224,7 @@ mod tests {
                 train: classes(&["cat", "dog"]),
                 valid: Some(classes(valid)),
                 skipped: 0,
+                is_held_out: false,
                 warnings: DecodeWarnings::default(),
             };
             data.check_classes().map_err(|error| error.to_string())

@@ -29,6 +29,18 @@ pub(crate) fn log_of(folder: &Path) -> PathBuf {
     folder.join("log.jsonl")
 }
 
+/// Returns whether the folder has a checkpoint of a run.
+pub(crate) fn has_checkpoint(folder: &Path) -> bool {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names = entries.map(|entry| entry.file_name());
+    names.any(|name| name.as_encoded_bytes().ends_with(b".ckpt"))
+}
+
+/// The path of the recipe in a run's folder.
+pub(crate) fn recipe_of(folder: &Path) -> PathBuf {
+    folder.join("recipe.toml")
+}
+
 /// The file that is locked during a run.
 const LOCK: &str = "lock";
 
@@ -138,7 +150,7 @@ impl RunFolder {
 
     pub(crate) fn save_recipe(&self, recipe: &Recipe) -> Result<(), Reason> {
         let text = recipe.to_text()?;
-        let path = self.path.join("recipe.toml");
+        let path = recipe_of(&self.path);
         whole_file::replace(&path, |file| Ok(file.write_all(text.as_bytes())?))
             .map_err(|error: files::Error| format!("recipe.toml: {error}").into())
     }
@@ -160,10 +172,16 @@ impl RunFolder {
         let fields = |value: &Value| value.as_object().cloned().unwrap_or_default();
         let (saved, now) = (fields(saved), fields(now));
         let names = saved.keys().chain(now.keys());
+        // The course of a run that is extended.
+        let is_extended =
+            saved.get("epochs").and_then(Value::as_u64) < now.get("epochs").and_then(Value::as_u64);
+        let may_differ = |name: &str| name == "extended_from" || (name == "epochs" && is_extended);
         let other = names
             .into_iter()
-            .find(|name| saved.get(*name) != now.get(*name));
-        let other = other.map_or("the recipe", |name| name);
+            .find(|name| !may_differ(name) && saved.get(*name) != now.get(*name));
+        let Some(other) = other else {
+            return Ok(());
+        };
         Err(format!(
             "{}: the checkpoint is from another recipe: {other} differs",
             self.path.display()

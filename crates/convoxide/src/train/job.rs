@@ -6,21 +6,22 @@ use std::sync::Arc;
 use engine::{MemoryUse, Plan, TrainingSession};
 use files::show;
 use image_classify::{Description, Evaluation, EvaluationOptions, Model, evaluate, train_batches};
-use image_data::{Loader, LoaderOptions};
+use image_data::{Loader, LoaderOptions, Order};
 use nn_layers::{
     Checkpoint, CheckpointFolder, ClassificationObjective, EarlyStopping, Graph, ModelFile,
-    Optimiser, Outcome, Params, Shape, TrainSpec, Trainer, TrainerOptions,
+    Optimiser, OptimiserOptions, Outcome, Params, Shape, TrainSpec, Trainer, TrainerOptions,
 };
 
 use super::Args;
 use super::batches::Ahead;
 use super::data::Data;
 use super::fingerprint::Comparison;
-use super::folder::RunFolder;
+use super::folder::{RunFolder, has_checkpoint};
 use super::live::{Live, Watch};
 use super::recipe::Recipe;
 use super::signals::Stop;
 use super::summary::Summary;
+use super::weights::{self, Start};
 use crate::context::Context;
 use crate::error::{Error, Reason};
 use crate::output;
@@ -31,6 +32,8 @@ pub(super) struct Job {
     pub(super) data: Data,
     /// The network with the classes of the data, as the model files describe it.
     description: Description,
+    /// The recipe's, with the groups of fine-tuning.
+    optimiser: OptimiserOptions,
     graph: Graph,
     /// The graph without the heads that exist only in training.
     inference: Graph,
@@ -57,15 +60,7 @@ impl Job {
         let classes = data.train.classes().len();
         let architecture = recipe.architecture(classes)?;
         let preprocessing = recipe.preprocessing(&architecture);
-        recipe.augmentation.check(&preprocessing)?;
         let [channels, ..] = architecture.input();
-        let made = preprocessing.channels.count();
-        if made != channels {
-            return Err(format!(
-                "the network takes {channels} channels, but the preprocessing produces {made}"
-            )
-            .into());
-        }
         let size = match preprocessing.fixed_size() {
             Some(size) => size,
             None => preprocessing.output_size(data.train.picture(0)?.size())?,
@@ -80,8 +75,12 @@ impl Job {
         graph.infer(std::slice::from_ref(&input))?;
         context.options().check_parameters(&graph)?;
         let params = architecture.init(recipe.seed)?;
+        let mut optimiser = recipe.optimiser.clone();
+        if let Some(options) = &recipe.fine_tune {
+            optimiser.groups.extend(options.groups(&architecture)?);
+        }
         // Reports wrong options before the folder is created.
-        Optimiser::new(recipe.optimiser.clone(), &params)?;
+        Optimiser::new(optimiser.clone(), &params)?;
         let description = Description {
             name: recipe.model.clone(),
             architecture,
@@ -93,6 +92,7 @@ impl Job {
             recipe,
             data,
             description,
+            optimiser,
             graph,
             inference,
             input,
@@ -117,8 +117,14 @@ impl Job {
 
     fn options(&self) -> Result<TrainerOptions, Reason> {
         let schedule = self.recipe.schedule(self.steps())?;
+        let frozen = &self.recipe.frozen;
+        let freezing = match &self.recipe.fine_tune {
+            Some(options) => options.freezing(&self.description.architecture, frozen)?,
+            None => Vec::new(),
+        };
         Ok(TrainerOptions {
-            optimiser: self.recipe.optimiser.clone(),
+            optimiser: self.optimiser.clone(),
+            freezing,
             seed: self.recipe.seed,
             early_stopping: self.recipe.patience.map(|patience| EarlyStopping {
                 patience: patience as u64,
@@ -137,19 +143,38 @@ impl Job {
     /// Those of the run's folder, a checkpoint that does not fit, a picture that cannot be read (by
     /// name), a step whose result is not finite, and files that cannot be written.
     pub(super) fn run(
-        &self,
+        mut self,
         params: Params<f32>,
         args: &Args,
         context: &Context,
     ) -> Result<(Summary, Option<u8>), Error> {
         let in_recipe = |error: Reason| Error::Training {
-            path: args.recipe.clone(),
+            path: args.subject(),
             error,
         };
+        let (params, weights) = self.start(params, args, context).map_err(in_recipe)?;
         let session = self.session(params, context).map_err(in_recipe)?;
         let folder = RunFolder::open(&args.folder(), args.resume, context.quiet)?;
-        self.train(session, args, &folder, context)
+        self.train(session, weights, args, &folder, context)
             .map_err(in_recipe)
+    }
+
+    /// The parameters at the start, with the recipe's weights and their hash unless a checkpoint
+    /// replaces them.
+    pub(super) fn start(
+        &self,
+        initial: Params<f32>,
+        args: &Args,
+        context: &Context,
+    ) -> Result<(Params<f32>, Option<String>), Reason> {
+        match &self.recipe.weights {
+            Some(name) if !(args.resume && has_checkpoint(&args.folder())) => {
+                let Start { params, sha256 } =
+                    weights::start(name, &self.graph, &self.description, initial, context)?;
+                Ok((params, Some(sha256)))
+            }
+            _ => Ok((initial, None)),
+        }
     }
 
     /// Creates the session, within the memory limit.
@@ -163,7 +188,7 @@ impl Job {
             ..TrainSpec::default()
         };
         let options = context.options();
-        let optimiser = Optimiser::new(self.recipe.optimiser.clone(), &params)?;
+        let optimiser = Optimiser::new(self.optimiser.clone(), &params)?;
         let session = TrainingSession::new(&self.graph, params, spec, &options)?;
         let needed = MemoryUse {
             optimiser: optimiser.state_bytes(&session)?,
@@ -185,18 +210,22 @@ impl Job {
     }
 
     fn train(
-        &self,
+        &mut self,
         mut session: TrainingSession,
+        weights: Option<String>,
         args: &Args,
         folder: &RunFolder,
         context: &Context,
     ) -> Result<(Summary, Option<u8>), Reason> {
-        let options = self.options()?;
         let mut checkpoints = CheckpointFolder::new(folder.path(), KEPT);
         let restored = match args.resume {
             true => checkpoints.latest()?,
             false => None,
         };
+        if let Some(restored) = &restored {
+            self.recipe.continue_from(&restored.checkpoint.recipe);
+        }
+        let options = self.options()?;
         let trainer = match restored {
             Some(restored) => {
                 Live::say_damaged(context, &restored.damaged);
@@ -208,11 +237,12 @@ impl Job {
             }
             None => Trainer::new(options, &session)?,
         };
+        let this = &*self;
         let mut trainer = trainer.save_to(checkpoints);
         let done = usize::try_from(trainer.position().epoch).unwrap_or(usize::MAX);
-        let state = RefCell::new(Live::new(context, self, folder, args, done)?);
+        let state = RefCell::new(Live::new(context, this, folder, args, done, weights)?);
 
-        let (loader, objective) = (self.loader(args)?, self.objective());
+        let (loader, objective) = (this.loader(args)?, this.objective());
         let stop = Stop::on_signals()?;
         // The error of a picture that could not be read.
         let unread = RefCell::new(None);
@@ -220,9 +250,9 @@ impl Job {
             |epoch, first| Ahead::new(train_batches(&loader, epoch, first), &stop, &unread);
         let judge = |params: &Params<f32>, _epoch| {
             state.borrow_mut().evaluating()?;
-            let model = self.model_file(params.clone())?;
+            let model = this.model_file(params.clone())?;
             folder.save_last(&model)?;
-            let evaluation = self.evaluate(model.params, context)?;
+            let evaluation = this.evaluate(model.params, context)?;
             Ok(state.borrow_mut().evaluated(evaluation))
         };
         let outcome = trainer.run(
@@ -249,10 +279,10 @@ impl Job {
             epochs: usize::try_from(trainer.position().epoch).unwrap_or(usize::MAX),
             best_accuracy: trainer.best().map(|best| best.score),
             last_accuracy: state.last_accuracy(),
-            skipped: self.data.skipped,
+            skipped: this.data.skipped,
             seconds: state.seconds(),
             folder: show::name(folder.path().as_os_str()),
-            is_measured: self.data.valid.is_some(),
+            is_measured: this.data.valid.is_some(),
         };
         let code = stop.exit_code().filter(|_| outcome == Outcome::Stopped);
         Ok((summary, code))
@@ -265,6 +295,10 @@ impl Job {
             self.description.preprocessing.clone(),
             LoaderOptions {
                 batch_size: self.recipe.batch,
+                order: match self.recipe.balanced {
+                    true => Order::Balanced,
+                    false => Order::Shuffled,
+                },
                 seed: self.recipe.seed,
                 augmentation: self.recipe.augmentation.clone(),
                 workers: args.workers,
@@ -384,6 +418,7 @@ mod tests {
             train: Arc::new(Shapes::new(shapes).unwrap()),
             valid: None,
             skipped: 0,
+            is_held_out: false,
             warnings: DecodeWarnings::default(),
         };
         Job::new(Recipe::parse(&recipe).unwrap(), data, &context(u64::MAX)).unwrap()

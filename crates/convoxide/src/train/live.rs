@@ -47,6 +47,8 @@ pub(crate) struct Live<'a> {
     /// The duration of the last evaluation and of writing its results.
     judged: Duration,
     has_recipe: bool,
+    /// The SHA-256 of the weights at the start, until the first epoch has been logged.
+    weights: Option<String>,
     loss: f64,
     correct: f64,
     seen: u64,
@@ -64,6 +66,7 @@ impl<'a> Live<'a> {
         folder: &'a RunFolder,
         args: &Args,
         done: usize,
+        weights: Option<String>,
     ) -> Result<Self, Reason> {
         let (log, epochs) = Log::resume(&folder.log(), done)?;
         let is_shown = !context.quiet && !context.logs && std::io::stderr().is_terminal();
@@ -91,6 +94,7 @@ impl<'a> Live<'a> {
             steps: 0,
             judged: Duration::ZERO,
             has_recipe: false,
+            weights,
             loss: 0.0,
             correct: 0.0,
             seen: 0,
@@ -198,6 +202,7 @@ impl<'a> Live<'a> {
                 .unwrap_or(usize::MAX)
                 .saturating_add(1),
             steps: report.step,
+            weights: self.weights.take(),
             rate: report.rates.rate,
             train_loss: report.loss,
             train_accuracy: correct(&report.parts) / report.pictures as f64,

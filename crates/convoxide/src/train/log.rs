@@ -17,6 +17,9 @@ pub(crate) struct Epoch {
     pub(crate) epoch: usize,
     /// The number of steps since training began.
     pub(crate) steps: u64,
+    /// The SHA-256 of the weights that the run started from; in the first epoch's line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) weights: Option<String>,
     /// The learning rate of the last step.
     #[serde(deserialize_with = "number")]
     pub(crate) rate: f64,
@@ -220,6 +223,7 @@ pub(super) mod tests {
         Epoch {
             epoch,
             steps: 390 * epoch as u64,
+            weights: None,
             rate: 0.1 / epoch as f64,
             train_loss: 2.0 / epoch as f64,
             train_accuracy: share,

@@ -21,10 +21,11 @@ impl Job {
         args: &Args,
         context: &Context,
     ) -> Result<RateCurve, Reason> {
+        let (params, _) = self.start(params, args, context)?;
         let mut session = self.session(params, context)?;
         let loader = self.loader(args)?;
         let batches = (0..).flat_map(|epoch| train_batches(&loader, epoch, 0));
-        let (objective, optimiser) = (self.objective(), &self.recipe.optimiser);
+        let (objective, optimiser) = (self.objective(), &self.optimiser);
         Ok(test.run(&mut session, &objective, optimiser, batches)?)
     }
 }

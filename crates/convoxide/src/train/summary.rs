@@ -56,7 +56,10 @@ impl Summary {
 
     fn next(&self, args: &Args, folder: &Path) -> String {
         if self.outcome == "stopped" {
-            let mut command = format!("convoxide train {}", shell(&args.recipe));
+            let mut command = "convoxide train".to_owned();
+            if let Some(recipe) = &args.recipe {
+                command += &format!(" {}", shell(recipe));
+            }
             let paths = [("--data", &args.data), ("--output", &args.output)];
             for (flag, path) in paths {
                 if let Some(path) = path {
@@ -82,6 +85,10 @@ impl Summary {
     fn overrides(&self, args: &Args) -> String {
         let flags = [
             ("--model", args.model.as_ref().map(|model| quoted(model))),
+            (
+                "--weights",
+                args.weights.as_ref().map(|weights| quoted(weights)),
+            ),
             ("--epochs", args.epochs.map(|epochs| epochs.to_string())),
             ("--batch", args.batch.map(|batch| batch.to_string())),
             ("--rate", args.rate.map(|rate| rate.to_string())),

@@ -71,7 +71,7 @@ impl Subset {
 
 impl Splits {
     /// Splits a dataset that has no validation part: `share` of each class' samples, rounded, are
-    /// drawn for validation.
+    /// drawn for validation. At least one sample of each class stays for training.
     ///
     /// # Errors
     ///
@@ -105,7 +105,7 @@ impl Splits {
         for (class, mut samples) in by_class.into_iter().enumerate() {
             keyed(Purpose::HoldOut, [seed, class as u64, 0]).shuffle(&mut samples);
             let held = (samples.len() as f64 * share).round() as usize;
-            train.extend(samples.split_off(held.min(samples.len())));
+            train.extend(samples.split_off(held.min(samples.len().saturating_sub(1))));
             valid.extend(samples);
         }
         if train.is_empty() || valid.is_empty() {

@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use ndarray::Array4;
 
+use super::order::{Visit, visits};
 use super::queue::{Place, Queue};
 use super::{Batch, LoaderOptions, Shared, resize};
 use crate::augmentation::SampleKey;
@@ -25,7 +26,9 @@ impl Epoch {
     /// Starts workers that prepare the given batches of an epoch.
     pub(super) fn start(shared: &Arc<Shared>, epoch: u64, batches: Range<usize>) -> Result<Self> {
         let LoaderOptions { order, seed, .. } = shared.options;
-        let order = order.of_epoch(shared.dataset.len(), seed, epoch);
+        let dataset = &*shared.dataset;
+        let labels: Vec<usize> = (0..dataset.len()).map(|sample| dataset.label(sample)).collect();
+        let order = visits(&labels, order, seed, epoch);
         let plan = Arc::new(EpochPlan {
             shared: Arc::clone(shared),
             epoch,
@@ -103,7 +106,7 @@ impl Drop for Epoch {
 struct EpochPlan {
     shared: Arc<Shared>,
     epoch: u64,
-    order: Vec<usize>,
+    order: Vec<Visit>,
     queue: Queue<Result<Batch>>,
 }
 
@@ -127,16 +130,17 @@ impl EpochPlan {
         let options = &self.shared.options;
         let start = place.batch() * options.batch_size;
         let end = (start + options.batch_size).min(self.order.len());
-        let samples = self.order.get(start..end).unwrap_or_default();
+        let visits = self.order.get(start..end).unwrap_or_default();
+        let samples: Vec<usize> = visits.iter().map(|visit| visit.sample).collect();
 
         let mut memory = self.shared.memory().pop().unwrap_or_default();
         let mut size = None;
-        for (at, &sample) in samples.iter().enumerate() {
+        for (at, &visit) in visits.iter().enumerate() {
             if self.queue.is_stopped() {
                 return Ok(None);
             }
-            caught(|| self.add(sample, at, samples.len(), &mut size, &mut memory))
-                .map_err(|error| self.name(sample, error))?;
+            caught(|| self.add(visit, at, samples.len(), &mut size, &mut memory))
+                .map_err(|error| self.name(visit.sample, error))?;
         }
         let [height, width] = size.ok_or(Error::NoPictures)?;
         let shape = (
@@ -156,7 +160,7 @@ impl EpochPlan {
             .iter()
             .map(|&sample| dataset.label(sample))
             .collect();
-        let key = self.key(place.batch());
+        let key = self.key(place.batch() as u64);
         let classes = dataset.classes().len();
         let targets = match &options.augmentation.mixup {
             Some(mixup) => Some(mixup.apply(&mut inputs, &labels, classes, key)?),
@@ -166,7 +170,7 @@ impl EpochPlan {
             inputs,
             labels,
             targets,
-            samples: samples.to_vec(),
+            samples,
         }))
     }
 
@@ -174,7 +178,7 @@ impl EpochPlan {
     /// `size` of them all.
     fn add(
         &self,
-        sample: usize,
+        Visit { sample, key }: Visit,
         at: usize,
         count: usize,
         size: &mut Option<[usize; 2]>,
@@ -198,7 +202,7 @@ impl EpochPlan {
         let (picture, preprocessing) =
             options
                 .augmentation
-                .before_normalising(&picture, preprocessing, self.key(sample))?;
+                .before_normalising(&picture, preprocessing, self.key(key))?;
         let got @ [height, width] = preprocessing.output_size(picture.size())?;
         let len = preprocessing.channels.count() * height * width;
         let expected = match size {
@@ -220,12 +224,12 @@ impl EpochPlan {
         preprocessing.apply_into(&picture, input)
     }
 
-    /// Returns the key of a sample or of a batch.
-    fn key(&self, sample: usize) -> SampleKey {
+    /// Returns the key of a visit or of a batch.
+    fn key(&self, sample: u64) -> SampleKey {
         SampleKey {
             seed: self.shared.options.seed,
             epoch: self.epoch,
-            sample: sample as u64,
+            sample,
         }
     }
 

@@ -233,6 +233,7 @@ fn any_epoch() -> impl Strategy<Value = Epoch> {
     (losses, valid, rest).prop_map(|(losses, valid, rest)| Epoch {
         epoch: rest.0,
         steps: rest.1,
+        weights: None,
         rate: losses.0,
         train_loss: losses.1,
         train_accuracy: losses.2,
