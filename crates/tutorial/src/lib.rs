@@ -116,10 +116,13 @@ pub mod softmax_and_cross_entropy {}
 #[cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/14-overfitting.md"))]
 pub mod overfitting {}
 
+/// [twelve]: crate::batch_normalisation
 /// [next]: crate::style_transfer
 #[cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/15-transfer-learning.md"))]
 pub mod transfer_learning {}
 
+/// [`Loss`]: nn_layers::Loss
+/// [nine]: crate::back_propagation
 /// [next]: crate
 #[cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/16-style-transfer.md"))]
 pub mod style_transfer {}
