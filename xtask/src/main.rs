@@ -14,6 +14,7 @@ mod ci;
 mod demo;
 mod docs;
 mod fetch;
+mod figures;
 mod fuzz;
 mod goldens;
 mod isa;
@@ -65,6 +66,8 @@ enum Task {
     },
     /// Write the program's manual pages into target/man
     Man,
+    /// Draw the tutorial's figures again
+    Figures,
     /// Check the project's rules that the compiler does not
     Tidy,
     /// Run the fuzz targets for longer, with limited memory
@@ -94,6 +97,7 @@ fn main() -> ExitCode {
         Some(Task::Docs { open }) => docs::run(open),
         Some(Task::Tidy) => tidy::run(),
         Some(Task::Man) => man::run(),
+        Some(Task::Figures) => figures::run(),
         Some(Task::Fuzz(options)) => fuzz::run(&options),
         Some(Task::Memory) => memory::run(),
         Some(Task::Fetch) => fetch::run(),
