@@ -112,11 +112,13 @@ pub mod batch_normalisation {}
 pub mod softmax_and_cross_entropy {}
 
 /// [ten]: crate::first_training
+/// [list]: crate
 /// [next]: crate::transfer_learning
 #[cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/14-overfitting.md"))]
 pub mod overfitting {}
 
 /// [twelve]: crate::batch_normalisation
+/// [list]: crate
 /// [next]: crate::style_transfer
 #[cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/15-transfer-learning.md"))]
 pub mod transfer_learning {}
