@@ -42,7 +42,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Detect objects in a photo: draws demo.png in this folder
+    /// Detect objects in a photo (drawn in demo.png here), and classify it
     Demo,
     /// Run all tests, including those in the documentation
     Test {
