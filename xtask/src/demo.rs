@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: fetches the required files, then finds the objects in a photo.
+//! `cargo xtask demo`: fetches the required files, then finds the objects in a photo and classifies it.
 
 use std::path::Path;
 
@@ -18,16 +18,22 @@ pub(crate) fn run() -> Result<()> {
     run_in(&here)
 }
 
-/// Draws the picture in a folder.
+/// Draws the picture in a folder, and prints the classes of the photo.
 pub(crate) fn run_in(folder: &Path) -> Result<()> {
     let home = fetch::ensure()?;
-    let manifest = workspace_root().join("Cargo.toml");
-    run_command(
-        cargo("run")
+    let photo = fetch::demo_photo(&home);
+    let convoxide = || {
+        let mut command = cargo("run");
+        command
             .arg("--manifest-path")
-            .arg(manifest)
-            .args(["--release", "--package", "convoxide", "--", "demo"])
-            .env(cache::VARIABLE, home)
-            .current_dir(folder),
-    )
+            .arg(workspace_root().join("Cargo.toml"))
+            .args(["--release", "--package", "convoxide", "--"])
+            .env(cache::VARIABLE, &home)
+            .current_dir(folder);
+        command
+    };
+    run_command(convoxide().arg("demo"))?;
+    let mut classify = convoxide();
+    classify.args(["classify", "--model", fetch::CLASSIFIER]);
+    run_command(classify.arg(photo))
 }

@@ -10,8 +10,11 @@ use model_zoo::{DEMO_PHOTO, Download, Error, Event, Options, Source, size};
 
 use crate::Result;
 
-/// The model of the demo and of the tests with pretrained weights.
-const MODELS: [&str; 1] = ["yolov3-tiny"];
+/// The detector and the classifier of the demo and of the tests with pretrained weights.
+const MODELS: [&str; 2] = ["yolov3-tiny", CLASSIFIER];
+
+/// The classifier of the demo.
+pub(crate) const CLASSIFIER: &str = "mobilenet_v2";
 
 /// The task: fetches the missing files, then lists every file with its licence. The cache's folder is
 /// printed to standard output, everything else to standard error.

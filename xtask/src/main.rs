@@ -15,6 +15,7 @@ mod crops;
 mod demo;
 mod docs;
 mod fetch;
+mod figures;
 mod fuzz;
 mod goldens;
 mod isa;
@@ -42,7 +43,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Detect objects in a photo: draws demo.png in this folder
+    /// Detect objects in a photo (drawn in demo.png here), and classify it
     Demo,
     /// Run all tests, including those in the documentation
     Test {
@@ -66,6 +67,8 @@ enum Task {
     },
     /// Write the program's manual pages into target/man
     Man,
+    /// Draw the tutorial's figures again
+    Figures,
     /// Check the project's rules that the compiler does not
     Tidy,
     /// Run the fuzz targets for longer, with limited memory
@@ -97,6 +100,7 @@ fn main() -> ExitCode {
         Some(Task::Docs { open }) => docs::run(open),
         Some(Task::Tidy) => tidy::run(),
         Some(Task::Man) => man::run(),
+        Some(Task::Figures) => figures::run(),
         Some(Task::Fuzz(options)) => fuzz::run(&options),
         Some(Task::Memory) => memory::run(),
         Some(Task::Fetch) => fetch::run(),

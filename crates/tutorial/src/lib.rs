@@ -11,6 +11,11 @@
 //! [nine]: back_propagation
 //! [ten]: first_training
 //! [eleven]: depth
+//! [twelve]: batch_normalisation
+//! [thirteen]: softmax_and_cross_entropy
+//! [fourteen]: overfitting
+//! [fifteen]: transfer_learning
+//! [sixteen]: style_transfer
 #![cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/README.md"))]
 #![forbid(unsafe_code)]
 #![allow(
@@ -88,8 +93,41 @@ pub mod back_propagation {}
 pub mod first_training {}
 
 /// [seven]: crate::residual_blocks
+/// [next]: crate::batch_normalisation
 #[cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/11-depth.md"))]
 pub mod depth {}
+
+/// [`TrainSpec`]: nn_layers::TrainSpec
+/// [eleven]: crate::depth
+/// [fifteen]: crate::transfer_learning
+/// [next]: crate::softmax_and_cross_entropy
+#[cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/12-batch-normalisation.md"))]
+pub mod batch_normalisation {}
+
+/// [`CrossEntropy`]: nn_layers::CrossEntropy
+/// [`Classification`]: nn_layers::Classification
+/// [ten]: crate::first_training
+/// [next]: crate::overfitting
+#[cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/13-softmax-and-cross-entropy.md"))]
+pub mod softmax_and_cross_entropy {}
+
+/// [ten]: crate::first_training
+/// [list]: crate
+/// [next]: crate::transfer_learning
+#[cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/14-overfitting.md"))]
+pub mod overfitting {}
+
+/// [twelve]: crate::batch_normalisation
+/// [list]: crate
+/// [next]: crate::style_transfer
+#[cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/15-transfer-learning.md"))]
+pub mod transfer_learning {}
+
+/// [`Loss`]: nn_layers::Loss
+/// [nine]: crate::back_propagation
+/// [next]: crate
+#[cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/16-style-transfer.md"))]
+pub mod style_transfer {}
 
 /// The READMEs whose examples are not compiled by their own crates.
 #[cfg(doctest)]
