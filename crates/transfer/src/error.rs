@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use files::{Kind, show};
 
-/// Why a file of weights could not be read.
+/// Why a file of weights could not be read, or a network could not be used.
 ///
 /// Every variant prints as one line. [`InFile`](Self::InFile) adds the path to any of the others.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -287,6 +287,65 @@ pub enum Error {
         bytes: usize,
     },
 
+    /// A name that is not a node's.
+    #[error("the network has no node {name:?}{}", files::did_you_mean(near))]
+    UnknownNode {
+        /// The name.
+        name: String,
+        /// The names of similar spelling, at most three.
+        near: Vec<String>,
+    },
+
+    /// A node whose tensor has no pixels.
+    #[error("the tensor of node {name:?} has the shape {got:?}, expected [1, channels, height, width]")]
+    NotFeatures {
+        /// The node.
+        name: String,
+        /// Its shape for one picture.
+        got: Vec<usize>,
+    },
+
+    /// An option of a style transfer out of range.
+    #[error("the {option} of the style transfer is {got}, expected {expected}")]
+    StyleOption {
+        /// The option.
+        option: &'static str,
+        /// Its value.
+        got: f64,
+        /// The values that it may have.
+        expected: &'static str,
+    },
+
+    /// A picture of another size than the content picture.
+    #[error(
+        "the picture has {} x {} pixels, expected {} x {} as the content picture",
+        got[1], got[0], expected[1], expected[0]
+    )]
+    PictureSize {
+        /// The picture's `[h, w]`.
+        got: [usize; 2],
+        /// The content picture's `[h, w]`.
+        expected: [usize; 2],
+    },
+
+    /// A loss that is NaN or infinite.
+    #[error("the loss is {got}, expected a finite number: are these the weights of a trained network?")]
+    Loss {
+        /// The loss.
+        got: f64,
+    },
+
+    /// A picture that could not be preprocessed, or a preprocessing that is not valid.
+    #[error("{reason}")]
+    Picture {
+        /// What is wrong.
+        reason: String,
+    },
+
+    /// A network that cannot be compiled or run, or that needs too much memory.
+    #[error(transparent)]
+    Engine(Box<engine::Error>),
+
     /// A state that this crate's own checks rule out.
     #[error("internal error: {what}; this is a bug in transfer, please report it")]
     Internal {
@@ -310,6 +369,20 @@ impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         Self::Io {
             kind: error.kind(),
+            reason: error.to_string(),
+        }
+    }
+}
+
+impl From<engine::Error> for Error {
+    fn from(error: engine::Error) -> Self {
+        Self::Engine(Box::new(error))
+    }
+}
+
+impl From<image_data::Error> for Error {
+    fn from(error: image_data::Error) -> Self {
+        Self::Picture {
             reason: error.to_string(),
         }
     }
