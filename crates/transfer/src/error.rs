@@ -297,7 +297,9 @@ pub enum Error {
     },
 
     /// A node whose tensor has no pixels.
-    #[error("the tensor of node {name:?} has the shape {got:?}, expected [1, channels, height, width]")]
+    #[error(
+        "the tensor of node {name:?} has the shape {got:?}, expected [1, channels, height, width]"
+    )]
     NotFeatures {
         /// The node.
         name: String,
@@ -316,20 +318,10 @@ pub enum Error {
         expected: &'static str,
     },
 
-    /// A picture of another size than the content picture.
-    #[error(
-        "the picture has {} x {} pixels, expected {} x {} as the content picture",
-        got[1], got[0], expected[1], expected[0]
-    )]
-    PictureSize {
-        /// The picture's `[h, w]`.
-        got: [usize; 2],
-        /// The content picture's `[h, w]`.
-        expected: [usize; 2],
-    },
-
     /// A loss that is NaN or infinite.
-    #[error("the loss is {got}, expected a finite number: are these the weights of a trained network?")]
+    #[error(
+        "the loss is {got}, expected a finite number: are these the weights of a trained network?"
+    )]
     Loss {
         /// The loss.
         got: f64,

@@ -18,5 +18,5 @@ mod zip_file;
 pub use error::{Error, Result};
 pub use names::Unused;
 pub use prefix::RemovedPrefix;
-pub use style::{StyleLosses, StyleOptions, StylePictures, StyleTransfer};
+pub use style::{Backbone, StyleLayers, StyleLosses, StyleOptions, StylePictures, StyleTransfer};
 pub use weights::{Format, Prefixes, ReadOptions, ReadReport, Weights};

@@ -3,18 +3,20 @@
 mod loss;
 mod nodes;
 mod options;
+mod pixels;
 mod smoothness;
 
 use engine::{Options, Plan, TrainingSession};
-use image_data::{ChannelOrder, Picture, Preprocessing};
-use ndarray::{ArrayD, ArrayViewD, Axis};
+use image_data::{Picture, Preprocessing};
+use ndarray::ArrayD;
 use nn_layers::{
     Adam, Graph, Optimiser, OptimiserOptions, Params, Slot, StepKey, Terms, TrainBackend, TrainSpec,
 };
 
-use self::loss::{StyleLoss, gram};
+use self::loss::{StyleLoss, content_of, gram};
 use self::nodes::Nodes;
-pub use self::options::StyleOptions;
+pub use self::options::{StyleLayers, StyleOptions};
+use self::pixels::{Pixels, size_within};
 use self::smoothness::smoothness;
 use crate::error::{Error, Result};
 
@@ -27,14 +29,17 @@ use crate::error::{Error, Result};
 /// ```text
 /// content = mean over the content nodes of Σ (F - F_content)² / Σ F_content²
 /// style   = mean over the style nodes of   Σ (G - G_style)² / Σ G_style²
-/// total   = content + strength · style + smoothness · mean (x_p - x_q)²
+/// total   = content_weight · content + style_weight · style + smoothness · mean (x_p - x_q)²
 /// ```
 ///
 /// where `x_p - x_q` is the difference of two neighbouring pixels, vertically or horizontally, and
 /// the mean is over all pixels and channels. A Gram matrix says which channels are active together
-/// and not where, so it describes colours and textures. Both losses are relative to the picture that
-/// they aim at; in the paper they are not, and the weights of the layers have to make up for it. Since
-/// `G` is a mean over pixels, the two pictures may have different sizes.
+/// and not where, so it describes colours and textures. Since `G` is a mean over pixels, the two pictures
+/// may have different sizes.
+///
+/// Both losses are relative to the picture that they aim at, so that layers with large values do not
+/// outweigh the others. In the paper they are `1/2 Σ (F - F_content)²` and `Σ (G - G_style)² / (4 C² M²)`
+/// for a node, with `G = F Fᵀ` and `M = H·W`, and the weights of the layers have to make up for it.
 ///
 /// Each step is one step of Adam along the gradient of the total; a pixel that would leave the range
 /// from black to white stays at its end. The result has the same bits for any number of threads.
@@ -46,7 +51,7 @@ use crate::error::{Error, Result};
 /// use engine::Options;
 /// use image_data::{Picture, Preprocessing};
 /// use nn_layers::{Conv2d, GraphBuilder, random_params};
-/// use transfer::{StyleOptions, StylePictures, StyleTransfer};
+/// use transfer::{Backbone, StyleLayers, StyleOptions, StylePictures, StyleTransfer};
 ///
 /// // A backbone of two layers. A trained one gives better pictures.
 /// let mut b = GraphBuilder::new();
@@ -56,35 +61,44 @@ use crate::error::{Error, Result};
 /// let x = b.conv2d("conv2", x, Conv2d::new(8, [3, 3]).stride([2, 2]))?;
 /// let graph = b.finish(&[x])?;
 /// let params = random_params(&graph, 1)?;
+/// let preprocessing = Preprocessing::cifar();
+/// let backbone = Backbone { graph: &graph, params: &params, preprocessing: &preprocessing };
 ///
 /// let grey = Picture::from_rgb(32, 24, 96, &[90; 2304])?;
 /// let stripes: Vec<u8> = (0..2304).map(|i| if i / 96 % 4 < 2 { 250 } else { 20 }).collect();
 /// let stripes = Picture::from_rgb(32, 24, 96, &stripes)?;
 /// let pictures = StylePictures { content: &grey, style: &stripes };
-/// let options = StyleOptions::new(["conv2"], ["relu1", "conv2"]);
-/// let mut transfer = StyleTransfer::new(
-///     &graph, &params, &Preprocessing::cifar(), pictures, &options, &Options::default(),
-/// )?;
-/// let first = transfer.step()?;
-/// for _ in 0..20 {
-///     transfer.step()?;
-/// }
-/// assert!(transfer.losses()?.style < first.style);
+/// let layers = StyleLayers::new(["conv2"], ["relu1", "conv2"]);
+/// let options = StyleOptions { steps: 20, ..StyleOptions::default() };
+/// let mut transfer =
+///     StyleTransfer::new(backbone, pictures, &layers, &options, &Options::default())?;
+///
+/// let first = transfer.losses()?;
+/// transfer.run(|step, losses| println!("step {step}: style loss {:.3}", losses.style))?;
+/// assert!(transfer.losses()?.style < 0.5 * first.style);
 /// assert_eq!(transfer.picture()?.size(), [24, 32]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[derive(Debug)]
 pub struct StyleTransfer {
     session: TrainingSession,
     loss: StyleLoss<f32>,
     optimiser: Optimiser<f32>,
-    rate: f64,
-    smoothness: f64,
-    preprocessing: Preprocessing,
-    /// The picture as the network's input, `[1, C, H, W]`.
-    input: ArrayD<f32>,
-    /// For each channel, the inputs of black and of white.
-    range: Vec<[f32; 2]>,
+    options: StyleOptions,
+    pixels: Pixels,
+    distance: f64,
     steps: u64,
+}
+
+/// A trained network whose layers describe pictures. Its parameters do not change.
+#[derive(Clone, Copy, Debug)]
+pub struct Backbone<'a> {
+    /// The network; the layers after the last one that is needed are not computed.
+    pub graph: &'a Graph,
+    /// Its parameters; others are ignored.
+    pub params: &'a Params<f32>,
+    /// How a pixel becomes the network's input; its resize and crop are ignored.
+    pub preprocessing: &'a Preprocessing,
 }
 
 /// The two pictures of a [`StyleTransfer`].
@@ -103,7 +117,7 @@ pub struct StyleLosses {
     pub content: f64,
     /// The style loss: 0 for a picture with the style picture's Gram matrices.
     pub style: f64,
-    /// The sum of the losses with their weights, and of the weighted smoothness.
+    /// The weighted sum of the losses and of the smoothness.
     pub total: f64,
 }
 
@@ -111,38 +125,39 @@ pub struct StyleLosses {
 const PICTURE: &str = "picture";
 
 impl StyleTransfer {
-    /// Prepares the transfer. The `preprocessing` says how a pixel becomes the network's input; its
-    /// resize and crop are ignored, so both pictures keep their sizes. The result has that of the
-    /// content picture.
+    /// Prepares the transfer.
     ///
     /// # Errors
     ///
-    /// [`Error::StyleOption`] for an option out of range, [`Error::UnknownNode`] for a name that is
-    /// not a node's, [`Error::NotFeatures`] for a node whose tensor is not `[1, C, H, W]`,
-    /// [`Error::Picture`] for a preprocessing that is not valid, and [`Error::Engine`] for parameters
-    /// that do not fit, a picture that is too small for the network, and the memory limit.
+    /// [`Error::StyleOption`] for an option out of range or an empty list of layers,
+    /// [`Error::UnknownNode`] for a name that is not a node's, [`Error::NotFeatures`] for a node whose
+    /// tensor is not `[1, C, H, W]`, [`Error::Picture`] for a preprocessing that is not valid, and
+    /// [`Error::Engine`] for parameters that do not fit, a picture that is too small for the network, and
+    /// the memory limit.
     pub fn new(
-        graph: &Graph,
-        params: &Params<f32>,
-        preprocessing: &Preprocessing,
+        backbone: Backbone<'_>,
         pictures: StylePictures<'_>,
+        layers: &StyleLayers,
         options: &StyleOptions,
         engine: &Options,
     ) -> Result<Self> {
-        options.check()?;
-        let preprocessing = Preprocessing {
-            resize: None,
-            crop: None,
-            ..preprocessing.clone()
-        };
-        let (graph, nodes) = Nodes::select(graph, options)?;
-        let params = read_by(&graph, params);
-
+        options::check(layers, options)?;
+        let (graph, nodes) = Nodes::select(backbone.graph, layers)?;
+        let params = read_by(&graph, backbone.params);
         let plan = Plan::compile(&graph, params.clone(), engine)?;
-        let input = batch(&preprocessing, pictures.content)?;
-        let content = nodes.of_content(plan.run_once(&[input.view()])?);
-        let style_input = batch(&preprocessing, pictures.style)?;
-        let style = nodes.of_style(plan.run_once(&[style_input.view()])?);
+        let look = |picture: &Picture, size: [usize; 2]| {
+            let pixels = Pixels::new(picture, size, backbone.preprocessing)?;
+            let outputs = plan.run_once(&[pixels.input().view()])?;
+            Ok::<_, Error>((pixels, outputs))
+        };
+
+        let size = size_within(pictures.content.size(), options.size);
+        let (pixels, outputs) = look(pictures.content, size)?;
+        let content = nodes.of_content(&outputs);
+        let own_size = size_within(pictures.style.size(), options.size);
+        let style = nodes.of_style(&look(pictures.style, own_size)?.1);
+        let other = nodes.of_content(&look(pictures.style, size)?.1);
+        let distance = content_of(&other, &content);
 
         let everything = graph.nodes().iter().map(|node| node.name().to_owned());
         let spec = TrainSpec {
@@ -152,7 +167,7 @@ impl StyleTransfer {
             ..TrainSpec::default()
         };
         let mut picture = Params::new();
-        picture.insert(PICTURE, Slot::Weight, input.clone());
+        picture.insert(PICTURE, Slot::Weight, pixels.values.clone());
         let method = OptimiserOptions {
             method: Adam::default().into(),
             ..OptimiserOptions::default()
@@ -162,17 +177,30 @@ impl StyleTransfer {
             loss: StyleLoss {
                 content,
                 style: style.iter().map(|tensor| gram(&tensor.view())).collect(),
-                strength: options.strength,
+                content_weight: options.content_weight,
+                style_weight: options.style_weight,
                 nodes,
             },
             optimiser: Optimiser::new(method, &picture)?,
-            rate: options.rate,
-            smoothness: options.smoothness,
-            range: range(&preprocessing),
-            preprocessing,
-            input,
+            options: options.clone(),
+            pixels,
+            distance,
             steps: 0,
         })
+    }
+
+    /// Takes the steps of the options. `progress` is called after each with the number of steps so far
+    /// and the losses before it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`step`](Self::step).
+    pub fn run(&mut self, mut progress: impl FnMut(u64, StyleLosses)) -> Result<()> {
+        while self.steps < self.options.steps {
+            let losses = self.step()?;
+            progress(self.steps, losses);
+        }
+        Ok(())
     }
 
     /// Changes the picture by one step of Adam, and returns the losses before it.
@@ -182,25 +210,21 @@ impl StyleTransfer {
     /// [`Error::Loss`] for a loss that is not finite, which means that the parameters are not those of
     /// a trained network; the picture is unchanged then. [`Error::Engine`] for too little memory.
     pub fn step(&mut self) -> Result<StyleLosses> {
-        let terms = self.evaluate(self.input.clone().view())?;
+        let terms = self.evaluate()?;
         let gradients = self.session.gradients();
         let gradient = gradients.get("input");
-        let mut gradient = gradient
-            .ok_or_else(|| internal("the input has no gradient"))?
-            .value
-            .clone();
-        let roughness = smoothness(&self.input, self.smoothness, &mut gradient);
+        let gradient = gradient.ok_or_else(|| internal("the input has no gradient"))?;
+        let mut gradient = self.pixels.gradient(&gradient.value);
+        let roughness = smoothness(&self.pixels.values, self.options.smoothness, &mut gradient);
         let losses = self.losses_of(&terms, roughness)?;
 
-        let numbers = self.input.as_slice_mut();
-        let numbers = numbers.ok_or_else(|| internal("the picture is not contiguous"))?;
+        let values = self.pixels.values.as_slice_mut();
+        let values = values.ok_or_else(|| internal("the picture is not contiguous"))?;
         let gradient = gradient.as_slice();
         let gradient = gradient.ok_or_else(|| internal("the gradient is not contiguous"))?;
         self.optimiser
-            .apply(PICTURE, numbers, gradient, self.rate, 1.0)?;
-        for (mut plane, &[black, white]) in self.input.axis_iter_mut(Axis(1)).zip(&self.range) {
-            plane.mapv_inplace(|x| x.clamp(black, white));
-        }
+            .apply(PICTURE, values, gradient, self.options.rate, 1.0)?;
+        self.pixels.values.mapv_inplace(|x| x.clamp(0.0, 1.0));
         self.steps += 1;
         Ok(losses)
     }
@@ -217,32 +241,17 @@ impl StyleTransfer {
     ///
     /// Those of [`step`](Self::step).
     pub fn losses(&mut self) -> Result<StyleLosses> {
-        let terms = self.evaluate(self.input.clone().view())?;
-        let roughness = smoothness(
-            &self.input,
-            self.smoothness,
-            &mut ArrayD::zeros(self.input.raw_dim()),
-        );
+        let terms = self.evaluate()?;
+        let mut unused = ArrayD::zeros(self.pixels.values.raw_dim());
+        let roughness = smoothness(&self.pixels.values, self.options.smoothness, &mut unused);
         self.losses_of(&terms, roughness)
     }
 
-    /// Returns the losses of another picture, which must have the size of the content picture. Those of
-    /// the style picture say how far the two are apart.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::PictureSize`], and those of [`step`](Self::step).
-    pub fn losses_of_picture(&mut self, picture: &Picture) -> Result<StyleLosses> {
-        let expected = self.size();
-        if picture.size() != expected {
-            let got = picture.size();
-            return Err(Error::PictureSize { got, expected });
-        }
-        let input = batch(&self.preprocessing, picture)?;
-        let terms = self.evaluate(input.view())?;
-        let mut unused = ArrayD::zeros(input.raw_dim());
-        let roughness = smoothness(&input, self.smoothness, &mut unused);
-        self.losses_of(&terms, roughness)
+    /// Returns the content loss of the style picture, resized to the result's size: how far the two
+    /// pictures are apart. It is the scale by which to judge a content loss.
+    #[must_use]
+    pub fn distance(&self) -> f64 {
+        self.distance
     }
 
     /// Returns the picture as it is now, each value rounded to the nearest byte.
@@ -251,39 +260,14 @@ impl StyleTransfer {
     ///
     /// [`Error::Picture`] for too little memory.
     pub fn picture(&self) -> Result<Picture> {
-        let order = match self.preprocessing.channels {
-            ChannelOrder::Rgb => [0, 1, 2],
-            ChannelOrder::Bgr => [2, 1, 0],
-            ChannelOrder::Grey => [0, 0, 0],
-        };
-        let [height, width] = self.size();
-        let mut rgb = Vec::with_capacity(3 * height * width);
-        for y in 0..height {
-            for x in 0..width {
-                for channel in order {
-                    let [black, white] = self.range[channel];
-                    let share = (self.input[[0, channel, y, x]] - black) / (white - black);
-                    #[expect(
-                        clippy::cast_possible_truncation,
-                        clippy::cast_sign_loss,
-                        reason = "from 0 to 255, and saturating"
-                    )]
-                    rgb.push((255.0 * share).round() as u8);
-                }
-            }
-        }
-        Ok(Picture::from_rgb(width, height, 3 * width, &rgb)?)
-    }
-
-    /// The picture's `[h, w]`.
-    fn size(&self) -> [usize; 2] {
-        [2, 3].map(|axis| self.input.len_of(Axis(axis)))
+        self.pixels.picture()
     }
 
     /// Computes the losses, and in the session the gradient of the input.
-    fn evaluate(&mut self, input: ArrayViewD<'_, f32>) -> Result<Terms> {
+    fn evaluate(&mut self) -> Result<Terms> {
+        let input = self.pixels.input();
         let key = StepKey::default();
-        Ok(self.session.step(&[input], &self.loss, key)?)
+        Ok(self.session.step(&[input.view()], &self.loss, key)?)
     }
 
     fn losses_of(&self, terms: &Terms, roughness: f64) -> Result<StyleLosses> {
@@ -296,7 +280,7 @@ impl StyleTransfer {
         let losses = StyleLosses {
             content: part(loss::CONTENT).ok_or_else(missing)?,
             style: part(loss::STYLE).ok_or_else(missing)?,
-            total: terms.total + self.smoothness * roughness,
+            total: terms.total + self.options.smoothness * roughness,
         };
         match losses.total.is_finite() {
             true => Ok(losses),
@@ -316,23 +300,11 @@ fn read_by(graph: &Graph, params: &Params<f32>) -> Params<f32> {
     own
 }
 
-/// A picture as a batch of one, `[1, C, H, W]`.
-fn batch(preprocessing: &Preprocessing, picture: &Picture) -> Result<ArrayD<f32>> {
-    let input = preprocessing.apply(picture)?;
-    Ok(input.insert_axis(Axis(0)).into_dyn())
-}
-
-/// For each channel, the network's inputs of black and of white.
-fn range(preprocessing: &Preprocessing) -> Vec<[f32; 2]> {
-    let channels = preprocessing.mean.iter().zip(&preprocessing.std);
-    let input = |pixel: f64, mean: f64, std: f64| ((pixel - mean) / std) as f32;
-    channels
-        .map(|(&mean, &std)| [0.0, 1.0].map(|pixel| input(pixel, mean, std)))
-        .collect()
-}
-
 fn internal(what: &str) -> Error {
     Error::Internal {
         what: what.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

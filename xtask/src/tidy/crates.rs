@@ -16,7 +16,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("resnet", &["nn-layers"]),
     ("inception", &["nn-layers"]),
     ("mobilenet", &["nn-layers"]),
-    ("transfer", &["files", "nn-layers"]),
+    (
+        "transfer",
+        &["conv-core", "engine", "files", "image-data", "nn-layers"],
+    ),
     ("image-data", &["files"]),
     (
         "image-classify",
@@ -47,6 +50,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "mobilenet",
             "model-zoo",
             "resnet",
+            "transfer",
             "yolo-detect",
         ],
     ),

@@ -11,14 +11,16 @@ pub(super) const CONTENT: &str = "content";
 /// The name of the style loss among the parts of the loss.
 pub(super) const STYLE: &str = "style";
 
-/// The loss of a picture: `content + strength · style`.
+/// The loss of a picture: `content_weight · content + style_weight · style`.
+#[derive(Debug)]
 pub(super) struct StyleLoss<T> {
     pub(super) nodes: Nodes,
     /// The content picture's tensors, one for each content node.
     pub(super) content: Vec<ArrayD<T>>,
     /// The style picture's Gram matrices, one for each style node.
     pub(super) style: Vec<Array2<T>>,
-    pub(super) strength: f64,
+    pub(super) content_weight: f64,
+    pub(super) style_weight: f64,
 }
 
 impl<T: Element> Loss<T> for StyleLoss<T> {
@@ -28,20 +30,31 @@ impl<T: Element> Loss<T> for StyleLoss<T> {
         grads: &mut [ArrayD<T>],
     ) -> nn_layers::Result<Terms> {
         let (mut content, mut style) = (0.0, 0.0);
-        let weight = 1.0 / self.content.len() as f64;
+        let share = 1.0 / self.content.len() as f64;
         for (&at, target) in self.nodes.content.iter().zip(&self.content) {
-            content += weight * content_loss(&outputs[at], target, weight, &mut grads[at]);
+            let factor = self.content_weight * share;
+            content += share * content_loss(&outputs[at], target, factor, &mut grads[at]);
         }
-        let weight = 1.0 / self.style.len() as f64;
+        let share = 1.0 / self.style.len() as f64;
         for (&at, target) in self.nodes.style.iter().zip(&self.style) {
-            let factor = self.strength * weight;
-            style += weight * style_loss(&outputs[at], target, factor, &mut grads[at]);
+            let factor = self.style_weight * share;
+            style += share * style_loss(&outputs[at], target, factor, &mut grads[at]);
         }
         Ok(Terms {
-            total: content + self.strength * style,
+            total: self.content_weight * content + self.style_weight * style,
             parts: vec![(CONTENT.to_owned(), content), (STYLE.to_owned(), style)],
         })
     }
+}
+
+/// The mean over the content nodes of their losses.
+pub(super) fn content_of<T: Element>(tensors: &[ArrayD<T>], targets: &[ArrayD<T>]) -> f64 {
+    let share = 1.0 / targets.len() as f64;
+    let losses = tensors.iter().zip(targets).map(|(tensor, target)| {
+        let mut unused = ArrayD::zeros(tensor.raw_dim());
+        content_loss(&tensor.view(), target, 1.0, &mut unused)
+    });
+    share * losses.sum::<f64>()
 }
 
 /// Returns `Σ (F - P)² / Σ P²`, and adds `factor` times its gradient, `2 (F - P) / Σ P²`.
@@ -85,7 +98,8 @@ pub(super) fn gram<T: Element>(features: &ArrayViewD<'_, T>) -> Array2<T> {
 }
 
 fn gram_of<T: Element>(matrix: &Array2<T>) -> Array2<T> {
-    matrix.dot(&matrix.t()) / T::from_f64(matrix.len().max(1) as f64)
+    let count = T::from_f64(matrix.len().max(1) as f64);
+    matrix.dot(&matrix.t()).mapv(|sum| sum / count)
 }
 
 /// Copies a tensor `[1, C, H, W]` into the matrix `[C, H·W]`.
@@ -141,7 +155,10 @@ mod tests {
         let features = random_array(&[1, 3, 4, 5], 1);
         let mut grad = ArrayD::zeros(features.raw_dim());
         let target = gram(&features.view());
-        assert_eq!(content_loss(&features.view(), &features, 1.0, &mut grad), 0.0);
+        assert_eq!(
+            content_loss(&features.view(), &features, 1.0, &mut grad),
+            0.0
+        );
         assert_eq!(style_loss(&features.view(), &target, 1.0, &mut grad), 0.0);
         assert!(grad.iter().all(|&x| x == 0.0));
         let nothing = ArrayD::<f64>::zeros(features.raw_dim());
@@ -169,8 +186,7 @@ mod tests {
                 magnitude,
                 seed: 0,
             };
-            let value =
-                |x: ArrayViewD<'_, f64>| loss(&x, &mut ArrayD::zeros(features.raw_dim()));
+            let value = |x: ArrayViewD<'_, f64>| loss(&x, &mut ArrayD::zeros(features.raw_dim()));
             check.assert(value, features.view(), grad.view());
         }
     }

@@ -3,7 +3,7 @@
 use ndarray::ArrayD;
 use nn_layers::{Graph, Node, NodeId};
 
-use super::StyleOptions;
+use super::StyleLayers;
 use crate::error::{Error, Result};
 
 /// The nodes of content and style, as positions among a graph's outputs.
@@ -14,9 +14,9 @@ pub(super) struct Nodes {
 }
 
 impl Nodes {
-    /// Finds the nodes of the options, and returns the graph that ends with them. A node with both roles
+    /// Finds the nodes of the layers, and returns the graph that ends with them. A node with both roles
     /// is one output.
-    pub(super) fn select(graph: &Graph, options: &StyleOptions) -> Result<(Graph, Self)> {
+    pub(super) fn select(graph: &Graph, layers: &StyleLayers) -> Result<(Graph, Self)> {
         let mut outputs: Vec<NodeId> = Vec::new();
         let mut place = |names: &[String]| -> Result<Vec<usize>> {
             let positions = names.iter().map(|name| {
@@ -30,19 +30,19 @@ impl Nodes {
             positions.collect()
         };
         let nodes = Self {
-            content: place(&options.content)?,
-            style: place(&options.style)?,
+            content: place(&layers.content)?,
+            style: place(&layers.style)?,
         };
         Ok((graph.with_outputs(&outputs)?, nodes))
     }
 
     /// The tensors of the content nodes among a network's outputs.
-    pub(super) fn of_content(&self, outputs: Vec<ArrayD<f32>>) -> Vec<ArrayD<f32>> {
+    pub(super) fn of_content(&self, outputs: &[ArrayD<f32>]) -> Vec<ArrayD<f32>> {
         self.content.iter().map(|&at| outputs[at].clone()).collect()
     }
 
     /// The tensors of the style nodes among a network's outputs.
-    pub(super) fn of_style(&self, outputs: Vec<ArrayD<f32>>) -> Vec<ArrayD<f32>> {
+    pub(super) fn of_style(&self, outputs: &[ArrayD<f32>]) -> Vec<ArrayD<f32>> {
         self.style.iter().map(|&at| outputs[at].clone()).collect()
     }
 }

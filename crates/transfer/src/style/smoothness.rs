@@ -51,8 +51,7 @@ mod tests {
             magnitude: 8.0,
             seed: 0,
         };
-        let value =
-            |x: ndarray::ArrayViewD<f64>| smoothness(&x.to_owned(), 1.0, &mut x.to_owned());
+        let value = |x: ndarray::ArrayViewD<f64>| smoothness(&x.to_owned(), 1.0, &mut x.to_owned());
         check.assert(value, input.view(), grad.view());
     }
 }
