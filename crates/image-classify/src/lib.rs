@@ -21,7 +21,7 @@ pub use classes::{ClassList, Mismatch, check_order, match_by_name};
 pub use classifier::{Classifier, ClassifierOptions, Timings};
 pub use description::Description;
 pub use error::{Error, Result};
-pub use evaluation::{Evaluation, EvaluationOptions, Mistake, evaluate};
+pub use evaluation::{Evaluation, EvaluationOptions, Prediction, evaluate};
 pub use fit::{ExpectedSize, Fit};
 pub use grad_cam::{Explanation, GradCam, GradCamOptions, grad_cam};
 pub use model::Model;

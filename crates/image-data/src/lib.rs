@@ -21,6 +21,7 @@ mod preprocessing;
 mod random;
 mod resize;
 mod suffix;
+mod thumbnail;
 mod text;
 
 pub use augmentation::{
