@@ -13,6 +13,7 @@ use crate::context::Context;
 use crate::drawings::{Drawings, MOST_BOXES};
 use crate::each_picture::{Pictures, each_picture};
 use crate::error::Error;
+use crate::gallery::{self, Gallery, Heading};
 use crate::model;
 use crate::output;
 use crate::pictures::{self, Failure};
@@ -60,6 +61,9 @@ pub(crate) struct Args {
     /// Folder for copies of the pictures with the boxes drawn in
     #[arg(long, alias = "out", value_name = "DIR")]
     output: Option<PathBuf>,
+    /// Page to write with the pictures and their objects
+    #[arg(long, value_name = "FILE.html")]
+    gallery: Option<PathBuf>,
     #[command(flatten)]
     pictures: Pictures,
 }
@@ -91,6 +95,7 @@ fn from_0_to_1(text: &str) -> Result<f32, String> {
 /// is reported and affects only the exit code.
 pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     let quiet = context.quiet;
+    let mut gallery = Gallery::new(args.gallery, Heading::of(&args.model))?;
     let files = DetectorFiles {
         cfg: args.model,
         weights: args.weights,
@@ -119,7 +124,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
 
     let mut totals = Totals::default();
     let code = each_picture(inputs, strictness, context, |path| {
-        let (picture, report) = look(&mut detector, path)?;
+        let looked = look(&mut detector, path);
+        let (picture, report) = gallery::keep(gallery.as_mut(), path, looked)?;
         if !quiet {
             warn_of_limits(path, &detector, &report, drawings.is_some());
         }
@@ -130,6 +136,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
         totals.add(&report);
         Ok(report)
     })?;
+    gallery.map_or(Ok(()), |gallery| gallery.write())?;
     if totals.are_of_several() && !context.json {
         output::text(totals)?;
     }

@@ -18,10 +18,13 @@ mod each_picture;
 mod error;
 mod eval;
 mod examples;
+mod explain;
 mod export;
 mod fetch;
+mod gallery;
 mod grad;
 mod kernels;
+mod known_model;
 mod lint;
 mod list;
 mod logging;
@@ -37,6 +40,7 @@ mod progress;
 mod report;
 mod run;
 mod size_warning;
+mod stylize;
 mod suffix;
 mod summary;
 mod tensors;
@@ -75,6 +79,10 @@ enum Command {
     Classify(classify::Args),
     #[command(after_help = examples::EVAL)]
     Eval(eval::Args),
+    #[command(after_help = examples::EXPLAIN)]
+    Explain(explain::Args),
+    #[command(after_help = examples::STYLIZE)]
+    Stylize(stylize::Args),
     #[command(after_help = examples::TRAIN)]
     Train(train::Args),
     #[command(after_help = examples::LINT)]
@@ -141,6 +149,8 @@ fn run(command: Command, context: &Context) -> Result<ExitCode, Error> {
         Command::Detect(args) => detect::run(args, context),
         Command::Classify(args) => classify::run(args, context),
         Command::Eval(args) => eval::run(args, context),
+        Command::Explain(args) => explain::run(args, context),
+        Command::Stylize(args) => stylize::run(args, context),
         Command::Train(args) => train::run(&args, context),
         Command::Lint(args) => lint::run(&args, context),
         Command::Plot(args) => plot::run(&args, context),
