@@ -51,6 +51,8 @@ mod pipes;
 mod plot;
 #[path = "cli/run_folder.rs"]
 mod run_folder;
+#[path = "cli/seeing.rs"]
+mod seeing;
 #[path = "cli/summary.rs"]
 mod summary;
 #[path = "cli/train.rs"]
