@@ -145,8 +145,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     if args.per_picture {
         per_picture::print(&evaluation, &*dataset, context)?;
     }
-    let title = format!("Results of {}", show::name(source.model.as_os_str()));
-    per_picture::gallery(args.gallery, title, &evaluation, &*dataset)?;
+    per_picture::gallery(args.gallery, &source.model, &evaluation, &*dataset)?;
     let resizes = matches!(fit.expected(), Some(ExpectedSize::Trained(_)));
     let report = Report {
         part: part.title(),

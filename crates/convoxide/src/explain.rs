@@ -76,7 +76,11 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
         image: args.image.to_string_lossy().into_owned(),
         shown: show::name(args.image.as_os_str()),
         class_id: explanation.cam.class,
-        class: model.description.classes.get(explanation.cam.class).cloned(),
+        class: model
+            .description
+            .classes
+            .get(explanation.cam.class)
+            .cloned(),
         score: explanation.probability,
         layer: explanation.cam.node,
         map: [map_height, map_width],
@@ -140,7 +144,10 @@ impl fmt::Display for Report {
             None => class_number(self.class_id),
         };
         let (percent, layer) = (100.0 * score, one_line(layer));
-        write!(f, "{shown}: {class}, {percent:.3} %; {width} x {height} cells of {layer}")
+        write!(
+            f,
+            "{shown}: {class}, {percent:.3} %; {width} x {height} cells of {layer}"
+        )
     }
 }
 
@@ -157,7 +164,7 @@ const OPACITY: f32 = 0.75;
 /// The brightness of the parts that the network does not see.
 const UNSEEN: f32 = 0.35;
 
-/// Draws the heat map over the picture, which loses most of its own colour for contrast.
+/// Draws the heat map over the picture, which loses half of its own colour for contrast.
 fn overlaid(picture: &Picture, explanation: &Explanation) -> image_data::Result<Picture> {
     let [height, width] = picture.size();
     let mut rgb = Vec::with_capacity(picture.rgb().len());
@@ -165,13 +172,14 @@ fn overlaid(picture: &Picture, explanation: &Explanation) -> image_data::Result<
     let visible = explanation.visible;
     for (index, (pixel, &heat)) in pixels.enumerate() {
         let [x, y] = [index % width.max(1), index / width.max(1)].map(|at| at as f32 + 0.5);
-        let is_seen = (visible.x1..=visible.x2).contains(&x) && (visible.y1..=visible.y2).contains(&y);
+        let is_seen =
+            (visible.x1..=visible.x2).contains(&x) && (visible.y1..=visible.y2).contains(&y);
         let own = [0, 1, 2].map(|channel| f32::from(pixel[channel]));
         let grey = 0.299 * own[0] + 0.587 * own[1] + 0.114 * own[2];
         let colour = colour(heat);
-        let opacity = OPACITY * heat.sqrt();
+        let opacity = OPACITY * heat;
         for channel in 0..3 {
-            let base = 0.6 * grey + 0.4 * own[channel];
+            let base = 0.5 * (grey + own[channel]);
             let mixed = match is_seen {
                 true => (1.0 - opacity) * base + opacity * colour[channel],
                 false => UNSEEN * base,

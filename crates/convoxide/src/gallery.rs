@@ -50,10 +50,13 @@ pub(crate) struct Heading {
 }
 
 impl Heading {
-    /// The page of a model, named as on the command line.
+    /// The page of a model, named by the last two parts of its path.
     pub(crate) fn of(model: &Path) -> Self {
+        let mut parts: Vec<_> = model.iter().rev().take(2).collect();
+        parts.reverse();
+        let short: PathBuf = parts.into_iter().collect();
         Self {
-            title: format!("Results of {}", show::name(model.as_os_str())),
+            title: format!("Results of {}", show::name(short.as_os_str())),
             ..Self::default()
         }
     }

@@ -32,7 +32,10 @@ pub(crate) fn classifier(source: &Source) -> Result<image_classify::Model, Error
         return source.classifier();
     };
     let model = from_cache(source, known)?;
-    let (description, params) = model.description.zip(model.params).ok_or_else(|| source.no_weights())?;
+    let (description, params) = model
+        .description
+        .zip(model.params)
+        .ok_or_else(|| source.no_weights())?;
     Ok(image_classify::Model {
         description,
         params,

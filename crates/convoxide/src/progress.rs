@@ -52,7 +52,7 @@ impl Progress {
     }
 
     /// Counts one more step, and shows its loss.
-    pub(crate) fn lose(&self, loss: f64) {
+    pub(crate) fn step_with(&self, loss: f64) {
         self.0.set_message(short(loss));
         self.step();
     }

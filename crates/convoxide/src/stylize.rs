@@ -87,12 +87,17 @@ fn not_negative(text: &str) -> Result<f64, String> {
 
 /// Layers whose results look good, content and style, for the networks that have all of these nodes.
 const USUAL_LAYERS: [[&[&str]; 2]; 2] = [
-    // MobileNetV2: the ends of blocks at 1/4, 1/8 and 1/16 of the size.
+    // MobileNetV2: the first convolution, and the widest tensors at 1/2, 1/4 and 1/8 of the size.
     [
-        &["features.6.2"],
-        &["features.1.2", "features.3.2", "features.6.2", "features.13.2"],
+        &["features.7.conv.0.2"],
+        &[
+            "features.0.2",
+            "features.2.conv.0.2",
+            "features.4.conv.0.2",
+            "features.7.conv.0.2",
+        ],
     ],
-    // YOLOv3-tiny: the activations at the sizes 1/2, 1/4, 1/8 and 1/16.
+    // YOLOv3-tiny: the activations at full size, 1/2, 1/4, 1/8 and 1/16 of it.
     [&["6.act"], &["0.act", "2.act", "4.act", "6.act", "8.act"]],
 ];
 
@@ -152,7 +157,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
 
     let first = transfer.losses().map_err(in_model)?;
     let progress = Progress::of_steps(context, args.steps);
-    let ran = transfer.run(|_, losses| progress.lose(losses.style));
+    let ran = transfer.run(|_, losses| progress.step_with(losses.style));
     drop(progress);
     ran.map_err(in_model)?;
     let last = transfer.losses().map_err(in_model)?;
@@ -195,7 +200,10 @@ fn usual_layers(graph: &Graph) -> Option<StyleLayers> {
         names.all(|name| graph.find(name).is_some())
     };
     let [content, style] = usual.find(has_all)?;
-    Some(StyleLayers::new(content.iter().copied(), style.iter().copied()))
+    Some(StyleLayers::new(
+        content.iter().copied(),
+        style.iter().copied(),
+    ))
 }
 
 /// The command's JSON, or with [`Display`](fmt::Display) three lines.
@@ -257,7 +265,10 @@ impl fmt::Display for Report {
             ..
         } = self;
         let steps = show::count(*steps as usize, "step", "steps");
-        writeln!(f, "{shown}: {width} x {height} pixels, {steps}, {seconds:.1} s")?;
+        writeln!(
+            f,
+            "{shown}: {width} x {height} pixels, {steps}, {seconds:.1} s"
+        )?;
         writeln!(
             f,
             "  style loss    {:>9}  {:.3} times that at the start, {}",
@@ -309,7 +320,13 @@ mod tests {
             ..Report::default()
         };
         let text = report.to_string();
-        assert!(text.starts_with("c.png: 40 x 30 pixels, 1 step, 0.0 s\n"), "{text}");
-        assert!(text.contains("0.25  0.250 times that of the style picture, 1"), "{text}");
+        assert!(
+            text.starts_with("c.png: 40 x 30 pixels, 1 step, 0.0 s\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("0.25  0.250 times that of the style picture, 1"),
+            "{text}"
+        );
     }
 }

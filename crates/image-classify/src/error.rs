@@ -157,7 +157,11 @@ pub enum Error {
     },
 
     /// A name that is not a node's.
-    #[error("the network has no node \"{}\"{}", show::one_line(name), files::did_you_mean(near))]
+    #[error(
+        "the network has no node \"{}\"{}",
+        show::one_line(name),
+        files::did_you_mean(near)
+    )]
     UnknownNode {
         /// The name.
         name: String,

@@ -3,7 +3,9 @@
 use engine::{Options, Plan, TrainingSession};
 use image_data::{BBox, Picture};
 use ndarray::{Array2, ArrayD, ArrayView4, ArrayViewD, Axis, Ix4};
-use nn_layers::{Graph, Loss, Node, NodeId, Params, Shape, StepKey, Terms, TrainBackend, TrainSpec};
+use nn_layers::{
+    Graph, Loss, Node, NodeId, Params, Shape, StepKey, Terms, TrainBackend, TrainSpec,
+};
 
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -124,7 +126,11 @@ pub fn grad_cam(
         })
         .collect();
     let spec = TrainSpec {
-        frozen: upper.nodes().iter().map(|node| node.name().to_owned()).collect(),
+        frozen: upper
+            .nodes()
+            .iter()
+            .map(|node| node.name().to_owned())
+            .collect(),
         dropout: false,
         grad_input: true,
         ..TrainSpec::default()
@@ -330,13 +336,18 @@ fn last_with_pixels(graph: &Graph, input: &[usize]) -> Result<NodeId> {
     let found = nodes.find(|(_, shape)| matches!(shape.nchw(), Some([_, _, h, w]) if h * w > 1));
     let found = found.map(|((id, _), _)| id);
     found.ok_or_else(|| Error::NoPixels {
-        name: graph.nodes().last().map_or_else(String::new, |node| node.name().to_owned()),
-        got: shapes.last().map_or_else(Vec::new, |shape| shape.dims().to_vec()),
+        name: graph
+            .nodes()
+            .last()
+            .map_or_else(String::new, |node| node.name().to_owned()),
+        got: shapes.last().map_or_else(Vec::new, |shape| shape.to_vec()),
     })
 }
 
 fn name_of(graph: &Graph, id: NodeId) -> String {
-    graph.node(id).map_or_else(String::new, |node| node.name().to_owned())
+    graph
+        .node(id)
+        .map_or_else(String::new, |node| node.name().to_owned())
 }
 
 fn input_names(graph: &Graph) -> impl Iterator<Item = &str> {

@@ -21,8 +21,8 @@ mod preprocessing;
 mod random;
 mod resize;
 mod suffix;
-mod thumbnail;
 mod text;
+mod thumbnail;
 
 pub use augmentation::{
     Augmentation, ColorJitter, Cutout, HorizontalFlip, Mixup, PadAndCrop, RandomResizedCrop,

@@ -1,6 +1,6 @@
 //! The results of an evaluation picture by picture: as lines, as a gallery, and counted by class.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use files::show::{self, one_line};
 use image_classify::{Evaluation, Prediction};
@@ -58,9 +58,11 @@ pub(super) fn print(
         if context.json {
             output::json(&line)?;
         } else {
-            let [image, class, predicted] =
-                [&line.image, line.class, line.predicted].map(one_line);
-            output::text(format_args!("{image}\t{class}\t{predicted}\t{:.4}", line.score))?;
+            let [image, class, predicted] = [&line.image, line.class, line.predicted].map(one_line);
+            output::text(format_args!(
+                "{image}\t{class}\t{predicted}\t{:.4}",
+                line.score
+            ))?;
         }
     }
     Ok(())
@@ -71,7 +73,11 @@ pub(super) fn per_class<'a>(classes: &'a [String], confusion: &[Vec<u64>]) -> Ve
     let count = |class: usize| PerClass {
         class: name(classes, class),
         pictures: confusion.get(class).map_or(0, |row| row.iter().sum()),
-        correct: confusion.get(class).and_then(|row| row.get(class)).copied().unwrap_or(0),
+        correct: confusion
+            .get(class)
+            .and_then(|row| row.get(class))
+            .copied()
+            .unwrap_or(0),
         predicted: confusion.iter().filter_map(|row| row.get(class)).sum(),
     };
     (0..classes.len()).map(count).collect()
@@ -85,22 +91,28 @@ pub(super) fn per_class<'a>(classes: &'a [String], confusion: &[Vec<u64>]) -> Ve
 /// A picture that cannot be read any more, and the errors of writing.
 pub(super) fn gallery(
     path: Option<PathBuf>,
-    title: String,
+    model: &Path,
     evaluation: &Evaluation,
     dataset: &dyn Dataset,
 ) -> Result<(), Error> {
     let pictures = show::count(dataset.len(), "picture", "pictures");
     let heading = Heading {
-        title,
-        result: format!("{} of {pictures} classified correctly.", percent(evaluation.top1)),
+        result: format!(
+            "{} of {pictures} classified correctly.",
+            percent(evaluation.top1)
+        ),
         order: "The mistakes come first, the most certain first; then the other pictures, the least \
                 certain first.",
+        ..Heading::of(model)
     };
     let Some(mut gallery) = Gallery::new(path, heading)? else {
         return Ok(());
     };
     let classes = dataset.classes();
-    for prediction in instructive_first(&evaluation.predictions).iter().take(MOST_PICTURES) {
+    for prediction in instructive_first(&evaluation.predictions)
+        .iter()
+        .take(MOST_PICTURES)
+    {
         let &Prediction {
             index,
             label,
@@ -165,8 +177,17 @@ mod tests {
             predicted,
             score,
         };
-        let all = [of(0, 0, 0.9), of(1, 1, 0.6), of(2, 0, 0.5), of(3, 1, 0.8), of(4, 1, 0.6)];
-        let order: Vec<usize> = instructive_first(&all).iter().map(|one| one.index).collect();
+        let all = [
+            of(0, 0, 0.9),
+            of(1, 1, 0.6),
+            of(2, 0, 0.5),
+            of(3, 1, 0.8),
+            of(4, 1, 0.6),
+        ];
+        let order: Vec<usize> = instructive_first(&all)
+            .iter()
+            .map(|one| one.index)
+            .collect();
         assert_eq!(order, [3, 1, 4, 2, 0]);
     }
 }

@@ -208,7 +208,9 @@ impl Finding {
     fn rectangle(&self, classes: &Classes<'_>) -> Markup {
         let index = classes.index(&self.class);
         let place = self.bbox.filter(|bbox| {
-            [bbox.x1, bbox.y1, bbox.x2, bbox.y2].iter().all(|side| side.is_finite())
+            [bbox.x1, bbox.y1, bbox.x2, bbox.y2]
+                .iter()
+                .all(|side| side.is_finite())
         });
         html! {
             @if let Some(place) = place {
@@ -223,7 +225,11 @@ impl Finding {
 
     /// The score for the script: a plain number.
     fn data(&self) -> String {
-        let score = if self.score.is_finite() { self.score } else { 0.0 };
+        let score = if self.score.is_finite() {
+            self.score
+        } else {
+            0.0
+        };
         format!("{:.4}", score.clamp(0.0, 1.0))
     }
 }

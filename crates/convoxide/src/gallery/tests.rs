@@ -19,7 +19,9 @@ fn gallery() -> Gallery {
         title: "Results".to_owned(),
         ..Heading::default()
     };
-    Gallery::new(Some("page.html".into()), heading).unwrap().unwrap()
+    Gallery::new(Some("page.html".into()), heading)
+        .unwrap()
+        .unwrap()
 }
 
 /// Texts that would end their element or attribute, start a script or turn the direction of the text.
@@ -45,7 +47,9 @@ fn hostile_names_stay_texts() {
         let mut boxed = finding(name, 0.5);
         boxed.bbox = Some(BBox::from_xyxy(1.0, 2.0, 3.0, 4.0));
         let findings = vec![finding(name, 0.25), boxed];
-        gallery.add(name.to_owned(), &picture(), Some(truth), findings).unwrap();
+        gallery
+            .add(name.to_owned(), &picture(), Some(truth), findings)
+            .unwrap();
         gallery.fail(&Failure::new(Path::new(name), &name));
     }
     let html = gallery.html();
@@ -53,7 +57,15 @@ fn hostile_names_stay_texts() {
     assert_eq!(html.matches("<script").count(), 1, "{html}");
     assert_eq!(html.matches("</script").count(), 1);
     // No attribute of an event: wherever the names occur, their quotes are escaped.
-    for forbidden in ["\" onerror", "<img src=x", "</style><img", "<!--", "\u{202e}", "\0", "\u{1b}"] {
+    for forbidden in [
+        "\" onerror",
+        "<img src=x",
+        "</style><img",
+        "<!--",
+        "\u{202e}",
+        "\0",
+        "\u{1b}",
+    ] {
         assert!(!html.contains(forbidden), "{forbidden:?}");
     }
     assert!(html.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
@@ -75,7 +87,9 @@ fn hostile_names_stay_texts() {
 #[test]
 fn the_policy_allows_the_own_script_alone() {
     let html = gallery().html();
-    let (_, policy) = html.split_once("Content-Security-Policy\" content=\"").unwrap();
+    let (_, policy) = html
+        .split_once("Content-Security-Policy\" content=\"")
+        .unwrap();
     let (policy, _) = policy.split_once('"').unwrap();
     assert!(policy.starts_with("default-src 'none'"), "{policy}");
     let (_, script) = html.split_once("<script>").unwrap();
@@ -84,16 +98,23 @@ fn the_policy_allows_the_own_script_alone() {
     use base64::prelude::{BASE64_STANDARD, Engine};
     use sha2::{Digest, Sha256};
     let hash = BASE64_STANDARD.encode(Sha256::digest(script));
-    assert!(policy.contains(&format!("script-src 'sha256-{hash}'")), "{policy}");
+    assert!(
+        policy.contains(&format!("script-src 'sha256-{hash}'")),
+        "{policy}"
+    );
 }
 
 #[test]
 fn pictures_results_and_failures_are_bounded_and_the_page_says_so() {
     let mut gallery = gallery();
-    let many: Vec<Finding> = (0..MOST_FINDINGS + 7).map(|i| finding(&format!("c{i}"), 0.5)).collect();
+    let many: Vec<Finding> = (0..MOST_FINDINGS + 7)
+        .map(|i| finding(&format!("c{i}"), 0.5))
+        .collect();
     for index in 0..MOST_PICTURES + 3 {
         let findings = if index == 0 { many.clone() } else { Vec::new() };
-        gallery.add(format!("{index}.png"), &picture(), None, findings).unwrap();
+        gallery
+            .add(format!("{index}.png"), &picture(), None, findings)
+            .unwrap();
     }
     for _ in 0..=MOST_FAILURES {
         gallery.fail(&Failure::new(Path::new("x.png"), &"broken"));
@@ -112,7 +133,9 @@ fn what_is_not_finite_is_drawn_nowhere() {
     let mut gallery = gallery();
     let mut odd = finding("odd", f64::NAN);
     odd.bbox = Some(BBox::from_xyxy(f32::NAN, 0.0, f32::INFINITY, 1.0));
-    gallery.add("a.png".to_owned(), &picture(), None, vec![odd]).unwrap();
+    gallery
+        .add("a.png".to_owned(), &picture(), None, vec![odd])
+        .unwrap();
     let html = gallery.html();
     assert!(!html.contains("<rect"));
     assert!(html.contains("data-score=\"0.0000\""));
@@ -122,9 +145,15 @@ fn what_is_not_finite_is_drawn_nowhere() {
 fn the_page_is_written_whole_or_refused_by_its_suffix() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("page.html");
-    let gallery = Gallery::new(Some(path.clone()), Heading::default()).unwrap().unwrap();
+    let gallery = Gallery::new(Some(path.clone()), Heading::default())
+        .unwrap()
+        .unwrap();
     gallery.write().unwrap();
-    assert!(std::fs::read_to_string(&path).unwrap().starts_with("<!DOCTYPE html>"));
+    assert!(
+        std::fs::read_to_string(&path)
+            .unwrap()
+            .starts_with("<!DOCTYPE html>")
+    );
     let error = Gallery::check(Some(Path::new("page.png"))).unwrap_err();
     assert!(matches!(error, Error::Suffix { .. }), "{error}");
     assert!(Gallery::new(None, Heading::default()).unwrap().is_none());

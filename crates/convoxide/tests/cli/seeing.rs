@@ -20,7 +20,11 @@ fn fixture() -> Fixture {
         preprocessing: json!({"channels": "rgb", "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}),
         input_size: Some([16, 16]),
     };
-    save(&fixture.path("m.safetensors"), model.init(7).unwrap(), Some(metadata));
+    save(
+        &fixture.path("m.safetensors"),
+        model.init(7).unwrap(),
+        Some(metadata),
+    );
     fixture
 }
 
@@ -46,8 +50,19 @@ fn the_gallery_of_classify_shows_every_picture_and_names_those_that_failed() {
     let fixture = fixture();
     fixture.picture("photos/<b>.png", [20, 30]);
     fixture.write("photos/broken.png", "no picture");
-    let arguments = ["classify", "--model", "m.safetensors", "--top", "2", "-q", "photos"];
-    run(&fixture, &[&arguments[..], &["--gallery", "page.html"]].concat());
+    let arguments = [
+        "classify",
+        "--model",
+        "m.safetensors",
+        "--top",
+        "2",
+        "-q",
+        "photos",
+    ];
+    run(
+        &fixture,
+        &[&arguments[..], &["--gallery", "page.html"]].concat(),
+    );
     let page = page(&fixture, "page.html");
     assert_eq!(page.matches("<figure").count(), 3);
     assert_eq!(page.matches("<li data-class").count(), 6);
@@ -55,8 +70,14 @@ fn the_gallery_of_classify_shows_every_picture_and_names_those_that_failed() {
     assert!(page.contains("1 other could not be read"), "{page}");
     assert!(page.contains("broken.png"));
 
-    let said = complaint(&fixture, &[&arguments[..], &["--gallery", "page.png"]].concat());
-    assert!(said.contains("page.png") && said.contains(".html"), "{said}");
+    let said = complaint(
+        &fixture,
+        &[&arguments[..], &["--gallery", "page.png"]].concat(),
+    );
+    assert!(
+        said.contains("page.png") && said.contains(".html"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -97,7 +118,11 @@ fn data(fixture: &Fixture) {
         preprocessing: json!({"channels": "rgb", "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}),
         input_size: Some([16, 16]),
     };
-    save(&fixture.path("abc.safetensors"), model.init(7).unwrap(), Some(metadata));
+    save(
+        &fixture.path("abc.safetensors"),
+        model.init(7).unwrap(),
+        Some(metadata),
+    );
 }
 
 #[test]
@@ -106,7 +131,10 @@ fn eval_has_counts_by_class_lines_by_picture_and_a_gallery() {
     data(&fixture);
     let arguments = ["eval", "--model", "abc.safetensors", "--data", "data", "-q"];
     let more = ["--json", "--per-picture", "--gallery", "page.html"];
-    let output = fixture.command_with(&[&arguments[..], &more].concat()).output().unwrap();
+    let output = fixture
+        .command_with(&[&arguments[..], &more].concat())
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let mut lines = json_lines(&output);
     let report = lines.pop().unwrap();
@@ -141,22 +169,39 @@ fn eval_has_counts_by_class_lines_by_picture_and_a_gallery() {
     let right: usize = ["a", "b", "c"].map(|class| of(class, class)).iter().sum();
     assert_eq!(page.matches("data-kind=\"right\"").count(), right);
     // Mistakes first.
-    let kinds = page.split("data-kind=\"").skip(1).map(|rest| rest.starts_with("wrong"));
+    let kinds = page
+        .split("data-kind=\"")
+        .skip(1)
+        .map(|rest| rest.starts_with("wrong"));
     assert!(kinds.is_sorted_by(|a, b| a >= b));
 
     let text = run(&fixture, &[&arguments[..], &["--per-picture"]].concat());
     let lines: Vec<&str> = text.lines().filter(|line| line.contains('\t')).collect();
     assert_eq!(lines.len(), 12, "{text}");
-    assert!(lines.iter().all(|line| line.split('\t').count() == 4), "{text}");
+    assert!(
+        lines.iter().all(|line| line.split('\t').count() == 4),
+        "{text}"
+    );
 }
 
 #[test]
 fn explain_draws_the_map_and_names_the_class() {
     let fixture = fixture();
-    let arguments = ["explain", "--model", "m.safetensors", "-q", "photos/a.png", "--output", "heat.png"];
+    let arguments = [
+        "explain",
+        "--model",
+        "m.safetensors",
+        "-q",
+        "photos/a.png",
+        "--output",
+        "heat.png",
+    ];
     let text = run(&fixture, &arguments);
     assert!(text.starts_with("photos/a.png: "), "{text}");
-    assert!(text.ends_with(" %; 4 x 4 cells of layer3.2.relu2\n"), "{text}");
+    assert!(
+        text.ends_with(" %; 4 x 4 cells of layer3.2.relu2\n"),
+        "{text}"
+    );
     let heat = Picture::open(fixture.path("heat.png"), &Limits::default()).unwrap();
     assert_eq!(heat.size(), [30, 40]);
 
@@ -164,8 +209,12 @@ fn explain_draws_the_map_and_names_the_class() {
     let said = complaint(&fixture, &[&arguments[..], &more].concat());
     assert!(said.contains("no node \"layer1\""), "{said}");
     let more = ["--class", "d&o'g", "--layer", "layer1.0.relu2", "--json"];
-    let json: Value = serde_json::from_str(&run(&fixture, &[&arguments[..], &more].concat())).unwrap();
-    assert_eq!((&json["class_id"], &json["class"]), (&json!(2), &json!("d&o'g")));
+    let json: Value =
+        serde_json::from_str(&run(&fixture, &[&arguments[..], &more].concat())).unwrap();
+    assert_eq!(
+        (&json["class_id"], &json["class"]),
+        (&json!(2), &json!("d&o'g"))
+    );
     assert_eq!(json["map"], json!([16, 16]));
     let said = complaint(&fixture, &[&arguments[..], &["--class", "owl"]].concat());
     assert!(said.contains("no class is called \"owl\""), "{said}");
@@ -177,16 +226,37 @@ fn explain_draws_the_map_and_names_the_class() {
 fn stylize_writes_a_picture_and_the_losses() {
     let fixture = fixture();
     let arguments = [
-        "stylize", "--content", "photos/a.png", "--style", "photos/b.png", "--output", "c.png", "--model",
-        "m.safetensors", "--steps", "5", "--size", "32",
+        "stylize",
+        "--content",
+        "photos/a.png",
+        "--style",
+        "photos/b.png",
+        "--output",
+        "c.png",
+        "--model",
+        "m.safetensors",
+        "--steps",
+        "5",
+        "--size",
+        "32",
     ];
     // The table has no layers for ResNets.
     let said = complaint(&fixture, &arguments);
     assert!(said.contains("--content-layer"), "{said}");
-    let layers = ["--content-layer", "layer1.0.relu2", "--style-layer", "relu", "--style-layer", "layer1.2.relu2"];
+    let layers = [
+        "--content-layer",
+        "layer1.0.relu2",
+        "--style-layer",
+        "relu",
+        "--style-layer",
+        "layer1.2.relu2",
+    ];
     let all = [&arguments[..], &layers, &["--json"]].concat();
     let json: Value = serde_json::from_str(&run(&fixture, &all)).unwrap();
-    assert_eq!((&json["width"], &json["height"], &json["steps"]), (&json!(32), &json!(24), &json!(5)));
+    assert_eq!(
+        (&json["width"], &json["height"], &json["steps"]),
+        (&json!(32), &json!(24), &json!(5))
+    );
     assert!(json["style"]["ratio"].as_f64().unwrap() < 1.0, "{json}");
     assert!(json["content"]["loss"].as_f64().unwrap() > 0.0, "{json}");
     let result = Picture::open(fixture.path("c.png"), &Limits::default()).unwrap();
@@ -194,8 +264,22 @@ fn stylize_writes_a_picture_and_the_losses() {
 
     // A darknet cfg, and its text.
     let darknet = [
-        "stylize", "--content", "photos/a.png", "--style", "photos/b.png", "--output", "c.png", "--model",
-        "tiny.cfg", "--weights", "tiny.weights", "--steps", "2", "--content-layer", "0.act", "--style-layer",
+        "stylize",
+        "--content",
+        "photos/a.png",
+        "--style",
+        "photos/b.png",
+        "--output",
+        "c.png",
+        "--model",
+        "tiny.cfg",
+        "--weights",
+        "tiny.weights",
+        "--steps",
+        "2",
+        "--content-layer",
+        "0.act",
+        "--style-layer",
         "0.act",
     ];
     let text = run(&fixture, &darknet);
@@ -203,5 +287,8 @@ fn stylize_writes_a_picture_and_the_losses() {
     assert!(text.starts_with("c.png: 40 x 30 pixels, 2 steps"), "{text}");
     let output = fixture.command_with(&[&darknet[..], &["--style-layer", "nothing"]].concat());
     let output = { output }.output().unwrap();
-    assert!(stderr(&output).contains("no node \"nothing\""), "{output:?}");
+    assert!(
+        stderr(&output).contains("no node \"nothing\""),
+        "{output:?}"
+    );
 }

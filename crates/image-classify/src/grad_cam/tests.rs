@@ -59,7 +59,13 @@ fn the_weights_agree_with_differences_at_every_node() {
         let plain = Plain::new(&upper, read(&upper, &wide)).unwrap();
         let logit = |tensor: &ArrayD<f64>| {
             let inputs: Vec<_> = input_names(&upper)
-                .map(|input| if input == name { tensor.view() } else { image.view() })
+                .map(|input| {
+                    if input == name {
+                        tensor.view()
+                    } else {
+                        image.view()
+                    }
+                })
                 .collect();
             plain.run(&inputs).unwrap()[0][[0, class]]
         };
@@ -69,7 +75,9 @@ fn the_weights_agree_with_differences_at_every_node() {
             // All pixels of a channel together: the sum of their partial derivatives.
             let shifted = |by: f64| {
                 let mut moved = tensor.clone();
-                moved.index_axis_mut(Axis(1), channel).mapv_inplace(|x| x + by);
+                moved
+                    .index_axis_mut(Axis(1), channel)
+                    .mapv_inplace(|x| x + by);
                 logit(&moved)
             };
             let step = 1e-4;
@@ -77,14 +85,29 @@ fn the_weights_agree_with_differences_at_every_node() {
             let got = f64::from(cam.weights[channel]);
             // The network is smooth and its values are about 1: the error of the quotient is about the
             // square of the step, that of the gradient in f32 some hundred roundings.
-            assert!((got - expected).abs() < 1e-7 + 1e-5 * expected.abs(), "{name} {got} {expected}");
-            assert!(expected.abs() > 1e-5, "{name}: a weight of nearly 0 shows nothing");
+            assert!(
+                (got - expected).abs() < 1e-7 + 1e-5 * expected.abs(),
+                "{name} {got} {expected}"
+            );
+            assert!(
+                expected.abs() > 1e-5,
+                "{name}: a weight of nearly 0 shows nothing"
+            );
             let plane = tensor.index_axis(Axis(0), 0);
-            map.scaled_add(expected, &plane.index_axis(Axis(0), channel).into_dimensionality().unwrap());
+            map.scaled_add(
+                expected,
+                &plane
+                    .index_axis(Axis(0), channel)
+                    .into_dimensionality()
+                    .unwrap(),
+            );
         }
         map.mapv_inplace(|x| x.max(0.0));
         for (got, expected) in cam.map.iter().zip(&map) {
-            assert!((f64::from(*got) - expected).abs() < 1e-5, "{name}: {got} {expected}");
+            assert!(
+                (f64::from(*got) - expected).abs() < 1e-5,
+                "{name}: {got} {expected}"
+            );
         }
     }
 }
