@@ -40,7 +40,7 @@ pub(crate) const STYLIZE: &str = "\
 Examples:
   convoxide stylize --content photo.jpg --style painting.jpg --output new.png
   convoxide stylize --content photo.jpg --style gravel.png --model yolov3-tiny \\
-      --size 256 --strength 20 --output new.png";
+      --size 256 --strength 30 --output new.png";
 
 pub(crate) const TRAIN: &str = "\
 Examples:

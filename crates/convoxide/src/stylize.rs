@@ -47,7 +47,7 @@ pub(crate) struct Args {
     weights: Option<PathBuf>,
     /// Longest side of the result; larger pictures are made smaller
     #[arg(
-        long, value_name = "N", default_value_t = 512,
+        long, value_name = "N", default_value_t = StyleOptions::default().size,
         value_parser = RangedU64ValueParser::<usize>::new().range(16..=4096)
     )]
     size: usize,

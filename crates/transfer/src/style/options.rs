@@ -31,17 +31,17 @@ impl StyleLayers {
 /// The options of a [`StyleTransfer`](crate::StyleTransfer).
 #[derive(Clone, Debug, PartialEq)]
 pub struct StyleOptions {
-    /// The number of steps of [`StyleTransfer::run`](crate::StyleTransfer::run). Default 200.
+    /// The number of steps of [`StyleTransfer::run`](crate::StyleTransfer::run). Default 150.
     pub steps: u64,
     /// The longest side of the result in pixels, at least 1: larger pictures are made smaller, with their
-    /// proportions kept. Default 512.
+    /// proportions kept. Default 384.
     pub size: usize,
     /// The weight of the content loss, at least 0. Default 1.
     pub content_weight: f64,
-    /// The weight of the style loss, above 0. Default 100.
+    /// The weight of the style loss, above 0. Default 10.
     pub style_weight: f64,
     /// The weight of the smoothness, at least 0: the mean squared difference of neighbouring pixels. It
-    /// keeps the picture from becoming noisy. Default 1.
+    /// keeps the picture from becoming noisy. Default 20.
     pub smoothness: f64,
     /// Adam's learning rate, above 0. A pixel is between 0, black, and 1, white. Default 0.02.
     pub rate: f64,
@@ -50,11 +50,11 @@ pub struct StyleOptions {
 impl Default for StyleOptions {
     fn default() -> Self {
         Self {
-            steps: 200,
-            size: 512,
+            steps: 150,
+            size: 384,
             content_weight: 1.0,
-            style_weight: 100.0,
-            smoothness: 1.0,
+            style_weight: 10.0,
+            smoothness: 20.0,
             rate: 0.02,
         }
     }
