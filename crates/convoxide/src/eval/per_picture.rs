@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use files::show::{self, one_line};
+use files::show::one_line;
 use image_classify::{Evaluation, Prediction};
 use image_data::Dataset;
 use serde::Serialize;
@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::error::Error;
 use crate::gallery::{Finding, Gallery, Heading, MOST_PICTURES, Truth};
-use crate::numbers::percent;
+use crate::numbers::{counted, percent};
 use crate::output;
 
 /// The result of one picture: one line of JSON, or of text.
@@ -95,7 +95,7 @@ pub(super) fn gallery(
     evaluation: &Evaluation,
     dataset: &dyn Dataset,
 ) -> Result<(), Error> {
-    let pictures = show::count(dataset.len(), "picture", "pictures");
+    let pictures = counted(dataset.len() as u128, "picture", "pictures");
     let heading = Heading {
         result: format!(
             "{} of {pictures} classified correctly.",

@@ -21,6 +21,9 @@ const STYLES: [&str; 2] = [
 /// The number of colours of boxes.
 const COLOURS: usize = 12;
 
+/// The longest side of a picture whose pixels are shown as squares.
+const TINY: usize = 64;
+
 /// The classes that occur, by name, with their numbers.
 struct Classes<'a>(BTreeMap<&'a str, Class>);
 
@@ -157,11 +160,12 @@ impl Card {
             true => "right",
             false => "wrong",
         });
+        let is_tiny = width.max(height) <= TINY;
         let boxes = self.findings.iter().any(|finding| finding.bbox.is_some());
         html! {
             figure.card data-kind=[kind] {
                 div.frame {
-                    img alt=(file) width=(width) height=(height) loading="lazy" decoding="async"
+                    img .tiny[is_tiny] alt=(file) width=(width) height=(height) loading="lazy" decoding="async"
                         src={ "data:image/jpeg;base64," (BASE64_STANDARD.encode(&self.jpeg)) };
                     @if boxes {
                         svg viewBox={ "0 0 " (width) " " (height) } aria-hidden="true" {
@@ -173,13 +177,13 @@ impl Card {
                     }
                 }
                 figcaption {
-                    p.file { bdi { (file) } span.size { (width) "\u{a0}×\u{a0}" (height) } }
+                    p.file { bdi title=(file) { (one_line(last_parts(&self.file))) } span.size { (width) "\u{a0}×\u{a0}" (height) } }
                     @if let Some(truth) = &self.truth {
                         p.truth {
                             span class={ "mark " (kind.unwrap_or_default()) } {
                                 @if truth.is_right { "right" } @else { "wrong" }
                             }
-                            " " bdi { (one_line(&truth.class)) }
+                            " true class " bdi { (one_line(&truth.class)) }
                         }
                     }
                     @if self.findings.is_empty() { p.none { "nothing found" } }
@@ -191,6 +195,12 @@ impl Card {
             }
         }
     }
+}
+
+/// The last two parts of a path, which are enough to recognise a picture.
+fn last_parts(path: &str) -> &str {
+    let mut separators = path.rmatch_indices('/').map(|(at, _)| at);
+    separators.nth(1).map_or(path, |at| &path[at + 1..])
 }
 
 impl Finding {
