@@ -14,7 +14,7 @@ use std::path::Path;
 use image_data::{Limits, Picture};
 
 /// Width and height of a picture.
-const SIDE: usize = 240;
+const SIDE: usize = 180;
 /// Width and height of the grid of points in a pixel, over which its colour is averaged.
 const POINTS: usize = 3;
 /// The pixels between two pictures.
@@ -115,12 +115,16 @@ fn waves(x: f64, y: f64) -> Colour {
         [240.0, 176.0, 40.0],
         [196.0, 66.0, 34.0],
     ];
-    let swirl = |cx: f64, cy: f64, turn: f64| {
+    // Turns a point around a centre, the more the nearer it is.
+    let swirl = |(x, y): (f64, f64), (cx, cy): (f64, f64), turn: f64| {
         let (dx, dy) = (x - cx, y - cy);
-        let distance = dx.hypot(dy);
-        turn * dy.atan2(dx) / std::f64::consts::TAU * (-3.0 * distance).exp() + 2.2 * distance
+        let (sin, cos) = (turn * (-4.0 * dx.hypot(dy)).exp()).sin_cos();
+        (cx + cos * dx - sin * dy, cy + sin * dx + cos * dy)
     };
-    let bent = swirl(0.3, 0.35, 2.0) + swirl(0.75, 0.7, -2.0) + 0.12 * (9.0 * x + 5.0 * y).sin();
+    let point = swirl((x, y), (0.3, 0.35), 9.0);
+    let point = swirl(point, (0.75, 0.62), -8.0);
+    let (x, y) = swirl(point, (0.25, 0.85), 6.0);
+    let bent = 0.8 * y + 0.25 * x + 0.04 * (9.0 * x + 5.0 * y).sin();
     // The remainder is from 0 to 1, so the index is below the length.
     let band = (4.5 * bent).rem_euclid(1.0) * PALETTE.len() as f64;
     let edge = (band.fract() - 0.5).abs();

@@ -45,6 +45,6 @@ fn drawn_pictures_are_put_beside_the_result() {
     assert_eq!(files, ["content.png", "style.png", "beside.png"]);
     let open = |name: &str| Picture::open(place(name), &Limits::default()).unwrap();
     let beside = open("beside.png");
-    assert_eq!(beside.size(), [240, 3 * 240 + 2 * 6]);
-    assert_eq!(beside.rgb()[..3 * 240], open("content.png").rgb()[..3 * 240]);
+    assert_eq!(beside.size(), [180, 3 * 180 + 2 * 6]);
+    assert_eq!(beside.rgb()[..3 * 180], open("content.png").rgb()[..3 * 180]);
 }

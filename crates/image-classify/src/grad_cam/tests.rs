@@ -11,9 +11,9 @@ fn residual() -> Graph {
     let mut b = GraphBuilder::new();
     let x = b.input("image", [1, 3, 6, 8]).unwrap();
     let same = Conv2d::new(4, [3, 3]).padding(Padding::all(1));
-    let first = b.conv2d("conv1", x, same).unwrap();
+    let first = b.conv2d("conv1", x, same.clone()).unwrap();
     let x = b.sigmoid("sigmoid1", first).unwrap();
-    let x = b.conv2d("conv2", x, same).unwrap();
+    let x = b.conv2d("conv2", x, same.clone()).unwrap();
     let x = b.sigmoid("sigmoid2", x).unwrap();
     let x = b.add("sum", x, first).unwrap();
     let x = b.sigmoid("sigmoid3", x).unwrap();
@@ -98,7 +98,7 @@ fn the_weights_agree_with_differences_at_every_node() {
                 expected,
                 &plane
                     .index_axis(Axis(0), channel)
-                    .into_dimensionality()
+                    .into_dimensionality::<ndarray::Ix2>()
                     .unwrap(),
             );
         }
@@ -190,5 +190,5 @@ fn a_map_is_enlarged_around_the_centres_of_its_cells() {
     let middle = BBox::from_xyxy(1.0, 0.0, 3.0, 2.0);
     let expected = array![[0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 1.0, 0.0]];
     assert_eq!(enlarged(&map, [2, 4], middle), expected);
-    assert_eq!(enlarged(&(map * 0.0), [2, 4], whole), Array2::zeros([2, 4]));
+    assert_eq!(enlarged(&(map * 0.0), [2, 4], whole), Array2::<f32>::zeros([2, 4]));
 }
