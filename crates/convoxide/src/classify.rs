@@ -8,11 +8,13 @@ use std::time::Instant;
 use clap::builder::RangedU64ValueParser;
 use files::show::{self, one_line, shorten};
 use image_classify::{ClassList, Classifier, ClassifierOptions, Probabilities, check_order};
+use image_data::Picture;
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::each_picture::{Pictures, each_picture};
 use crate::error::Error;
+use crate::gallery::{self, Finding, Findings, Gallery, Heading};
 use crate::model::{self, OptionalModelFlags, Source};
 use crate::output;
 use crate::pictures::{self, Failure};
@@ -48,6 +50,9 @@ pub(crate) struct Args {
         value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000)
     )]
     top: usize,
+    /// Page to write with the pictures and their classes
+    #[arg(long, value_name = "FILE.html")]
+    gallery: Option<PathBuf>,
     #[command(flatten)]
     pictures: Pictures,
 }
@@ -56,13 +61,21 @@ pub(crate) struct Args {
 ///
 /// # Errors
 ///
-/// Those of the model and of standard output. An error of a single picture is reported and affects
+/// Those of the model, of standard output and of the gallery. An error of a single picture is reported and affects
 /// only the exit code.
 pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
+    Gallery::check(args.gallery.as_deref())?;
     let source = args.model.into_source(context);
     let mut viewer = Viewer::load(&source, args.names.as_deref(), args.top, context)?;
+    let heading = Heading::of(&source.model);
+    let mut gallery = Gallery::new(args.gallery, heading)?;
     let (inputs, strictness) = args.pictures.open();
-    each_picture(inputs, strictness, context, |path| viewer.look(path))
+    let code = each_picture(inputs, strictness, context, |path| {
+        let looked = viewer.look(path);
+        gallery::keep(gallery.as_mut(), path, looked).map(|(_, report)| report)
+    })?;
+    gallery.map_or(Ok(()), |gallery| gallery.write())?;
+    Ok(code)
 }
 
 /// A classifier, and how its results are shown.
@@ -105,7 +118,7 @@ impl Viewer {
     }
 
     /// Reads a picture and classifies it.
-    fn look(&mut self, path: &Path) -> Result<Report, Failure> {
+    fn look(&mut self, path: &Path) -> Result<(Picture, Report), Failure> {
         let _span = tracing::debug_span!("look", path = %show::name(path.as_os_str())).entered();
         let start = Instant::now();
         let picture = pictures::open(path)?;
@@ -118,7 +131,7 @@ impl Viewer {
             .classify_timed(&picture)
             .map_err(|error| Failure::new(path, &error))?;
         let [height, width] = size;
-        Ok(Report {
+        let report = Report {
             image: path.to_string_lossy().into_owned(),
             shown: show::name(path.as_os_str()),
             size: [width, height],
@@ -127,7 +140,8 @@ impl Viewer {
                 decode,
                 [timings.preprocess, timings.network, timings.postprocess],
             ),
-        })
+        };
+        Ok((picture, report))
     }
 
     /// Warns of the first picture of another size than the network was trained on.
@@ -180,6 +194,17 @@ struct Class {
     class: Option<String>,
     /// The probability.
     score: f32,
+}
+
+impl Findings for Report {
+    fn findings(&self) -> Vec<Finding> {
+        let classes = self.top.iter().map(|class| Finding {
+            class: (class.class.clone()).unwrap_or_else(|| class_number(class.class_id)),
+            score: f64::from(class.score),
+            bbox: None,
+        });
+        classes.collect()
+    }
 }
 
 /// The widest class name in the table.

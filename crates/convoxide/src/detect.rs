@@ -14,6 +14,7 @@ use crate::context::Context;
 use crate::drawings::{Drawings, MOST_BOXES};
 use crate::each_picture::{Pictures, each_picture};
 use crate::error::Error;
+use crate::gallery::{self, Gallery, Heading};
 use crate::model::{self, Found};
 use crate::output;
 use crate::pictures::{self, Failure};
@@ -64,6 +65,9 @@ pub(crate) struct Args {
     /// Folder for copies of the pictures with the boxes drawn in
     #[arg(long, alias = "out", value_name = "DIR")]
     output: Option<PathBuf>,
+    /// Page to write with the pictures and their objects
+    #[arg(long, value_name = "FILE.html")]
+    gallery: Option<PathBuf>,
     #[command(flatten)]
     pictures: Pictures,
 }
@@ -97,6 +101,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     let quiet = context.quiet;
     let default = || model::default_model(DEFAULT_DETECTOR, context);
     let model = args.model.unwrap_or_else(default);
+    let mut gallery = Gallery::new(args.gallery, Heading::of(&model))?;
     let files = files(&model, args.weights, args.names)?;
     if files.names.is_none() && !args.class.is_empty() {
         let error = "--class needs the names of the classes: give --names".into();
@@ -125,7 +130,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
 
     let mut totals = Totals::default();
     let code = each_picture(inputs, strictness, context, |path| {
-        let (picture, report) = look(&mut detector, path)?;
+        let looked = look(&mut detector, path);
+        let (picture, report) = gallery::keep(gallery.as_mut(), path, looked)?;
         if !quiet {
             warn_of_limits(path, &detector, &report, drawings.is_some());
         }
@@ -136,6 +142,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
         totals.add(&report);
         Ok(report)
     })?;
+    gallery.map_or(Ok(()), |gallery| gallery.write())?;
     if totals.are_of_several() && !context.json {
         output::text(totals)?;
     }

@@ -1,5 +1,7 @@
 //! `convoxide eval`: the accuracy of a classifier on a dataset.
 
+mod per_picture;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,10 +19,12 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::decode_warnings::DecodeWarnings;
 use crate::error::{Error, Reason};
+use crate::gallery::Gallery;
 use crate::model::{ModelFlags, Source};
 use crate::output;
 use crate::progress::Progress;
 use crate::size_warning::size_warning;
+use per_picture::{PerClass, per_class};
 
 /// Measure a classifier on a dataset: accuracy and confused classes
 ///
@@ -48,6 +52,12 @@ pub(crate) struct Args {
     /// Fail if files that may be pictures were left out
     #[arg(long)]
     strict: bool,
+    /// Also print one line per picture: name, class, prediction, score
+    #[arg(long)]
+    per_picture: bool,
+    /// Page to write with the pictures and their classes, mistakes first
+    #[arg(long, value_name = "FILE.html")]
+    gallery: Option<PathBuf>,
 }
 
 /// The parts of a dataset that can be selected.
@@ -74,6 +84,7 @@ impl PartName {
 ///
 /// Those of the model and of the dataset; classes that differ.
 pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
+    Gallery::check(args.gallery.as_deref())?;
     let source = Source::from(args.model);
     let model = source.classifier(context)?;
     let splits = Splits::open(&args.data, &DatasetLimits::default())?;
@@ -114,7 +125,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
         classifier.plan(),
         &dataset,
         fit.preprocessing(),
-        &EvaluationOptions::default(),
+        &EvaluationOptions {
+            predictions: args.per_picture || args.gallery.is_some(),
+            ..EvaluationOptions::default()
+        },
         |pictures| progress.advance(pictures as u64),
     )
     .map_err(in_model)?;
@@ -129,6 +143,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
         let pictures = format!("{unexpected} of {all} of another size");
         output::complain(&size_warning(&pictures, expected));
     }
+    if args.per_picture {
+        per_picture::print(&evaluation, &*dataset, context)?;
+    }
+    per_picture::gallery(args.gallery, &source.model, &evaluation, &*dataset)?;
     let resizes = matches!(fit.expected(), Some(ExpectedSize::Trained(_)));
     let report = Report {
         part: part.title(),
@@ -140,6 +158,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
         resized: if resizes { unexpected } else { 0 },
         left_out: splits.contents.by_reason(),
         notes: &splits.contents.notes,
+        per_class: per_class(relabelled.classes(), &evaluation.confusion),
         evaluation,
     };
     if context.json {
@@ -190,6 +209,7 @@ struct Report<'a> {
     left_out: Vec<LeftOutFor>,
     /// The decisions that were made about an ambiguous dataset.
     notes: &'a [String],
+    per_class: Vec<PerClass<'a>>,
     #[serde(flatten)]
     evaluation: Evaluation,
 }
@@ -209,6 +229,7 @@ impl fmt::Display for Report<'_> {
             loss,
             confusion,
             mistakes: _,
+            predictions: _,
         } = &self.evaluation;
         let classes = show::count(self.classes.len(), "class", "classes");
         let s = if *pictures == 1 { "" } else { "s" };

@@ -25,12 +25,25 @@ Examples:
   convoxide classify photo.jpg
   convoxide classify --model runs/shapes photo.jpg
   convoxide classify --model resnet50 --weights resnet50.pth \\
-      --names imagenet.names --top 3 photos";
+      --names imagenet.names --top 3 photos --gallery photos.html";
 
 pub(crate) const EVAL: &str = "\
 Examples:
   convoxide eval --model runs/pets --data pets
-  convoxide eval --model best.safetensors --data cifar-10-binary.tar.gz --json";
+  convoxide eval --model best.safetensors --data cifar-10-binary.tar.gz --json
+  convoxide eval --model runs/pets --data pets --gallery pets.html";
+
+pub(crate) const EXPLAIN: &str = "\
+Examples:
+  convoxide explain --model mobilenet_v2 photo.jpg --output heat.png
+  convoxide explain --model runs/pets --class dog \\
+      --layer layer3.8 photo.jpg --output heat.png";
+
+pub(crate) const STYLIZE: &str = "\
+Examples:
+  convoxide stylize --content photo.jpg --style painting.jpg --output new.png
+  convoxide stylize --content photo.jpg --style gravel.png --model yolov3-tiny \\
+      --size 256 --strength 30 --output new.png";
 
 pub(crate) const TRAIN: &str = "\
 Examples:

@@ -18,9 +18,11 @@ mod each_picture;
 mod error;
 mod eval;
 mod examples;
+mod explain;
 mod export;
 mod fetch;
 mod find_lr;
+mod gallery;
 mod grad;
 mod init;
 mod kernels;
@@ -39,6 +41,7 @@ mod progress;
 mod report;
 mod run;
 mod size_warning;
+mod stylize;
 mod suffix;
 mod summary;
 mod tensors;
@@ -77,6 +80,10 @@ enum Command {
     Classify(classify::Args),
     #[command(after_help = examples::EVAL)]
     Eval(eval::Args),
+    #[command(after_help = examples::EXPLAIN)]
+    Explain(explain::Args),
+    #[command(after_help = examples::STYLIZE)]
+    Stylize(stylize::Args),
     #[command(after_help = examples::TRAIN)]
     Train(train::Args),
     #[command(after_help = examples::FIND_LR)]
@@ -149,6 +156,8 @@ fn run(command: Command, context: &Context) -> Result<ExitCode, Error> {
         Command::Detect(args) => detect::run(args, context),
         Command::Classify(args) => classify::run(args, context),
         Command::Eval(args) => eval::run(args, context),
+        Command::Explain(args) => explain::run(args, context),
+        Command::Stylize(args) => stylize::run(args, context),
         Command::Train(args) => train::run(&args, context),
         Command::FindLr(args) => find_lr::run(&args, context),
         Command::Init(args) => init::run(&args, context),

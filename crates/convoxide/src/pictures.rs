@@ -20,7 +20,7 @@ use standard_input::read_path;
 const STANDARD_INPUT: &str = "-";
 
 /// A picture that could not be read or processed, and why.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) path: PathBuf,
     pub(crate) reason: String,

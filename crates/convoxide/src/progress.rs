@@ -5,9 +5,11 @@ use std::io::{IsTerminal, stderr, stdout};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::context::Context;
+use crate::numbers::short;
 use crate::output;
 
 const WITH_TOTAL: &str = "{bar:30} {pos} of {len} pictures, {eta} left";
+const STEPS: &str = "{bar:30} step {pos} of {len}, style loss {msg}, {eta} left";
 const WITHOUT_TOTAL: &str = "{spinner} {pos} pictures";
 
 /// A progress bar on standard error. It is shown only if standard error is a terminal, there is more
@@ -40,6 +42,21 @@ impl Progress {
         Self(bar)
     }
 
+    /// A bar for the steps of a style transfer.
+    pub(crate) fn of_steps(context: &Context, steps: u64) -> Self {
+        let bar = Self::new(context, Some(steps));
+        if let Ok(style) = ProgressStyle::with_template(STEPS) {
+            bar.0.set_style(style);
+        }
+        bar
+    }
+
+    /// Counts one more step, and shows its loss.
+    pub(crate) fn step_with(&self, loss: f64) {
+        self.0.set_message(short(loss));
+        self.step();
+    }
+
     /// Counts one more picture.
     pub(crate) fn step(&self) {
         self.advance(1);
@@ -69,7 +86,7 @@ mod tests {
 
     #[test]
     fn the_templates_are_well_formed() {
-        for template in [WITH_TOTAL, WITHOUT_TOTAL] {
+        for template in [WITH_TOTAL, WITHOUT_TOTAL, STEPS] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
     }

@@ -10,6 +10,7 @@ use image_data::BBox;
 use serde::Serialize;
 use yolo_detect::{ClassNames, Detection, Timings};
 
+use crate::gallery::{Finding, Findings};
 use crate::pictures::Failure;
 
 /// The objects of one picture: one line of JSON, or a table of at most 80 columns by
@@ -123,6 +124,17 @@ impl Report {
 fn text_of(path: &Path) -> String {
     path.to_str()
         .map_or_else(|| name(path.as_os_str()), str::to_owned)
+}
+
+impl Findings for Report {
+    fn findings(&self) -> Vec<Finding> {
+        let objects = self.detections.iter().map(|object| Finding {
+            class: object.name(),
+            score: f64::from(object.score),
+            bbox: Some(object.bbox),
+        });
+        objects.collect()
+    }
 }
 
 impl Object {

@@ -57,6 +57,8 @@ mod plot;
 mod recipes;
 #[path = "cli/run_folder.rs"]
 mod run_folder;
+#[path = "cli/seeing.rs"]
+mod seeing;
 #[path = "cli/summary.rs"]
 mod summary;
 #[path = "cli/train.rs"]

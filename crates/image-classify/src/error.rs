@@ -171,6 +171,47 @@ pub enum Error {
         got: f32,
     },
 
+    /// A name that is not a node's.
+    #[error(
+        "the network has no node \"{}\"{}",
+        show::one_line(name),
+        files::did_you_mean(near)
+    )]
+    UnknownNode {
+        /// The name.
+        name: String,
+        /// The names of similar spelling, at most three.
+        near: Vec<String>,
+    },
+
+    /// A node whose tensor is no map.
+    #[error(
+        "the tensor of node \"{}\" has the shape {got:?}, expected [1, channels, height, width]",
+        show::one_line(name)
+    )]
+    NoPixels {
+        /// The node.
+        name: String,
+        /// The shape of its tensor.
+        got: Vec<usize>,
+    },
+
+    /// A node that the logits do not depend on.
+    #[error("the classes do not depend on node \"{}\"", show::one_line(name))]
+    NodeUnused {
+        /// The node.
+        name: String,
+    },
+
+    /// The index of a class that the network does not have.
+    #[error("class {got} is out of range: the network has {}", show::count(*classes, "class", "classes"))]
+    ClassIndex {
+        /// The index.
+        got: usize,
+        /// The network's number of classes.
+        classes: usize,
+    },
+
     /// An error of one picture of a dataset.
     #[error("{}: {error}", show::one_line(name))]
     Sample {

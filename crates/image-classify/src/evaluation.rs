@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use engine::{Plan, Session};
 use image_data::{Batch, Dataset, Loader, LoaderOptions, Order, Preprocessing};
-use ndarray::{ArrayView2, ArrayViewD};
+use ndarray::{ArrayView1, ArrayView2, ArrayViewD};
 use nn_layers::{
     ClassTargets, ConfusionMatrix, CrossEntropy, Infer, Outputs, RunningMean, Shape, top_k_correct,
 };
@@ -29,12 +29,15 @@ pub struct Evaluation {
     pub confusion: Vec<Vec<u64>>,
     /// The most certain mistakes, the most certain first; not serialised.
     #[serde(skip)]
-    pub mistakes: Vec<Mistake>,
+    pub mistakes: Vec<Prediction>,
+    /// One for each picture, in the dataset's order, if the options ask for them; not serialised.
+    #[serde(skip)]
+    pub predictions: Vec<Prediction>,
 }
 
-/// A picture whose most probable class is not the true one.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Mistake {
+/// The result for one picture.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Prediction {
     /// The picture's index in the dataset.
     pub index: usize,
     /// The true class.
@@ -52,6 +55,8 @@ pub struct EvaluationOptions {
     pub batch_size: usize,
     /// The most mistakes that are kept. Default 24.
     pub mistakes: usize,
+    /// Whether the result of each picture is kept. Default `false`.
+    pub predictions: bool,
 }
 
 impl Default for EvaluationOptions {
@@ -59,6 +64,7 @@ impl Default for EvaluationOptions {
         Self {
             batch_size: 50,
             mistakes: 24,
+            predictions: false,
         }
     }
 }
@@ -130,7 +136,7 @@ pub fn evaluate(
         }
         // Allocated only now that the network is known to have this many classes: the confusion matrix
         // takes their square.
-        let tally = tally.get_or_insert_with(|| Tally::new(classes, options.mistakes));
+        let tally = tally.get_or_insert_with(|| Tally::new(classes, options));
         tally.add(logits, &batch.samples, &batch.labels)?;
         progress(batch.samples.len());
     }
@@ -144,19 +150,22 @@ struct Tally {
     /// The number of pictures whose true class is among the five most probable; `None` for five
     /// classes or fewer.
     top5: Option<usize>,
-    mistakes: Vec<Mistake>,
+    mistakes: Vec<Prediction>,
+    /// All predictions, if they are kept.
+    predictions: Option<Vec<Prediction>>,
     /// The most mistakes that are kept.
     kept: usize,
 }
 
 impl Tally {
-    fn new(classes: usize, kept: usize) -> Self {
+    fn new(classes: usize, options: &EvaluationOptions) -> Self {
         Self {
             confusion: ConfusionMatrix::new(classes),
             loss: RunningMean::default(),
             top5: (classes > 5).then_some(0),
             mistakes: Vec::new(),
-            kept,
+            predictions: options.predictions.then(Vec::new),
+            kept: options.mistakes,
         }
     }
 
@@ -173,7 +182,21 @@ impl Tally {
         }
         let loss = cross_entropy(rows.into_dyn(), labels)?;
         self.loss.add(loss, labels.len() as f64);
-        collect(&mut self.mistakes, rows.outer_iter(), samples, labels);
+        for ((row, &index), &label) in rows.outer_iter().zip(samples).zip(labels) {
+            let Some(prediction) = predict(row, index, label) else {
+                continue;
+            };
+            if prediction.predicted != label {
+                self.mistakes.push(prediction);
+            }
+            if let Some(predictions) = &mut self.predictions {
+                predictions.push(prediction);
+            }
+        }
+        let by_certainty = |a: &Prediction, b: &Prediction| {
+            b.score.total_cmp(&a.score).then(a.index.cmp(&b.index))
+        };
+        self.mistakes.sort_by(by_certainty);
         self.mistakes.truncate(self.kept);
         Ok(())
     }
@@ -188,6 +211,7 @@ impl Tally {
             loss: self.loss.mean()?,
             confusion: self.confusion.rows().to_vec(),
             mistakes: self.mistakes,
+            predictions: self.predictions.unwrap_or_default(),
         })
     }
 }
@@ -198,31 +222,19 @@ fn cross_entropy(logits: ArrayViewD<'_, f32>, labels: &[usize]) -> Result<f64> {
     Ok(CrossEntropy::default().eval(logits, targets, 1.0, &mut grad)?)
 }
 
-/// Adds the mistakes of a batch, and sorts all by falling certainty.
-fn collect<'a>(
-    mistakes: &mut Vec<Mistake>,
-    rows: impl Iterator<Item = ndarray::ArrayView1<'a, f32>>,
-    indices: &[usize],
-    labels: &[usize],
-) {
-    for ((row, &index), &label) in rows.zip(indices).zip(labels) {
-        // Of equal logits the first, as in the confusion matrix.
-        let likeliest = row
-            .indexed_iter()
-            .reduce(|best, next| if next.1 > best.1 { next } else { best });
-        let Some((predicted, &most)) = likeliest.filter(|&(predicted, _)| predicted != label)
-        else {
-            continue;
-        };
-        let sum: f64 = row.iter().map(|&x| f64::from(x - most).exp()).sum();
-        mistakes.push(Mistake {
-            index,
-            label,
-            predicted,
-            score: 1.0 / sum,
-        });
-    }
-    mistakes.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.index.cmp(&b.index)));
+/// The prediction of a row of logits; `None` without classes.
+fn predict(row: ArrayView1<'_, f32>, index: usize, label: usize) -> Option<Prediction> {
+    // Of equal logits the first, as in the confusion matrix.
+    let logits = row.indexed_iter();
+    let (predicted, &most) =
+        logits.reduce(|best, next| if next.1 > best.1 { next } else { best })?;
+    let sum: f64 = row.iter().map(|&x| f64::from(x - most).exp()).sum();
+    Some(Prediction {
+        index,
+        label,
+        predicted,
+        score: 1.0 / sum,
+    })
 }
 
 #[cfg(test)]
@@ -233,7 +245,7 @@ mod tests {
 
     #[test]
     fn the_mistakes_are_those_of_the_confusion_matrix() {
-        let mut tally = Tally::new(3, 24);
+        let mut tally = Tally::new(3, &EvaluationOptions::default());
         let rows = arr2(&[[0.5f32, 0.5, 0.1], [0.1, 0.7, 0.7], [0.0, 0.0, 0.0]]);
         tally.add(rows.view(), &[10, 11, 12], &[0, 2, 1]).unwrap();
         let evaluation = tally.finish().unwrap();
@@ -247,12 +259,17 @@ mod tests {
 
     #[test]
     fn nothing_counted_is_no_evaluation() {
-        assert_eq!(Tally::new(3, 24).finish(), None);
+        assert_eq!(Tally::new(3, &EvaluationOptions::default()).finish(), None);
     }
 
     #[test]
     fn only_the_most_certain_mistakes_are_kept() {
-        let mut tally = Tally::new(2, 2);
+        let options = EvaluationOptions {
+            mistakes: 2,
+            predictions: true,
+            ..EvaluationOptions::default()
+        };
+        let mut tally = Tally::new(2, &options);
         for (sample, margin) in [(0, 1.0f32), (1, 3.0), (2, 2.0), (3, -1.0)] {
             let row = arr2(&[[margin, 0.0]]);
             tally.add(row.view(), &[sample], &[1]).unwrap();
@@ -262,5 +279,9 @@ mod tests {
         assert_eq!(kept, [1, 2]);
         let score = 1.0 / (1.0 + (-3f64).exp());
         assert!((evaluation.mistakes[0].score - score).abs() < 1e-12);
+        // The predictions are complete and in the dataset's order.
+        let all = evaluation.predictions.iter();
+        let all: Vec<_> = all.map(|p| (p.index, p.label, p.predicted)).collect();
+        assert_eq!(all, [(0, 1, 0), (1, 1, 0), (2, 1, 0), (3, 1, 1)]);
     }
 }

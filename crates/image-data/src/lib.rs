@@ -23,6 +23,7 @@ mod random;
 mod resize;
 mod suffix;
 mod text;
+mod thumbnail;
 
 pub use augmentation::{
     Augmentation, ColorJitter, Cutout, HorizontalFlip, Mixup, PadAndCrop, RandomResizedCrop,

@@ -296,6 +296,44 @@ pub enum Error {
         near: Vec<String>,
     },
 
+    /// A node whose tensor has no pixels.
+    #[error(
+        "the tensor of node {name:?} has the shape {got:?}, expected [1, channels, height, width]"
+    )]
+    NotFeatures {
+        /// The node.
+        name: String,
+        /// Its shape for one picture.
+        got: Vec<usize>,
+    },
+
+    /// An option of a style transfer out of range.
+    #[error("the {option} of the style transfer is {got}, expected {expected}")]
+    StyleOption {
+        /// The option.
+        option: &'static str,
+        /// Its value.
+        got: f64,
+        /// The values that it may have.
+        expected: &'static str,
+    },
+
+    /// A loss that is NaN or infinite.
+    #[error(
+        "the loss is {got}, expected a finite number: are these the weights of a trained network?"
+    )]
+    Loss {
+        /// The loss.
+        got: f64,
+    },
+
+    /// A picture that could not be preprocessed, or a preprocessing that is not valid.
+    #[error("{reason}")]
+    Picture {
+        /// What is wrong.
+        reason: String,
+    },
+
     /// A network that cannot be compiled or run, or that needs too much memory.
     #[error(transparent)]
     Engine(Box<engine::Error>),
@@ -401,6 +439,14 @@ impl From<io::Error> for Error {
 impl From<engine::Error> for Error {
     fn from(error: engine::Error) -> Self {
         Self::Engine(Box::new(error))
+    }
+}
+
+impl From<image_data::Error> for Error {
+    fn from(error: image_data::Error) -> Self {
+        Self::Picture {
+            reason: error.to_string(),
+        }
     }
 }
 

@@ -17,7 +17,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("inception", &["nn-layers"]),
     ("mobilenet", &["nn-layers"]),
     ("image-data", &["files"]),
-    ("transfer", &["files", "nn-layers", "engine", "image-data"]),
+    (
+        "transfer",
+        &["files", "nn-layers", "engine", "image-data", "conv-core"],
+    ),
     (
         "image-classify",
         &[

@@ -298,7 +298,7 @@ impl<'a> Live<'a> {
         let (Some(evaluation), Some(valid)) = (&self.evaluation, &self.job.data.valid) else {
             return Ok(Vec::new());
         };
-        let mistake = |mistake: &image_classify::Mistake| {
+        let mistake = |mistake: &image_classify::Prediction| {
             let picture: Picture = valid.picture(mistake.index)?;
             Ok(Mistake {
                 png: picture.to_png()?,
