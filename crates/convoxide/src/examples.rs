@@ -52,6 +52,13 @@ Examples:
   convoxide train recipes/cifar10-resnet20.toml --data cifar-10-binary.tar.gz
   convoxide train recipes/shapes.toml --resume --epochs 12";
 
+pub(crate) const FINE_TUNE: &str = "\
+Examples:
+  convoxide fetch mobilenet_v2
+  convoxide fine-tune --data photos
+  convoxide fine-tune --data photos --epochs 12 --freeze-epochs 3
+  convoxide fine-tune --data photos --model resnet18 --weights resnet18.pth";
+
 pub(crate) const INIT: &str = "\
 Examples:
   convoxide init

@@ -86,6 +86,8 @@ enum Command {
     Stylize(stylize::Args),
     #[command(after_help = examples::TRAIN)]
     Train(train::Args),
+    #[command(after_help = examples::FINE_TUNE)]
+    FineTune(train::fine_tune_command::Args),
     #[command(after_help = examples::FIND_LR)]
     FindLr(find_lr::Args),
     #[command(after_help = examples::INIT)]
@@ -159,6 +161,7 @@ fn run(command: Command, context: &Context) -> Result<ExitCode, Error> {
         Command::Explain(args) => explain::run(args, context),
         Command::Stylize(args) => stylize::run(args, context),
         Command::Train(args) => train::run(&args, context),
+        Command::FineTune(args) => train::fine_tune_command::run(args, context),
         Command::FindLr(args) => find_lr::run(&args, context),
         Command::Init(args) => init::run(&args, context),
         Command::Lint(args) => lint::run(&args, context),

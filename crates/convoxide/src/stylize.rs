@@ -117,7 +117,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
         classes: None,
     };
     let model = source.load(context)?;
-    let params = model.params.as_ref().ok_or_else(|| source.no_weights(model.not_fetched))?;
+    let params = model
+        .params
+        .as_ref()
+        .ok_or_else(|| source.no_weights(model.not_fetched))?;
     let preprocessing = match &model.description {
         Some(description) => description.preprocessing.clone(),
         None => darknet(),

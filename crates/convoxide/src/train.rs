@@ -4,6 +4,7 @@ mod batches;
 mod choose;
 mod data;
 mod fine_tune;
+pub(crate) mod fine_tune_command;
 mod fingerprint;
 mod folder;
 #[cfg(test)]
@@ -94,6 +95,15 @@ pub(crate) struct Args {
     /// Embed no pictures of the data in the report
     #[arg(long)]
     no_pictures: bool,
+    /// Of `convoxide fine-tune`
+    #[arg(skip)]
+    fine_tune: Option<FineTuneFlags>,
+}
+
+/// The flags that only `convoxide fine-tune` has.
+#[derive(Clone, Copy, Debug)]
+struct FineTuneFlags {
+    freeze_epochs: Option<usize>,
 }
 
 /// Runs the command. A training run that a signal stops is saved, and the exit code is 128 plus the
@@ -160,6 +170,7 @@ impl Args {
             seed: None,
             workers: 1,
             no_pictures: false,
+            fine_tune: None,
         }
     }
 
@@ -232,6 +243,10 @@ impl Args {
         keys.epochs = self.epochs.or(keys.epochs);
         keys.batch = self.batch.or(keys.batch);
         keys.seed = self.seed.or(keys.seed);
+        if let Some(flags) = self.fine_tune {
+            let options = keys.fine_tune.get_or_insert_default();
+            options.freeze_epochs = flags.freeze_epochs.unwrap_or(options.freeze_epochs);
+        }
         match &mut keys.fine_tune {
             Some(options) => options.rate = self.rate.unwrap_or(options.rate),
             None => keys.schedule.rate = self.rate.or(keys.schedule.rate),

@@ -1,16 +1,19 @@
 //! A recipe for a dataset, for training without one.
 
+use std::path::Path;
+
 use files::show::count;
 use image_classify::Description;
 use image_data::{
     Augmentation, Dataset, HorizontalFlip, PadAndCrop, Preprocessing, RandomResizedCrop, Transform,
 };
+use model_zoo::Task;
 use transfer::Weights;
 
 use super::data::Data;
 use super::recipe::{Keys, PreprocessingKeys, ResizeKey};
-use super::weights;
 use crate::error::Reason;
+use crate::model::find_weights;
 
 /// The share of the pictures that is held out where there is no part to validate on.
 pub(super) const HOLD_OUT: f64 = 0.2;
@@ -26,6 +29,9 @@ const STEP: usize = 32;
 /// About as many steps as a small network needs, and the epochs that this may take.
 const STEPS: usize = 1500;
 const EPOCHS: [usize; 2] = [10, 50];
+/// The same for fine-tuning.
+const FINE_TUNE_STEPS: usize = 600;
+const FINE_TUNE_EPOCHS: [usize; 2] = [5, 20];
 
 /// The recipe for this data, where `given` has the keys that flags have set, and what was chosen in
 /// words.
@@ -78,7 +84,11 @@ pub(super) fn recipe(data: &Data, given: Keys) -> Result<(Keys, String), Reason>
     };
     let batch = *keys.batch.get_or_insert(32);
     let steps = data.train.len().div_ceil(batch).max(1);
-    let epochs = STEPS.div_ceil(steps).clamp(EPOCHS[0], EPOCHS[1]);
+    let (wanted, [least, most]) = match keys.fine_tune {
+        Some(_) => (FINE_TUNE_STEPS, FINE_TUNE_EPOCHS),
+        None => (STEPS, EPOCHS),
+    };
+    let epochs = wanted.div_ceil(steps).clamp(least, most);
     let epochs = *keys.epochs.get_or_insert(epochs);
     let told = format!(
         "no recipe, so chosen for these pictures: {} {}, {}",
@@ -104,11 +114,15 @@ enum Start {
 
 impl Start {
     fn of(name: &str) -> Result<Self, Reason> {
-        let path = weights::find(name)?;
-        if let (false, Some(model)) = (std::path::Path::new(name).exists(), model_zoo::find(name)) {
-            return Ok(Self::Known(model.architecture.to_owned()));
+        let found = find_weights(Path::new(name))?;
+        match found.known {
+            Some((known, _)) if known.task == Task::Classifier => {
+                return Ok(Self::Known(known.architecture.to_owned()));
+            }
+            Some(_) => return Ok(Self::Params),
+            None => {}
         }
-        match Weights::open(path)?.metadata {
+        match Weights::open(found.path)?.metadata {
             Some(metadata) => {
                 let network = Description::from_metadata(&metadata)?;
                 Ok(Self::Described(Box::new(network)))

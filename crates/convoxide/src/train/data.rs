@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use files::show::{self, count};
-use image_data::{Cached, Dataset, DatasetLimits, Shapes, Splits, Subset};
+use image_data::{Cached, Dataset, DatasetLimits, OfClasses, Shapes, Splits, Subset};
 use rayon::prelude::*;
 use serde_json::Value;
 
@@ -63,6 +63,9 @@ impl Data {
             warnings: warnings.clone(),
         };
         data.check_classes().map_err(fault)?;
+        if !recipe.classes.is_empty() {
+            data.keep_classes(&recipe.classes)?;
+        }
         if args.skip_bad {
             data.skip_bad(context).map_err(fault)?;
         }
@@ -87,6 +90,16 @@ impl Data {
                  sets a tenth aside",
             ),
             (None, Some(_)) => {}
+        }
+        if let Some(most) = recipe.per_class {
+            data.train = Arc::new(Subset::first_of_each_class(data.train, most));
+        }
+        if !recipe.classes.is_empty() || recipe.per_class.is_some() {
+            say(&format!(
+                "used: {} of {} to train on",
+                count(data.train.len(), "picture", "pictures"),
+                count(data.train.classes().len(), "class", "classes"),
+            ));
         }
         if let (Some(_), None) = (recipe.patience, &data.valid) {
             let reason =
@@ -123,6 +136,14 @@ impl Data {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Keeps the samples of these classes.
+    fn keep_classes(&mut self, classes: &[String]) -> image_data::Result<()> {
+        for part in std::iter::once(&mut self.train).chain(&mut self.valid) {
+            *part = Arc::new(OfClasses::new(Arc::clone(part), classes)?);
+        }
+        Ok(())
     }
 
     /// Removes the pictures that cannot be read. This reads all of them.

@@ -283,6 +283,7 @@ impl Job {
             seconds: state.seconds(),
             folder: show::name(folder.path().as_os_str()),
             is_measured: this.data.valid.is_some(),
+            is_held_out: this.data.is_held_out,
         };
         let code = stop.exit_code().filter(|_| outcome == Outcome::Stopped);
         Ok((summary, code))

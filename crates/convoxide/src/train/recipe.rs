@@ -43,6 +43,12 @@ pub(crate) struct Recipe {
     /// Whether every class is drawn equally often.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) balanced: bool,
+    /// The classes that are used, if not all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) classes: Vec<String>,
+    /// The largest number of training pictures of each class: the first ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) per_class: Option<usize>,
     /// Nodes or scopes that are not trained.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) frozen: Vec<String>,
@@ -109,6 +115,7 @@ impl Recipe {
             ("epochs", self.epochs),
             ("batch", self.batch),
             ("patience", self.patience.unwrap_or(1)),
+            ("per_class", self.per_class.unwrap_or(1)),
         ];
         for (key, got) in counts {
             if !(1..=MOST).contains(&got) {

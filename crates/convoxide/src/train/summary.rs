@@ -22,6 +22,9 @@ pub(super) struct Summary {
     /// Whether there are pictures to validate on.
     #[serde(skip)]
     pub(super) is_measured: bool,
+    /// Whether they were held out from those for training.
+    #[serde(skip)]
+    pub(super) is_held_out: bool,
 }
 
 impl Summary {
@@ -56,7 +59,11 @@ impl Summary {
 
     fn next(&self, args: &Args, folder: &Path) -> String {
         if self.outcome == "stopped" {
-            let mut command = "convoxide train".to_owned();
+            let name = match args.fine_tune {
+                Some(_) => "fine-tune",
+                None => "train",
+            };
+            let mut command = format!("convoxide {name}");
             if let Some(recipe) = &args.recipe {
                 command += &format!(" {}", shell(recipe));
             }
@@ -74,7 +81,7 @@ impl Summary {
         };
         let model = shell(&folder.join(model));
         match &args.data {
-            Some(data) if self.is_measured => {
+            Some(data) if self.is_measured && !self.is_held_out => {
                 format!("convoxide eval --model {model} --data {}", shell(data))
             }
             _ => format!("convoxide classify --model {model} PICTURE"),
@@ -92,6 +99,12 @@ impl Summary {
             ("--epochs", args.epochs.map(|epochs| epochs.to_string())),
             ("--batch", args.batch.map(|batch| batch.to_string())),
             ("--rate", args.rate.map(|rate| rate.to_string())),
+            (
+                "--freeze-epochs",
+                args.fine_tune
+                    .and_then(|flags| flags.freeze_epochs)
+                    .map(|epochs| epochs.to_string()),
+            ),
             ("--seed", args.seed.map(|seed| seed.to_string())),
             ("--skip-bad", args.skip_bad.then(String::new)),
         ];
@@ -145,6 +158,7 @@ mod tests {
             seconds: 12.0,
             folder: "runs/a".to_owned(),
             is_measured: best.is_some(),
+            is_held_out: false,
         }
     }
 

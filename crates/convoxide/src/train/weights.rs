@@ -2,17 +2,16 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use files::{cache, did_you_mean, nearest, show};
+use files::show;
 use image_classify::Description;
-use model_zoo::{MODELS, Role, Task};
 use nn_layers::{Graph, Params};
 use sha2::{Digest, Sha256};
-use transfer::Weights;
 
 use crate::context::Context;
-use crate::error::{Error, Reason};
+use crate::error::Reason;
+use crate::model::weights::Weights;
 use crate::output;
 
 /// The parameters at the start of a run that continues from other weights.
@@ -39,9 +38,8 @@ pub(super) fn start(
     initial: Params<f32>,
     context: &Context,
 ) -> Result<Start, Reason> {
-    let path = find(name)?;
-    let mut weights = Weights::open(&path)?;
-    let sha256 = sha256(weights.report.file.as_deref().unwrap_or(&path))?;
+    let weights = Weights::find(Path::new(name), &network.name, &network.architecture)?;
+    let sha256 = sha256(&weights.found.path)?;
     let say = |text: &str| {
         if !context.quiet {
             for line in text.lines() {
@@ -50,58 +48,37 @@ pub(super) fn start(
         }
     };
     say(&format!("weights       {}", show::one_line(name)));
-    say(&weights.report.to_string());
-    let classes = weights.metadata.as_ref().map(|metadata| &metadata.classes);
-    let is_other = |classes: &&Vec<String>| !classes.is_empty() && **classes != network.classes;
-    if classes.filter(is_other).is_some() {
+    if let Some(report) = &weights.report {
+        say(&report.to_string());
+    }
+    let mut params = weights.file.params;
+    let classes = match (&weights.file.metadata, weights.known) {
+        (Some(metadata), _) => metadata.classes.clone(),
+        (None, Some(known)) => {
+            let names = known.classes.names().unwrap_or_default();
+            names.into_iter().map(str::to_owned).collect()
+        }
+        (None, None) => Vec::new(),
+    };
+    if !classes.is_empty() && classes != network.classes {
         let stages = network.architecture.stages()?;
         let head = stages.last().into_iter().flatten();
         let in_head: Vec<String> = head
             .flat_map(|scope| {
                 let within = format!("{scope}.");
-                let names = weights.params.iter().map(|(name, _)| name.to_owned());
+                let names = params.iter().map(|(name, _)| name.to_owned());
                 names.filter(move |name| name.starts_with(&within))
             })
             .collect();
         for name in in_head {
-            weights.params.remove(&name);
+            params.remove(&name);
         }
         say("classes       differ from those of the weights, so the head begins afresh");
     }
     let known = network.architecture.aux_params()?;
-    let (params, report) = weights.params.warm_start(graph, initial, &known)?;
+    let (params, report) = params.warm_start(graph, initial, &known)?;
     say(&report.to_string());
     Ok(Start { params, sha256 })
-}
-
-/// The path of a file or folder of this name, or of the weights of the known model of this name.
-///
-/// # Errors
-///
-/// Neither exists, a model that is not a classifier, and one that has not been fetched.
-pub(super) fn find(name: &str) -> Result<PathBuf, Reason> {
-    let path = Path::new(name);
-    if path.exists() {
-        return Ok(path.to_owned());
-    }
-    let classifiers = MODELS.iter().filter(|model| model.task == Task::Classifier);
-    let Some(model) = model_zoo::find(name) else {
-        let near = nearest(name, classifiers.map(|model| model.name()));
-        return Err(format!(
-            "weights: {}: no such file, and no known model of this name{}",
-            show::one_line(name),
-            did_you_mean(&near)
-        )
-        .into());
-    };
-    if model.task != Task::Classifier {
-        return Err(format!("weights: {name} is not a classifier").into());
-    }
-    let home = cache::home().ok_or(Error::NoCache)?;
-    model.require(&home)?;
-    let file = model.download.file(Role::Weights);
-    let file = file.ok_or_else(|| format!("weights: {name} has no weights"))?;
-    Ok(file.place(&home))
 }
 
 fn sha256(path: &Path) -> Result<String, Reason> {
@@ -131,13 +108,5 @@ mod tests {
             hash.starts_with("ba7816bf8f01cfea414140de5dae2223"),
             "{hash}"
         );
-    }
-
-    #[test]
-    fn names_that_are_no_weights_say_what_to_do() {
-        let error = find("mobilenet_v3").unwrap_err().to_string();
-        assert!(error.contains("did you mean mobilenet_v2"), "{error}");
-        let error = find("yolov3-tiny").unwrap_err().to_string();
-        assert!(error.contains("not a classifier"), "{error}");
     }
 }

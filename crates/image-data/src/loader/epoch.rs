@@ -27,7 +27,9 @@ impl Epoch {
     pub(super) fn start(shared: &Arc<Shared>, epoch: u64, batches: Range<usize>) -> Result<Self> {
         let LoaderOptions { order, seed, .. } = shared.options;
         let dataset = &*shared.dataset;
-        let labels: Vec<usize> = (0..dataset.len()).map(|sample| dataset.label(sample)).collect();
+        let labels: Vec<usize> = (0..dataset.len())
+            .map(|sample| dataset.label(sample))
+            .collect();
         let order = visits(&labels, order, seed, epoch);
         let plan = Arc::new(EpochPlan {
             shared: Arc::clone(shared),

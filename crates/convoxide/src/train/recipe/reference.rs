@@ -105,6 +105,18 @@ pub(super) const TABLES: [Table; 8] = [
                 "Draw every class equally often, so that rare classes are not neglected.",
             ),
             key(
+                "classes",
+                Told("all", "[\"cat\", \"dog\"]"),
+                "names of classes",
+                "Use the pictures of these classes only, to train on and to validate on.",
+            ),
+            key(
+                "per_class",
+                Told("all", "50"),
+                "1 to 1000000",
+                "Train on at most this many pictures of each class, the first by name. Validation uses all.",
+            ),
+            key(
                 "hold_out",
                 Told("none", "0.1"),
                 "between 0 and 1",
