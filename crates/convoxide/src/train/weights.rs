@@ -86,7 +86,7 @@ pub(super) fn find(name: &str) -> Result<PathBuf, Reason> {
     }
     let classifiers = MODELS.iter().filter(|model| model.task == Task::Classifier);
     let Some(model) = model_zoo::find(name) else {
-        let near = nearest(name, classifiers.map(|model| model.name()));
+        let near = nearest(name, classifiers.map(model_zoo::KnownModel::name));
         return Err(format!(
             "weights: {}: no such file, and no known model of this name{}",
             show::one_line(name),
