@@ -17,7 +17,6 @@ use crate::augmentation::Augmentation;
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::preprocessing::Preprocessing;
-use crate::random::{Purpose, keyed};
 
 /// Delivers a dataset's batches, epoch by epoch.
 ///

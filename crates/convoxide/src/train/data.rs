@@ -82,7 +82,7 @@ impl Data {
                     data.train.len()
                 ));
             }
-            // Without a recipe, nobody has asked for it.
+            // Without a recipe, it was not asked for.
             (Some(_), Some(_)) if args.recipe.is_none() => {}
             (Some(_), Some(_)) => say("hold_out is ignored: the data has a part to validate on"),
             (None, None) => say(
