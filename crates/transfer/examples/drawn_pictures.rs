@@ -94,7 +94,11 @@ fn landscape(x: f64, y: f64) -> Colour {
     }
     if y > hill {
         let share = (y - hill) / (1.0 - hill);
-        return [112.0 - 40.0 * share, 160.0 - 40.0 * share, 70.0 - 20.0 * share];
+        return [
+            112.0 - 40.0 * share,
+            160.0 - 40.0 * share,
+            70.0 - 20.0 * share,
+        ];
     }
     if (x - 0.3).hypot(y - 0.2) < 0.09 {
         return [255.0, 214.0, 92.0];

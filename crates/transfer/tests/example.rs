@@ -46,5 +46,8 @@ fn drawn_pictures_are_put_beside_the_result() {
     let open = |name: &str| Picture::open(place(name), &Limits::default()).unwrap();
     let beside = open("beside.png");
     assert_eq!(beside.size(), [180, 3 * 180 + 2 * 6]);
-    assert_eq!(beside.rgb()[..3 * 180], open("content.png").rgb()[..3 * 180]);
+    assert_eq!(
+        beside.rgb()[..3 * 180],
+        open("content.png").rgb()[..3 * 180]
+    );
 }

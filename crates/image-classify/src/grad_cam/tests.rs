@@ -190,5 +190,8 @@ fn a_map_is_enlarged_around_the_centres_of_its_cells() {
     let middle = BBox::from_xyxy(1.0, 0.0, 3.0, 2.0);
     let expected = array![[0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 1.0, 0.0]];
     assert_eq!(enlarged(&map, [2, 4], middle), expected);
-    assert_eq!(enlarged(&(map * 0.0), [2, 4], whole), Array2::<f32>::zeros([2, 4]));
+    assert_eq!(
+        enlarged(&(map * 0.0), [2, 4], whole),
+        Array2::<f32>::zeros([2, 4])
+    );
 }
