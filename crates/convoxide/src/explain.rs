@@ -16,12 +16,12 @@ use crate::report::class_number;
 use crate::size_warning::size_warning;
 use crate::{output, pictures, suffix};
 
-/// Show what in a picture speaks for a class, as a heat map (Grad-CAM)
+/// Show what in a picture speaks for a class, as a heat map
 ///
-/// The map is computed from the features of one node and the gradient of the
-/// class's score. It has the node's resolution, and is enlarged to the picture's.
-/// Bright parts speak for the class; parts that the network does not see, because
-/// the preprocessing crops the picture, are darkened.
+/// The map is the Grad-CAM of one node: it is computed from the node's features and
+/// the gradient of the class's score. It has the node's resolution, and is enlarged
+/// to the picture's. Bright parts speak for the class; parts that the network does
+/// not see, because the preprocessing crops the picture, are darkened.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {

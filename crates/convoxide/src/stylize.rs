@@ -19,7 +19,7 @@ use crate::numbers::short;
 use crate::progress::Progress;
 use crate::{output, pictures, suffix};
 
-/// Give a picture the style of another: its colours, textures and patterns
+/// Give a picture the colours, textures and patterns of another
 ///
 /// The result starts as the content picture. Step by step, its pixels change until
 /// the features of a trained network have the correlations (Gram matrices) of the

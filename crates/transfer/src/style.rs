@@ -69,7 +69,7 @@ use crate::error::{Error, Result};
 /// let stripes = Picture::from_rgb(32, 24, 96, &stripes)?;
 /// let pictures = StylePictures { content: &grey, style: &stripes };
 /// let layers = StyleLayers::new(["conv2"], ["relu1", "conv2"]);
-/// let options = StyleOptions { steps: 20, ..StyleOptions::default() };
+/// let options = StyleOptions { steps: 30, smoothness: 0.0, ..StyleOptions::default() };
 /// let mut transfer =
 ///     StyleTransfer::new(backbone, pictures, &layers, &options, &Options::default())?;
 ///

@@ -108,7 +108,7 @@ impl Gallery {
                     select name="class" {
                         option value="" { "all classes" }
                         @for (name, class) in &classes.0 {
-                            option value=(class.index) { (name) " (" (class.pictures) ")" }
+                            option value=(class.index) { (one_line(name)) " (" (class.pictures) ")" }
                         }
                     }
                 }

@@ -1,5 +1,8 @@
 //! Pages with hostile names, and their bounds.
 
+use base64::prelude::{BASE64_STANDARD, Engine};
+use sha2::{Digest, Sha256};
+
 use super::*;
 
 fn picture() -> Picture {
@@ -95,8 +98,6 @@ fn the_policy_allows_the_own_script_alone() {
     let (_, script) = html.split_once("<script>").unwrap();
     let (script, _) = script.split_once("</script>").unwrap();
     // The hash is that of the text between the tags, which is not escaped.
-    use base64::prelude::{BASE64_STANDARD, Engine};
-    use sha2::{Digest, Sha256};
     let hash = BASE64_STANDARD.encode(Sha256::digest(script));
     assert!(
         policy.contains(&format!("script-src 'sha256-{hash}'")),

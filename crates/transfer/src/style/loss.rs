@@ -169,10 +169,10 @@ mod tests {
 
     #[test]
     fn the_gradients_agree_with_differences() {
+        type Eval<'a> = &'a dyn Fn(&ArrayViewD<'_, f64>, &mut ArrayD<f64>) -> f64;
         let features = random_array(&[1, 3, 4, 5], 1);
         let content = random_array(&[1, 3, 4, 5], 2);
         let style = gram(&random_array(&[1, 3, 2, 7], 3).view());
-        type Eval<'a> = &'a dyn Fn(&ArrayViewD<'_, f64>, &mut ArrayD<f64>) -> f64;
         let losses: [Eval<'_>; 2] = [
             &|x, grad| content_loss(x, &content, 1.0, grad),
             &|x, grad| style_loss(x, &style, 1.0, grad),

@@ -53,6 +53,8 @@ fn layers() -> StyleLayers {
 fn the_picture_starts_as_the_content_picture_and_takes_the_style() {
     let options = StyleOptions {
         steps: 60,
+        style_weight: 100.0,
+        smoothness: 0.0,
         ..StyleOptions::default()
     };
     let mut transfer = transfer(&layers(), &options).unwrap();
