@@ -132,6 +132,12 @@ impl DarknetNetwork {
         }
     }
 
+    /// The number of pools below a layer, which separate the stages.
+    pub(crate) fn pools_below(self, layer: usize) -> usize {
+        let below = self.table().iter().take(layer);
+        below.filter(|below| matches!(below, Layer::Max(_))).count()
+    }
+
     /// The number of layers that are known.
     #[must_use]
     pub fn layers(self) -> usize {

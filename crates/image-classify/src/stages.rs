@@ -61,7 +61,8 @@ impl Architecture {
             | Self::GoogLeNet(_)
             | Self::InceptionV3(_)
             | Self::CifarInception(_)
-            | Self::MobileNetV2(_) => 0,
+            | Self::MobileNetV2(_)
+            | Self::Darknet(_) => 0,
         };
         let end = node.match_indices('.').nth(dots).map(|(end, _)| end);
         end.and_then(|end| node.get(..end)).unwrap_or(node)
@@ -98,6 +99,10 @@ impl Architecture {
             (Self::ResNet(_), _) => numbered("layer").unwrap_or(Part::Stem),
             (Self::GoogLeNet(_) | Self::CifarInception(_), _) => {
                 numbered("inception").unwrap_or(Part::Stem)
+            }
+            (Self::Darknet(backbone), _) => {
+                let layer = scope.parse().unwrap_or(0);
+                Part::Stage(backbone.network.pools_below(layer))
             }
             (Self::InceptionV3(_), _) => numbered("Mixed_").unwrap_or(Part::Stem),
         }
@@ -187,5 +192,9 @@ mod tests {
         let mut head = stages[4].clone();
         head.sort();
         assert_eq!(head, ["aux1", "aux2", "fc"]);
+        let stages = Architecture::named("darknet19_backbone").unwrap().stages();
+        let stages = stages.unwrap();
+        assert_eq!(stages[2..4], [vec!["4", "5", "6"], vec!["8", "9", "10"]]);
+        assert_eq!(stages.last().unwrap(), &["fc"]);
     }
 }

@@ -33,7 +33,7 @@ pub(super) struct Job {
     /// The network with the classes of the data, as the model files describe it.
     description: Description,
     /// The recipe's, with the groups of fine-tuning.
-    optimiser: OptimiserOptions,
+    pub(super) optimiser: OptimiserOptions,
     graph: Graph,
     /// The graph without the heads that exist only in training.
     inference: Graph,

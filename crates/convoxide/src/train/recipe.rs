@@ -12,7 +12,7 @@ use std::path::Path;
 use files::show::count;
 use image_classify::Architecture;
 use image_data::{Augmentation, Preprocessing};
-use nn_layers::{CrossEntropy, Optimiser, OptimiserOptions, Params};
+use nn_layers::{ClassWeights, CrossEntropy, Optimiser, OptimiserOptions, Params};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -141,8 +141,9 @@ impl Recipe {
                 format!("is {smoothing}, expected 0 to 1"),
             );
         }
-        let weights = self.loss.class_weights.iter().flatten();
-        if let Some(weight) = weights.into_iter().find(|&&w| !(w.is_finite() && w >= 0.0)) {
+        let weights = self.loss.class_weights.iter();
+        let mut weights = weights.flat_map(ClassWeights::values);
+        if let Some(weight) = weights.find(|&&w| !(w.is_finite() && w >= 0.0)) {
             say(
                 "loss.class_weights",
                 format!("has {weight}, expected at least 0"),

@@ -2,6 +2,7 @@
 
 use super::Preprocessing;
 use crate::bbox::BBox;
+use crate::crop_position::CropPosition;
 use crate::error::Result;
 
 impl Preprocessing {
@@ -22,11 +23,13 @@ impl Preprocessing {
     /// As [`output_size`](Self::output_size).
     pub fn visible(&self, picture: [usize; 2]) -> Result<BBox> {
         let size = self.output_size(picture)?;
-        let [[y1, y2], [x1, x2]] = self.windows(picture, size, CropPosition::Centre).map(|window| {
-            let scale = window.input as f64 / window.output.max(1) as f64;
-            let ends = [window.start as f64, window.start as f64 + window.len as f64];
-            ends.map(|end| (end * scale) as f32)
-        });
+        let [[y1, y2], [x1, x2]] =
+            self.windows(picture, size, CropPosition::Centre)
+                .map(|window| {
+                    let scale = window.input as f64 / window.output.max(1) as f64;
+                    let ends = [window.start as f64, window.start as f64 + window.len as f64];
+                    ends.map(|end| (end * scale) as f32)
+                });
         Ok(BBox::from_xyxy(x1, y1, x2, y2))
     }
 }
