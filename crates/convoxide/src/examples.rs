@@ -54,7 +54,6 @@ Examples:
 
 pub(crate) const FINE_TUNE: &str = "\
 Examples:
-  convoxide fetch mobilenet_v2
   convoxide fine-tune --data photos
   convoxide fine-tune --data photos --epochs 12 --freeze-epochs 3
   convoxide fine-tune --data photos --model resnet18 --weights resnet18.pth";

@@ -47,7 +47,11 @@ pub(super) fn start(
             }
         }
     };
-    say(&format!("weights       {}", show::one_line(name)));
+    let from = match weights.known {
+        Some(known) => known.name().to_owned(),
+        None => show::name(weights.found.path.as_os_str()),
+    };
+    say(&format!("weights       {from}"));
     if let Some(report) = &weights.report {
         say(&report.to_string());
     }
