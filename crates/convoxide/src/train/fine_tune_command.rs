@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// The folder of the run [default: runs/ and the data's name]
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// The network [default: mobilenet_v2, or that of the weights]
+    /// The network [default: `mobilenet_v2`, or that of the weights]
     #[arg(long, value_name = "M")]
     model: Option<String>,
     /// Its weights: a known model, a file, or a run's folder [default: the known
