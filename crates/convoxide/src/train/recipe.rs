@@ -294,6 +294,10 @@ impl Recipe {
     /// Numbers that TOML cannot express.
     pub(crate) fn to_text(&self) -> Result<String, Reason> {
         let mut table = toml::Table::try_from(self)?;
+        if self.fine_tune.is_some() {
+            // Not in use, and not accepted beside it.
+            table.remove("schedule");
+        }
         if let (None, Some(preprocessing)) = (&self.shapes, &self.preprocessing)
             && preprocessing.resize.is_none()
             && preprocessing.crop.is_none()

@@ -269,3 +269,78 @@ fn init_writes_a_recipe_that_trains_and_overwrites_nothing() {
     assert_eq!((stdout(&output), stderr(&output)), ("", ""));
     assert!(fixture.path("m.toml").exists());
 }
+
+#[test]
+fn fine_tuning_needs_a_folder_and_its_recipe_repeats_it() {
+    let fixture = Fixture::with_shapes();
+    fixture.train(&["--output", "first"]);
+    let tune = [
+        "fine-tune",
+        "--data",
+        "data",
+        "--weights",
+        "first",
+        "--epochs",
+        "2",
+        "--output",
+        "tuned",
+    ];
+    let said = succeed(&fixture, &tune);
+    assert!(said.contains("report: tuned/report.html\n"), "{said}");
+    assert!(said.contains("--model tuned/best.safetensors"), "{said}");
+    let again = [
+        "train",
+        "tuned/recipe.toml",
+        "--data",
+        "data",
+        "--output",
+        "again",
+    ];
+    succeed(&fixture, &again);
+    assert_eq!(
+        fixture.bytes("tuned/last.safetensors"),
+        fixture.bytes("again/last.safetensors")
+    );
+    succeed(
+        &fixture,
+        &[
+            &tune[..5],
+            &["--epochs", "3", "--output", "tuned", "--resume"],
+        ]
+        .concat(),
+    );
+    assert_eq!(log(&fixture, "tuned").len(), 3);
+
+    let unknown = run(
+        &fixture,
+        &["fine-tune", "--data", "data", "--model", "resnet20"],
+    );
+    let expected = "no weights of resnet20 are known; did you mean ";
+    let told = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(told.contains(expected), "{told}");
+}
+
+#[test]
+fn a_recipe_chooses_classes_and_the_first_pictures_of_each() {
+    let fixture = Fixture::with_shapes();
+    let recipe = String::from_utf8(fixture.bytes("recipe.toml")).unwrap();
+    fixture.write(
+        "some.toml",
+        format!("classes = [\"star\", \"ring\"]\nper_class = 4\n{recipe}"),
+    );
+    let some = ["train", "some.toml", "--data", "data", "--output", "some"];
+    let said = succeed(&fixture, &some);
+    assert!(
+        said.contains("used: 8 pictures of 2 classes to train on\n"),
+        "{said}"
+    );
+    let model = ModelFile::open(fixture.path("some/last.safetensors")).unwrap();
+    assert_eq!(model.metadata.unwrap().classes, ["ring", "star"]);
+
+    fixture.write("wrong.toml", format!("classes = [\"stra\"]\n{recipe}"));
+    let wrong = run(
+        &fixture,
+        &["train", "wrong.toml", "--data", "data", "--quiet"],
+    );
+    assert_one_line(&wrong, "no class \"stra\"; did you mean star?");
+}

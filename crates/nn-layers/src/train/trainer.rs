@@ -181,8 +181,9 @@ impl<T: Element> Trainer<T> {
         self.totals.trained
     }
 
-    /// The best parameters so far, if an evaluation has returned a score. A resumed trainer has
-    /// those of its checkpoint, so the model file of the best parameters can be written again.
+    /// The best parameters so far, if an evaluation has returned a score: of equal scores, the last or,
+    /// with early stopping, the first. A resumed trainer has those of its checkpoint, so the model file
+    /// of the best parameters can be written again.
     #[must_use]
     pub fn best(&self) -> Option<&Best<T>> {
         self.best.as_ref()
@@ -434,14 +435,12 @@ impl<T: Element> Trainer<T> {
             Some(Evaluation { score, .. }) => {
                 check(&[*score], || "the evaluation's score".to_owned())
                     .map_err(|error| self.at_step(error))?;
-                let gain = self
-                    .options
-                    .early_stopping
-                    .map_or(0.0, |early| early.min_gain);
-                is_best = self
-                    .best
-                    .as_ref()
-                    .is_none_or(|best| *score > best.score + gain);
+                let early = self.options.early_stopping;
+                is_best = self.best.as_ref().is_none_or(|best| match early {
+                    Some(early) => *score > best.score + early.min_gain,
+                    // Of equals the last, which has learnt for longer.
+                    None => *score >= best.score,
+                });
                 if is_best {
                     self.best = Some(Best {
                         epoch,

@@ -235,3 +235,14 @@ fn an_extension_follows_the_policy_once_more() {
     assert_eq!(recipe, again);
     assert_eq!(Recipe::parse(&recipe.to_text().unwrap()).unwrap(), recipe);
 }
+
+#[test]
+fn a_recipe_of_fine_tuning_is_read_as_it_was_written() {
+    let text =
+        "model = \"resnet20\"\nclasses = [\"a\", \"b\"]\nper_class = 5\n[fine_tune]\nrate = 0.01\n";
+    let recipe = Recipe::parse(text).unwrap();
+    let written = recipe.to_text().unwrap();
+    assert!(!written.contains("schedule"), "{written}");
+    assert_eq!(Recipe::parse(&written).unwrap(), recipe);
+    assert_eq!((recipe.classes.len(), recipe.per_class), (2, Some(5)));
+}
