@@ -285,7 +285,8 @@ fn fine_tuning_needs_a_folder_and_its_recipe_repeats_it() {
         "--output",
         "tuned",
     ];
-    let said = succeed(&fixture, &tune);
+    let output = run(&fixture, &tune);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(said.contains("report: tuned/report.html\n"), "{said}");
     assert!(said.contains("--model tuned/best.safetensors"), "{said}");
     let again = [
@@ -315,7 +316,7 @@ fn fine_tuning_needs_a_folder_and_its_recipe_repeats_it() {
         &fixture,
         &["fine-tune", "--data", "data", "--model", "resnet20"],
     );
-    let expected = "no weights of resnet20 are known; did you mean ";
+    let expected = "no weights of resnet20 are known (did you mean ";
     let told = String::from_utf8_lossy(&unknown.stderr).into_owned();
     assert!(told.contains(expected), "{told}");
 }
