@@ -107,7 +107,7 @@ pub fn grad_cam(
     };
     let name = name_of(graph, node);
     let lower = graph.with_outputs(&[node])?;
-    let mut tensors = Plan::compile(&lower, read_by(&lower, params), &options.engine)?
+    let mut tensors = Plan::compile(&lower, params.read_by(&lower), &options.engine)?
         .run_once(&[input.into_dyn()])?;
     let tensor = tensors.pop().unwrap_or_default();
     let maps = tensor.view().into_dimensionality::<Ix4>();
@@ -135,7 +135,7 @@ pub fn grad_cam(
         grad_input: true,
         ..TrainSpec::default()
     };
-    let params = read_by(&upper, params);
+    let params = params.read_by(&upper);
     let mut session = TrainingSession::new(&upper, params, spec, &options.engine)?;
     let score = Score {
         class: options.class,
@@ -353,17 +353,6 @@ fn name_of(graph: &Graph, id: NodeId) -> String {
 fn input_names(graph: &Graph) -> impl Iterator<Item = &str> {
     let nodes = graph.inputs().iter();
     nodes.filter_map(|&id| graph.node(id)).map(Node::name)
-}
-
-/// The parameters that a graph reads.
-fn read_by(graph: &Graph, params: &Params<f32>) -> Params<f32> {
-    let mut own = Params::new();
-    for spec in graph.param_specs() {
-        if let Some(param) = params.get(spec.name()) {
-            own.insert(spec.name(), param.slot, param.value.clone());
-        }
-    }
-    own
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use conv_core::Element;
 use ndarray::ArrayD;
 
+use crate::graph::Graph;
 use crate::graph::param_spec::Slot;
 
 /// A tensor in a [`Params`] store.
@@ -105,6 +106,35 @@ impl<T> Params<T> {
 }
 
 impl<T: Element> Params<T> {
+    /// The parameters that a graph reads, as far as they are here: those of a part of a network, for
+    /// example.
+    ///
+    /// ```
+    /// use nn_layers::{GraphBuilder, Linear, random_params};
+    ///
+    /// let mut b = GraphBuilder::new();
+    /// let x = b.input("x", [1, 8])?;
+    /// let features = b.node("features", Linear::new(8, 4), &[x])?;
+    /// let logits = b.node("logits", Linear::new(4, 2), &[features])?;
+    /// let graph = b.finish(&[logits])?;
+    /// let params = random_params(&graph, 1)?;
+    ///
+    /// let own = params.read_by(&graph.with_outputs(&[features])?);
+    /// assert_eq!((params.len(), own.len()), (4, 2));
+    /// assert_eq!(own.get("features.weight"), params.get("features.weight"));
+    /// # Ok::<(), nn_layers::Error>(())
+    /// ```
+    #[must_use]
+    pub fn read_by(&self, graph: &Graph) -> Self {
+        let mut own = Self::new();
+        for spec in graph.param_specs() {
+            if let Some(param) = self.get(spec.name()) {
+                own.insert(spec.name(), param.slot, param.value.clone());
+            }
+        }
+        own
+    }
+
     /// The same tensors in another precision, with each value rounded to the nearest.
     #[must_use]
     pub fn cast<U: Element>(&self) -> Params<U> {

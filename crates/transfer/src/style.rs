@@ -143,7 +143,7 @@ impl StyleTransfer {
     ) -> Result<Self> {
         options::check(layers, options)?;
         let (graph, nodes) = Nodes::select(backbone.graph, layers)?;
-        let params = read_by(&graph, backbone.params);
+        let params = backbone.params.read_by(&graph);
         let plan = Plan::compile(&graph, params.clone(), engine)?;
         let look = |picture: &Picture, size: [usize; 2]| {
             let pixels = Pixels::new(picture, size, backbone.preprocessing)?;
@@ -287,17 +287,6 @@ impl StyleTransfer {
             false => Err(Error::Loss { got: losses.total }),
         }
     }
-}
-
-/// The parameters that a graph reads.
-fn read_by(graph: &Graph, params: &Params<f32>) -> Params<f32> {
-    let mut own = Params::new();
-    for spec in graph.param_specs() {
-        if let Some(param) = params.get(spec.name()) {
-            own.insert(spec.name(), param.slot, param.value.clone());
-        }
-    }
-    own
 }
 
 fn internal(what: &str) -> Error {
