@@ -114,8 +114,8 @@ impl<T: Element> Params<T> {
     ///
     /// let mut b = GraphBuilder::new();
     /// let x = b.input("x", [1, 8])?;
-    /// let features = b.node("features", Linear::new(8, 4), &[x])?;
-    /// let logits = b.node("logits", Linear::new(4, 2), &[features])?;
+    /// let features = b.linear("features", x, Linear::new(4))?;
+    /// let logits = b.linear("logits", features, Linear::new(2))?;
     /// let graph = b.finish(&[logits])?;
     /// let params = random_params(&graph, 1)?;
     ///
