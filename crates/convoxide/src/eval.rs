@@ -159,6 +159,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
         left_out: splits.contents.by_reason(),
         notes: &splits.contents.notes,
         per_class: per_class(relabelled.classes(), &evaluation.confusion),
+        balanced_accuracy: evaluation.balanced_accuracy(),
         evaluation,
     };
     if context.json {
@@ -210,6 +211,8 @@ struct Report<'a> {
     /// The decisions that were made about an ambiguous dataset.
     notes: &'a [String],
     per_class: Vec<PerClass<'a>>,
+    /// The mean over the classes of the share of their pictures that were recognised.
+    balanced_accuracy: f64,
     #[serde(flatten)]
     evaluation: Evaluation,
 }
@@ -219,6 +222,15 @@ const PAIRS: usize = 10;
 
 /// The width of the column of class names.
 const NAME_COLUMNS: usize = 24;
+
+impl Report<'_> {
+    /// Whether all classes have as many pictures, so that the balanced accuracy is top 1.
+    fn has_equal_classes(&self) -> bool {
+        let mut pictures = self.per_class.iter().map(|class| class.pictures);
+        let first = pictures.next();
+        pictures.all(|got| Some(got) == first)
+    }
+}
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -235,11 +247,14 @@ impl fmt::Display for Report<'_> {
         let s = if *pictures == 1 { "" } else { "s" };
         let part = show::one_line(&self.part);
         writeln!(f, "{part}: {pictures} picture{s} of {classes}")?;
-        writeln!(f, "  top 1  {:6.2} %", 100.0 * top1)?;
+        writeln!(f, "  top 1     {:6.2} %", 100.0 * top1)?;
         if let Some(top5) = top5 {
-            writeln!(f, "  top 5  {:6.2} %", 100.0 * top5)?;
+            writeln!(f, "  top 5     {:6.2} %", 100.0 * top5)?;
         }
-        write!(f, "  loss   {loss:8.4}")?;
+        if !self.has_equal_classes() {
+            writeln!(f, "  balanced  {:6.2} %", 100.0 * self.balanced_accuracy)?;
+        }
+        write!(f, "  loss      {loss:8.4}")?;
         let mut pairs: Vec<(u64, usize, usize)> = Vec::new();
         for (label, row) in confusion.iter().enumerate() {
             for (predicted, &count) in row.iter().enumerate() {

@@ -35,6 +35,24 @@ pub struct Evaluation {
     pub predictions: Vec<Prediction>,
 }
 
+impl Evaluation {
+    /// The balanced accuracy: the mean over the classes of the fraction of the class's pictures whose
+    /// most probable class is the true one, `1/C Σ_c confusion[c][c] / Σ_k confusion[c][k]`. Each class
+    /// counts the same, however many pictures it has; a class without pictures does not count.
+    #[must_use]
+    pub fn balanced_accuracy(&self) -> f64 {
+        let (mut sum, mut classes) = (0.0, 0);
+        for (class, row) in self.confusion.iter().enumerate() {
+            let pictures: u64 = row.iter().sum();
+            if pictures > 0 {
+                sum += row[class] as f64 / pictures as f64;
+                classes += 1;
+            }
+        }
+        sum / f64::from(classes.max(1))
+    }
+}
+
 /// The result for one picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Prediction {

@@ -8,11 +8,17 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::model;
+use engine::{Options, Plan};
 use image_classify::{
-    Classifier, ClassifierOptions, Error, ExpectedSize, Model, Probabilities, Views,
+    Classifier, ClassifierOptions, Error, EvaluationOptions, ExpectedSize, Model, Probabilities,
+    Views, evaluate,
 };
-use image_data::{ChannelOrder, CropPosition, Picture, Preprocessing};
+use image_data::{
+    ChannelOrder, CropPosition, Dataset, Filter, Picture, Preprocessing, Resize, ResizeTo,
+};
 use nn_layers::ndarray::Axis;
 use nn_layers::{ModelFile, Plain};
 use testkit::{assert_close, dot_bound};
@@ -111,6 +117,75 @@ fn the_preprocessing_of_the_file_decides() {
         answers.push(probabilities);
     }
     assert_ne!(answers[0], answers[1]);
+}
+
+/// Photos of different sizes, all of one class.
+struct Photos(Vec<String>);
+
+impl Dataset for Photos {
+    fn len(&self) -> usize {
+        4
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.0
+    }
+
+    fn label(&self, _index: usize) -> usize {
+        0
+    }
+
+    fn picture(&self, index: usize) -> image_data::Result<Picture> {
+        Ok(picture([40 + 9 * index, 70 - 11 * index]))
+    }
+
+    fn name(&self, index: usize) -> String {
+        index.to_string()
+    }
+}
+
+#[test]
+fn a_picture_gets_the_bits_that_validation_gave_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let photos: Arc<dyn Dataset> = Arc::new(Photos(CLASSES.map(str::to_owned).to_vec()));
+    let mut model = model(&CLASSES);
+    let mut scores = Vec::new();
+    for filter in [Filter::Bilinear, Filter::Bicubic] {
+        let preprocessing = Preprocessing {
+            resize: Some(Resize {
+                size: ResizeTo::ShorterSide(36),
+                filter,
+            }),
+            crop: Some([32, 32]),
+            ..Preprocessing::cifar()
+        };
+        // What a training does at the end of an epoch.
+        let graph = model.description.architecture.graph().unwrap();
+        let plan = Plan::compile(&graph, model.params.clone(), &Options::default()).unwrap();
+        let options = EvaluationOptions {
+            batch_size: 1,
+            predictions: true,
+            ..EvaluationOptions::default()
+        };
+        let validation = evaluate(&plan, &photos, &preprocessing, &options, |_| ()).unwrap();
+
+        model.description.preprocessing = preprocessing;
+        model.clone().into_file().unwrap().save(&path).unwrap();
+        let mut classifier = Classifier::open(&path, &ClassifierOptions::default()).unwrap();
+        for prediction in &validation.predictions {
+            let photo = photos.picture(prediction.index).unwrap();
+            let probabilities = classifier.classify(&photo).unwrap();
+            let best = &probabilities.top(1)[0];
+            assert_eq!(best.class, prediction.predicted);
+            assert!(
+                (f64::from(best.probability) - prediction.score).abs() <= f64::from(f32::EPSILON)
+            );
+            scores.push(best.probability);
+        }
+    }
+    let (bilinear, bicubic) = scores.split_at(photos.len());
+    assert!(bilinear.iter().zip(bicubic).all(|(a, b)| a != b));
 }
 
 #[test]

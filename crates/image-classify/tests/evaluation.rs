@@ -102,6 +102,25 @@ fn it_agrees_with_classifying_one_picture_after_the_other() {
 }
 
 #[test]
+fn the_balanced_accuracy_is_the_mean_of_the_classes() {
+    let classifier = classifier(shapes_model());
+    let evaluation = of(&classifier, shapes(40)).unwrap();
+    // Nine of ten, one of two, and a class without pictures.
+    let counted = Evaluation {
+        confusion: vec![vec![9, 1, 0], vec![0, 1, 1], vec![0, 0, 0]],
+        ..evaluation.clone()
+    };
+    assert!((counted.balanced_accuracy() - 0.7).abs() < 1e-15);
+    // The shapes take turns, so each class has five.
+    assert!((evaluation.balanced_accuracy() - evaluation.top1).abs() < 1e-15);
+    let nothing = Evaluation {
+        confusion: Vec::new(),
+        ..evaluation
+    };
+    assert_eq!(nothing.balanced_accuracy(), 0.0);
+}
+
+#[test]
 fn classes_in_another_order_give_the_same_figures() {
     let classifier = classifier(shapes_model());
     let expected = of(&classifier, shapes(24)).unwrap();

@@ -26,10 +26,12 @@ use crate::stages::Stages;
 /// [one-cycle](OneCycle).
 ///
 /// The defaults are those of fastai's `fine_tune` (Howard and Gugger, "fastai: A Layered API for Deep
-/// Learning", 2020), which differs in one point: it trains the batch normalisations of frozen layers.
+/// Learning", 2020) but for two: fastai trains the batch normalisations of frozen layers, and its
+/// `rate_ratio` is 100, with which few pictures leave the lower layers nearly as they were.
 ///
 /// [`fine_tune`] does everything in one call. [`trainer_options`](Self::trainer_options) returns the
-/// same settings for a [`Trainer`] of your own, with checkpoints or gradual unfreezing.
+/// same settings for a [`Trainer`] of your own, with checkpoints or gradual unfreezing;
+/// [`phases`](Self::phases), [`groups`](Self::groups) and [`freezing`](Self::freezing) return its parts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FineTune {
     /// The number of epochs that train all stages.
@@ -62,7 +64,7 @@ pub struct FineTune {
     pub engine: engine::Options,
 }
 
-/// Five epochs after one with a frozen backbone; rate 2e-3, ratio 100, rise 0.3, division by 5; Adam with
+/// Five epochs after one with a frozen backbone; rate 2e-3, ratio 10, rise 0.3, division by 5; Adam with
 /// `β₁` from 0.95 to 0.85 and back, `β₂` 0.99 and `ε` 1e-5; decoupled decay of 0.01, but none of
 /// biases and batch normalisations.
 impl Default for FineTune {
@@ -79,7 +81,7 @@ impl Default for FineTune {
             epochs: 5,
             freeze_epochs: 1,
             rate: 2e-3,
-            rate_ratio: 100.0,
+            rate_ratio: 10.0,
             rise: 0.3,
             div: 5.0,
             momentum: Some([0.85, 0.95]),
@@ -120,6 +122,25 @@ impl FineTune {
         let epochs = self.freeze_epochs.saturating_add(self.epochs);
         positive("the epochs of fine-tuning", epochs as f64)?;
 
+        let schedule = Schedule {
+            policy: Policy::Sequence(self.phases(steps_per_epoch)),
+            ..Schedule::constant(self.rate)
+        };
+        let mut optimiser = self.optimiser.clone();
+        optimiser.groups.extend(self.groups(stages));
+        Ok(TrainerOptions {
+            optimiser,
+            seed: self.seed,
+            early_stopping: self.early_stopping,
+            freezing: self.freezing(stages),
+            ..TrainerOptions::new(epochs, schedule)
+        })
+    }
+
+    /// The phases of the schedule, whose rate is [`rate`](Self::rate): the head alone, and all stages
+    /// with half of it. A phase of no epochs is left out.
+    #[must_use]
+    pub fn phases(&self, steps_per_epoch: u64) -> Vec<Phase> {
         let phase = |epochs: u64, factor, pct_start, div_factor| {
             let steps = epochs.saturating_mul(steps_per_epoch);
             let cycle = OneCycle {
@@ -137,23 +158,12 @@ impl FineTune {
         };
         let head = phase(self.freeze_epochs, 1.0, HEAD_RISE, HEAD_DIV);
         let all = phase(self.epochs, 0.5, self.rise, self.div);
-        let schedule = Schedule {
-            policy: Policy::Sequence(head.into_iter().chain(all).collect()),
-            ..Schedule::constant(self.rate)
-        };
-        let mut optimiser = self.optimiser.clone();
-        optimiser.groups.extend(self.groups(stages));
-        Ok(TrainerOptions {
-            optimiser,
-            seed: self.seed,
-            early_stopping: self.early_stopping,
-            freezing: self.freezing(stages),
-            ..TrainerOptions::new(epochs, schedule)
-        })
+        head.into_iter().chain(all).collect()
     }
 
     /// The parameters of each stage, with the factor of its rate.
-    fn groups(&self, stages: &Stages) -> Vec<ParamGroup> {
+    #[must_use]
+    pub fn groups(&self, stages: &Stages) -> Vec<ParamGroup> {
         let last = stages.names().len().saturating_sub(1);
         let mut groups = Vec::new();
         for (stage, names) in stages.names().iter().enumerate() {
@@ -168,7 +178,8 @@ impl FineTune {
     }
 
     /// What is frozen from which epoch on.
-    fn freezing(&self, stages: &Stages) -> Vec<Freezing> {
+    #[must_use]
+    pub fn freezing(&self, stages: &Stages) -> Vec<Freezing> {
         let head_alone = Freezing {
             epoch: 0,
             frozen: [stages.backbone(), self.frozen.clone()].concat(),

@@ -30,7 +30,7 @@ struct Line<'a> {
 pub(super) struct PerClass<'a> {
     class: &'a str,
     /// The number of pictures of the class.
-    pictures: u64,
+    pub(super) pictures: u64,
     /// The number of them that were predicted as the class.
     correct: u64,
     /// The number of all pictures that were predicted as the class.

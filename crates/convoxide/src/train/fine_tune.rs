@@ -1,15 +1,10 @@
 //! `[fine_tune]` of a recipe: the head is trained first, then the whole network with lower rates at the
-//! bottom.
-//!
-//! Reference: Howard and Gugger, "fastai: A Layered API for Deep Learning", 2020, section 2.1; the
-//! values are those of its method `fine_tune`.
+//! bottom, as [`transfer::FineTune`] does it.
 
-use image_classify::Architecture;
-use nn_layers::{Freezing, OneCycle, ParamGroup, Phase, Policy, Select};
+use nn_layers::OptimiserOptions;
 use serde::{Deserialize, Serialize};
 
 use super::recipe::Mistake;
-use crate::error::Reason;
 
 /// The options of fine-tuning.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,18 +24,16 @@ pub(crate) struct FineTune {
 
 impl Default for FineTune {
     fn default() -> Self {
+        let usual = transfer::FineTune::default();
         Self {
             freeze_epochs: 1,
-            rate: 2e-3,
-            rate_ratio: 100.0,
-            rise: 0.3,
-            div: 5.0,
+            rate: usual.rate,
+            rate_ratio: usual.rate_ratio,
+            rise: usual.rise,
+            div: usual.div,
         }
     }
 }
-
-/// The share of the frozen steps in which the rate rises.
-const FROZEN_RISE: f64 = 0.99;
 
 impl FineTune {
     /// The values out of range, in a run of `epochs` epochs.
@@ -82,119 +75,26 @@ impl FineTune {
         mistakes
     }
 
-    /// What is frozen from which epoch on, besides `frozen`.
-    ///
-    /// # Errors
-    ///
-    /// Those of the architecture's stages.
-    pub(super) fn freezing(
-        &self,
-        architecture: &Architecture,
-        frozen: &[String],
-    ) -> Result<Vec<Freezing>, Reason> {
-        let all = Freezing {
-            epoch: self.freeze_epochs as u64,
-            frozen: frozen.to_vec(),
-        };
-        if self.freeze_epochs == 0 {
-            return Ok(vec![all]);
+    /// The library's options for a run of `epochs` epochs.
+    pub(super) fn in_run(&self, epochs: usize, optimiser: &OptimiserOptions) -> transfer::FineTune {
+        let usual = transfer::FineTune::default();
+        transfer::FineTune {
+            epochs: epochs.saturating_sub(self.freeze_epochs) as u64,
+            freeze_epochs: self.freeze_epochs as u64,
+            rate: self.rate,
+            rate_ratio: self.rate_ratio,
+            rise: self.rise,
+            div: self.div,
+            momentum: usual.momentum.filter(|_| optimiser.method.has_momentum()),
+            optimiser: optimiser.clone(),
+            ..usual
         }
-        let mut stages = architecture.stages()?;
-        stages.pop();
-        let head = Freezing {
-            epoch: 0,
-            frozen: stages
-                .into_iter()
-                .flatten()
-                .chain(frozen.to_vec())
-                .collect(),
-        };
-        Ok(vec![head, all])
-    }
-
-    /// A group with its own rate for each stage but the head.
-    ///
-    /// # Errors
-    ///
-    /// Those of the architecture's stages.
-    pub(super) fn groups(&self, architecture: &Architecture) -> Result<Vec<ParamGroup>, Reason> {
-        let stages = architecture.stages()?;
-        let below = stages.len().saturating_sub(1);
-        let mut groups = Vec::new();
-        for (index, stage) in stages.into_iter().take(below).enumerate() {
-            let height = index as f64 / below as f64;
-            groups.extend(stage.into_iter().map(|name| ParamGroup {
-                rate_factor: self.rate_ratio.powf(height - 1.0),
-                ..ParamGroup::new(Select::Prefix(name))
-            }));
-        }
-        Ok(groups)
-    }
-}
-
-/// The phases of a run of `steps` steps: the head alone, then everything.
-pub(super) fn phases(options: &FineTune, steps_per_epoch: u64, steps: u64) -> Vec<Phase> {
-    let frozen = (options.freeze_epochs as u64).saturating_mul(steps_per_epoch);
-    let unfrozen = unfrozen(options, steps.saturating_sub(frozen).max(1));
-    if frozen == 0 {
-        return vec![unfrozen];
-    }
-    let head = Phase {
-        steps: frozen,
-        factor: 1.0,
-        policy: Policy::OneCycle(OneCycle {
-            pct_start: FROZEN_RISE,
-            ..OneCycle::new(frozen)
-        }),
-    };
-    vec![head, unfrozen]
-}
-
-/// A phase in which everything is trained.
-pub(super) fn unfrozen(options: &FineTune, steps: u64) -> Phase {
-    Phase {
-        steps,
-        factor: 0.5,
-        policy: Policy::OneCycle(OneCycle {
-            pct_start: options.rise,
-            div_factor: options.div,
-            ..OneCycle::new(steps)
-        }),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::train::recipe::Recipe;
-
-    #[test]
-    fn the_head_is_trained_first_and_then_faster_than_the_bottom() {
-        let options = FineTune::default();
-        let network = Architecture::named("resnet18").unwrap();
-        let freezing = options.freezing(&network, &["bn1".to_owned()]).unwrap();
-        assert_eq!(
-            freezing[0].frozen.concat(),
-            "conv1bn1layer1layer2layer3layer4bn1"
-        );
-        assert_eq!(
-            (freezing[1].epoch, &freezing[1].frozen[..]),
-            (1, &["bn1".to_owned()][..])
-        );
-
-        let groups = options.groups(&network).unwrap();
-        let factor = |name: &str| {
-            let select = Select::Prefix(name.to_owned());
-            let group = groups.iter().find(|group| group.select == select);
-            group.map(|group| (group.rate_factor * 1e6).round() / 1e6)
-        };
-        assert_eq!(factor("conv1"), Some(0.01));
-        assert_eq!(factor("bn1"), Some(0.01));
-        // 100^(1/5 - 1) and 100^(4/5 - 1).
-        assert_eq!(factor("layer1"), Some(0.025_119));
-        assert_eq!(factor("layer4"), Some(0.398_107));
-        assert_eq!(factor("fc"), None);
-    }
 
     #[test]
     fn the_rates_are_those_of_fastai() {
@@ -207,7 +107,37 @@ mod tests {
         // Half of the rate, and a fifth of that at the start.
         assert!(is(rate(100), 1e-3 / 5.0), "{}", rate(100));
         assert!(is(rate(100 + 119), 1e-3), "{}", rate(219));
-        assert!(rate(499) < 1e-6);
+        assert!(is(rate(499), 1e-3 / 1e5), "{}", rate(499));
+        assert_eq!(schedule.at(100).momentum, Some(0.95));
+        assert_eq!(schedule.at(219).momentum, Some(0.85));
+    }
+
+    #[test]
+    fn an_extension_trains_everything_once_more() {
+        let text = "model = \"resnet18\"\nepochs = 8\nextended_from = [5]\n[fine_tune]\n";
+        let schedule = Recipe::parse(text).unwrap().schedule(100).unwrap();
+        schedule.check().unwrap();
+        let shorter = "model = \"resnet18\"\nepochs = 5\n[fine_tune]\n";
+        let shorter = Recipe::parse(shorter).unwrap().schedule(100).unwrap();
+        assert!((0..500).all(|step| schedule.at(step) == shorter.at(step)));
+        assert_eq!(schedule.at(500).rate, schedule.at(100).rate);
+        assert!(schedule.at(799).rate < 1e-7);
+    }
+
+    #[test]
+    fn the_optimiser_is_that_of_the_library_unless_one_is_named() {
+        let recipe = |more: &str| {
+            let text = format!("model = \"resnet18\"\n{more}[fine_tune]\n");
+            Recipe::parse(&text).unwrap()
+        };
+        let usual = recipe("");
+        assert_eq!(usual.optimiser, transfer::FineTune::default().optimiser);
+        let saved = Recipe::parse(&usual.to_text().unwrap()).unwrap();
+        assert_eq!(saved, usual);
+        let named = recipe("method = \"rms_prop\"\n");
+        assert_ne!(named.optimiser, usual.optimiser);
+        // Without a momentum, none is scheduled.
+        assert_eq!(named.schedule(10).unwrap().at(0).momentum, None);
     }
 
     #[test]

@@ -8,9 +8,11 @@ use files::show;
 use image_classify::{Description, Evaluation, EvaluationOptions, Model, evaluate, train_batches};
 use image_data::{Loader, LoaderOptions, Order};
 use nn_layers::{
-    Checkpoint, CheckpointFolder, ClassificationObjective, EarlyStopping, Graph, ModelFile,
-    Optimiser, OptimiserOptions, Outcome, Params, Shape, TrainSpec, Trainer, TrainerOptions,
+    Checkpoint, CheckpointFolder, ClassificationObjective, EarlyStopping, Freezing, Graph,
+    ModelFile, Optimiser, OptimiserOptions, Outcome, Params, Shape, TrainSpec, Trainer,
+    TrainerOptions,
 };
+use transfer::{FineTune, Stages};
 
 use super::Args;
 use super::batches::Ahead;
@@ -34,6 +36,8 @@ pub(super) struct Job {
     description: Description,
     /// The recipe's, with the groups of fine-tuning.
     pub(super) optimiser: OptimiserOptions,
+    /// What fine-tuning freezes, and when.
+    freezing: Vec<Freezing>,
     graph: Graph,
     /// The graph without the heads that exist only in training.
     inference: Graph,
@@ -76,8 +80,15 @@ impl Job {
         context.options().check_parameters(&graph)?;
         let params = architecture.init(recipe.seed)?;
         let mut optimiser = recipe.optimiser.clone();
+        let mut freezing = Vec::new();
         if let Some(options) = &recipe.fine_tune {
-            optimiser.groups.extend(options.groups(&architecture)?);
+            let stages = Stages::new(&graph, architecture.stages()?)?;
+            let options = FineTune {
+                frozen: recipe.frozen.clone(),
+                ..options.in_run(recipe.epochs, &optimiser)
+            };
+            optimiser.groups.extend(options.groups(&stages));
+            freezing = options.freezing(&stages);
         }
         // Reports wrong options before the folder is created.
         Optimiser::new(optimiser.clone(), &params)?;
@@ -93,6 +104,7 @@ impl Job {
             data,
             description,
             optimiser,
+            freezing,
             graph,
             inference,
             input,
@@ -117,14 +129,9 @@ impl Job {
 
     fn options(&self) -> Result<TrainerOptions, Reason> {
         let schedule = self.recipe.schedule(self.steps())?;
-        let frozen = &self.recipe.frozen;
-        let freezing = match &self.recipe.fine_tune {
-            Some(options) => options.freezing(&self.description.architecture, frozen)?,
-            None => Vec::new(),
-        };
         Ok(TrainerOptions {
             optimiser: self.optimiser.clone(),
-            freezing,
+            freezing: self.freezing.clone(),
             seed: self.recipe.seed,
             early_stopping: self.recipe.patience.map(|patience| EarlyStopping {
                 patience: patience as u64,

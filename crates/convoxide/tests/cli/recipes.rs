@@ -3,8 +3,9 @@
 use std::process::Output;
 
 use nn_layers::ModelFile;
+use serde_json::Value;
 
-use crate::common::{Fixture, assert_one_line, stderr, stdout};
+use crate::common::{Fixture, assert_one_line, json_lines, stderr, stdout};
 
 fn run(fixture: &Fixture, arguments: &[&str]) -> Output {
     fixture.command_with(arguments).output().unwrap()
@@ -220,6 +221,96 @@ fn fine_tuning_starts_with_the_head_and_resumes() {
         assert!(!changed("frozen/last.safetensors", name), "{name}");
     }
     assert!(changed("frozen/last.safetensors", "fc.weight"));
+}
+
+/// What the file says about its preprocessing is what `classify` and `eval` do.
+#[test]
+fn the_preprocessing_travels_with_a_fine_tuned_model() {
+    let fixture = Fixture::with_shapes();
+    fixture.train(&["--output", "first"]);
+    // Larger photos, of many sizes.
+    let mut photos = Vec::new();
+    for (number, class) in ["bee", "bee", "bee", "ant", "ant", "ant"]
+        .iter()
+        .enumerate()
+    {
+        for part in ["train", "valid"] {
+            let name = format!("photos/{part}/{class}/{number}.png");
+            fixture.picture(&name, [30 + 7 * number, 60 - 5 * number]);
+            photos.push(name);
+        }
+    }
+    photos.retain(|name| name.contains("valid"));
+    fixture.write(
+        "tune.toml",
+        "model = \"resnet20\"\nconfig = { layers = [1, 1, 1], shortcut = \"zero_padded\" }\n\
+         weights = \"first\"\nepochs = 2\n[fine_tune]\n[preprocessing]\ncrop = [20, 20]\n\
+         resize = { size = { shorter_side = 24 }, filter = \"bicubic\" }\n",
+    );
+    let tune = [
+        "train",
+        "tune.toml",
+        "--data",
+        "photos",
+        "--output",
+        "tuned",
+    ];
+    succeed(&fixture, &tune);
+    let epochs = log(&fixture, "tuned");
+    let classify = |model: &str| -> Vec<(String, f64)> {
+        let photos = photos.iter().map(String::as_str);
+        let arguments: Vec<&str> = ["classify", "--model", model, "--json"]
+            .into_iter()
+            .chain(photos)
+            .collect();
+        let best = |line: Value| {
+            let best = &line["top"][0];
+            let name = best["class"].as_str().unwrap().to_owned();
+            (name, best["score"].as_f64().unwrap())
+        };
+        let output = run(&fixture, &arguments);
+        json_lines(&output).into_iter().map(best).collect()
+    };
+    let tuned = "tuned/last.safetensors";
+    let results = classify(tuned);
+    let right = results.iter().zip(&photos);
+    let right = right
+        .filter(|((class, _), name)| name.contains(class))
+        .count();
+    let accuracy = right as f64 / photos.len() as f64;
+    assert_eq!(epochs.last().unwrap()["valid_accuracy"], accuracy);
+
+    let eval = [
+        "eval",
+        "--model",
+        tuned,
+        "--data",
+        "photos",
+        "--json",
+        "--per-picture",
+    ];
+    let mut lines = json_lines(&run(&fixture, &eval));
+    assert_eq!(lines.pop().unwrap()["top1"], accuracy);
+    assert_eq!(lines.len(), photos.len());
+    for line in &lines {
+        let image = line["image"].as_str().unwrap();
+        let at = photos
+            .iter()
+            .position(|name| name.ends_with(image))
+            .unwrap();
+        let (class, score) = &results[at];
+        assert_eq!(line["predicted"], **class);
+        // A batch may round its sums in another order than a single picture.
+        assert!((line["score"].as_f64().unwrap() - score).abs() < 1e-4);
+    }
+
+    let mut file = ModelFile::open(fixture.path(tuned)).unwrap();
+    let filter = &mut file.metadata.as_mut().unwrap().preprocessing["resize"]["filter"];
+    assert_eq!(*filter, "bicubic");
+    *filter = "bilinear".into();
+    file.save(fixture.path("bilinear.safetensors")).unwrap();
+    let others = classify("bilinear.safetensors");
+    assert!(results.iter().zip(&others).all(|(a, b)| a.1 != b.1));
 }
 
 #[test]

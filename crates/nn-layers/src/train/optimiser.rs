@@ -115,7 +115,8 @@ impl Method {
     }
 
     /// Returns whether a schedule can set a momentum: Adam's is `β₁`.
-    fn has_momentum(&self) -> bool {
+    #[must_use]
+    pub fn has_momentum(&self) -> bool {
         match self {
             Self::Sgd(sgd) => sgd.momentum != 0.0,
             Self::Adam(_) => true,

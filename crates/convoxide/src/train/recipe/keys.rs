@@ -245,7 +245,11 @@ impl Keys {
 
     /// The recipe with all defaults, and the keys that contradict each other.
     pub(super) fn resolve(&self) -> (Recipe, Vec<Mistake>) {
-        let optimiser = self.optimiser.options(self.method);
+        let is_default = self.method.is_none() && self.optimiser == OptimiserKeys::default();
+        let optimiser = match is_default && self.fine_tune.is_some() {
+            true => transfer::FineTune::default().optimiser,
+            false => self.optimiser.options(self.method),
+        };
         let rate = self.schedule.rate;
         let schedule = InEpochs {
             rate: rate.unwrap_or_else(|| usual_rate(&optimiser.method)),

@@ -327,7 +327,7 @@ pub(super) const TABLES: [Table; 8] = [
             ),
             key(
                 "rate_ratio",
-                Is("100.0"),
+                Is("10.0"),
                 "at least 1",
                 "The head's rate divided by that of the bottom stage; geometric between them.",
             ),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Recipe;
 use crate::error::Reason;
-use crate::train::fine_tune;
+use crate::train::fine_tune::FineTune;
 
 /// A [`Schedule`] whose times are epochs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -65,6 +65,9 @@ impl Recipe {
     ///
     /// A time that is negative or not finite.
     pub(crate) fn schedule(&self, steps_per_epoch: u64) -> Result<Schedule, Reason> {
+        if let Some(options) = &self.fine_tune {
+            return Ok(self.fine_tuning(options, steps_per_epoch));
+        }
         let warm_up = in_steps(self.schedule.warm_up, steps_per_epoch)?;
         let ends = self.extended_from.iter().chain([&self.epochs]);
         let ends = ends.map(|&epochs| (epochs as u64).saturating_mul(steps_per_epoch));
@@ -73,40 +76,52 @@ impl Recipe {
         for end in ends {
             let steps = end.saturating_sub(before).max(1);
             before = before.max(end);
-            match &self.fine_tune {
-                Some(options) if phases.is_empty() => {
-                    phases = fine_tune::phases(options, steps_per_epoch, steps);
-                }
-                Some(options) => phases.push(fine_tune::unfrozen(options, steps)),
-                None => phases.push(Phase {
-                    steps,
-                    factor: 1.0,
-                    policy: self.schedule.policy.in_steps(steps, steps_per_epoch)?,
-                }),
-            }
+            phases.push(Phase {
+                steps,
+                factor: 1.0,
+                policy: self.schedule.policy.in_steps(steps, steps_per_epoch)?,
+            });
         }
-        let is_one = phases.len() == 1 && self.fine_tune.is_none();
+        let is_one = phases.len() == 1;
         let policy = match (&self.schedule.policy, phases.pop()) {
             (_, Some(phase)) if is_one => phase.policy,
             // The times of these do not depend on the length of the run.
-            (PolicyInEpochs::Constant | PolicyInEpochs::MultiStep { .. }, Some(phase))
-                if self.fine_tune.is_none() =>
-            {
+            (PolicyInEpochs::Constant | PolicyInEpochs::MultiStep { .. }, Some(phase)) => {
                 phase.policy
             }
             (_, last) => Policy::Sequence(phases.into_iter().chain(last).collect()),
         };
         Ok(Schedule {
-            rate: match &self.fine_tune {
-                Some(options) => options.rate,
-                None => self.schedule.rate,
-            },
+            rate: self.schedule.rate,
             policy,
             warm_up: WarmUp {
                 steps: warm_up,
                 ..WarmUp::default()
             },
         })
+    }
+
+    /// The schedule of fine-tuning. An extension trains everything once more.
+    fn fine_tuning(&self, options: &FineTune, steps_per_epoch: u64) -> Schedule {
+        let mut phases = Vec::new();
+        let mut before = 0;
+        for &end in self.extended_from.iter().chain([&self.epochs]) {
+            let head_first = options.in_run(end, &self.optimiser);
+            let part = match before {
+                0 => head_first,
+                _ => transfer::FineTune {
+                    freeze_epochs: 0,
+                    epochs: end.saturating_sub(before) as u64,
+                    ..head_first
+                },
+            };
+            phases.extend(part.phases(steps_per_epoch));
+            before = end;
+        }
+        Schedule {
+            policy: Policy::Sequence(phases),
+            ..Schedule::constant(options.rate)
+        }
     }
 }
 
