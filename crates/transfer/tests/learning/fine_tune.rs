@@ -100,10 +100,16 @@ fn run_without_validation(options: &FineTune) -> FineTuned {
     tuned
 }
 
-/// The values of fastai's `fine_tune(5)` with ten steps per epoch.
+/// The values of fastai's `fine_tune(5)` with ten steps per epoch, and with its `lr_mult`.
 #[test]
-fn the_defaults_are_fastais() {
-    let options = FineTune::default().trainer_options(&stages(), 10).unwrap();
+fn the_defaults_are_fastais_but_for_the_ratio() {
+    let options = FineTune::default();
+    assert_eq!(options.rate_ratio, 10.0);
+    let options = FineTune {
+        rate_ratio: 100.0,
+        ..options
+    };
+    let options = options.trainer_options(&stages(), 10).unwrap();
     assert_eq!(options.epochs, 6);
     let freezing = |epoch, frozen: &[&str]| Freezing {
         epoch,
