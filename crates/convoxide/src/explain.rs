@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::{Error, Near, Reason};
-use crate::model::{ModelFlags, Source};
+use crate::model::OptionalModelFlags;
 use crate::report::class_number;
 use crate::size_warning::size_warning;
 use crate::{output, pictures, suffix};
@@ -26,7 +26,7 @@ use crate::{output, pictures, suffix};
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     #[command(flatten)]
-    model: ModelFlags,
+    model: OptionalModelFlags,
     /// The class, by its name or number [default: the most probable]
     #[arg(long, value_name = "NAME")]
     class: Option<String>,
@@ -49,7 +49,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     suffix::check(&args.output, "a PNG picture", &["png"])?;
     let picture = pictures::open(&args.image).map_err(Error::Photo)?;
-    let source = Source::from(args.model);
+    let source = args.model.into_source(context);
     let model = source.classifier(context)?;
     let class = match &args.class {
         Some(name) => Some(class(&model.description, name).map_err(|error| source.fault(error))?),

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use files::show;
 use image_classify::Description;
+use image_data::Preprocessing;
 use nn_layers::{Graph, Params};
 use sha2::{Digest, Sha256};
 
@@ -64,6 +65,20 @@ pub(super) fn start(
         }
         (None, None) => Vec::new(),
     };
+    let preprocessing = match (&weights.file.metadata, weights.known) {
+        (Some(metadata), _) => Some(Description::from_metadata(metadata)?.preprocessing),
+        (None, Some(_)) => Some(Description::named(&network.name)?.preprocessing),
+        (None, None) => None,
+    };
+    if let Some(preprocessing) = preprocessing
+        && !context.quiet
+    {
+        for difference in differences(&preprocessing, &network.preprocessing) {
+            output::complain(&format!(
+                "the preprocessing is not that of the weights: {difference}"
+            ));
+        }
+    }
     if !classes.is_empty() && classes != network.classes {
         let stages = network.architecture.stages()?;
         let head = stages.last().into_iter().flatten();
@@ -83,6 +98,26 @@ pub(super) fn start(
     let (params, report) = params.warm_start(graph, initial, &known)?;
     say(&report.to_string());
     Ok(Start { params, sha256 })
+}
+
+/// What differs between the values that the weights were trained on and those of a run. Another size is
+/// common, and no reason to warn.
+fn differences(weights: &Preprocessing, run: &Preprocessing) -> Vec<String> {
+    let mut differences = Vec::new();
+    if weights.channels != run.channels {
+        let (run, weights) = (run.channels, weights.channels);
+        differences.push(format!("channels {run:?}, not {weights:?}"));
+    }
+    let values = [
+        ("mean", &run.mean, &weights.mean),
+        ("std", &run.std, &weights.std),
+    ];
+    for (name, run, weights) in values {
+        if run != weights {
+            differences.push(format!("{name} {run:?}, not {weights:?}"));
+        }
+    }
+    differences
 }
 
 fn sha256(path: &Path) -> Result<String, Reason> {

@@ -101,6 +101,20 @@ fn weights_are_read_at_the_start_and_reported() {
     assert_eq!(epochs[0]["weights"].as_str().unwrap().len(), 64);
     assert!(epochs[1].get("weights").is_none());
 
+    assert!(!said.contains("the preprocessing is not"), "{said}");
+    let text = String::from_utf8(fixture.bytes("recipe.toml")).unwrap();
+    let other = text.lines().map(|line| match line.starts_with("mean = ") {
+        true => "mean = [0.1, 0.2, 0.3]\n".to_owned(),
+        false => format!("{line}\n"),
+    });
+    let other: String = other.collect();
+    fixture.write("other.toml", other);
+    let other = [&["train", "other.toml"], &warm[2..11], &["other mean"]].concat();
+    let said = succeed(&fixture, &other);
+    let warning =
+        "convoxide: the preprocessing is not that of the weights: mean [0.1, 0.2, 0.3], not [";
+    assert!(said.contains(warning), "{said}");
+
     // A resumed run does not need them.
     let before = fixture.bytes("warm/last.ckpt");
     std::fs::rename(fixture.path("first"), fixture.path("moved")).unwrap();
