@@ -112,15 +112,7 @@ fn check_node(
     params: &Params<f32>,
 ) -> Result<(), String> {
     let shapes: Vec<Shape> = fed.iter().map(|x| Shape::from(x.shape())).collect();
-    let own = |params: &Params<f32>| {
-        let mut own = Params::new();
-        for spec in alone.param_specs() {
-            let param = params.get(spec.name()).expect("the graph's parameters");
-            own.insert(spec.name(), param.slot, param.value.clone());
-        }
-        own
-    };
-    let got = executor(alone, own(params), &shapes)(fed);
+    let got = executor(alone, params.read_by(alone), &shapes)(fed);
     let run = |params: Params<f64>, inputs: Vec<ArrayD<f64>>| {
         let views: Vec<ArrayViewD<'_, f64>> = inputs.iter().map(|x| x.view()).collect();
         let plain = Plain::new(alone, params).expect("the graph's parameters");

@@ -57,18 +57,18 @@ pub(super) fn start(
         say(&report.to_string());
     }
     let mut params = weights.file.params;
-    let classes = match (&weights.file.metadata, weights.known) {
-        (Some(metadata), _) => metadata.classes.clone(),
+    let (classes, preprocessing) = match (&weights.file.metadata, weights.known) {
+        (Some(metadata), _) => {
+            let of_file = Description::from_metadata(metadata)?;
+            (of_file.classes, Some(of_file.preprocessing))
+        }
         (None, Some(known)) => {
             let names = known.classes.names().unwrap_or_default();
-            names.into_iter().map(str::to_owned).collect()
+            let usual = Description::named(&network.name)?;
+            let names = names.into_iter().map(str::to_owned).collect();
+            (names, Some(usual.preprocessing))
         }
-        (None, None) => Vec::new(),
-    };
-    let preprocessing = match (&weights.file.metadata, weights.known) {
-        (Some(metadata), _) => Some(Description::from_metadata(metadata)?.preprocessing),
-        (None, Some(_)) => Some(Description::named(&network.name)?.preprocessing),
-        (None, None) => None,
+        (None, None) => (Vec::new(), None),
     };
     if let Some(preprocessing) = preprocessing
         && !context.quiet

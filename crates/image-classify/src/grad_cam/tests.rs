@@ -53,10 +53,10 @@ fn the_weights_agree_with_differences_at_every_node() {
         // The layers after the node in f64, with the tensor that the layers before it compute.
         let id = graph.find(name).unwrap();
         let lower = graph.with_outputs(&[id]).unwrap();
-        let tensor = Plain::new(&lower, read(&lower, &wide)).unwrap();
+        let tensor = Plain::new(&lower, wide.read_by(&lower)).unwrap();
         let tensor = tensor.run(&[image.view()]).unwrap().remove(0);
         let upper = graph.with_inputs(&[id]).unwrap();
-        let plain = Plain::new(&upper, read(&upper, &wide)).unwrap();
+        let plain = Plain::new(&upper, wide.read_by(&upper)).unwrap();
         let logit = |tensor: &ArrayD<f64>| {
             let inputs: Vec<_> = input_names(&upper)
                 .map(|input| {
@@ -110,15 +110,6 @@ fn the_weights_agree_with_differences_at_every_node() {
             );
         }
     }
-}
-
-fn read(graph: &Graph, params: &Params<f64>) -> Params<f64> {
-    let mut own = Params::new();
-    for spec in graph.param_specs() {
-        let param = params.get(spec.name()).unwrap();
-        own.insert(spec.name(), param.slot, param.value.clone());
-    }
-    own
 }
 
 #[test]
