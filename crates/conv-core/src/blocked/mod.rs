@@ -23,6 +23,7 @@ mod store;
 mod tasks;
 mod view;
 mod walk;
+mod winograd;
 
 pub use batch_norm::{BatchNormGrad, activation_grad, batch_norm_grad, batch_norm_grad_sums};
 pub use buffer::Buffer;
@@ -40,6 +41,7 @@ pub use reorder::{
 pub use statistics::{batch_norm_scratch, batch_statistics};
 pub use store::Store;
 pub use view::{View, ViewMut};
+pub use winograd::{Algorithm, Winograd2d};
 
 use crate::error::{Error, Result};
 

@@ -361,6 +361,6 @@ impl PackedConv2d {
 }
 
 /// Flushes a negligibly small weight to 0: denormals slow some processors down a hundredfold.
-fn flush(weight: f32) -> f32 {
+pub(super) fn flush(weight: f32) -> f32 {
     if weight.is_subnormal() { 0.0 } else { weight }
 }

@@ -1,7 +1,7 @@
 //! AVX2 with FMA: eight lanes, sixteen registers; a tile of 6 pixels by 16 channels uses fifteen.
 
 use std::arch::x86_64::{
-    __m256, _CMP_LE_OQ, _mm256_add_ps, _mm256_blendv_ps, _mm256_broadcast_ss, _mm256_cmp_ps,
+    __m256, _CMP_LE_OQ, _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_blendv_ps, _mm256_broadcast_ss, _mm256_cmp_ps,
     _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_max_ps, _mm256_min_ps,
     _mm256_permutevar_ps, _mm256_set1_ps, _mm256_storeu_ps,
 };
@@ -57,6 +57,18 @@ impl Simd for Avx2 {
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
         // SAFETY: AVX is available.
         unsafe { _mm256_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V {
+        // SAFETY: AVX is available.
+        unsafe { _mm256_sub_ps(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {
+        // SAFETY: AVX is available.
+        unsafe { _mm256_mul_ps(a, b) }
     }
 
     #[inline(always)]

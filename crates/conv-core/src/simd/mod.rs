@@ -246,6 +246,10 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// Returns `a + b`.
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    /// Returns `a - b`.
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
+    /// Returns `a * b`.
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
     /// Returns a register whose lane `i` is lane `i / G * G + j` of `x`: for each group of `G` lanes,
     /// its `j`-th. `G` is 2, 4 or 8 and less than `LANES`, and `j < G`.
     unsafe fn spread<const G: usize>(x: Self::V, j: usize) -> Self::V;

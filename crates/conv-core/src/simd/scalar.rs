@@ -48,6 +48,16 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|i| a[i] - b[i])
+    }
+
+    #[inline(always)]
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|i| a[i] * b[i])
+    }
+
+    #[inline(always)]
     unsafe fn spread<const G: usize>(x: Self::V, j: usize) -> Self::V {
         std::array::from_fn(|i| x[i / G * G + j])
     }
