@@ -1,13 +1,16 @@
-use std::time::Instant;
 use conv_core::blocked::{Algorithm, Buffer, Layout, PackedConv2d, View, ViewMut, Winograd2d};
-use conv_core::{Activation, Isa, PaddingValue, Conv2dOptions, Padding};
-use testkit::{Conv2dProblem, to_f32};
+use conv_core::{Activation, Conv2dOptions, Isa, Padding, PaddingValue};
 use rayon::prelude::*;
+use std::time::Instant;
+use testkit::{Conv2dProblem, to_f32};
 fn main() {
     let threads: usize = std::env::args().nth(1).map_or(1, |x| x.parse().unwrap());
     let check = std::env::args().nth(2).is_some();
     let isa = Isa::from_env().unwrap();
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .unwrap();
     pool.install(|| {
     for (batch, c, o, map, alg) in [
         (1, 64, 64, 56, Algorithm::F4x3), (1, 128, 128, 28, Algorithm::F4x3), (1, 256, 256, 14, Algorithm::F4x3), (1, 256, 256, 14, Algorithm::F2x3),
@@ -21,7 +24,7 @@ fn main() {
         let options = Conv2dOptions { padding: Padding::all(kernel / 2), ..Default::default() };
         let direct = PackedConv2d::new(weight.view(), None, &options, Activation::Relu, isa).unwrap();
         let wino = Winograd2d::new(alg, weight.view(), None, &options, Activation::Relu, isa).unwrap();
-        let il = Layout::blocked(batch, c, [map, map]).with_halo(wino.halo([map, map]));
+        let il = Layout::blocked(batch, c, [map, map]).with_halo(wino.halo([map, map]).unwrap());
         let il2 = Layout::blocked(batch, c, [map, map]).with_halo(direct.halo([map, map]).unwrap());
         let ol = Layout::blocked(batch, o, [map, map]).with_halo([1; 4]);
         let mut a = Buffer::zeroed(il.len()).unwrap();
@@ -30,7 +33,7 @@ fn main() {
         il2.import(input.view(), PaddingValue::Zeros, &mut a2).unwrap();
         let mut b = Buffer::zeroed(ol.len()).unwrap();
         let mut b2 = Buffer::zeroed(ol.len()).unwrap();
-        let mut scratch = Buffer::zeroed(wino.scratch_len(&il, threads)).unwrap();
+        let mut scratch = Buffer::zeroed(wino.scratch_len(&il, threads).unwrap()).unwrap();
         let mut w = || wino.run(View::new(il, &a).unwrap(), None, ViewMut::new(ol, &mut b).unwrap(), &mut scratch).unwrap();
         let mut d = || direct.run(View::new(il2, &a2).unwrap(), ViewMut::new(ol, &mut b2).unwrap()).unwrap();
         w(); d();

@@ -1,9 +1,9 @@
 //! AVX2 with FMA: eight lanes, sixteen registers; a tile of 6 pixels by 16 channels uses fifteen.
 
 use std::arch::x86_64::{
-    __m256, _CMP_LE_OQ, _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_blendv_ps, _mm256_broadcast_ss, _mm256_cmp_ps,
+    __m256, _CMP_LE_OQ, _mm256_add_ps, _mm256_blendv_ps, _mm256_broadcast_ss, _mm256_cmp_ps,
     _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_max_ps, _mm256_min_ps,
-    _mm256_permutevar_ps, _mm256_set1_ps, _mm256_storeu_ps,
+    _mm256_mul_ps, _mm256_permutevar_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm256_sub_ps,
 };
 
 use super::microkernel::{Kernels, Tile, multiply_adds, tile};

@@ -1,9 +1,9 @@
 //! AVX-512: sixteen lanes, 32 registers; a tile of 14 pixels by 32 channels uses 31.
 
 use std::arch::x86_64::{
-    __m512, _CMP_LE_OQ, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_loadu_ps,
-    _mm512_loadu_si512, _mm512_mask_blend_ps, _mm512_max_ps, _mm512_min_ps, _mm512_permutexvar_ps,
-    _mm512_set1_ps, _mm512_storeu_ps,
+    __m512, _CMP_LE_OQ, _mm512_add_ps, _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_loadu_ps,
+    _mm512_loadu_si512, _mm512_mask_blend_ps, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps,
+    _mm512_permutexvar_ps, _mm512_set1_ps, _mm512_storeu_ps, _mm512_sub_ps,
 };
 
 use super::microkernel::{Kernels, Tile, multiply_adds, tile};

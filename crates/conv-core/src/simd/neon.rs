@@ -2,7 +2,7 @@
 
 use std::arch::aarch64::{
     float32x4_t, vaddq_f32, vbslq_f32, vcgeq_f32, vcleq_f32, vdupq_n_f32, vfmaq_f32, vld1q_dup_f32,
-    vld1q_f32, vst1q_f32, vtrn1q_f32, vtrn2q_f32,
+    vld1q_f32, vmulq_f32, vst1q_f32, vsubq_f32, vtrn1q_f32, vtrn2q_f32,
 };
 
 use super::microkernel::{Kernels, Tile, multiply_adds, tile};
@@ -56,6 +56,18 @@ impl Simd for Neon {
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
         // SAFETY: NEON is available.
         unsafe { vaddq_f32(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V {
+        // SAFETY: NEON is available.
+        unsafe { vsubq_f32(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {
+        // SAFETY: NEON is available.
+        unsafe { vmulq_f32(a, b) }
     }
 
     #[inline(always)]

@@ -4,38 +4,68 @@ use super::points::{A, B};
 use crate::blocked::layout::BLOCK;
 use crate::simd::{Simd, SimdLoop};
 
-/// The transform of neighbouring tiles in one channel block.
-pub(super) struct InputTransform<'a, const P: usize> {
+/// The transform of tiles in one channel block.
+pub(super) struct InputTransform<'a> {
     /// The first input pixel of each tile, in elements from `input`.
     pub(super) tiles: &'a [usize],
     pub(super) input: *const f32,
-    /// From one row to the next.
+    /// Elements from one row to the next.
     pub(super) row: usize,
-    /// The first tile's channels at the first point.
+    /// The first tile's channels at the first point; those of the next tile follow.
     pub(super) to: *mut f32,
-    /// From one point to the next.
+    /// Elements from one point to the next.
     pub(super) plane: usize,
 }
 
-impl<const P: usize> SimdLoop for InputTransform<'_, P> {
+/// With 4 points along an axis.
+pub(super) struct Four<'a>(InputTransform<'a>);
+
+/// With 6 points along an axis.
+pub(super) struct Six<'a>(InputTransform<'a>);
+
+impl<'a> InputTransform<'a> {
+    pub(super) fn four(self) -> Four<'a> {
+        Four(self)
+    }
+
+    pub(super) fn six(self) -> Six<'a> {
+        Six(self)
+    }
+
+    /// Calls `transform` for some lanes of each tile.
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    fn each<S: Simd>(&self, transform: impl Fn(Source, *mut f32)) {
         for (tile, &first) in self.tiles.iter().enumerate() {
             for lane in (0..BLOCK).step_by(S::LANES) {
-                // SAFETY: guaranteed by the caller.
-                unsafe {
-                    let from = Source {
-                        from: self.input.add(first + lane),
-                        row: self.row,
-                    };
-                    let to = self.to.add(tile * BLOCK + lane);
-                    match P {
-                        4 => four::<S>(from, to, self.plane),
-                        _ => six::<S>(from, to, self.plane),
-                    }
-                }
+                let source = Source {
+                    from: self.input.wrapping_add(first + lane),
+                    row: self.row,
+                };
+                transform(source, self.to.wrapping_add(tile * BLOCK + lane));
             }
         }
+    }
+}
+
+impl SimdLoop for Four<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        self.0.each::<S>(
+            #[inline(always)]
+            // SAFETY: the owner of the pointers promises that a tile's pixels and points exist.
+            |from, to| unsafe { four::<S>(from, to, self.0.plane) },
+        );
+    }
+}
+
+impl SimdLoop for Six<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        self.0.each::<S>(
+            #[inline(always)]
+            // SAFETY: as above.
+            |from, to| unsafe { six::<S>(from, to, self.0.plane) },
+        );
     }
 }
 
@@ -47,6 +77,9 @@ struct Source {
 }
 
 impl Source {
+    /// # Safety
+    ///
+    /// The instruction set is available, and the pixel is readable.
     #[inline(always)]
     unsafe fn at<S: Simd>(self, y: usize, x: usize) -> S::V {
         // SAFETY: guaranteed by the caller.
@@ -55,6 +88,10 @@ impl Source {
 }
 
 /// Points 0, 1, -1, infinity: `x2 - x0`, `x2 + x1`, `x2 - x1`, `x3 - x1`.
+///
+/// # Safety
+///
+/// The instruction set is available, the pixels are readable and the points writable.
 #[inline(always)]
 unsafe fn four<S: Simd>(from: Source, to: *mut f32, plane: usize) {
     // SAFETY: guaranteed by the caller.
@@ -79,6 +116,9 @@ unsafe fn four<S: Simd>(from: Source, to: *mut f32, plane: usize) {
     }
 }
 
+/// # Safety
+///
+/// The instruction set is available, the pixels are readable and the points writable.
 #[inline(always)]
 unsafe fn four_points<S: Simd>(x: [S::V; 4], to: *mut f32, plane: usize) {
     // SAFETY: guaranteed by the caller.
@@ -94,6 +134,10 @@ const A2: f32 = (A * A) as f32;
 const B2: f32 = (B * B) as f32;
 
 /// At 0 and at infinity: `a²b² x0 - (a² + b²) x2 + x4`.
+///
+/// # Safety
+///
+/// The instruction set is available.
 #[inline(always)]
 unsafe fn end<S: Simd>(x0: S::V, x2: S::V, x4: S::V) -> S::V {
     // SAFETY: guaranteed by the caller.
@@ -104,6 +148,10 @@ unsafe fn end<S: Simd>(x0: S::V, x2: S::V, x4: S::V) -> S::V {
 }
 
 /// At `p` and `-p`, where `q` is the other point: `(x4 - q² x2) ± p (x3 - q² x1)`.
+///
+/// # Safety
+///
+/// The instruction set is available.
 #[inline(always)]
 unsafe fn pair<S: Simd>(p: f32, q2: f32, [x1, x2, x3, x4]: [S::V; 4]) -> [S::V; 2] {
     // SAFETY: guaranteed by the caller.
@@ -117,6 +165,10 @@ unsafe fn pair<S: Simd>(p: f32, q2: f32, [x1, x2, x3, x4]: [S::V; 4]) -> [S::V; 
 
 /// Points 0, ±`A`, ±`B`, infinity. The rows of the result are computed in pairs from the rows that they
 /// need, which are loaded again: keeping all 36 pixels would take more registers than there are.
+///
+/// # Safety
+///
+/// The instruction set is available, the pixels are readable and the points writable.
 #[inline(always)]
 unsafe fn six<S: Simd>(from: Source, to: *mut f32, plane: usize) {
     // SAFETY: guaranteed by the caller.
@@ -148,6 +200,9 @@ unsafe fn six<S: Simd>(from: Source, to: *mut f32, plane: usize) {
     }
 }
 
+/// # Safety
+///
+/// The instruction set is available, the pixels are readable and the points writable.
 #[inline(always)]
 unsafe fn six_points<S: Simd>(x: [S::V; 6], to: *mut f32, plane: usize) {
     // SAFETY: guaranteed by the caller.

@@ -13,10 +13,12 @@
 //!
 //! Reference: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016.
 
+mod forward;
 mod input;
 mod output;
 mod points;
 mod schedule;
+mod weights;
 
 pub use points::Algorithm;
 
@@ -26,15 +28,18 @@ use super::buffer::Buffer;
 use super::layout::{BLOCK, Layout};
 use super::view::{View, ViewMut};
 use crate::activation::Activation;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::geometry::Window;
 use crate::options::Conv2dOptions;
 use crate::simd::Isa;
+use forward::Forward;
+use schedule::Schedule;
 
 /// A convolution by Winograd's algorithm, its weights transformed and packed.
 #[derive(Clone, Debug)]
 pub struct Winograd2d {
     algorithm: Algorithm,
-    padding: [usize; 4],
+    window: Window,
     in_channels: usize,
     out_channels: usize,
     /// `[out block][point][in block][16 in][16 out]`.
@@ -67,6 +72,14 @@ impl Winograd2d {
         let taps = algorithm.taps();
         let window = options.window([kh, kw]);
         window.check(OP)?;
+        for (what, size) in [
+            ("output channels (axis o)", out_channels),
+            ("input channels (axis i)", in_channels),
+        ] {
+            if size == 0 {
+                return Err(Error::Zero { op: OP, what });
+            }
+        }
         for (what, expected, got) in [
             ("kernel height (axis h)", taps, kh),
             ("kernel width (axis w)", taps, kw),
@@ -83,45 +96,20 @@ impl Winograd2d {
         ] {
             super::expect(OP, what, expected, got)?;
         }
-        let padding = window.place(OP, [1 << 20; 2])?.padding;
-        let points = algorithm.points();
-        let (in_blocks, out_blocks) = (in_channels.div_ceil(BLOCK), out_channels.div_ceil(BLOCK));
-        let sizes = [out_blocks, points * points, in_blocks, BLOCK, BLOCK];
-        let len = crate::geometry::checked_len(OP, "the packed weights", &sizes)?;
-        let mut packed = Buffer::zeroed(len)?;
-        let matrix = algorithm.weight_matrix();
-        let mut columns = vec![0.0; points * taps];
-        for o in 0..out_channels {
-            for i in 0..in_channels {
-                for (y, row) in matrix.iter().enumerate() {
-                    for x in 0..taps {
-                        let products = row.iter().enumerate();
-                        columns[y * taps + x] = products
-                            .map(|(tap, g)| g * f64::from(weight[[o, i, tap, x]]))
-                            .sum();
-                    }
-                }
-                for y in 0..points {
-                    let column = &columns[y * taps..][..taps];
-                    for (x, row) in matrix.iter().enumerate() {
-                        let sum: f64 = row.iter().zip(column).map(|(g, c)| g * c).sum();
-                        let point = (o / BLOCK * points * points + y * points + x) * in_blocks;
-                        let at = ((point + i / BLOCK) * BLOCK + i % BLOCK) * BLOCK + o % BLOCK;
-                        packed[at] = super::packed_conv2d::flush(sum as f32);
-                    }
-                }
-            }
-        }
+        let out_blocks = out_channels.div_ceil(BLOCK);
         let mut packed_bias = Buffer::zeroed(out_blocks * BLOCK)?;
         if let Some(bias) = bias {
-            packed_bias.iter_mut().zip(bias).for_each(|(to, &b)| *to = b);
+            packed_bias
+                .iter_mut()
+                .zip(bias)
+                .for_each(|(to, &b)| *to = b);
         }
         Ok(Self {
             algorithm,
-            padding,
+            window,
             in_channels,
             out_channels,
-            weight: packed,
+            weight: weights::pack(algorithm, weight, isa)?,
             bias: packed_bias,
             activation,
             isa,
@@ -129,25 +117,28 @@ impl Winograd2d {
     }
 
     /// The output's size `[h, w]` for an input's.
-    #[must_use]
-    pub fn output_size(&self, input: [usize; 2]) -> [usize; 2] {
-        let taps = self.algorithm.taps();
-        let padding = self.padding;
-        [0, 1].map(|axis| {
-            (input[axis] + padding[axis] + padding[axis + 2] + 1).saturating_sub(taps)
-        })
+    ///
+    /// # Errors
+    ///
+    /// As [`Window::place`].
+    pub fn output_size(&self, input: [usize; 2]) -> Result<[usize; 2]> {
+        Ok(self.window.place(OP, input)?.output)
     }
 
-    /// The halo that the input needs: its last tiles reach beyond the padding.
-    #[must_use]
-    pub fn halo(&self, input: [usize; 2]) -> [usize; 4] {
-        let mut halo = self.padding;
+    /// The halo that the input needs: its last tiles may reach beyond the padding.
+    ///
+    /// # Errors
+    ///
+    /// As [`Window::place`].
+    pub fn halo(&self, input: [usize; 2]) -> Result<[usize; 4]> {
+        let placement = self.window.place(OP, input)?;
+        let mut halo = placement.padding;
         let outputs = self.algorithm.outputs();
-        for (axis, &size) in self.output_size(input).iter().enumerate() {
+        for (axis, size) in placement.output.into_iter().enumerate() {
             let read = size.next_multiple_of(outputs) + self.algorithm.taps() - 1;
             halo[axis + 2] = read.saturating_sub(input[axis] + halo[axis]);
         }
-        halo
+        Ok(halo)
     }
 
     /// Computes the output's interior: see [`PackedConv2d::run`](super::PackedConv2d::run).
@@ -163,10 +154,16 @@ impl Winograd2d {
         scratch: &mut [f32],
     ) -> Result<()> {
         let from = input.layout();
-        super::expect(OP, "input channels (axis c)", self.in_channels, from.channels)?;
+        super::expect(
+            OP,
+            "input channels (axis c)",
+            self.in_channels,
+            from.channels,
+        )?;
         super::expect(OP, "the input's channel block", BLOCK, from.block)?;
-        super::halo_at_least(OP, self.halo(from.size), from.halo)?;
-        let size = self.output_size(from.size);
+        super::halo_at_least(OP, self.halo(from.size)?, from.halo)?;
+        let placement = self.window.place(OP, from.size)?;
+        let size = placement.output;
         output.check(OP, from.batch, self.out_channels, size, BLOCK)?;
         if let Some(residual) = residual {
             let to = residual.layout();
@@ -175,12 +172,32 @@ impl Winograd2d {
         if output.layout().is_empty() {
             return Ok(());
         }
-        schedule::run(self, input, residual, &mut output, scratch)
+        let schedule = self.schedule(&from);
+        super::at_least(OP, "the scratch memory", schedule.scratch(1), scratch.len())?;
+        Forward::new(self, &placement, schedule, input, residual, &mut output).run(scratch);
+        Ok(())
     }
 
-    /// The scratch memory of [`run`](Self::run) on this many threads.
-    #[must_use]
-    pub fn scratch_len(&self, input: &Layout, threads: usize) -> usize {
-        schedule::scratch_len(self, input, threads)
+    /// The elements of scratch memory for [`run`](Self::run) on this many threads. With less, it uses
+    /// fewer threads.
+    ///
+    /// # Errors
+    ///
+    /// As [`output_size`](Self::output_size).
+    pub fn scratch_len(&self, input: &Layout, threads: usize) -> Result<usize> {
+        self.output_size(input.size)?;
+        Ok(self.schedule(input).scratch(threads.max(1)))
+    }
+
+    /// For an input that has an output.
+    fn schedule(&self, input: &Layout) -> Schedule {
+        let size = self.output_size(input.size).unwrap_or_default();
+        let [rows, columns] = self.grid(size);
+        Schedule::new(self, input.batch * rows * columns)
+    }
+
+    /// Tiles of a picture `[h, w]`.
+    fn grid(&self, output: [usize; 2]) -> [usize; 2] {
+        output.map(|size| size.div_ceil(self.algorithm.outputs()))
     }
 }

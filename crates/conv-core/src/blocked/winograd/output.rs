@@ -7,25 +7,26 @@ use crate::simd::activation::activate;
 use crate::simd::{Simd, SimdLoop};
 
 /// Where a tile's output goes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Target {
-    /// Its first pixel, in elements from the output's and the residual's first.
+    /// Its first pixel, in elements from the first of the output's and the residual's channel block.
     pub(super) output: usize,
     pub(super) residual: usize,
     /// The rows and columns that are within the picture.
     pub(super) size: [usize; 2],
 }
 
-/// The transform of neighbouring tiles in one channel block, from `P` points to `M` outputs.
-pub(super) struct OutputTransform<'a, const P: usize, const M: usize> {
+/// The transform of tiles in one channel block.
+pub(super) struct OutputTransform<'a> {
     pub(super) tiles: &'a [Target],
-    /// The first tile's channels at the first point.
+    /// The first tile's channels at the first point; those of the next tile follow.
     pub(super) from: *const f32,
-    /// From one point to the next.
+    /// Elements from one point to the next.
     pub(super) plane: usize,
+    /// Of the channel block.
     pub(super) bias: *const f32,
     pub(super) output: *mut f32,
-    /// From one row to the next.
+    /// Elements from one row to the next.
     pub(super) output_row: usize,
     /// Null if there is none.
     pub(super) residual: *const f32,
@@ -33,17 +34,27 @@ pub(super) struct OutputTransform<'a, const P: usize, const M: usize> {
     pub(super) activation: Activation,
 }
 
-impl<const P: usize, const M: usize> SimdLoop for OutputTransform<'_, P, M> {
+/// From `P` points to `M` outputs along an axis.
+pub(super) struct Of<'a, const P: usize, const M: usize>(OutputTransform<'a>);
+
+impl<'a> OutputTransform<'a> {
+    pub(super) fn of<const P: usize, const M: usize>(self) -> Of<'a, P, M> {
+        Of(self)
+    }
+}
+
+impl<const P: usize, const M: usize> SimdLoop for Of<'_, P, M> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let this = &self;
-        self.activation.specialize(
+        let transform = &self.0;
+        transform.activation.specialize(
             #[inline(always)]
             |activation| {
-                for (tile, target) in this.tiles.iter().enumerate() {
+                for (tile, target) in transform.tiles.iter().enumerate() {
                     for lane in (0..BLOCK).step_by(S::LANES) {
-                        // SAFETY: guaranteed by the caller.
-                        unsafe { this.tile::<S>(tile, *target, lane, activation) };
+                        // SAFETY: the owner of the pointers promises that a tile's points and pixels
+                        // exist.
+                        unsafe { transform.tile::<S, P, M>(tile, *target, lane, activation) };
                     }
                 }
             },
@@ -51,9 +62,13 @@ impl<const P: usize, const M: usize> SimdLoop for OutputTransform<'_, P, M> {
     }
 }
 
-impl<const P: usize, const M: usize> OutputTransform<'_, P, M> {
+impl OutputTransform<'_> {
+    /// # Safety
+    ///
+    /// The instruction set is available; the tile's points are readable, its pixels within the picture
+    /// writable, and those of the residual, if there is one, readable.
     #[inline(always)]
-    unsafe fn tile<S: Simd>(
+    unsafe fn tile<S: Simd, const P: usize, const M: usize>(
         &self,
         tile: usize,
         target: Target,
@@ -107,6 +122,9 @@ struct Place {
 }
 
 impl Place {
+    /// # Safety
+    ///
+    /// The instruction set is available, and the pixel is writable.
     #[inline(always)]
     unsafe fn finish<S: Simd>(&self, [y, x]: [usize; 2], mut sum: S::V, activation: Activation) {
         // SAFETY: guaranteed by the caller.
@@ -123,6 +141,10 @@ impl Place {
 
 /// `Aᵀ m`: the values at the points, as a polynomial's, give `y_i = Σ_p pⁱ m_p`; infinity is added to
 /// the last.
+///
+/// # Safety
+///
+/// The instruction set is available.
 #[inline(always)]
 unsafe fn line<S: Simd, const P: usize, const M: usize>(m: [S::V; P]) -> [S::V; M] {
     // SAFETY: guaranteed by the caller.
@@ -147,6 +169,10 @@ unsafe fn line<S: Simd, const P: usize, const M: usize>(m: [S::V; P]) -> [S::V; 
 }
 
 /// `Aᵏ a + Bᵏ b`.
+///
+/// # Safety
+///
+/// The instruction set is available.
 #[inline(always)]
 unsafe fn powers<S: Simd>(k: i32, a: S::V, b: S::V) -> S::V {
     let (mut a_power, mut b_power) = (1.0, 1.0);

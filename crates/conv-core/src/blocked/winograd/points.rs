@@ -48,16 +48,23 @@ impl Algorithm {
 
     /// The matrix `G`, `[point][tap]`: the weights as a polynomial, evaluated at each point `p` and
     /// divided by `Π (p - q)` over the other finite points `q`; at infinity, the last coefficient.
-    pub(super) fn weight_matrix(self) -> Vec<Vec<f64>> {
-        let finite = self.finite();
-        let row = |(index, &p): (usize, &f64)| {
-            let others = finite.iter().enumerate().filter(|&(other, _)| other != index);
-            let divisor: f64 = others.map(|(_, q)| p - q).product();
-            let powers = std::iter::successors(Some(1.0 / divisor), |power| Some(power * p));
-            powers.take(self.taps()).collect()
-        };
-        let mut infinity = vec![0.0; self.taps()];
-        infinity[self.taps() - 1] = 1.0;
-        finite.iter().enumerate().map(row).chain([infinity]).collect()
+    pub(super) fn weight_matrix(self) -> Vec<[f64; 5]> {
+        let (finite, taps) = (self.finite(), self.taps());
+        let mut matrix: Vec<[f64; 5]> = Vec::new();
+        for (index, &p) in finite.iter().enumerate() {
+            let others = finite.iter().enumerate();
+            let others = others.filter(|&(other, _)| other != index);
+            let mut power = 1.0 / others.map(|(_, q)| p - q).product::<f64>();
+            let mut row = [0.0; 5];
+            for value in row.iter_mut().take(taps) {
+                *value = power;
+                power *= p;
+            }
+            matrix.push(row);
+        }
+        let mut infinity = [0.0; 5];
+        infinity[taps - 1] = 1.0;
+        matrix.push(infinity);
+        matrix
     }
 }

@@ -1,0 +1,347 @@
+//! The forward pass: transform, multiply, transform back.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rayon::prelude::*;
+
+use super::Winograd2d;
+use super::input::InputTransform;
+use super::output::{OutputTransform, Target};
+use super::points::Algorithm;
+use super::schedule::{MOST_TILES, Schedule};
+use crate::activation::Activation;
+use crate::blocked::layout::{BLOCK, Layout};
+use crate::blocked::view::{View, ViewMut};
+use crate::geometry::Placement;
+use crate::simd::microkernel::Tile;
+
+/// One computation of an output, with all steps precomputed.
+pub(super) struct Forward<'a> {
+    conv: &'a Winograd2d,
+    schedule: Schedule,
+    /// The padding `[top, left]`.
+    padding: [usize; 2],
+    /// Tiles of a picture `[h, w]`.
+    grid: [usize; 2],
+    input: *const f32,
+    input_layout: Layout,
+    /// Null if there is none.
+    residual: *const f32,
+    residual_layout: Layout,
+    output: *mut f32,
+    output_layout: Layout,
+    borrow: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: the pointers come from shared and exclusive borrows that outlive the value, and tasks write
+// disjoint parts of the output.
+unsafe impl Sync for Forward<'_> {}
+
+/// Memory that tasks write disjoint parts of, and read only after all have been written.
+#[derive(Clone, Copy)]
+struct Shared(*mut f32);
+
+// SAFETY: see the type.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    /// A method, so that a closure captures the value and not the pointer in it.
+    fn pointer(&self) -> *mut f32 {
+        self.0
+    }
+}
+
+/// Hands out the numbers of tasks.
+struct Tasks {
+    next: AtomicUsize,
+    count: usize,
+}
+
+impl Tasks {
+    fn new(count: usize) -> Self {
+        let next = AtomicUsize::new(0);
+        Self { next, count }
+    }
+
+    fn next(&self) -> Option<usize> {
+        let task = self.next.fetch_add(1, Ordering::Relaxed);
+        (task < self.count).then_some(task)
+    }
+}
+
+impl<'a> Forward<'a> {
+    /// The layouts are those that [`Winograd2d::run`] has checked.
+    pub(super) fn new(
+        conv: &'a Winograd2d,
+        placement: &Placement,
+        schedule: Schedule,
+        input: View<'a>,
+        residual: Option<View<'a>>,
+        output: &'a mut ViewMut<'_>,
+    ) -> Self {
+        let output_layout = output.layout();
+        let [top, left, ..] = placement.padding;
+        Self {
+            conv,
+            padding: [top, left],
+            schedule,
+            grid: conv.grid(output_layout.size),
+            input: input.data().as_ptr(),
+            input_layout: input.layout(),
+            residual: residual.map_or(std::ptr::null(), |residual| residual.data().as_ptr()),
+            residual_layout: residual.map_or(output_layout, |residual| residual.layout()),
+            output: output.data_mut().as_mut_ptr(),
+            output_layout,
+            borrow: PhantomData,
+        }
+    }
+
+    /// Computes the output on as many threads of the caller's pool as the scratch memory is for, at least
+    /// one.
+    pub(super) fn run(&self, scratch: &mut [f32]) {
+        match self.schedule.is_shared {
+            true => self.together(scratch),
+            false => self.block_by_block(scratch),
+        }
+    }
+
+    /// Each task owns a block of tiles.
+    fn block_by_block(&self, scratch: &mut [f32]) {
+        let Schedule {
+            tiles,
+            block,
+            inputs,
+            products,
+            ..
+        } = self.schedule;
+        let tasks = Tasks::new(tiles.div_ceil(block));
+        let own = scratch.par_chunks_exact_mut(inputs + products);
+        own.take(rayon::current_num_threads()).for_each(|own| {
+            let (transformed, products) = own.split_at_mut(inputs);
+            while let Some(task) = tasks.next() {
+                let mine = task * block..tiles.min((task + 1) * block);
+                let to = transformed.as_mut_ptr();
+                for channels in 0..self.schedule.in_blocks {
+                    // SAFETY: `inputs` elements hold a block of tiles, and no other task uses them.
+                    unsafe { self.transform(mine.clone(), channels, to) };
+                }
+                for run in 0..self.schedule.runs() {
+                    // SAFETY: the block has been transformed; no other task has these tiles.
+                    unsafe { self.multiply(mine.clone(), run, transformed.as_ptr(), products) };
+                }
+            }
+        });
+    }
+
+    /// All threads transform the input; then each task computes a run of output blocks of a part of the
+    /// tiles.
+    fn together(&self, scratch: &mut [f32]) {
+        let Schedule {
+            tiles,
+            part,
+            in_blocks,
+            inputs,
+            products,
+            ..
+        } = self.schedule;
+        let (transformed, own) = scratch.split_at_mut(inputs);
+        let transformed = Shared(transformed.as_mut_ptr());
+        let parts = self.schedule.parts();
+        let tiles_of = |task: usize| {
+            let first = task % parts * part;
+            first..tiles.min(first + part)
+        };
+        (0..in_blocks * parts).into_par_iter().for_each(|task| {
+            let mine = tiles_of(task);
+            let to = transformed.pointer().wrapping_add(mine.start * BLOCK);
+            // SAFETY: `inputs` elements hold all tiles; no other task has this channel block of these.
+            unsafe { self.transform(mine, task / parts, to) };
+        });
+        let tasks = Tasks::new(self.schedule.runs() * parts);
+        let own = own.par_chunks_exact_mut(products);
+        own.take(rayon::current_num_threads()).for_each(|products| {
+            while let Some(task) = tasks.next() {
+                let mine = tiles_of(task);
+                let from = transformed.pointer().wrapping_add(mine.start * BLOCK);
+                // SAFETY: all tiles have been transformed, and nothing writes them any more; no other
+                // task has this run of these tiles.
+                unsafe { self.multiply(mine, task / parts, from, products) };
+            }
+        });
+    }
+
+    /// The picture of a tile, and its first output pixel `[y, x]`.
+    fn place(&self, tile: usize) -> (usize, [usize; 2]) {
+        let [rows, columns] = self.grid;
+        let outputs = self.conv.algorithm.outputs();
+        let (row, x) = (tile / columns, tile % columns);
+        (row / rows, [row % rows * outputs, x * outputs])
+    }
+
+    /// Transforms one channel block of at most [`MOST_TILES`] tiles into the transformed input, whose
+    /// first tile's first element is `to`.
+    ///
+    /// # Safety
+    ///
+    /// The tiles exist, `to` is valid for writing them in the channel block, and no other thread accesses
+    /// these elements.
+    unsafe fn transform(&self, tiles: Range<usize>, block: usize, to: *mut f32) {
+        let layout = &self.input_layout;
+        let [top, left] = self.padding;
+        let mut places = [0; MOST_TILES];
+        for (place, tile) in places.iter_mut().zip(tiles.clone()) {
+            let (picture, [y, x]) = self.place(tile);
+            *place = picture * layout.picture_step()
+                + block * layout.block_step()
+                + (y + layout.halo[0] - top) * layout.row_step()
+                + (x + layout.halo[1] - left) * BLOCK;
+        }
+        let transform = InputTransform {
+            tiles: &places[..tiles.len()],
+            input: self.input,
+            row: layout.row_step(),
+            to: to.wrapping_add(block * self.schedule.block * BLOCK),
+            plane: self.schedule.input_plane,
+        };
+        match self.conv.algorithm {
+            Algorithm::F2x3 => self.conv.isa.run(transform.four()),
+            Algorithm::F4x3 | Algorithm::F2x5 => self.conv.isa.run(transform.six()),
+        }
+    }
+
+    /// Computes a run of output blocks of at most [`MOST_TILES`] tiles.
+    ///
+    /// # Safety
+    ///
+    /// The tiles and the run exist, `from` is the first of these tiles in the transformed input, which
+    /// nothing writes meanwhile, and no other thread computes the same tiles of the run.
+    unsafe fn multiply(
+        &self,
+        tiles: Range<usize>,
+        run: usize,
+        from: *const f32,
+        products: &mut [f32],
+    ) {
+        let Schedule {
+            panels, out_blocks, ..
+        } = self.schedule;
+        let blocks = run * panels..out_blocks.min((run + 1) * panels);
+        // SAFETY: guaranteed by the caller.
+        unsafe { self.products(tiles.len(), &blocks, from, products) };
+        let targets = self.targets(tiles.clone());
+        for (number, block) in blocks.enumerate() {
+            let products = products[number * self.schedule.part * BLOCK..].as_ptr();
+            // SAFETY: guaranteed by the caller.
+            unsafe { self.transform_back(&targets[..tiles.len()], block, products) };
+        }
+    }
+
+    /// The matrix products at all points.
+    ///
+    /// # Safety
+    ///
+    /// As [`multiply`](Self::multiply).
+    unsafe fn products(
+        &self,
+        tiles: usize,
+        blocks: &Range<usize>,
+        from: *const f32,
+        products: &mut [f32],
+    ) {
+        /// What a sum starts from: the bias comes after the transform.
+        static ZEROS: [f32; 4 * BLOCK] = [0.0; 4 * BLOCK];
+        let (conv, schedule) = (self.conv, &self.schedule);
+        let kernels = conv.isa.kernels().blocked[blocks.len() - 1];
+        // Register tiles of nearly equal size.
+        let count = tiles.div_ceil(kernels.len());
+        let (size, longer) = (tiles / count, tiles % count);
+        let points = conv.algorithm.points().pow(2);
+        let panel = schedule.in_blocks * BLOCK * BLOCK;
+        for point in 0..points {
+            let mut first = 0;
+            for number in 0..count {
+                let pixels = size + usize::from(number < longer);
+                let operands = Tile {
+                    input: from.wrapping_add(point * schedule.input_plane + first * BLOCK),
+                    input_pixel: BLOCK,
+                    input_block: schedule.block * BLOCK,
+                    input_row: 0,
+                    input_tap: 0,
+                    blocks: schedule.in_blocks,
+                    kernel_size: [1, 1],
+                    weight: conv.weight[(blocks.start * points + point) * panel..].as_ptr(),
+                    weight_panel: points * panel,
+                    bias: ZEROS.as_ptr(),
+                    output: products[point * schedule.product_plane + first * BLOCK..].as_mut_ptr(),
+                    output_pixel: BLOCK,
+                    output_panel: schedule.part * BLOCK,
+                    residual: std::ptr::null(),
+                    residual_panel: 0,
+                    activation: Activation::Identity,
+                };
+                // SAFETY: the transformed input has all channel blocks of these tiles at each point, the
+                // weights have all points of these output blocks, and the products have room for `part`
+                // tiles of `panels` blocks at each point; the `Isa` in the convolution proves that the
+                // instruction set is available.
+                unsafe { kernels[pixels - 1](&operands) };
+                first += pixels;
+            }
+        }
+    }
+
+    /// Where at most [`MOST_TILES`] tiles are written.
+    fn targets(&self, tiles: Range<usize>) -> [Target; MOST_TILES] {
+        let (output, residual) = (&self.output_layout, &self.residual_layout);
+        let outputs = self.conv.algorithm.outputs();
+        let mut targets = [Target::default(); MOST_TILES];
+        for (target, tile) in targets.iter_mut().zip(tiles) {
+            let (picture, [y, x]) = self.place(tile);
+            *target = Target {
+                output: output.offset(picture, 0, y, x),
+                residual: residual.offset(picture, 0, y, x),
+                size: [
+                    outputs.min(output.size[0] - y),
+                    outputs.min(output.size[1] - x),
+                ],
+            };
+        }
+        targets
+    }
+
+    /// Transforms the products of an output block back and writes the output.
+    ///
+    /// # Safety
+    ///
+    /// `products` is the first tile's first element, valid for reading all tiles at all points, and no
+    /// other thread writes these pixels of the output.
+    unsafe fn transform_back(&self, targets: &[Target], block: usize, products: *const f32) {
+        let conv = self.conv;
+        let residual = match self.residual.is_null() {
+            true => self.residual,
+            false => {
+                let step = self.residual_layout.block_step();
+                self.residual.wrapping_add(block * step)
+            }
+        };
+        let transform = OutputTransform {
+            tiles: targets,
+            from: products,
+            plane: self.schedule.product_plane,
+            bias: conv.bias[block * BLOCK..].as_ptr(),
+            output: self
+                .output
+                .wrapping_add(block * self.output_layout.block_step()),
+            output_row: self.output_layout.row_step(),
+            residual,
+            residual_row: self.residual_layout.row_step(),
+            activation: conv.activation,
+        };
+        match conv.algorithm {
+            Algorithm::F2x3 => conv.isa.run(transform.of::<4, 2>()),
+            Algorithm::F4x3 => conv.isa.run(transform.of::<6, 4>()),
+            Algorithm::F2x5 => conv.isa.run(transform.of::<6, 2>()),
+        }
+    }
+}
