@@ -14,7 +14,7 @@
 
 use std::time::{Duration, Instant};
 
-use conv_core::blocked::{Buffer, Layout, PackedConv2d, View, ViewMut};
+use conv_core::blocked::{Buffer, DirectConv2d, Layout, View, ViewMut};
 use conv_core::{Activation, Isa, PaddingValue};
 use criterion::{Criterion, criterion_group, criterion_main};
 use rayon::prelude::*;
@@ -50,7 +50,7 @@ const LAYERS: [(&str, usize, usize, usize, usize, usize, usize); 18] = [
 
 /// A layer that is ready to run.
 struct Layer {
-    conv: PackedConv2d,
+    conv: DirectConv2d,
     input_layout: Layout,
     input: Buffer,
     output_layout: Layout,
@@ -73,7 +73,7 @@ impl Layer {
             ..Conv2dProblem::layer(1, [c, o], [map, map], kernel, stride, groups)
         };
         let weight = to_f32(problem.weight().view());
-        let conv = PackedConv2d::new(
+        let conv = DirectConv2d::new(
             weight.view(),
             None,
             &problem.options,

@@ -1,4 +1,4 @@
-use conv_core::blocked::{Algorithm, Buffer, Layout, PackedConv2d, View, ViewMut, Winograd2d};
+use conv_core::blocked::{Buffer, DirectConv2d, Layout, View, ViewMut, Winograd, WinogradConv2d};
 use conv_core::{Activation, Conv2dOptions, Isa, Padding, PaddingValue};
 use rayon::prelude::*;
 use std::time::Instant;
@@ -13,17 +13,17 @@ fn main() {
         .unwrap();
     pool.install(|| {
     for (batch, c, o, map, alg) in [
-        (1, 64, 64, 56, Algorithm::F4x3), (1, 128, 128, 28, Algorithm::F4x3), (1, 256, 256, 14, Algorithm::F4x3), (1, 256, 256, 14, Algorithm::F2x3),
-        (1, 512, 512, 7, Algorithm::F4x3), (1, 512, 512, 7, Algorithm::F2x3), (1, 1024, 1024, 19, Algorithm::F4x3), (1, 512, 1024, 19, Algorithm::F4x3), (1, 256, 512, 38, Algorithm::F4x3), (1, 128,256,76, Algorithm::F4x3), (1, 32, 64, 304, Algorithm::F4x3),
-        (1, 64, 192, 56, Algorithm::F4x3), (1, 96, 128, 28, Algorithm::F4x3),(1, 16, 32, 28, Algorithm::F2x5),(1, 48, 64, 35, Algorithm::F2x5),(8, 256, 256, 14, Algorithm::F4x3), (8, 64, 64, 56, Algorithm::F4x3), (8, 512, 512, 7, Algorithm::F4x3),
+        (1, 64, 64, 56, Winograd::F4x3), (1, 128, 128, 28, Winograd::F4x3), (1, 256, 256, 14, Winograd::F4x3), (1, 256, 256, 14, Winograd::F2x3),
+        (1, 512, 512, 7, Winograd::F4x3), (1, 512, 512, 7, Winograd::F2x3), (1, 1024, 1024, 19, Winograd::F4x3), (1, 512, 1024, 19, Winograd::F4x3), (1, 256, 512, 38, Winograd::F4x3), (1, 128,256,76, Winograd::F4x3), (1, 32, 64, 304, Winograd::F4x3),
+        (1, 64, 192, 56, Winograd::F4x3), (1, 96, 128, 28, Winograd::F4x3),(1, 16, 32, 28, Winograd::F2x5),(1, 48, 64, 35, Winograd::F2x5),(8, 256, 256, 14, Winograd::F4x3), (8, 64, 64, 56, Winograd::F4x3), (8, 512, 512, 7, Winograd::F4x3),
     ] {
-        let kernel = if alg == Algorithm::F2x5 { 5 } else { 3 };
+        let kernel = if alg == Winograd::F2x5 { 5 } else { 3 };
         let problem = Conv2dProblem { bias: false, seed: 1, ..Conv2dProblem::layer(batch, [c, o], [map, map], kernel, 1, 1) };
         let weight = to_f32(problem.weight().view());
         let input = to_f32(problem.input().view()).mapv(|x| x.max(0.0));
         let options = Conv2dOptions { padding: Padding::all(kernel / 2), ..Default::default() };
-        let direct = PackedConv2d::new(weight.view(), None, &options, Activation::Relu, isa).unwrap();
-        let wino = Winograd2d::new(alg, weight.view(), None, &options, Activation::Relu, isa).unwrap();
+        let direct = DirectConv2d::new(weight.view(), None, &options, Activation::Relu, isa).unwrap();
+        let wino = WinogradConv2d::new(alg, weight.view(), None, &options, Activation::Relu, isa).unwrap();
         let il = Layout::blocked(batch, c, [map, map]).with_halo(wino.halo([map, map]).unwrap());
         let il2 = Layout::blocked(batch, c, [map, map]).with_halo(direct.halo([map, map]).unwrap());
         let ol = Layout::blocked(batch, o, [map, map]).with_halo([1; 4]);

@@ -4,7 +4,7 @@ use ndarray::{Array4, ArrayView1, ArrayView4};
 
 use crate::activation::Activation;
 use crate::arrays::{into_array, zeros};
-use crate::blocked::{Buffer, Layout, PackedConv2d, View, ViewMut};
+use crate::blocked::{Buffer, DirectConv2d, Layout, View, ViewMut};
 use crate::conv2d_shape::Conv2dShape;
 use crate::error::Result;
 use crate::options::Conv2dOptions;
@@ -28,7 +28,7 @@ const OP: &str = "conv2d";
 /// Runs on the machine's fastest instruction set, or on the one that
 /// [`CONVOXIDE_ISA`](crate::ISA_VARIABLE) names, inside the caller's rayon pool; the result is
 /// bit-identical for any number of threads. To run one layer many times, pack its weights once with
-/// [`PackedConv2d`].
+/// [`DirectConv2d`].
 ///
 /// # Shapes
 ///
@@ -86,7 +86,7 @@ pub fn conv2d_on(
         bias.map(|bias| bias.len()),
         options,
     )?;
-    let packed = PackedConv2d::new(weight, bias, options, Activation::Identity, isa)?;
+    let packed = DirectConv2d::new(weight, bias, options, Activation::Identity, isa)?;
 
     let halo = packed.halo([height, width])?;
     let input_layout = packed.input_layout(batch, [height, width]).with_halo(halo);

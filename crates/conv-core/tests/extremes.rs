@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
 use conv_core::blocked::{
-    self, BatchNormGrad, Conv2dGradInput, Layout, PackedConv2d, Store, View, ViewMut,
+    self, BatchNormGrad, Conv2dGradInput, DirectConv2d, Layout, Store, View, ViewMut,
 };
 use conv_core::{
     Activation, AvgPool2dOptions, Conv2dOptions, Conv2dShape, ConvTranspose2dOptions,
@@ -128,7 +128,7 @@ proptest! {
         let _ = convolve2d(picture.view(), kernel.view(), &correlate);
         for isa in Isa::available() {
             let _ = conv2d_on(isa, x.view(), w.view(), None, &options);
-            let Ok(conv) = PackedConv2d::new(w.view(), None, &options, Activation::Relu, isa) else {
+            let Ok(conv) = DirectConv2d::new(w.view(), None, &options, Activation::Relu, isa) else {
                 continue;
             };
             let _ = (conv.place(size), conv.halo(size), conv.grad_weight_scratch(batch, size));
@@ -304,7 +304,7 @@ proptest! {
         let weight = zeros([3, from.channels.min(40), 2, 1]);
         let options = Conv2dOptions { stride, dilation, padding, ..Default::default() };
         let bias = Array1::<f32>::zeros(3);
-        let conv = PackedConv2d::new(weight.view(), Some(bias.view()), &options, relu, isa);
+        let conv = DirectConv2d::new(weight.view(), Some(bias.view()), &options, relu, isa);
         if let Ok(conv) = conv {
             let _ = conv.run(input, out!());
             let _ = conv.run_with_residual(input, third, out!());
@@ -476,7 +476,7 @@ fn a_convolution_out_of_range_is_not_packed() {
         ("dilation", "w", far([1, 1], [1, 1 << 60])),
     ] {
         let relu = Activation::Relu;
-        let conv = PackedConv2d::new(weight.view(), None, &options, relu, Isa::best());
+        let conv = DirectConv2d::new(weight.view(), None, &options, relu, Isa::best());
         let expected = Error::OverLimit {
             op: "conv2d",
             what,

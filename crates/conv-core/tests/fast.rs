@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
-use conv_core::blocked::{Buffer, Layout, PackedConv2d, View, ViewMut};
+use conv_core::blocked::{Buffer, DirectConv2d, Layout, View, ViewMut};
 use conv_core::{
     Activation, Conv2dOptions, Error, Isa, MaxPool2dOptions, Padding, PaddingValue, blocked,
     conv2d_on, plain,
@@ -139,7 +139,7 @@ fn blocked_run_with_residual(
     );
     let bias = problem.bias().map(|bias| to_f32(bias.view()));
     let bias = bias.as_ref().map(|bias| bias.view());
-    let conv = PackedConv2d::new(weight.view(), bias, &problem.options, activation, isa).unwrap();
+    let conv = DirectConv2d::new(weight.view(), bias, &problem.options, activation, isa).unwrap();
     let halo = conv.halo(problem.input_size).unwrap();
     let from = conv
         .input_layout(problem.batch, problem.input_size)
@@ -312,7 +312,7 @@ fn nan_and_infinity_pass_through_activations_and_pools() {
         |(o, i, _, _)| if o == i { 1.0_f32 } else { 0.0 },
     );
     for isa in Isa::available() {
-        let conv = PackedConv2d::new(
+        let conv = DirectConv2d::new(
             weight.view(),
             None,
             &Conv2dOptions::default(),
@@ -389,7 +389,7 @@ fn a_halo_that_is_too_narrow_is_an_error_that_names_the_side() {
         ..Default::default()
     };
     let isa = Isa::best();
-    let conv = PackedConv2d::new(weight.view(), None, &options, Activation::Identity, isa).unwrap();
+    let conv = DirectConv2d::new(weight.view(), None, &options, Activation::Identity, isa).unwrap();
     let from = Layout::blocked(1, 16, [4, 4]).with_halo([1, 1, 1, 0]);
     let to = Layout::blocked(1, 16, [4, 4]);
     let (source, mut target) = (vec![0.0; from.len()], vec![0.0; to.len()]);
@@ -420,7 +420,7 @@ fn options_that_do_not_fit_are_errors() {
             groups,
             ..Default::default()
         };
-        PackedConv2d::new(
+        DirectConv2d::new(
             weight.view(),
             Some(bias.view()),
             &options,

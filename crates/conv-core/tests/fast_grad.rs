@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
 use conv_core::blocked::{
-    self, BatchNormGrad, Buffer, Conv2dGradInput, Layout, PackedConv2d, Store, View, ViewMut,
+    self, BatchNormGrad, Buffer, Conv2dGradInput, DirectConv2d, Layout, Store, View, ViewMut,
 };
 use conv_core::{Activation, Conv2dOptions, Isa, PaddingValue, plain};
 use ndarray::{Array4, Axis, Ix4};
@@ -58,9 +58,9 @@ impl Blocked {
     }
 }
 
-fn packed(isa: Isa, problem: &Conv2dProblem) -> PackedConv2d {
+fn packed(isa: Isa, problem: &Conv2dProblem) -> DirectConv2d {
     let weight = to_f32(problem.weight().view());
-    let conv = PackedConv2d::new(
+    let conv = DirectConv2d::new(
         weight.view(),
         None,
         &problem.options,
@@ -69,7 +69,7 @@ fn packed(isa: Isa, problem: &Conv2dProblem) -> PackedConv2d {
     )
     .unwrap();
     let (o, i, h, w) = weight.dim();
-    let said = PackedConv2d::packed_len([o, i, h, w], problem.options.groups).unwrap();
+    let said = DirectConv2d::packed_len([o, i, h, w], problem.options.groups).unwrap();
     assert_eq!(said, conv.weight().len() + conv.bias().len());
     conv
 }

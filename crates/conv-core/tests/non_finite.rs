@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
-use conv_core::blocked::{Buffer, Conv2dGradInput, Layout, PackedConv2d, Store, View, ViewMut};
+use conv_core::blocked::{Buffer, Conv2dGradInput, DirectConv2d, Layout, Store, View, ViewMut};
 use conv_core::{Activation, Conv2dOptions, Isa, PaddingValue, conv2d_on, plain};
 use ndarray::{Array1, Array4};
 use proptest::prelude::*;
@@ -80,9 +80,9 @@ impl Planted {
         planted
     }
 
-    fn conv(&self, isa: Isa, activation: Activation) -> PackedConv2d {
+    fn conv(&self, isa: Isa, activation: Activation) -> DirectConv2d {
         let bias = self.bias.as_ref().map(|bias| bias.view());
-        PackedConv2d::new(self.weight.view(), bias, &self.options, activation, isa).unwrap()
+        DirectConv2d::new(self.weight.view(), bias, &self.options, activation, isa).unwrap()
     }
 
     fn plain(&self) -> Array4<f32> {
@@ -141,7 +141,7 @@ impl Tensor {
 /// Runs the forward pass on blocked tensors, with a residual.
 fn forward(
     planted: &Planted,
-    conv: &PackedConv2d,
+    conv: &DirectConv2d,
     residual: Option<&Array4<f32>>,
     output: [usize; 4],
 ) -> Tensor {
@@ -329,7 +329,7 @@ fn lanes_past_the_last_channel_carry_nothing_to_the_next_layer() {
         let weight = Array4::<f32>::ones((16, 12, 1, 1));
         let options = Conv2dOptions::default();
         let next =
-            PackedConv2d::new(weight.view(), None, &options, Activation::Identity, isa).unwrap();
+            DirectConv2d::new(weight.view(), None, &options, Activation::Identity, isa).unwrap();
         let mut output = Tensor::blocked(&Array4::ones((1, 16, 3, 3)), [0; 4]);
         next.run(hidden.view(), output.view_mut()).unwrap();
         assert!(output.array().iter().all(|x| x.is_finite()), "{isa}");

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
-use conv_core::blocked::{Buffer, Layout, PackedConv2d, View, ViewMut};
+use conv_core::blocked::{Buffer, DirectConv2d, Layout, View, ViewMut};
 use conv_core::{Activation, Error, Isa, PaddingValue};
 use ndarray::{Array4, Axis};
 use proptest::prelude::*;
@@ -10,7 +10,7 @@ use testkit::{Conv2dProblem, conv2d_problems, on_threads, to_f32};
 
 /// A problem's convolution, its input, and the layout of its output.
 struct Case {
-    conv: PackedConv2d,
+    conv: DirectConv2d,
     input: (Layout, Buffer),
     output: Layout,
 }
@@ -27,7 +27,7 @@ impl Case {
     fn new(isa: Isa, problem: &Conv2dProblem) -> Self {
         let (input, weight) = (problem.input(), problem.weight());
         let bias = problem.bias().map(|bias| to_f32(bias.view()));
-        let conv = PackedConv2d::new(
+        let conv = DirectConv2d::new(
             to_f32(weight.view()).view(),
             bias.as_ref().map(|bias| bias.view()),
             &problem.options,

@@ -2,27 +2,27 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
-use conv_core::blocked::{Algorithm, Buffer, Layout, View, ViewMut, Winograd2d};
+use conv_core::blocked::{Buffer, Layout, View, ViewMut, Winograd, WinogradConv2d};
 use conv_core::{Activation, Conv2dOptions, Error, Isa, Padding, PaddingValue};
 use ndarray::Array4;
 use proptest::prelude::*;
 use testkit::{Conv2dProblem, compare, on_threads, random_array, to_f32};
 
-const ALGORITHMS: [Algorithm; 3] = [Algorithm::F2x3, Algorithm::F4x3, Algorithm::F2x5];
+const ALGORITHMS: [Winograd; 3] = [Winograd::F2x3, Winograd::F4x3, Winograd::F2x5];
 
 /// Output pixels and taps of a tile along an axis.
-fn sizes(algorithm: Algorithm) -> [usize; 2] {
+fn sizes(algorithm: Winograd) -> [usize; 2] {
     match algorithm {
-        Algorithm::F2x3 => [2, 3],
-        Algorithm::F4x3 => [4, 3],
-        Algorithm::F2x5 => [2, 5],
+        Winograd::F2x3 => [2, 3],
+        Winograd::F4x3 => [4, 3],
+        Winograd::F2x5 => [2, 5],
     }
 }
 
 /// A convolution with everything around it.
 #[derive(Clone, Debug)]
 struct Problem {
-    algorithm: Algorithm,
+    algorithm: Winograd,
     conv: Conv2dProblem,
     activation: Activation,
     has_residual: bool,
@@ -79,7 +79,7 @@ fn problems() -> impl Strategy<Value = Problem> {
 }
 
 impl Problem {
-    fn layer(algorithm: Algorithm, batch: usize, channels: [usize; 2], size: usize) -> Self {
+    fn layer(algorithm: Winograd, batch: usize, channels: [usize; 2], size: usize) -> Self {
         let [_, taps] = sizes(algorithm);
         Self {
             algorithm,
@@ -196,7 +196,7 @@ impl Problem {
             to_f32(problem.weight().view()),
         );
         let bias = problem.bias().map(|bias| to_f32(bias.view()));
-        let conv = Winograd2d::new(
+        let conv = WinogradConv2d::new(
             self.algorithm,
             weight.view(),
             bias.as_ref().map(|bias| bias.view()),
@@ -357,7 +357,7 @@ fn the_error_is_near_that_of_a_sequential_sum() {
                 sum
             });
             let isa = Isa::best();
-            let packed = Winograd2d::new(
+            let packed = WinogradConv2d::new(
                 algorithm,
                 weight.view(),
                 None,
@@ -398,14 +398,14 @@ fn what_it_cannot_compute_is_refused() {
     let weight = Array4::<f32>::ones((4, 4, 3, 3));
     let new = |algorithm, options: Conv2dOptions| {
         let identity = Activation::Identity;
-        Winograd2d::new(algorithm, weight.view(), None, &options, identity, isa).map(|_| ())
+        WinogradConv2d::new(algorithm, weight.view(), None, &options, identity, isa).map(|_| ())
     };
     let usual = Conv2dOptions::default();
-    assert_eq!(new(Algorithm::F4x3, usual), Ok(()));
+    assert_eq!(new(Winograd::F4x3, usual), Ok(()));
     for (algorithm, options, name) in [
-        (Algorithm::F2x5, usual, "kernel height (axis h)"),
+        (Winograd::F2x5, usual, "kernel height (axis h)"),
         (
-            Algorithm::F4x3,
+            Winograd::F4x3,
             Conv2dOptions {
                 stride: [2, 1],
                 ..usual
@@ -413,7 +413,7 @@ fn what_it_cannot_compute_is_refused() {
             "the stride (axis h)",
         ),
         (
-            Algorithm::F4x3,
+            Winograd::F4x3,
             Conv2dOptions {
                 dilation: [1, 2],
                 ..usual
@@ -421,7 +421,7 @@ fn what_it_cannot_compute_is_refused() {
             "the dilation (axis w)",
         ),
         (
-            Algorithm::F2x3,
+            Winograd::F2x3,
             Conv2dOptions { groups: 2, ..usual },
             "groups",
         ),
@@ -433,8 +433,8 @@ fn what_it_cannot_compute_is_refused() {
         );
     }
 
-    let conv = Winograd2d::new(
-        Algorithm::F4x3,
+    let conv = WinogradConv2d::new(
+        Winograd::F4x3,
         weight.view(),
         None,
         &usual,

@@ -7,13 +7,14 @@
 //!   a ReLU, ReLU6 or leaky ReLU.
 //! - Dropout is the identity and is removed.
 
-use conv_core::blocked::{BLOCK, Buffer, PackedConv2d};
+use conv_core::blocked::{Algorithm, BLOCK, Buffer, DirectConv2d, PackedConv2d};
 use conv_core::{Activation, Conv2dOptions, Isa, PaddingValue};
 use ndarray::{ArrayD, Axis};
-use nn_layers::{BatchNorm2d, Epsilon, Graph, Node, NodeId, Op, Params, ParamsError};
+use nn_layers::{BatchNorm2d, Epsilon, Graph, Node, NodeId, Op, Params, ParamsError, Shape};
 
 use crate::error::{Error, Result};
 use crate::memory::F32;
+use crate::plan::Precision;
 use crate::step::{Kernel, PlanStep, activation, input_number, narrow};
 
 /// The steps of a graph, in order, and which of them compute its outputs.
@@ -32,11 +33,17 @@ impl Program {
 }
 
 /// Compiles a graph with these parameters, each of which is freed once it is packed.
-pub(crate) fn compile(graph: &Graph, mut params: Params<f32>, isa: Isa) -> Result<Program> {
+pub(crate) fn compile(
+    graph: &Graph,
+    mut params: Params<f32>,
+    isa: Isa,
+    precision: Precision,
+) -> Result<Program> {
     params.check(graph)?;
     let drafts = fuse(graph, &mut params)?;
     let mut program = Lowering {
         isa,
+        algorithms: algorithms(graph, precision)?,
         steps: Vec::new(),
         planar: Vec::new(),
         blocked: Vec::new(),
@@ -58,6 +65,29 @@ pub(crate) fn compile(graph: &Graph, mut params: Params<f32>, isa: Isa) -> Resul
     Ok(Program {
         steps: program.steps,
         outputs,
+    })
+}
+
+/// Returns the algorithm of each node that is a convolution, for inputs of the graph's own sizes; other
+/// nodes have the direct one.
+pub(crate) fn algorithms(graph: &Graph, precision: Precision) -> Result<Vec<Algorithm>> {
+    let nodes = graph.nodes();
+    let inputs = graph.inputs().iter();
+    let inputs: Vec<Shape> = inputs.map(|id| nodes[id.index()].shape().clone()).collect();
+    let shapes = graph.infer(&inputs)?;
+    let choose = |node: &Node| match (node.op(), node.inputs(), node.param("weight")) {
+        (Op::Conv2d(conv), [input], Some(weight)) => {
+            let (&[n, _, h, w], &[o, i, kh, kw]) = (&shapes[input.index()][..], weight.shape())
+            else {
+                return Algorithm::Direct;
+            };
+            Algorithm::choose([o, i, kh, kw], &conv.options, n, [h, w])
+        }
+        _ => Algorithm::Direct,
+    };
+    Ok(match precision {
+        Precision::Exact => vec![Algorithm::Direct; nodes.len()],
+        Precision::Default => nodes.iter().map(choose).collect(),
     })
 }
 
@@ -338,6 +368,8 @@ fn affine(node: &Node, params: &mut Params<f32>) -> Result<Fold> {
 /// Turns drafts into steps and inserts the layout conversions that they need.
 struct Lowering {
     isa: Isa,
+    /// The algorithm of each node that is a convolution.
+    algorithms: Vec<Algorithm>,
     steps: Vec<PlanStep>,
     /// For each step, its result in the other layout, once it has been requested.
     planar: Vec<Option<usize>>,
@@ -391,10 +423,19 @@ impl Lowering {
             .into_dimensionality::<ndarray::Ix4>()
             .map_err(|_| Error::internal(node.name(), "a convolution's weight is not OIHW"))?;
         let bias = ndarray::ArrayView1::from(&shift[..]);
-        let conv = PackedConv2d::new(weight.view(), Some(bias), &options, activation, self.isa)
-            .map_err(Error::at(node.name()))?;
+        let algorithm = self.algorithms[layer.index()];
+        let weight = weight.view();
+        let conv = PackedConv2d::new(
+            algorithm,
+            weight,
+            Some(bias),
+            &options,
+            activation,
+            self.isa,
+        )
+        .map_err(Error::at(node.name()))?;
 
-        let block = if PackedConv2d::reads_planar(conv.in_channels(), options.groups) {
+        let block = if DirectConv2d::reads_planar(conv.in_channels(), options.groups) {
             1
         } else {
             BLOCK

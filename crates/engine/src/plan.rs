@@ -14,6 +14,8 @@ use crate::session::{Session, SessionPlan};
 /// How a graph is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
+    /// Whether rounding errors may be larger for the sake of speed.
+    pub precision: Precision,
     /// The instruction set. `None` selects the one that the environment variable
     /// [`CONVOXIDE_ISA`](conv_core::ISA_VARIABLE) names, or the machine's fastest if the variable
     /// is unset or empty.
@@ -26,10 +28,22 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            precision: Precision::Default,
             isa: None,
             memory_limit: DEFAULT_MEMORY_LIMIT,
         }
     }
+}
+
+/// How a network's sums are computed when it runs; training is always exact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// By the fastest algorithm. Those with fewer multiplications have errors about twice those of
+    /// sequential sums in f32, and an infinite or NaN value spreads to neighbouring pixels.
+    #[default]
+    Default,
+    /// Each sum of products as it is defined.
+    Exact,
 }
 
 /// Enough to train ResNet-50 on a batch of 32 photos, yet small enough that a file of a few lines
@@ -121,11 +135,11 @@ impl Plan {
     pub fn compile(graph: &Graph, params: Params<f32>, options: &Options) -> Result<Self> {
         let isa = options.isa()?;
         let packed = MemoryUse {
-            parameters: packed_bytes(graph)?,
+            parameters: packed_bytes(graph, options.precision)?,
             ..MemoryUse::default()
         };
         packed.check(options.memory_limit)?;
-        let program = compile(graph, params, isa)?;
+        let program = compile(graph, params, isa, options.precision)?;
         Ok(Self {
             compiled: Arc::new(Compiled {
                 graph: graph.clone(),

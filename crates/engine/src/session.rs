@@ -53,6 +53,8 @@ pub struct Session {
     /// The layout of each step's result and its position in the arena.
     layouts: Vec<Layout>,
     places: Vec<Range<usize>>,
+    /// The position of each step's scratch memory.
+    scratch: Vec<Range<usize>>,
     memory: MemoryUse,
     arena: Buffer,
 }
@@ -62,6 +64,7 @@ pub(crate) struct SessionPlan {
     outputs: Vec<Shape>,
     layouts: Vec<Layout>,
     places: Vec<Range<usize>>,
+    scratch: Vec<Range<usize>>,
     arena_len: usize,
     pub(crate) memory: MemoryUse,
 }
@@ -109,13 +112,27 @@ impl SessionPlan {
                 .checked_len("session")
                 .map_err(Error::at(&step.name))?;
         }
+        for (index, step) in steps.iter().enumerate() {
+            let len = match (&step.kernel, &step.inputs[..]) {
+                (Kernel::Conv { conv, .. }, &[input, ..]) => conv
+                    .scratch_len(&layouts[input], rayon::current_num_threads())
+                    .map_err(Error::at(&step.name))?,
+                _ => 0,
+            };
+            lifetimes.push(Lifetime {
+                len,
+                first: index,
+                last: index,
+            });
+        }
         let arena = arena::place(&lifetimes)?;
-        let places = arena
+        let mut places: Vec<Range<usize>> = arena
             .starts
             .iter()
             .zip(&lifetimes)
             .map(|(&start, l)| start..start + l.len)
             .collect();
+        let scratch = places.split_off(steps.len());
         let memory = MemoryUse {
             parameters: compiled.program.packed_bytes(),
             activations: arena.len as u64 * F32,
@@ -126,6 +143,7 @@ impl SessionPlan {
             outputs,
             layouts,
             places,
+            scratch,
             arena_len: arena.len,
             memory,
         })
@@ -138,6 +156,7 @@ impl Session {
             outputs,
             layouts,
             places,
+            scratch,
             arena_len,
             memory,
         } = SessionPlan::new(&compiled, inputs)?;
@@ -151,6 +170,7 @@ impl Session {
             outputs,
             layouts,
             places,
+            scratch,
             memory,
             arena,
             compiled,
@@ -309,9 +329,7 @@ impl Session {
                     .import(input, PaddingValue::Zeros, target)
                     .map_err(Error::at(&step.name))
             }
-            Kernel::Conv { conv, .. } if step.inputs.len() > 1 => {
-                self.residual_convolution(index, step, conv)
-            }
+            Kernel::Conv { conv, .. } => self.convolution(index, step, conv),
             kernel => {
                 let mut first_channel = 0;
                 for (number, &input) in step.inputs.iter().enumerate() {
@@ -329,30 +347,40 @@ impl Session {
         }
     }
 
-    /// Runs a convolution that adds a second tensor to its sum.
-    fn residual_convolution(
-        &mut self,
-        index: usize,
-        step: &PlanStep,
-        conv: &PackedConv2d,
-    ) -> Result<()> {
-        let &[input, residual] = &step.inputs[..] else {
-            let broken = "a convolution has more inputs than its own and a residual";
-            return Err(Error::internal(&step.name, broken));
+    /// Runs a convolution. A second input is added to its sum.
+    fn convolution(&mut self, index: usize, step: &PlanStep, conv: &PackedConv2d) -> Result<()> {
+        let (input, residual) = match step.inputs[..] {
+            [input] => (input, None),
+            [input, residual] => (input, Some(residual)),
+            _ => {
+                let broken = "a convolution has other inputs than its own and a residual";
+                return Err(Error::internal(&step.name, broken));
+            }
         };
-        if input == residual {
-            return self.pair(index, input, step, |input, output| {
-                conv.run_with_residual(input, input, output)
-            });
-        }
-        let places = [input, residual, index].map(|step| self.places[step].clone());
-        let [from, added, to] = arena::parts(&mut self.arena, places, &step.name)?;
-        let mut run = || {
-            let from = View::new(self.layouts[input], from)?;
-            let added = View::new(self.layouts[residual], added)?;
-            conv.run_with_residual(from, added, ViewMut::new(self.layouts[index], to)?)
+        let layouts = &self.layouts;
+        let run = |from: &[f32], added: Option<View<'_>>, to: &mut [f32], scratch: &mut [f32]| {
+            let from = View::new(layouts[input], from)?;
+            conv.run(from, added, ViewMut::new(layouts[index], to)?, scratch)
         };
-        run().map_err(Error::at(&step.name))
+        let at = |step: usize| self.places[step].clone();
+        let scratch = self.scratch[index].clone();
+        let done = match residual {
+            Some(residual) if residual != input => {
+                let places = [at(input), at(residual), at(index), scratch];
+                let [from, added, to, scratch] = arena::parts(&mut self.arena, places, &step.name)?;
+                View::new(layouts[residual], added)
+                    .and_then(|added| run(from, Some(added), to, scratch))
+            }
+            residual => {
+                let places = [at(input), at(index), scratch];
+                let [from, to, scratch] = arena::parts(&mut self.arena, places, &step.name)?;
+                let added = residual
+                    .map(|_| View::new(layouts[input], from))
+                    .transpose();
+                added.and_then(|added| run(from, added, to, scratch))
+            }
+        };
+        done.map_err(Error::at(&step.name))
     }
 
     /// Calls `run` with the tensors of an input step and of the step itself.

@@ -92,7 +92,7 @@ impl Kernel {
     /// Returns the number of elements of the packed parameters.
     pub(crate) fn packed_len(&self) -> usize {
         match self {
-            Self::Conv { conv, .. } => conv.weight().len() + conv.bias().len(),
+            Self::Conv { conv, .. } => conv.len(),
             Self::Affine { scale, shift } => scale.len() + shift.len(),
             Self::Input(_)
             | Self::Relayout
@@ -158,7 +158,7 @@ impl Kernel {
         output: ViewMut<'_>,
     ) -> conv_core::Result<()> {
         match self {
-            Self::Conv { conv, .. } => conv.run(input, output),
+            Self::Conv { conv, .. } => conv.run(input, None, output, &mut []),
             Self::Relayout | Self::Input(_) => blocked::relayout(input, output),
             Self::Add if part.number == 0 => blocked::map(isa, input, output, |x| x),
             Self::Add => blocked::add_assign(isa, input, output),

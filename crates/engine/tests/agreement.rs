@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
-use engine::{Error, Isa, Options, Plan};
+use engine::{Error, Isa, Options, Plan, Precision};
 use ndarray::ArrayD;
 use nn_layers::{
     BatchNorm2d, Conv2d, Epsilon, Graph, GraphBuilder, GraphError, Infer, MaxPool2d, Outputs,
@@ -11,17 +11,23 @@ use nn_layers::{
 };
 use proptest::prelude::*;
 use testkit::{
-    Run, assert_executors_agree, assert_layers_agree, assert_network_agrees, graph_recipes,
+    Run, Sums, assert_executors_agree, assert_layers_agree, assert_network_agrees, graph_recipes,
     on_threads, random_array, to_f32,
 };
 
+const BOTH: [Sums; 2] = [Sums::Direct, Sums::Winograd];
+
 /// The engine on one instruction set, in the form that testkit's comparisons expect.
-fn engine_on(isa: Isa) -> impl Fn(&Graph, Params<f32>, &[Shape]) -> Run {
+fn engine_on(isa: Isa, sums: Sums) -> impl Fn(&Graph, Params<f32>, &[Shape]) -> Run {
     move |graph, params, shapes| {
         let plan = Plan::compile(
             graph,
             params,
             &Options {
+                precision: match sums {
+                    Sums::Direct => Precision::Exact,
+                    Sums::Winograd => Precision::Default,
+                },
                 isa: Some(isa),
                 ..Options::default()
             },
@@ -55,7 +61,10 @@ proptest! {
         let [h, w] = recipe.nominal;
         let input = to_f32(recipe.input([2, h, w]).view());
         for isa in Isa::available() {
-            assert_layers_agree(&graph, &params, std::slice::from_ref(&input), &engine_on(isa));
+            for sums in BOTH {
+                let input = std::slice::from_ref(&input);
+                assert_layers_agree(&graph, &params, input, sums, &engine_on(isa, sums));
+            }
         }
     }
 
@@ -75,7 +84,10 @@ proptest! {
                 prop_assert_eq!(error, Error::Graph(expected));
                 continue;
             }
-            assert_network_agrees(&graph, &params, std::slice::from_ref(&input), &engine_on(isa));
+            for sums in BOTH {
+                let input = std::slice::from_ref(&input);
+                assert_network_agrees(&graph, &params, input, sums, &engine_on(isa, sums));
+            }
         }
     }
 }
@@ -123,19 +135,11 @@ fn a_detector_agrees_on_every_instruction_set() {
     let params = random_params(&graph, 3).unwrap();
     let input = to_f32(random_array(&[2, 3, 64, 96], 4).view());
     for isa in Isa::available() {
-        assert_layers_agree(
-            &graph,
-            &params,
-            std::slice::from_ref(&input),
-            &engine_on(isa),
-        );
-        assert_executors_agree(
-            &graph,
-            &params,
-            std::slice::from_ref(&input),
-            1e-4,
-            &engine_on(isa),
-        );
+        for sums in BOTH {
+            let input = std::slice::from_ref(&input);
+            assert_layers_agree(&graph, &params, input, sums, &engine_on(isa, sums));
+            assert_executors_agree(&graph, &params, input, 1e-4, &engine_on(isa, sums));
+        }
     }
 }
 
@@ -148,7 +152,7 @@ fn one_two_and_four_threads_give_the_same_bits() {
         let on = |threads| {
             on_threads(threads, || {
                 let shapes = [Shape::from(input.shape())];
-                let mut run = engine_on(isa)(&graph, params.clone(), &shapes);
+                let mut run = engine_on(isa, Sums::Winograd)(&graph, params.clone(), &shapes);
                 let outputs = run(std::slice::from_ref(&input));
                 outputs
                     .iter()
@@ -177,7 +181,13 @@ fn a_tensor_with_other_readers_is_not_fused_away() {
     let graph = b.finish(&[relu, norm, tail, drop]).unwrap();
     let params = random_params(&graph, 8).unwrap();
     let input = to_f32(random_array(&[1, 3, 9, 9], 9).view());
-    assert_network_agrees(&graph, &params, &[input], &engine_on(Isa::best()));
+    assert_network_agrees(
+        &graph,
+        &params,
+        &[input],
+        Sums::Winograd,
+        &engine_on(Isa::best(), Sums::Winograd),
+    );
 }
 
 #[test]
@@ -204,7 +214,13 @@ fn each_reader_of_a_tensor_has_its_own_padding() {
     let graph = b.finish(&readers).unwrap();
     let params = random_params(&graph, 5).unwrap();
     let input = to_f32(random_array(&[2, 18, 6, 7], 6).view());
-    assert_network_agrees(&graph, &params, &[input], &engine_on(Isa::best()));
+    assert_network_agrees(
+        &graph,
+        &params,
+        &[input],
+        Sums::Winograd,
+        &engine_on(Isa::best(), Sums::Winograd),
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@ use ndarray::{ArrayD, ArrayViewD};
 use nn_layers::{Graph, Infer, Node, Op, Outputs, Params, Plain, Shape};
 
 use crate::close::{compare, dot_bound};
+use crate::sums::Sums;
 
 /// Runs a network from inputs to outputs.
 pub type Run = Box<dyn FnMut(&[ArrayD<f32>]) -> Vec<ArrayD<f32>>>;
@@ -43,7 +44,8 @@ pub fn run_by(mut executor: impl Infer + 'static) -> Run {
 
 /// Runs each node alone on its inputs from the f64 run, and asserts that the executor is within the
 /// node's bound of the f64 result: `4 * sqrt(K) * eps * sum |x| |w|` for sums of products, exact
-/// equality for operations that only select or move values.
+/// equality for operations that only select or move values. For convolutions by other algorithms, see
+/// [`Sums`].
 ///
 /// # Panics
 ///
@@ -58,6 +60,7 @@ pub fn assert_layers_agree(
     graph: &Graph,
     params: &Params<f32>,
     inputs: &[ArrayD<f32>],
+    sums: Sums,
     executor: Executor<'_>,
 ) {
     let wide = params.cast::<f64>();
@@ -82,7 +85,8 @@ pub fn assert_layers_agree(
                         tensors[source.index()].clone().expect("computed before")
                     })
                     .collect();
-                if let Err(message) = check_node(&alone, node, &wide, &fed, executor, params) {
+                let checked = check_node(&alone, node, &wide, &fed, sums, executor, params);
+                if let Err(message) = checked {
                     panic!("node {:?}: {message}", node.name());
                 }
                 for input in node.inputs() {
@@ -108,6 +112,7 @@ fn check_node(
     node: &Node,
     wide: &Params<f64>,
     fed: &[ArrayD<f32>],
+    sums: Sums,
     executor: Executor<'_>,
     params: &Params<f32>,
 ) -> Result<(), String> {
@@ -163,10 +168,12 @@ fn check_node(
         Op::Softmax => f64::from(f32::EPSILON),
         _ => f64::from(f32::MIN_POSITIVE),
     };
-    let bounds: Vec<f64> = magnitude.iter().copied().collect();
-    compare(got[0].view(), expected.view(), |i| {
-        dot_bound(terms, bounds[i]) + rest
-    })
+    let mut bounds = magnitude.mapv(|magnitude| dot_bound(terms, magnitude) + rest);
+    let weight = node.param("weight").and_then(|spec| wide.get(spec.name()));
+    let weight = weight.map(|param| &param.value);
+    sums.add_to(&mut bounds, node, &fed[0].mapv(f64::from), weight);
+    let bounds: Vec<f64> = bounds.iter().copied().collect();
+    compare(got[0].view(), expected.view(), |i| bounds[i])
 }
 
 /// Returns the number of products summed in each value of the node's output, given its first

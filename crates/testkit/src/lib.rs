@@ -8,6 +8,7 @@
 //! - [`GraphRecipe`] is a random network; [`assert_layers_agree`] and [`assert_executors_agree`]
 //!   compare an executor with the plain loops in f64, layer by layer and as a whole;
 //!   [`assert_network_agrees`] derives the error bound of a network of a few layers.
+//!   [`Sums`] says by which algorithm an executor computes convolutions.
 //! - [`GradientCheck`] compares a gradient with difference quotients, [`StepCheck`] those of a
 //!   whole graph's training step.
 //! - [`node_step`] bounds the error of a training step of one node in f32.
@@ -39,6 +40,7 @@ mod pool_problem;
 mod random;
 mod step_bounds;
 mod step_check;
+mod sums;
 mod threads;
 mod training_golden;
 
@@ -60,5 +62,6 @@ pub use pool_problem::{
 pub use random::{distinct_array, pictures, random_array, to_f32};
 pub use step_bounds::{NodeStep, node_step};
 pub use step_check::{Compared, Projection, StepCheck};
+pub use sums::Sums;
 pub use threads::on_threads;
 pub use training_golden::TrainingGolden;

@@ -8,6 +8,7 @@ use nn_layers::{Graph, GraphBuilder, Node, NodeId, Op, Params, Plain, Result, Sh
 
 use crate::close::{compare, dot_bound};
 use crate::executors::{Executor, terms};
+use crate::sums::Sums;
 
 /// Runs the whole network by the executor, and asserts that each value of its outputs is within the
 /// error bound of its arithmetic from the f64 run.
@@ -34,10 +35,12 @@ pub fn assert_network_agrees(
     graph: &Graph,
     params: &Params<f32>,
     inputs: &[ArrayD<f32>],
+    sums: Sums,
     executor: Executor<'_>,
 ) {
     let wide: Vec<ArrayD<f64>> = inputs.iter().map(|x| x.mapv(f64::from)).collect();
-    let bounded = bounded_outputs(graph, &params.cast(), &wide).expect("a network and its inputs");
+    let bounded =
+        bounded_outputs(graph, &params.cast(), &wide, sums).expect("a network and its inputs");
     let shapes: Vec<Shape> = inputs.iter().map(|x| Shape::from(x.shape())).collect();
     let got = executor(graph, params.clone(), &shapes)(inputs);
     assert_eq!(got.len(), bounded.len(), "outputs");
@@ -60,6 +63,7 @@ fn bounded_outputs(
     graph: &Graph,
     params: &Params<f64>,
     inputs: &[ArrayD<f64>],
+    sums: Sums,
 ) -> Result<Vec<Bounded>> {
     let mut tensors: Vec<Bounded> = Vec::new();
     let mut given = inputs.iter();
@@ -79,7 +83,7 @@ fn bounded_outputs(
                     .map(|source| &tensors[source.index()])
                     .collect();
                 let alone = alone(graph, node, &sources, &read)?;
-                of_node(&alone, node, params, &read)?
+                of_node(&alone, node, params, &read, sums)?
             }
         };
         tensors.push(tensor);
@@ -102,7 +106,13 @@ fn alone(graph: &Graph, node: &Node, sources: &[NodeId], read: &[&Bounded]) -> R
     b.finish(&[output])
 }
 
-fn of_node(alone: &Graph, node: &Node, params: &Params<f64>, read: &[&Bounded]) -> Result<Bounded> {
+fn of_node(
+    alone: &Graph,
+    node: &Node,
+    params: &Params<f64>,
+    read: &[&Bounded],
+    sums: Sums,
+) -> Result<Bounded> {
     let mut own = Params::new();
     let mut absolute = Params::new();
     for spec in alone.param_specs() {
@@ -163,7 +173,11 @@ fn of_node(alone: &Graph, node: &Node, params: &Params<f64>, read: &[&Bounded]) 
             let magnitude = run(&absolute, of(&|x| x.value.mapv(f64::abs)))?;
             let moved = run(&absolute, of(&|x| x.bound.clone()))?;
             let constant = run(&absolute, of(&|x| ArrayD::zeros(x.bound.raw_dim())))?;
-            rounded(&magnitude) + moved - constant
+            let mut bound = rounded(&magnitude) + moved - constant;
+            let weight = node.param("weight").and_then(|spec| own.get(spec.name()));
+            let weight = weight.map(|param| &param.value);
+            sums.add_to(&mut bound, node, &read[0].value, weight);
+            bound
         }
     };
     Ok(Bounded { value, bound })
@@ -213,6 +227,7 @@ mod tests {
             &graph,
             &random_params(&graph, 1).unwrap(),
             &[input],
+            Sums::Direct,
             &off_by(0.0),
         );
     }
@@ -225,6 +240,7 @@ mod tests {
             &graph,
             &random_params(&graph, 1).unwrap(),
             &[input],
+            Sums::Direct,
             &off_by(1e-3),
         );
     }

@@ -8,10 +8,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::direct_conv2d::DirectConv2d;
 use super::grouping::Groups;
 use super::layout::BLOCK;
 use super::mend::{Lookout, Mend, Place};
-use super::packed_conv2d::PackedConv2d;
 use super::statistics::{self, SUMS, part_statistics};
 use super::tasks::{Grid, Task, Tasks};
 use super::view::{View, ViewMut};
@@ -27,7 +27,7 @@ use crate::simd::microkernel::{Kernel, Tile};
 /// The layouts are those that `conv` reads and writes, the walk stays within the input and its halo
 /// and within the output, and the residual has the output's extents.
 pub(super) unsafe fn run(
-    conv: &PackedConv2d,
+    conv: &DirectConv2d,
     walk: &Walk,
     input: View<'_>,
     residual: Option<View<'_>>,
@@ -59,7 +59,7 @@ pub(super) unsafe fn run(
 /// As [`run`]; in addition, the walk writes contiguous pixels, and `mean` and `variance` are as
 /// long as the output's channels rounded up to whole blocks.
 pub(super) unsafe fn run_with_statistics(
-    conv: &PackedConv2d,
+    conv: &DirectConv2d,
     walk: &Walk,
     input: View<'_>,
     output: &mut ViewMut<'_>,
@@ -91,7 +91,7 @@ pub(super) unsafe fn run_with_statistics(
 
 /// One computation of an output, with all steps precomputed.
 struct Sweep<'a> {
-    conv: &'a PackedConv2d,
+    conv: &'a DirectConv2d,
     grid: Grid,
     input: *const f32,
     /// Null if there is none.
@@ -128,7 +128,7 @@ unsafe impl Sync for Sweep<'_> {}
 
 impl<'a> Sweep<'a> {
     fn new(
-        conv: &'a PackedConv2d,
+        conv: &'a DirectConv2d,
         walk: &Walk,
         input: View<'a>,
         residual: Option<View<'a>>,

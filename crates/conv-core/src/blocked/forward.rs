@@ -1,15 +1,15 @@
 //! The forward pass of a packed convolution.
 
 use super::direct;
+use super::direct_conv2d::{DirectConv2d, OP};
 use super::layout::Layout;
-use super::packed_conv2d::{OP, PackedConv2d};
 use super::statistics::{batch_statistics, lengths};
 use super::tasks::{Grid, Tasks};
 use super::view::{View, ViewMut};
 use super::walk::Walk;
 use crate::error::Result;
 
-impl PackedConv2d {
+impl DirectConv2d {
     /// Computes the output's interior from the input and its halo, inside the caller's thread pool.
     /// The output's halo is untouched.
     ///

@@ -10,9 +10,9 @@ use rayon::prelude::*;
 
 use super::buffer::Buffer;
 use super::direct;
+use super::direct_conv2d::DirectConv2d;
 use super::layout::{BLOCK, Layout};
 use super::mend::Lookout;
-use super::packed_conv2d::PackedConv2d;
 use super::store::Store;
 use super::view::{View, ViewMut};
 use super::walk::{Begin, Halo, Walk};
@@ -22,7 +22,7 @@ use crate::geometry::{Placement, Window};
 
 const OP: &str = "conv2d_grad_input";
 
-/// The gradient of a [`PackedConv2d`]'s input for pictures of one size, with the weights packed for
+/// The gradient of a [`DirectConv2d`]'s input for pictures of one size, with the weights packed for
 /// it.
 #[derive(Clone, Debug)]
 pub struct Conv2dGradInput {
@@ -40,7 +40,7 @@ pub struct Conv2dGradInput {
 struct Phase {
     axes: [AxisPhase; 2],
     /// The output's gradient convolved with the taps of this phase.
-    conv: PackedConv2d,
+    conv: DirectConv2d,
 }
 
 /// Along one axis: the pixels `first, first + stride, ..`, and the taps that read them.
@@ -114,9 +114,9 @@ impl Conv2dGradInput {
     ///
     /// # Errors
     ///
-    /// As [`PackedConv2d::place`], and [`Error::TooLarge`](crate::Error::TooLarge) or
+    /// As [`DirectConv2d::place`], and [`Error::TooLarge`](crate::Error::TooLarge) or
     /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) for the weights.
-    pub fn new(conv: &PackedConv2d, input: [usize; 2]) -> Result<Self> {
+    pub fn new(conv: &DirectConv2d, input: [usize; 2]) -> Result<Self> {
         let placement = conv.place(input)?;
         let [rows, columns] = [0, 1].map(|axis| AxisPhase::along(&placement, axis));
         let mut phases = Vec::new();
@@ -153,7 +153,7 @@ impl Conv2dGradInput {
     ///
     /// [`Error::Mismatch`](crate::Error::Mismatch) if `conv` is a different convolution,
     /// [`Error::TooLarge`](crate::Error::TooLarge) if the weights do not fit in memory.
-    pub fn pack(&mut self, conv: &PackedConv2d) -> Result<()> {
+    pub fn pack(&mut self, conv: &DirectConv2d) -> Result<()> {
         let [kernel_h, kernel_w] = self.placement.kernel_size;
         for (what, expected, got) in [
             (
@@ -321,8 +321,8 @@ impl Conv2dGradInput {
 
 /// Builds a convolution from the output's channels to the input's with the taps of a phase, without
 /// weights yet.
-fn turned(conv: &PackedConv2d, axes: &[AxisPhase; 2]) -> Result<PackedConv2d> {
-    let turned = PackedConv2d {
+fn turned(conv: &DirectConv2d, axes: &[AxisPhase; 2]) -> Result<DirectConv2d> {
+    let turned = DirectConv2d {
         window: Window::new([axes[0].taps, axes[1].taps]),
         in_channels: conv.out_channels,
         out_channels: conv.in_channels,
@@ -338,7 +338,7 @@ fn turned(conv: &PackedConv2d, axes: &[AxisPhase; 2]) -> Result<PackedConv2d> {
 }
 
 /// Returns the number of elements of a flipped convolution's weight and bias.
-fn turned_len(turned: &PackedConv2d) -> Result<[usize; 2]> {
+fn turned_len(turned: &DirectConv2d) -> Result<[usize; 2]> {
     let (inputs, outputs) = (turned.in_channels, turned.out_channels);
     let taps = turned.window.kernel_size;
     let weight = turned.grouping.packed_weights(OP, inputs, outputs, taps)?;
@@ -347,7 +347,7 @@ fn turned_len(turned: &PackedConv2d) -> Result<[usize; 2]> {
 
 /// Fills in the weights with input and output channels exchanged and the taps reversed. Returns
 /// whether all of them are finite.
-fn pack_turned(turned: &mut PackedConv2d, conv: &PackedConv2d, axes: &[AxisPhase; 2]) -> bool {
+fn pack_turned(turned: &mut DirectConv2d, conv: &DirectConv2d, axes: &[AxisPhase; 2]) -> bool {
     let [kernel_h, kernel_w] = conv.window.kernel_size;
     let (block, products) = (conv.grouping.block, conv.grouping.products);
     let in_blocks = conv.in_blocks();

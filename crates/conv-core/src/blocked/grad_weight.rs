@@ -8,9 +8,9 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::direct_conv2d::DirectConv2d;
 use super::grouping::Groups;
 use super::layout::{BLOCK, Layout};
-use super::packed_conv2d::PackedConv2d;
 use super::statistics::lane_sums;
 use super::view::View;
 use crate::error::Result;
@@ -41,7 +41,7 @@ struct Split {
     rows: usize,
 }
 
-impl PackedConv2d {
+impl DirectConv2d {
     /// Returns the number of elements of scratch memory that
     /// [`add_grad_weight`](Self::add_grad_weight) needs for inputs of this batch and size.
     ///
@@ -221,7 +221,7 @@ impl PackedConv2d {
 
 /// The products of input and gradient.
 struct Products<'a> {
-    conv: &'a PackedConv2d,
+    conv: &'a DirectConv2d,
     placement: &'a Placement,
     split: &'a Split,
     input: View<'a>,
@@ -361,7 +361,7 @@ impl Products<'_> {
 }
 
 /// Sums each channel over pictures, rows and pixels: each row in f32, the rest in f64.
-fn add_grad_bias(conv: &PackedConv2d, grad: View<'_>, grad_bias: &mut [f32]) {
+fn add_grad_bias(conv: &DirectConv2d, grad: View<'_>, grad_bias: &mut [f32]) {
     let Layout { batch, size, .. } = grad.layout();
     grad_bias
         .par_chunks_mut(BLOCK)

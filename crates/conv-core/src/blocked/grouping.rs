@@ -1,7 +1,7 @@
 //! How the groups of a convolution are arranged for the micro-kernels.
 
+use super::direct_conv2d::DirectConv2d;
 use super::layout::BLOCK;
-use super::packed_conv2d::PackedConv2d;
 use crate::error::Result;
 use crate::geometry::checked_len;
 
@@ -44,7 +44,7 @@ impl Grouping {
                 && (in_channels / merged).is_multiple_of(BLOCK)
                 && (out_channels / merged).is_multiple_of(BLOCK)
         };
-        let planar = PackedConv2d::reads_planar(in_channels, groups);
+        let planar = DirectConv2d::reads_planar(in_channels, groups);
         let block = if planar { 1 } else { BLOCK };
         Self {
             groups: (2..=groups).rev().find(fits).unwrap_or(1),

@@ -11,9 +11,9 @@
 
 use std::ops::Range;
 
+use super::direct_conv2d::DirectConv2d;
 use super::grouping::Groups;
 use super::layout::BLOCK;
-use super::packed_conv2d::PackedConv2d;
 use super::tasks::Grid;
 use super::view::View;
 use super::walk::{Halo, Walk};
@@ -21,7 +21,7 @@ use super::walk::{Halo, Walk};
 /// What the sums of one output consist of.
 #[derive(Clone, Copy)]
 pub(super) struct Mend<'a> {
-    conv: &'a PackedConv2d,
+    conv: &'a DirectConv2d,
     walk: Walk,
     grid: Grid,
     input: View<'a>,
@@ -44,7 +44,7 @@ pub(super) struct Place {
 
 impl<'a> Mend<'a> {
     pub(super) fn new(
-        conv: &'a PackedConv2d,
+        conv: &'a DirectConv2d,
         walk: &Walk,
         grid: &Grid,
         input: View<'a>,

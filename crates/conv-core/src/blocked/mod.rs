@@ -4,9 +4,11 @@
 //! the boundary. This module is for callers that keep activations in this layout from layer to
 //! layer.
 
+mod algorithm;
 mod batch_norm;
 mod buffer;
 mod direct;
+mod direct_conv2d;
 mod elementwise;
 mod forward;
 mod grad_input;
@@ -25,8 +27,10 @@ mod view;
 mod walk;
 mod winograd;
 
+pub use algorithm::Algorithm;
 pub use batch_norm::{BatchNormGrad, activation_grad, batch_norm_grad, batch_norm_grad_sums};
 pub use buffer::Buffer;
+pub use direct_conv2d::DirectConv2d;
 pub use elementwise::{add_assign, affine, map, scale_shift, softmax};
 pub use grad_input::Conv2dGradInput;
 pub use layout::{BLOCK, Layout};
@@ -41,7 +45,7 @@ pub use reorder::{
 pub use statistics::{batch_norm_scratch, batch_statistics};
 pub use store::Store;
 pub use view::{View, ViewMut};
-pub use winograd::{Algorithm, Winograd2d};
+pub use winograd::{Winograd, WinogradConv2d};
 
 use crate::error::{Error, Result};
 

@@ -35,7 +35,7 @@ pub fn batch_norm_scratch(layout: &Layout) -> usize {
 /// as the channels rounded up to whole blocks.
 ///
 /// A convolution can compute those of its output as it runs:
-/// [`PackedConv2d::run_with_statistics`](super::PackedConv2d::run_with_statistics).
+/// [`DirectConv2d::run_with_statistics`](super::DirectConv2d::run_with_statistics).
 ///
 /// # Errors
 ///

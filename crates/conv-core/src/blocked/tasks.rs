@@ -3,9 +3,9 @@
 
 use std::ops::Range;
 
+use super::direct_conv2d::DirectConv2d;
 use super::grouping::Groups;
 use super::layout::{BLOCK, Layout};
-use super::packed_conv2d::PackedConv2d;
 use super::statistics::SUMS;
 use super::walk::Walk;
 
@@ -65,7 +65,7 @@ impl Grid {
     /// Returns the grid of a walk; `outputs` are the layouts of what is written or added at the
     /// same pixels.
     pub(super) fn new(
-        conv: &PackedConv2d,
+        conv: &DirectConv2d,
         walk: &Walk,
         input: &Layout,
         outputs: &[Layout],
@@ -135,7 +135,7 @@ pub(super) struct Task {
 }
 
 impl Tasks {
-    pub(super) fn new(conv: &PackedConv2d, grid: Grid) -> Self {
+    pub(super) fn new(conv: &DirectConv2d, grid: Grid) -> Self {
         let most_panels = match conv.grouping.kind {
             Groups::Blocks => conv.isa.kernels().most_panels,
             Groups::Narrow(_) => 1,

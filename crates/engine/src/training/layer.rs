@@ -1,6 +1,6 @@
 //! A layer with parameters: the parameters in the engine's own layout, and their gradients.
 
-use conv_core::blocked::{BLOCK, Buffer, PackedConv2d};
+use conv_core::blocked::{BLOCK, Buffer, DirectConv2d};
 use conv_core::{Activation, Conv2dOptions, Isa, Padding, PaddingValue};
 use ndarray::{Array1, ArrayD, Axis, Ix1, Ix4, IxDyn};
 use nn_layers::{Misfit, Node, Op, Param, ParamSpec, Params, ParamsError};
@@ -23,7 +23,7 @@ pub(crate) struct ConvLayer {
     weight: ParamSpec,
     bias: Option<ParamSpec>,
     groups: usize,
-    pub(crate) conv: PackedConv2d,
+    pub(crate) conv: DirectConv2d,
     /// The weight of a frozen layer, if it has denormal numbers: packing flushes them to 0, but what
     /// is frozen is exported as it came.
     exact: Option<ArrayD<f32>>,
@@ -277,7 +277,7 @@ impl ConvLayer {
             }
             None => (None, None),
         };
-        let conv = PackedConv2d::new(
+        let conv = DirectConv2d::new(
             weight.view(),
             bias.as_ref().map(|bias| bias.view()),
             &options,

@@ -5,7 +5,7 @@
 //! normalisation needs its output in the backward pass; but it computes the statistics of its
 //! output as it runs.
 
-use conv_core::blocked::{BLOCK, PackedConv2d};
+use conv_core::blocked::{BLOCK, DirectConv2d};
 use conv_core::{Activation, Isa, MaxPool2dOptions, PaddingValue};
 use nn_layers::{Conv2d, GradientFlow, Graph, Node, NodeId, Op, Params};
 
@@ -264,7 +264,7 @@ impl Lowering<'_> {
             }
             Op::Conv2d(_) | Op::Linear(_) => {
                 let layer = ConvLayer::new(node, params, frozen, self.isa)?;
-                if PackedConv2d::reads_planar(layer.conv.in_channels(), layer.groups()) {
+                if DirectConv2d::reads_planar(layer.conv.in_channels(), layer.groups()) {
                     block = 1;
                 }
                 self.layers.push(Layer::Conv(layer));

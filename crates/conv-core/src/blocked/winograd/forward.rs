@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
-use super::Winograd2d;
+use super::WinogradConv2d;
 use super::input::InputTransform;
 use super::output::{OutputTransform, Target};
-use super::points::Algorithm;
+use super::points::Winograd;
 use super::schedule::{MOST_TILES, Schedule};
 use crate::activation::Activation;
 use crate::blocked::layout::{BLOCK, Layout};
@@ -19,7 +19,7 @@ use crate::simd::microkernel::Tile;
 
 /// One computation of an output, with all steps precomputed.
 pub(super) struct Forward<'a> {
-    conv: &'a Winograd2d,
+    conv: &'a WinogradConv2d,
     schedule: Schedule,
     /// The padding `[top, left]`.
     padding: [usize; 2],
@@ -72,9 +72,9 @@ impl Tasks {
 }
 
 impl<'a> Forward<'a> {
-    /// The layouts are those that [`Winograd2d::run`] has checked.
+    /// The layouts are those that [`WinogradConv2d::run`] has checked.
     pub(super) fn new(
-        conv: &'a Winograd2d,
+        conv: &'a WinogradConv2d,
         placement: &Placement,
         schedule: Schedule,
         input: View<'a>,
@@ -135,11 +135,17 @@ impl<'a> Forward<'a> {
         });
     }
 
-    /// All threads transform the input; then each task computes a run of output blocks of a part of the
-    /// tiles.
+    /// Block by block, all threads transform the input; then each task computes a run of output blocks of
+    /// a part of the tiles.
     fn together(&self, scratch: &mut [f32]) {
+        let Schedule { tiles, block, .. } = self.schedule;
+        for first in (0..tiles).step_by(block) {
+            self.block_together(first..tiles.min(first + block), scratch);
+        }
+    }
+
+    fn block_together(&self, tiles: Range<usize>, scratch: &mut [f32]) {
         let Schedule {
-            tiles,
             part,
             in_blocks,
             inputs,
@@ -148,24 +154,26 @@ impl<'a> Forward<'a> {
         } = self.schedule;
         let (transformed, own) = scratch.split_at_mut(inputs);
         let transformed = Shared(transformed.as_mut_ptr());
-        let parts = self.schedule.parts();
+        let parts = tiles.len().div_ceil(part);
+        // The tiles of a task, and the first one's offset in the transformed input.
         let tiles_of = |task: usize| {
-            let first = task % parts * part;
-            first..tiles.min(first + part)
+            let before = task % parts * part;
+            let first = tiles.start + before;
+            (first..tiles.end.min(first + part), before * BLOCK)
         };
         (0..in_blocks * parts).into_par_iter().for_each(|task| {
-            let mine = tiles_of(task);
-            let to = transformed.pointer().wrapping_add(mine.start * BLOCK);
-            // SAFETY: `inputs` elements hold all tiles; no other task has this channel block of these.
+            let (mine, at) = tiles_of(task);
+            let to = transformed.pointer().wrapping_add(at);
+            // SAFETY: `inputs` elements hold the block; no other task has this channel block of these.
             unsafe { self.transform(mine, task / parts, to) };
         });
         let tasks = Tasks::new(self.schedule.runs() * parts);
         let own = own.par_chunks_exact_mut(products);
         own.take(rayon::current_num_threads()).for_each(|products| {
             while let Some(task) = tasks.next() {
-                let mine = tiles_of(task);
-                let from = transformed.pointer().wrapping_add(mine.start * BLOCK);
-                // SAFETY: all tiles have been transformed, and nothing writes them any more; no other
+                let (mine, at) = tiles_of(task);
+                let from = transformed.pointer().wrapping_add(at);
+                // SAFETY: the block has been transformed, and nothing writes them any more; no other
                 // task has this run of these tiles.
                 unsafe { self.multiply(mine, task / parts, from, products) };
             }
@@ -206,8 +214,8 @@ impl<'a> Forward<'a> {
             plane: self.schedule.input_plane,
         };
         match self.conv.algorithm {
-            Algorithm::F2x3 => self.conv.isa.run(transform.four()),
-            Algorithm::F4x3 | Algorithm::F2x5 => self.conv.isa.run(transform.six()),
+            Winograd::F2x3 => self.conv.isa.run(transform.four()),
+            Winograd::F4x3 | Winograd::F2x5 => self.conv.isa.run(transform.six()),
         }
     }
 
@@ -339,9 +347,9 @@ impl<'a> Forward<'a> {
             activation: conv.activation,
         };
         match conv.algorithm {
-            Algorithm::F2x3 => conv.isa.run(transform.of::<4, 2>()),
-            Algorithm::F4x3 => conv.isa.run(transform.of::<6, 4>()),
-            Algorithm::F2x5 => conv.isa.run(transform.of::<6, 2>()),
+            Winograd::F2x3 => conv.isa.run(transform.of::<4, 2>()),
+            Winograd::F4x3 => conv.isa.run(transform.of::<6, 4>()),
+            Winograd::F2x5 => conv.isa.run(transform.of::<6, 2>()),
         }
     }
 }

@@ -20,7 +20,7 @@ mod points;
 mod schedule;
 mod weights;
 
-pub use points::Algorithm;
+pub use points::Winograd;
 
 use ndarray::{ArrayView1, ArrayView4};
 
@@ -37,8 +37,8 @@ use schedule::Schedule;
 
 /// A convolution by Winograd's algorithm, its weights transformed and packed.
 #[derive(Clone, Debug)]
-pub struct Winograd2d {
-    algorithm: Algorithm,
+pub struct WinogradConv2d {
+    algorithm: Winograd,
     window: Window,
     in_channels: usize,
     out_channels: usize,
@@ -52,7 +52,7 @@ pub struct Winograd2d {
 
 const OP: &str = "conv2d";
 
-impl Winograd2d {
+impl WinogradConv2d {
     /// Transforms and packs `weight` `[O, I, r, r]` and `bias` `[O]` for `isa`.
     ///
     /// # Errors
@@ -61,7 +61,7 @@ impl Winograd2d {
     /// and for a bias of another length; [`Error::TooLarge`] or [`Error::OutOfMemory`] for the packed
     /// weights.
     pub fn new(
-        algorithm: Algorithm,
+        algorithm: Winograd,
         weight: ArrayView4<'_, f32>,
         bias: Option<ArrayView1<'_, f32>>,
         options: &Conv2dOptions,
@@ -116,6 +116,42 @@ impl Winograd2d {
         })
     }
 
+    /// Returns the number of elements of weights of this shape `[O, I, r, r]` and their bias once packed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`] if no memory can hold that many.
+    pub fn packed_len(algorithm: Winograd, weight: [usize; 4]) -> Result<usize> {
+        let [out, input, ..] = weight;
+        let weights = weights::packed_len(algorithm, out, input)?;
+        // `packed_len` leaves far more headroom than this.
+        Ok(weights.saturating_add(out.next_multiple_of(BLOCK)))
+    }
+
+    /// Returns the number of elements of the packed weights and bias.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.weight.len() + self.bias.len()
+    }
+
+    /// Returns whether there are no weights: never, since sizes of 0 are refused.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the number of input channels.
+    #[must_use]
+    pub fn in_channels(&self) -> usize {
+        self.in_channels
+    }
+
+    /// Returns the algorithm.
+    #[must_use]
+    pub fn winograd(&self) -> Winograd {
+        self.algorithm
+    }
+
     /// The output's size `[h, w]` for an input's.
     ///
     /// # Errors
@@ -141,7 +177,7 @@ impl Winograd2d {
         Ok(halo)
     }
 
-    /// Computes the output's interior: see [`PackedConv2d::run`](super::PackedConv2d::run).
+    /// Computes the output's interior: see [`DirectConv2d::run`](super::DirectConv2d::run).
     ///
     /// # Errors
     ///

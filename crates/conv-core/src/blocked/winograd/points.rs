@@ -2,7 +2,7 @@
 
 /// A one-dimensional algorithm `F(m, r)`, used along both axes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Algorithm {
+pub enum Winograd {
     /// F(2, 3): 4 points, 4 multiplications per output instead of 9.
     F2x3,
     /// F(4, 3): 6 points, 2.25 multiplications per output instead of 9.
@@ -16,9 +16,18 @@ pub enum Algorithm {
 pub(super) const A: f64 = 0.625;
 pub(super) const B: f64 = 1.5;
 
-impl Algorithm {
+impl Winograd {
+    /// A short name, for reports.
+    pub(in crate::blocked) fn name(self) -> &'static str {
+        match self {
+            Self::F2x3 => "Winograd F(2, 3)",
+            Self::F4x3 => "Winograd F(4, 3)",
+            Self::F2x5 => "Winograd F(2, 5)",
+        }
+    }
+
     /// Output pixels of a tile along an axis.
-    pub(super) fn outputs(self) -> usize {
+    pub(in crate::blocked) fn outputs(self) -> usize {
         match self {
             Self::F2x3 | Self::F2x5 => 2,
             Self::F4x3 => 4,
@@ -34,7 +43,7 @@ impl Algorithm {
     }
 
     /// Points, and input pixels of a tile, along an axis.
-    pub(super) fn points(self) -> usize {
+    pub(in crate::blocked) fn points(self) -> usize {
         self.outputs() + self.taps() - 1
     }
 

@@ -6,12 +6,15 @@
 //! transform the input together, and then each computes some of the output channels, so that the weights
 //! are read once. Neither changes the order of any sum.
 
-use super::Winograd2d;
+use super::WinogradConv2d;
 use crate::blocked::layout::BLOCK;
 
 /// The elements of the transformed input of a task's own tiles: less than half of a second-level cache of
 /// 1 MiB.
 const INPUT_IN_CACHE: usize = 112 * 1024;
+
+/// The elements of a transformed input that threads share: half of a third-level cache of 32 MiB.
+const SHARED_INPUT: usize = 4 * 1024 * 1024;
 
 /// The most tiles that are multiplied before they are transformed back.
 pub(super) const MOST_TILES: usize = 56;
@@ -44,7 +47,7 @@ pub(super) struct Schedule {
 
 impl Schedule {
     /// `tiles` is the number in a batch.
-    pub(super) fn new(conv: &Winograd2d, tiles: usize) -> Self {
+    pub(super) fn new(conv: &WinogradConv2d, tiles: usize) -> Self {
         let points = conv.algorithm.points().pow(2);
         let in_blocks = conv.in_channels.div_ceil(BLOCK);
         let out_blocks = conv.out_channels.div_ceil(BLOCK);
@@ -54,8 +57,12 @@ impl Schedule {
         let fit = INPUT_IN_CACHE / (points * in_blocks * BLOCK) / pixels * pixels;
         let blocks = tiles.div_ceil(fit.clamp(pixels, MOST_TILES));
         let is_shared = blocks < LEAST_BLOCKS || fit < 2 * pixels;
+        let blocks = match is_shared {
+            true => (tiles * points * in_blocks * BLOCK).div_ceil(SHARED_INPUT),
+            false => blocks,
+        };
         // Of nearly equal size.
-        let block = tiles.div_ceil(if is_shared { 1 } else { blocks });
+        let block = tiles.div_ceil(blocks);
         let part = block.div_ceil(block.div_ceil(MOST_TILES));
         // Planes at a multiple of 4096 bytes would share a few lines of the first-level cache.
         let plane = |lines: usize| (lines | 1) * BLOCK;
@@ -82,11 +89,6 @@ impl Schedule {
             true => self.inputs + threads * self.products,
             false => threads * (self.inputs + self.products),
         }
-    }
-
-    /// The number of parts of all tiles that are multiplied at once, if the input is shared.
-    pub(super) fn parts(&self) -> usize {
-        self.tiles.div_ceil(self.part)
     }
 
     /// The number of runs of output blocks that are computed at once.

@@ -4,10 +4,10 @@ use ndarray::ArrayView4;
 use rayon::prelude::*;
 
 use super::OP;
-use super::points::Algorithm;
+use super::points::Winograd;
 use crate::blocked::buffer::Buffer;
+use crate::blocked::direct_conv2d::flush;
 use crate::blocked::layout::BLOCK;
-use crate::blocked::packed_conv2d::flush;
 use crate::error::Result;
 use crate::geometry::checked_len;
 use crate::simd::Isa;
@@ -24,7 +24,7 @@ type Lanes = [f64; BLOCK];
 /// # Errors
 ///
 /// [`Error::TooLarge`](crate::Error::TooLarge) if no memory can hold that many.
-pub(super) fn packed_len(algorithm: Algorithm, out: usize, input: usize) -> Result<usize> {
+pub(super) fn packed_len(algorithm: Winograd, out: usize, input: usize) -> Result<usize> {
     let points = algorithm.points().pow(2);
     let (out_blocks, in_blocks) = (out.div_ceil(BLOCK), input.div_ceil(BLOCK));
     let sizes = [out_blocks, points, in_blocks, BLOCK, BLOCK];
@@ -36,7 +36,7 @@ pub(super) fn packed_len(algorithm: Algorithm, out: usize, input: usize) -> Resu
 /// # Errors
 ///
 /// As [`packed_len`], and [`Error::OutOfMemory`](crate::Error::OutOfMemory).
-pub(super) fn pack(algorithm: Algorithm, weight: ArrayView4<'_, f32>, isa: Isa) -> Result<Buffer> {
+pub(super) fn pack(algorithm: Winograd, weight: ArrayView4<'_, f32>, isa: Isa) -> Result<Buffer> {
     let (out, input, ..) = weight.dim();
     let mut packed = Buffer::zeroed(packed_len(algorithm, out, input)?)?;
     let (points, taps) = (algorithm.points(), algorithm.taps());
