@@ -15,15 +15,17 @@
 #![forbid(unsafe_code)]
 
 mod arena;
-mod compile;
 mod error;
 mod inputs;
+mod ir;
+mod kernel;
 mod memory;
+mod pack;
+mod passes;
 mod plan;
 pub mod prelude;
 mod profile;
 mod session;
-mod step;
 mod training;
 
 pub use conv_core::Isa;

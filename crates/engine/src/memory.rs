@@ -2,12 +2,10 @@
 
 use std::fmt;
 
-use conv_core::blocked::{Algorithm, BLOCK, PackedConv2d};
+use conv_core::blocked::{BLOCK, DirectConv2d};
 use nn_layers::{Graph, Node, Op, Shape};
 
-use crate::compile::algorithms;
 use crate::error::{Error, Result};
-use crate::plan::Precision;
 use crate::training::NormLayer;
 
 /// The bytes of a tensor's element.
@@ -194,21 +192,11 @@ pub(crate) fn bytes(shapes: &[Shape]) -> u64 {
     })
 }
 
-/// Returns the bytes of all parameters of a graph once packed, including those of normalisations
-/// that compilation folds away.
-pub(crate) fn packed_bytes(graph: &Graph, precision: Precision) -> Result<u64> {
-    let algorithms = algorithms(graph, precision)?;
-    let mut nodes = graph.nodes().iter().zip(algorithms);
-    nodes.try_fold(0u64, |sum, (node, algorithm)| {
-        Ok(sum.saturating_add(node_bytes(node, algorithm)?))
-    })
-}
-
-/// Returns the bytes of a node's parameters once packed.
-pub(crate) fn node_bytes(node: &Node, algorithm: Algorithm) -> Result<u64> {
+/// Returns the bytes of a node's parameters once packed for training.
+fn node_bytes(node: &Node) -> Result<u64> {
     match node.op() {
-        Op::Conv2d(conv) => convolution_bytes(node, algorithm, conv.options.groups),
-        Op::Linear(_) => convolution_bytes(node, algorithm, 1),
+        Op::Conv2d(conv) => convolution_bytes(node, conv.options.groups),
+        Op::Linear(_) => convolution_bytes(node, 1),
         // One value per channel and parameter.
         Op::BatchNorm2d(_) | Op::Affine => {
             let padded = |spec: &nn_layers::ParamSpec| spec.elements().next_multiple_of(BLOCK);
@@ -241,7 +229,7 @@ pub(crate) fn node_bytes(node: &Node, algorithm: Algorithm) -> Result<u64> {
 /// channel that a normalisation keeps. A frozen convolution or dense layer has no gradients; a
 /// frozen normalisation keeps the memory for them.
 pub(crate) fn training_bytes(node: &Node, frozen: bool) -> Result<MemoryUse> {
-    let parameters = node_bytes(node, Algorithm::Direct)?;
+    let parameters = node_bytes(node)?;
     let mut memory = MemoryUse {
         parameters,
         ..MemoryUse::default()
@@ -281,10 +269,10 @@ pub(crate) fn training_bytes(node: &Node, frozen: bool) -> Result<MemoryUse> {
 
 /// Returns the bytes of a convolution's weight and bias, or those of a dense layer as a
 /// convolution.
-fn convolution_bytes(node: &Node, algorithm: Algorithm, groups: usize) -> Result<u64> {
+fn convolution_bytes(node: &Node, groups: usize) -> Result<u64> {
     let shape = node.param("weight").map_or(&[][..], |spec| spec.shape());
     let size = |axis: usize| shape.get(axis).copied().unwrap_or(1);
-    let numbers = PackedConv2d::packed_len(algorithm, [0, 1, 2, 3].map(size), groups)
+    let numbers = DirectConv2d::packed_len([0, 1, 2, 3].map(size), groups)
         .map_err(Error::at(node.name()))?;
     Ok(numbers as u64 * F32)
 }

@@ -6,9 +6,10 @@ use conv_core::Isa;
 use ndarray::{ArrayD, ArrayView, Dimension};
 use nn_layers::{Graph, Params, Shape};
 
-use crate::compile::{Program, compile};
 use crate::error::{Error, Result};
-use crate::memory::{MemoryUse, packed_bytes};
+use crate::memory::MemoryUse;
+use crate::pack::Program;
+use crate::passes;
 use crate::session::{Session, SessionPlan};
 
 /// How a graph is compiled.
@@ -134,12 +135,13 @@ impl Plan {
     #[tracing::instrument(level = "info", skip_all, fields(nodes = graph.nodes().len()))]
     pub fn compile(graph: &Graph, params: Params<f32>, options: &Options) -> Result<Self> {
         let isa = options.isa()?;
+        let ir = passes::for_inference(graph, options.precision)?;
         let packed = MemoryUse {
-            parameters: packed_bytes(graph, options.precision)?,
+            parameters: ir.packed_bytes()?,
             ..MemoryUse::default()
         };
         packed.check(options.memory_limit)?;
-        let program = compile(graph, params, isa, options.precision)?;
+        let program = Program::pack(graph, ir, params, isa)?;
         Ok(Self {
             compiled: Arc::new(Compiled {
                 graph: graph.clone(),

@@ -4,18 +4,20 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use conv_core::PaddingValue;
-use conv_core::blocked::{Buffer, Layout, PackedConv2d, View, ViewMut};
+use conv_core::{Isa, PaddingValue};
+use conv_core::blocked::{self, Buffer, Layout, View, ViewMut};
 use ndarray::{ArrayD, ArrayView, ArrayViewD, ArrayViewMut4, Dimension, Ix4};
 use nn_layers::{Infer, Outputs, Shape, Summary};
 
 use crate::arena::{self, Lifetime};
 use crate::error::{Error, Result};
 use crate::inputs::with_dyn;
+use crate::ir::layout;
+use crate::kernel::{Kernel, Part};
 use crate::memory::{F32, MemoryUse, bytes};
+use crate::pack::Step;
 use crate::plan::Compiled;
 use crate::profile::{Profile, StepProfile, median};
-use crate::step::{Kernel, Part, PlanStep};
 
 /// Runs a [`Plan`](crate::Plan) on inputs of the shapes that the session was made for.
 ///
@@ -71,52 +73,49 @@ pub(crate) struct SessionPlan {
 
 impl SessionPlan {
     pub(crate) fn new(compiled: &Compiled, inputs: &[Shape]) -> Result<Self> {
-        let shapes = compiled.graph.infer(inputs)?;
-        let outputs: Vec<Shape> = compiled
-            .graph
-            .outputs()
-            .iter()
-            .map(|id| shapes[id.index()].clone())
+        let ir = &compiled.program.ir;
+        let shapes = ir.shapes(&compiled.graph, inputs)?;
+        let outputs: Vec<Shape> = ir.outputs.iter().map(|&value| shapes[value].clone()).collect();
+        let steps = ir.instructions.iter().zip(&compiled.program.steps);
+        let layouts = ir.instructions.iter().zip(&shapes);
+        let mut layouts: Vec<Layout> = layouts
+            .map(|(instruction, shape)| layout(shape, instruction.block))
             .collect();
-        let steps = &compiled.program.steps;
-
-        let mut layouts: Vec<Layout> = steps
-            .iter()
-            .map(|step| layout(&shapes[step.node.index()], step.block))
-            .collect();
-        let mut lifetimes: Vec<Lifetime> = (0..steps.len())
+        let mut lifetimes: Vec<Lifetime> = (0..layouts.len())
             .map(|i| Lifetime {
                 len: 0,
                 first: i,
                 last: i,
             })
             .collect();
-        for (index, step) in steps.iter().enumerate() {
-            for &input in &step.inputs {
+        for (index, (instruction, step)) in steps.clone().enumerate() {
+            for &input in &instruction.inputs {
                 lifetimes[input].last = index;
             }
-            if let (Kernel::Conv { conv, .. }, &[input, ..]) = (&step.kernel, &step.inputs[..]) {
+            if let (Step::Conv { conv, .. }, &[input, ..]) = (step, &instruction.inputs[..]) {
                 let halo = conv
                     .halo(layouts[input].size)
-                    .map_err(Error::at(&step.name))?;
+                    .map_err(Error::at(&instruction.name))?;
                 for (side, needed) in layouts[input].halo.iter_mut().zip(halo) {
                     *side = needed.max(*side);
                 }
             }
         }
-        for &output in &compiled.program.outputs {
-            lifetimes[output].last = steps.len();
+        for &output in &ir.outputs {
+            lifetimes[output].last = layouts.len();
         }
-        for ((lifetime, layout), step) in lifetimes.iter_mut().zip(&layouts).zip(steps) {
+        for ((lifetime, layout), instruction) in
+            lifetimes.iter_mut().zip(&layouts).zip(&ir.instructions)
+        {
             lifetime.len = layout
                 .checked_len("session")
-                .map_err(Error::at(&step.name))?;
+                .map_err(Error::at(&instruction.name))?;
         }
-        for (index, step) in steps.iter().enumerate() {
-            let len = match (&step.kernel, &step.inputs[..]) {
-                (Kernel::Conv { conv, .. }, &[input, ..]) => conv
+        for (index, (instruction, step)) in steps.enumerate() {
+            let len = match (step, &instruction.inputs[..]) {
+                (Step::Conv { conv, .. }, &[input, ..]) => conv
                     .scratch_len(&layouts[input], rayon::current_num_threads())
-                    .map_err(Error::at(&step.name))?,
+                    .map_err(Error::at(&instruction.name))?,
                 _ => 0,
             };
             lifetimes.push(Lifetime {
@@ -132,9 +131,9 @@ impl SessionPlan {
             .zip(&lifetimes)
             .map(|(&start, l)| start..start + l.len)
             .collect();
-        let scratch = places.split_off(steps.len());
+        let scratch = places.split_off(layouts.len());
         let memory = MemoryUse {
-            parameters: compiled.program.packed_bytes(),
+            parameters: ir.packed_bytes()?,
             activations: arena.len as u64 * F32,
             outputs: bytes(&outputs),
             ..MemoryUse::default()
@@ -250,36 +249,41 @@ impl Session {
         self.check(inputs)?;
         let summary = Summary::new(&self.compiled.graph, &self.inputs)?;
         let compiled = Arc::clone(&self.compiled);
-        let steps = &compiled.program.steps;
-        let mut seconds = vec![Vec::new(); steps.len()];
+        let count = compiled.program.steps.len();
+        let mut seconds = vec![Vec::new(); count];
         for _ in 0..runs.max(1) {
             rayon::scope(|_| {
-                for (index, step) in steps.iter().enumerate() {
+                for (index, seconds) in seconds.iter_mut().enumerate() {
                     let start = Instant::now();
-                    self.step(index, step, inputs)?;
-                    seconds[index].push(start.elapsed().as_secs_f64());
+                    self.step(&compiled, index, inputs)?;
+                    seconds.push(start.elapsed().as_secs_f64());
                 }
                 Ok::<(), Error>(())
             })?;
         }
-        let shapes = compiled.graph.infer(&self.inputs)?;
-        let steps = steps.iter().zip(seconds).map(|(step, seconds)| {
-            let multiply_adds = if let Kernel::Conv { layer, .. } = step.kernel {
-                summary.rows[layer.index()].multiply_adds
-            } else {
-                0
+        let ir = &compiled.program.ir;
+        let shapes = ir.shapes(&compiled.graph, &self.inputs)?;
+        let mut steps = Vec::with_capacity(count);
+        for (index, seconds) in seconds.into_iter().enumerate() {
+            let (algorithm, multiply_adds) = match &compiled.program.steps[index] {
+                Step::Conv { layer, conv } => {
+                    (conv.algorithm(), summary.rows[layer.index()].multiply_adds)
+                }
+                Step::Input(_) => ("input", 0),
+                Step::ScaleShift { .. } => ("scale and shift", 0),
+                Step::Kernel(kernel) => (kernel.name(), 0),
             };
-            StepProfile {
-                name: step.name.clone(),
-                algorithm: step.kernel.algorithm(),
-                output: shapes[step.node.index()].to_vec(),
+            steps.push(StepProfile {
+                name: ir.instructions[index].name.clone(),
+                algorithm,
+                output: shapes[index].to_vec(),
                 multiply_adds,
                 seconds: median(seconds),
-            }
-        });
+            });
+        }
         Ok(Profile {
             isa: compiled.isa.name(),
-            steps: steps.collect(),
+            steps,
         })
     }
 
@@ -310,92 +314,105 @@ impl Session {
     /// Runs one step.
     fn step(
         &mut self,
+        compiled: &Compiled,
         index: usize,
-        step: &PlanStep,
         inputs: &[ArrayViewD<'_, f32>],
     ) -> Result<()> {
-        let isa = self.compiled.isa;
+        let isa = compiled.isa;
         let layout = self.layouts[index];
-        self.layouts[index].clear_halo(&mut self.arena[self.places[index].clone()]);
-        match &step.kernel {
-            Kernel::Input(number) => {
+        layout.clear_halo(&mut self.arena[self.places[index].clone()]);
+        let instruction = &compiled.program.ir.instructions[index];
+        let (name, values) = (&instruction.name, &instruction.inputs[..]);
+        match &compiled.program.steps[index] {
+            Step::Input(number) => {
                 let input = inputs.get(*number).ok_or(Error::InputCount {
                     expected: self.inputs.len(),
                     got: inputs.len(),
                 })?;
-                let input = rank_4(input, &step.name)?;
+                let input = rank_4(input, name)?;
                 let target = &mut self.arena[self.places[index].clone()];
                 layout
                     .import(input, PaddingValue::Zeros, target)
-                    .map_err(Error::at(&step.name))
+                    .map_err(Error::at(name))
             }
-            Kernel::Conv { conv, .. } => self.convolution(index, step, conv),
-            kernel => {
-                let mut first_channel = 0;
-                for (number, &input) in step.inputs.iter().enumerate() {
-                    let part = Part {
-                        number,
-                        first_channel,
-                    };
-                    self.pair(index, input, step, |input, output| {
-                        kernel.run(isa, part, input, output)
-                    })?;
-                    first_channel += self.layouts[input].channels;
-                }
-                Ok(())
-            }
+            Step::Conv { conv, .. } => self.sum(index, values, name, |x, added, y, scratch| {
+                conv.run(x, added, y, scratch)
+            }),
+            Step::ScaleShift {
+                scale,
+                shift,
+                activation,
+            } => self.sum(index, values, name, |x, added, y, _| {
+                blocked::scale_shift(isa, x, scale, shift, added, *activation, y)
+            }),
+            Step::Kernel(kernel) => self.kernel(index, values, name, kernel, isa),
         }
     }
 
-    /// Runs a convolution. A second input is added to its sum.
-    fn convolution(&mut self, index: usize, step: &PlanStep, conv: &PackedConv2d) -> Result<()> {
-        let (input, residual) = match step.inputs[..] {
+    /// Calls `run` with the tensors of a step's first input, of its second, which it adds to the sum,
+    /// and of the step itself, and with its scratch memory.
+    fn sum(
+        &mut self,
+        index: usize,
+        inputs: &[usize],
+        name: &str,
+        run: impl FnOnce(View<'_>, Option<View<'_>>, ViewMut<'_>, &mut [f32]) -> conv_core::Result<()>,
+    ) -> Result<()> {
+        let (input, residual) = match *inputs {
             [input] => (input, None),
             [input, residual] => (input, Some(residual)),
             _ => {
-                let broken = "a convolution has other inputs than its own and a residual";
-                return Err(Error::internal(&step.name, broken));
+                let broken = "a sum has other inputs than its own and a residual";
+                return Err(Error::internal(name, broken));
             }
         };
         let layouts = &self.layouts;
         let run = |from: &[f32], added: Option<View<'_>>, to: &mut [f32], scratch: &mut [f32]| {
             let from = View::new(layouts[input], from)?;
-            conv.run(from, added, ViewMut::new(layouts[index], to)?, scratch)
+            run(from, added, ViewMut::new(layouts[index], to)?, scratch)
         };
-        let at = |step: usize| self.places[step].clone();
+        let at = |value: usize| self.places[value].clone();
         let scratch = self.scratch[index].clone();
         let done = match residual {
             Some(residual) if residual != input => {
                 let places = [at(input), at(residual), at(index), scratch];
-                let [from, added, to, scratch] = arena::parts(&mut self.arena, places, &step.name)?;
+                let [from, added, to, scratch] = arena::parts(&mut self.arena, places, name)?;
                 View::new(layouts[residual], added)
                     .and_then(|added| run(from, Some(added), to, scratch))
             }
             residual => {
                 let places = [at(input), at(index), scratch];
-                let [from, to, scratch] = arena::parts(&mut self.arena, places, &step.name)?;
-                let added = residual
-                    .map(|_| View::new(layouts[input], from))
-                    .transpose();
+                let [from, to, scratch] = arena::parts(&mut self.arena, places, name)?;
+                let added = residual.map(|_| View::new(layouts[input], from)).transpose();
                 added.and_then(|added| run(from, added, to, scratch))
             }
         };
-        done.map_err(Error::at(&step.name))
+        done.map_err(Error::at(name))
     }
 
-    /// Calls `run` with the tensors of an input step and of the step itself.
-    fn pair(
+    /// Runs a kernel on each of its inputs.
+    fn kernel(
         &mut self,
         index: usize,
-        input: usize,
-        step: &PlanStep,
-        run: impl FnOnce(View<'_>, ViewMut<'_>) -> conv_core::Result<()>,
+        inputs: &[usize],
+        name: &str,
+        kernel: &Kernel,
+        isa: Isa,
     ) -> Result<()> {
-        let places = [self.places[input].clone(), self.places[index].clone()];
-        let [from, to] = arena::parts(&mut self.arena, places, &step.name)?;
-        View::new(self.layouts[input], from)
-            .and_then(|input| run(input, ViewMut::new(self.layouts[index], to)?))
-            .map_err(Error::at(&step.name))
+        let mut first_channel = 0;
+        for (number, &input) in inputs.iter().enumerate() {
+            let part = Part {
+                number,
+                first_channel,
+            };
+            let places = [self.places[input].clone(), self.places[index].clone()];
+            let [from, to] = arena::parts(&mut self.arena, places, name)?;
+            View::new(self.layouts[input], from)
+                .and_then(|x| kernel.run(isa, part, x, ViewMut::new(self.layouts[index], to)?))
+                .map_err(Error::at(name))?;
+            first_channel += self.layouts[input].channels;
+        }
+        Ok(())
     }
 }
 
@@ -408,17 +425,14 @@ impl Infer for Session {
         let compiled = Arc::clone(&self.compiled);
         // The whole run is inside the pool: entering it for each step would cost more than the
         // smaller steps take.
+        let ir = &compiled.program.ir;
         rayon::scope(|_| {
-            compiled
-                .program
-                .steps
-                .iter()
-                .enumerate()
-                .try_for_each(|(index, step)| self.step(index, step, inputs))
+            let mut steps = 0..ir.instructions.len();
+            steps.try_for_each(|index| self.step(&compiled, index, inputs))
         })?;
         let tensors = outputs.prepare(self.outputs.iter())?;
-        for (tensor, &step) in tensors.iter_mut().zip(&compiled.program.outputs) {
-            let name = &compiled.program.steps[step].name;
+        for (tensor, &step) in tensors.iter_mut().zip(&ir.outputs) {
+            let name = &ir.instructions[step].name;
             let (layout, data) = (self.layouts[step], &self.arena[self.places[step].clone()]);
             let dim = (
                 layout.batch,
@@ -433,16 +447,6 @@ impl Infer for Session {
             layout.export(data, target).map_err(Error::at(name))?;
         }
         Ok(())
-    }
-}
-
-/// Returns the layout of a tensor of this shape: `[N, C, H, W]`, or `[N, F]` as pictures of one
-/// pixel.
-fn layout(shape: &Shape, block: usize) -> Layout {
-    let size = |axis| shape.get(axis).copied().unwrap_or(1);
-    Layout {
-        block,
-        ..Layout::blocked(size(0), size(1), [size(2), size(3)])
     }
 }
 

@@ -1,7 +1,7 @@
 //! The backward pass through the units: every gradient that is needed.
 
 use conv_core::blocked::{self, BatchNormGrad, Store, View, ViewMut};
-use conv_core::{Activation, MaxPool2dOptions, PaddingValue, plain};
+use conv_core::{Activation, MaxPool2dOptions, PaddingValue, Window, plain};
 use ndarray::{ArrayD, ArrayViewD, Ix4};
 use nn_layers::{Graph, Loss, Params, PlainTrainer, Terms, TrainBackend, TrainSpec};
 
@@ -12,7 +12,7 @@ use super::step_run::{StepRun, drop_out, pair, read, write};
 use super::unit::{Unit, UnitKind};
 use crate::arena;
 use crate::error::{Error, Result};
-use crate::step::Part;
+use crate::kernel::{Kernel, Part};
 
 impl StepRun<'_> {
     /// Computes every gradient that is needed, from those of the outputs.
@@ -46,12 +46,9 @@ impl StepRun<'_> {
                 .each_input(index, |part, grad, target, store| {
                     backward.run(isa, part, grad, target, store)
                 }),
-            UnitKind::Pad(conv) => self.pad_backward(index, conv.options.padding_value),
+            UnitKind::Pad(window, value) => self.pad_backward(index, *window, *value),
             UnitKind::Dropout(probability) => self.each_input(index, |_, grad, target, _| {
                 drop_out(key, &unit.name, *probability, grad, target)
-            }),
-            UnitKind::Copy => self.each_input(index, |_, grad, target, store| {
-                pass_on(isa, grad, target, store)
             }),
             UnitKind::Plain(graph) => self.plain_backward(index, graph),
         }
@@ -237,7 +234,7 @@ impl StepRun<'_> {
 
     /// Computes the gradient of padding with values other than zeros. Such padding is rare, so this
     /// uses the plain loops.
-    fn pad_backward(&mut self, index: usize, value: PaddingValue) -> Result<()> {
+    fn pad_backward(&mut self, index: usize, window: Window, value: PaddingValue) -> Result<()> {
         let unit = &self.units[index];
         let grad = &self.grad(index)?;
         let Some(contribution) = self.contribution(index, 0)? else {
@@ -247,7 +244,9 @@ impl StepRun<'_> {
         let grad = grad
             .into_dimensionality::<Ix4>()
             .map_err(|_| unit.broken("a convolution's padded input does not have four axes"))?;
-        let padding = self.plan.paddings[index];
+        let size = self.plan.values[unit.first_input()?].layout.size;
+        let padding = Kernel::ConvPadding(window, value).padding(size);
+        let padding = padding.map_err(Error::at(&unit.name))?;
         let part = plain::pad2d_grad(grad.view(), padding, value).map_err(Error::at(&unit.name))?;
         self.contribute_array(unit, &contribution, part.into_dyn().view())
     }

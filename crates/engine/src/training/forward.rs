@@ -12,7 +12,7 @@ use super::step_run::{StepRun, Workspace, drop_out, pair, read, write};
 use super::unit::{Unit, UnitKind};
 use crate::arena;
 use crate::error::{Error, Result};
-use crate::step::Part;
+use crate::kernel::{Kernel, Part};
 
 impl StepRun<'_> {
     /// Computes every unit's value.
@@ -77,10 +77,10 @@ impl StepRun<'_> {
                 }
                 Ok(())
             }
-            UnitKind::Pad(conv) => {
-                let padding = self.plan.paddings[index];
+            UnitKind::Pad(window, value) => {
+                let kernel = Kernel::ConvPadding(*window, *value);
                 self.plan.pair(self.memory, unit, index, |input, output| {
-                    blocked::pad2d(input, padding, conv.options.padding_value, output)
+                    kernel.run(isa, Part::WHOLE, input, output)
                 })
             }
             UnitKind::Activation(activation) => {
@@ -88,9 +88,6 @@ impl StepRun<'_> {
                     blocked::map(isa, input, output, |x| activation.apply(x))
                 })
             }
-            UnitKind::Copy => self.plan.pair(self.memory, unit, index, |input, output| {
-                blocked::map(isa, input, output, |x| x)
-            }),
             UnitKind::Dropout(probability) => {
                 let (key, probability) = (self.key, *probability);
                 self.plan.pair(self.memory, unit, index, |input, output| {

@@ -4,7 +4,7 @@
 use conv_core::blocked::{self, Store, View, ViewMut};
 use conv_core::{AvgPool2dOptions, Isa};
 
-use crate::step::{Kernel, Part};
+use crate::kernel::Part;
 
 /// A kernel that computes the gradient of an input from the gradient of the result alone. An
 /// operation without such a kernel is a unit of its own kind or runs with the plain loops.
@@ -25,30 +25,6 @@ pub(crate) enum GradKernel {
 }
 
 impl GradKernel {
-    /// Returns the backward kernel for a forward kernel, if there is one.
-    pub(crate) fn of(kernel: &Kernel) -> Option<Self> {
-        match kernel {
-            Kernel::Relayout | Kernel::Add => Some(Self::Same),
-            Kernel::Concat => Some(Self::Concat),
-            Kernel::Slice(first) => Some(Self::Slice(*first)),
-            Kernel::PadChannels(before) => Some(Self::PadChannels(*before)),
-            Kernel::Reshape => Some(Self::Reshape),
-            Kernel::AvgPool(options) => Some(Self::AvgPool(*options)),
-            Kernel::AdaptiveAvgPool => Some(Self::AdaptiveAvgPool),
-            Kernel::Upsample(scale) => Some(Self::Upsample(*scale)),
-            Kernel::Input(_)
-            | Kernel::Conv { .. }
-            | Kernel::Affine { .. }
-            | Kernel::MaxPool(_)
-            | Kernel::Activation(_)
-            | Kernel::Halo(_)
-            | Kernel::Sigmoid
-            | Kernel::Softmax
-            | Kernel::Reorg(_)
-            | Kernel::Pad(..) => None,
-        }
-    }
-
     /// Whether it can add to a gradient, or can only overwrite one.
     pub(crate) fn can_add(&self) -> bool {
         match self {

@@ -1,13 +1,14 @@
 //! A layer with parameters: the parameters in the engine's own layout, and their gradients.
 
 use conv_core::blocked::{BLOCK, Buffer, DirectConv2d};
-use conv_core::{Activation, Conv2dOptions, Isa, Padding, PaddingValue};
+use conv_core::Isa;
 use ndarray::{Array1, ArrayD, Axis, Ix1, Ix4, IxDyn};
-use nn_layers::{Misfit, Node, Op, Param, ParamSpec, Params, ParamsError};
+use nn_layers::{Misfit, Node, Param, ParamSpec, Params, ParamsError};
 
 use super::norm_layer::NormLayer;
 use super::unit::Unit;
 use crate::error::{Error, Result};
+use crate::ir::Conv;
 
 /// The parameters of a node, and how a step treats them.
 #[derive(Debug)]
@@ -22,7 +23,6 @@ pub(crate) struct ConvLayer {
     node: String,
     weight: ParamSpec,
     bias: Option<ParamSpec>,
-    groups: usize,
     pub(crate) conv: DirectConv2d,
     /// The weight of a frozen layer, if it has denormal numbers: packing flushes them to 0, but what
     /// is frozen is exported as it came.
@@ -246,18 +246,11 @@ impl ConvLayer {
     /// Packs the node's parameters and removes them from `params`.
     pub(crate) fn new(
         node: &Node,
+        conv: &Conv,
         params: &mut Params<f32>,
         frozen: bool,
         isa: Isa,
     ) -> Result<Self> {
-        let mut options = match node.op() {
-            Op::Conv2d(conv) => conv.options,
-            _ => Conv2dOptions::default(),
-        };
-        if options.padding_value != PaddingValue::Zeros {
-            // A separate unit pads.
-            options.padding = Padding::Valid;
-        }
         let (weight_spec, weight) = take(node, "weight", params)?;
         let bias = match node.param("bias") {
             Some(_) => Some(take(node, "bias", params)?),
@@ -280,8 +273,8 @@ impl ConvLayer {
         let conv = DirectConv2d::new(
             weight.view(),
             bias.as_ref().map(|bias| bias.view()),
-            &options,
-            Activation::Identity,
+            &conv.options,
+            conv.activation,
             isa,
         )
         .map_err(Error::at(node.name()))?;
@@ -295,7 +288,6 @@ impl ConvLayer {
             node: node.name().to_owned(),
             weight: weight_spec,
             bias: bias_spec,
-            groups: options.groups,
             conv,
             exact,
             learns: !frozen,
@@ -303,10 +295,6 @@ impl ConvLayer {
             grad_weight,
             grad_bias,
         })
-    }
-
-    pub(crate) fn groups(&self) -> usize {
-        self.groups
     }
 
     pub(crate) fn has_bias(&self) -> bool {

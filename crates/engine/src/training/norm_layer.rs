@@ -10,7 +10,7 @@ use nn_layers::{Epsilon, Node, Op, ParamSpec, Params, Shape, Slot, TrainError};
 use super::layer::{Learnt, take};
 use crate::error::{Error, Result};
 use crate::memory::{F32, F64, grow};
-use crate::step::narrow;
+use crate::pack::narrow;
 
 /// A batch normalisation or affine layer.
 #[derive(Debug)]

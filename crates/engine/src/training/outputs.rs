@@ -11,7 +11,7 @@ impl TrainingSession {
     /// Gives the outputs and their gradients the shapes of this step, and fills them with zeros.
     pub(super) fn open_outputs(&mut self) -> Result<()> {
         let shapes = &self.plans[0].shapes;
-        let outputs = &self.lowered.outputs;
+        let outputs = &self.lowered.ir.outputs;
         for tensors in [&mut self.outputs, &mut self.output_grads] {
             tensors.resize_with(outputs.len(), || ArrayD::zeros(IxDyn(&[0])));
             for (tensor, &unit) in tensors.iter_mut().zip(outputs) {
@@ -28,7 +28,7 @@ impl TrainingSession {
     /// Copies the outputs out of the arena.
     pub(super) fn read_outputs(&mut self) -> Result<()> {
         let plan = &self.plans[0];
-        for (tensor, &index) in self.outputs.iter_mut().zip(&self.lowered.outputs) {
+        for (tensor, &index) in self.outputs.iter_mut().zip(&self.lowered.ir.outputs) {
             let unit = &self.lowered.units[index];
             step_run::read_into(tensor, &self.memory.arena, &plan.values[index], unit)?;
         }
@@ -39,7 +39,7 @@ impl TrainingSession {
     /// gradients are added.
     pub(super) fn write_output_grads(&mut self) -> Result<()> {
         let plan = &self.plans[0];
-        let outputs = &self.lowered.outputs;
+        let outputs = &self.lowered.ir.outputs;
         for (position, &index) in outputs.iter().enumerate() {
             let Some(place) = &plan.grads[index] else {
                 continue;

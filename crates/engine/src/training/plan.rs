@@ -9,12 +9,13 @@
 use std::ops::Range;
 
 use conv_core::blocked::{Conv2dGradInput, Layout, Store, batch_norm_scratch};
-use nn_layers::{Conv2d, Graph, Shape};
+use nn_layers::{Graph, Shape};
 
 use super::layer::{ConvLayer, Layer};
 use super::unit::{Lowered, Unit, UnitKind};
 use crate::arena::{self, Lifetime};
 use crate::error::{Error, Result};
+use crate::ir;
 use crate::memory::{F32, F64, MemoryUse, bytes};
 
 /// A tensor's layout and its part of the arena.
@@ -43,8 +44,6 @@ pub(crate) struct StepPlan {
     pub(crate) shapes: Vec<Shape>,
     pub(crate) values: Vec<Place>,
     pub(crate) grads: Vec<Option<Place>>,
-    /// The padding that each padding unit adds around its input, `[top, left, bottom, right]`.
-    pub(crate) paddings: Vec<[usize; 4]>,
     /// For each unit, for each of its inputs.
     pub(crate) contributions: Vec<Vec<Option<Contribution>>>,
     /// For each convolution whose input gradient is needed.
@@ -57,31 +56,11 @@ pub(crate) struct StepPlan {
 
 impl StepPlan {
     pub(crate) fn new(graph: &Graph, lowered: &Lowered, inputs: &[Shape]) -> Result<Self> {
-        let Lowered {
-            units,
-            layers,
-            outputs,
-        } = lowered;
-        let of_nodes = graph.infer(inputs)?;
-        let mut shapes: Vec<Shape> = units
-            .iter()
-            .map(|unit| of_nodes[unit.node.index()].clone())
-            .collect();
-        let mut paddings = vec![[0; 4]; units.len()];
-        for (index, unit) in units.iter().enumerate() {
-            if let UnitKind::Pad(conv) = &unit.kind {
-                (shapes[index], paddings[index]) = padded(&shapes[index], conv, &unit.name)?;
-            }
-        }
-        let layout = |unit: usize, block| {
-            let size = |axis: usize| shapes[unit].get(axis).copied().unwrap_or(1);
-            Layout {
-                block,
-                ..Layout::blocked(size(0), size(1), [size(2), size(3)])
-            }
-        };
+        let Lowered { ir, units, layers } = lowered;
+        let shapes = ir.shapes(graph, inputs)?;
+        let layout = |unit: usize, block| ir::layout(&shapes[unit], block);
         let mut values: Vec<Layout> = (0..units.len())
-            .map(|unit| layout(unit, units[unit].block))
+            .map(|unit| layout(unit, ir.instructions[unit].block))
             .collect();
         let mut grads: Vec<Option<Layout>> = (0..units.len())
             .map(|unit| units[unit].wanted.then(|| layout(unit, 16)))
@@ -120,9 +99,8 @@ impl StepPlan {
                     | UnitKind::Activation(_)
                     | UnitKind::MaxPool(_)
                     | UnitKind::Kernel { .. }
-                    | UnitKind::Pad(_)
+                    | UnitKind::Pad(..)
                     | UnitKind::Dropout(_)
-                    | UnitKind::Copy
                     | UnitKind::Plain(_),
                     _,
                 ) => {}
@@ -157,7 +135,7 @@ impl StepPlan {
                 lifetimes.values[index].last = lifetimes.back(index);
             }
         }
-        for &output in outputs {
+        for &output in &ir.outputs {
             let at_loss = lifetimes.loss();
             let value = &mut lifetimes.values[output];
             value.last = value.last.max(at_loss);
@@ -241,7 +219,6 @@ impl StepPlan {
                 .map(|(at, layout)| layout.map(|layout| place(layout, count + at)))
                 .collect(),
             shapes,
-            paddings,
             contributions,
             grad_inputs,
             arena_len: arena.len,
@@ -255,6 +232,7 @@ impl StepPlan {
     /// Returns the memory that a step needs besides the layers.
     pub(crate) fn memory(&self, lowered: &Lowered) -> MemoryUse {
         let outputs: Vec<Shape> = lowered
+            .ir
             .outputs
             .iter()
             .map(|&unit| self.shapes[unit].clone())
@@ -294,15 +272,14 @@ impl UnitKind {
     fn plain_copies(&self) -> u64 {
         match self {
             Self::Plain(_) => 5,
-            Self::Pad(_) => 1,
+            Self::Pad(..) => 1,
             Self::Input(_)
             | Self::Conv { .. }
             | Self::Norm { .. }
             | Self::Activation(_)
             | Self::MaxPool(_)
             | Self::Kernel { .. }
-            | Self::Dropout(_)
-            | Self::Copy => 0,
+            | Self::Dropout(_) => 0,
         }
     }
 }
@@ -367,23 +344,6 @@ impl Lifetimes {
         grad.last = grad.last.max(time);
         first
     }
-}
-
-/// Returns the shape of a convolution's padded input, and its padding.
-fn padded(shape: &Shape, conv: &Conv2d, name: &str) -> Result<(Shape, [usize; 4])> {
-    let size = [2, 3].map(|axis| shape.get(axis).copied().unwrap_or(1));
-    let window = conv.options.window(conv.kernel_size);
-    let placement = window.place("conv2d", size).map_err(Error::at(name))?;
-    let [top, left, bottom, right] = placement.padding;
-    let mut shape = shape.to_vec();
-    for (axis, around) in [(2, [top, bottom]), (3, [left, right])] {
-        if let Some(size) = shape.get_mut(axis) {
-            *size = around
-                .iter()
-                .fold(*size, |size, pad| size.saturating_add(*pad));
-        }
-    }
-    Ok((Shape::from(shape), placement.padding))
 }
 
 fn widen(halo: &mut [usize; 4], needed: [usize; 4]) {

@@ -17,8 +17,9 @@ pub(super) const A: f64 = 0.625;
 pub(super) const B: f64 = 1.5;
 
 impl Winograd {
-    /// A short name, for reports.
-    pub(in crate::blocked) fn name(self) -> &'static str {
+    /// Returns a name for people: `Winograd F(4, 3)`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::F2x3 => "Winograd F(2, 3)",
             Self::F4x3 => "Winograd F(4, 3)",

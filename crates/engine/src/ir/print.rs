@@ -1,0 +1,86 @@
+//! The printed form: a line for each instruction.
+//!
+//! ```text
+//! %0 planar = input 0
+//! %1 = conv2d 7x7 (%0) + 1 folded, relu
+//! %2 = max pool (%1)
+//! outputs: %2
+//! ```
+
+use std::fmt;
+
+use conv_core::Activation;
+use conv_core::blocked::{Algorithm, BLOCK};
+
+use super::{Instruction, Ir, Operation};
+
+impl fmt::Display for Ir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, instruction) in self.instructions.iter().enumerate() {
+            writeln!(f, "%{number}{instruction}")?;
+        }
+        write!(f, "outputs:")?;
+        self.outputs
+            .iter()
+            .try_for_each(|value| write!(f, " %{value}"))
+    }
+}
+
+impl fmt::Display for Instruction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let planar = if self.block == BLOCK { "" } else { " planar" };
+        write!(f, "{planar} = {}", self.operation)?;
+        for (number, input) in self.inputs.iter().enumerate() {
+            write!(f, "{}%{input}", if number == 0 { " (" } else { ", " })?;
+        }
+        if !self.inputs.is_empty() {
+            write!(f, ")")?;
+        }
+        let (folded, activation, algorithm) = match &self.operation {
+            Operation::Conv(conv) => (conv.folded.len(), conv.activation, conv.algorithm),
+            Operation::Norm(norm) => (0, norm.activation, Algorithm::Direct),
+            Operation::Input(_) | Operation::Dropout(_) | Operation::Kernel(_) => return Ok(()),
+        };
+        let mut epilogue = Vec::new();
+        if folded > 0 {
+            epilogue.push(format!("{folded} folded"));
+        }
+        if self.inputs.len() > 1 {
+            epilogue.push("add".to_owned());
+        }
+        match activation {
+            Activation::Identity => {}
+            activation => epilogue.push(name(activation)),
+        }
+        match algorithm {
+            Algorithm::Direct => {}
+            Algorithm::Winograd(winograd) => epilogue.push(winograd.name().to_owned()),
+        }
+        if epilogue.is_empty() {
+            return Ok(());
+        }
+        write!(f, " + {}", epilogue.join(", "))
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Input(number) => write!(f, "input {number}"),
+            Self::Conv(conv) => write!(f, "conv2d {}x{}", conv.weight[2], conv.weight[3]),
+            Self::Norm(norm) if norm.is_affine => f.write_str("affine"),
+            Self::Norm(_) => f.write_str("batch norm"),
+            Self::Dropout(probability) => write!(f, "dropout {probability}"),
+            Self::Kernel(kernel) => f.write_str(kernel.name()),
+        }
+    }
+}
+
+fn name(activation: Activation) -> String {
+    match activation {
+        Activation::Identity => "identity".to_owned(),
+        Activation::Relu => "relu".to_owned(),
+        Activation::Relu6 => "relu6".to_owned(),
+        Activation::LeakyRelu(slope) => format!("leaky relu {slope}"),
+    }
+}

@@ -1,0 +1,237 @@
+//! From the intermediate form to steps: the parameters folded, packed for the machine, and freed.
+
+use conv_core::blocked::{BLOCK, Buffer, PackedConv2d};
+use conv_core::{Activation, Isa};
+use ndarray::{ArrayD, ArrayView1, Axis, Ix4};
+use nn_layers::{BatchNorm2d, Epsilon, Graph, Misfit, Node, NodeId, Op, Params, ParamsError};
+
+use crate::error::{Error, Result};
+use crate::ir::{Conv, Instruction, Ir, Norm, Operation};
+use crate::kernel::Kernel;
+use crate::memory::F32;
+
+/// A compiled form: the kernel call of each instruction.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub(crate) ir: Ir,
+    /// One for each instruction.
+    pub(crate) steps: Vec<Step>,
+}
+
+/// A kernel call with its parameters.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// The caller's tensor with this index, copied into the arena.
+    Input(usize),
+    /// A convolution or dense layer.
+    Conv {
+        /// The layer itself.
+        layer: NodeId,
+        conv: Box<PackedConv2d>,
+    },
+    /// `activation(scale[c] * x + shift[c] + second input)`.
+    ScaleShift {
+        scale: Buffer,
+        shift: Buffer,
+        activation: Activation,
+    },
+    Kernel(Kernel),
+}
+
+impl Ir {
+    /// Returns the bytes of the parameters once packed, before anything is.
+    pub(crate) fn packed_bytes(&self) -> Result<u64> {
+        self.instructions.iter().try_fold(0u64, |sum, instruction| {
+            let numbers = match &instruction.operation {
+                Operation::Conv(conv) => conv
+                    .packed_len()
+                    .map_err(Error::at(&instruction.name))?,
+                Operation::Norm(norm) => 2 * norm.channels.next_multiple_of(BLOCK),
+                Operation::Input(_) | Operation::Dropout(_) | Operation::Kernel(_) => 0,
+            };
+            Ok(sum.saturating_add((numbers as u64).saturating_mul(F32)))
+        })
+    }
+}
+
+impl Conv {
+    /// Returns the elements of the packed weight and bias.
+    fn packed_len(&self) -> conv_core::Result<usize> {
+        PackedConv2d::packed_len(self.algorithm, self.weight, self.options.groups)
+    }
+}
+
+impl Program {
+    /// Packs the parameters that the instructions read; each is freed as soon as it is packed.
+    pub(crate) fn pack(
+        graph: &Graph,
+        ir: Ir,
+        mut params: Params<f32>,
+        isa: Isa,
+    ) -> Result<Self> {
+        params.check(graph)?;
+        let mut packing = Packing {
+            graph,
+            params: &mut params,
+            isa,
+        };
+        let steps = ir.instructions.iter().map(|one| packing.step(one));
+        let steps = steps.collect::<Result<_>>()?;
+        Ok(Self { ir, steps })
+    }
+}
+
+struct Packing<'a> {
+    graph: &'a Graph,
+    params: &'a mut Params<f32>,
+    isa: Isa,
+}
+
+impl<'a> Packing<'a> {
+    fn step(&mut self, instruction: &Instruction) -> Result<Step> {
+        let name = &instruction.name;
+        Ok(match &instruction.operation {
+            Operation::Input(number) => Step::Input(*number),
+            Operation::Conv(conv) => self.conv(name, conv)?,
+            Operation::Norm(norm) => self.norm(name, norm)?,
+            Operation::Kernel(kernel) => Step::Kernel(kernel.clone()),
+            Operation::Dropout(_) => {
+                return Err(Error::internal(name, "dropout was not removed for inference"));
+            }
+        })
+    }
+
+    fn conv(&mut self, name: &str, conv: &Conv) -> Result<Step> {
+        let layer = self.node(name, conv.layer)?;
+        let mut weight = take(layer, "weight", self.params)?;
+        if weight.ndim() == 2 {
+            weight = weight.insert_axis(Axis(2)).insert_axis(Axis(3));
+        }
+        let bias = match layer.param("bias") {
+            Some(_) => Some(take(layer, "bias", self.params)?),
+            None => None,
+        };
+        let mut fold = Fold::bias(bias.as_ref(), weight.len_of(Axis(0)));
+        for &norm in &conv.folded {
+            let next = self.fold(name, norm)?;
+            fold.then(&next);
+        }
+        for (mut filter, &scale) in weight.outer_iter_mut().zip(&fold.scale) {
+            if scale.to_bits() != 1f64.to_bits() {
+                filter.mapv_inplace(|w| narrow(f64::from(w) * scale));
+            }
+        }
+        let shift: Vec<f32> = fold.shift.iter().map(|&x| narrow(x)).collect();
+        let weight = weight
+            .into_dimensionality::<Ix4>()
+            .map_err(|_| Error::internal(name, "a convolution's weight is not OIHW"))?;
+        let packed = PackedConv2d::new(
+            conv.algorithm,
+            weight.view(),
+            Some(ArrayView1::from(&shift[..])),
+            &conv.options,
+            conv.activation,
+            self.isa,
+        );
+        Ok(Step::Conv {
+            layer: conv.layer,
+            conv: Box::new(packed.map_err(Error::at(name))?),
+        })
+    }
+
+    fn norm(&mut self, name: &str, norm: &Norm) -> Result<Step> {
+        let Fold { scale, shift } = self.fold(name, norm.layer)?;
+        Ok(Step::ScaleShift {
+            scale: padded(name, &scale)?,
+            shift: padded(name, &shift)?,
+            activation: norm.activation,
+        })
+    }
+
+    /// Returns a normalisation in evaluation mode, or an affine layer, as scale and shift.
+    fn fold(&mut self, name: &str, id: NodeId) -> Result<Fold> {
+        let node = self.node(name, id)?;
+        let mut numbers = |local| Ok::<_, Error>(wide(&take(node, local, self.params)?));
+        let (weight, bias) = (numbers("weight")?, numbers("bias")?);
+        let Op::BatchNorm2d(BatchNorm2d { epsilon }) = *node.op() else {
+            return Ok(Fold {
+                scale: weight,
+                shift: bias,
+            });
+        };
+        let (mean, variance) = (numbers("running_mean")?, numbers("running_var")?);
+        let deviation = |variance: f64| match epsilon {
+            Epsilon::Inside(epsilon) => (variance + epsilon).sqrt(),
+            Epsilon::Outside(epsilon) => variance.sqrt() + epsilon,
+        };
+        let scale = weight.iter().zip(&variance);
+        let scale: Vec<f64> = scale.map(|(w, &v)| w / deviation(v)).collect();
+        let shift = (0..scale.len()).map(|c| bias[c] - mean[c] * scale[c]);
+        Ok(Fold {
+            shift: shift.collect(),
+            scale,
+        })
+    }
+
+    fn node(&self, name: &str, id: NodeId) -> Result<&'a Node> {
+        let unknown = || Error::internal(name, "an instruction names a node of another graph");
+        self.graph.node(id).ok_or_else(unknown)
+    }
+}
+
+/// `y[c] = scale[c] * x[c] + shift[c]`, in f64 until it is packed.
+struct Fold {
+    scale: Vec<f64>,
+    shift: Vec<f64>,
+}
+
+impl Fold {
+    /// Returns the layer's bias as an affine map.
+    fn bias(bias: Option<&ArrayD<f32>>, channels: usize) -> Self {
+        Self {
+            scale: vec![1.0; channels],
+            shift: bias.map_or(vec![0.0; channels], wide),
+        }
+    }
+
+    /// Applies `next` after this map.
+    fn then(&mut self, next: &Self) {
+        for (c, (scale, shift)) in next.scale.iter().zip(&next.shift).enumerate() {
+            self.scale[c] *= scale;
+            self.shift[c] = self.shift[c] * scale + shift;
+        }
+    }
+}
+
+/// Removes a parameter of the node from `params`.
+fn take(node: &Node, local: &str, params: &mut Params<f32>) -> Result<ArrayD<f32>> {
+    let missing = || {
+        let name = format!("{}.{local}", node.name());
+        let spec = node.param(local);
+        let expected = spec.map_or(Vec::new(), |spec| spec.shape().to_vec());
+        let misfit = Misfit::Missing { name, expected };
+        nn_layers::Error::Params(ParamsError::Misfits(vec![misfit]))
+    };
+    let spec = node.param(local).ok_or_else(missing)?;
+    Ok(params.remove(spec.name()).ok_or_else(missing)?.value)
+}
+
+fn wide(values: &ArrayD<f32>) -> Vec<f64> {
+    values.iter().map(|&x| f64::from(x)).collect()
+}
+
+/// Returns per-channel values, padded with zeros to whole blocks.
+fn padded(name: &str, values: &[f64]) -> Result<Buffer> {
+    let len = values.len().next_multiple_of(BLOCK);
+    let mut buffer = Buffer::zeroed(len).map_err(Error::at(name))?;
+    buffer
+        .iter_mut()
+        .zip(values)
+        .for_each(|(to, &x)| *to = narrow(x));
+    Ok(buffer)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "this is the one rounding")]
+pub(crate) fn narrow(x: f64) -> f32 {
+    x as f32
+}
