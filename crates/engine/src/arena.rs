@@ -69,16 +69,49 @@ pub(crate) fn place(lifetimes: &[Lifetime]) -> Result<Arena> {
     Ok(Arena { starts, len })
 }
 
-/// Returns the parts of the arena at these ranges, which [`place`] keeps disjoint for tensors that
-/// are needed at the same time.
-pub(crate) fn parts<'a, const N: usize>(
+/// Borrows tensors of the arena: `reads` may overlap each other, `writes` overlap nothing.
+/// [`place`] keeps tensors disjoint that are needed at the same time.
+pub(crate) fn borrow<'a, const R: usize, const W: usize>(
     arena: &'a mut [f32],
-    ranges: [Range<usize>; N],
+    reads: [Range<usize>; R],
+    writes: [Range<usize>; W],
     node: &str,
-) -> Result<[&'a mut [f32]; N]> {
-    arena
-        .get_disjoint_mut(ranges)
-        .map_err(|_| Error::internal(node, "the memory plan lets tensors overlap"))
+) -> Result<([&'a [f32]; R], [&'a mut [f32]; W])> {
+    let broken = || Error::internal(node, "the memory plan lets tensors overlap");
+    let mut order: [usize; W] = std::array::from_fn(|number| number);
+    order.sort_unstable_by_key(|&number| writes[number].start);
+    let mut written: [&mut [f32]; W] = std::array::from_fn(|_| &mut [][..]);
+    let mut read: [&[f32]; R] = [&[]; R];
+    // What is left of the arena, and where it starts. The reads are found before each write and after
+    // the last.
+    let (mut rest, mut start) = (arena, 0);
+    for number in order.map(Some).into_iter().chain([None]) {
+        let write = match number {
+            Some(number) if writes[number].is_empty() => continue,
+            Some(number) => writes[number].clone(),
+            None => start + rest.len()..start + rest.len(),
+        };
+        let before = write.start.checked_sub(start).ok_or_else(broken)?;
+        let (gap, from) = rest.split_at_mut_checked(before).ok_or_else(broken)?;
+        let (to, after) = from.split_at_mut_checked(write.len()).ok_or_else(broken)?;
+        let gap: &'a [f32] = gap;
+        for (read, range) in read.iter_mut().zip(&reads) {
+            if let Some(from) = range.start.checked_sub(start)
+                && let Some(found) = gap.get(from..from + range.len())
+                && !range.is_empty()
+            {
+                *read = found;
+            }
+        }
+        if let Some(number) = number {
+            written[number] = to;
+        }
+        (rest, start) = (after, write.end);
+    }
+    if read.iter().zip(&reads).any(|(read, range)| read.len() != range.len()) {
+        return Err(broken());
+    }
+    Ok((read, written))
 }
 
 /// Returns the bytes that tensors of these layouts would take without reuse.
@@ -150,12 +183,20 @@ mod tests {
     }
 
     #[test]
-    fn parts_that_overlap_are_an_internal_error() {
-        let mut arena = [0.0; 4];
-        assert!(parts(&mut arena, [0..2, 2..4], "a").is_ok());
-        let error = parts(&mut arena, [0..2, 1..4], "a").unwrap_err();
-        assert!(matches!(&error, Error::Internal { node, .. } if node == "a"));
-        assert!(error.to_string().contains("please report it"), "{error}");
+    fn reads_may_overlap_and_writes_may_not() {
+        let mut arena: Vec<f32> = (0..8).map(|at| at as f32).collect();
+        let ([a, b, empty], [none, c]) =
+            borrow(&mut arena, [0..4, 2..4, 7..7], [1..1, 4..6], "a").unwrap();
+        assert_eq!((a, b), (&[0.0, 1.0, 2.0, 3.0][..], &[2.0, 3.0][..]));
+        assert_eq!((c, none.len(), empty.len()), (&mut [4.0, 5.0][..], 0, 0));
+        let ([after], [before, behind]) = borrow(&mut arena, [4..6], [6..8, 0..4], "a").unwrap();
+        assert_eq!((after, before.len(), behind.len()), (&[4.0, 5.0][..], 2, 4));
+
+        for (read, writes) in [(0..2, [1..4, 5..6]), (0..1, [1..4, 3..6]), (7..9, [0..1, 1..2])] {
+            let error = borrow(&mut arena, [read], writes, "a").unwrap_err();
+            assert!(matches!(&error, Error::Internal { node, .. } if node == "a"));
+            assert!(error.to_string().contains("please report it"), "{error}");
+        }
     }
 
     #[test]

@@ -6,10 +6,11 @@
 //! before any of it is allocated, and the form [prints](std::fmt::Display) on a page.
 
 mod lower;
+mod memory;
 mod print;
 mod shapes;
 
-use conv_core::blocked::Algorithm;
+use conv_core::blocked::{Algorithm, BLOCK};
 use conv_core::{Activation, Conv2dOptions};
 use nn_layers::NodeId;
 
@@ -38,6 +39,26 @@ pub(crate) struct Instruction {
     pub(crate) operation: Operation,
     /// Channels per block of the value: 16, or 1 for planar.
     pub(crate) block: usize,
+    /// Where the value lies, if it has no memory of its own.
+    pub(crate) within: Option<Within>,
+}
+
+/// A range of the channel blocks of another value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Within {
+    /// The value that it is a part of.
+    pub(crate) of: usize,
+    pub(crate) first_block: usize,
+}
+
+impl Within {
+    /// Returns the range from a channel on, which begins a block.
+    pub(crate) fn new(of: usize, first_channel: usize) -> Self {
+        Self {
+            of,
+            first_block: first_channel / BLOCK,
+        }
+    }
 }
 
 /// What an instruction computes.
@@ -92,7 +113,27 @@ impl Ir {
         uses
     }
 
-    /// Rebuilds the form. `rewrite` gets the instructions that are done and the next one, whose inputs
+    /// Returns the values that the kernel of an instruction reads: not those that already lie where the
+    /// result does.
+    pub(crate) fn reads(&self, value: usize) -> impl Iterator<Item = usize> + '_ {
+        let instruction = &self.instructions[value];
+        let is_view = move |input: usize| match instruction.operation {
+            Operation::Kernel(Kernel::Slice(_)) => instruction.within.is_some(),
+            Operation::Kernel(Kernel::Concat) => {
+                let within = self.instructions[input].within;
+                within.is_some_and(|within| within.of == value)
+            }
+            Operation::Input(_)
+            | Operation::Conv(_)
+            | Operation::Norm(_)
+            | Operation::Dropout(_)
+            | Operation::Kernel(_) => false,
+        };
+        let inputs = instruction.inputs.iter().copied();
+        inputs.filter(move |&input| !is_view(input))
+    }
+
+    /// Rebuilds the form, before any value is a part of another. `rewrite` gets the instructions that are done and the next one, whose inputs
     /// have their new numbers, and returns the new number of its value.
     pub(crate) fn rewrite(
         self,

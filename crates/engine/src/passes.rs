@@ -8,6 +8,7 @@ mod fuse_sums;
 mod pad_separately;
 mod place_layouts;
 mod remove_dropout;
+mod share_channels;
 
 pub(crate) use fuse_activations::is_differentiable_by_output;
 use nn_layers::{Graph, NodeId};
@@ -25,10 +26,11 @@ pub(crate) fn for_inference(graph: &Graph, precision: Precision) -> Result<Ir> {
     let ir = fuse_activations::run(ir, Hosts::ConvsAndNorms);
     let ir = place_layouts::run(ir);
     let ir = pad_separately::run(ir);
-    match precision {
-        Precision::Exact => Ok(ir),
-        Precision::Default => choose_algorithms::run(ir, graph),
-    }
+    let ir = match precision {
+        Precision::Exact => ir,
+        Precision::Default => choose_algorithms::run(ir, graph)?,
+    };
+    Ok(share_channels::run(ir, graph))
 }
 
 /// Returns the form of a graph that training sessions execute. `drops` tells which dropout nodes are

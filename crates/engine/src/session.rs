@@ -12,7 +12,7 @@ use nn_layers::{Infer, Outputs, Shape, Summary};
 use crate::arena::{self, Lifetime};
 use crate::error::{Error, Result};
 use crate::inputs::with_dyn;
-use crate::ir::layout;
+use crate::ir::{Instruction, Ir, layout};
 use crate::kernel::{Kernel, Part};
 use crate::memory::{F32, MemoryUse, bytes};
 use crate::pack::Step;
@@ -104,12 +104,16 @@ impl SessionPlan {
         for &output in &ir.outputs {
             lifetimes[output].last = layouts.len();
         }
+        ir.merge_parts(&mut layouts, &mut lifetimes);
         for ((lifetime, layout), instruction) in
             lifetimes.iter_mut().zip(&layouts).zip(&ir.instructions)
         {
-            lifetime.len = layout
+            let len = layout
                 .checked_len("session")
                 .map_err(Error::at(&instruction.name))?;
+            if instruction.within.is_none() {
+                lifetime.len = len;
+            }
         }
         for (index, (instruction, step)) in steps.enumerate() {
             let len = match (step, &instruction.inputs[..]) {
@@ -132,6 +136,13 @@ impl SessionPlan {
             .map(|(&start, l)| start..start + l.len)
             .collect();
         let scratch = places.split_off(layouts.len());
+        for (value, layout) in layouts.iter().enumerate() {
+            let (root, blocks) = ir.root(value);
+            if root != value {
+                let start = places[root].start + blocks * layout.block_step();
+                places[value] = start..start + layout.len();
+            }
+        }
         let memory = MemoryUse {
             parameters: ir.packed_bytes()?,
             activations: arena.len as u64 * F32,
@@ -318,10 +329,13 @@ impl Session {
         index: usize,
         inputs: &[ArrayViewD<'_, f32>],
     ) -> Result<()> {
-        let isa = compiled.isa;
+        let (isa, ir) = (compiled.isa, &compiled.program.ir);
+        let instruction = &ir.instructions[index];
+        if !instruction.inputs.is_empty() && ir.reads(index).next().is_none() {
+            return Ok(());
+        }
         let layout = self.layouts[index];
         layout.clear_halo(&mut self.arena[self.places[index].clone()]);
-        let instruction = &compiled.program.ir.instructions[index];
         let (name, values) = (&instruction.name, &instruction.inputs[..]);
         match &compiled.program.steps[index] {
             Step::Input(number) => {
@@ -345,7 +359,7 @@ impl Session {
             } => self.sum(index, values, name, |x, added, y, _| {
                 blocked::scale_shift(isa, x, scale, shift, added, *activation, y)
             }),
-            Step::Kernel(kernel) => self.kernel(index, values, name, kernel, isa),
+            Step::Kernel(kernel) => self.kernel(index, ir, kernel, isa),
         }
     }
 
@@ -366,51 +380,45 @@ impl Session {
                 return Err(Error::internal(name, broken));
             }
         };
-        let layouts = &self.layouts;
-        let run = |from: &[f32], added: Option<View<'_>>, to: &mut [f32], scratch: &mut [f32]| {
-            let from = View::new(layouts[input], from)?;
-            run(from, added, ViewMut::new(layouts[index], to)?, scratch)
-        };
         let at = |value: usize| self.places[value].clone();
-        let scratch = self.scratch[index].clone();
-        let done = match residual {
-            Some(residual) if residual != input => {
-                let places = [at(input), at(residual), at(index), scratch];
-                let [from, added, to, scratch] = arena::parts(&mut self.arena, places, name)?;
-                View::new(layouts[residual], added)
-                    .and_then(|added| run(from, Some(added), to, scratch))
-            }
-            residual => {
-                let places = [at(input), at(index), scratch];
-                let [from, to, scratch] = arena::parts(&mut self.arena, places, name)?;
-                let added = residual.map(|_| View::new(layouts[input], from)).transpose();
-                added.and_then(|added| run(from, added, to, scratch))
-            }
+        let reads = [at(input), residual.map_or(0..0, at)];
+        let writes = [at(index), self.scratch[index].clone()];
+        let ([from, added], [to, scratch]) =
+            arena::borrow(&mut self.arena, reads, writes, name)?;
+        let all = || {
+            let from = View::new(self.layouts[input], from)?;
+            let added = residual.map(|value| View::new(self.layouts[value], added));
+            let to = ViewMut::new(self.layouts[index], to)?;
+            run(from, added.transpose()?, to, scratch)
         };
-        done.map_err(Error::at(name))
+        all().map_err(Error::at(name))
     }
 
     /// Runs a kernel on each of its inputs.
     fn kernel(
         &mut self,
         index: usize,
-        inputs: &[usize],
-        name: &str,
+        ir: &Ir,
         kernel: &Kernel,
         isa: Isa,
     ) -> Result<()> {
+        let Instruction { name, inputs, .. } = &ir.instructions[index];
         let mut first_channel = 0;
         for (number, &input) in inputs.iter().enumerate() {
             let part = Part {
                 number,
                 first_channel,
             };
-            let places = [self.places[input].clone(), self.places[index].clone()];
-            let [from, to] = arena::parts(&mut self.arena, places, name)?;
+            first_channel += self.layouts[input].channels;
+            if !ir.reads(index).any(|read| read == input) {
+                continue;
+            }
+            let places = [[self.places[input].clone()], [self.places[index].clone()]];
+            let [reads, writes] = places;
+            let ([from], [to]) = arena::borrow(&mut self.arena, reads, writes, name)?;
             View::new(self.layouts[input], from)
                 .and_then(|x| kernel.run(isa, part, x, ViewMut::new(self.layouts[index], to)?))
                 .map_err(Error::at(name))?;
-            first_channel += self.layouts[input].channels;
         }
         Ok(())
     }

@@ -185,11 +185,8 @@ impl DirectConv2d {
     #[must_use]
     pub fn input_layout(&self, batch: usize, size: [usize; 2]) -> Layout {
         Layout {
-            batch,
-            channels: self.in_channels,
-            size,
-            halo: [0; 4],
             block: self.grouping.block,
+            ..Layout::blocked(batch, self.in_channels, size)
         }
     }
 

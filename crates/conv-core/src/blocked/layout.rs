@@ -1,7 +1,9 @@
 //! The memory layout of a tensor: NCHW16c or planar NCHW, with a halo.
 
 use ndarray::{ArrayView4, ArrayViewMut4};
+use rayon::prelude::*;
 
+use super::view::PIECE;
 use crate::arrays::contiguous;
 use crate::error::{Error, Result};
 use crate::geometry::{PaddingValue, checked_len};
@@ -14,6 +16,10 @@ pub const BLOCK: usize = 16;
 /// The memory is `[batch][channels / block][top + h + bottom][left + w + right][block]`. With
 /// `block` 16 that is NCHW16c; the last block is padded with zeros, and every operation keeps them
 /// zero. With `block` 1 it is planar NCHW, the form in which a picture enters the first layer.
+///
+/// A tensor may be a range of the channel blocks of a larger one, from its first element to its last:
+/// then a `gap` of other channel blocks lies between its pictures, which no operation touches. So the
+/// parts of a concatenation are written in place.
 ///
 /// The *halo* is a border of pixels that a convolution can read as its padding, so that its inner
 /// loop has no edge cases.
@@ -29,6 +35,8 @@ pub struct Layout {
     pub halo: [usize; 4],
     /// Channels per block, contiguous at each pixel: 16 or 1.
     pub block: usize,
+    /// Channel blocks of a larger tensor between one picture's channels and the next picture's.
+    pub gap: usize,
 }
 
 impl Layout {
@@ -41,6 +49,7 @@ impl Layout {
             size,
             halo: [0; 4],
             block: BLOCK,
+            gap: 0,
         }
     }
 
@@ -82,12 +91,16 @@ impl Layout {
         let columns = self.size[1]
             .checked_add(self.halo[1])
             .and_then(|w| w.checked_add(self.halo[3]))
+            .ok_or(too_large.clone())?;
+        let blocks = self
+            .channels
+            .div_ceil(self.block)
+            .checked_add(self.gap)
             .ok_or(too_large)?;
-        let channels = self.channels.div_ceil(self.block);
-        let sizes = [self.batch, channels, rows, columns, self.block];
+        let sizes = [self.batch, blocks, rows, columns, self.block];
         // An axis of size 0 makes the tensor empty, but the strides along the others remain.
         checked_len(op, "a tensor with its halo", &sizes.map(|size| size.max(1)))?;
-        checked_len(op, "a tensor with its halo", &sizes)
+        Ok(self.len())
     }
 
     /// Returns the number of channel blocks.
@@ -111,13 +124,16 @@ impl Layout {
     /// Returns the number of elements from one picture to the next.
     #[must_use]
     pub fn picture_step(&self) -> usize {
-        self.blocks() * self.block_step()
+        (self.blocks() + self.gap) * self.block_step()
     }
 
-    /// Returns the number of elements in memory.
+    /// Returns the number of elements in memory, from the first to the last.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.batch * self.picture_step()
+        match (self.batch, self.blocks()) {
+            (0, _) | (_, 0) => 0,
+            (batch, blocks) => (batch - 1) * self.picture_step() + blocks * self.block_step(),
+        }
     }
 
     /// Returns whether the tensor is empty.
@@ -155,17 +171,18 @@ impl Layout {
         }
         let row = self.row_step();
         let (left, right) = (self.halo[1] * self.block, self.halo[3] * self.block);
-        let planes = self.batch * self.blocks();
-        for plane in data.chunks_exact_mut(self.block_step()).take(planes) {
-            let (top, rest) = plane.split_at_mut(self.halo[0] * row);
-            let (rows, bottom) = rest.split_at_mut(self.size[0] * row);
-            top.fill(0.0);
-            bottom.fill(0.0);
-            if left + right > 0 {
-                for row in rows.chunks_exact_mut(row) {
-                    let end = row.len() - right;
-                    row[..left].fill(0.0);
-                    row[end..].fill(0.0);
+        for picture in data.chunks_mut(self.picture_step()).take(self.batch) {
+            for plane in picture.chunks_exact_mut(self.block_step()).take(self.blocks()) {
+                let (top, rest) = plane.split_at_mut(self.halo[0] * row);
+                let (rows, bottom) = rest.split_at_mut(self.size[0] * row);
+                top.fill(0.0);
+                bottom.fill(0.0);
+                if left + right > 0 {
+                    for row in rows.chunks_exact_mut(row) {
+                        let end = row.len() - right;
+                        row[..left].fill(0.0);
+                        row[end..].fill(0.0);
+                    }
                 }
             }
         }
@@ -194,46 +211,46 @@ impl Layout {
             reason = "f32 is what the tensor holds"
         )]
         let constant = padding_value.constant() as f32;
-        let sources = |axis: usize| -> Vec<Option<usize>> {
-            let total = self.halo[axis] + self.size[axis] + self.halo[axis + 2];
-            (0..total)
-                .map(|at| {
-                    let at = isize::try_from(at)
-                        .ok()?
-                        .checked_sub_unsigned(self.halo[axis])?;
-                    padding_value.source(at, self.size[axis])
-                })
-                .collect()
+        let source_of = |axis: usize, at: usize| {
+            let at = isize::try_from(at)
+                .ok()?
+                .checked_sub_unsigned(self.halo[axis])?;
+            padding_value.source(at, self.size[axis])
         };
-        let (rows, columns) = (sources(0), sources(1));
-
         let source = contiguous(OP, input)?;
         let [height, width] = self.size;
-        for picture in 0..self.batch {
-            for block in 0..self.blocks() {
-                let lanes = self.block.min(self.channels - block * self.block);
-                let first = picture * self.channels + block * self.block;
-                let start = picture * self.picture_step() + block * self.block_step();
-                let plane = &mut data[start..start + self.block_step()];
-                if lanes < self.block {
-                    plane.fill(0.0);
-                }
-                for (row, &y) in plane.chunks_exact_mut(self.row_step()).zip(&rows) {
-                    for lane in 0..lanes {
-                        let targets = row[lane..].iter_mut().step_by(self.block);
-                        let Some(y) = y else {
-                            targets.for_each(|target| *target = constant);
-                            continue;
-                        };
-                        let line = ((first + lane) * height + y) * width;
-                        let line = &source[line..line + width];
-                        for (target, &x) in targets.zip(&columns) {
-                            *target = x.map_or(constant, |x| line[x]);
-                        }
-                    }
+        let interior = self.halo[1]..self.halo[1] + width;
+        let step = self.row_step();
+        let rows = self.halo[0] + height + self.halo[2];
+        let blocks = self.blocks() + self.gap;
+        let rows_of_data = data.par_chunks_exact_mut(step).with_min_len(PIECE / step);
+        rows_of_data.enumerate().for_each(|(index, row)| {
+            let (plane, y) = (index / rows, source_of(0, index % rows));
+            let (picture, block) = (plane / blocks, plane % blocks);
+            if block >= self.blocks() {
+                return;
+            }
+            let lanes = self.block.min(self.channels - block * self.block);
+            if lanes < self.block {
+                row.fill(0.0);
+            }
+            for lane in 0..lanes {
+                let targets = row[lane..].iter_mut().step_by(self.block);
+                let Some(y) = y else {
+                    targets.for_each(|target| *target = constant);
+                    continue;
+                };
+                let channel = picture * self.channels + block * self.block + lane;
+                let line = &source[(channel * height + y) * width..][..width];
+                for (x, target) in targets.enumerate() {
+                    *target = if interior.contains(&x) {
+                        line[x - interior.start]
+                    } else {
+                        source_of(1, x).map_or(constant, |x| line[x])
+                    };
                 }
             }
-        }
+        });
         Ok(())
     }
 

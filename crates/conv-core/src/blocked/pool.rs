@@ -1,7 +1,5 @@
 //! Pools on blocked tensors, processing the sixteen channels of a block at a time.
 
-use rayon::prelude::*;
-
 use super::layout::BLOCK;
 use super::view::{View, ViewMut, clear_tail, pixels_of_mut};
 use crate::arrays::filled;
@@ -139,7 +137,7 @@ fn pool_rows_first(
     let (channels, height) = (input.layout().channels, input.layout().size[0]);
     let columns = &spans.columns;
     let step = columns.len() * BLOCK;
-    output.planes().try_for_each(|(picture, block, mut plane)| {
+    output.try_for_each_plane(|picture, block, mut plane| {
         let mut of_rows = filled(op, "the rows of a pool", height * step, empty)?;
         isa.vectorize(
             #[inline(always)]

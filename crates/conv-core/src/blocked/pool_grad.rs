@@ -1,7 +1,5 @@
 //! Gradients of pools and of upsampling on blocked tensors.
 
-use rayon::prelude::*;
-
 use super::layout::BLOCK;
 use super::store::Store;
 use super::view::{PlaneMut, View, ViewMut, pixels_of};
@@ -55,8 +53,7 @@ pub fn max_pool2d_grad(
     let spans = PoolSpans::of_max(OP, &placement)?;
     let large = spans.are_large(size[0]);
     grad_input
-        .planes()
-        .try_for_each(|(picture, block, mut plane)| {
+        .try_for_each_plane(|picture, block, mut plane| {
             if store == Store::Replace {
                 plane.fill(0.0);
             }
@@ -301,8 +298,7 @@ fn spread(
     let spans = spans()?;
     let width = grad_input.layout().size[1];
     grad_input
-        .planes()
-        .try_for_each(|(picture, block, mut plane)| {
+        .try_for_each_plane(|picture, block, mut plane| {
             let mut shares = filled(op, "a row of shares", width, [0.0; BLOCK])?;
             isa.vectorize(
                 #[inline(always)]

@@ -174,6 +174,7 @@ pub(super) fn planes<'a>(
     scratch: &'a mut [f64],
 ) -> Result<impl IndexedParallelIterator<Item = (usize, usize, &'a mut [f64])> + use<'a>> {
     lengths(op, layout, channels)?;
+    super::expect(op, "channel blocks between pictures", 0, layout.gap)?;
     let blocks = layout.blocks();
     Ok(parts(op, batch_norm_scratch(layout), SUMS, scratch)?
         .enumerate()

@@ -39,6 +39,10 @@ const AT_ONCE_MULTIPLY_ADDS: usize = 256 << 10;
 /// that many: a layer's weights may have to come from memory, and each task reads its part once.
 const PIXELS_FOR_WEIGHTS: usize = 256;
 
+/// Multiply-adds in the time that a weight takes to arrive from memory: a task of few pixels takes as
+/// long as its weights do.
+const MULTIPLY_ADDS_PER_WEIGHT: usize = 16;
+
 /// Tiles per row of a dense 1x1 convolution, whose pixels are contiguous without an edge.
 const TILES_IN_ROW: usize = 8;
 
@@ -153,7 +157,9 @@ impl Tasks {
             // weights, and more channels in proportion to the ratio of input to output pixels.
             rows_in_band = (TASK_MULTIPLY_ADDS / row_of_panel.saturating_mul(most_panels))
                 .max(PIXELS_FOR_WEIGHTS.div_ceil(grid.columns));
-            let band = row_of_panel.saturating_mul(rows_in_band.min(grid.rows));
+            let band = row_of_panel
+                .saturating_mul(rows_in_band.min(grid.rows))
+                .max(panel.saturating_mul(MULTIPLY_ADDS_PER_WEIGHT));
             let work = TASK_MULTIPLY_ADDS.max(band.saturating_mul(most_panels));
             blocks_in_run =
                 work.saturating_mul(grid.input_pixels) / band / most_panels * most_panels;

@@ -8,7 +8,7 @@ use crate::simd::Simd;
 
 /// Elements per parallel piece of an elementwise operation: more work than scheduling the piece
 /// costs.
-const PIECE: usize = 16 * 1024;
+pub(super) const PIECE: usize = 16 * 1024;
 
 /// A tensor to read from.
 #[derive(Clone, Copy, Debug)]
@@ -134,16 +134,33 @@ impl<'a> ViewMut<'a> {
         });
     }
 
-    /// Returns every channel block of every picture: `(picture, block, plane)`.
+    /// Returns every channel block of every picture, `(picture, block, plane)`, of a tensor without a
+    /// gap.
     pub(crate) fn planes(
         &mut self,
     ) -> impl IndexedParallelIterator<Item = (usize, usize, PlaneMut<'_>)> {
         let layout = self.layout;
-        let blocks = layout.blocks().max(1);
-        self.data[..layout.len()]
+        let blocks = (layout.blocks() + layout.gap).max(1);
+        self.data
             .par_chunks_mut(layout.block_step().max(1))
             .enumerate()
             .map(move |(plane, data)| (plane / blocks, plane % blocks, PlaneMut { layout, data }))
+    }
+
+    /// Calls `write(picture, block, plane)` for every channel block of every picture, in the caller's
+    /// thread pool.
+    pub(crate) fn try_for_each_plane(
+        &mut self,
+        write: impl Fn(usize, usize, PlaneMut<'_>) -> Result<()> + Sync,
+    ) -> Result<()> {
+        let blocks = self.layout.blocks();
+        let planes = self.planes();
+        planes.try_for_each(|(picture, block, plane)| {
+            if block < blocks {
+                write(picture, block, plane)?;
+            }
+            Ok(())
+        })
     }
 
     /// Calls `write(picture, block, y, row)` for every row of every channel block, in the caller's
@@ -157,7 +174,8 @@ impl<'a> ViewMut<'a> {
         let rows = layout.halo[0] + layout.size[0] + layout.halo[2];
         let interior = layout.halo[1] * layout.block..step - layout.halo[3] * layout.block;
         let rows_in_piece = (PIECE / step).max(1);
-        self.data[..layout.len()]
+        let blocks = layout.blocks() + layout.gap;
+        self.data
             .par_chunks_mut(step)
             .with_min_len(rows_in_piece)
             .enumerate()
@@ -169,8 +187,10 @@ impl<'a> ViewMut<'a> {
                 else {
                     return;
                 };
-                let (picture, block) = (plane / layout.blocks(), plane % layout.blocks());
-                write(picture, block, y, &mut row[interior.clone()]);
+                let (picture, block) = (plane / blocks, plane % blocks);
+                if block < layout.blocks() {
+                    write(picture, block, y, &mut row[interior.clone()]);
+                }
             });
     }
 }

@@ -1,6 +1,7 @@
 //! AVX2 with FMA: eight lanes, sixteen registers; a tile of 6 pixels by 16 channels uses fifteen.
 
 use std::arch::x86_64::{
+    _MM_HINT_T0, _mm_prefetch,
     __m256, _CMP_LE_OQ, _mm256_add_ps, _mm256_blendv_ps, _mm256_broadcast_ss, _mm256_cmp_ps,
     _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_max_ps, _mm256_min_ps,
     _mm256_mul_ps, _mm256_permutevar_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm256_sub_ps,
@@ -45,6 +46,12 @@ impl Simd for Avx2 {
     unsafe fn store(to: *mut f32, v: Self::V) {
         // SAFETY: AVX2 is available; eight values are writable.
         unsafe { _mm256_storeu_ps(to, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch(from: *const f32) {
+        // SAFETY: AVX2 is available; a prefetch of an invalid address does nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
     }
 
     #[inline(always)]

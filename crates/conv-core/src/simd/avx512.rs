@@ -1,6 +1,7 @@
 //! AVX-512: sixteen lanes, 32 registers; a tile of 14 pixels by 32 channels uses 31.
 
 use std::arch::x86_64::{
+    _MM_HINT_T0, _mm_prefetch,
     __m512, _CMP_LE_OQ, _mm512_add_ps, _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_loadu_ps,
     _mm512_loadu_si512, _mm512_mask_blend_ps, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps,
     _mm512_permutexvar_ps, _mm512_set1_ps, _mm512_storeu_ps, _mm512_sub_ps,
@@ -50,6 +51,12 @@ impl Simd for Avx512 {
     unsafe fn store(to: *mut f32, v: Self::V) {
         // SAFETY: AVX-512 is available; sixteen values are writable.
         unsafe { _mm512_storeu_ps(to, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch(from: *const f32) {
+        // SAFETY: AVX-512 is available; a prefetch of an invalid address does nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
     }
 
     #[inline(always)]

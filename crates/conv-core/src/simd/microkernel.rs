@@ -113,6 +113,7 @@ pub(crate) unsafe fn tile<
 
     // SAFETY: guaranteed by the caller: every offset below is within the operands' counts.
     unsafe {
+        prefetch_residual::<S, MR, PANELS>(t);
         let mut acc = begin::<S, MR, PANELS, VECTORS>(t);
         let mut weight = t.weight;
         let mut block = t.input;
@@ -151,6 +152,24 @@ pub(crate) unsafe fn tile<
         }
 
         finish::<S, MR, PANELS, VECTORS>(t, acc);
+    }
+}
+
+/// Begins to load the residual, which is added after the reduction: by then it has arrived.
+///
+/// # Safety
+///
+/// As [`tile`].
+#[inline(always)]
+unsafe fn prefetch_residual<S: Simd, const MR: usize, const PANELS: usize>(t: &Tile) {
+    if t.residual.is_null() {
+        return;
+    }
+    for p in 0..PANELS {
+        for r in 0..MR {
+            // SAFETY: the instruction set is available.
+            unsafe { S::prefetch(t.residual.wrapping_add(p * t.residual_panel + r * 16)) };
+        }
     }
 }
 

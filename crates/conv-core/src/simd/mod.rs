@@ -242,6 +242,8 @@ pub(crate) trait Simd: Copy + 'static {
     ///
     /// `to` must be writable for `LANES` values.
     unsafe fn store(to: *mut f32, v: Self::V);
+    /// Begins to load the line of the cache that holds this address, which may be invalid.
+    unsafe fn prefetch(from: *const f32);
     /// Returns `a * b + c`, rounded once if the machine supports it.
     unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// Returns `a + b`.

@@ -46,6 +46,10 @@ impl Simd for Neon {
         unsafe { vst1q_f32(to, v) }
     }
 
+    /// Stable Rust has no prefetch for this architecture.
+    #[inline(always)]
+    unsafe fn prefetch(_: *const f32) {}
+
     #[inline(always)]
     unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         // SAFETY: NEON is available.

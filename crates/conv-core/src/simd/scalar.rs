@@ -36,6 +36,10 @@ impl Simd for Scalar {
         unsafe { to.cast::<[f32; 16]>().write(v) }
     }
 
+    /// Portable code has no prefetch.
+    #[inline(always)]
+    unsafe fn prefetch(_: *const f32) {}
+
     #[inline(always)]
     unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         // Two roundings: without the instruction, a fused multiply-add is a call into libm.

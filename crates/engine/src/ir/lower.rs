@@ -20,6 +20,7 @@ impl Ir {
                 inputs: index(node.inputs()),
                 operation: operation(graph, id, node)?,
                 block: BLOCK,
+                within: None,
             })
         });
         Ok(Self {

@@ -12,7 +12,7 @@ use std::fmt;
 use conv_core::Activation;
 use conv_core::blocked::{Algorithm, BLOCK};
 
-use super::{Instruction, Ir, Operation};
+use super::{Instruction, Ir, Operation, Within};
 
 impl fmt::Display for Ir {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -29,7 +29,11 @@ impl fmt::Display for Ir {
 impl fmt::Display for Instruction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let planar = if self.block == BLOCK { "" } else { " planar" };
-        write!(f, "{planar} = {}", self.operation)?;
+        f.write_str(planar)?;
+        if let Some(Within { of, first_block }) = self.within {
+            write!(f, " in %{of} at {}", first_block * BLOCK)?;
+        }
+        write!(f, " = {}", self.operation)?;
         for (number, input) in self.inputs.iter().enumerate() {
             write!(f, "{}%{input}", if number == 0 { " (" } else { ", " })?;
         }

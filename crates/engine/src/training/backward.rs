@@ -99,8 +99,10 @@ impl StepRun<'_> {
         };
         let value = self.plan.values[unit.first_input()?].clone();
         let target = self.open(&contribution)?;
-        let ranges = [&grad, &value, &target].map(|place| place.range.clone());
-        let [from, value_data, to] = arena::parts(&mut self.memory.arena, ranges, &unit.name)?;
+        let reads = [&grad, &value].map(|place| place.range.clone());
+        let writes = [target.range.clone()];
+        let ([from, value_data], [to]) =
+            arena::borrow(&mut self.memory.arena, reads, writes, &unit.name)?;
         let mut run = || {
             blocked::max_pool2d_grad(
                 isa,
@@ -171,16 +173,15 @@ impl StepRun<'_> {
                 })?;
             }
         } else {
-            let places = [&value, output, &grad].map(|place| place.range.clone());
             // The output is guaranteed to be in memory still only if there is an activation.
-            let places = if reads_output {
-                places
+            let output_range = if reads_output {
+                output.range.clone()
             } else {
-                let [value, _, grad] = places;
-                [value, 0..0, grad]
+                0..0
             };
-            let [value_data, output_data, grad_data] =
-                arena::parts(&mut self.memory.arena, places, &unit.name)?;
+            let (reads, writes) = ([value.range.clone(), output_range], [grad.range.clone()]);
+            let ([value_data, output_data], [grad_data]) =
+                arena::borrow(&mut self.memory.arena, reads, writes, &unit.name)?;
             let mut run = || {
                 let output = if reads_output {
                     Some((View::new(output.layout, output_data)?, activation))
@@ -211,8 +212,10 @@ impl StepRun<'_> {
         };
         let target = self.open(&contribution)?;
         let norm = Layer::norm(self.layers, layer, unit)?;
-        let places = [&value, &grad, &target].map(|place| place.range.clone());
-        let [value_data, from, to] = arena::parts(&mut self.memory.arena, places, &unit.name)?;
+        let reads = [&value, &grad].map(|place| place.range.clone());
+        let writes = [target.range.clone()];
+        let ([value_data, from], [to]) =
+            arena::borrow(&mut self.memory.arena, reads, writes, &unit.name)?;
         let mut run = || {
             let channels = BatchNormGrad {
                 mean: &norm.center,

@@ -152,22 +152,21 @@ impl StepRun<'_> {
         let residual = unit.inputs.get(1).map(|&unit| &self.plan.values[unit]);
         let target = &self.plan.values[index];
         let (scale, shift) = (&layer.scale, &layer.shift);
-        let run = |input: View<'_>, residual: Option<View<'_>>, output: ViewMut<'_>| {
-            blocked::scale_shift(self.isa, input, scale, shift, residual, activation, output)
+        let reads = [
+            source.range.clone(),
+            residual.map_or(0..0, |residual| residual.range.clone()),
+        ];
+        let writes = [target.range.clone()];
+        let ([from, added], [to]) =
+            arena::borrow(&mut self.memory.arena, reads, writes, &unit.name)?;
+        let mut run = || {
+            let input = View::new(source.layout, from)?;
+            let added = residual.map(|residual| View::new(residual.layout, added));
+            let output = ViewMut::new(target.layout, to)?;
+            let added = added.transpose()?;
+            blocked::scale_shift(self.isa, input, scale, shift, added, activation, output)
         };
-        match residual {
-            Some(residual) if residual.range != source.range => {
-                let places = [source, residual, target].map(|place| place.range.clone());
-                let [from, added, to] = arena::parts(&mut self.memory.arena, places, &unit.name)?;
-                let from = View::new(source.layout, from).map_err(at())?;
-                let added = View::new(residual.layout, added).map_err(at())?;
-                let to = ViewMut::new(target.layout, to).map_err(at())?;
-                run(from, Some(added), to).map_err(at())
-            }
-            same => pair(self.memory, unit, [source, target], |input, output| {
-                run(input, same.map(|_| input), output)
-            }),
-        }
+        run().map_err(at())
     }
 }
 

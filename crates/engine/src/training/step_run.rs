@@ -79,8 +79,8 @@ pub(crate) fn pair(
     [input, output]: [&Place; 2],
     run: impl FnOnce(View<'_>, ViewMut<'_>) -> conv_core::Result<()>,
 ) -> Result<()> {
-    let places = [input.range.clone(), output.range.clone()];
-    let [from, to] = arena::parts(&mut memory.arena, places, &unit.name)?;
+    let [reads, writes] = [input, output].map(|place| [place.range.clone()]);
+    let ([from], [to]) = arena::borrow(&mut memory.arena, reads, writes, &unit.name)?;
     View::new(input.layout, from)
         .and_then(|input| run(input, ViewMut::new(output.layout, to)?))
         .map_err(Error::at(&unit.name))
