@@ -328,13 +328,15 @@ fn layout() -> impl Strategy<Value = Layout> {
         1 => prop::array::uniform4(monstrous()),
     ];
     let block = prop_oneof![5 => Just(16), 3 => Just(1), 1 => Just(0)];
-    (shape(), halo, block)
-        .prop_map(|([batch, channels, h, w], halo, block)| Layout {
+    let gap = prop_oneof![5 => Just(0), 3 => 0_usize..=2, 1 => monstrous()];
+    (shape(), halo, block, gap)
+        .prop_map(|([batch, channels, h, w], halo, block, gap)| Layout {
             batch,
             channels,
             size: [h, w],
             halo,
             block,
+            gap,
         })
         .prop_filter("fits", |layout| {
             layout.checked_len("test").is_err() || layout.len() <= 1 << 16

@@ -169,14 +169,14 @@ mod tests {
         // As in a densely connected network.
         let ir = shared(|b, x| {
             let first = b.relu("first", x)?;
-            let second = b.conv2d("second", first, Conv2d::new(16, [3, 3]))?;
+            let second = b.conv2d("second", first, Conv2d::new(16, [1, 1]))?;
             Ok(vec![b.concat("both", &[first, second])?])
         });
         assert_prints(
             &ir,
             "%0 = input 0
              %1 in %3 at 0 = relu (%0)
-             %2 = conv2d 3x3 (%1)
+             %2 = conv2d 1x1 (%1)
              %3 = concat (%1, %2)
              outputs: %3",
         );
