@@ -26,6 +26,16 @@ impl PoolSpan {
         (self.start..self.end).step_by(self.step)
     }
 
+    /// Returns the pixel at `at` alone.
+    pub(crate) fn of_one(at: usize) -> Self {
+        Self {
+            start: at,
+            end: at + 1,
+            step: 1,
+            divisor: 1,
+        }
+    }
+
     /// Returns the number of pixels.
     pub(crate) fn len(&self) -> usize {
         (self.end - self.start).div_ceil(self.step)

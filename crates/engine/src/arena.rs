@@ -108,7 +108,11 @@ pub(crate) fn borrow<'a, const R: usize, const W: usize>(
         }
         (rest, start) = (after, write.end);
     }
-    if read.iter().zip(&reads).any(|(read, range)| read.len() != range.len()) {
+    if read
+        .iter()
+        .zip(&reads)
+        .any(|(read, range)| read.len() != range.len())
+    {
         return Err(broken());
     }
     Ok((read, written))
@@ -192,7 +196,11 @@ mod tests {
         let ([after], [before, behind]) = borrow(&mut arena, [4..6], [6..8, 0..4], "a").unwrap();
         assert_eq!((after, before.len(), behind.len()), (&[4.0, 5.0][..], 2, 4));
 
-        for (read, writes) in [(0..2, [1..4, 5..6]), (0..1, [1..4, 3..6]), (7..9, [0..1, 1..2])] {
+        for (read, writes) in [
+            (0..2, [1..4, 5..6]),
+            (0..1, [1..4, 3..6]),
+            (7..9, [0..1, 1..2]),
+        ] {
             let error = borrow(&mut arena, [read], writes, "a").unwrap_err();
             assert!(matches!(&error, Error::Internal { node, .. } if node == "a"));
             assert!(error.to_string().contains("please report it"), "{error}");

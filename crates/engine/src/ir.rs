@@ -117,9 +117,8 @@ impl Ir {
     /// result does.
     pub(crate) fn reads(&self, value: usize) -> impl Iterator<Item = usize> + '_ {
         let instruction = &self.instructions[value];
-        let lies_in = |part: &Instruction, whole: usize| {
-            part.within.is_some_and(|within| within.of == whole)
-        };
+        let lies_in =
+            |part: &Instruction, whole: usize| part.within.is_some_and(|within| within.of == whole);
         let is_view = move |input: usize| match instruction.operation {
             Operation::Kernel(Kernel::Slice(_)) => lies_in(instruction, input),
             Operation::Kernel(Kernel::Concat) => lies_in(&self.instructions[input], value),

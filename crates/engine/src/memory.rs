@@ -272,8 +272,8 @@ pub(crate) fn training_bytes(node: &Node, frozen: bool) -> Result<MemoryUse> {
 fn convolution_bytes(node: &Node, groups: usize) -> Result<u64> {
     let shape = node.param("weight").map_or(&[][..], |spec| spec.shape());
     let size = |axis: usize| shape.get(axis).copied().unwrap_or(1);
-    let numbers = DirectConv2d::packed_len([0, 1, 2, 3].map(size), groups)
-        .map_err(Error::at(node.name()))?;
+    let numbers =
+        DirectConv2d::packed_len([0, 1, 2, 3].map(size), groups).map_err(Error::at(node.name()))?;
     Ok(numbers as u64 * F32)
 }
 

@@ -43,9 +43,7 @@ impl Ir {
     pub(crate) fn packed_bytes(&self) -> Result<u64> {
         self.instructions.iter().try_fold(0u64, |sum, instruction| {
             let numbers = match &instruction.operation {
-                Operation::Conv(conv) => conv
-                    .packed_len()
-                    .map_err(Error::at(&instruction.name))?,
+                Operation::Conv(conv) => conv.packed_len().map_err(Error::at(&instruction.name))?,
                 Operation::Norm(norm) => 2 * norm.channels.next_multiple_of(BLOCK),
                 Operation::Input(_) | Operation::Dropout(_) | Operation::Kernel(_) => 0,
             };
@@ -63,12 +61,7 @@ impl Conv {
 
 impl Program {
     /// Packs the parameters that the instructions read; each is freed as soon as it is packed.
-    pub(crate) fn pack(
-        graph: &Graph,
-        ir: Ir,
-        mut params: Params<f32>,
-        isa: Isa,
-    ) -> Result<Self> {
+    pub(crate) fn pack(graph: &Graph, ir: Ir, mut params: Params<f32>, isa: Isa) -> Result<Self> {
         params.check(graph)?;
         let mut packing = Packing {
             graph,
@@ -96,7 +89,10 @@ impl<'a> Packing<'a> {
             Operation::Norm(norm) => self.norm(name, norm)?,
             Operation::Kernel(kernel) => Step::Kernel(kernel.clone()),
             Operation::Dropout(_) => {
-                return Err(Error::internal(name, "dropout was not removed for inference"));
+                return Err(Error::internal(
+                    name,
+                    "dropout was not removed for inference",
+                ));
             }
         })
     }

@@ -75,7 +75,10 @@ mod testing {
     pub(super) fn assert_prints(ir: &Ir, expected: &str) {
         let lines = |text: &str| -> Vec<String> {
             let lines = text.lines().map(str::trim);
-            lines.filter(|line| !line.is_empty()).map(str::to_owned).collect()
+            lines
+                .filter(|line| !line.is_empty())
+                .map(str::to_owned)
+                .collect()
         };
         assert_eq!(lines(&ir.to_string()), lines(expected));
     }

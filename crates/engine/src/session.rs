@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use conv_core::{Isa, PaddingValue};
 use conv_core::blocked::{self, Buffer, Layout, View, ViewMut};
+use conv_core::{Isa, PaddingValue};
 use ndarray::{ArrayD, ArrayView, ArrayViewD, ArrayViewMut4, Dimension, Ix4};
 use nn_layers::{Infer, Outputs, Shape, Summary};
 
@@ -75,7 +75,11 @@ impl SessionPlan {
     pub(crate) fn new(compiled: &Compiled, inputs: &[Shape]) -> Result<Self> {
         let ir = &compiled.program.ir;
         let shapes = ir.shapes(&compiled.graph, inputs)?;
-        let outputs: Vec<Shape> = ir.outputs.iter().map(|&value| shapes[value].clone()).collect();
+        let outputs: Vec<Shape> = ir
+            .outputs
+            .iter()
+            .map(|&value| shapes[value].clone())
+            .collect();
         let steps = ir.instructions.iter().zip(&compiled.program.steps);
         let layouts = ir.instructions.iter().zip(&shapes);
         let mut layouts: Vec<Layout> = layouts
@@ -383,8 +387,7 @@ impl Session {
         let at = |value: usize| self.places[value].clone();
         let reads = [at(input), residual.map_or(0..0, at)];
         let writes = [at(index), self.scratch[index].clone()];
-        let ([from, added], [to, scratch]) =
-            arena::borrow(&mut self.arena, reads, writes, name)?;
+        let ([from, added], [to, scratch]) = arena::borrow(&mut self.arena, reads, writes, name)?;
         let all = || {
             let from = View::new(self.layouts[input], from)?;
             let added = residual.map(|value| View::new(self.layouts[value], added));
@@ -395,13 +398,7 @@ impl Session {
     }
 
     /// Runs a kernel on each of its inputs.
-    fn kernel(
-        &mut self,
-        index: usize,
-        ir: &Ir,
-        kernel: &Kernel,
-        isa: Isa,
-    ) -> Result<()> {
+    fn kernel(&mut self, index: usize, ir: &Ir, kernel: &Kernel, isa: Isa) -> Result<()> {
         let Instruction { name, inputs, .. } = &ir.instructions[index];
         let mut first_channel = 0;
         for (number, &input) in inputs.iter().enumerate() {

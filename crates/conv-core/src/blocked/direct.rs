@@ -89,6 +89,15 @@ pub(super) unsafe fn run_with_statistics(
     Ok(())
 }
 
+/// Which weights the tiles of a band load ahead of those that follow.
+struct Ahead {
+    /// Their offset; none if they are in the cache, or if nothing follows.
+    next: Option<usize>,
+    /// The number of the next tile, and of all tiles.
+    number: usize,
+    tiles: usize,
+}
+
 /// One computation of an output, with all steps precomputed.
 struct Sweep<'a> {
     conv: &'a DirectConv2d,
@@ -200,6 +209,12 @@ impl<'a> Sweep<'a> {
         }
     }
 
+    /// The number of tiles of these rows.
+    fn tiles(&self, rows: &Range<usize>) -> usize {
+        let row = self.grid.columns.div_ceil(self.most_pixels);
+        row * rows.len()
+    }
+
     /// Packed weights of one output block, in elements.
     fn panel(&self) -> usize {
         self.grid.in_blocks * self.conv.panel_block()
@@ -227,9 +242,29 @@ impl<'a> Sweep<'a> {
             for block in blocks.clone().step_by(self.most_panels) {
                 let panels = self.most_panels.min(blocks.end - block);
                 let out_block = group * self.grid.out_blocks + block;
+                // The weights of the next panels, of the next chunk, or of the task that follows.
+                let next = if block + panels < blocks.end {
+                    (block + panels, chunk)
+                } else if in_blocks.end < all {
+                    (blocks.start, in_blocks.end)
+                } else {
+                    (blocks.end, 0)
+                };
+                let mut ahead = Ahead {
+                    next: (tasks.reads_weights && next.0 < self.grid.out_blocks).then(|| {
+                        let out_block = group * self.grid.out_blocks + next.0;
+                        out_block * self.panel() + next.1 * self.conv.panel_block()
+                    }),
+                    number: 0,
+                    tiles: self.tiles(&rows),
+                };
                 for row in rows.clone() {
                     // SAFETY: guaranteed by the caller; rows and blocks are within the tensors.
-                    unsafe { self.row(picture, group, &in_blocks, out_block, panels, row) };
+                    unsafe {
+                        self.row(
+                            picture, group, &in_blocks, out_block, panels, row, &mut ahead,
+                        );
+                    }
                 }
             }
         }
@@ -383,6 +418,7 @@ impl<'a> Sweep<'a> {
         out_block: usize,
         panels: usize,
         row: usize,
+        ahead: &mut Ahead,
     ) {
         let kernels = self.kernels[panels - 1];
         let first = in_blocks.start == 0 && self.begin == Begin::Bias;
@@ -418,9 +454,18 @@ impl<'a> Sweep<'a> {
         let columns = self.grid.pixels_in(&(row..row + 1));
         let tiles = columns.div_ceil(self.most_pixels);
         let (pixels, longer) = (columns / tiles, columns % tiles);
+        let taps = in_blocks.len() * self.conv.panel_block() / (BLOCK * BLOCK);
         let mut column = 0;
         for tile in 0..tiles {
             let pixels = pixels + usize::from(tile < longer);
+            let (next_weight, next_lines) = match ahead.next {
+                Some(next) => {
+                    let next = self.conv.weight.as_ptr().wrapping_add(next);
+                    Tile::load_ahead(next, taps, ahead.number, ahead.tiles)
+                }
+                None => (std::ptr::null(), 0),
+            };
+            ahead.number += 1;
             let operands = Tile {
                 input: input.wrapping_add(column * self.input_column),
                 input_pixel: self.input_column,
@@ -431,6 +476,8 @@ impl<'a> Sweep<'a> {
                 kernel_size: self.conv.window.kernel_size,
                 weight,
                 weight_panel: self.panel(),
+                next_weight,
+                next_lines,
                 bias: if first { bias } else { std::ptr::null() },
                 output: output.wrapping_add(column * self.output_column),
                 output_pixel: self.output_column,

@@ -172,7 +172,10 @@ impl Layout {
         let row = self.row_step();
         let (left, right) = (self.halo[1] * self.block, self.halo[3] * self.block);
         for picture in data.chunks_mut(self.picture_step()).take(self.batch) {
-            for plane in picture.chunks_exact_mut(self.block_step()).take(self.blocks()) {
+            for plane in picture
+                .chunks_exact_mut(self.block_step())
+                .take(self.blocks())
+            {
                 let (top, rest) = plane.split_at_mut(self.halo[0] * row);
                 let (rows, bottom) = rest.split_at_mut(self.size[0] * row);
                 top.fill(0.0);
@@ -235,13 +238,21 @@ impl Layout {
                 row.fill(0.0);
             }
             for lane in 0..lanes {
-                let targets = row[lane..].iter_mut().step_by(self.block);
                 let Some(y) = y else {
+                    let targets = row[lane..].iter_mut().step_by(self.block);
                     targets.for_each(|target| *target = constant);
                     continue;
                 };
                 let channel = picture * self.channels + block * self.block + lane;
                 let line = &source[(channel * height + y) * width..][..width];
+                if self.block == 1 {
+                    row[interior.clone()].copy_from_slice(line);
+                    for x in (0..interior.start).chain(interior.end..row.len()) {
+                        row[x] = source_of(1, x).map_or(constant, |x| line[x]);
+                    }
+                    continue;
+                }
+                let targets = row[lane..].iter_mut().step_by(self.block);
                 for (x, target) in targets.enumerate() {
                     *target = if interior.contains(&x) {
                         line[x - interior.start]

@@ -1,12 +1,14 @@
 //! Pools on blocked tensors, processing the sixteen channels of a block at a time.
 
+use std::marker::PhantomData;
+
 use super::layout::BLOCK;
-use super::view::{View, ViewMut, clear_tail, pixels_of_mut};
+use super::view::{View, ViewMut, clear_tail, load, pixels_of, pixels_of_mut, store};
 use crate::arrays::filled;
 use crate::error::Result;
 use crate::options::{AvgPool2dOptions, MaxPool2dOptions};
 use crate::pool_span::{PoolSpan, PoolSpans, check_bins};
-use crate::simd::Isa;
+use crate::simd::{Isa, Simd, SimdLoop};
 
 /// Computes [`plain::max_pool2d`](crate::plain::max_pool2d) on blocked tensors, bit for bit.
 ///
@@ -26,16 +28,7 @@ pub fn max_pool2d(
         return Ok(());
     }
     let spans = PoolSpans::of_max(OP, &placement)?;
-    pool(
-        OP,
-        isa,
-        input,
-        &spans,
-        &mut output,
-        f32::NEG_INFINITY,
-        larger,
-        |max, _| max,
-    )
+    pool::<Max>(OP, isa, input, &spans, &mut output)
 }
 
 /// Computes [`plain::avg_pool2d`](crate::plain::avg_pool2d) on blocked tensors, bit for bit.
@@ -56,7 +49,7 @@ pub fn avg_pool2d(
         return Ok(());
     }
     let spans = PoolSpans::of_avg(OP, &placement, options.count_include_pad)?;
-    pool(OP, isa, input, &spans, &mut output, 0.0, sum, mean)
+    pool::<Mean>(OP, isa, input, &spans, &mut output)
 }
 
 /// Computes [`plain::adaptive_avg_pool2d`](crate::plain::adaptive_avg_pool2d) on blocked tensors,
@@ -75,139 +68,175 @@ pub fn adaptive_avg_pool2d(isa: Isa, input: View<'_>, mut output: ViewMut<'_>) -
         return Ok(());
     }
     let spans = PoolSpans::of_bins(OP, size, bins)?;
-    pool(OP, isa, input, &spans, &mut output, 0.0, sum, mean)
+    pool::<Mean>(OP, isa, input, &spans, &mut output)
 }
 
-/// All pools: `join`s the pixels of each row of a window, joins the rows' results to `empty`, then
-/// `finish`es. So sums have the order of the plain loops.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the three functions define a pool"
-)]
-fn pool(
+/// How a window's pixels become one.
+trait Join: Sync {
+    /// What a window without pixels would give.
+    const EMPTY: f32;
+
+    /// Joins the next pixel.
+    ///
+    /// # Safety
+    ///
+    /// The instruction set is available.
+    unsafe fn join<S: Simd>(result: S::V, next: S::V) -> S::V;
+
+    /// Finishes a window whose mean would divide by `divisor`.
+    fn finish(result: f32, divisor: usize) -> f32;
+}
+
+struct Max;
+
+impl Join for Max {
+    const EMPTY: f32 = f32::NEG_INFINITY;
+
+    #[inline(always)]
+    unsafe fn join<S: Simd>(result: S::V, next: S::V) -> S::V {
+        // SAFETY: guaranteed by the caller.
+        unsafe { S::larger(result, next) }
+    }
+
+    #[inline(always)]
+    fn finish(result: f32, _: usize) -> f32 {
+        result
+    }
+}
+
+struct Mean;
+
+impl Join for Mean {
+    const EMPTY: f32 = 0.0;
+
+    #[inline(always)]
+    unsafe fn join<S: Simd>(result: S::V, next: S::V) -> S::V {
+        // SAFETY: guaranteed by the caller.
+        unsafe { S::add(result, next) }
+    }
+
+    #[inline(always)]
+    fn finish(result: f32, divisor: usize) -> f32 {
+        result / divisor as f32
+    }
+}
+
+/// All pools: joins the pixels of each row of a window, joins the rows' results to [`Join::EMPTY`],
+/// then finishes. So sums have the order of the plain loops.
+fn pool<J: Join>(
     op: &'static str,
     isa: Isa,
     input: View<'_>,
     spans: &PoolSpans,
     output: &mut ViewMut<'_>,
-    empty: f32,
-    join: impl Fn(f32, f32) -> f32 + Copy + Sync,
-    finish: impl Fn(f32, usize) -> f32 + Copy + Sync,
 ) -> Result<()> {
-    let channels = input.layout().channels;
+    let layout = output.layout();
     if spans.are_large(input.layout().size[0]) {
-        return pool_rows_first(op, isa, input, spans, output, empty, join, finish);
+        return pool_rows_first::<J>(op, isa, input, spans, output);
     }
-    output.for_each_row(|picture, block, y, output_row| {
+    output.for_each_row(|picture, block, y, row| {
         let rows = &spans.rows[y];
-        isa.vectorize(
-            #[inline(always)]
-            || {
-                for (pixel, columns) in output_row.chunks_exact_mut(BLOCK).zip(&spans.columns) {
-                    let mut result = [empty; BLOCK];
-                    for y in rows.pixels() {
-                        let row = input.row(picture, block, y);
-                        join_numbers(&mut result, &join_span(row, columns, join), join);
-                    }
-                    let divisor = rows.divisor * columns.divisor;
-                    for (target, result) in pixel.iter_mut().zip(result) {
-                        *target = finish(result, divisor);
-                    }
-                }
-            },
-        );
-        clear_tail(output_row, BLOCK, channels - block * BLOCK);
+        row.fill(J::EMPTY);
+        for y in rows.pixels() {
+            isa.run(JoinRow::<J> {
+                input: pixels_of(input.row(picture, block, y)),
+                columns: &spans.columns,
+                results: pixels_of_mut(row),
+                join: PhantomData,
+            });
+        }
+        finish::<J>(isa, rows, &spans.columns, row);
+        clear_tail(row, BLOCK, layout.channels - block * BLOCK);
     });
     Ok(())
 }
 
 /// [`pool`] for large windows: joins each input row under every output column first, then those
 /// results down the columns, so that a window costs the sum of its sizes and not their product.
-#[expect(clippy::too_many_arguments, reason = "as in `pool`")]
-fn pool_rows_first(
+fn pool_rows_first<J: Join>(
     op: &'static str,
     isa: Isa,
     input: View<'_>,
     spans: &PoolSpans,
     output: &mut ViewMut<'_>,
-    empty: f32,
-    join: impl Fn(f32, f32) -> f32 + Copy + Sync,
-    finish: impl Fn(f32, usize) -> f32 + Copy + Sync,
 ) -> Result<()> {
     let (channels, height) = (input.layout().channels, input.layout().size[0]);
-    let columns = &spans.columns;
+    let PoolSpans { rows, columns } = spans;
     let step = columns.len() * BLOCK;
+    // The rows' results, under columns of their own.
+    let all: Vec<PoolSpan> = (0..columns.len()).map(PoolSpan::of_one).collect();
     output.try_for_each_plane(|picture, block, mut plane| {
-        let mut of_rows = filled(op, "the rows of a pool", height * step, empty)?;
-        isa.vectorize(
-            #[inline(always)]
-            || {
-                for (y, of_row) in of_rows.chunks_exact_mut(step).enumerate() {
-                    let row = input.row(picture, block, y);
-                    for (result, columns) in pixels_of_mut(of_row).iter_mut().zip(columns) {
-                        *result = join_span(row, columns, join);
-                    }
-                }
-                for (y, rows) in spans.rows.iter().enumerate() {
-                    let results = plane.row(y);
-                    results.fill(empty);
-                    for from in rows.pixels() {
-                        join_numbers(results, &of_rows[from * step..][..step], join);
-                    }
-                    for (pixel, columns) in results.chunks_exact_mut(BLOCK).zip(columns) {
-                        let divisor = rows.divisor * columns.divisor;
-                        for number in pixel {
-                            *number = finish(*number, divisor);
-                        }
-                    }
-                }
-            },
-        );
-        for y in 0..spans.rows.len() {
-            clear_tail(plane.row(y), BLOCK, channels - block * BLOCK);
+        let mut of_rows = filled(op, "the rows of a pool", height * step, J::EMPTY)?;
+        for (y, results) in of_rows.chunks_exact_mut(step).enumerate() {
+            isa.run(JoinRow::<J> {
+                input: pixels_of(input.row(picture, block, y)),
+                columns,
+                results: pixels_of_mut(results),
+                join: PhantomData,
+            });
+        }
+        for (y, rows) in rows.iter().enumerate() {
+            let row = plane.row(y);
+            row.fill(J::EMPTY);
+            for from in rows.pixels() {
+                isa.run(JoinRow::<J> {
+                    input: pixels_of(&of_rows[from * step..][..step]),
+                    columns: &all,
+                    results: pixels_of_mut(row),
+                    join: PhantomData,
+                });
+            }
+            finish::<J>(isa, rows, columns, row);
+            clear_tail(row, BLOCK, channels - block * BLOCK);
         }
         Ok(())
     })
 }
 
-/// Joins a row's pixels under one output column, of which there is at least one. It starts from the
-/// first pixel rather than from 0, which differs only in the sign of a zero; the sum over the rows,
-/// which starts from 0, has the same sign either way.
-#[inline(always)]
-fn join_span(row: &[f32], columns: &PoolSpan, join: impl Fn(f32, f32) -> f32) -> [f32; BLOCK] {
-    let mut result = [0.0; BLOCK];
-    result.copy_from_slice(&row[columns.start * BLOCK..][..BLOCK]);
-    for x in columns.pixels().skip(1) {
-        join_numbers(&mut result, &row[x * BLOCK..][..BLOCK], &join);
+/// Joins an input row's pixels under each output column, and that to the column's result. It starts from
+/// the first pixel rather than from [`Join::EMPTY`], which differs only in the sign of a zero; the
+/// results, which do start from it, have the same sign either way.
+struct JoinRow<'a, J> {
+    input: &'a [[f32; BLOCK]],
+    columns: &'a [PoolSpan],
+    results: &'a mut [[f32; BLOCK]],
+    join: PhantomData<J>,
+}
+
+impl<J: Join> SimdLoop for JoinRow<'_, J> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        for (result, columns) in self.results.iter_mut().zip(self.columns) {
+            for from in (0..BLOCK).step_by(S::LANES) {
+                // SAFETY: the instruction set is available, as the caller guarantees.
+                unsafe {
+                    let mut joined = load::<S>(&self.input[columns.start], from);
+                    let mut x = columns.start + columns.step;
+                    while x < columns.end {
+                        joined = J::join::<S>(joined, load::<S>(&self.input[x], from));
+                        x += columns.step;
+                    }
+                    let joined = J::join::<S>(load::<S>(result, from), joined);
+                    store::<S>(result, from, joined);
+                }
+            }
+        }
     }
-    result
 }
 
-#[inline(always)]
-fn join_numbers(results: &mut [f32], numbers: &[f32], join: impl Fn(f32, f32) -> f32) {
-    for (result, &number) in results.iter_mut().zip(numbers) {
-        *result = join(*result, number);
-    }
-}
-
-/// Returns the larger value; `NaN` counts as larger than any number.
-#[inline(always)]
-fn larger(most: f32, number: f32) -> f32 {
-    if number > most || number.is_nan() {
-        number
-    } else {
-        most
-    }
-}
-
-#[inline(always)]
-fn sum(sum: f32, number: f32) -> f32 {
-    sum + number
-}
-
-#[inline(always)]
-fn mean(sum: f32, count: usize) -> f32 {
-    sum / count as f32
+/// Finishes the results of an output row.
+fn finish<J: Join>(isa: Isa, rows: &PoolSpan, columns: &[PoolSpan], row: &mut [f32]) {
+    isa.vectorize(
+        #[inline(always)]
+        || {
+            for (pixel, columns) in pixels_of_mut(row).iter_mut().zip(columns) {
+                let divisor = rows.divisor * columns.divisor;
+                for number in pixel {
+                    *number = J::finish(*number, divisor);
+                }
+            }
+        },
+    );
 }
 
 /// Checks that `output` is the layout of a pool of `input` with planes of `size`.

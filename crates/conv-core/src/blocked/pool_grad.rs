@@ -52,66 +52,65 @@ pub fn max_pool2d_grad(
     }
     let spans = PoolSpans::of_max(OP, &placement)?;
     let large = spans.are_large(size[0]);
-    grad_input
-        .try_for_each_plane(|picture, block, mut plane| {
-            if store == Store::Replace {
-                plane.fill(0.0);
-            }
-            if large {
-                return rows_first(
-                    OP,
-                    isa,
-                    &input,
-                    &spans,
-                    &grad_output,
-                    (picture, block),
-                    &mut plane,
-                );
-            }
-            isa.vectorize(
-                #[inline(always)]
-                || {
-                    for (v, rows) in spans.rows.iter().enumerate() {
-                        let grads = grad_output.row(picture, block, v).chunks_exact(BLOCK);
-                        for (columns, grad) in spans.columns.iter().zip(grads) {
-                            let mut most = [f32::NEG_INFINITY; BLOCK];
-                            // The pixel with the largest value so far, counted from 1.
-                            let mut place = [0u32; BLOCK];
-                            let mut number = 0;
-                            for y in rows.pixels() {
-                                let row = input.row(picture, block, y);
-                                for x in columns.pixels() {
-                                    number += 1;
-                                    let pixel = &row[x * BLOCK..(x + 1) * BLOCK];
-                                    for lane in 0..BLOCK {
-                                        let larger = pixel[lane] > most[lane]
-                                            || pixel[lane].is_nan()
-                                            || place[lane] == 0;
-                                        most[lane] = if larger { pixel[lane] } else { most[lane] };
-                                        place[lane] = if larger { number } else { place[lane] };
-                                    }
+    grad_input.try_for_each_plane(|picture, block, mut plane| {
+        if store == Store::Replace {
+            plane.fill(0.0);
+        }
+        if large {
+            return rows_first(
+                OP,
+                isa,
+                &input,
+                &spans,
+                &grad_output,
+                (picture, block),
+                &mut plane,
+            );
+        }
+        isa.vectorize(
+            #[inline(always)]
+            || {
+                for (v, rows) in spans.rows.iter().enumerate() {
+                    let grads = grad_output.row(picture, block, v).chunks_exact(BLOCK);
+                    for (columns, grad) in spans.columns.iter().zip(grads) {
+                        let mut most = [f32::NEG_INFINITY; BLOCK];
+                        // The pixel with the largest value so far, counted from 1.
+                        let mut place = [0u32; BLOCK];
+                        let mut number = 0;
+                        for y in rows.pixels() {
+                            let row = input.row(picture, block, y);
+                            for x in columns.pixels() {
+                                number += 1;
+                                let pixel = &row[x * BLOCK..(x + 1) * BLOCK];
+                                for lane in 0..BLOCK {
+                                    let larger = pixel[lane] > most[lane]
+                                        || pixel[lane].is_nan()
+                                        || place[lane] == 0;
+                                    most[lane] = if larger { pixel[lane] } else { most[lane] };
+                                    place[lane] = if larger { number } else { place[lane] };
                                 }
                             }
-                            let mut number = 0;
-                            for y in rows.pixels() {
-                                for x in columns.pixels() {
-                                    number += 1;
-                                    let target = plane.pixel(y, x);
-                                    for lane in 0..BLOCK {
-                                        target[lane] += if place[lane] == number {
-                                            grad[lane]
-                                        } else {
-                                            0.0
-                                        };
-                                    }
+                        }
+                        let mut number = 0;
+                        for y in rows.pixels() {
+                            for x in columns.pixels() {
+                                number += 1;
+                                let target = plane.pixel(y, x);
+                                for lane in 0..BLOCK {
+                                    target[lane] += if place[lane] == number {
+                                        grad[lane]
+                                    } else {
+                                        0.0
+                                    };
                                 }
                             }
                         }
                     }
-                },
-            );
-            Ok(())
-        })
+                }
+            },
+        );
+        Ok(())
+    })
 }
 
 /// [`max_pool2d_grad`] for large windows: finds each input row's largest values under the output
@@ -297,37 +296,36 @@ fn spread(
     }
     let spans = spans()?;
     let width = grad_input.layout().size[1];
-    grad_input
-        .try_for_each_plane(|picture, block, mut plane| {
-            let mut shares = filled(op, "a row of shares", width, [0.0; BLOCK])?;
-            isa.vectorize(
-                #[inline(always)]
-                || {
-                    if store == Store::Replace {
-                        plane.fill(0.0);
-                    }
-                    for (v, rows) in spans.rows.iter().enumerate() {
-                        shares.fill([0.0; BLOCK]);
-                        let grads = pixels_of(grad_output.row(picture, block, v));
-                        for (columns, grad) in spans.columns.iter().zip(grads) {
-                            let divisor = (rows.divisor * columns.divisor) as f32;
-                            let mut share = *grad;
-                            for lane in 0..BLOCK {
-                                share[lane] /= divisor;
-                            }
-                            add_to_each(&mut shares[columns.start..columns.end], &share);
+    grad_input.try_for_each_plane(|picture, block, mut plane| {
+        let mut shares = filled(op, "a row of shares", width, [0.0; BLOCK])?;
+        isa.vectorize(
+            #[inline(always)]
+            || {
+                if store == Store::Replace {
+                    plane.fill(0.0);
+                }
+                for (v, rows) in spans.rows.iter().enumerate() {
+                    shares.fill([0.0; BLOCK]);
+                    let grads = pixels_of(grad_output.row(picture, block, v));
+                    for (columns, grad) in spans.columns.iter().zip(grads) {
+                        let divisor = (rows.divisor * columns.divisor) as f32;
+                        let mut share = *grad;
+                        for lane in 0..BLOCK {
+                            share[lane] /= divisor;
                         }
-                        for y in rows.pixels() {
-                            let shares = shares.as_flattened();
-                            for (target, &share) in plane.row(y).iter_mut().zip(shares) {
-                                *target += share;
-                            }
+                        add_to_each(&mut shares[columns.start..columns.end], &share);
+                    }
+                    for y in rows.pixels() {
+                        let shares = shares.as_flattened();
+                        for (target, &share) in plane.row(y).iter_mut().zip(shares) {
+                            *target += share;
                         }
                     }
-                },
-            );
-            Ok(())
-        })
+                }
+            },
+        );
+        Ok(())
+    })
 }
 
 /// Adds the share to every pixel.

@@ -26,25 +26,20 @@ const INPUT_IN_CHUNK: usize = 40 * 1024;
 /// Multiply-adds per output in a chunk, so that storing and loading its partial sum is negligible.
 const LEAST_IN_CHUNK: usize = 288;
 
-/// Multiply-adds per task, where the sizes allow: about 50 us on one core, far more than scheduling
-/// a task costs, and small enough that the last task of a layer does not keep the other threads
-/// waiting.
-const TASK_MULTIPLY_ADDS: usize = 2 << 20;
+/// The cost of a task besides its multiply-adds, in multiply-adds: of handing it out; of each value of
+/// its input, from the cache that all cores share; and of each weight, from a core's own cache if all
+/// weights stay there, else from memory.
+const HAND_OUT: u64 = 20 * 1024;
+const READ_INPUT: u64 = 3;
+const READ_CACHED_WEIGHT: u64 = 1;
+const READ_WEIGHT: u64 = 16;
 
 /// Multiply-adds that a thread takes at once where tasks are smaller than that: those of narrow
 /// groups have one channel block each, and few products per pixel.
 const AT_ONCE_MULTIPLY_ADDS: usize = 256 << 10;
 
-/// The minimum number of pixels that a task computes with the weights it reads, if the picture has
-/// that many: a layer's weights may have to come from memory, and each task reads its part once.
-const PIXELS_FOR_WEIGHTS: usize = 256;
-
-/// Multiply-adds in the time that a weight takes to arrive from memory: a task of few pixels takes as
-/// long as its weights do.
-const MULTIPLY_ADDS_PER_WEIGHT: usize = 16;
-
 /// Tiles per row of a dense 1x1 convolution, whose pixels are contiguous without an edge.
-const TILES_IN_ROW: usize = 8;
+const TILES_IN_ROW: usize = 2;
 
 /// What is to be computed: the rows of each picture, and the channel blocks of each group.
 #[derive(Clone, Copy, Debug)]
@@ -111,6 +106,62 @@ impl Grid {
     }
 }
 
+/// 1, 2, 3, 4, 6, 8, 12 and so on below `end`, then `end`.
+fn steps_to(end: usize) -> impl Iterator<Item = usize> {
+    let powers = (0..usize::BITS - 2).map(|power| 1 << power);
+    let steps = powers.flat_map(|power: usize| [power, power + power / 2]);
+    let steps = steps.enumerate().filter(|&(number, _)| number != 1);
+    let below = steps
+        .map(|(_, step)| step)
+        .take_while(move |&step| step < end);
+    below.chain([end])
+}
+
+impl Grid {
+    /// Whether all weights stay in a core's second-level cache.
+    fn keeps_weights(&self, panel: usize) -> bool {
+        self.out_blocks.saturating_mul(panel) <= WEIGHTS_IN_CACHE / size_of::<f32>()
+    }
+
+    /// Returns the rows of a band and the output blocks of a run that take the least time on two threads
+    /// and on four, by a model of the cost: few large tasks leave a thread without work at the end, many
+    /// small ones read their input and their weights again.
+    fn split(&self, panel: usize, most_panels: usize) -> [usize; 2] {
+        let macs = (self.columns as u64).saturating_mul(panel as u64);
+        let read_weight = match self.keeps_weights(panel) {
+            true => READ_CACHED_WEIGHT,
+            false => READ_WEIGHT,
+        };
+        // Of one row, for all output blocks.
+        let input = (self.in_blocks * self.columns * self.input_pixels) as u64 * BLOCK as u64;
+        let outer = (self.pictures * self.groups) as u64;
+        let mut best = (u64::MAX, [1, most_panels]);
+        for rows in steps_to(self.rows) {
+            let bands = self.rows.div_ceil(rows);
+            let rows = self.rows.div_ceil(bands);
+            for panels in steps_to(self.out_blocks.div_ceil(most_panels)) {
+                let blocks = (panels * most_panels).min(self.out_blocks.max(most_panels));
+                let runs = self.out_blocks.div_ceil(blocks);
+                let task = HAND_OUT
+                    .saturating_add(macs.saturating_mul((rows * blocks) as u64))
+                    .saturating_add(input.saturating_mul(rows as u64 * READ_INPUT))
+                    .saturating_add((blocks * panel) as u64 * read_weight);
+                let count = outer.saturating_mul((bands * runs) as u64);
+                // The last task of each thread ends a part of a task after the first thread's.
+                let on = |threads: u64| {
+                    let busy = task.saturating_mul(count.div_ceil(threads));
+                    busy.saturating_add(task / 4).saturating_mul(threads)
+                };
+                let time = on(2).saturating_add(on(4));
+                if time < best.0 {
+                    best = (time, [rows, blocks]);
+                }
+            }
+        }
+        best.1
+    }
+}
+
 /// The tasks of a grid. Neighbouring tasks are the runs of one band, whose input then stays in a
 /// core's cache.
 #[derive(Clone, Copy, Debug)]
@@ -127,6 +178,8 @@ pub(super) struct Tasks {
     pub(super) blocks_in_chunk: usize,
     /// Neighbouring tasks that a thread takes at once.
     pub(super) at_once: usize,
+    /// Whether weights come from memory: they do not stay in a core's cache.
+    pub(super) reads_weights: bool,
 }
 
 /// One task: the rows and the output blocks of one group that it computes.
@@ -147,27 +200,8 @@ impl Tasks {
         let panel_block = conv.panel_block();
         let panel = grid.in_blocks * panel_block;
         let row_of_panel = grid.columns.saturating_mul(panel).max(1);
-        let (rows_in_band, blocks_in_run);
-        if grid.out_blocks.saturating_mul(panel) <= WEIGHTS_IN_CACHE / size_of::<f32>() {
-            // All weights stay in the cache: a task computes all channels of a few rows.
-            blocks_in_run = grid.out_blocks;
-            rows_in_band = TASK_MULTIPLY_ADDS / row_of_panel.saturating_mul(grid.out_blocks);
-        } else {
-            // Otherwise it computes a few channels of enough rows to amortise reading their
-            // weights, and more channels in proportion to the ratio of input to output pixels.
-            rows_in_band = (TASK_MULTIPLY_ADDS / row_of_panel.saturating_mul(most_panels))
-                .max(PIXELS_FOR_WEIGHTS.div_ceil(grid.columns));
-            let band = row_of_panel
-                .saturating_mul(rows_in_band.min(grid.rows))
-                .max(panel.saturating_mul(MULTIPLY_ADDS_PER_WEIGHT));
-            let work = TASK_MULTIPLY_ADDS.max(band.saturating_mul(most_panels));
-            blocks_in_run =
-                work.saturating_mul(grid.input_pixels) / band / most_panels * most_panels;
-        }
-        // Bands of nearly equal size.
-        let bands = grid.rows.div_ceil(rows_in_band.clamp(1, grid.rows));
-        let blocks_in_run = blocks_in_run.clamp(most_panels, grid.out_blocks.max(most_panels));
-        let rows_in_band = grid.rows.div_ceil(bands);
+        let [rows_in_band, blocks_in_run] = grid.split(panel, most_panels);
+        let bands = grid.rows.div_ceil(rows_in_band);
         let chunk = panel_block.saturating_mul(most_panels * size_of::<f32>());
         let band_input = [
             rows_in_band,
@@ -189,6 +223,7 @@ impl Tasks {
             runs: grid.out_blocks.div_ceil(blocks_in_run),
             blocks_in_run,
             blocks_in_chunk: grid.in_blocks.div_ceil(chunks),
+            reads_weights: !grid.keeps_weights(panel),
             at_once: match conv.grouping.kind {
                 Groups::Blocks => 1,
                 Groups::Narrow(_) => {

@@ -1,10 +1,10 @@
 //! AVX2 with FMA: eight lanes, sixteen registers; a tile of 6 pixels by 16 channels uses fifteen.
 
 use std::arch::x86_64::{
-    _MM_HINT_T0, _mm_prefetch,
-    __m256, _CMP_LE_OQ, _mm256_add_ps, _mm256_blendv_ps, _mm256_broadcast_ss, _mm256_cmp_ps,
-    _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_max_ps, _mm256_min_ps,
-    _mm256_mul_ps, _mm256_permutevar_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm256_sub_ps,
+    __m256, _CMP_LE_OQ, _CMP_UNORD_Q, _MM_HINT_T0, _MM_HINT_T1, _mm_prefetch, _mm256_add_ps,
+    _mm256_blendv_ps, _mm256_broadcast_ss, _mm256_cmp_ps, _mm256_fmadd_ps, _mm256_loadu_ps,
+    _mm256_loadu_si256, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_permutevar_ps,
+    _mm256_set1_ps, _mm256_storeu_ps, _mm256_sub_ps,
 };
 
 use super::microkernel::{Kernels, Tile, multiply_adds, tile};
@@ -55,6 +55,12 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn prefetch_far(from: *const f32) {
+        // SAFETY: as above.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
+    }
+
+    #[inline(always)]
     unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         // SAFETY: FMA is available.
         unsafe { _mm256_fmadd_ps(a, b, c) }
@@ -98,6 +104,16 @@ impl Simd for Avx2 {
     unsafe fn at_most(x: Self::V, most: Self::V) -> Self::V {
         // SAFETY: AVX2 is available. The second operand is returned where one is NaN.
         unsafe { _mm256_min_ps(most, x) }
+    }
+
+    #[inline(always)]
+    unsafe fn larger(most: Self::V, x: Self::V) -> Self::V {
+        // SAFETY: AVX is available. The maximum is its second operand where one is NaN, and where both
+        // are zeros.
+        unsafe {
+            let is_nan = _mm256_cmp_ps::<_CMP_UNORD_Q>(x, x);
+            _mm256_blendv_ps(_mm256_max_ps(x, most), x, is_nan)
+        }
     }
 
     #[inline(always)]

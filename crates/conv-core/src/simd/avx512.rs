@@ -1,10 +1,10 @@
 //! AVX-512: sixteen lanes, 32 registers; a tile of 14 pixels by 32 channels uses 31.
 
 use std::arch::x86_64::{
-    _MM_HINT_T0, _mm_prefetch,
-    __m512, _CMP_LE_OQ, _mm512_add_ps, _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_loadu_ps,
-    _mm512_loadu_si512, _mm512_mask_blend_ps, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps,
-    _mm512_permutexvar_ps, _mm512_set1_ps, _mm512_storeu_ps, _mm512_sub_ps,
+    __m512, _CMP_LE_OQ, _CMP_UNORD_Q, _MM_HINT_T0, _MM_HINT_T1, _mm_prefetch, _mm512_add_ps,
+    _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_blend_ps,
+    _mm512_mask_mov_ps, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_permutexvar_ps,
+    _mm512_set1_ps, _mm512_storeu_ps, _mm512_sub_ps,
 };
 
 use super::microkernel::{Kernels, Tile, multiply_adds, tile};
@@ -60,6 +60,12 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn prefetch_far(from: *const f32) {
+        // SAFETY: as above.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
+    }
+
+    #[inline(always)]
     unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         // SAFETY: AVX-512 is available.
         unsafe { _mm512_fmadd_ps(a, b, c) }
@@ -102,6 +108,16 @@ impl Simd for Avx512 {
     unsafe fn at_most(x: Self::V, most: Self::V) -> Self::V {
         // SAFETY: AVX-512 is available. The second operand is returned where one is NaN.
         unsafe { _mm512_min_ps(most, x) }
+    }
+
+    #[inline(always)]
+    unsafe fn larger(most: Self::V, x: Self::V) -> Self::V {
+        // SAFETY: AVX-512 is available. The maximum is its second operand where one is NaN, and where both
+        // are zeros.
+        unsafe {
+            let is_nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x);
+            _mm512_mask_mov_ps(_mm512_max_ps(x, most), is_nan, x)
+        }
     }
 
     #[inline(always)]

@@ -40,6 +40,10 @@ pub(crate) struct Tile {
     pub(crate) weight: *const f32,
     /// From one panel's weights to the next.
     pub(crate) weight_panel: usize,
+    /// Weights that are needed soon, of the first panel; the other panels' are as far apart as theirs.
+    /// Lines of a cache to load of each panel at each tap of a channel block, 0 for none.
+    pub(crate) next_weight: *const f32,
+    pub(crate) next_lines: usize,
     /// Bias of the first panel, from which the sum starts; or null: then the sum starts from zero
     /// and is added to the output's current values, left there by an earlier call over other
     /// channel blocks.
@@ -56,6 +60,25 @@ pub(crate) struct Tile {
     pub(crate) residual_panel: usize,
     /// Applied before the store.
     pub(crate) activation: Activation,
+}
+
+impl Tile {
+    /// Returns the weights that tile `number` of `tiles` should load ahead, `next_weight` and
+    /// `next_lines`, so that all tiles together load those at `next`, as many as each of them reads.
+    pub(crate) fn load_ahead(
+        next: *const f32,
+        taps: usize,
+        number: usize,
+        tiles: usize,
+    ) -> (*const f32, usize) {
+        // At a tap of a channel block, a tile reads a line for each channel.
+        let lines = 16usize.div_ceil(tiles);
+        let before = number * lines;
+        match before < 16 {
+            true => (next.wrapping_add(before * taps * 16), lines),
+            false => (next, 0),
+        }
+    }
 }
 
 /// An instantiation of [`tile`].
@@ -116,12 +139,19 @@ pub(crate) unsafe fn tile<
         prefetch_residual::<S, MR, PANELS>(t);
         let mut acc = begin::<S, MR, PANELS, VECTORS>(t);
         let mut weight = t.weight;
+        let mut next_weight = t.next_weight;
         let mut block = t.input;
         for _ in 0..t.blocks {
             let mut row = block;
             for _ in 0..t.kernel_size[0] {
                 let mut tap = row;
                 for _ in 0..t.kernel_size[1] {
+                    for _ in 0..t.next_lines {
+                        for p in 0..PANELS {
+                            S::prefetch_far(next_weight.wrapping_add(p * t.weight_panel));
+                        }
+                        next_weight = next_weight.wrapping_add(16);
+                    }
                     // In groups of eight, which the compiler unrolls; it does not unroll sixteen.
                     let unroll = if BLOCK.is_multiple_of(8) { 8 } else { 1 };
                     for first in (0..BLOCK).step_by(unroll) {

@@ -242,8 +242,10 @@ pub(crate) trait Simd: Copy + 'static {
     ///
     /// `to` must be writable for `LANES` values.
     unsafe fn store(to: *mut f32, v: Self::V);
-    /// Begins to load the line of the cache that holds this address, which may be invalid.
+    /// Begins to load the line that holds this address, which may be invalid, into the first-level cache.
     unsafe fn prefetch(from: *const f32);
+    /// The same into the second-level cache.
+    unsafe fn prefetch_far(from: *const f32);
     /// Returns `a * b + c`, rounded once if the machine supports it.
     unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// Returns `a + b`.
@@ -259,6 +261,9 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn at_least(x: Self::V, least: Self::V) -> Self::V;
     /// Returns the smaller of `x` and `most`; a `NaN` in `x` stays `NaN`.
     unsafe fn at_most(x: Self::V, most: Self::V) -> Self::V;
+    /// Returns `x` where it is larger than `most` or NaN, else `most`: of equal values the first, and a
+    /// `NaN` in either stays `NaN`.
+    unsafe fn larger(most: Self::V, x: Self::V) -> Self::V;
     /// Returns the lanes of `then` where `x <= most`, and those of `otherwise` elsewhere and where `x` or
     /// `most` is `NaN`.
     unsafe fn where_at_most(

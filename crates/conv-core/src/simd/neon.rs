@@ -1,8 +1,9 @@
 //! NEON: four lanes, 32 registers; a tile of 6 pixels by 16 channels uses 29.
 
 use std::arch::aarch64::{
-    float32x4_t, vaddq_f32, vbslq_f32, vcgeq_f32, vcleq_f32, vdupq_n_f32, vfmaq_f32, vld1q_dup_f32,
-    vld1q_f32, vmulq_f32, vst1q_f32, vsubq_f32, vtrn1q_f32, vtrn2q_f32,
+    float32x4_t, vaddq_f32, vandq_u32, vbslq_f32, vceqq_f32, vcgeq_f32, vcgtq_f32, vcleq_f32,
+    vdupq_n_f32, vfmaq_f32, vld1q_dup_f32, vld1q_f32, vmulq_f32, vmvnq_u32, vst1q_f32, vsubq_f32,
+    vtrn1q_f32, vtrn2q_f32,
 };
 
 use super::microkernel::{Kernels, Tile, multiply_adds, tile};
@@ -51,6 +52,9 @@ impl Simd for Neon {
     unsafe fn prefetch(_: *const f32) {}
 
     #[inline(always)]
+    unsafe fn prefetch_far(_: *const f32) {}
+
+    #[inline(always)]
     unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         // SAFETY: NEON is available.
         unsafe { vfmaq_f32(c, a, b) }
@@ -96,6 +100,15 @@ impl Simd for Neon {
     unsafe fn at_most(x: Self::V, most: Self::V) -> Self::V {
         // SAFETY: NEON is available. A comparison with NaN is false, so NaN stays.
         unsafe { vbslq_f32(vcgeq_f32(x, most), most, x) }
+    }
+
+    #[inline(always)]
+    unsafe fn larger(most: Self::V, x: Self::V) -> Self::V {
+        // SAFETY: NEON is available. A comparison with NaN is false.
+        unsafe {
+            let stays = vandq_u32(vmvnq_u32(vcgtq_f32(x, most)), vceqq_f32(x, x));
+            vbslq_f32(stays, most, x)
+        }
     }
 
     #[inline(always)]

@@ -41,6 +41,9 @@ impl Simd for Scalar {
     unsafe fn prefetch(_: *const f32) {}
 
     #[inline(always)]
+    unsafe fn prefetch_far(_: *const f32) {}
+
+    #[inline(always)]
     unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         // Two roundings: without the instruction, a fused multiply-add is a call into libm.
         std::array::from_fn(|i| a[i] * b[i] + c[i])
@@ -74,6 +77,17 @@ impl Simd for Scalar {
     #[inline(always)]
     unsafe fn at_most(x: Self::V, most: Self::V) -> Self::V {
         std::array::from_fn(|i| if x[i] >= most[i] { most[i] } else { x[i] })
+    }
+
+    #[inline(always)]
+    unsafe fn larger(most: Self::V, x: Self::V) -> Self::V {
+        std::array::from_fn(|i| {
+            if x[i] > most[i] || x[i].is_nan() {
+                x[i]
+            } else {
+                most[i]
+            }
+        })
     }
 
     #[inline(always)]

@@ -32,9 +32,7 @@ impl Ir {
 /// Returns the shape of a convolution's padded input.
 fn padded(shape: &Shape, kernel: &Kernel, instruction: &Instruction) -> Result<Shape> {
     let size = [2, 3].map(|axis| shape.get(axis).copied().unwrap_or(1));
-    let [top, left, bottom, right] = kernel
-        .padding(size)
-        .map_err(Error::at(&instruction.name))?;
+    let [top, left, bottom, right] = kernel.padding(size).map_err(Error::at(&instruction.name))?;
     let mut shape = shape.to_vec();
     for (axis, around) in [(2, [top, bottom]), (3, [left, right])] {
         if let Some(size) = shape.get_mut(axis) {

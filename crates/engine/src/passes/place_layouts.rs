@@ -21,7 +21,8 @@ pub(crate) fn run(ir: Ir) -> Ir {
             let block = if number == 0 { first } else { BLOCK };
             if done[*input].block != block {
                 copies.resize(done.len(), None);
-                *input = *copies[*input].get_or_insert_with(|| push(done, copy(done, *input, block)));
+                *input =
+                    *copies[*input].get_or_insert_with(|| push(done, copy(done, *input, block)));
             }
         }
         push(done, instruction)
@@ -37,10 +38,9 @@ fn first_block(operation: &Operation) -> usize {
             let planar = DirectConv2d::reads_planar(channels.saturating_mul(groups), groups);
             if planar { 1 } else { BLOCK }
         }
-        Operation::Input(_)
-        | Operation::Norm(_)
-        | Operation::Dropout(_)
-        | Operation::Kernel(_) => BLOCK,
+        Operation::Input(_) | Operation::Norm(_) | Operation::Dropout(_) | Operation::Kernel(_) => {
+            BLOCK
+        }
     }
 }
 

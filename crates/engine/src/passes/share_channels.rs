@@ -8,8 +8,15 @@ use crate::ir::{Instruction, Ir, Operation, Within};
 use crate::kernel::Kernel;
 
 pub(crate) fn run(mut ir: Ir, graph: &Graph) -> Ir {
-    let channels = |node: NodeId| graph.node(node).and_then(|node| node.shape().get(1).copied());
-    let channels = ir.instructions.iter().map(|one| channels(one.node).unwrap_or(1));
+    let channels = |node: NodeId| {
+        graph
+            .node(node)
+            .and_then(|node| node.shape().get(1).copied())
+    };
+    let channels = ir
+        .instructions
+        .iter()
+        .map(|one| channels(one.node).unwrap_or(1));
     let channels: Vec<usize> = channels.collect();
     let mut groups = Groups::new(channels.len());
     for index in 0..channels.len() {

@@ -1,7 +1,7 @@
 //! A layer with parameters: the parameters in the engine's own layout, and their gradients.
 
-use conv_core::blocked::{BLOCK, Buffer, DirectConv2d};
 use conv_core::Isa;
+use conv_core::blocked::{BLOCK, Buffer, DirectConv2d};
 use ndarray::{Array1, ArrayD, Axis, Ix1, Ix4, IxDyn};
 use nn_layers::{Misfit, Node, Param, ParamSpec, Params, ParamsError};
 

@@ -271,6 +271,7 @@ impl<'a> Forward<'a> {
             let mut first = 0;
             for number in 0..count {
                 let pixels = size + usize::from(number < longer);
+                let weight = conv.weight[(blocks.start * points + point) * panel..].as_ptr();
                 let operands = Tile {
                     input: from.wrapping_add(point * schedule.input_plane + first * BLOCK),
                     input_pixel: BLOCK,
@@ -279,8 +280,11 @@ impl<'a> Forward<'a> {
                     input_tap: 0,
                     blocks: schedule.in_blocks,
                     kernel_size: [1, 1],
-                    weight: conv.weight[(blocks.start * points + point) * panel..].as_ptr(),
+                    weight,
                     weight_panel: points * panel,
+                    // The hardware does it, and better: these weights are one stream.
+                    next_weight: std::ptr::null(),
+                    next_lines: 0,
                     bias: ZEROS.as_ptr(),
                     output: products[point * schedule.product_plane + first * BLOCK..].as_mut_ptr(),
                     output_pixel: BLOCK,

@@ -22,6 +22,14 @@ pub(super) const MOST_TILES: usize = 56;
 /// The fewest blocks of tiles that give every thread enough to do.
 const LEAST_BLOCKS: usize = 4;
 
+/// The time of this many blocks on two threads and on four, in tiles: each block reads the weights again,
+/// which takes as long as to multiply two or three tiles.
+fn time(tiles: usize, blocks: usize) -> usize {
+    let block = 2 * tiles.div_ceil(blocks) + 5;
+    let on = |threads: usize| blocks.div_ceil(threads) * block * threads;
+    on(2) + on(4)
+}
+
 /// The division of an output into tasks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Schedule {
@@ -53,13 +61,14 @@ impl Schedule {
         let out_blocks = conv.out_channels.div_ceil(BLOCK);
         let kernels = conv.isa.kernels();
         let (pixels, panels) = (kernels.most_pixels, kernels.most_panels.min(out_blocks));
-        // Whole register tiles.
-        let fit = INPUT_IN_CACHE / (points * in_blocks * BLOCK) / pixels * pixels;
-        let blocks = tiles.div_ceil(fit.clamp(pixels, MOST_TILES));
-        let is_shared = blocks < LEAST_BLOCKS || fit < 2 * pixels;
+        let fit = INPUT_IN_CACHE / (points * in_blocks * BLOCK);
+        let least = tiles.div_ceil(fit.clamp(pixels, MOST_TILES));
+        let is_shared = least < LEAST_BLOCKS || fit < 2 * pixels;
         let blocks = match is_shared {
             true => (tiles * points * in_blocks * BLOCK).div_ceil(SHARED_INPUT),
-            false => blocks,
+            false => (least..=4 * least)
+                .min_by_key(|&blocks| time(tiles, blocks))
+                .unwrap_or(least),
         };
         // Of nearly equal size.
         let block = tiles.div_ceil(blocks);
