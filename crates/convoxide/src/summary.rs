@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::builder::RangedU64ValueParser;
-use engine::{MemoryUse, Plan};
+use engine::{Listing, MemoryUse, Plan};
 use files::show::one_line;
 use image_data::Preprocessing;
 use nn_layers::{Shape, Summary, SummaryRow};
@@ -38,6 +38,10 @@ pub(crate) struct Args {
     /// Draw the graph instead, as a Mermaid flowchart
     #[arg(long, conflicts_with_all = ["size", "batch"])]
     mermaid: bool,
+    /// List the steps that run the network instead: what is folded, fused and
+    /// shared, by which algorithm, and where each result lies in memory
+    #[arg(long, conflicts_with = "mermaid")]
+    plan: bool,
 }
 
 /// The largest batch.
@@ -134,6 +138,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     let [channels, height, width] = model.input;
     let [height, width] = args.size.unwrap_or([height, width]);
     let input = Shape::from([args.batch, channels, height, width]);
+    if args.plan {
+        let listing = listing(&mut model, input, context);
+        return list(&listing.map_err(|error| args.source.fault(error))?, context);
+    }
     let summary = Summary::new(&model.graph, std::slice::from_ref(&input))
         .map_err(|error| args.source.fault(error))?;
     let memory =
@@ -163,6 +171,20 @@ fn memory(
         Err(engine::Error::MemoryLimit { .. }) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+fn listing(model: &mut Model, input: Shape, context: &Context) -> Result<Listing, engine::Error> {
+    let params = model.take_params(context)?;
+    Plan::compile(&model.graph, params, &context.options())?.listing(&[input])
+}
+
+fn list(listing: &Listing, context: &Context) -> Result<ExitCode, Error> {
+    if context.json {
+        output::json(listing)?;
+    } else {
+        output::text(listing)?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn report<'a>(

@@ -19,6 +19,7 @@ mod error;
 mod inputs;
 mod ir;
 mod kernel;
+mod listing;
 mod memory;
 mod pack;
 mod passes;
@@ -30,6 +31,7 @@ mod training;
 
 pub use conv_core::Isa;
 pub use error::{Error, Result};
+pub use listing::{ListedStep, Listing};
 pub use memory::MemoryUse;
 /// Graphs, parameters and training, re-exported so that a user of this crate needs no other. It
 /// re-exports `ndarray` in turn.

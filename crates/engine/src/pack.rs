@@ -41,14 +41,20 @@ pub(crate) enum Step {
 impl Ir {
     /// Returns the bytes of the parameters once packed, before anything is.
     pub(crate) fn packed_bytes(&self) -> Result<u64> {
-        self.instructions.iter().try_fold(0u64, |sum, instruction| {
-            let numbers = match &instruction.operation {
-                Operation::Conv(conv) => conv.packed_len().map_err(Error::at(&instruction.name))?,
-                Operation::Norm(norm) => 2 * norm.channels.next_multiple_of(BLOCK),
-                Operation::Input(_) | Operation::Dropout(_) | Operation::Kernel(_) => 0,
-            };
-            Ok(sum.saturating_add((numbers as u64).saturating_mul(F32)))
-        })
+        let mut instructions = self.instructions.iter();
+        instructions.try_fold(0u64, |sum, one| Ok(sum.saturating_add(one.packed_bytes()?)))
+    }
+}
+
+impl Instruction {
+    /// Returns the bytes of its parameters once packed.
+    pub(crate) fn packed_bytes(&self) -> Result<u64> {
+        let numbers = match &self.operation {
+            Operation::Conv(conv) => conv.packed_len().map_err(Error::at(&self.name))?,
+            Operation::Norm(norm) => 2 * norm.channels.next_multiple_of(BLOCK),
+            Operation::Input(_) | Operation::Dropout(_) | Operation::Kernel(_) => 0,
+        };
+        Ok((numbers as u64).saturating_mul(F32))
     }
 }
 

@@ -7,6 +7,7 @@ use ndarray::{ArrayD, ArrayView, Dimension};
 use nn_layers::{Graph, Params, Shape};
 
 use crate::error::{Error, Result};
+use crate::listing::Listing;
 use crate::memory::MemoryUse;
 use crate::pack::Program;
 use crate::passes;
@@ -205,6 +206,33 @@ impl Plan {
     /// [`Error::OutOfMemory`] if tensors are too large for any memory.
     pub fn memory(&self, shapes: &[Shape]) -> Result<MemoryUse> {
         Ok(SessionPlan::new(&self.compiled, shapes)?.memory)
+    }
+
+    /// Returns what a [session](Self::session) for inputs of these shapes will do, step by step: what is
+    /// folded, fused and shared, by which algorithm, and where each result lies.
+    ///
+    /// ```
+    /// use engine::{Options, Plan};
+    /// use nn_layers::{Conv2d, GraphBuilder, Shape, random_params};
+    ///
+    /// let mut b = GraphBuilder::new();
+    /// let image = b.input("image", [1, 3, 8, 8])?;
+    /// let conv = b.conv2d("conv", image, Conv2d::new(4, [3, 3]))?;
+    /// let relu = b.relu("relu", conv)?;
+    /// let graph = b.finish(&[relu])?;
+    /// let plan = Plan::compile(&graph, random_params(&graph, 1)?, &Options::default())?;
+    ///
+    /// let listing = plan.listing(&[Shape::from([1, 3, 8, 8])])?;
+    /// assert_eq!(listing.steps[1].computes, "conv2d 3x3 (%0) + relu");
+    /// println!("{listing}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`memory`](Self::memory).
+    pub fn listing(&self, shapes: &[Shape]) -> Result<Listing> {
+        Listing::new(&self.compiled, shapes)
     }
 
     /// Returns the graph that this plan was compiled from.

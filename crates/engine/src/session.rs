@@ -65,7 +65,7 @@ pub struct Session {
 pub(crate) struct SessionPlan {
     outputs: Vec<Shape>,
     layouts: Vec<Layout>,
-    places: Vec<Range<usize>>,
+    pub(crate) places: Vec<Range<usize>>,
     scratch: Vec<Range<usize>>,
     arena_len: usize,
     pub(crate) memory: MemoryUse,

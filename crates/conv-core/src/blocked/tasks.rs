@@ -36,7 +36,7 @@ const READ_WEIGHT: u64 = 16;
 
 /// Multiply-adds that a thread takes at once where tasks are smaller than that: those of narrow
 /// groups have one channel block each, and few products per pixel.
-const AT_ONCE_MULTIPLY_ADDS: usize = 256 << 10;
+const AT_ONCE_MULTIPLY_ADDS: usize = 128 << 10;
 
 /// Tiles per row of a dense 1x1 convolution, whose pixels are contiguous without an edge.
 const TILES_IN_ROW: usize = 2;
@@ -227,7 +227,12 @@ impl Tasks {
             at_once: match conv.grouping.kind {
                 Groups::Blocks => 1,
                 Groups::Narrow(_) => {
-                    (AT_ONCE_MULTIPLY_ADDS / row_of_panel.saturating_mul(rows_in_band)).max(1)
+                    let task = row_of_panel.saturating_mul(rows_in_band);
+                    let at_once = (AT_ONCE_MULTIPLY_ADDS / task).max(1);
+                    // As much for each of four threads.
+                    let tasks = grid.pictures * grid.groups * bands;
+                    let rounds = tasks.div_ceil(at_once).next_multiple_of(4);
+                    tasks.div_ceil(rounds).max(1)
                 }
             },
         }

@@ -135,6 +135,29 @@ fn a_bare_architecture_has_random_weights_and_says_so() {
 }
 
 #[test]
+fn summary_lists_the_plan_of_a_network() {
+    let fixture = Fixture::new();
+    let output = convoxide(&fixture, &["summary", "resnet20", "--plan"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.lines().all(|line| line.chars().count() <= 80),
+        "{text}"
+    );
+    assert!(text.contains("+ 1 folded, add, relu"), "{text}");
+    assert!(
+        text.lines().last().unwrap().starts_with("activations: "),
+        "{text}"
+    );
+
+    let output = convoxide(&fixture, &["summary", "resnet20", "--plan", "--json"]);
+    let plan: Value = json_lines(&output).remove(0);
+    let steps = plan["steps"].as_array().unwrap();
+    // The input, 19 convolutions and two of shortcuts, pool, flatten and the dense layer.
+    assert_eq!(steps.len(), 1 + 19 + 2 + 3);
+    assert_eq!(steps[1]["output"], serde_json::json!([1, 16, 32, 32]));
+}
+
+#[test]
 fn summary_has_stages_that_sum_to_the_whole() {
     let fixture = Fixture::new();
     let output = convoxide(&fixture, &["summary", "resnet50", "--json"]);

@@ -17,6 +17,9 @@ use crate::blocked::view::{View, ViewMut};
 use crate::geometry::Placement;
 use crate::simd::microkernel::Tile;
 
+/// Channel blocks of the input whose weights at one point are two pages of memory.
+const SHORT_STREAM: usize = 8;
+
 /// One computation of an output, with all steps precomputed.
 pub(super) struct Forward<'a> {
     conv: &'a WinogradConv2d,
@@ -272,6 +275,15 @@ impl<'a> Forward<'a> {
             for number in 0..count {
                 let pixels = size + usize::from(number < longer);
                 let weight = conv.weight[(blocks.start * points + point) * panel..].as_ptr();
+                // Those of the next point follow. The hardware loads a long stream by itself, and better.
+                let is_short = schedule.in_blocks <= SHORT_STREAM;
+                let (next_weight, next_lines) = match is_short && point + 1 < points {
+                    true => {
+                        let next = weight.wrapping_add(panel);
+                        Tile::load_ahead(next, schedule.in_blocks, number, count)
+                    }
+                    false => (std::ptr::null(), 0),
+                };
                 let operands = Tile {
                     input: from.wrapping_add(point * schedule.input_plane + first * BLOCK),
                     input_pixel: BLOCK,
@@ -282,9 +294,8 @@ impl<'a> Forward<'a> {
                     kernel_size: [1, 1],
                     weight,
                     weight_panel: points * panel,
-                    // The hardware does it, and better: these weights are one stream.
-                    next_weight: std::ptr::null(),
-                    next_lines: 0,
+                    next_weight,
+                    next_lines,
                     bias: ZEROS.as_ptr(),
                     output: products[point * schedule.product_plane + first * BLOCK..].as_mut_ptr(),
                     output_pixel: BLOCK,

@@ -1,0 +1,83 @@
+//! What a session will do, in a form for people: `convoxide summary --plan`.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::memory::{Bytes, F32};
+use crate::plan::Compiled;
+use crate::session::SessionPlan;
+use nn_layers::Shape;
+
+/// The steps of a plan for inputs of certain shapes, from [`Plan::listing`](crate::Plan::listing).
+///
+/// It prints two lines for each step: its number and name, then what it computes from which steps, the
+/// shape of the result, and where that lies in the memory of activations.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Listing {
+    /// The steps in execution order.
+    pub steps: Vec<ListedStep>,
+    /// The bytes of the memory of activations.
+    pub activations: u64,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ListedStep {
+    /// The name of the last node that the step computes.
+    pub name: String,
+    /// What it computes from the results of which steps, with what is folded and fused into it:
+    /// `conv2d 3x3 (%1) + 1 folded, relu, Winograd F(4, 3)`.
+    pub computes: String,
+    /// The result's shape.
+    pub output: Vec<usize>,
+    /// Where the result begins in the memory of activations, in bytes, and how much it spans.
+    pub start: u64,
+    /// See [`start`](Self::start).
+    pub bytes: u64,
+    /// The bytes of the step's parameters, packed.
+    pub parameters: u64,
+}
+
+impl Listing {
+    pub(crate) fn new(compiled: &Compiled, inputs: &[Shape]) -> Result<Self> {
+        let plan = SessionPlan::new(compiled, inputs)?;
+        let ir = &compiled.program.ir;
+        let shapes = ir.shapes(&compiled.graph, inputs)?;
+        let mut steps = Vec::with_capacity(ir.instructions.len());
+        for (number, instruction) in ir.instructions.iter().enumerate() {
+            let place = &plan.places[number];
+            let printed = instruction.to_string();
+            steps.push(ListedStep {
+                name: instruction.name.clone(),
+                computes: printed.trim_start_matches(" = ").to_owned(),
+                output: shapes[number].to_vec(),
+                start: place.start as u64 * F32,
+                bytes: place.len() as u64 * F32,
+                parameters: instruction.packed_bytes()?,
+            });
+        }
+        Ok(Self {
+            steps,
+            activations: plan.memory.activations,
+        })
+    }
+}
+
+impl fmt::Display for Listing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, step) in self.steps.iter().enumerate() {
+            let shape: Vec<String> = step.output.iter().map(usize::to_string).collect();
+            writeln!(f, "%{number} {}", step.name)?;
+            writeln!(f, "    {}", step.computes)?;
+            write!(f, "    {}, ", shape.join("x"))?;
+            write!(f, "{} at {}", Bytes(step.bytes), Bytes(step.start))?;
+            match step.parameters {
+                0 => writeln!(f)?,
+                bytes => writeln!(f, ", parameters {}", Bytes(bytes))?,
+            }
+        }
+        write!(f, "activations: {}", Bytes(self.activations))
+    }
+}
