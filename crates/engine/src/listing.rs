@@ -48,10 +48,9 @@ impl Listing {
         let mut steps = Vec::with_capacity(ir.instructions.len());
         for (number, instruction) in ir.instructions.iter().enumerate() {
             let place = &plan.places[number];
-            let printed = instruction.to_string();
             steps.push(ListedStep {
                 name: instruction.name.clone(),
-                computes: printed.trim_start_matches(" = ").to_owned(),
+                computes: instruction.computation().to_string(),
                 output: shapes[number].to_vec(),
                 start: place.start as u64 * F32,
                 bytes: place.len() as u64 * F32,

@@ -38,6 +38,9 @@ const READ_WEIGHT: u64 = 16;
 /// groups have one channel block each, and few products per pixel.
 const AT_ONCE_MULTIPLY_ADDS: usize = 128 << 10;
 
+/// The pixels of a usual band.
+const PIXELS_IN_BAND: usize = 256;
+
 /// Tiles per row of a dense 1x1 convolution, whose pixels are contiguous without an edge.
 const TILES_IN_ROW: usize = 2;
 
@@ -203,9 +206,10 @@ impl Tasks {
         let [rows_in_band, blocks_in_run] = grid.split(panel, most_panels);
         let bands = grid.rows.div_ceil(rows_in_band);
         let chunk = panel_block.saturating_mul(most_panels * size_of::<f32>());
+        // Of a usual band, not of this one: the order of a sum depends on the problem alone, not on the
+        // halo of its output.
         let band_input = [
-            rows_in_band,
-            grid.columns,
+            grid.pixels.min(PIXELS_IN_BAND),
             grid.input_pixels,
             conv.grouping.block,
         ]

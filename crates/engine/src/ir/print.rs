@@ -33,14 +33,32 @@ impl fmt::Display for Instruction {
         if let Some(Within { of, first_block }) = self.within {
             write!(f, " in %{of} at {}", first_block * BLOCK)?;
         }
-        write!(f, " = {}", self.operation)?;
-        for (number, input) in self.inputs.iter().enumerate() {
+        write!(f, " = {}", self.computation())
+    }
+}
+
+impl Instruction {
+    /// Returns what it computes from which values, with what is folded and fused into it.
+    pub(crate) fn computation(&self) -> impl fmt::Display + '_ {
+        Computation(self)
+    }
+}
+
+struct Computation<'a>(&'a Instruction);
+
+impl fmt::Display for Computation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Instruction {
+            operation, inputs, ..
+        } = self.0;
+        write!(f, "{operation}")?;
+        for (number, input) in inputs.iter().enumerate() {
             write!(f, "{}%{input}", if number == 0 { " (" } else { ", " })?;
         }
-        if !self.inputs.is_empty() {
+        if !inputs.is_empty() {
             write!(f, ")")?;
         }
-        let (folded, activation, algorithm) = match &self.operation {
+        let (folded, activation, algorithm) = match operation {
             Operation::Conv(conv) => (conv.folded.len(), conv.activation, conv.algorithm),
             Operation::Norm(norm) => (0, norm.activation, Algorithm::Direct),
             Operation::Input(_) | Operation::Dropout(_) | Operation::Kernel(_) => return Ok(()),
@@ -49,7 +67,7 @@ impl fmt::Display for Instruction {
         if folded > 0 {
             epilogue.push(format!("{folded} folded"));
         }
-        if self.inputs.len() > 1 {
+        if inputs.len() > 1 {
             epilogue.push("add".to_owned());
         }
         match activation {

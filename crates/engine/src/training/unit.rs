@@ -227,16 +227,21 @@ impl<'a> Lowering<'a> {
         Ok((node, self.flow.is_frozen(id)))
     }
 
-    /// Makes the convolution that feeds a normalisation compute its statistics, if there is one.
+    /// Makes the convolution that feeds a normalisation compute its statistics, if there is one. A frozen
+    /// one does not: its results may come from a cache, and must lead to the same bits then.
     fn convolution_gives_statistics(&mut self, inputs: &[usize], layer: usize) -> bool {
         let source = inputs.first().map(|&source| &mut self.units[source].kind);
         let Some(UnitKind::Conv {
-            norm: norm @ None, ..
+            layer: conv,
+            norm: norm @ None,
         }) = source
         else {
             return false;
         };
-        *norm = Some(layer);
-        true
+        let learns = self.layers[*conv].learns();
+        if learns {
+            *norm = Some(layer);
+        }
+        learns
     }
 }
