@@ -2,11 +2,9 @@
 
 use std::fmt;
 
-use conv_core::blocked::{BLOCK, DirectConv2d};
-use nn_layers::{Graph, Node, Op, Shape};
+use nn_layers::{Graph, Shape};
 
 use crate::error::{Error, Result};
-use crate::training::NormLayer;
 
 /// The bytes of a tensor's element.
 pub(crate) const F32: u64 = size_of::<f32>() as u64;
@@ -190,91 +188,6 @@ pub(crate) fn bytes(shapes: &[Shape]) -> u64 {
             .map_or(u64::MAX, |elements| elements as u64);
         sum.saturating_add(elements.saturating_mul(F32))
     })
-}
-
-/// Returns the bytes of a node's parameters once packed for training.
-fn node_bytes(node: &Node) -> Result<u64> {
-    match node.op() {
-        Op::Conv2d(conv) => convolution_bytes(node, conv.options.groups),
-        Op::Linear(_) => convolution_bytes(node, 1),
-        // One value per channel and parameter.
-        Op::BatchNorm2d(_) | Op::Affine => {
-            let padded = |spec: &nn_layers::ParamSpec| spec.elements().next_multiple_of(BLOCK);
-            let numbers = node.params().iter().map(padded).sum::<usize>();
-            Ok(numbers as u64 * F32)
-        }
-        Op::Input
-        | Op::Relu
-        | Op::Relu6
-        | Op::LeakyRelu { .. }
-        | Op::Sigmoid
-        | Op::Softmax
-        | Op::MaxPool2d(_)
-        | Op::AvgPool2d(_)
-        | Op::GlobalAvgPool2d
-        | Op::AdaptiveAvgPool2d(_)
-        | Op::Add
-        | Op::Concat
-        | Op::Slice { .. }
-        | Op::PadChannels { .. }
-        | Op::Flatten
-        | Op::Dropout { .. }
-        | Op::Upsample { .. }
-        | Op::Reorg { .. }
-        | Op::Pad { .. } => Ok(0),
-    }
-}
-
-/// Returns the bytes of a node in training: its parameters, their gradients, and the values per
-/// channel that a normalisation keeps. A frozen convolution or dense layer has no gradients; a
-/// frozen normalisation keeps the memory for them.
-pub(crate) fn training_bytes(node: &Node, frozen: bool) -> Result<MemoryUse> {
-    let parameters = node_bytes(node)?;
-    let mut memory = MemoryUse {
-        parameters,
-        ..MemoryUse::default()
-    };
-    match node.op() {
-        Op::Conv2d(_) | Op::Linear(_) => memory.gradients = if frozen { 0 } else { parameters },
-        Op::BatchNorm2d(_) | Op::Affine => {
-            let channels = node
-                .param("weight")
-                .map_or(0, nn_layers::ParamSpec::elements);
-            let channels = channels.next_multiple_of(BLOCK) as u64;
-            memory.gradients = channels * 2 * F32;
-            memory.scratch = channels * NormLayer::SCRATCH_BYTES;
-        }
-        Op::Input
-        | Op::Relu
-        | Op::Relu6
-        | Op::LeakyRelu { .. }
-        | Op::Sigmoid
-        | Op::Softmax
-        | Op::MaxPool2d(_)
-        | Op::AvgPool2d(_)
-        | Op::GlobalAvgPool2d
-        | Op::AdaptiveAvgPool2d(_)
-        | Op::Add
-        | Op::Concat
-        | Op::Slice { .. }
-        | Op::PadChannels { .. }
-        | Op::Flatten
-        | Op::Dropout { .. }
-        | Op::Upsample { .. }
-        | Op::Reorg { .. }
-        | Op::Pad { .. } => {}
-    }
-    Ok(memory)
-}
-
-/// Returns the bytes of a convolution's weight and bias, or those of a dense layer as a
-/// convolution.
-fn convolution_bytes(node: &Node, groups: usize) -> Result<u64> {
-    let shape = node.param("weight").map_or(&[][..], |spec| spec.shape());
-    let size = |axis: usize| shape.get(axis).copied().unwrap_or(1);
-    let numbers =
-        DirectConv2d::packed_len([0, 1, 2, 3].map(size), groups).map_err(Error::at(node.name()))?;
-    Ok(numbers as u64 * F32)
 }
 
 #[cfg(test)]

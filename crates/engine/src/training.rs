@@ -20,10 +20,12 @@ use nn_layers::{
 
 use crate::error::{Error, Result};
 use crate::inputs::with_dyn;
-use crate::memory::{F32, MemoryUse, training_bytes};
+use crate::ir::Operation;
+use crate::memory::{F32, MemoryUse};
+use crate::passes;
 use crate::plan::{Options, Plan};
 use layer::Layer;
-pub(crate) use norm_layer::NormLayer;
+use norm_layer::NormLayer;
 use plan::StepPlan;
 use step_run::{StepRun, Workspace};
 use unit::{Lowered, UnitKind, lower};
@@ -301,9 +303,24 @@ impl TrainingSession {
 /// Returns the memory of the parameters that the graph reads, of their gradients and of the
 /// normalisations' values per channel, which must not exceed the limit.
 fn layers_use(graph: &Graph, flow: &GradientFlow, options: &Options) -> Result<MemoryUse> {
+    let ir = passes::for_training(graph, |node| flow.drops(node))?;
     let mut layers_use = MemoryUse::default();
-    for (id, node) in graph.iter() {
-        layers_use = layers_use.and(training_bytes(node, flow.is_frozen(id))?);
+    for instruction in &ir.instructions {
+        layers_use = layers_use.and(match &instruction.operation {
+            Operation::Conv(conv) => {
+                let parameters = instruction.packed_bytes()?;
+                let learns = !flow.is_frozen(conv.layer);
+                MemoryUse {
+                    parameters,
+                    gradients: if learns { parameters } else { 0 },
+                    ..MemoryUse::default()
+                }
+            }
+            Operation::Norm(norm) => NormLayer::memory(norm),
+            Operation::Input(_) | Operation::Dropout(_) | Operation::Kernel(_) => {
+                MemoryUse::default()
+            }
+        });
     }
     layers_use.check(options.memory_limit)?;
     Ok(layers_use)

@@ -9,7 +9,8 @@ use nn_layers::{Epsilon, Node, Op, ParamSpec, Params, Shape, Slot, TrainError};
 
 use super::layer::{Learnt, take};
 use crate::error::{Error, Result};
-use crate::memory::{F32, F64, grow};
+use crate::ir::Norm;
+use crate::memory::{F32, F64, MemoryUse, grow};
 use crate::pack::narrow;
 
 /// A batch normalisation or affine layer.
@@ -46,8 +47,18 @@ pub(crate) struct NormLayer {
 }
 
 impl NormLayer {
-    /// The bytes per channel besides parameters and gradients: five values in f32, four in f64.
-    pub(crate) const SCRATCH_BYTES: u64 = 5 * F32 + 4 * F64;
+    /// Returns the memory of a normalisation: its parameters, the gradients of two of them, which a frozen
+    /// one keeps too, and five values in f32 and four in f64 for each channel.
+    pub(crate) fn memory(norm: &Norm) -> MemoryUse {
+        let channels = norm.channels.next_multiple_of(BLOCK) as u64;
+        let parameters = if norm.is_affine { 2 } else { 4 };
+        MemoryUse {
+            parameters: channels * parameters * F32,
+            gradients: channels * 2 * F32,
+            scratch: channels * (5 * F32 + 4 * F64),
+            ..MemoryUse::default()
+        }
+    }
 
     /// Pads the node's parameters to whole blocks and removes them from `params`.
     pub(crate) fn new(node: &Node, params: &mut Params<f32>, frozen: bool) -> Result<Self> {
