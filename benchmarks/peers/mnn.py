@@ -1,0 +1,24 @@
+"""MNN's CPU backend with high precision, which is f32."""
+
+import MNN
+import MNN.expr
+import MNN.nn
+import numpy
+
+from peers.worker import serve
+
+
+class Mnn:
+    def __init__(self, folder, network, shape, threads):
+        manager = MNN.nn.create_runtime_manager(({"backend": "CPU", "numThread": threads, "precision": "high"},))
+        # Without it the shapes of each run are inferred again.
+        fixed = {"runtime_manager": manager, "shape_mutable": False}
+        self.module = MNN.nn.load_module_from_file(str(folder / "network.mnn"), ["x"], ["y"], **fixed)
+
+    def run(self, x):
+        y = self.module.forward([MNN.expr.const(x, x.shape, MNN.expr.NCHW)])[0]
+        return MNN.expr.convert(y, MNN.expr.NCHW).read().copy()
+
+
+if __name__ == "__main__":
+    serve("MNN", MNN.version(), Mnn)
