@@ -2,8 +2,8 @@
 
     python -m peers.export FOLDER NETWORK 1x3x224x224 [CFG] [--form ncnn] ...
 
-Several networks are given in one run by repeating the arguments in lines on standard input, with `-` as the
-only argument. A folder then contains:
+With `-` as the only argument, each line of standard input has the arguments of a network; the answer to it
+is `done`. The folder then contains:
 
     model.safetensors, and network.cfg and network.weights of a darknet network    Convoxide, PyTorch
     network.onnx                                                  ONNX Runtime, OpenCV, rten, tract
@@ -17,11 +17,14 @@ neither vanish nor explode.
 """
 
 import argparse
+import os
 import pathlib
+import shlex
 import shutil
 import subprocess
 import sys
 import sysconfig
+import warnings
 
 import torch
 from safetensors.torch import save_file
@@ -119,7 +122,7 @@ def export(folder, network, shape, cfg, forms):
             to_ncnn(model, x, folder)
 
 
-def main(words):
+def run(words):
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("network")
@@ -131,5 +134,17 @@ def main(words):
     export(args.folder, args.network, shape, args.cfg, args.forms or FORMS)
 
 
+def main():
+    # Deprecated, but all that pnnx reads.
+    warnings.filterwarnings("ignore", message=".*torch.jit")
+    if sys.argv[1:] != ["-"]:
+        return run(sys.argv[1:])
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        run(shlex.split(line))
+        print("done", file=answers, flush=True)
+
+
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

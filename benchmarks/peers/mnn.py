@@ -1,11 +1,11 @@
 """MNN's CPU backend with high precision, which is f32."""
 
+from peers.worker import serve  # First: it keeps standard output for the answers.
+
 import MNN
 import MNN.expr
 import MNN.nn
 import numpy
-
-from peers.worker import serve
 
 
 class Mnn:

@@ -1,9 +1,9 @@
 """ncnn in f32. It takes one picture at a time: a batch is a run for each."""
 
+from peers.worker import serve  # First: it keeps standard output for the answers.
+
 import ncnn
 import numpy
-
-from peers.worker import serve
 
 
 class Ncnn:

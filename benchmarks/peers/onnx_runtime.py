@@ -1,8 +1,8 @@
 """ONNX Runtime's CPU provider, with all graph optimisations."""
 
-import onnxruntime
+from peers.worker import serve  # First: it keeps standard output for the answers.
 
-from peers.worker import serve
+import onnxruntime
 
 
 class OnnxRuntime:

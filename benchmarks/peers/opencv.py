@@ -1,16 +1,14 @@
 """OpenCV's module dnn on the CPU."""
 
-import cv2
+from peers.worker import serve  # First: it keeps standard output for the answers.
 
-from peers.worker import serve
+import cv2
 
 
 class OpenCv:
     def __init__(self, folder, network, shape, threads):
         cv2.setNumThreads(threads)
         self.net = cv2.dnn.readNetFromONNX(str(folder / "network.onnx"))
-        self.net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
-        self.net.setPreferableTarget(cv2.dnn.DNN_TARGET_CPU)
 
     def run(self, x):
         self.net.setInput(x)

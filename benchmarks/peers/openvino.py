@@ -1,8 +1,8 @@
 """OpenVINO's CPU plugin in f32. Without the hint it computes in bf16 where the processor can."""
 
-import openvino
+from peers.worker import serve  # First: it keeps standard output for the answers.
 
-from peers.worker import serve
+import openvino
 
 
 class OpenVino:

@@ -1,9 +1,9 @@
 """PyTorch, eager and in channels_last, the faster of its layouts."""
 
-import torch
+from peers.worker import serve  # First: it keeps standard output for the answers.
 
+import torch
 from peers.networks import load
-from peers.worker import serve
 
 
 class PyTorch:

@@ -24,6 +24,11 @@ import time
 
 import numpy
 
+# Answers only: libraries that print, some of them when they are imported, do so to standard error. So a peer
+# imports this module first.
+ANSWERS = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+
 
 def status_mib(name):
     """A line of /proc/self/status: VmHWM is the peak of the resident memory, VmRSS the current amount."""
@@ -84,12 +89,8 @@ def serve(name, version, peer):
     args = parser.parse_args()
     shape = [int(size) for size in args.input.split("x")]
 
-    # Libraries that print do so to standard error.
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-
     def tell(answer):
-        print(json.dumps(answer), file=answers, flush=True)
+        print(json.dumps(answer), file=ANSWERS, flush=True)
 
     worker = Worker(lambda: peer(args.folder, args.network, shape, args.threads), shape)
     tell({"name": name, "version": version, "memory_mib": status_mib("VmRSS")})
