@@ -33,6 +33,8 @@ from peers.networks import CFG, build, for_inference
 
 SEED = 1
 FORMS = ["onnx", "openvino", "ncnn", "mnn"]
+# Written always.
+WEIGHTS = "weights"
 
 
 def pictures(shape, seed):
@@ -128,7 +130,7 @@ def run(words):
     parser.add_argument("network")
     parser.add_argument("shape", help="such as 1x3x224x224")
     parser.add_argument("cfg", nargs="?", type=pathlib.Path)
-    parser.add_argument("--form", dest="forms", action="append", choices=FORMS)
+    parser.add_argument("--form", dest="forms", action="append", choices=FORMS + [WEIGHTS])
     args = parser.parse_args(words)
     shape = [int(size) for size in args.shape.split("x")]
     export(args.folder, args.network, shape, args.cfg, args.forms or FORMS)
