@@ -87,7 +87,6 @@ fn compare(options: &Options, peers: &[Peer]) -> Result<()> {
     };
     let plan = Plan {
         programs: Programs::build(&root, peers)?,
-        peers,
         rounds: options.rounds,
     };
     let mut exporter = Exporter::start(&plan.programs)?;

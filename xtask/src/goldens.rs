@@ -4,7 +4,7 @@
 //! The scripts run in a virtual environment in the cache, with the packages that
 //! `crates/testkit/goldens/requirements.txt` pins. Creating it needs the network, once.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::Result;

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use rten::threading::ThreadPool;
-use rten::{Model, RunOptions, ValueOrView};
+use rten::{Model, RunOptions, ThreadPool, ValueOrView};
 use rten_tensor::prelude::*;
 use rten_tensor::{NdTensorView, Tensor};
 use worker::{Job, Result, Side, serve};

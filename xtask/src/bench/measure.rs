@@ -84,9 +84,8 @@ pub(crate) struct Side {
 
 /// The settings of all comparisons.
 #[derive(Debug)]
-pub(crate) struct Plan<'a> {
+pub(crate) struct Plan {
     pub(crate) programs: Programs,
-    pub(crate) peers: &'a [Peer],
     pub(crate) rounds: u32,
 }
 
@@ -107,7 +106,7 @@ enum Turn {
     Theirs,
 }
 
-impl Plan<'_> {
+impl Plan {
     /// Compares us with a peer on the files in `folder`.
     ///
     /// # Errors
@@ -124,7 +123,6 @@ impl Plan<'_> {
         let mut first_ms = [vec![ours.first.first_ms], vec![theirs.first.first_ms]];
         if !job.is_layer() {
             for _ in 1..STARTS {
-                // One process at a time would do; the sides alternate like everything else.
                 ours = Started::new(&self.programs, None, job, folder)?;
                 theirs = Started::new(&self.programs, Some(peer), job, folder)?;
                 first_ms[0].push(ours.first.first_ms);
