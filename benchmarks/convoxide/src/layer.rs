@@ -46,7 +46,9 @@ impl Layer {
         let [vertical, horizontal] = self.padding;
         let conv = Conv2d::new(self.out_channels, self.kernel_size)
             .stride(self.stride)
-            .padding(Padding::Explicit([vertical, horizontal, vertical, horizontal]))
+            .padding(Padding::Explicit([
+                vertical, horizontal, vertical, horizontal,
+            ]))
             .groups(self.groups);
         let mut b = GraphBuilder::new();
         let x = b.input("x", [1, self.in_channels, h, w])?;
@@ -112,7 +114,10 @@ pub(crate) fn list(graph: &Graph) -> Result<String> {
         };
         let input = node.inputs().first().and_then(|&id| graph.node(id));
         let input = input.and_then(|input| input.shape().nchw());
-        let layer = Layer::of(conv, input.ok_or("a convolution without an input [n, c, h, w]")?)?;
+        let layer = Layer::of(
+            conv,
+            input.ok_or("a convolution without an input [n, c, h, w]")?,
+        )?;
         match layers.iter_mut().find(|(_, known)| *known == layer) {
             Some((times, _)) => *times += 1,
             None => layers.push((1, layer)),
@@ -131,13 +136,19 @@ mod tests {
 
     #[test]
     fn a_name_is_parsed_and_makes_a_graph() {
-        let layer = Layer::parse("layer-64-56x28-128-3x1-2x1-1x0-2").unwrap().unwrap();
+        let layer = Layer::parse("layer-64-56x28-128-3x1-2x1-1x0-2")
+            .unwrap()
+            .unwrap();
         assert_eq!(layer.to_string(), "64 56x28 128 3x1 2x1 1x0 2");
         let graph = layer.graph().unwrap();
         assert_eq!(graph.nodes()[1].shape().nchw(), Some([1, 128, 28, 28]));
         assert_eq!(list(&graph).unwrap(), "1 64 56x28 128 3x1 2x1 1x0 2\n");
         assert_eq!(Layer::parse("resnet18").unwrap(), None);
-        for bad in ["layer-64", "layer-64-56-128-3x1-2x1-1x0-2", "layer-a-1x1-1-1x1-1x1-0x0-1"] {
+        for bad in [
+            "layer-64",
+            "layer-64-56-128-3x1-2x1-1x0-2",
+            "layer-a-1x1-1-1x1-1x1-0x0-1",
+        ] {
             assert!(Layer::parse(bad).is_err(), "{bad}");
         }
     }

@@ -29,8 +29,14 @@ fn main() -> Result<()> {
     }
     let job = Job::parse(args)?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(job.threads);
-    pool.build()?
-        .install(|| serve("Convoxide", env!("CARGO_PKG_VERSION"), &job, Convoxide::load))
+    pool.build()?.install(|| {
+        serve(
+            "Convoxide",
+            env!("CARGO_PKG_VERSION"),
+            &job,
+            Convoxide::load,
+        )
+    })
 }
 
 /// A session and its last output.

@@ -205,7 +205,10 @@ fn read(path: &Path) -> Result<Vec<f32>> {
 }
 
 fn write(path: &Path, values: &[f32]) -> Result<()> {
-    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let bytes: Vec<u8> = values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect();
     Ok(std::fs::write(path, bytes)?)
 }
 
@@ -264,7 +267,11 @@ mod tests {
         let mut ask = |line: &str| worker.answer(line, &job, &|_: &Job| Ok(Double(Vec::new())));
         assert!(ask("run 1").is_err());
         let files = format!("{} {}", input.display(), output.display());
-        assert!(ask(&format!("first {files}")).unwrap().starts_with(r#"{"first_ms": "#));
+        assert!(
+            ask(&format!("first {files}"))
+                .unwrap()
+                .starts_with(r#"{"first_ms": "#)
+        );
         assert_eq!(read(&output).unwrap(), [2.0, -5.0]);
         assert_eq!(ask("run 3").unwrap().matches(", ").count(), 2);
         assert_eq!(ask("peak").unwrap(), r#"{"gflops": null}"#);

@@ -79,10 +79,17 @@ mod tests {
             memory_mib: None,
         };
         assert_eq!(hello.unwrap(), expected);
-        let first: First = parse(r#"{"first_ms": 4.5, "isa": "avx2", "multiply_adds": 8}"#).unwrap();
+        let first: First =
+            parse(r#"{"first_ms": 4.5, "isa": "avx2", "multiply_adds": 8}"#).unwrap();
         assert_eq!(first.isa.as_deref(), Some("avx2"));
-        assert_eq!(parse::<First>(r#"{"first_ms": 4}"#).unwrap().multiply_adds, None);
-        assert_eq!(parse::<Times>(r#"{"ms": [1.5, 2]}"#).unwrap().ms, [1.5, 2.0]);
+        assert_eq!(
+            parse::<First>(r#"{"first_ms": 4}"#).unwrap().multiply_adds,
+            None
+        );
+        assert_eq!(
+            parse::<Times>(r#"{"ms": [1.5, 2]}"#).unwrap().ms,
+            [1.5, 2.0]
+        );
         parse::<Done>("{}").unwrap();
     }
 
@@ -90,7 +97,10 @@ mod tests {
     fn a_told_error_is_an_error_of_every_answer() {
         let line = r#"{"error": "no such file"}"#;
         assert_eq!(parse::<Done>(line).unwrap_err().to_string(), "no such file");
-        assert_eq!(parse::<Times>(line).unwrap_err().to_string(), "no such file");
+        assert_eq!(
+            parse::<Times>(line).unwrap_err().to_string(),
+            "no such file"
+        );
     }
 
     #[test]

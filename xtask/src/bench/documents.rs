@@ -19,7 +19,9 @@ pub(crate) fn write(root: &Path, record: &Record) -> Result<()> {
     let mut tables = tables::markdown(record);
     if let Some(plot) = plot::svg(record) {
         std::fs::write(root.join(PLOT), plot)?;
-        tables = format!("![Each peer's time divided by Convoxide's](images/benchmarks.svg)\n\n{tables}");
+        tables = format!(
+            "![Each peer's time divided by Convoxide's](images/benchmarks.svg)\n\n{tables}"
+        );
     }
     let section = if record.layers { "layers" } else { "networks" };
     let text = replaced(&text, section, &tables)
@@ -37,7 +39,10 @@ fn replaced(text: &str, section: &str, contents: &str) -> Result<String> {
     let missing = |marker: &str| Error::from(format!("there is no line {:?}", marker.trim_end()));
     let (before, rest) = text.split_once(&begin).ok_or_else(|| missing(&begin))?;
     let (_, after) = rest.split_once(&end).ok_or_else(|| missing(&end))?;
-    Ok(format!("{before}{begin}\n{}\n\n{end}{after}", contents.trim()))
+    Ok(format!(
+        "{before}{begin}\n{}\n\n{end}{after}",
+        contents.trim()
+    ))
 }
 
 #[cfg(test)]

@@ -153,9 +153,16 @@ mod tests {
     #[test]
     fn the_committed_files_have_the_numbers_of_layers_of_the_papers() {
         let count = |name: &str| {
-            let network = NETWORKS.iter().find(|network| network.name == name).unwrap();
+            let network = NETWORKS
+                .iter()
+                .find(|network| network.name == name)
+                .unwrap();
             let text = std::fs::read_to_string(path(&workspace_root(), network)).unwrap();
-            parse(&text).unwrap().iter().map(|shape| shape.times).sum::<usize>()
+            parse(&text)
+                .unwrap()
+                .iter()
+                .map(|shape| shape.times)
+                .sum::<usize>()
         };
         // Convolutions, those of shortcuts included, dense layers excluded.
         for (name, convolutions) in [

@@ -130,7 +130,10 @@ impl Plan {
             }
         }
 
-        let runs = [runs_per_turn(&mut ours.worker)?, runs_per_turn(&mut theirs.worker)?];
+        let runs = [
+            runs_per_turn(&mut ours.worker)?,
+            runs_per_turn(&mut theirs.worker)?,
+        ];
         let mut peak = ours.worker.peak()?;
         let mut rounds = Vec::new();
         for _ in 0..self.rounds {

@@ -56,7 +56,11 @@ impl Network {
         let find = |name: &String| {
             let found = NETWORKS.iter().find(|network| network.name == name);
             found.ok_or_else(|| {
-                super::unknown("network", name, &NETWORKS.each_ref().map(|known| known.name))
+                super::unknown(
+                    "network",
+                    name,
+                    &NETWORKS.each_ref().map(|known| known.name),
+                )
             })
         };
         names.iter().map(find).collect()

@@ -91,7 +91,10 @@ mod tests {
         assert!(check(&ours, &close).unwrap() > 3e-4);
         let swapped = [ours[1].clone(), ours[0].clone()];
         let error = check(&ours, &swapped).unwrap_err().to_string();
-        assert!(error.starts_with("its output differs from ours by"), "{error}");
+        assert!(
+            error.starts_with("its output differs from ours by"),
+            "{error}"
+        );
         let same = [ours[0].clone(), ours[0].clone()];
         let error = check(&same, &same).unwrap_err().to_string();
         assert!(error.starts_with("our outputs for two inputs"), "{error}");

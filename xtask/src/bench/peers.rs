@@ -55,7 +55,11 @@ impl Peer {
     /// A name that is not known.
     pub(crate) fn named(names: &[String], layers: bool) -> Result<Vec<Self>> {
         if names.is_empty() {
-            return Ok(if layers { OF_LAYERS.to_vec() } else { ALL.to_vec() });
+            return Ok(if layers {
+                OF_LAYERS.to_vec()
+            } else {
+                ALL.to_vec()
+            });
         }
         let find = |name: &String| {
             let found = ALL.into_iter().find(|peer| peer.name() == name);
@@ -154,7 +158,13 @@ fn build(root: &Path, package: &str) -> Result<PathBuf> {
     let target = root.join("target").join("peers");
     let [manifest, target] = [manifest, target].map(|path| path.display().to_string());
     eprintln!("building benchmarks/{package}");
-    built(&["--locked", "--manifest-path", &manifest, "--target-dir", &target])
+    built(&[
+        "--locked",
+        "--manifest-path",
+        &manifest,
+        "--target-dir",
+        &target,
+    ])
 }
 
 #[cfg(test)]

@@ -28,7 +28,10 @@ const GAP: f64 = 10.0;
 /// The plot of the smallest batch on the most threads; `None` for a record without networks.
 pub(crate) fn svg(record: &Record) -> Option<String> {
     let all = record.comparisons.iter().filter(|of| of.layer.is_none());
-    let setting = all.clone().map(|of| (of.batch, std::cmp::Reverse(of.threads))).min()?;
+    let setting = all
+        .clone()
+        .map(|of| (of.batch, std::cmp::Reverse(of.threads)))
+        .min()?;
     let shown: Vec<&Comparison> = all
         .filter(|of| (of.batch, std::cmp::Reverse(of.threads)) == setting)
         .collect();
@@ -45,7 +48,10 @@ pub(crate) fn svg(record: &Record) -> Option<String> {
     let mut bars = String::new();
     let mut y = TOP;
     for network in &NETWORKS {
-        let group: Vec<&&Comparison> = shown.iter().filter(|of| of.network == network.name).collect();
+        let group: Vec<&&Comparison> = shown
+            .iter()
+            .filter(|of| of.network == network.name)
+            .collect();
         if group.is_empty() {
             continue;
         }
@@ -57,7 +63,9 @@ pub(crate) fn svg(record: &Record) -> Option<String> {
             network.title
         );
         for comparison in group {
-            let peer = peers.iter().position(|name| *name == comparison.theirs.name);
+            let peer = peers
+                .iter()
+                .position(|name| *name == comparison.theirs.name);
             let colour = COLOURS[peer.unwrap_or(0) % COLOURS.len()];
             let ratio = comparison.ratio;
             let _ = write!(
@@ -113,9 +121,9 @@ pub(crate) fn svg(record: &Record) -> Option<String> {
 
 /// What a screen reader reads.
 fn label(shown: &[&Comparison]) -> String {
-    let each = shown.iter().map(|of| {
-        format!("{}: {} {:.2}", of.network, of.theirs.name, of.ratio.median)
-    });
+    let each = shown
+        .iter()
+        .map(|of| format!("{}: {} {:.2}", of.network, of.theirs.name, of.ratio.median));
     let each: Vec<String> = each.collect();
     format!("Time divided by Convoxide's; {}", each.join("; "))
 }
@@ -136,9 +144,15 @@ mod tests {
         ]);
         let svg = svg(&record).unwrap();
         // The axis ends at 2: 570 pixels for the ratio 2, half of it for the ratio 1.
-        assert!(svg.contains(r##"width="570.0" height="8" fill="#2563c8""##), "{svg}");
+        assert!(
+            svg.contains(r##"width="570.0" height="8" fill="#2563c8""##),
+            "{svg}"
+        );
         assert!(svg.contains(r#"width="285.0""#), "{svg}");
-        assert!(svg.contains("resnet18: ncnn 2.00; resnet18: MNN 1.00"), "{svg}");
+        assert!(
+            svg.contains("resnet18: ncnn 2.00; resnet18: MNN 1.00"),
+            "{svg}"
+        );
         assert_eq!(svg.matches("class=\"range\"").count(), 2);
     }
 

@@ -90,7 +90,12 @@ pub(crate) mod tests {
     use super::*;
 
     /// A comparison in which each run of ours takes `ours`, and each of theirs `theirs` milliseconds.
-    pub(crate) fn comparison(network: &'static str, peer: &str, ours: f64, theirs: f64) -> Comparison {
+    pub(crate) fn comparison(
+        network: &'static str,
+        peer: &str,
+        ours: f64,
+        theirs: f64,
+    ) -> Comparison {
         let side = |name: &str, ms: f64| Side {
             name: name.to_owned(),
             version: "1.2".to_owned(),
@@ -146,7 +151,12 @@ pub(crate) mod tests {
         assert!(path.ends_with("benchmarks/record/2026-11-29-amd-epyc-25-17-avx2.json"));
         record.save(&path).unwrap();
         let text = std::fs::read_to_string(path).unwrap();
-        assert_eq!(text.lines().filter(|line| line.contains("resnet18")).count(), 2);
+        assert_eq!(
+            text.lines()
+                .filter(|line| line.contains("resnet18"))
+                .count(),
+            2
+        );
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["comparisons"][1]["theirs"]["name"], "MNN");
         assert_eq!(value["comparisons"][0]["ratio"]["low"], 1.2);

@@ -69,8 +69,9 @@ fn rows(record: &Record, batch: usize, threads: usize) -> Vec<Row<'_>> {
         .filter(|comparison| (comparison.batch, comparison.threads) == (batch, threads));
     for comparison in of {
         let same = |row: &&mut Row<'_>| {
-            row.iter()
-                .any(|other| (other.network, &other.layer) == (comparison.network, &comparison.layer))
+            row.iter().any(|other| {
+                (other.network, &other.layer) == (comparison.network, &comparison.layer)
+            })
         };
         match rows.iter_mut().find(same) {
             Some(row) => row.push(comparison),
@@ -108,7 +109,9 @@ fn times(rows: &[Row<'_>]) -> String {
         "---|".repeat(peers.len())
     );
     for row in rows {
-        let Some(fastest) = fastest(row) else { continue };
+        let Some(fastest) = fastest(row) else {
+            continue;
+        };
         let ours = ours(row, |side| Some(side.ms.median));
         let rate = fastest.gflop / (ours / 1e3);
         let peak = row.iter().map(|of| of.peak_gflops).fold(0.0, f64::max);
@@ -197,7 +200,9 @@ fn cells<'a>(
 
 /// The name of a row.
 fn title(comparison: &Comparison) -> String {
-    let network = NETWORKS.iter().find(|network| network.name == comparison.network);
+    let network = NETWORKS
+        .iter()
+        .find(|network| network.name == comparison.network);
     let network = network.map_or(comparison.network, |network| network.title);
     match &comparison.layer {
         None => network.to_owned(),
@@ -247,7 +252,9 @@ mod tests {
                 "| GoogLeNet | 2.00 | 20.0 | 50 % | - | 30.0 | **1.50** (1.50 to 1.50), MNN |",
             ]
         );
-        assert!(text.contains("| ResNet-18 | 125 ms, 100 (20) | 100 ms, 100 (20) | 250 ms, 100 (20) |"));
+        assert!(
+            text.contains("| ResNet-18 | 125 ms, 100 (20) | 100 ms, 100 (20) | 250 ms, 100 (20) |")
+        );
     }
 
     #[test]
@@ -259,7 +266,10 @@ mod tests {
         record.layers = true;
         let text = markdown(&record);
         assert!(text.contains("\nResNet-18:\n"), "{text}");
-        assert!(text.contains("| 4 x `64 56x56 64 3x3 1x1 1x1 1` | 2.00 | 0.500 |"), "{text}");
+        assert!(
+            text.contains("| 4 x `64 56x56 64 3x3 1x1 1x1 1` | 2.00 | 0.500 |"),
+            "{text}"
+        );
         assert!(!text.contains("first result"), "{text}");
     }
 }
