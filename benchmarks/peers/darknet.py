@@ -54,13 +54,19 @@ class MaxPool(torch.nn.Module):
 
 
 class Reorg(torch.nn.Module):
-    """Darknet's reorg with stride 2, which reads [C, H, W] as [C/4, 2H, 2W], moves pixels to channels (the
-    place within a block first, as DepthToSpace's mode DCR does) and reads the result as [4C, H/2, W/2]."""
+    """Darknet's reorg with stride 2, which reads [C, H, W] as [C/4, 2H, 2W], moves pixels to channels and
+    reads the result as [4C, H/2, W/2].
+
+    Darknet's order of the moved pixels has the place in the 2x2 block first, that of every other library
+    the channel. `Darknet.reorder` moves the difference into the weights of the convolution behind it."""
+
+    shuffles = True
 
     def forward(self, x):
         batch, channels, height, width = x.shape
         x = functional.pixel_unshuffle(x.reshape(batch, channels // 4, 2 * height, 2 * width), 2)
-        x = functional.channel_shuffle(x, channels // 4)
+        if self.shuffles:
+            x = functional.channel_shuffle(x, channels // 4)
         return x.reshape(batch, 4 * channels, height // 2, width // 2)
 
 
@@ -89,6 +95,8 @@ class Darknet(torch.nn.Module):
                 raise ValueError(f"[{name}] is unknown")
             self.layers.append(layer)
             channels.append(count)
+        # Of the input, then of each layer.
+        self.channels = channels
 
     def forward(self, x):
         outputs = []
@@ -100,6 +108,22 @@ class Darknet(torch.nn.Module):
                 x = layer(x)
             outputs.append(x)
         return x
+
+    def reorder(self):
+        """Replaces darknet's order of channels in reorg by the usual one, which every peer can express. The
+        output of reorg has to be the first part of the concatenation that a convolution reads."""
+        for number, layer in enumerate(self.layers):
+            if not isinstance(layer, Reorg):
+                continue
+            assert self.routes[number + 1][0] == number
+            conv = self.layers[number + 2][0]
+            count = self.channels[number + 1]
+            # Blocks of four channels: a channel before reorg reads its result as [4C, H/2, W/2].
+            out, _, *kernel = conv.weight.shape
+            moved = conv.weight[:, :count].reshape(out, 4, count // 16, 4, *kernel).transpose(1, 2)
+            with torch.no_grad():
+                conv.weight[:, :count] = moved.reshape(out, count, *kernel).clone()
+            layer.shuffles = False
 
     def save_weights(self, path):
         """Writes darknet's format: version 0.2.0, no picture seen, then the numbers of each convolution."""

@@ -114,6 +114,8 @@ def export(folder, network, shape, cfg, forms):
     for_inference(model)
     x = pictures(shape, SEED)
     with torch.no_grad():
+        if cfg is not None:
+            model.reorder()
         if {"onnx", "openvino", "mnn"} & set(forms):
             to_onnx(model, x, folder)
         if "openvino" in forms:
