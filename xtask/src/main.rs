@@ -133,6 +133,28 @@ mod tests {
     }
 
     #[test]
+    fn benchmarks_have_arguments_or_peers() {
+        for line in [
+            "xtask bench",
+            "xtask bench resnet --save-baseline a",
+            "xtask bench --peers",
+            "xtask bench --peers --networks resnet18,yolov2 --threads 2 --batch 1,8 --rounds 3",
+            "xtask bench --peers ncnn,mnn --layers --record",
+            "xtask bench --write-layers",
+        ] {
+            let parsed = Cli::try_parse_from(line.split(' '));
+            assert!(parsed.is_ok(), "{line}: {}", parsed.err().unwrap());
+        }
+        for line in [
+            "xtask bench --networks resnet18",
+            "xtask bench --layers",
+            "xtask bench --peers --rounds 0",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+
+    #[test]
     fn arguments_are_handed_on_as_they_are() {
         let cli = Cli::parse_from(["xtask", "test", "-p", "engine", "--", "--nocapture"]);
         let Some(Task::Test { args }) = cli.task else {
