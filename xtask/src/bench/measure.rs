@@ -12,7 +12,7 @@ use super::outputs;
 use super::peers::{Peer, Programs};
 use super::statistics::{Estimate, estimate, median};
 use super::worker::Worker;
-use crate::Result;
+use crate::{Error, Result};
 
 /// What is to be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -179,15 +179,21 @@ impl Started {
     fn new(programs: &Programs, peer: Option<Peer>, job: &Job, folder: &Path) -> Result<Self> {
         let mut worker = Worker::start(programs, peer, job, folder)?;
         let output = folder.join("output.f32");
+        // Removed once read: nothing is compared with what another worker wrote.
+        let take = || {
+            let values = outputs::read(&output)?;
+            std::fs::remove_file(&output)?;
+            Ok::<_, Error>(values)
+        };
         let first = worker.first(&folder.join("input-0.f32"), &output)?;
-        let mut values = vec![outputs::read(&output)?];
+        let mut outputs = vec![take()?];
         // Then the other input, in the same buffers.
         worker.run_on(&folder.join("input-1.f32"), &output)?;
-        values.push(outputs::read(&output)?);
+        outputs.push(take()?);
         Ok(Self {
             worker,
             first,
-            outputs: values,
+            outputs,
         })
     }
 

@@ -7,7 +7,7 @@ use super::networks::NETWORKS;
 use super::record::Record;
 
 const STYLE: &str = "text { font: 13px system-ui, sans-serif; fill: #1d1f23; } \
-    .paper { fill: #fff; } .title { font-size: 15px; font-weight: 600; } \
+    .paper { fill: #fff; } .title { font-size: 15px; font-weight: 600; } .small { font-size: 11px; } \
     .grid { stroke: #e3e4e6; } .one { stroke: #1d1f23; } .range { stroke: #1d1f23; stroke-opacity: .7; } \
     .up { text-anchor: end; } .across { text-anchor: middle; fill: #646a73; }";
 
@@ -24,6 +24,8 @@ const RIGHT: f64 = 30.0;
 const TOP: f64 = 76.0;
 const BAR: f64 = 9.0;
 const GAP: f64 = 10.0;
+/// The end of the axis at most. Longer bars are cut, and have their ratio beside them.
+const END: f64 = 4.0;
 
 /// The plot of the smallest batch on the most threads; `None` for a record without networks.
 pub(crate) fn svg(record: &Record) -> Option<String> {
@@ -42,8 +44,8 @@ pub(crate) fn svg(record: &Record) -> Option<String> {
         }
     }
     let most = shown.iter().map(|of| of.ratio.high).fold(1.0, f64::max);
-    let end = (most * 2.0).ceil() / 2.0;
-    let place = |ratio: f64| LEFT + (WIDTH - LEFT - RIGHT) * ratio / end;
+    let end = ((most * 2.0).ceil() / 2.0).min(END);
+    let place = |ratio: f64| LEFT + (WIDTH - LEFT - RIGHT) * ratio.min(end) / end;
 
     let mut bars = String::new();
     let mut y = TOP;
@@ -77,6 +79,14 @@ pub(crate) fn svg(record: &Record) -> Option<String> {
                 y + BAR / 2.0 - 0.5,
                 place(ratio.high)
             );
+            if ratio.median > end {
+                let (x, y) = (WIDTH - RIGHT + 3.0, y + BAR - 1.5);
+                let _ = write!(
+                    bars,
+                    r#"<text class="small" x="{x}" y="{y}">{:.1}</text>"#,
+                    ratio.median
+                );
+            }
             y += BAR;
         }
         y += GAP;
@@ -97,7 +107,7 @@ pub(crate) fn svg(record: &Record) -> Option<String> {
         let colour = COLOURS[number % COLOURS.len()];
         let _ = write!(
             svg,
-            r#"<rect x="{x}" y="42" width="10" height="10" fill="{colour}"/><text x="{}" y="51" style="font-size: 11px">{peer}</text>"#,
+            r#"<rect x="{x}" y="42" width="10" height="10" fill="{colour}"/><text x="{}" y="51" class="small">{peer}</text>"#,
             x + 13.0
         );
     }
@@ -154,6 +164,13 @@ mod tests {
             "{svg}"
         );
         assert_eq!(svg.matches("class=\"range\"").count(), 2);
+    }
+
+    #[test]
+    fn a_long_bar_is_cut_and_has_its_number() {
+        let svg = svg(&record(vec![comparison("yolov2", "tract", 10.0, 85.0)])).unwrap();
+        assert!(svg.contains(r#"width="570.0" height="8""#), "{svg}");
+        assert!(svg.contains(">8.5</text>"), "{svg}");
     }
 
     #[test]
