@@ -9,8 +9,8 @@ use tempfile::TempDir;
 use super::measure::Job;
 use super::peers::{Peer, Programs};
 use super::worker::piped;
+use crate::Result;
 use crate::process::workspace_root;
-use crate::{Result, fetch};
 
 /// The running exporter.
 #[derive(Debug)]
@@ -34,14 +34,15 @@ impl Exporter {
         })
     }
 
-    /// Exports a network with its inputs. The folder, in the cache, is removed with the result.
+    /// Exports a network with its inputs. The folder, in `target`, is removed with the result.
     ///
     /// # Errors
     /// A network that PyTorch or a converter fails on.
     pub(crate) fn export(&mut self, job: &Job, peers: &[Peer]) -> Result<TempDir> {
-        let home = fetch::home()?;
-        std::fs::create_dir_all(&home)?;
-        let folder = tempfile::Builder::new().prefix("peers-").tempdir_in(home)?;
+        let target = workspace_root().join("target");
+        let folder = tempfile::Builder::new()
+            .prefix("peers-")
+            .tempdir_in(target)?;
         let quoted = |text: &str| format!("'{text}'");
         let mut words = vec![
             quoted(&folder.path().display().to_string()),
