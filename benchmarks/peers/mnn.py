@@ -8,8 +8,8 @@ import MNN.nn
 import numpy
 
 # Networks on which the default, the largest tiles of Winograd's algorithm, differs by more than 1e-3 of the
-# largest output from the other libraries' results (by 2e-3), and the hint that limits the tiles.
-INEXACT = ["inception_v3", "yolov2"]
+# largest output from the other libraries' results (by 1.4e-3 to 2.2e-3), and the hint that limits the tiles.
+INEXACT = ["inception_v3", "resnet50", "yolov2"]
 WINOGRAD_MEMORY_LEVEL, LIMITED = 3, 2
 
 
