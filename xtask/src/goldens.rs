@@ -4,12 +4,12 @@
 //! The scripts run in a virtual environment in the cache, with the packages that
 //! `crates/testkit/goldens/requirements.txt` pins. Creating it needs the network, once.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::Result;
-use crate::fetch;
-use crate::process::{cargo, output, run as run_command, workspace_root};
+use crate::process::{built, output, run as run_command, workspace_root};
+use crate::python;
 
 const REQUIREMENTS: &str = "crates/testkit/goldens/requirements.txt";
 const MODELS: &str = "crates/testkit/goldens/models.py";
@@ -25,7 +25,7 @@ const PICTURES: [&str; 2] = [
 /// The task, for these models, or for all if there are none.
 pub(crate) fn run(check: bool, models: &[String]) -> Result<()> {
     let root = workspace_root();
-    let python = python(&root)?;
+    let python = python::environment("python", &root.join(REQUIREMENTS))?;
     if models.is_empty() {
         for golden in PICTURES {
             pictures(&root, &python, golden, check)?;
@@ -74,46 +74,4 @@ fn pictures(root: &Path, python: &Path, golden: &str, check: bool) -> Result<()>
     }
     println!("{golden}: the golden file is up to date");
     Ok(())
-}
-
-/// The Python of the virtual environment, which is created if it is missing or has other packages.
-fn python(root: &Path) -> Result<PathBuf> {
-    let folder = fetch::home()?.join("python");
-    let python = if cfg!(windows) {
-        folder.join("Scripts").join("python.exe")
-    } else {
-        folder.join("bin").join("python")
-    };
-    let requirements = std::fs::read_to_string(root.join(REQUIREMENTS))?;
-    // Written last, so that an interrupted installation is repeated.
-    let installed = folder.join("requirements.txt");
-    if std::fs::read_to_string(&installed).ok().as_ref() != Some(&requirements) {
-        let system = if cfg!(windows) { "python" } else { "python3" };
-        run_command(
-            Command::new(system)
-                .args(["-m", "venv", "--clear"])
-                .arg(&folder),
-        )?;
-        run_command(
-            Command::new(&python)
-                .args(["-m", "pip", "install", "--quiet", "--requirement"])
-                .arg(root.join(REQUIREMENTS)),
-        )?;
-        std::fs::write(installed, requirements)?;
-    }
-    Ok(python)
-}
-
-/// The program that these arguments select, built with optimisation.
-fn built(selection: &[&str]) -> Result<PathBuf> {
-    let messages = output(
-        cargo("build")
-            .args(["--release", "--message-format=json-render-diagnostics"])
-            .args(selection),
-    )?;
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))
-        .ok_or_else(|| format!("cargo did not build {}", selection.join(" ")).into())
 }

@@ -22,6 +22,7 @@ mod isa;
 mod man;
 mod memory;
 mod process;
+mod python;
 mod test;
 mod tidy;
 
@@ -53,12 +54,8 @@ enum Task {
     },
     /// Run all checks that a change must pass, in order
     Ci,
-    /// Run the benchmarks of conv-core
-    Bench {
-        /// Arguments for the benchmarks, such as part of the names to run
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        args: Vec<String>,
-    },
+    /// Run the benchmarks, or compare with other libraries
+    Bench(bench::Options),
     /// Build the documentation; warnings are errors
     Docs {
         /// Open it in the browser
@@ -96,7 +93,7 @@ fn main() -> ExitCode {
         Some(Task::Demo) => demo::run(),
         Some(Task::Test { args }) => test::run(&args),
         Some(Task::Ci) => ci::run(),
-        Some(Task::Bench { args }) => bench::run(&args),
+        Some(Task::Bench(options)) => bench::run(&options),
         Some(Task::Docs { open }) => docs::run(open),
         Some(Task::Tidy) => tidy::run(),
         Some(Task::Man) => man::run(),
@@ -133,6 +130,28 @@ mod tests {
             .filter(|line| line.chars().count() > 80)
             .collect();
         assert_eq!(wide, Vec::<&str>::new());
+    }
+
+    #[test]
+    fn benchmarks_have_arguments_or_peers() {
+        for line in [
+            "xtask bench",
+            "xtask bench resnet --save-baseline a",
+            "xtask bench --peers",
+            "xtask bench --peers --networks resnet18,yolov2 --threads 2 --batch 1,8 --rounds 3",
+            "xtask bench --peers ncnn,mnn --layers --record",
+            "xtask bench --write-layers",
+        ] {
+            let parsed = Cli::try_parse_from(line.split(' '));
+            assert!(parsed.is_ok(), "{line}: {}", parsed.err().unwrap());
+        }
+        for line in [
+            "xtask bench --networks resnet18",
+            "xtask bench --layers",
+            "xtask bench --peers --rounds 0",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
     }
 
     #[test]
