@@ -69,6 +69,9 @@ pub(crate) fn place(lifetimes: &[Lifetime]) -> Result<Arena> {
     Ok(Arena { starts, len })
 }
 
+/// Tensors that are read, and tensors that are written.
+pub(crate) type Borrowed<'a, const R: usize, const W: usize> = ([&'a [f32]; R], [&'a mut [f32]; W]);
+
 /// Borrows tensors of the arena: `reads` may overlap each other, `writes` overlap nothing.
 /// [`place`] keeps tensors disjoint that are needed at the same time.
 pub(crate) fn borrow<'a, const R: usize, const W: usize>(
@@ -76,7 +79,7 @@ pub(crate) fn borrow<'a, const R: usize, const W: usize>(
     reads: [Range<usize>; R],
     writes: [Range<usize>; W],
     node: &str,
-) -> Result<([&'a [f32]; R], [&'a mut [f32]; W])> {
+) -> Result<Borrowed<'a, R, W>> {
     let broken = || Error::internal(node, "the memory plan lets tensors overlap");
     let mut order: [usize; W] = std::array::from_fn(|number| number);
     order.sort_unstable_by_key(|&number| writes[number].start);
@@ -193,8 +196,10 @@ mod tests {
             borrow(&mut arena, [0..4, 2..4, 7..7], [1..1, 4..6], "a").unwrap();
         assert_eq!((a, b), (&[0.0, 1.0, 2.0, 3.0][..], &[2.0, 3.0][..]));
         assert_eq!((c, none.len(), empty.len()), (&mut [4.0, 5.0][..], 0, 0));
-        let ([after], [before, behind]) = borrow(&mut arena, [4..6], [6..8, 0..4], "a").unwrap();
-        assert_eq!((after, before.len(), behind.len()), (&[4.0, 5.0][..], 2, 4));
+        let ([a, b], [before, behind]) =
+            borrow(&mut arena, [4..6, 5..6], [6..8, 0..4], "a").unwrap();
+        assert_eq!((a, b), (&[4.0, 5.0][..], &[5.0][..]));
+        assert_eq!((before.len(), behind.len()), (2, 4));
 
         for (read, writes) in [
             (0..2, [1..4, 5..6]),

@@ -261,9 +261,7 @@ impl<'a> Sweep<'a> {
                 for row in rows.clone() {
                     // SAFETY: guaranteed by the caller; rows and blocks are within the tensors.
                     unsafe {
-                        self.row(
-                            picture, group, &in_blocks, out_block, panels, row, &mut ahead,
-                        );
+                        self.row(&mine, &in_blocks, out_block, panels, row, &mut ahead);
                     }
                 }
             }
@@ -412,14 +410,14 @@ impl<'a> Sweep<'a> {
     /// As [`run`](Self::run); the row and the blocks are within the tensors.
     unsafe fn row(
         &self,
-        picture: usize,
-        group: usize,
+        task: &Task,
         in_blocks: &Range<usize>,
         out_block: usize,
         panels: usize,
         row: usize,
         ahead: &mut Ahead,
     ) {
+        let (picture, group) = (task.picture, task.group);
         let kernels = self.kernels[panels - 1];
         let first = in_blocks.start == 0 && self.begin == Begin::Bias;
         let last = in_blocks.end == self.grid.in_blocks;

@@ -60,7 +60,7 @@ fn operation(graph: &Graph, layer: NodeId, node: &Node) -> Result<Operation> {
 }
 
 fn convolution(layer: NodeId, node: &Node, options: Conv2dOptions) -> Result<Operation> {
-    let weight = match node.param("weight").map(|spec| spec.shape()) {
+    let weight = match node.param("weight").map(ParamSpec::shape) {
         Some(&[o, i, kh, kw]) => [o, i, kh, kw],
         Some(&[o, i]) => [o, i, 1, 1],
         Some(_) | None => {
