@@ -70,6 +70,7 @@ pub mod detection {}
 #[cfg_attr(any(doc, doctest), doc = include_str!("../../../docs/tutorial/7-residual-blocks.md"))]
 pub mod residual_blocks {}
 
+/// [`CifarInception`]: inception::CifarInception
 /// [`InceptionModule`]: inception::InceptionModule
 /// [`GoogLeNet`]: inception::GoogLeNet
 /// [`Summary`]: nn_layers::Summary
