@@ -89,13 +89,29 @@ pub(super) unsafe fn run_with_statistics(
     Ok(())
 }
 
-/// Which weights the tiles of a band load ahead of those that follow.
+/// The weights that come next, which the tiles of a band load ahead.
 struct Ahead {
-    /// Their offset; none if they are in the cache, or if nothing follows.
-    next: Option<usize>,
+    /// Their offset.
+    next: usize,
+    /// The taps of all channel blocks that a tile sums over.
+    taps: usize,
     /// The number of the next tile, and of all tiles.
     number: usize,
     tiles: usize,
+}
+
+impl Ahead {
+    /// Returns the next tile's share of them.
+    fn share(&mut self, weight: *const f32) -> (*const f32, usize) {
+        let number = self.number;
+        self.number += 1;
+        Tile::load_ahead(
+            weight.wrapping_add(self.next),
+            self.taps,
+            number,
+            self.tiles,
+        )
+    }
 }
 
 /// One computation of an output, with all steps precomputed.
@@ -250,14 +266,14 @@ impl<'a> Sweep<'a> {
                 } else {
                     (blocks.end, 0)
                 };
-                let mut ahead = Ahead {
-                    next: (tasks.reads_weights && next.0 < self.grid.out_blocks).then(|| {
-                        let out_block = group * self.grid.out_blocks + next.0;
-                        out_block * self.panel() + next.1 * self.conv.panel_block()
-                    }),
+                let follows = tasks.reads_weights && next.0 < self.grid.out_blocks;
+                let mut ahead = follows.then(|| Ahead {
+                    next: (group * self.grid.out_blocks + next.0) * self.panel()
+                        + next.1 * self.conv.panel_block(),
+                    taps: in_blocks.len() * self.conv.panel_block() / (BLOCK * BLOCK),
                     number: 0,
                     tiles: self.tiles(&rows),
-                };
+                });
                 for row in rows.clone() {
                     // SAFETY: guaranteed by the caller; rows and blocks are within the tensors.
                     unsafe {
@@ -415,7 +431,7 @@ impl<'a> Sweep<'a> {
         out_block: usize,
         panels: usize,
         row: usize,
-        ahead: &mut Ahead,
+        ahead: &mut Option<Ahead>,
     ) {
         let (picture, group) = (task.picture, task.group);
         let kernels = self.kernels[panels - 1];
@@ -452,18 +468,13 @@ impl<'a> Sweep<'a> {
         let columns = self.grid.pixels_in(&(row..row + 1));
         let tiles = columns.div_ceil(self.most_pixels);
         let (pixels, longer) = (columns / tiles, columns % tiles);
-        let taps = in_blocks.len() * self.conv.panel_block() / (BLOCK * BLOCK);
         let mut column = 0;
         for tile in 0..tiles {
             let pixels = pixels + usize::from(tile < longer);
-            let (next_weight, next_lines) = match ahead.next {
-                Some(next) => {
-                    let next = self.conv.weight.as_ptr().wrapping_add(next);
-                    Tile::load_ahead(next, taps, ahead.number, ahead.tiles)
-                }
+            let (next_weight, next_lines) = match ahead {
+                Some(ahead) => ahead.share(self.conv.weight.as_ptr()),
                 None => (std::ptr::null(), 0),
             };
-            ahead.number += 1;
             let operands = Tile {
                 input: input.wrapping_add(column * self.input_column),
                 input_pixel: self.input_column,

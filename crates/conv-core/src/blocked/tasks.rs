@@ -36,7 +36,7 @@ const READ_WEIGHT: u64 = 16;
 
 /// Multiply-adds that a thread takes at once where tasks are smaller than that: those of narrow
 /// groups have one channel block each, and few products per pixel.
-const AT_ONCE_MULTIPLY_ADDS: usize = 128 << 10;
+const AT_ONCE_MULTIPLY_ADDS: usize = 256 << 10;
 
 /// The pixels of a usual band.
 const PIXELS_IN_BAND: usize = 256;
