@@ -100,7 +100,7 @@ pub(crate) fn svg(record: &Record) -> Option<String> {
     let (batch, threads) = (setting.0, setting.1.0);
     let _ = write!(
         svg,
-        r#"<text class="title" x="16" y="24">Time divided by Convoxide's, batch {batch}, threads {threads}: more than 1 is slower than Convoxide</text>"#,
+        r#"<text class="title" x="16" y="24">Times divided by Convoxide's, batch {batch}, threads {threads}</text>"#,
     );
     for (number, peer) in peers.iter().enumerate() {
         let x = 16.0 + (number % 8) as f64 * 86.0;
