@@ -14,7 +14,7 @@ use conv_core::blocked::{Algorithm, BLOCK};
 use conv_core::{Activation, Conv2dOptions};
 use nn_layers::NodeId;
 
-pub(crate) use shapes::layout;
+pub(crate) use shapes::{layout, widen};
 
 use crate::kernel::Kernel;
 
@@ -116,20 +116,24 @@ impl Ir {
     /// Returns the values that the kernel of an instruction reads: not those that already lie where the
     /// result does.
     pub(crate) fn reads(&self, value: usize) -> impl Iterator<Item = usize> + '_ {
+        let inputs = self.instructions[value].inputs.iter().copied();
+        inputs.filter(move |&input| self.reads_input(value, input))
+    }
+
+    /// Returns whether the kernel of an instruction reads this input.
+    pub(crate) fn reads_input(&self, value: usize, input: usize) -> bool {
         let instruction = &self.instructions[value];
         let lies_in =
             |part: &Instruction, whole: usize| part.within.is_some_and(|within| within.of == whole);
-        let is_view = move |input: usize| match instruction.operation {
-            Operation::Kernel(Kernel::Slice(_)) => lies_in(instruction, input),
-            Operation::Kernel(Kernel::Concat) => lies_in(&self.instructions[input], value),
+        match instruction.operation {
+            Operation::Kernel(Kernel::Slice(_)) => !lies_in(instruction, input),
+            Operation::Kernel(Kernel::Concat) => !lies_in(&self.instructions[input], value),
             Operation::Input(_)
             | Operation::Conv(_)
             | Operation::Norm(_)
             | Operation::Dropout(_)
-            | Operation::Kernel(_) => false,
-        };
-        let inputs = instruction.inputs.iter().copied();
-        inputs.filter(move |&input| !is_view(input))
+            | Operation::Kernel(_) => true,
+        }
     }
 
     /// Rebuilds the form, before any value is a part of another. `rewrite` gets the instructions that are done and the next one, whose inputs

@@ -3,7 +3,9 @@
 use conv_core::blocked::{BLOCK, Buffer, PackedConv2d};
 use conv_core::{Activation, Isa};
 use ndarray::{ArrayD, ArrayView1, Axis, Ix4};
-use nn_layers::{BatchNorm2d, Epsilon, Graph, Misfit, Node, NodeId, Op, Params, ParamsError};
+use nn_layers::{
+    BatchNorm2d, Epsilon, Graph, Misfit, Node, NodeId, Op, Param, ParamSpec, Params, ParamsError,
+};
 
 use crate::error::{Error, Result};
 use crate::ir::{Conv, Instruction, Ir, Norm, Operation};
@@ -105,12 +107,10 @@ impl<'a> Packing<'a> {
 
     fn conv(&mut self, name: &str, conv: &Conv) -> Result<Step> {
         let layer = self.node(name, conv.layer)?;
-        let mut weight = take(layer, "weight", self.params)?;
-        if weight.ndim() == 2 {
-            weight = weight.insert_axis(Axis(2)).insert_axis(Axis(3));
-        }
+        let (_, weight) = take(layer, "weight", self.params)?;
+        let mut weight = as_convolution(weight);
         let bias = match layer.param("bias") {
-            Some(_) => Some(take(layer, "bias", self.params)?),
+            Some(_) => Some(take(layer, "bias", self.params)?.1),
             None => None,
         };
         let mut fold = Fold::bias(bias.as_ref(), weight.len_of(Axis(0)));
@@ -153,7 +153,7 @@ impl<'a> Packing<'a> {
     /// Returns a normalisation in evaluation mode, or an affine layer, as scale and shift.
     fn fold(&mut self, name: &str, id: NodeId) -> Result<Fold> {
         let node = self.node(name, id)?;
-        let mut numbers = |local| Ok::<_, Error>(wide(&take(node, local, self.params)?));
+        let mut numbers = |local| Ok::<_, Error>(wide(&take(node, local, self.params)?.1));
         let (weight, bias) = (numbers("weight")?, numbers("bias")?);
         let Op::BatchNorm2d(BatchNorm2d { epsilon }) = *node.op() else {
             return Ok(Fold {
@@ -205,17 +205,32 @@ impl Fold {
     }
 }
 
-/// Removes a parameter of the node from `params`.
-fn take(node: &Node, local: &str, params: &mut Params<f32>) -> Result<ArrayD<f32>> {
-    let missing = || {
-        let name = format!("{}.{local}", node.name());
-        let spec = node.param(local);
-        let expected = spec.map_or(Vec::new(), |spec| spec.shape().to_vec());
-        let misfit = Misfit::Missing { name, expected };
-        nn_layers::Error::Params(ParamsError::Misfits(vec![misfit]))
+/// Removes a parameter of the node from `params`; its memory is freed as soon as it is packed.
+pub(crate) fn take(
+    node: &Node,
+    local: &str,
+    params: &mut Params<f32>,
+) -> Result<(ParamSpec, ArrayD<f32>)> {
+    let missing = |expected: &[usize]| {
+        nn_layers::Error::Params(ParamsError::Misfits(vec![Misfit::Missing {
+            name: format!("{}.{local}", node.name()),
+            expected: expected.to_vec(),
+        }]))
     };
-    let spec = node.param(local).ok_or_else(missing)?;
-    Ok(params.remove(spec.name()).ok_or_else(missing)?.value)
+    let spec = node.param(local).ok_or_else(|| missing(&[]))?;
+    let Param { value, .. } = params
+        .remove(spec.name())
+        .ok_or_else(|| missing(spec.shape()))?;
+    Ok((spec.clone(), value))
+}
+
+/// Returns a dense layer's weight as a convolution's.
+pub(crate) fn as_convolution(weight: ArrayD<f32>) -> ArrayD<f32> {
+    if weight.ndim() == 2 {
+        weight.insert_axis(Axis(2)).insert_axis(Axis(3))
+    } else {
+        weight
+    }
 }
 
 fn wide(values: &ArrayD<f32>) -> Vec<f64> {

@@ -12,7 +12,7 @@ use nn_layers::{Infer, Outputs, Shape, Summary};
 use crate::arena::{self, Lifetime};
 use crate::error::{Error, Result};
 use crate::inputs::with_dyn;
-use crate::ir::{Instruction, Ir, layout};
+use crate::ir::{Instruction, Ir, layout, widen};
 use crate::kernel::{Kernel, Part};
 use crate::memory::{F32, MemoryUse, bytes};
 use crate::pack::Step;
@@ -100,9 +100,7 @@ impl SessionPlan {
                 let halo = conv
                     .halo(layouts[input].size)
                     .map_err(Error::at(&instruction.name))?;
-                for (side, needed) in layouts[input].halo.iter_mut().zip(halo) {
-                    *side = needed.max(*side);
-                }
+                widen(&mut layouts[input].halo, halo);
             }
         }
         for &output in &ir.outputs {
@@ -407,7 +405,7 @@ impl Session {
                 first_channel,
             };
             first_channel += self.layouts[input].channels;
-            if !ir.reads(index).any(|read| read == input) {
+            if !ir.reads_input(index, input) {
                 continue;
             }
             let places = [[self.places[input].clone()], [self.places[index].clone()]];

@@ -20,7 +20,7 @@ use nn_layers::{
 
 use crate::error::{Error, Result};
 use crate::inputs::with_dyn;
-use crate::ir::Operation;
+use crate::ir::{Ir, Operation};
 use crate::memory::{F32, MemoryUse};
 use crate::passes;
 use crate::plan::{Options, Plan};
@@ -131,8 +131,9 @@ impl TrainingSession {
     ) -> Result<Self> {
         let isa = options.isa()?;
         let flow = spec.resolve(graph)?;
-        let layers_use = layers_use(graph, &flow, options)?;
-        let lowered = lower(graph, &mut params, &flow, isa)?;
+        let ir = passes::for_training(graph, |node| flow.drops(node))?;
+        let layers_use = layers_use(&ir, &flow, options)?;
+        let lowered = lower(graph, ir, &mut params, &flow, isa)?;
         // What is left in `params` are parameters that the graph does not read.
         let layers_use = layers_use.and(others_use(&params));
         Ok(Self {
@@ -302,8 +303,7 @@ impl TrainingSession {
 
 /// Returns the memory of the parameters that the graph reads, of their gradients and of the
 /// normalisations' values per channel, which must not exceed the limit.
-fn layers_use(graph: &Graph, flow: &GradientFlow, options: &Options) -> Result<MemoryUse> {
-    let ir = passes::for_training(graph, |node| flow.drops(node))?;
+fn layers_use(ir: &Ir, flow: &GradientFlow, options: &Options) -> Result<MemoryUse> {
     let mut layers_use = MemoryUse::default();
     for instruction in &ir.instructions {
         layers_use = layers_use.and(match &instruction.operation {
@@ -460,8 +460,8 @@ impl TrainBackend<f32> for TrainingSession {
     fn import(&mut self, params: &Params<f32>) -> Result<()> {
         let flow = self.spec.resolve(&self.graph)?;
         let mut params = params.clone();
-        let lowered = lower(&self.graph, &mut params, &flow, self.isa)?;
-        self.lowered = lowered;
+        let ir = passes::for_training(&self.graph, |node| flow.drops(node))?;
+        self.lowered = lower(&self.graph, ir, &mut params, &flow, self.isa)?;
         self.others = params;
         Ok(())
     }
@@ -472,9 +472,10 @@ impl TrainBackend<f32> for TrainingSession {
             ..self.spec.clone()
         };
         let flow = spec.resolve(&self.graph)?;
-        let layers_use = layers_use(&self.graph, &flow, &self.options)?;
+        let ir = passes::for_training(&self.graph, |node| flow.drops(node))?;
+        let layers_use = layers_use(&ir, &flow, &self.options)?;
         let mut params = self.export();
-        let lowered = lower(&self.graph, &mut params, &flow, self.isa)?;
+        let lowered = lower(&self.graph, ir, &mut params, &flow, self.isa)?;
         self.lowered = lowered;
         self.layers_use = layers_use.and(others_use(&params));
         self.others = params;

@@ -2,7 +2,7 @@
 
 use conv_core::blocked::Layout;
 
-use super::Ir;
+use super::{Ir, widen};
 use crate::arena::Lifetime;
 
 impl Ir {
@@ -12,10 +12,7 @@ impl Ir {
         let roots: Vec<usize> = (0..layouts.len()).map(|value| self.root(value).0).collect();
         for (value, &root) in roots.iter().enumerate() {
             let (halo, lifetime) = (layouts[value].halo, lifetimes[value]);
-            let of_root = &mut layouts[root].halo;
-            for (side, needed) in of_root.iter_mut().zip(halo) {
-                *side = needed.max(*side);
-            }
+            widen(&mut layouts[root].halo, halo);
             let of_root = &mut lifetimes[root];
             of_root.first = of_root.first.min(lifetime.first);
             of_root.last = of_root.last.max(lifetime.last);

@@ -53,3 +53,10 @@ pub(crate) fn layout(shape: &Shape, block: usize) -> Layout {
         ..Layout::blocked(size(0), size(1), [size(2), size(3)])
     }
 }
+
+/// Makes a halo `[top, left, bottom, right]` at least as wide as needed.
+pub(crate) fn widen(halo: &mut [usize; 4], needed: [usize; 4]) {
+    for (side, needed) in halo.iter_mut().zip(needed) {
+        *side = needed.max(*side);
+    }
+}

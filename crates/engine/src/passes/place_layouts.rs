@@ -11,11 +11,9 @@ pub(crate) fn run(ir: Ir) -> Ir {
     // The copy of each new value, once one has been made.
     let mut copies: Vec<Option<usize>> = Vec::new();
     ir.rewrite(|done, mut instruction| {
-        instruction.block = match instruction.operation {
-            Operation::Input(_) => 1,
-            Operation::Conv(_) | Operation::Norm(_) | Operation::Dropout(_) => BLOCK,
-            Operation::Kernel(_) => BLOCK,
-        };
+        if let Operation::Input(_) = instruction.operation {
+            instruction.block = 1;
+        }
         let first = first_block(&instruction.operation);
         for (number, input) in instruction.inputs.iter_mut().enumerate() {
             let block = if number == 0 { first } else { BLOCK };

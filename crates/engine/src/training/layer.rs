@@ -2,13 +2,14 @@
 
 use conv_core::Isa;
 use conv_core::blocked::{BLOCK, Buffer, DirectConv2d};
-use ndarray::{Array1, ArrayD, Axis, Ix1, Ix4, IxDyn};
-use nn_layers::{Misfit, Node, Param, ParamSpec, Params, ParamsError};
+use ndarray::{Array1, ArrayD, Ix1, Ix4, IxDyn};
+use nn_layers::{Misfit, Node, ParamSpec, Params, ParamsError};
 
 use super::norm_layer::NormLayer;
 use super::unit::Unit;
 use crate::error::{Error, Result};
 use crate::ir::Conv;
+use crate::pack::{as_convolution, take};
 
 /// The parameters of a node, and how a step treats them.
 #[derive(Debug)]
@@ -303,34 +304,6 @@ impl ConvLayer {
 
     fn specs(&self) -> Vec<&ParamSpec> {
         std::iter::once(&self.weight).chain(&self.bias).collect()
-    }
-}
-
-/// Removes a parameter of the node from `params`; its memory is freed as soon as it is packed.
-pub(super) fn take(
-    node: &Node,
-    local: &str,
-    params: &mut Params<f32>,
-) -> Result<(ParamSpec, ArrayD<f32>)> {
-    let missing = |expected: &[usize]| {
-        nn_layers::Error::Params(ParamsError::Misfits(vec![Misfit::Missing {
-            name: format!("{}.{local}", node.name()),
-            expected: expected.to_vec(),
-        }]))
-    };
-    let spec = node.param(local).ok_or_else(|| missing(&[]))?;
-    let Param { value, .. } = params
-        .remove(spec.name())
-        .ok_or_else(|| missing(spec.shape()))?;
-    Ok((spec.clone(), value))
-}
-
-/// Returns a dense layer's weight as a convolution's.
-fn as_convolution(weight: ArrayD<f32>) -> ArrayD<f32> {
-    if weight.ndim() == 2 {
-        weight.insert_axis(Axis(2)).insert_axis(Axis(3))
-    } else {
-        weight
     }
 }
 

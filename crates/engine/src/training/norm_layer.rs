@@ -7,11 +7,11 @@
 use conv_core::blocked::{BLOCK, Buffer};
 use nn_layers::{Epsilon, Node, Op, ParamSpec, Params, Shape, Slot, TrainError};
 
-use super::layer::{Learnt, take};
+use super::layer::Learnt;
 use crate::error::{Error, Result};
 use crate::ir::Norm;
 use crate::memory::{F32, F64, MemoryUse, grow};
-use crate::pack::narrow;
+use crate::pack::{narrow, take};
 
 /// A batch normalisation or affine layer.
 #[derive(Debug)]

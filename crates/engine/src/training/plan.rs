@@ -75,7 +75,7 @@ impl StepPlan {
                     let at = || Error::at(&unit.name);
                     let size = values[input].size;
                     let halo = layer.conv.halo(size).map_err(at())?;
-                    widen(&mut values[input].halo, halo);
+                    ir::widen(&mut values[input].halo, halo);
                     if unit.wanted && layer.learns {
                         let needed = layer.conv.grad_weight_scratch(values[input].batch, size);
                         weight_scratch = weight_scratch.max(needed.map_err(at())?);
@@ -84,7 +84,7 @@ impl StepPlan {
                         (unit.wanted, units[input].wanted, &mut grads[index])
                     {
                         let made = Conv2dGradInput::new(&layer.conv, size).map_err(at())?;
-                        widen(&mut grad.halo, made.halo());
+                        ir::widen(&mut grad.halo, made.halo());
                         grad_input = Some(made);
                     }
                 }
@@ -343,12 +343,6 @@ impl Lifetimes {
         grad.first = grad.first.min(time);
         grad.last = grad.last.max(time);
         first
-    }
-}
-
-fn widen(halo: &mut [usize; 4], needed: [usize; 4]) {
-    for (side, needed) in halo.iter_mut().zip(needed) {
-        *side = needed.max(*side);
     }
 }
 

@@ -12,7 +12,7 @@ use super::norm_layer::NormLayer;
 use crate::error::{Error, Result};
 use crate::ir::{Instruction, Ir, Operation};
 use crate::kernel::Kernel;
-use crate::passes::{self, is_differentiable_by_output};
+use crate::passes::is_differentiable_by_output;
 
 /// An instruction, forward and backward.
 #[derive(Debug)]
@@ -121,15 +121,16 @@ impl std::fmt::Debug for Lowered {
     }
 }
 
-/// Lowers a graph and packs the parameters that it reads, which are removed from `params`.
+/// Makes the units of a graph's form for training and packs the parameters that it reads, which are
+/// removed from `params`.
 pub(crate) fn lower(
     graph: &Graph,
+    ir: Ir,
     params: &mut Params<f32>,
     flow: &GradientFlow,
     isa: Isa,
 ) -> Result<Lowered> {
     params.check(graph)?;
-    let ir = passes::for_training(graph, |node| flow.drops(node))?;
     let mut lowering = Lowering {
         graph,
         flow,
