@@ -138,6 +138,8 @@ struct Sweep<'a> {
     output_column: usize,
     /// Whether consecutive output rows are contiguous in memory.
     rows_follow: bool,
+    /// See [`Tile::ends_in_half`].
+    ends_in_half: bool,
     /// From one tap to the next.
     tap: [usize; 2],
     begin: Begin,
@@ -213,6 +215,7 @@ impl<'a> Sweep<'a> {
             output_row,
             output_column: walk.output_stride[1] * BLOCK,
             rows_follow: walk.output_stride[0] == 1,
+            ends_in_half: conv.grouping.ends_in_half(conv.in_channels),
             tap: [
                 walk.dilation[0] * input_layout.row_step(),
                 walk.dilation[1] * input_layout.block,
@@ -482,6 +485,7 @@ impl<'a> Sweep<'a> {
                 input_row: self.tap[0],
                 input_tap: self.tap[1],
                 blocks: in_blocks.len(),
+                ends_in_half: self.ends_in_half && in_blocks.end == self.grid.in_blocks,
                 kernel_size: self.conv.window.kernel_size,
                 weight,
                 weight_panel: self.panel(),

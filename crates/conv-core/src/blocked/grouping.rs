@@ -79,6 +79,12 @@ impl Grouping {
         self.channels(channels).div_ceil(block)
     }
 
+    /// Whether the last of a group's input blocks has channels in its first half only.
+    pub(super) fn ends_in_half(&self, in_channels: usize) -> bool {
+        let last = self.channels(in_channels) % BLOCK;
+        self.products == BLOCK && (1..=BLOCK / 2).contains(&last)
+    }
+
     /// The number of elements of the packed weights.
     ///
     /// # Errors

@@ -38,6 +38,10 @@ const READ_WEIGHT: u64 = 16;
 /// groups have one channel block each, and few products per pixel.
 const AT_ONCE_MULTIPLY_ADDS: usize = 256 << 10;
 
+/// The fewest pixels that are split in halves although the groups alone give every thread enough to do:
+/// so a thread finds the rows that it computed a layer before in its own cache.
+const LEAST_IN_HALVES: usize = 128;
+
 /// The pixels of a usual band.
 const PIXELS_IN_BAND: usize = 256;
 
@@ -166,7 +170,8 @@ impl Grid {
 }
 
 /// The tasks of a grid. Neighbouring tasks are the runs of one band, whose input then stays in a
-/// core's cache.
+/// core's cache. The bands of a picture are in order, so that a thread computes about the same rows
+/// in each layer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tasks {
     grid: Grid,
@@ -203,7 +208,10 @@ impl Tasks {
         let panel_block = conv.panel_block();
         let panel = grid.in_blocks * panel_block;
         let row_of_panel = grid.columns.saturating_mul(panel).max(1);
-        let [rows_in_band, blocks_in_run] = grid.split(panel, most_panels);
+        let [mut rows_in_band, blocks_in_run] = grid.split(panel, most_panels);
+        if grid.groups > 1 && grid.pixels >= LEAST_IN_HALVES {
+            rows_in_band = rows_in_band.min(grid.rows.div_ceil(2));
+        }
         let bands = grid.rows.div_ceil(rows_in_band);
         let chunk = panel_block.saturating_mul(most_panels * size_of::<f32>());
         // Of a usual band, not of this one: the order of a sum depends on the problem alone, not on the
@@ -249,8 +257,8 @@ impl Tasks {
     /// Returns the task with this index.
     pub(super) fn task(&self, number: usize) -> Task {
         let (rest, run) = (number / self.runs, number % self.runs);
-        let (rest, band) = (rest / self.bands, rest % self.bands);
-        let (picture, group) = (rest / self.grid.groups, rest % self.grid.groups);
+        let (rest, group) = (rest / self.grid.groups, rest % self.grid.groups);
+        let (picture, band) = (rest / self.bands, rest % self.bands);
         let block = run * self.blocks_in_run;
         Task {
             picture,
@@ -283,7 +291,7 @@ impl Tasks {
         (0..self.grid.pictures * self.bands).map(move |number| {
             let (picture, band) = (number / self.bands, number % self.bands);
             let number =
-                ((picture * self.grid.groups + group) * self.bands + band) * self.runs + run;
+                ((picture * self.bands + band) * self.grid.groups + group) * self.runs + run;
             let start = number * self.sums() + block * SUMS;
             (self.grid.pixels_in(&self.rows(band)), start..start + SUMS)
         })

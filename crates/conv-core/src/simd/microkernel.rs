@@ -35,6 +35,9 @@ pub(crate) struct Tile {
     pub(crate) input_tap: usize,
     /// Channel blocks, tap rows and taps in a row.
     pub(crate) blocks: usize,
+    /// Whether only the first half of the last block has channels, so that the other half, whose weights
+    /// are zero, can be left out.
+    pub(crate) ends_in_half: bool,
     pub(crate) kernel_size: [usize; 2],
     /// Packed weights of the first panel: `[blocks][kh][kw][BLOCK][16]`.
     pub(crate) weight: *const f32,
@@ -141,7 +144,11 @@ pub(crate) unsafe fn tile<
         let mut weight = t.weight;
         let mut next_weight = t.next_weight;
         let mut block = t.input;
-        for _ in 0..t.blocks {
+        // In groups of eight, which the compiler unrolls; it does not unroll sixteen.
+        let unroll = if BLOCK.is_multiple_of(8) { 8 } else { 1 };
+        for number in 1..=t.blocks {
+            let is_half = t.ends_in_half && number == t.blocks;
+            let products = if is_half { BLOCK.div_ceil(2) } else { BLOCK };
             let mut row = block;
             for _ in 0..t.kernel_size[0] {
                 let mut tap = row;
@@ -152,9 +159,7 @@ pub(crate) unsafe fn tile<
                         }
                         next_weight = next_weight.wrapping_add(16);
                     }
-                    // In groups of eight, which the compiler unrolls; it does not unroll sixteen.
-                    let unroll = if BLOCK.is_multiple_of(8) { 8 } else { 1 };
-                    for first in (0..BLOCK).step_by(unroll) {
+                    for first in (0..products).step_by(unroll) {
                         for k in first..first + unroll {
                             let mut w = [[S::splat(0.0); VECTORS]; PANELS];
                             for p in 0..PANELS {

@@ -56,21 +56,35 @@ impl Shared {
     }
 }
 
-/// Hands out the numbers of tasks.
+/// Hands out the numbers of tasks to workers: to each its own part of them, in order, and then what is left
+/// of the others' parts. So a thread computes about the same pixels in each layer, which it finds in its
+/// own cache.
 struct Tasks {
-    next: AtomicUsize,
+    /// How many of each part have been handed out.
+    taken: [AtomicUsize; MOST_PARTS],
+    parts: usize,
     count: usize,
 }
 
+/// The most parts; workers beyond this number share those of others.
+const MOST_PARTS: usize = 64;
+
 impl Tasks {
-    fn new(count: usize) -> Self {
-        let next = AtomicUsize::new(0);
-        Self { next, count }
+    fn new(count: usize, workers: usize) -> Self {
+        Self {
+            taken: std::array::from_fn(|_| AtomicUsize::new(0)),
+            parts: workers.clamp(1, MOST_PARTS),
+            count,
+        }
     }
 
-    fn next(&self) -> Option<usize> {
-        let task = self.next.fetch_add(1, Ordering::Relaxed);
-        (task < self.count).then_some(task)
+    fn next(&self, worker: usize) -> Option<usize> {
+        (0..self.parts).find_map(|other| {
+            let part = (worker + other) % self.parts;
+            let [start, end] = [part, part + 1].map(|part| part * self.count / self.parts);
+            let taken = self.taken[part].fetch_add(1, Ordering::Relaxed);
+            (taken < end - start).then_some(start + taken)
+        })
     }
 }
 
@@ -119,11 +133,12 @@ impl<'a> Forward<'a> {
             products,
             ..
         } = self.schedule;
-        let tasks = Tasks::new(tiles.div_ceil(block));
         let own = scratch.par_chunks_exact_mut(inputs + products);
-        own.take(rayon::current_num_threads()).for_each(|own| {
+        let own = own.take(rayon::current_num_threads()).enumerate();
+        let tasks = Tasks::new(tiles.div_ceil(block), own.len());
+        own.for_each(|(worker, own)| {
             let (transformed, products) = own.split_at_mut(inputs);
-            while let Some(task) = tasks.next() {
+            while let Some(task) = tasks.next(worker) {
                 let mine = task * block..tiles.min((task + 1) * block);
                 let to = transformed.as_mut_ptr();
                 for channels in 0..self.schedule.in_blocks {
@@ -170,10 +185,11 @@ impl<'a> Forward<'a> {
             // SAFETY: `inputs` elements hold the block; no other task has this channel block of these.
             unsafe { self.transform(mine, task / parts, to) };
         });
-        let tasks = Tasks::new(self.schedule.runs() * parts);
         let own = own.par_chunks_exact_mut(products);
-        own.take(rayon::current_num_threads()).for_each(|products| {
-            while let Some(task) = tasks.next() {
+        let own = own.take(rayon::current_num_threads()).enumerate();
+        let tasks = Tasks::new(self.schedule.runs() * parts, own.len());
+        own.for_each(|(worker, products)| {
+            while let Some(task) = tasks.next(worker) {
                 let (mine, at) = tiles_of(task);
                 let from = transformed.pointer().wrapping_add(at);
                 // SAFETY: the block has been transformed, and nothing writes them any more; no other
@@ -291,6 +307,7 @@ impl<'a> Forward<'a> {
                     input_row: 0,
                     input_tap: 0,
                     blocks: schedule.in_blocks,
+                    ends_in_half: (1..=BLOCK / 2).contains(&(conv.in_channels % BLOCK)),
                     kernel_size: [1, 1],
                     weight,
                     weight_panel: points * panel,
