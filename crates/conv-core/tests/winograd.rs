@@ -478,8 +478,12 @@ fn statistics_are_those_of_the_output() {
     let from = Layout::blocked(2, 16, [7, 9]).with_halo(spec.halo([7, 9]).unwrap());
     let to = Layout::blocked(2, 20, [5, 7]);
     let mut source = Buffer::zeroed(from.len()).unwrap();
-    from.import(random([2, 16, 7, 9]).view(), PaddingValue::Zeros, &mut source)
-        .unwrap();
+    from.import(
+        random([2, 16, 7, 9]).view(),
+        PaddingValue::Zeros,
+        &mut source,
+    )
+    .unwrap();
     let mut target = Buffer::zeroed(to.len()).unwrap();
     let mut scratch = Buffer::zeroed(spec.scratch_len(&from, 1).unwrap()).unwrap();
     let mut sums = vec![f64::NAN; spec.statistics_scratch(&to)];
@@ -501,7 +505,10 @@ fn statistics_are_those_of_the_output() {
     run(&mut mean, &mut variance, &mut sums).unwrap();
     for (mean, sums) in [(31, sums.len()), (32, sums.len() - 1)] {
         let refused = run(&mut vec![0.0; mean], &mut [0.0; 32], &mut vec![0.0; sums]);
-        assert!(matches!(refused, Err(Error::Mismatch { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(Error::Mismatch { .. })),
+            "{refused:?}"
+        );
     }
 
     let (mut of_mean, mut of_variance) = ([0.0; 32], [0.0; 32]);

@@ -145,8 +145,7 @@ impl Conv2dSpec {
     fn measured(self, op: &'static str) -> Result<Self> {
         let taps = self.window.kernel_size;
         let grouping = self.grouping;
-        let weight_len =
-            grouping.packed_weights(op, self.in_channels, self.out_channels, taps)?;
+        let weight_len = grouping.packed_weights(op, self.in_channels, self.out_channels, taps)?;
         Ok(Self { weight_len, ..self })
     }
 
@@ -338,7 +337,12 @@ impl Conv2dSpec {
     /// The weight's shape `[O, I / groups, kh, kw]`.
     fn shape(&self) -> [usize; 4] {
         let [kh, kw] = self.window.kernel_size;
-        [self.out_channels, self.in_channels / self.real_groups, kh, kw]
+        [
+            self.out_channels,
+            self.in_channels / self.real_groups,
+            kh,
+            kw,
+        ]
     }
 
     /// Checks the shape `[O, I / groups, kh, kw]` of a weight.

@@ -81,7 +81,11 @@ impl Epilogue<'_> {
                     output.channels,
                     got.channels,
                 ),
-                ("the residual's height (axis h)", output.size[0], got.size[0]),
+                (
+                    "the residual's height (axis h)",
+                    output.size[0],
+                    got.size[0],
+                ),
                 ("the residual's width (axis w)", output.size[1], got.size[1]),
                 ("the residual's channel block", output.block, got.block),
             ] {

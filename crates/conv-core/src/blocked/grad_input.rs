@@ -267,7 +267,11 @@ impl Conv2dGradInput {
         let [height, width] = self.placement.output;
         for (what, expected, got) in [
             ("the turned weights", self.turned_len, weights.len()),
-            ("the gradient's height (axis h)", height, grad_output.size[0]),
+            (
+                "the gradient's height (axis h)",
+                height,
+                grad_output.size[0],
+            ),
             ("the gradient's width (axis w)", width, grad_output.size[1]),
             ("the gradient's channel block", BLOCK, grad_output.block),
             (

@@ -66,12 +66,7 @@ pub(super) struct Grid {
 impl Grid {
     /// Returns the grid of a walk; `outputs` are the layouts of what is written or added at the
     /// same pixels.
-    pub(super) fn new(
-        spec: &Conv2dSpec,
-        walk: &Walk,
-        input: &Layout,
-        outputs: &[Layout],
-    ) -> Self {
+    pub(super) fn new(spec: &Conv2dSpec, walk: &Walk, input: &Layout, outputs: &[Layout]) -> Self {
         let [kernel_h, kernel_w] = spec.window.kernel_size;
         let runs_on = [kernel_h, kernel_w] == [1, 1]
             && walk.start == [0, 0]

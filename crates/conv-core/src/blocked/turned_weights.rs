@@ -27,7 +27,7 @@ pub(super) const OP: &str = "conv2d_grad_input";
 /// assert_eq!(turned.len(), TurnedWeights::len_for(&spec)?);
 /// # Ok::<(), conv_core::Error>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TurnedWeights {
     /// For each phase, vertically and then horizontally, the packed weights of its taps.
     numbers: Buffer,
@@ -50,7 +50,10 @@ impl PhaseTaps {
     ///
     /// Taps `t` and `t + stride / gcd(stride, dilation)` read pixels of the same phase, and no taps
     /// between them do.
-    pub(super) fn along(window: &Window, axis: usize) -> impl Iterator<Item = Self> + Clone + use<> {
+    pub(super) fn along(
+        window: &Window,
+        axis: usize,
+    ) -> impl Iterator<Item = Self> + Clone + use<> {
         let (stride, taps) = (window.stride[axis], window.kernel_size[axis]);
         let step = stride / gcd(stride, window.dilation[axis]);
         let mut before = 0;

@@ -166,8 +166,16 @@ impl WinogradSpec {
             let schedule = self.schedule(&from);
             super::at_least(OP, "the scratch memory", schedule.scratch(1), scratch.len())?;
             let padding = placement.padding;
-            Forward::new(self, weight, padding, schedule, input, &epilogue, &mut output)
-                .run(scratch);
+            Forward::new(
+                self,
+                weight,
+                padding,
+                schedule,
+                input,
+                &epilogue,
+                &mut output,
+            )
+            .run(scratch);
         }
         match epilogue.statistics {
             Some(statistics) => statistics.of(self.conv.isa, output.as_view()),

@@ -31,12 +31,7 @@ pub(super) fn packed_len(algorithm: Winograd, out: usize, input: usize) -> Resul
 
 /// Transforms weights `[O, I, r, r]` into `packed`, zeros of the length [`packed_len`]:
 /// `[out block][point][in block][16 in][16 out]`.
-pub(super) fn pack(
-    algorithm: Winograd,
-    weight: ArrayView4<'_, f32>,
-    isa: Isa,
-    packed: &mut [f32],
-) {
+pub(super) fn pack(algorithm: Winograd, weight: ArrayView4<'_, f32>, isa: Isa, packed: &mut [f32]) {
     let (out, input, ..) = weight.dim();
     let (points, taps) = (algorithm.points(), algorithm.taps());
     let in_blocks = input.div_ceil(BLOCK);
