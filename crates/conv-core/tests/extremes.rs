@@ -6,7 +6,7 @@
 
 use conv_core::blocked::{
     self, Algorithm, BatchNormGrad, Conv2dGradInput, Conv2dSpec, Denormals, Epilogue, Layout,
-    PackedConv2d, Statistics, Store, TurnedWeights, View, ViewMut,
+    PackedConv2d, Statistics, Store, TurnedWeights, View, ViewMut, Winograd, WinogradSpec,
 };
 use conv_core::{
     Activation, AvgPool2dOptions, Conv2dOptions, Conv2dShape, ConvTranspose2dOptions,
@@ -140,6 +140,35 @@ proptest! {
             let from = conv.input_layout(batch, size);
             let to = Layout::blocked(batch, weight[0], size);
             let _ = conv.statistics_scratch(&from, &to);
+        }
+    }
+
+    /// Without weights, so every size may be anything.
+    #[test]
+    fn specifications_answer(
+        options in conv2d_options(),
+        (channels, groups) in ([monstrous(), monstrous()], monstrous()),
+        (kernel, many) in (kernel(), 0_u32..60),
+        (size, batch) in ([monstrous(), monstrous()], monstrous()),
+    ) {
+        let isa = Isa::best();
+        for groups in [options.groups, groups, 1 << many] {
+            let options = Conv2dOptions { groups, ..options };
+            let [outputs, inputs] = channels;
+            let weight = [outputs.max(groups), inputs, kernel[0], kernel[1]];
+            let Ok(spec) = Conv2dSpec::new(weight, &options, isa) else {
+                continue;
+            };
+            let _ = (spec.place(size), spec.halo(size), spec.loops(), spec.bias_len());
+            let _ = (TurnedWeights::len_for(&spec), spec.grad_weight_scratch(batch, size));
+            let from = spec.input_layout(batch, size);
+            let _ = spec.statistics_scratch(&from, &Layout::blocked(batch, weight[0], size));
+            for algorithm in [Winograd::F2x3, Winograd::F4x3, Winograd::F2x5] {
+                let _ = PackedConv2d::packed_len(Algorithm::Winograd(algorithm), spec);
+                if let Ok(spec) = WinogradSpec::new(algorithm, spec) {
+                    let _ = (spec.halo(size), spec.scratch_len(&from, 2));
+                }
+            }
         }
     }
 

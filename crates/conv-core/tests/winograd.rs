@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
 use conv_core::blocked::{
-    Algorithm, Buffer, Conv2dSpec, Epilogue, Layout, PackedConv2d, Statistics, View, ViewMut,
-    Winograd, WinogradSpec, batch_statistics,
+    Algorithm, Buffer, Conv2dSpec, Epilogue, Layout, PackedConv2d, View, ViewMut, Winograd,
+    WinogradSpec,
 };
 use conv_core::{Activation, Conv2dOptions, Error, Isa, Padding, PaddingValue};
 use ndarray::Array4;
@@ -462,58 +462,4 @@ fn what_it_cannot_compute_is_refused() {
             "{error}"
         );
     }
-}
-
-/// In a pass of their own, so they have the bits of that pass.
-#[test]
-fn statistics_are_those_of_the_output() {
-    let isa = Isa::best();
-    let spec = Conv2dSpec::new([20, 16, 3, 3], &Conv2dOptions::default(), isa).unwrap();
-    let spec = WinogradSpec::new(Winograd::F2x3, spec).unwrap();
-    let random = |shape: [usize; 4]| -> Array4<f32> {
-        let array = to_f32(random_array(&shape, 1).view());
-        array.into_dimensionality().unwrap()
-    };
-    let weight = spec.pack(random([20, 16, 3, 3]).view()).unwrap();
-    let from = Layout::blocked(2, 16, [7, 9]).with_halo(spec.halo([7, 9]).unwrap());
-    let to = Layout::blocked(2, 20, [5, 7]);
-    let mut source = Buffer::zeroed(from.len()).unwrap();
-    from.import(
-        random([2, 16, 7, 9]).view(),
-        PaddingValue::Zeros,
-        &mut source,
-    )
-    .unwrap();
-    let mut target = Buffer::zeroed(to.len()).unwrap();
-    let mut scratch = Buffer::zeroed(spec.scratch_len(&from, 1).unwrap()).unwrap();
-    let mut sums = vec![f64::NAN; spec.statistics_scratch(&to)];
-    let (mut mean, mut variance) = ([f64::NAN; 32], [f64::NAN; 32]);
-    let mut run = |mean: &mut [f64], variance: &mut [f64], sums: &mut [f64]| {
-        let statistics = Statistics {
-            mean,
-            variance,
-            scratch: sums,
-        };
-        let epilogue = Epilogue {
-            statistics: Some(statistics),
-            ..Epilogue::default()
-        };
-        let input = View::new(from, &source).unwrap();
-        let output = ViewMut::new(to, &mut target).unwrap();
-        spec.run(&weight, input, epilogue, output, &mut scratch)
-    };
-    run(&mut mean, &mut variance, &mut sums).unwrap();
-    for (mean, sums) in [(31, sums.len()), (32, sums.len() - 1)] {
-        let refused = run(&mut vec![0.0; mean], &mut [0.0; 32], &mut vec![0.0; sums]);
-        assert!(
-            matches!(refused, Err(Error::Mismatch { .. })),
-            "{refused:?}"
-        );
-    }
-
-    let (mut of_mean, mut of_variance) = ([0.0; 32], [0.0; 32]);
-    let output = View::new(to, &target).unwrap();
-    batch_statistics(isa, output, &mut of_mean, &mut of_variance, &mut sums).unwrap();
-    assert!(of_variance[..20].iter().all(|&variance| variance > 0.0));
-    assert_eq!((mean, variance), (of_mean, of_variance));
 }

@@ -14,6 +14,7 @@ use super::turned_weights::{OP, PhaseTaps, TurnedWeights, start};
 use super::view::{View, ViewMut};
 use super::walk::{Begin, Halo, Walk};
 use crate::activation::Activation;
+use crate::arrays::reserve;
 use crate::error::Result;
 use crate::geometry::Placement;
 
@@ -114,8 +115,9 @@ impl Conv2dGradInput {
     ///
     /// # Errors
     ///
-    /// As [`Conv2dSpec::place`], and [`Error::TooLarge`](crate::Error::TooLarge) for the turned
-    /// weights.
+    /// As [`Conv2dSpec::place`], and [`Error::TooLarge`](crate::Error::TooLarge) or
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) for the turned weights or a stride of too
+    /// many phases.
     pub fn new(spec: &Conv2dSpec, input: [usize; 2]) -> Result<Self> {
         let placement = spec.place(input)?;
         let turned_len = TurnedWeights::len_for(spec)?;
@@ -124,7 +126,9 @@ impl Conv2dGradInput {
                 .filter_map(|taps| AxisPhase::new(&placement, axis, taps))
                 .collect()
         });
-        let mut phases = Vec::with_capacity(rows.len() * columns.len());
+        let mut phases = Vec::new();
+        let count = rows.len().saturating_mul(columns.len());
+        reserve(&mut phases, OP, "the phases of a stride", count)?;
         for &y in &rows {
             for &x in &columns {
                 let axes = [y, x];

@@ -188,8 +188,10 @@ impl WinogradSpec {
     ///
     /// # Errors
     ///
-    /// As [`Window::place`](crate::Window::place).
+    /// As [`Window::place`](crate::Window::place), and [`Error::TooLarge`](crate::Error::TooLarge) for
+    /// a layout that no memory can hold.
     pub fn scratch_len(&self, input: &Layout, threads: usize) -> Result<usize> {
+        input.checked_len(OP)?;
         self.conv.place(input.size)?;
         Ok(self.schedule(input).scratch(threads.max(1)))
     }
