@@ -2,17 +2,22 @@
 
 use std::time::{Duration, Instant};
 
-use conv_core::blocked::{Buffer, Conv2dGradInput, Layout, PackedConv2d, Store, View, ViewMut};
+use conv_core::blocked::{
+    Buffer, Conv2dGradInput, Conv2dSpec, Denormals, Epilogue, Layout, Store, TurnedWeights, View,
+    ViewMut,
+};
 use conv_core::ndarray::Array4;
-use conv_core::{Activation, Isa, PaddingValue};
+use conv_core::{Isa, PaddingValue};
 
 use crate::Result;
 use crate::numbers::Numbers;
 use crate::side::{Answers, Side};
 
 pub(crate) struct Ours {
-    conv: PackedConv2d,
+    spec: Conv2dSpec,
+    weight: Buffer,
     grad_conv: Conv2dGradInput,
+    turned: TurnedWeights,
     input: Tensor,
     output: Tensor,
     grad_output: Tensor,
@@ -24,14 +29,14 @@ pub(crate) struct Ours {
 impl Ours {
     pub(crate) fn new(isa: Isa, numbers: &Numbers) -> Result<Self> {
         let options = &numbers.problem.options;
-        let (weight, activation) = (numbers.weight.view(), Activation::Identity);
-        let conv = PackedConv2d::new(weight, None, options, activation, isa)?;
+        let weight = numbers.weight.view();
+        let spec = Conv2dSpec::new(weight.dim().into(), options, isa)?;
         let (batch, channels, height, width) = numbers.input.dim();
         let (_, out_channels, out_height, out_width) = numbers.grad_output.dim();
         let (size, out_size) = ([height, width], [out_height, out_width]);
-        let grad_conv = Conv2dGradInput::new(&conv, size)?;
+        let grad_conv = Conv2dGradInput::new(&spec, size)?;
 
-        let mut input = Tensor::new(conv.input_layout(batch, size).with_halo(conv.halo(size)?))?;
+        let mut input = Tensor::new(spec.input_layout(batch, size).with_halo(spec.halo(size)?))?;
         input.import(&numbers.input)?;
         let output = Layout::blocked(batch, out_channels, out_size);
         let mut grad_output = Tensor::new(output.with_halo(grad_conv.halo()))?;
@@ -41,10 +46,12 @@ impl Ours {
             output: Tensor::new(output)?,
             grad_output,
             grad_input: Tensor::new(Layout::blocked(batch, channels, size))?,
-            grad_weight: vec![0.0; conv.weight().len()],
-            scratch: vec![0.0; conv.grad_weight_scratch(batch, size)?],
-            conv,
+            grad_weight: vec![0.0; spec.weight_len()],
+            scratch: vec![0.0; spec.grad_weight_scratch(batch, size)?],
+            weight: spec.pack(weight, Denormals::Flushed)?,
+            spec,
             grad_conv,
+            turned: TurnedWeights::default(),
         })
     }
 }
@@ -52,17 +59,23 @@ impl Ours {
 impl Side for Ours {
     fn step(&mut self) -> Result<Duration> {
         let start = Instant::now();
-        self.conv.run(self.input.view()?, self.output.view_mut()?)?;
+        self.spec.run(
+            &self.weight,
+            self.input.view()?,
+            Epilogue::default(),
+            self.output.view_mut()?,
+        )?;
         self.grad_weight.fill(0.0);
-        self.conv.add_grad_weight(
+        self.spec.add_grad_weight(
             self.input.view()?,
             self.grad_output.view()?,
             &mut self.grad_weight,
             None,
             &mut self.scratch,
         )?;
-        self.grad_conv.pack(&self.conv)?;
+        self.turned.turn(&self.spec, &self.weight)?;
         self.grad_conv.run(
+            &self.turned,
             self.grad_output.view()?,
             self.grad_input.view_mut()?,
             Store::Replace,
@@ -73,7 +86,7 @@ impl Side for Ours {
     fn answers(&self) -> Result<Answers> {
         Ok(Answers {
             output: self.output.export()?,
-            grad_weight: self.conv.unpack(&self.grad_weight)?,
+            grad_weight: self.spec.unpack(&self.grad_weight)?,
             grad_input: self.grad_input.export()?,
         })
     }

@@ -14,7 +14,7 @@
 
 use std::time::{Duration, Instant};
 
-use conv_core::blocked::{Buffer, DirectConv2d, Layout, View, ViewMut};
+use conv_core::blocked::{Algorithm, Buffer, Conv2dSpec, Layout, PackedConv2d, View, ViewMut};
 use conv_core::{Activation, Isa, PaddingValue};
 use criterion::{Criterion, criterion_group, criterion_main};
 use rayon::prelude::*;
@@ -50,7 +50,7 @@ const LAYERS: [(&str, usize, usize, usize, usize, usize, usize); 18] = [
 
 /// A layer that is ready to run.
 struct Layer {
-    conv: DirectConv2d,
+    conv: PackedConv2d,
     input_layout: Layout,
     input: Buffer,
     output_layout: Layout,
@@ -73,17 +73,12 @@ impl Layer {
             ..Conv2dProblem::layer(1, [c, o], [map, map], kernel, stride, groups)
         };
         let weight = to_f32(problem.weight().view());
-        let conv = DirectConv2d::new(
-            weight.view(),
-            None,
-            &problem.options,
-            Activation::Identity,
-            isa,
-        )
-        .unwrap();
-        let size = conv.place([map, map]).unwrap().output;
-        let halo = conv.halo([map, map]).unwrap();
-        let input_layout = conv.input_layout(1, [map, map]).with_halo(halo);
+        let spec = Conv2dSpec::new(weight.dim().into(), &problem.options, isa).unwrap();
+        let (weight, identity) = (weight.view(), Activation::Identity);
+        let conv = PackedConv2d::new(Algorithm::Direct, spec, weight, None, identity).unwrap();
+        let size = spec.place([map, map]).unwrap().output;
+        let halo = spec.halo([map, map]).unwrap();
+        let input_layout = spec.input_layout(1, [map, map]).with_halo(halo);
         let output_layout = Layout::blocked(1, o, size);
         let mut layer = Self {
             input: Buffer::zeroed(input_layout.len()).unwrap(),
@@ -108,7 +103,7 @@ impl Layer {
     fn run(&mut self) {
         let input = View::new(self.input_layout, &self.input).unwrap();
         let output = ViewMut::new(self.output_layout, &mut self.output).unwrap();
-        self.conv.run(input, output).unwrap();
+        self.conv.run(input, None, output, &mut []).unwrap();
     }
 }
 

@@ -2,9 +2,8 @@
 
 use ndarray::{Array4, ArrayView1, ArrayView4};
 
-use crate::activation::Activation;
 use crate::arrays::{into_array, zeros};
-use crate::blocked::{Buffer, DirectConv2d, Layout, View, ViewMut};
+use crate::blocked::{Buffer, Conv2dSpec, Denormals, Epilogue, Layout, View, ViewMut};
 use crate::conv2d_shape::Conv2dShape;
 use crate::error::Result;
 use crate::options::Conv2dOptions;
@@ -28,7 +27,7 @@ const OP: &str = "conv2d";
 /// Runs on the machine's fastest instruction set, or on the one that
 /// [`CONVOXIDE_ISA`](crate::ISA_VARIABLE) names, inside the caller's rayon pool; the result is
 /// bit-identical for any number of threads. To run one layer many times, pack its weights once with
-/// [`DirectConv2d`].
+/// [`PackedConv2d`](crate::blocked::PackedConv2d).
 ///
 /// # Shapes
 ///
@@ -86,16 +85,24 @@ pub fn conv2d_on(
         bias.map(|bias| bias.len()),
         options,
     )?;
-    let packed = DirectConv2d::new(weight, bias, options, Activation::Identity, isa)?;
+    let spec = Conv2dSpec::new(weight.dim().into(), options, isa)?;
+    let packed_weight = spec.pack(weight, Denormals::Flushed)?;
+    let packed_bias = spec.pack_bias(bias)?;
 
-    let halo = packed.halo([height, width])?;
-    let input_layout = packed.input_layout(batch, [height, width]).with_halo(halo);
+    let halo = spec.halo([height, width])?;
+    let input_layout = spec.input_layout(batch, [height, width]).with_halo(halo);
     let output_layout = Layout::blocked(batch, out_channels, shape.placement.output);
     let mut blocked_input = Buffer::zeroed(input_layout.checked_len(OP)?)?;
     let mut blocked_output = Buffer::zeroed(output_layout.checked_len(OP)?)?;
     input_layout.import(input, options.padding_value, &mut blocked_input)?;
-    packed.run(
+    let epilogue = Epilogue {
+        bias: Some(&packed_bias),
+        ..Epilogue::default()
+    };
+    spec.run(
+        &packed_weight,
         View::new(input_layout, &blocked_input)?,
+        epilogue,
         ViewMut::new(output_layout, &mut blocked_output)?,
     )?;
 

@@ -18,7 +18,7 @@
 //!
 //! - [`plain`] defines every operation with nested loops, for f32 and f64.
 //! - [`conv2d`] is the fast convolution, with register-tiled kernels for AVX-512, AVX2, NEON or
-//!   portable code, selected at run time; [`DirectConv2d`](blocked::DirectConv2d) packs its weights
+//!   portable code, selected at run time; [`PackedConv2d`](blocked::PackedConv2d) packs its weights
 //!   once for many runs, and [`blocked`] has the layout, the pools and the other operations of a
 //!   network.
 //! - [`Window`] is the geometry that convolutions and pools share: output sizes, padding, and the

@@ -5,7 +5,8 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
 use conv_core::blocked::{
-    self, BatchNormGrad, Conv2dGradInput, DirectConv2d, Layout, Store, View, ViewMut,
+    self, Algorithm, BatchNormGrad, Conv2dGradInput, Conv2dSpec, Denormals, Epilogue, Layout,
+    PackedConv2d, Statistics, Store, TurnedWeights, View, ViewMut, Winograd, WinogradSpec,
 };
 use conv_core::{
     Activation, AvgPool2dOptions, Conv2dOptions, Conv2dShape, ConvTranspose2dOptions,
@@ -128,9 +129,10 @@ proptest! {
         let _ = convolve2d(picture.view(), kernel.view(), &correlate);
         for isa in Isa::available() {
             let _ = conv2d_on(isa, x.view(), w.view(), None, &options);
-            let Ok(conv) = DirectConv2d::new(w.view(), None, &options, Activation::Relu, isa) else {
+            let Ok(conv) = Conv2dSpec::new(weight, &options, isa) else {
                 continue;
             };
+            let _ = PackedConv2d::new(Algorithm::Direct, conv, w.view(), None, Activation::Relu);
             let _ = (conv.place(size), conv.halo(size), conv.grad_weight_scratch(batch, size));
             if let Ok(gradient) = Conv2dGradInput::new(&conv, size) {
                 let _ = gradient.halo();
@@ -138,6 +140,35 @@ proptest! {
             let from = conv.input_layout(batch, size);
             let to = Layout::blocked(batch, weight[0], size);
             let _ = conv.statistics_scratch(&from, &to);
+        }
+    }
+
+    /// Without weights, so every size may be anything.
+    #[test]
+    fn specifications_answer(
+        options in conv2d_options(),
+        (channels, groups) in ([monstrous(), monstrous()], monstrous()),
+        (kernel, many) in (kernel(), 0_u32..60),
+        (size, batch) in ([monstrous(), monstrous()], monstrous()),
+    ) {
+        let isa = Isa::best();
+        for groups in [options.groups, groups, 1 << many] {
+            let options = Conv2dOptions { groups, ..options };
+            let [outputs, inputs] = channels;
+            let weight = [outputs.max(groups), inputs, kernel[0], kernel[1]];
+            let Ok(spec) = Conv2dSpec::new(weight, &options, isa) else {
+                continue;
+            };
+            let _ = (spec.place(size), spec.halo(size), spec.loops(), spec.bias_len());
+            let _ = (TurnedWeights::len_for(&spec), spec.grad_weight_scratch(batch, size));
+            let from = spec.input_layout(batch, size);
+            let _ = spec.statistics_scratch(&from, &Layout::blocked(batch, weight[0], size));
+            for algorithm in [Winograd::F2x3, Winograd::F4x3, Winograd::F2x5] {
+                let _ = PackedConv2d::packed_len(Algorithm::Winograd(algorithm), spec);
+                if let Ok(spec) = WinogradSpec::new(algorithm, spec) {
+                    let _ = (spec.halo(size), spec.scratch_len(&from, 2));
+                }
+            }
         }
     }
 
@@ -303,18 +334,27 @@ proptest! {
 
         let weight = zeros([3, from.channels.min(40), 2, 1]);
         let options = Conv2dOptions { stride, dilation, padding, ..Default::default() };
-        let bias = Array1::<f32>::zeros(3);
-        let conv = DirectConv2d::new(weight.view(), Some(bias.view()), &options, relu, isa);
-        if let Ok(conv) = conv {
-            let _ = conv.run(input, out!());
-            let _ = conv.run_with_residual(input, third, out!());
+        if let Ok(conv) = Conv2dSpec::new(weight.dim().into(), &options, isa) {
+            let weight = conv.pack(weight.view(), Denormals::Flushed).unwrap();
+            let epilogue = || Epilogue { activation: relu, ..Epilogue::default() };
+            let bias = [0.0; 16];
+            let biased = Epilogue { bias: Some(&bias), ..epilogue() };
+            let _ = conv.run(&weight, input, biased, out!());
+            let added = Epilogue { residual: Some(third), ..epilogue() };
+            let _ = conv.run(&weight, input, added, out!());
             let (mut mean, mut variance) = (vec![0.0; 16], vec![0.0; 16]);
-            let _ = conv.run_with_statistics(input, out!(), &mut mean, &mut variance, &mut scratch);
-            let mut grads = vec![0.0; conv.weight().len()];
+            let statistics = Statistics {
+                mean: &mut mean, variance: &mut variance, scratch: &mut scratch,
+            };
+            let measured = Epilogue { statistics: Some(statistics), ..epilogue() };
+            let _ = conv.run(&weight, input, measured, out!());
+            let mut grads = vec![0.0; conv.weight_len()];
             let _ = conv.add_grad_weight(input, third, &mut grads, None, &mut []);
-            if let Ok(mut gradient) = Conv2dGradInput::new(&conv, to.size) {
-                gradient.pack(&conv).unwrap();
-                let _ = gradient.run(input, ViewMut::new(to, &mut target).unwrap(), store);
+            if let Ok(gradient) = Conv2dGradInput::new(&conv, to.size) {
+                let mut turned = TurnedWeights::default();
+                turned.turn(&conv, &weight).unwrap();
+                let output = ViewMut::new(to, &mut target).unwrap();
+                let _ = gradient.run(&turned, input, output, store);
             }
         }
     }
@@ -477,8 +517,7 @@ fn a_convolution_out_of_range_is_not_packed() {
         ("stride", "h", far([1 << 60, 1], [1, 1])),
         ("dilation", "w", far([1, 1], [1, 1 << 60])),
     ] {
-        let relu = Activation::Relu;
-        let conv = DirectConv2d::new(weight.view(), None, &options, relu, Isa::best());
+        let conv = Conv2dSpec::new(weight.dim().into(), &options, Isa::best());
         let expected = Error::OverLimit {
             op: "conv2d",
             what,

@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
-use conv_core::blocked::{Buffer, DirectConv2d, Layout, View, ViewMut};
+use conv_core::blocked::{
+    Algorithm, Buffer, Conv2dSpec, Denormals, Epilogue, Layout, PackedConv2d, View, ViewMut,
+};
 use conv_core::{
     Activation, Conv2dOptions, Error, Isa, MaxPool2dOptions, Padding, PaddingValue, blocked,
     conv2d_on, plain,
@@ -139,7 +141,14 @@ fn blocked_run_with_residual(
     );
     let bias = problem.bias().map(|bias| to_f32(bias.view()));
     let bias = bias.as_ref().map(|bias| bias.view());
-    let conv = DirectConv2d::new(weight.view(), bias, &problem.options, activation, isa).unwrap();
+    let conv = Conv2dSpec::new(weight.dim().into(), &problem.options, isa).unwrap();
+    let weight = conv.pack(weight.view(), Denormals::Flushed).unwrap();
+    let bias = bias.map(|bias| conv.pack_bias(Some(bias)).unwrap());
+    let epilogue = Epilogue {
+        bias: bias.as_deref(),
+        activation,
+        ..Epilogue::default()
+    };
     let halo = conv.halo(problem.input_size).unwrap();
     let from = conv
         .input_layout(problem.batch, problem.input_size)
@@ -153,15 +162,18 @@ fn blocked_run_with_residual(
     let source = View::new(from, &source).unwrap();
     let view = ViewMut::new(to, &mut target).unwrap();
     match residual {
-        None => conv.run(source, view).unwrap(),
+        None => conv.run(&weight, source, epilogue, view).unwrap(),
         Some((residual, halo)) => {
             let layout = to.with_halo(halo);
             let mut memory = Buffer::zeroed(layout.len()).unwrap();
             // A halo that must not be read.
             let never = PaddingValue::Constant(1e30);
             layout.import(residual.view(), never, &mut memory).unwrap();
-            let residual = View::new(layout, &memory).unwrap();
-            conv.run_with_residual(source, residual, view).unwrap();
+            let epilogue = Epilogue {
+                residual: Some(View::new(layout, &memory).unwrap()),
+                ..epilogue
+            };
+            conv.run(&weight, source, epilogue, view).unwrap();
         }
     }
     let mut output = Array4::zeros((problem.batch, problem.out_channels, size[0], size[1]));
@@ -312,15 +324,12 @@ fn nan_and_infinity_pass_through_activations_and_pools() {
         |(o, i, _, _)| if o == i { 1.0_f32 } else { 0.0 },
     );
     for isa in Isa::available() {
-        let conv = DirectConv2d::new(
-            weight.view(),
-            None,
-            &Conv2dOptions::default(),
-            Activation::Relu,
-            isa,
-        )
-        .unwrap();
-        let got = on_blocked(&input, 16, [2, 2], |input, output| conv.run(input, output));
+        let spec = Conv2dSpec::new([16, 16, 1, 1], &Conv2dOptions::default(), isa).unwrap();
+        let relu = Activation::Relu;
+        let conv = PackedConv2d::new(Algorithm::Direct, spec, weight.view(), None, relu).unwrap();
+        let got = on_blocked(&input, 16, [2, 2], |input, output| {
+            conv.run(input, None, output, &mut [])
+        });
         // 0 * NaN and 0 * infinity are NaN, so every channel of these pixels is lost ...
         assert!(
             got[[0, 0, 0, 0]].is_nan() && got[[0, 5, 0, 0]].is_nan(),
@@ -389,13 +398,16 @@ fn a_halo_that_is_too_narrow_is_an_error_that_names_the_side() {
         ..Default::default()
     };
     let isa = Isa::best();
-    let conv = DirectConv2d::new(weight.view(), None, &options, Activation::Identity, isa).unwrap();
+    let conv = Conv2dSpec::new(weight.dim().into(), &options, isa).unwrap();
+    let weight = conv.pack(weight.view(), Denormals::Flushed).unwrap();
     let from = Layout::blocked(1, 16, [4, 4]).with_halo([1, 1, 1, 0]);
     let to = Layout::blocked(1, 16, [4, 4]);
     let (source, mut target) = (vec![0.0; from.len()], vec![0.0; to.len()]);
     let error = conv
         .run(
+            &weight,
             View::new(from, &source).unwrap(),
+            Epilogue::default(),
             ViewMut::new(to, &mut target).unwrap(),
         )
         .unwrap_err();
@@ -420,14 +432,11 @@ fn options_that_do_not_fit_are_errors() {
             groups,
             ..Default::default()
         };
-        DirectConv2d::new(
-            weight.view(),
-            Some(bias.view()),
-            &options,
-            Activation::Identity,
-            isa,
-        )
-        .unwrap_err()
+        let packed = Conv2dSpec::new(shape, &options, isa).and_then(|spec| {
+            let (weight, bias) = (weight.view(), Some(bias.view()));
+            PackedConv2d::new(Algorithm::Direct, spec, weight, bias, Activation::Identity)
+        });
+        packed.unwrap_err()
     };
     assert!(matches!(pack([0, 3, 1, 1], 1, 0), Error::Zero { .. }));
     assert!(matches!(pack([4, 3, 1, 1], 0, 4), Error::Zero { .. }));

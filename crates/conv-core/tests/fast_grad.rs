@@ -4,9 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
 use conv_core::blocked::{
-    self, BatchNormGrad, Buffer, Conv2dGradInput, DirectConv2d, Layout, Store, View, ViewMut,
+    self, BatchNormGrad, Buffer, Conv2dGradInput, Conv2dSpec, Denormals, Layout, Store,
+    TurnedWeights, View, ViewMut,
 };
-use conv_core::{Activation, Conv2dOptions, Isa, PaddingValue, plain};
+use conv_core::{Conv2dOptions, Isa, PaddingValue, plain};
 use ndarray::{Array4, Axis, Ix4};
 use proptest::prelude::*;
 use testkit::{
@@ -58,20 +59,9 @@ impl Blocked {
     }
 }
 
-fn packed(isa: Isa, problem: &Conv2dProblem) -> DirectConv2d {
-    let weight = to_f32(problem.weight().view());
-    let conv = DirectConv2d::new(
-        weight.view(),
-        None,
-        &problem.options,
-        Activation::Identity,
-        isa,
-    )
-    .unwrap();
-    let (o, i, h, w) = weight.dim();
-    let said = DirectConv2d::packed_len([o, i, h, w], problem.options.groups).unwrap();
-    assert_eq!(said, conv.weight().len() + conv.bias().len());
-    conv
+fn spec(isa: Isa, problem: &Conv2dProblem) -> Conv2dSpec {
+    let (o, i, h, w) = problem.weight().dim();
+    Conv2dSpec::new([o, i, h, w], &problem.options, isa).unwrap()
 }
 
 fn grad_output(problem: &Conv2dProblem) -> Array4<f64> {
@@ -80,12 +70,15 @@ fn grad_output(problem: &Conv2dProblem) -> Array4<f64> {
 
 /// Within 4 sqrt(K) eps sum|g||w| of the f64 loops; K is at most the taps of all output channels.
 fn check_grad_input(isa: Isa, problem: &Conv2dProblem) -> Array4<f32> {
-    let conv = packed(isa, problem);
+    let conv = spec(isa, problem);
+    let weight = to_f32(problem.weight().view());
+    let packed = conv.pack(weight.view(), Denormals::Flushed).unwrap();
+    assert_eq!(packed.len(), conv.weight_len());
     let grad = grad_output(problem);
-    let mut gradient = Conv2dGradInput::new(&conv, problem.input_size).unwrap();
-    let unpacked = gradient.clone();
-    gradient.pack(&conv).unwrap();
-    assert_eq!(gradient.packed_bytes(), unpacked.packed_bytes());
+    let gradient = Conv2dGradInput::new(&conv, problem.input_size).unwrap();
+    let mut turned = TurnedWeights::default();
+    turned.turn(&conv, &packed).unwrap();
+    assert_eq!(turned.len(), gradient.turned_len());
     let (n, o, h, w) = grad.dim();
     let layout = Layout::blocked(n, o, [h, w]).with_halo(gradient.halo());
     let output = Blocked::new(&grad, layout, PaddingValue::Zeros);
@@ -100,12 +93,11 @@ fn check_grad_input(isa: Isa, problem: &Conv2dProblem) -> Array4<f32> {
         problem.seed ^ 4,
     );
     let mut input = Blocked::walled(&before);
-    if unpacked.packed_bytes() > 0 {
-        let refused = unpacked.run(output.view(), input.view_mut(), Store::Replace);
-        assert!(matches!(refused, Err(conv_core::Error::Mismatch { .. })));
-    }
+    let never = TurnedWeights::default();
+    let refused = gradient.run(&never, output.view(), input.view_mut(), Store::Replace);
+    assert!(matches!(refused, Err(conv_core::Error::Mismatch { .. })));
     gradient
-        .run(output.view(), input.view_mut(), Store::Replace)
+        .run(&turned, output.view(), input.view_mut(), Store::Replace)
         .unwrap();
     let got = input.array();
 
@@ -129,7 +121,7 @@ fn check_grad_input(isa: Isa, problem: &Conv2dProblem) -> Array4<f32> {
     // Added to existing values: one more rounding.
     let mut input = Blocked::walled(&before);
     gradient
-        .run(output.view(), input.view_mut(), Store::Add)
+        .run(&turned, output.view(), input.view_mut(), Store::Add)
         .unwrap();
     let sum = &expected + &before;
     let bounds: Vec<f64> = bounds
@@ -143,7 +135,7 @@ fn check_grad_input(isa: Isa, problem: &Conv2dProblem) -> Array4<f32> {
 
 /// Within 4 sqrt(K) eps sum|x||g| of the f64 loops, where K is the number of pixels of a batch.
 fn check_grad_weight(isa: Isa, problem: &Conv2dProblem) -> Vec<u32> {
-    let conv = packed(isa, problem);
+    let conv = spec(isa, problem);
     let grad = grad_output(problem);
     let (n, o, h, w) = grad.dim();
     let output = Blocked::new(
@@ -156,8 +148,8 @@ fn check_grad_weight(isa: Isa, problem: &Conv2dProblem) -> Vec<u32> {
     let input = Blocked::new(&problem.input(), layout, problem.options.padding_value);
 
     let mut scratch = vec![f32::NAN; conv.grad_weight_scratch(n, problem.input_size).unwrap()];
-    let mut grad_weight = vec![0.0; conv.weight().len()];
-    let mut grad_bias = vec![0.0; conv.bias().len()];
+    let mut grad_weight = vec![0.0; conv.weight_len()];
+    let mut grad_bias = vec![0.0; conv.bias_len()];
     for _ in 0..2 {
         conv.add_grad_weight(
             input.view(),
@@ -170,7 +162,8 @@ fn check_grad_weight(isa: Isa, problem: &Conv2dProblem) -> Vec<u32> {
     }
     let got = conv.unpack(&grad_weight).unwrap();
     // Elements that represent no weight stay zero.
-    assert_eq!(conv.pack(got.view()).unwrap(), grad_weight);
+    let again = conv.pack(got.view(), Denormals::Kept).unwrap();
+    assert_eq!(again[..], grad_weight[..]);
 
     let exact = |input: &Array4<f64>, grad: &Array4<f64>| {
         plain::conv2d_grad_weight(

@@ -4,7 +4,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
-use conv_core::blocked::{Buffer, Conv2dGradInput, DirectConv2d, Layout, Store, View, ViewMut};
+use conv_core::blocked::{
+    Algorithm, Buffer, Conv2dGradInput, Conv2dSpec, Denormals, Layout, PackedConv2d, Store,
+    TurnedWeights, View, ViewMut,
+};
 use conv_core::{Activation, Conv2dOptions, Isa, PaddingValue, conv2d_on, plain};
 use ndarray::{Array1, Array4};
 use proptest::prelude::*;
@@ -80,9 +83,16 @@ impl Planted {
         planted
     }
 
-    fn conv(&self, isa: Isa, activation: Activation) -> DirectConv2d {
-        let bias = self.bias.as_ref().map(|bias| bias.view());
-        DirectConv2d::new(self.weight.view(), bias, &self.options, activation, isa).unwrap()
+    fn spec(&self, isa: Isa) -> Conv2dSpec {
+        Conv2dSpec::new(self.weight.dim().into(), &self.options, isa).unwrap()
+    }
+
+    fn conv(&self, isa: Isa, activation: Activation) -> PackedConv2d {
+        let (weight, bias) = (
+            self.weight.view(),
+            self.bias.as_ref().map(|bias| bias.view()),
+        );
+        PackedConv2d::new(Algorithm::Direct, self.spec(isa), weight, bias, activation).unwrap()
     }
 
     fn plain(&self) -> Array4<f32> {
@@ -141,23 +151,19 @@ impl Tensor {
 /// Runs the forward pass on blocked tensors, with a residual.
 fn forward(
     planted: &Planted,
-    conv: &DirectConv2d,
+    conv: &PackedConv2d,
     residual: Option<&Array4<f32>>,
     output: [usize; 4],
 ) -> Tensor {
     let (n, _, h, w) = planted.input.dim();
     let halo = conv.halo([h, w]).unwrap();
-    let layout = conv.input_layout(n, [h, w]).with_halo(halo);
+    let layout = conv.spec().input_layout(n, [h, w]).with_halo(halo);
     let input = Tensor::new(&planted.input, layout, planted.options.padding_value);
     let mut output = Tensor::blocked(&Array4::ones(output), [0, 1, 0, 2]);
-    match residual {
-        None => conv.run(input.view(), output.view_mut()).unwrap(),
-        Some(residual) => {
-            let residual = Tensor::blocked(residual, [1, 0, 2, 0]);
-            conv.run_with_residual(input.view(), residual.view(), output.view_mut())
-                .unwrap();
-        }
-    }
+    let residual = residual.map(|residual| Tensor::blocked(residual, [1, 0, 2, 0]));
+    let residual = residual.as_ref().map(Tensor::view);
+    conv.run(input.view(), residual, output.view_mut(), &mut [])
+        .unwrap();
     output
 }
 
@@ -227,14 +233,16 @@ proptest! {
             grad_output.view(), planted.weight.view(), problem.input_size, &options,
         ).unwrap();
         for isa in Isa::available() {
-            let conv = planted.conv(isa, Activation::Identity);
-            let mut gradient = Conv2dGradInput::new(&conv, problem.input_size).unwrap();
-            gradient.pack(&conv).unwrap();
+            let spec = planted.spec(isa);
+            let gradient = Conv2dGradInput::new(&spec, problem.input_size).unwrap();
+            let weight = spec.pack(planted.weight.view(), Denormals::Flushed).unwrap();
+            let mut turned = TurnedWeights::default();
+            turned.turn(&spec, &weight).unwrap();
             let grads = Tensor::blocked(&grad_output, gradient.halo());
             for store in [Store::Replace, Store::Add] {
                 let before = random4(expected.dim().into(), 6);
                 let mut got = Tensor::blocked(&before, [1, 0, 0, 1]);
-                gradient.run(grads.view(), got.view_mut(), store).unwrap();
+                gradient.run(&turned, grads.view(), got.view_mut(), store).unwrap();
                 prop_assert!(got.tail_is_zero(), "{isa}");
                 same_kinds(&got.array(), &expected, &format!("{isa}, {store:?}"));
                 // What was recomputed is correct, too.
@@ -262,21 +270,21 @@ proptest! {
         ).unwrap();
         let expected_bias = plain::conv2d_grad_bias(grad_output.view()).unwrap();
         for isa in Isa::available() {
-            let conv = planted.conv(isa, Activation::Identity);
+            let conv = planted.spec(isa);
             let halo = conv.halo(problem.input_size).unwrap();
             let layout = conv.input_layout(problem.batch, problem.input_size).with_halo(halo);
             let input = Tensor::new(&planted.input, layout, problem.options.padding_value);
             let grads = Tensor::blocked(&grad_output, [0; 4]);
             let mut scratch = vec![f32::NAN; conv.grad_weight_scratch(problem.batch, problem.input_size).unwrap()];
-            let mut grad_weight = vec![0.0; conv.weight().len()];
-            let mut grad_bias = vec![0.0; conv.bias().len()];
+            let mut grad_weight = vec![0.0; conv.weight_len()];
+            let mut grad_bias = vec![0.0; conv.bias_len()];
             conv.add_grad_weight(
                 input.view(), grads.view(), &mut grad_weight, Some(&mut grad_bias), &mut scratch,
             ).unwrap();
             let got = conv.unpack(&grad_weight).unwrap();
             same_kinds(&got, &expected, &format!("{isa}"));
             // Elements that represent no weight stay zero.
-            let packed = conv.pack(got.view()).unwrap();
+            let packed = conv.pack(got.view(), Denormals::Kept).unwrap();
             prop_assert!(packed.iter().zip(&grad_weight).all(|(a, b)| a.to_bits() == b.to_bits()), "{isa}");
             let (own, tail) = grad_bias.split_at(problem.out_channels);
             for (&got, &expected) in own.iter().zip(&expected_bias) {
@@ -328,10 +336,12 @@ fn lanes_past_the_last_channel_carry_nothing_to_the_next_layer() {
         assert!(hidden.tail_is_zero(), "{isa}");
         let weight = Array4::<f32>::ones((16, 12, 1, 1));
         let options = Conv2dOptions::default();
-        let next =
-            DirectConv2d::new(weight.view(), None, &options, Activation::Identity, isa).unwrap();
+        let spec = Conv2dSpec::new(weight.dim().into(), &options, isa).unwrap();
+        let (weight, identity) = (weight.view(), Activation::Identity);
+        let next = PackedConv2d::new(Algorithm::Direct, spec, weight, None, identity).unwrap();
         let mut output = Tensor::blocked(&Array4::ones((1, 16, 3, 3)), [0; 4]);
-        next.run(hidden.view(), output.view_mut()).unwrap();
+        next.run(hidden.view(), None, output.view_mut(), &mut [])
+            .unwrap();
         assert!(output.array().iter().all(|x| x.is_finite()), "{isa}");
     }
 }

@@ -2,15 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
-use conv_core::blocked::{Buffer, DirectConv2d, Layout, View, ViewMut};
-use conv_core::{Activation, Error, Isa, PaddingValue};
+use conv_core::blocked::{
+    Buffer, Conv2dSpec, Denormals, Epilogue, Layout, Statistics, View, ViewMut, Winograd,
+    WinogradSpec, batch_statistics,
+};
+use conv_core::{Conv2dOptions, Error, Isa, PaddingValue};
 use ndarray::{Array4, Axis};
 use proptest::prelude::*;
-use testkit::{Conv2dProblem, conv2d_problems, on_threads, to_f32};
+use testkit::{Conv2dProblem, conv2d_problems, on_threads, random_array, to_f32};
 
 /// A problem's convolution, its input, and the layout of its output.
 struct Case {
-    conv: DirectConv2d,
+    conv: Conv2dSpec,
+    weight: Buffer,
+    bias: Buffer,
     input: (Layout, Buffer),
     output: Layout,
 }
@@ -25,16 +30,9 @@ struct Made {
 
 impl Case {
     fn new(isa: Isa, problem: &Conv2dProblem) -> Self {
-        let (input, weight) = (problem.input(), problem.weight());
+        let (input, weight) = (problem.input(), to_f32(problem.weight().view()));
         let bias = problem.bias().map(|bias| to_f32(bias.view()));
-        let conv = DirectConv2d::new(
-            to_f32(weight.view()).view(),
-            bias.as_ref().map(|bias| bias.view()),
-            &problem.options,
-            Activation::Identity,
-            isa,
-        )
-        .unwrap();
+        let conv = Conv2dSpec::new(weight.dim().into(), &problem.options, isa).unwrap();
         let layout = conv
             .input_layout(problem.batch, problem.input_size)
             .with_halo(conv.halo(problem.input_size).unwrap());
@@ -44,10 +42,31 @@ impl Case {
             .unwrap();
         let [n, o, h, w] = problem.shape().unwrap().output();
         Self {
+            weight: conv.pack(weight.view(), Denormals::Flushed).unwrap(),
+            bias: conv
+                .pack_bias(bias.as_ref().map(|bias| bias.view()))
+                .unwrap(),
             conv,
             input: (layout, data),
             output: Layout::blocked(n, o, [h, w]),
         }
+    }
+
+    /// Into this output.
+    fn run_into(
+        &self,
+        layout: Layout,
+        output: &mut [f32],
+        statistics: Option<Statistics<'_>>,
+    ) -> Result<(), Error> {
+        let epilogue = Epilogue {
+            bias: Some(&self.bias),
+            statistics,
+            ..Epilogue::default()
+        };
+        let input = View::new(self.input.0, &self.input.1).unwrap();
+        let output = ViewMut::new(layout, output).unwrap();
+        self.conv.run(&self.weight, input, epilogue, output)
     }
 
     /// Into an output with this halo.
@@ -61,14 +80,12 @@ impl Case {
             .conv
             .statistics_scratch(&self.input.0, &layout)
             .unwrap();
-        self.conv
-            .run_with_statistics(
-                View::new(self.input.0, &self.input.1).unwrap(),
-                ViewMut::new(layout, &mut output).unwrap(),
-                &mut mean,
-                &mut variance,
-                &mut vec![f64::NAN; needed],
-            )
+        let statistics = Statistics {
+            mean: &mut mean,
+            variance: &mut variance,
+            scratch: &mut vec![f64::NAN; needed],
+        };
+        self.run_into(layout, &mut output, Some(statistics))
             .unwrap();
         Made {
             output: read(layout, &output),
@@ -97,12 +114,7 @@ fn check(isa: Isa, problem: &Conv2dProblem) {
         let made = case.run(halo);
         let layout = case.output.with_halo(halo);
         let mut alone = Buffer::zeroed(layout.len()).unwrap();
-        case.conv
-            .run(
-                View::new(case.input.0, &case.input.1).unwrap(),
-                ViewMut::new(layout, &mut alone).unwrap(),
-            )
-            .unwrap();
+        case.run_into(layout, &mut alone, None).unwrap();
         assert_eq!(made.output, read(layout, &alone), "{isa} {problem:?}");
 
         // A row is one of the picture, or a run of a 1x1 convolution's pixels: 8 tiles of at most
@@ -185,13 +197,66 @@ fn lengths_that_do_not_fit_are_errors() {
         (128, 129, needed),
         (128, 128, needed - 1),
     ] {
-        let got = case.conv.run_with_statistics(
-            View::new(case.input.0, &case.input.1).unwrap(),
-            ViewMut::new(case.output, &mut output).unwrap(),
-            &mut vec![0.0; mean],
-            &mut vec![0.0; variance],
-            &mut vec![0.0; scratch],
-        );
+        let statistics = Statistics {
+            mean: &mut vec![0.0; mean],
+            variance: &mut vec![0.0; variance],
+            scratch: &mut vec![0.0; scratch],
+        };
+        let got = case.run_into(case.output, &mut output, Some(statistics));
         assert!(matches!(got, Err(Error::Mismatch { .. })), "{got:?}");
     }
+}
+
+/// So they have the bits of that pass.
+#[test]
+fn winograd_computes_statistics_in_a_pass_of_their_own() {
+    let isa = Isa::best();
+    let spec = Conv2dSpec::new([20, 16, 3, 3], &Conv2dOptions::default(), isa).unwrap();
+    let spec = WinogradSpec::new(Winograd::F2x3, spec).unwrap();
+    let random = |shape: [usize; 4]| -> Array4<f32> {
+        let array = to_f32(random_array(&shape, 1).view());
+        array.into_dimensionality().unwrap()
+    };
+    let weight = spec.pack(random([20, 16, 3, 3]).view()).unwrap();
+    let from = Layout::blocked(2, 16, [7, 9]).with_halo(spec.halo([7, 9]).unwrap());
+    let to = Layout::blocked(2, 20, [5, 7]);
+    let mut source = Buffer::zeroed(from.len()).unwrap();
+    from.import(
+        random([2, 16, 7, 9]).view(),
+        PaddingValue::Zeros,
+        &mut source,
+    )
+    .unwrap();
+    let mut target = Buffer::zeroed(to.len()).unwrap();
+    let mut scratch = Buffer::zeroed(spec.scratch_len(&from, 1).unwrap()).unwrap();
+    let mut sums = vec![f64::NAN; spec.statistics_scratch(&to)];
+    let (mut mean, mut variance) = ([f64::NAN; 32], [f64::NAN; 32]);
+    let mut run = |mean: &mut [f64], variance: &mut [f64], sums: &mut [f64]| {
+        let statistics = Statistics {
+            mean,
+            variance,
+            scratch: sums,
+        };
+        let epilogue = Epilogue {
+            statistics: Some(statistics),
+            ..Epilogue::default()
+        };
+        let input = View::new(from, &source).unwrap();
+        let output = ViewMut::new(to, &mut target).unwrap();
+        spec.run(&weight, input, epilogue, output, &mut scratch)
+    };
+    run(&mut mean, &mut variance, &mut sums).unwrap();
+    for (mean, sums) in [(31, sums.len()), (32, sums.len() - 1)] {
+        let refused = run(&mut vec![0.0; mean], &mut [0.0; 32], &mut vec![0.0; sums]);
+        assert!(
+            matches!(refused, Err(Error::Mismatch { .. })),
+            "{refused:?}"
+        );
+    }
+
+    let (mut of_mean, mut of_variance) = ([0.0; 32], [0.0; 32]);
+    let output = View::new(to, &target).unwrap();
+    batch_statistics(isa, output, &mut of_mean, &mut of_variance, &mut sums).unwrap();
+    assert!(of_variance[..20].iter().all(|&variance| variance > 0.0));
+    assert_eq!((mean, variance), (of_mean, of_variance));
 }

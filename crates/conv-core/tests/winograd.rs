@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
-use conv_core::blocked::{Buffer, Layout, View, ViewMut, Winograd, WinogradConv2d};
+use conv_core::blocked::{
+    Algorithm, Buffer, Conv2dSpec, Epilogue, Layout, PackedConv2d, View, ViewMut, Winograd,
+    WinogradSpec,
+};
 use conv_core::{Activation, Conv2dOptions, Error, Isa, Padding, PaddingValue};
 use ndarray::Array4;
 use proptest::prelude::*;
@@ -196,13 +199,12 @@ impl Problem {
             to_f32(problem.weight().view()),
         );
         let bias = problem.bias().map(|bias| to_f32(bias.view()));
-        let conv = WinogradConv2d::new(
-            self.algorithm,
+        let conv = PackedConv2d::new(
+            Algorithm::Winograd(self.algorithm),
+            Conv2dSpec::new(weight.dim().into(), &problem.options, isa).unwrap(),
             weight.view(),
             bias.as_ref().map(|bias| bias.view()),
-            &problem.options,
             self.activation,
-            isa,
         )
         .unwrap();
         let halo = conv.halo(problem.input_size).unwrap();
@@ -357,31 +359,20 @@ fn the_error_is_near_that_of_a_sequential_sum() {
                 sum
             });
             let isa = Isa::best();
-            let packed = WinogradConv2d::new(
-                algorithm,
-                weight.view(),
-                None,
-                options,
-                Activation::Identity,
-                isa,
-            )
-            .unwrap();
-            let halo = packed.halo([12; 2]).unwrap();
+            let spec = Conv2dSpec::new(weight.dim().into(), options, isa).unwrap();
+            let spec = WinogradSpec::new(algorithm, spec).unwrap();
+            let packed = spec.pack(weight.view()).unwrap();
+            let halo = spec.halo([12; 2]).unwrap();
             let from = Layout::blocked(1, channels, [12; 2]).with_halo(halo);
             let mut source = Buffer::zeroed(from.len()).unwrap();
             from.import(input.view(), PaddingValue::Zeros, &mut source)
                 .unwrap();
             let to = Layout::blocked(1, 16, [12; 2]);
             let mut target = Buffer::zeroed(to.len()).unwrap();
-            let mut scratch = Buffer::zeroed(packed.scratch_len(&from, 1).unwrap()).unwrap();
+            let mut scratch = Buffer::zeroed(spec.scratch_len(&from, 1).unwrap()).unwrap();
             let output = ViewMut::new(to, &mut target).unwrap();
-            packed
-                .run(
-                    View::new(from, &source).unwrap(),
-                    None,
-                    output,
-                    &mut scratch,
-                )
+            let input = View::new(from, &source).unwrap();
+            spec.run(&packed, input, Epilogue::default(), output, &mut scratch)
                 .unwrap();
             let mut got = Array4::zeros(exact.dim());
             to.export(&target, got.view_mut()).unwrap();
@@ -397,11 +388,12 @@ fn what_it_cannot_compute_is_refused() {
     let isa = Isa::best();
     let weight = Array4::<f32>::ones((4, 4, 3, 3));
     let new = |algorithm, options: Conv2dOptions| {
-        let identity = Activation::Identity;
-        WinogradConv2d::new(algorithm, weight.view(), None, &options, identity, isa).map(|_| ())
+        Conv2dSpec::new([4, 4, 3, 3], &options, isa)
+            .and_then(|spec| WinogradSpec::new(algorithm, spec))
     };
     let usual = Conv2dOptions::default();
-    assert_eq!(new(Winograd::F4x3, usual), Ok(()));
+    let conv = new(Winograd::F4x3, usual).unwrap();
+    let packed = conv.pack(weight.view()).unwrap();
     for (algorithm, options, name) in [
         (Winograd::F2x5, usual, "kernel height (axis h)"),
         (
@@ -433,28 +425,16 @@ fn what_it_cannot_compute_is_refused() {
         );
     }
 
-    let conv = WinogradConv2d::new(
-        Winograd::F4x3,
-        weight.view(),
-        None,
-        &usual,
-        Activation::Identity,
-        isa,
-    );
-    let conv = conv.unwrap();
-    assert!(conv.output_size([2, 9]).is_err());
+    assert!(conv.conv().place([2, 9]).is_err());
     let from = Layout::blocked(1, 4, [9, 9]).with_halo(conv.halo([9, 9]).unwrap());
     let to = Layout::blocked(1, 4, [7, 7]);
     let len = conv.scratch_len(&from, 1).unwrap();
     let run = |from: Layout, to: Layout, len: usize| {
         let (source, mut target) = (vec![0.0; from.len()], vec![0.0; to.len()]);
         let output = ViewMut::new(to, &mut target).unwrap();
-        conv.run(
-            View::new(from, &source).unwrap(),
-            None,
-            output,
-            &mut vec![0.0; len],
-        )
+        let input = View::new(from, &source).unwrap();
+        let scratch = &mut vec![0.0; len];
+        conv.run(&packed, input, Epilogue::default(), output, scratch)
     };
     assert_eq!(run(from, to, len), Ok(()));
     for (from, to, len, name) in [

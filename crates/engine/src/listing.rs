@@ -54,7 +54,7 @@ impl Listing {
                 output: shapes[number].to_vec(),
                 start: place.start as u64 * F32,
                 bytes: place.len() as u64 * F32,
-                parameters: instruction.packed_bytes()?,
+                parameters: instruction.packed_bytes(compiled.isa)?,
             });
         }
         Ok(Self {

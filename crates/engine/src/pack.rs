@@ -1,6 +1,6 @@
 //! From the intermediate form to steps: the parameters folded, packed for the machine, and freed.
 
-use conv_core::blocked::{BLOCK, Buffer, PackedConv2d};
+use conv_core::blocked::{BLOCK, Buffer, Conv2dSpec, PackedConv2d};
 use conv_core::{Activation, Isa};
 use ndarray::{ArrayD, ArrayView1, Axis, Ix4};
 use nn_layers::{
@@ -41,18 +41,20 @@ pub(crate) enum Step {
 }
 
 impl Ir {
-    /// Returns the bytes of the parameters once packed, before anything is.
-    pub(crate) fn packed_bytes(&self) -> Result<u64> {
+    /// Returns the bytes of the parameters once packed for `isa`, before anything is.
+    pub(crate) fn packed_bytes(&self, isa: Isa) -> Result<u64> {
         let mut instructions = self.instructions.iter();
-        instructions.try_fold(0u64, |sum, one| Ok(sum.saturating_add(one.packed_bytes()?)))
+        instructions.try_fold(0u64, |sum, one| {
+            Ok(sum.saturating_add(one.packed_bytes(isa)?))
+        })
     }
 }
 
 impl Instruction {
-    /// Returns the bytes of its parameters once packed.
-    pub(crate) fn packed_bytes(&self) -> Result<u64> {
+    /// Returns the bytes of its parameters once packed for `isa`.
+    pub(crate) fn packed_bytes(&self, isa: Isa) -> Result<u64> {
         let numbers = match &self.operation {
-            Operation::Conv(conv) => conv.packed_len().map_err(Error::at(&self.name))?,
+            Operation::Conv(conv) => conv.packed_len(isa).map_err(Error::at(&self.name))?,
             Operation::Norm(norm) => 2 * norm.channels.next_multiple_of(BLOCK),
             Operation::Input(_) | Operation::Dropout(_) | Operation::Kernel(_) => 0,
         };
@@ -61,9 +63,14 @@ impl Instruction {
 }
 
 impl Conv {
+    /// Returns the convolution without its weights.
+    pub(crate) fn spec(&self, isa: Isa) -> conv_core::Result<Conv2dSpec> {
+        Conv2dSpec::new(self.weight, &self.options, isa)
+    }
+
     /// Returns the elements of the packed weight and bias.
-    fn packed_len(&self) -> conv_core::Result<usize> {
-        PackedConv2d::packed_len(self.algorithm, self.weight, self.options.groups)
+    fn packed_len(&self, isa: Isa) -> conv_core::Result<usize> {
+        PackedConv2d::packed_len(self.algorithm, self.spec(isa)?)
     }
 }
 
@@ -127,14 +134,10 @@ impl<'a> Packing<'a> {
         let weight = weight
             .into_dimensionality::<Ix4>()
             .map_err(|_| Error::internal(name, "a convolution's weight is not OIHW"))?;
-        let packed = PackedConv2d::new(
-            conv.algorithm,
-            weight.view(),
-            Some(ArrayView1::from(&shift[..])),
-            &conv.options,
-            conv.activation,
-            self.isa,
-        );
+        let (weight, shift) = (weight.view(), Some(ArrayView1::from(&shift[..])));
+        let packed = conv.spec(self.isa).and_then(|spec| {
+            PackedConv2d::new(conv.algorithm, spec, weight, shift, conv.activation)
+        });
         Ok(Step::Conv {
             layer: conv.layer,
             conv: Box::new(packed.map_err(Error::at(name))?),

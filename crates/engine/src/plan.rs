@@ -138,7 +138,7 @@ impl Plan {
         let isa = options.isa()?;
         let ir = passes::for_inference(graph, options.precision)?;
         let packed = MemoryUse {
-            parameters: ir.packed_bytes()?,
+            parameters: ir.packed_bytes(isa)?,
             ..MemoryUse::default()
         };
         packed.check(options.memory_limit)?;

@@ -146,7 +146,7 @@ impl SessionPlan {
             }
         }
         let memory = MemoryUse {
-            parameters: ir.packed_bytes()?,
+            parameters: ir.packed_bytes(compiled.isa)?,
             activations: arena.len as u64 * F32,
             outputs: bytes(&outputs),
             ..MemoryUse::default()
@@ -279,9 +279,10 @@ impl Session {
         let mut steps = Vec::with_capacity(count);
         for (index, seconds) in seconds.into_iter().enumerate() {
             let (algorithm, multiply_adds) = match &compiled.program.steps[index] {
-                Step::Conv { layer, conv } => {
-                    (conv.algorithm(), summary.rows[layer.index()].multiply_adds)
-                }
+                Step::Conv { layer, conv } => (
+                    conv.loops().name(),
+                    summary.rows[layer.index()].multiply_adds,
+                ),
                 Step::Input(_) => ("input", 0),
                 Step::ScaleShift { .. } => ("scale and shift", 0),
                 Step::Kernel(kernel) => (kernel.name(), 0),

@@ -2,6 +2,7 @@
 //! NCHW16c.
 
 mod backward;
+mod conv_weights;
 mod forward;
 mod grad_kernel;
 mod layer;
@@ -132,7 +133,7 @@ impl TrainingSession {
         let isa = options.isa()?;
         let flow = spec.resolve(graph)?;
         let ir = passes::for_training(graph, |node| flow.drops(node))?;
-        let layers_use = layers_use(&ir, &flow, options)?;
+        let layers_use = layers_use(&ir, &flow, isa, options)?;
         let lowered = lower(graph, ir, &mut params, &flow, isa)?;
         // What is left in `params` are parameters that the graph does not read.
         let layers_use = layers_use.and(others_use(&params));
@@ -195,8 +196,7 @@ impl TrainingSession {
     /// Returns the memory that the session needs for steps on inputs of these shapes, without
     /// allocating it.
     ///
-    /// After steps of several shapes, the session keeps the memory of the largest step, and the
-    /// weights that were packed for the input gradients of the two shapes used last. The
+    /// After steps of several shapes, the session keeps the memory of the largest step. The
     /// [state](nn_layers::Optimiser::state_bytes) of an optimiser is not included.
     ///
     /// # Errors
@@ -207,26 +207,17 @@ impl TrainingSession {
         self.memory_of_steps(&[inputs])
     }
 
-    /// Returns the memory that the session needs if steps of one or two sets of input shapes
-    /// alternate, such as full batches and a smaller last batch. It may be more than the larger
-    /// step needs alone, because the weights packed for the input gradients are kept for both.
+    /// Returns the memory that the session needs if steps of several sets of input shapes alternate,
+    /// such as full batches and a smaller last batch.
     ///
     /// # Errors
     ///
     /// As [`memory`](Self::memory).
     pub fn memory_of_steps(&self, steps: &[&[Shape]]) -> Result<MemoryUse> {
-        let plans = steps
-            .iter()
-            .map(|inputs| StepPlan::new(&self.graph, &self.lowered, inputs))
-            .collect::<Result<Vec<_>>>()?;
-        let packed = |plan: &StepPlan| plan.packed_bytes();
-        let all_packed = plans.iter().map(packed).fold(0, u64::saturating_add);
         let mut needed = MemoryUse::default();
-        for plan in &plans {
-            let mut step = plan.memory(&self.lowered);
-            let others = all_packed.saturating_sub(packed(plan));
-            step.scratch = step.scratch.saturating_add(others);
-            needed = needed.or(step);
+        for inputs in steps {
+            let plan = StepPlan::new(&self.graph, &self.lowered, inputs)?;
+            needed = needed.or(plan.memory(&self.lowered));
         }
         Ok(self.layers_use.and(needed))
     }
@@ -265,7 +256,6 @@ impl TrainingSession {
                 let mut needed = self.layers_use.and(plan.memory(&self.lowered));
                 for kept in &self.plans {
                     needed.activations = needed.activations.max(kept.arena_len as u64 * F32);
-                    needed.scratch = needed.scratch.saturating_add(kept.packed_bytes());
                 }
                 needed.check(self.options.memory_limit)?;
                 self.plans.insert(0, plan);
@@ -281,7 +271,7 @@ impl TrainingSession {
             key,
             units: &self.lowered.units,
             layers: &mut self.lowered.layers,
-            plan: &mut self.plans[0],
+            plan: &self.plans[0],
             memory: &mut self.memory,
         }
     }
@@ -303,12 +293,12 @@ impl TrainingSession {
 
 /// Returns the memory of the parameters that the graph reads, of their gradients and of the
 /// normalisations' values per channel, which must not exceed the limit.
-fn layers_use(ir: &Ir, flow: &GradientFlow, options: &Options) -> Result<MemoryUse> {
+fn layers_use(ir: &Ir, flow: &GradientFlow, isa: Isa, options: &Options) -> Result<MemoryUse> {
     let mut layers_use = MemoryUse::default();
     for instruction in &ir.instructions {
         layers_use = layers_use.and(match &instruction.operation {
             Operation::Conv(conv) => {
-                let parameters = instruction.packed_bytes()?;
+                let parameters = instruction.packed_bytes(isa)?;
                 let learns = !flow.is_frozen(conv.layer);
                 MemoryUse {
                     parameters,
@@ -473,7 +463,7 @@ impl TrainBackend<f32> for TrainingSession {
         };
         let flow = spec.resolve(&self.graph)?;
         let ir = passes::for_training(&self.graph, |node| flow.drops(node))?;
-        let layers_use = layers_use(&ir, &flow, &self.options)?;
+        let layers_use = layers_use(&ir, &flow, self.isa, &self.options)?;
         let mut params = self.export();
         let lowered = lower(&self.graph, ir, &mut params, &flow, self.isa)?;
         self.lowered = lowered;

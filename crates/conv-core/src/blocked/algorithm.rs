@@ -6,6 +6,17 @@ use crate::geometry::PaddingValue;
 use crate::options::Conv2dOptions;
 
 /// The algorithm of a convolution.
+///
+/// ```
+/// use conv_core::Conv2dOptions;
+/// use conv_core::blocked::{Algorithm, Winograd};
+///
+/// let options = Conv2dOptions::default();
+/// let large = Algorithm::choose([128, 128, 3, 3], &options, 1, [58, 58]);
+/// assert_eq!(large, Algorithm::Winograd(Winograd::F4x3));
+/// let pixel = Algorithm::choose([128, 128, 1, 1], &options, 1, [58, 58]);
+/// assert_eq!(pixel, Algorithm::Direct);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
     /// The sum of products as it is defined.

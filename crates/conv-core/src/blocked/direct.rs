@@ -8,7 +8,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::direct_conv2d::DirectConv2d;
+use super::ahead::Ahead;
+use super::conv2d_spec::Conv2dSpec;
+use super::depthwise::DepthwiseRows;
+use super::epilogue::{Statistics, bias_of};
 use super::grouping::Groups;
 use super::layout::BLOCK;
 use super::mend::{Lookout, Mend, Place};
@@ -20,62 +23,63 @@ use crate::activation::Activation;
 use crate::error::Result;
 use crate::simd::microkernel::{Kernel, Tile};
 
-/// Computes the output pixels of the walk, inside the caller's thread pool.
-///
-/// # Safety
-///
-/// The layouts are those that `conv` reads and writes, the walk stays within the input and its halo
-/// and within the output, and the residual has the output's extents.
-pub(super) unsafe fn run(
-    conv: &DirectConv2d,
-    walk: &Walk,
-    input: View<'_>,
-    residual: Option<View<'_>>,
-    output: &mut ViewMut<'_>,
-) {
-    let sweep = Sweep::new(conv, walk, input, residual, output);
-    let tasks = Tasks::new(conv, sweep.grid);
-    (0..tasks.count())
-        .into_par_iter()
-        .with_min_len(tasks.at_once)
-        .with_max_len(tasks.at_once)
-        .for_each(|task| {
-            // SAFETY: a view's data is as long as its layout says, so by the caller's promise every
-            // offset that the sweep computes is in bounds; the tasks partition the output, so no
-            // two of them write the same element.
-            unsafe { sweep.run(&tasks, task, None) }
-        });
+/// What is summed, what the sums start from, and what is applied to them.
+#[derive(Clone, Copy)]
+pub(super) struct Operands<'a> {
+    pub(super) spec: &'a Conv2dSpec,
+    pub(super) weight: &'a [f32],
+    pub(super) input: View<'a>,
+    pub(super) bias: Option<&'a [f32]>,
+    pub(super) residual: Option<View<'a>>,
+    pub(super) activation: Activation,
 }
 
-/// Like [`run`], and also computes each channel's mean and biased variance over the output: every
-/// task sums its own part while that is still in the cache.
+/// Computes the output pixels of the walk, inside the caller's thread pool, and their statistics if
+/// they are wanted: every task sums its own part while that is still in the cache.
 ///
 /// # Errors
 ///
-/// [`Error::Mismatch`](crate::Error::Mismatch) if the scratch memory is too small.
+/// [`Error::Mismatch`](crate::Error::Mismatch) if the statistics' scratch memory is too small.
 ///
 /// # Safety
 ///
-/// As [`run`]; in addition, the walk writes contiguous pixels, and `mean` and `variance` are as
-/// long as the output's channels rounded up to whole blocks.
-pub(super) unsafe fn run_with_statistics(
-    conv: &DirectConv2d,
+/// The layouts are those that the convolution reads and writes, the weights and the bias have its
+/// lengths, the walk stays within the input and its halo and within the output, and the residual has
+/// the output's extents. With statistics, the walk writes contiguous pixels, and mean and variance are
+/// as long as the output's channels rounded up to whole blocks.
+pub(super) unsafe fn run(
+    operands: Operands<'_>,
     walk: &Walk,
-    input: View<'_>,
+    statistics: Option<Statistics<'_>>,
     output: &mut ViewMut<'_>,
-    mean: &mut [f64],
-    variance: &mut [f64],
-    scratch: &mut [f64],
 ) -> Result<()> {
-    let sweep = Sweep::new(conv, walk, input, None, output);
-    let tasks = Tasks::new(conv, sweep.grid);
+    let sweep = Sweep::new(operands, walk, output);
+    let tasks = Tasks::new(operands.spec, sweep.grid);
+    let Some(Statistics {
+        mean,
+        variance,
+        scratch,
+    }) = statistics
+    else {
+        (0..tasks.count())
+            .into_par_iter()
+            .with_min_len(tasks.at_once)
+            .with_max_len(tasks.at_once)
+            .for_each(|task| {
+                // SAFETY: a view's data is as long as its layout says, so by the caller's promise
+                // every offset that the sweep computes is in bounds; the tasks partition the output,
+                // so no two of them write the same element.
+                unsafe { sweep.run(&tasks, task, None) }
+            });
+        return Ok(());
+    };
     let len = tasks.sums();
     statistics::parts("conv2d", tasks.count() * len, len, scratch)?
         .with_min_len(tasks.at_once)
         .with_max_len(tasks.at_once)
         .enumerate()
         .for_each(|(task, sums)| {
-            // SAFETY: as in `run`.
+            // SAFETY: as above.
             unsafe { sweep.run(&tasks, task, Some(sums)) }
         });
     let lanes = mean
@@ -89,34 +93,9 @@ pub(super) unsafe fn run_with_statistics(
     Ok(())
 }
 
-/// The weights that come next, which the tiles of a band load ahead.
-struct Ahead {
-    /// Their offset.
-    next: usize,
-    /// The taps of all channel blocks that a tile sums over.
-    taps: usize,
-    /// The number of the next tile, and of all tiles.
-    number: usize,
-    tiles: usize,
-}
-
-impl Ahead {
-    /// Returns the next tile's share of them.
-    fn share(&mut self, weight: *const f32) -> (*const f32, usize) {
-        let number = self.number;
-        self.number += 1;
-        Tile::load_ahead(
-            weight.wrapping_add(self.next),
-            self.taps,
-            number,
-            self.tiles,
-        )
-    }
-}
-
 /// One computation of an output, with all steps precomputed.
 struct Sweep<'a> {
-    conv: &'a DirectConv2d,
+    operands: Operands<'a>,
     grid: Grid,
     input: *const f32,
     /// Null if there is none.
@@ -140,6 +119,8 @@ struct Sweep<'a> {
     rows_follow: bool,
     /// See [`Tile::ends_in_half`].
     ends_in_half: bool,
+    /// For [`DepthwiseRows`], the input columns from one output to the next.
+    depthwise: Option<usize>,
     /// From one tap to the next.
     tap: [usize; 2],
     begin: Begin,
@@ -154,20 +135,20 @@ struct Sweep<'a> {
 unsafe impl Sync for Sweep<'_> {}
 
 impl<'a> Sweep<'a> {
-    fn new(
-        conv: &'a DirectConv2d,
-        walk: &Walk,
-        input: View<'a>,
-        residual: Option<View<'a>>,
-        output: &'a mut ViewMut<'_>,
-    ) -> Self {
+    fn new(operands: Operands<'a>, walk: &Walk, output: &'a mut ViewMut<'_>) -> Self {
+        let Operands {
+            spec,
+            input,
+            residual,
+            ..
+        } = operands;
         let (input_layout, output_layout) = (input.layout(), output.layout());
         let residual_layout = residual.map_or(output_layout, |residual| residual.layout());
         let outputs = [output_layout, residual_layout];
-        let grid = Grid::new(conv, walk, &input_layout, &outputs);
-        let input_column = walk.stride[1] * conv.grouping.block;
-        let kernels = conv.isa.kernels();
-        let kernels = match (conv.grouping.kind, conv.grouping.block, input_column) {
+        let grid = Grid::new(spec, walk, &input_layout, &outputs);
+        let input_column = walk.stride[1] * spec.grouping.block;
+        let kernels = spec.isa.kernels();
+        let kernels = match (spec.grouping.kind, spec.grouping.block, input_column) {
             (Groups::Narrow(power), _, _) => kernels.narrow[power],
             (Groups::Blocks, 1, _) => kernels.planar,
             (Groups::Blocks, _, BLOCK) => kernels.blocked,
@@ -187,7 +168,7 @@ impl<'a> Sweep<'a> {
             .wrapping_mul(input_layout.row_step().cast_signed())
             .wrapping_add(at(1).wrapping_mul(input_layout.block.cast_signed()));
         Self {
-            conv,
+            operands,
             grid,
             input: input.data().as_ptr().wrapping_offset(start),
             residual: residual.map_or(std::ptr::null(), |residual| {
@@ -215,13 +196,15 @@ impl<'a> Sweep<'a> {
             output_row,
             output_column: walk.output_stride[1] * BLOCK,
             rows_follow: walk.output_stride[0] == 1,
-            ends_in_half: conv.grouping.ends_in_half(conv.in_channels),
+            ends_in_half: spec.grouping.ends_in_half(spec.in_channels),
+            depthwise: (residual.is_none() && DepthwiseRows::fit(spec, walk))
+                .then_some(walk.stride[1]),
             tap: [
                 walk.dilation[0] * input_layout.row_step(),
                 walk.dilation[1] * input_layout.block,
             ],
             begin: walk.begin,
-            mend: Mend::new(conv, walk, &grid, input, residual),
+            mend: Mend::new(operands, walk, &grid),
             kernels,
             most_pixels: kernels[0].len(),
             most_panels: kernels.len(),
@@ -236,7 +219,7 @@ impl<'a> Sweep<'a> {
 
     /// Packed weights of one output block, in elements.
     fn panel(&self) -> usize {
-        self.grid.in_blocks * self.conv.panel_block()
+        self.grid.in_blocks * self.operands.spec.panel_block()
     }
 
     /// Computes one task, and the statistics of its output blocks if requested.
@@ -253,7 +236,14 @@ impl<'a> Sweep<'a> {
             rows,
             blocks,
         } = mine.clone();
-        let all = self.grid.in_blocks;
+        if let Some(stride) = self.depthwise {
+            // SAFETY: guaranteed by the caller.
+            unsafe { self.depthwise(&mine, stride) };
+        }
+        let all = match self.depthwise {
+            Some(_) => 0,
+            None => self.grid.in_blocks,
+        };
         // SAFETY: guaranteed by the caller.
         let before = unsafe { self.before(&mine) };
         for chunk in (0..all).step_by(tasks.blocks_in_chunk) {
@@ -272,8 +262,8 @@ impl<'a> Sweep<'a> {
                 let follows = tasks.reads_weights && next.0 < self.grid.out_blocks;
                 let mut ahead = follows.then(|| Ahead {
                     next: (group * self.grid.out_blocks + next.0) * self.panel()
-                        + next.1 * self.conv.panel_block(),
-                    taps: in_blocks.len() * self.conv.panel_block() / (BLOCK * BLOCK),
+                        + next.1 * self.operands.spec.panel_block(),
+                    taps: in_blocks.len() * self.operands.spec.panel_block() / (BLOCK * BLOCK),
                     number: 0,
                     tiles: self.tiles(&rows),
                 });
@@ -294,8 +284,38 @@ impl<'a> Sweep<'a> {
             let pixels = self.grid.pixels_in(&rows);
             // SAFETY: this task has just written it, and no other task does.
             let rows = rows.map(|row| unsafe { self.written(picture, out_block, row) });
-            part_statistics(self.conv.isa, rows, pixels, sums);
+            part_statistics(self.operands.spec.isa, rows, pixels, sums);
         }
+    }
+
+    /// Computes a task of a depthwise convolution.
+    ///
+    /// # Safety
+    ///
+    /// As [`run`](Self::run).
+    unsafe fn depthwise(&self, task: &Task, stride: usize) {
+        let Task { picture, group, .. } = *task;
+        let weight = &self.operands.weight[group * self.panel()..][..self.panel()];
+        let at = |picture_step: usize, block_step: usize, row_step: usize| {
+            picture * picture_step + group * block_step + task.rows.start * row_step
+        };
+        let (input, output) = (
+            at(self.input_picture, self.input_block, self.input_row),
+            at(self.output_picture, self.output_block, self.output_row),
+        );
+        self.operands.spec.isa.run(DepthwiseRows {
+            input: self.input.wrapping_add(input),
+            input_row: self.input_row,
+            tap_row: self.tap[0],
+            stride,
+            weight: weight.as_ptr(),
+            bias: bias_of(self.operands.bias, group),
+            output: self.output.wrapping_add(output),
+            output_row: self.output_row,
+            rows: task.rows.len(),
+            columns: self.grid.columns,
+            activation: self.operands.activation,
+        });
     }
 
     /// Returns the values that the task's sums start from, row by row, if some may have to be
@@ -323,7 +343,7 @@ impl<'a> Sweep<'a> {
     ///
     /// As [`run`](Self::run).
     unsafe fn mend(&self, task: &Task, blocks_in_chunk: usize, before: &[f32]) {
-        let isa = self.conv.isa;
+        let isa = self.operands.spec.isa;
         let mut begun = 0;
         for out_block in self.out_blocks(task) {
             let rows = task.rows.clone();
@@ -440,10 +460,11 @@ impl<'a> Sweep<'a> {
         let kernels = self.kernels[panels - 1];
         let first = in_blocks.start == 0 && self.begin == Begin::Bias;
         let last = in_blocks.end == self.grid.in_blocks;
-        let weight = out_block * self.panel() + in_blocks.start * self.conv.panel_block();
-        // SAFETY: within the input, the output, the weights and the bias: `picture < batch`,
-        // `row < rows`, the block indices are in range, and `check` has compared the extents.
-        let (input, output, weight, bias) = unsafe {
+        let weight = out_block * self.panel() + in_blocks.start * self.operands.spec.panel_block();
+        let bias = bias_of(self.operands.bias, out_block);
+        // SAFETY: within the input, the output and the weights: `picture < batch`, `row < rows`, the
+        // block indices are in range, and `check` has compared the extents.
+        let (input, output, weight) = unsafe {
             (
                 self.input.add(
                     picture * self.input_picture
@@ -455,8 +476,7 @@ impl<'a> Sweep<'a> {
                         + out_block * self.output_block
                         + row * self.output_row,
                 ),
-                self.conv.weight.as_ptr().add(weight),
-                self.conv.bias.as_ptr().add(out_block * BLOCK),
+                self.operands.weight.as_ptr().add(weight),
             )
         };
         // With the last input block, if there is a residual.
@@ -475,7 +495,7 @@ impl<'a> Sweep<'a> {
         for tile in 0..tiles {
             let pixels = pixels + usize::from(tile < longer);
             let (next_weight, next_lines) = match ahead {
-                Some(ahead) => ahead.share(self.conv.weight.as_ptr()),
+                Some(ahead) => ahead.share(self.operands.weight.as_ptr()),
                 None => (std::ptr::null(), 0),
             };
             let operands = Tile {
@@ -486,7 +506,7 @@ impl<'a> Sweep<'a> {
                 input_tap: self.tap[1],
                 blocks: in_blocks.len(),
                 ends_in_half: self.ends_in_half && in_blocks.end == self.grid.in_blocks,
-                kernel_size: self.conv.window.kernel_size,
+                kernel_size: self.operands.spec.window.kernel_size,
                 weight,
                 weight_panel: self.panel(),
                 next_weight,
@@ -500,13 +520,13 @@ impl<'a> Sweep<'a> {
                 }),
                 residual_panel: self.residual_block,
                 activation: if last {
-                    self.conv.activation
+                    self.operands.activation
                 } else {
                     Activation::Identity
                 },
             };
             // SAFETY: the tile's pixels are `column..column + pixels` of the row; the instruction
-            // set is available, as the `Isa` in the convolution proves.
+            // set is available, as the `Isa` in the specification proves.
             unsafe { kernels[pixels - 1](&operands) };
             column += pixels;
         }

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::direct_conv2d::DirectConv2d;
+use super::conv2d_spec::Conv2dSpec;
 use super::grouping::Groups;
 use super::layout::{BLOCK, Layout};
 use super::statistics::lane_sums;
@@ -41,7 +41,7 @@ struct Split {
     rows: usize,
 }
 
-impl DirectConv2d {
+impl Conv2dSpec {
     /// Returns the number of elements of scratch memory that
     /// [`add_grad_weight`](Self::add_grad_weight) needs for inputs of this batch and size.
     ///
@@ -56,8 +56,8 @@ impl DirectConv2d {
         Ok(self.split_scratch(&self.split(batch, &placement)))
     }
 
-    /// Adds to `grad_weight`, which is packed like [`weight`](Self::weight), and to `grad_bias`,
-    /// inside the caller's thread pool:
+    /// Adds to `grad_weight`, which is [packed](Self::pack) like a weight, and to `grad_bias`, which
+    /// is as long as a [packed bias](Self::bias_len), inside the caller's thread pool:
     ///
     /// ```text
     /// grad_weight[o, c, i, j] += sum over n, v, u of grad_output[n, o, v, u] * padded[n, c, y, x]
@@ -78,18 +78,18 @@ impl DirectConv2d {
         grad_bias: Option<&mut [f32]>,
         scratch: &mut [f32],
     ) -> Result<()> {
-        let placement = self.check(&input.layout(), &grad_output.layout())?;
+        let placement = self.check_direct(&input.layout(), &grad_output.layout())?;
         super::expect(
             OP,
             "the weight gradient's length",
-            self.weight.len(),
+            self.weight_len(),
             grad_weight.len(),
         )?;
         if let Some(grad_bias) = &grad_bias {
             super::expect(
                 OP,
                 "the bias gradient's length",
-                self.bias.len(),
+                self.bias_len(),
                 grad_bias.len(),
             )?;
         }
@@ -102,7 +102,7 @@ impl DirectConv2d {
         super::at_least(OP, "the scratch memory's length", needed, scratch.len())?;
         let scratch = &mut scratch[..needed];
         let products = Products {
-            conv: self,
+            spec: self,
             placement: &placement,
             split: &split,
             input,
@@ -112,13 +112,13 @@ impl DirectConv2d {
             products.run(0, grad_weight);
         } else {
             scratch
-                .par_chunks_exact_mut(self.weight.len())
+                .par_chunks_exact_mut(self.weight_len())
                 .enumerate()
                 .for_each(|(part, sums)| {
                     sums.fill(0.0);
                     products.run(part, sums);
                 });
-            let len = self.weight.len();
+            let len = self.weight_len();
             grad_weight
                 .par_chunks_mut(4096)
                 .enumerate()
@@ -143,7 +143,7 @@ impl DirectConv2d {
     fn split_scratch(&self, split: &Split) -> usize {
         match split.parts {
             1 => 0,
-            parts => parts.saturating_mul(self.weight.len()),
+            parts => parts.saturating_mul(self.weight_len()),
         }
     }
 
@@ -167,7 +167,7 @@ impl DirectConv2d {
         let cost = |split: &usize| {
             let sums = match parts(*split) {
                 1 => 0,
-                parts => self.weight.len().saturating_mul(3 * NOT_PREFETCHED * parts),
+                parts => self.weight_len().saturating_mul(3 * NOT_PREFETCHED * parts),
             };
             let reads = input.saturating_mul(split.div_ceil(self.grouping.groups));
             reads.saturating_add(sums)
@@ -204,7 +204,7 @@ impl DirectConv2d {
         }
         let [kernel_h, kernel_w] = self.window.kernel_size;
         let lanes = self.in_blocks() * self.grouping.block;
-        for o in 0..self.bias.len() {
+        for o in 0..self.bias_len() {
             let own = if o < self.out_channels {
                 self.inputs_of(o)
             } else {
@@ -221,7 +221,7 @@ impl DirectConv2d {
 
 /// The products of input and gradient.
 struct Products<'a> {
-    conv: &'a DirectConv2d,
+    spec: &'a Conv2dSpec,
     placement: &'a Placement,
     split: &'a Split,
     input: View<'a>,
@@ -232,7 +232,7 @@ impl Products<'_> {
     /// Adds the products of one part of the pixels to `sums`.
     fn run(&self, part: usize, sums: &mut [f32]) {
         let blocks = self.split.blocks;
-        let panel = self.conv.weight.len() / self.conv.out_channels.div_ceil(BLOCK);
+        let panel = self.spec.weight_len() / self.spec.out_channels.div_ceil(BLOCK);
         let in_blocks = self.input_blocks();
         sums.par_chunks_mut((panel * blocks).max(1))
             .enumerate()
@@ -252,9 +252,9 @@ impl Products<'_> {
 
     /// The number of blocks of a group's input channels; a planar input's channels form one.
     fn input_blocks(&self) -> usize {
-        match self.conv.grouping.block {
+        match self.spec.grouping.block {
             1 => 1,
-            _ => self.conv.in_blocks(),
+            _ => self.spec.in_blocks(),
         }
     }
 
@@ -292,18 +292,18 @@ impl Products<'_> {
         sums: &mut [f32],
     ) {
         let Self {
-            conv, placement, ..
+            spec, placement, ..
         } = *self;
         let (input, grad) = (self.input.layout(), self.grad.layout());
-        let kernels = conv.isa.kernels();
-        let in_blocks = conv.in_blocks();
-        let group = out_block / conv.out_blocks();
-        let [kernel_h, kernel_w] = conv.window.kernel_size;
+        let kernels = spec.isa.kernels();
+        let in_blocks = spec.in_blocks();
+        let group = out_block / spec.out_blocks();
+        let [kernel_h, kernel_w] = spec.window.kernel_size;
         let grad_start = grad.offset(pictures.start, out_block, rows.start, 0);
-        let products = conv.grouping.products;
+        let products = spec.grouping.products;
         // A tile's rows are the channels of a block, the planes of a planar input, or the taps of
         // narrow groups: their number, and the steps from one to the next.
-        let (kernels, columns, lanes, channel, sums_channel) = match conv.grouping.kind {
+        let (kernels, columns, lanes, channel, sums_channel) = match spec.grouping.kind {
             Groups::Narrow(power) => (
                 kernels.outer_narrow[power],
                 1,
@@ -311,7 +311,7 @@ impl Products<'_> {
                 placement.dilation[1] * BLOCK,
                 products * BLOCK,
             ),
-            Groups::Blocks if conv.grouping.block == 1 => (
+            Groups::Blocks if spec.grouping.block == 1 => (
                 kernels.outer_planar,
                 kernel_w,
                 in_blocks,
@@ -361,7 +361,7 @@ impl Products<'_> {
 }
 
 /// Sums each channel over pictures, rows and pixels: each row in f32, the rest in f64.
-fn add_grad_bias(conv: &DirectConv2d, grad: View<'_>, grad_bias: &mut [f32]) {
+fn add_grad_bias(spec: &Conv2dSpec, grad: View<'_>, grad_bias: &mut [f32]) {
     let Layout { batch, size, .. } = grad.layout();
     grad_bias
         .par_chunks_mut(BLOCK)
@@ -369,7 +369,7 @@ fn add_grad_bias(conv: &DirectConv2d, grad: View<'_>, grad_bias: &mut [f32]) {
         .for_each(|(block, target)| {
             let rows = (0..batch)
                 .flat_map(|picture| (0..size[0]).map(move |y| grad.row(picture, block, y)));
-            let sums = lane_sums(conv.isa, rows);
+            let sums = lane_sums(spec.isa, rows);
             #[expect(
                 clippy::cast_possible_truncation,
                 reason = "rounded once, when complete"

@@ -1,9 +1,18 @@
 //! How the groups of a convolution are arranged for the micro-kernels.
 
-use super::direct_conv2d::DirectConv2d;
 use super::layout::BLOCK;
 use crate::error::Result;
 use crate::geometry::checked_len;
+
+/// The largest number of input channels for which planar NCHW beats NCHW16c: padding 3 channels to
+/// 16 would cost five times the arithmetic, while the planar loop reads its weights at the same
+/// speed.
+const MOST_PLANAR_CHANNELS: usize = 8;
+
+/// Returns whether a convolution with this many input channels and groups reads planar input.
+pub(super) fn reads_planar(in_channels: usize, groups: usize) -> bool {
+    groups == 1 && in_channels <= MOST_PLANAR_CHANNELS
+}
 
 /// Groups of channels as the micro-kernels process them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,15 +48,19 @@ impl Grouping {
                 kind: Groups::Narrow(width.ilog2() as usize),
             };
         }
-        let fits = |merged: &usize| {
-            groups.is_multiple_of(*merged)
-                && (in_channels / merged).is_multiple_of(BLOCK)
-                && (out_channels / merged).is_multiple_of(BLOCK)
-        };
-        let planar = DirectConv2d::reads_planar(in_channels, groups);
+        // The fewest neighbours that fill whole blocks on both sides: a power of two.
+        let [inputs, outputs] = [in_channels, out_channels].map(|channels| {
+            let width = channels / groups;
+            BLOCK >> width.trailing_zeros().min(BLOCK.ilog2())
+        });
+        let neighbours = inputs.max(outputs);
+        let planar = reads_planar(in_channels, groups);
         let block = if planar { 1 } else { BLOCK };
         Self {
-            groups: (2..=groups).rev().find(fits).unwrap_or(1),
+            groups: match groups.is_multiple_of(neighbours) {
+                true => groups / neighbours,
+                false => 1,
+            },
             block,
             products: block,
             kind: Groups::Blocks,
@@ -101,5 +114,32 @@ impl Grouping {
         let out_blocks = out_channels.div_ceil(BLOCK);
         let sizes = [out_blocks, in_blocks, kh, kw, self.products, BLOCK];
         checked_len(op, "the packed weights", &sizes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_few_groups_are_merged_as_fill_whole_blocks() {
+        for (groups, in_width, out_width, expected) in [
+            (1, 3, 5, 1),
+            (2, 16, 32, 2),
+            (2, 8, 16, 1),
+            (8, 4, 8, 2),
+            (8, 4, 20, 2),
+            (12, 8, 16, 6),
+            (12, 2, 4, 1),
+            (48, 1, 3, 3),
+            (7, 16, 24, 1),
+            // Not by a search through all of them.
+            (1 << 50, 3, 1, 1 << 46),
+        ] {
+            let grouping = Grouping::new(groups, groups * in_width, groups * out_width);
+            let case = format!("{groups} groups of {in_width} and {out_width} channels");
+            assert_eq!(grouping.groups, expected, "{case}");
+            assert_eq!(grouping.kind, Groups::Blocks, "{case}");
+        }
     }
 }

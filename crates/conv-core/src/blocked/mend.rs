@@ -11,21 +11,18 @@
 
 use std::ops::Range;
 
-use super::direct_conv2d::DirectConv2d;
+use super::direct::Operands;
 use super::grouping::Groups;
 use super::layout::BLOCK;
 use super::tasks::Grid;
-use super::view::View;
 use super::walk::{Halo, Walk};
 
 /// What the sums of one output consist of.
 #[derive(Clone, Copy)]
 pub(super) struct Mend<'a> {
-    conv: &'a DirectConv2d,
+    operands: Operands<'a>,
     walk: Walk,
     grid: Grid,
-    input: View<'a>,
-    residual: Option<View<'a>>,
     /// Whether there are zeros between merged groups.
     groups: bool,
     /// Whether zeros beyond the edge may be multiplied by a non-finite weight.
@@ -43,21 +40,14 @@ pub(super) struct Place {
 }
 
 impl<'a> Mend<'a> {
-    pub(super) fn new(
-        conv: &'a DirectConv2d,
-        walk: &Walk,
-        grid: &Grid,
-        input: View<'a>,
-        residual: Option<View<'a>>,
-    ) -> Self {
+    pub(super) fn new(operands: Operands<'a>, walk: &Walk, grid: &Grid) -> Self {
+        let spec = operands.spec;
         Self {
-            conv,
+            operands,
             walk: *walk,
             grid: *grid,
-            input,
-            residual,
-            groups: match conv.grouping.kind {
-                Groups::Blocks => conv.grouping.groups != conv.real_groups,
+            groups: match spec.grouping.kind {
+                Groups::Blocks => spec.grouping.groups != spec.real_groups,
                 Groups::Narrow(_) => false,
             },
             edges: walk.halo == Halo::IsNothing,
@@ -76,7 +66,7 @@ impl<'a> Mend<'a> {
 
     /// Returns the lanes of a block that are channels.
     fn lanes(&self, out_block: usize) -> usize {
-        BLOCK.min(self.conv.out_channels - out_block * BLOCK)
+        BLOCK.min(self.operands.spec.out_channels - out_block * BLOCK)
     }
 
     /// Repairs the values of one pixel. `before` holds the values that its sums started from, if
@@ -123,12 +113,12 @@ impl<'a> Mend<'a> {
 
     #[inline(always)]
     fn is_inside(&self, axis: usize, position: isize) -> bool {
-        usize::try_from(position).is_ok_and(|at| at < self.input.layout().size[axis])
+        usize::try_from(position).is_ok_and(|at| at < self.operands.input.layout().size[axis])
     }
 
     #[inline(always)]
     fn reaches_halo(&self, at: [usize; 2]) -> bool {
-        let taps = self.conv.window.kernel_size;
+        let taps = self.operands.spec.window.kernel_size;
         (0..2).any(|axis| {
             !self.is_inside(axis, self.position(axis, at[axis], 0))
                 || !self.is_inside(axis, self.position(axis, at[axis], taps[axis] - 1))
@@ -145,15 +135,22 @@ impl<'a> Mend<'a> {
         before: Option<f32>,
         blocks_in_chunk: usize,
     ) -> f32 {
-        let conv = self.conv;
+        let Operands {
+            spec,
+            bias,
+            residual,
+            activation,
+            ..
+        } = self.operands;
         let o = place.out_block * BLOCK + lane;
-        let inputs = conv.inputs_of(o);
+        let inputs = spec.inputs_of(o);
+        let bias = bias.map_or(0.0, |bias| bias[o]);
         let mut value = before;
         for chunk in (0..self.grid.in_blocks).step_by(blocks_in_chunk) {
-            let mut sum = value.map_or(conv.bias[o], |_| 0.0);
+            let mut sum = value.map_or(bias, |_| 0.0);
             for block in chunk..self.grid.in_blocks.min(chunk + blocks_in_chunk) {
-                let start = inputs.start.max(block * conv.grouping.block);
-                let end = inputs.end.min((block + 1) * conv.grouping.block);
+                let start = inputs.start.max(block * spec.grouping.block);
+                let end = inputs.end.min((block + 1) * spec.grouping.block);
                 sum = self.add_block(sum, place, o, at, start..end);
                 if sum.is_nan() {
                     return sum;
@@ -161,13 +158,13 @@ impl<'a> Mend<'a> {
             }
             value = Some(value.map_or(sum, |value| sum + value));
         }
-        let mut sum = value.unwrap_or(conv.bias[o]);
-        if let Some(residual) = &self.residual {
+        let mut sum = value.unwrap_or(bias);
+        if let Some(residual) = residual {
             let layout = residual.layout();
             let [y, x] = at;
             sum += residual.data()[layout.offset(place.picture, place.out_block, y, x) + lane];
         }
-        conv.activation.apply(sum)
+        activation.apply(sum)
     }
 
     /// Adds the products of these channels of one input block with output channel `o`, tap by tap.
@@ -180,8 +177,14 @@ impl<'a> Mend<'a> {
         at: [usize; 2],
         channels: Range<usize>,
     ) -> f32 {
-        let (conv, layout) = (self.conv, self.input.layout());
-        let [kh, kw] = conv.window.kernel_size;
+        let Operands {
+            spec,
+            weight,
+            input,
+            ..
+        } = self.operands;
+        let layout = input.layout();
+        let [kh, kw] = spec.window.kernel_size;
         let group = place.out_block / self.grid.out_blocks;
         let block = channels.start / layout.block;
         let plane = place.picture * layout.picture_step()
@@ -201,9 +204,9 @@ impl<'a> Mend<'a> {
                 }
                 let pixel = plane + halo(0, y) * layout.row_step() + halo(1, x) * layout.block;
                 for c in channels.clone() {
-                    let input = self.input.data()[pixel + c % layout.block];
-                    let weight = conv.weight[conv.weight_at(o, c, i * kw + j)];
-                    sum = conv.isa.mul_add(input, weight, sum);
+                    let x = input.data()[pixel + c % layout.block];
+                    let w = weight[spec.weight_at(o, c, i * kw + j)];
+                    sum = spec.isa.mul_add(x, w, sum);
                 }
             }
         }

@@ -4,17 +4,21 @@
 //! the boundary. This module is for callers that keep activations in this layout from layer to
 //! layer.
 
+mod ahead;
 mod algorithm;
 mod batch_norm;
 mod buffer;
+mod conv2d_spec;
+mod depthwise;
 mod direct;
-mod direct_conv2d;
 mod elementwise;
+mod epilogue;
 mod forward;
 mod grad_input;
 mod grad_weight;
 mod grouping;
 mod layout;
+mod loops;
 mod mend;
 mod packed_conv2d;
 mod pool;
@@ -23,6 +27,7 @@ mod reorder;
 mod statistics;
 mod store;
 mod tasks;
+mod turned_weights;
 mod view;
 mod walk;
 mod winograd;
@@ -30,10 +35,12 @@ mod winograd;
 pub use algorithm::Algorithm;
 pub use batch_norm::{BatchNormGrad, activation_grad, batch_norm_grad, batch_norm_grad_sums};
 pub use buffer::Buffer;
-pub use direct_conv2d::DirectConv2d;
+pub use conv2d_spec::{Conv2dSpec, Denormals};
 pub use elementwise::{add_assign, affine, map, scale_shift, softmax};
+pub use epilogue::{Epilogue, Statistics};
 pub use grad_input::Conv2dGradInput;
 pub use layout::{BLOCK, Layout};
+pub use loops::Loops;
 pub use packed_conv2d::PackedConv2d;
 pub use pool::{adaptive_avg_pool2d, avg_pool2d, max_pool2d};
 pub use pool_grad::{
@@ -44,8 +51,9 @@ pub use reorder::{
 };
 pub use statistics::{batch_norm_scratch, batch_statistics};
 pub use store::Store;
+pub use turned_weights::TurnedWeights;
 pub use view::{View, ViewMut};
-pub use winograd::{Winograd, WinogradConv2d};
+pub use winograd::{Winograd, WinogradSpec};
 
 use crate::error::{Error, Result};
 

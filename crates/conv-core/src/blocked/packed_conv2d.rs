@@ -3,93 +3,131 @@
 use ndarray::{ArrayView1, ArrayView4};
 
 use super::algorithm::Algorithm;
-use super::direct_conv2d::DirectConv2d;
+use super::buffer::Buffer;
+use super::conv2d_spec::{Conv2dSpec, Denormals};
+use super::epilogue::Epilogue;
 use super::layout::Layout;
+use super::loops::Loops;
 use super::view::{View, ViewMut};
-use super::winograd::WinogradConv2d;
+use super::winograd::WinogradSpec;
 use crate::activation::Activation;
 use crate::error::Result;
-use crate::options::Conv2dOptions;
-use crate::simd::Isa;
 
 /// A convolution with its weights packed for one algorithm, its bias and its activation.
 ///
 /// Built once per layer, run many times, from many threads.
+///
+/// ```
+/// use conv_core::blocked::{Algorithm, Buffer, Conv2dSpec, Layout, PackedConv2d, View, ViewMut};
+/// use conv_core::ndarray::{Array1, Array4};
+/// use conv_core::{Activation, Conv2dOptions, Isa, PaddingValue};
+///
+/// let options = Conv2dOptions::default();
+/// let algorithm = Algorithm::choose([64, 64, 3, 3], &options, 1, [20, 30]);
+/// let spec = Conv2dSpec::new([64, 64, 3, 3], &options, Isa::best())?;
+/// let (weight, bias) = (Array4::zeros((64, 64, 3, 3)), Array1::ones(64));
+/// let (weight, bias) = (weight.view(), Some(bias.view()));
+/// let conv = PackedConv2d::new(algorithm, spec, weight, bias, Activation::Relu)?;
+///
+/// let from = Layout::blocked(1, 64, [20, 30]).with_halo(conv.halo([20, 30])?);
+/// let mut picture = Buffer::zeroed(from.len())?;
+/// from.import(Array4::ones((1, 64, 20, 30)).view(), PaddingValue::Zeros, &mut picture)?;
+/// let to = Layout::blocked(1, 64, [18, 28]);
+/// let mut sums = Buffer::zeroed(to.len())?;
+/// let mut scratch = Buffer::zeroed(conv.scratch_len(&from, 2)?)?;
+/// let (input, output) = (View::new(from, &picture)?, ViewMut::new(to, &mut sums)?);
+/// conv.run(input, None, output, &mut scratch)?;
+/// assert_eq!(sums[to.at(0, 63, 17, 27)], 1.0);
+/// # Ok::<(), conv_core::Error>(())
+/// ```
 #[derive(Clone, Debug)]
-pub enum PackedConv2d {
-    /// See [`Algorithm::Direct`].
-    Direct(DirectConv2d),
-    /// See [`Algorithm::Winograd`].
-    Winograd(WinogradConv2d),
+pub struct PackedConv2d {
+    method: Method,
+    weight: Buffer,
+    bias: Buffer,
+    activation: Activation,
 }
 
-impl PackedConv2d {
-    /// Packs `weight` `[O, I / groups, kh, kw]` and `bias` `[O]` for `isa`.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`DirectConv2d::new`] or [`WinogradConv2d::new`].
-    pub fn new(
-        algorithm: Algorithm,
-        weight: ArrayView4<'_, f32>,
-        bias: Option<ArrayView1<'_, f32>>,
-        options: &Conv2dOptions,
-        activation: Activation,
-        isa: Isa,
-    ) -> Result<Self> {
+/// The convolution by its algorithm.
+#[derive(Clone, Copy, Debug)]
+enum Method {
+    Direct(Conv2dSpec),
+    Winograd(WinogradSpec),
+}
+
+impl Method {
+    fn new(algorithm: Algorithm, spec: Conv2dSpec) -> Result<Self> {
         Ok(match algorithm {
-            Algorithm::Direct => {
-                Self::Direct(DirectConv2d::new(weight, bias, options, activation, isa)?)
-            }
-            Algorithm::Winograd(winograd) => Self::Winograd(WinogradConv2d::new(
-                winograd, weight, bias, options, activation, isa,
-            )?),
+            Algorithm::Direct => Self::Direct(spec),
+            Algorithm::Winograd(winograd) => Self::Winograd(WinogradSpec::new(winograd, spec)?),
         })
     }
 
-    /// Returns the number of elements of weights of this shape `[O, I / groups, kh, kw]` and their bias
-    /// once packed.
+    fn spec(&self) -> &Conv2dSpec {
+        match self {
+            Self::Direct(spec) => spec,
+            Self::Winograd(spec) => spec.conv(),
+        }
+    }
+
+    fn weight_len(&self) -> usize {
+        match self {
+            Self::Direct(spec) => spec.weight_len(),
+            Self::Winograd(spec) => spec.weight_len(),
+        }
+    }
+}
+
+impl PackedConv2d {
+    /// Packs `weight` `[O, I / groups, kh, kw]` and `bias` `[O]`.
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`](crate::Error::TooLarge) if no memory can hold that many.
-    pub fn packed_len(algorithm: Algorithm, weight: [usize; 4], groups: usize) -> Result<usize> {
-        match algorithm {
-            Algorithm::Direct => DirectConv2d::packed_len(weight, groups),
-            Algorithm::Winograd(winograd) => WinogradConv2d::packed_len(winograd, weight),
-        }
+    /// Those of [`Conv2dSpec::pack`], [`Conv2dSpec::pack_bias`], [`WinogradSpec::new`] and
+    /// [`WinogradSpec::pack`].
+    pub fn new(
+        algorithm: Algorithm,
+        spec: Conv2dSpec,
+        weight: ArrayView4<'_, f32>,
+        bias: Option<ArrayView1<'_, f32>>,
+        activation: Activation,
+    ) -> Result<Self> {
+        let method = Method::new(algorithm, spec)?;
+        let bias = spec.pack_bias(bias)?;
+        let weight = match &method {
+            Method::Direct(spec) => spec.pack(weight, Denormals::Flushed)?,
+            Method::Winograd(spec) => spec.pack(weight)?,
+        };
+        Ok(Self {
+            method,
+            weight,
+            bias,
+            activation,
+        })
     }
 
-    /// Returns the number of elements of the packed weights and bias.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Direct(conv) => conv.weight().len() + conv.bias().len(),
-            Self::Winograd(conv) => conv.len(),
-        }
+    /// Returns the number of elements that the weights and the bias of `spec` take once packed.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`WinogradSpec::new`].
+    pub fn packed_len(algorithm: Algorithm, spec: Conv2dSpec) -> Result<usize> {
+        // The lengths leave far more headroom than one sum.
+        Ok(Method::new(algorithm, spec)?.weight_len() + spec.bias_len())
     }
 
-    /// Returns whether there are no weights: never, since sizes of 0 are refused.
+    /// Returns the convolution without its weights.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    pub fn spec(&self) -> &Conv2dSpec {
+        self.method.spec()
     }
 
-    /// A short name of the loop in use, for reports.
+    /// Returns the loops that compute it.
     #[must_use]
-    pub fn algorithm(&self) -> &'static str {
-        match self {
-            Self::Direct(conv) => conv.algorithm(),
-            Self::Winograd(conv) => conv.winograd().name(),
-        }
-    }
-
-    /// Returns the number of input channels.
-    #[must_use]
-    pub fn in_channels(&self) -> usize {
-        match self {
-            Self::Direct(conv) => conv.in_channels(),
-            Self::Winograd(conv) => conv.in_channels(),
+    pub fn loops(&self) -> Loops {
+        match &self.method {
+            Method::Direct(spec) => spec.loops(),
+            Method::Winograd(spec) => Loops::Winograd(spec.algorithm()),
         }
     }
 
@@ -99,9 +137,9 @@ impl PackedConv2d {
     ///
     /// As [`Window::place`](crate::Window::place).
     pub fn halo(&self, input: [usize; 2]) -> Result<[usize; 4]> {
-        match self {
-            Self::Direct(conv) => conv.halo(input),
-            Self::Winograd(conv) => conv.halo(input),
+        match &self.method {
+            Method::Direct(spec) => spec.halo(input),
+            Method::Winograd(spec) => spec.halo(input),
         }
     }
 
@@ -111,9 +149,9 @@ impl PackedConv2d {
     ///
     /// As [`Window::place`](crate::Window::place).
     pub fn scratch_len(&self, input: &Layout, threads: usize) -> Result<usize> {
-        match self {
-            Self::Direct(_) => Ok(0),
-            Self::Winograd(conv) => conv.scratch_len(input, threads),
+        match &self.method {
+            Method::Direct(_) => Ok(0),
+            Method::Winograd(spec) => spec.scratch_len(input, threads),
         }
     }
 
@@ -133,10 +171,15 @@ impl PackedConv2d {
         output: ViewMut<'_>,
         scratch: &mut [f32],
     ) -> Result<()> {
-        match (self, residual) {
-            (Self::Direct(conv), None) => conv.run(input, output),
-            (Self::Direct(conv), Some(residual)) => conv.run_with_residual(input, residual, output),
-            (Self::Winograd(conv), residual) => conv.run(input, residual, output, scratch),
+        let epilogue = Epilogue {
+            bias: Some(&self.bias),
+            residual,
+            activation: self.activation,
+            statistics: None,
+        };
+        match &self.method {
+            Method::Direct(spec) => spec.run(&self.weight, input, epilogue, output),
+            Method::Winograd(spec) => spec.run(&self.weight, input, epilogue, output, scratch),
         }
     }
 }

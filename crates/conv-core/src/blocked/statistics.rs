@@ -34,8 +34,8 @@ pub fn batch_norm_scratch(layout: &Layout) -> usize {
 /// Chan, Golub and `LeVeque` (1979), so there is no cancellation. `mean` and `variance` are as long
 /// as the channels rounded up to whole blocks.
 ///
-/// A convolution can compute those of its output as it runs:
-/// [`DirectConv2d::run_with_statistics`](super::DirectConv2d::run_with_statistics).
+/// A convolution can compute those of its output as it runs: see
+/// [`Statistics`](super::Statistics).
 ///
 /// # Errors
 ///

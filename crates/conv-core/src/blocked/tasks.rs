@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::direct_conv2d::DirectConv2d;
+use super::conv2d_spec::Conv2dSpec;
 use super::grouping::Groups;
 use super::layout::{BLOCK, Layout};
 use super::statistics::SUMS;
@@ -70,13 +70,8 @@ pub(super) struct Grid {
 impl Grid {
     /// Returns the grid of a walk; `outputs` are the layouts of what is written or added at the
     /// same pixels.
-    pub(super) fn new(
-        conv: &DirectConv2d,
-        walk: &Walk,
-        input: &Layout,
-        outputs: &[Layout],
-    ) -> Self {
-        let [kernel_h, kernel_w] = conv.window.kernel_size;
+    pub(super) fn new(spec: &Conv2dSpec, walk: &Walk, input: &Layout, outputs: &[Layout]) -> Self {
+        let [kernel_h, kernel_w] = spec.window.kernel_size;
         let runs_on = [kernel_h, kernel_w] == [1, 1]
             && walk.start == [0, 0]
             && walk.stride == [1, 1]
@@ -90,15 +85,15 @@ impl Grid {
         let [mut rows, mut columns] = walk.outputs;
         let pixels = rows * columns;
         if runs_on {
-            rows = pixels.div_ceil(conv.isa.kernels().most_pixels * TILES_IN_ROW);
+            rows = pixels.div_ceil(spec.isa.kernels().most_pixels * TILES_IN_ROW);
             columns = pixels.div_ceil(rows);
             rows = pixels.div_ceil(columns);
         }
         Self {
             pictures: input.batch,
-            groups: conv.grouping.groups,
-            in_blocks: conv.in_blocks(),
-            out_blocks: conv.out_blocks(),
+            groups: spec.grouping.groups,
+            in_blocks: spec.in_blocks(),
+            out_blocks: spec.out_blocks(),
             rows,
             columns,
             pixels,
@@ -200,12 +195,12 @@ pub(super) struct Task {
 }
 
 impl Tasks {
-    pub(super) fn new(conv: &DirectConv2d, grid: Grid) -> Self {
-        let most_panels = match conv.grouping.kind {
-            Groups::Blocks => conv.isa.kernels().most_panels,
+    pub(super) fn new(spec: &Conv2dSpec, grid: Grid) -> Self {
+        let most_panels = match spec.grouping.kind {
+            Groups::Blocks => spec.isa.kernels().most_panels,
             Groups::Narrow(_) => 1,
         };
-        let panel_block = conv.panel_block();
+        let panel_block = spec.panel_block();
         let panel = grid.in_blocks * panel_block;
         let row_of_panel = grid.columns.saturating_mul(panel).max(1);
         let [mut rows_in_band, blocks_in_run] = grid.split(panel, most_panels);
@@ -219,7 +214,7 @@ impl Tasks {
         let band_input = [
             grid.pixels.min(PIXELS_IN_BAND),
             grid.input_pixels,
-            conv.grouping.block,
+            spec.grouping.block,
         ]
         .into_iter()
         .fold(1, usize::saturating_mul);
@@ -236,7 +231,7 @@ impl Tasks {
             blocks_in_run,
             blocks_in_chunk: grid.in_blocks.div_ceil(chunks),
             reads_weights: !grid.keeps_weights(panel),
-            at_once: match conv.grouping.kind {
+            at_once: match spec.grouping.kind {
                 Groups::Blocks => 1,
                 Groups::Narrow(_) => {
                     let task = row_of_panel.saturating_mul(rows_in_band);

@@ -135,58 +135,94 @@ pub(crate) unsafe fn tile<
     t: &Tile,
 ) {
     const { assert!(VECTORS * S::LANES == 16) };
-    let pixel = if PIXEL == 0 { t.input_pixel } else { PIXEL };
-
-    // SAFETY: guaranteed by the caller: every offset below is within the operands' counts.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         prefetch_residual::<S, MR, PANELS>(t);
-        let mut acc = begin::<S, MR, PANELS, VECTORS>(t);
-        let mut weight = t.weight;
-        let mut next_weight = t.next_weight;
+        let mut sums = Sums::<S, MR, PANELS, VECTORS> {
+            acc: begin::<S, MR, PANELS, VECTORS>(t),
+            weight: t.weight,
+            next_weight: t.next_weight,
+        };
+        let is_halved = BLOCK == 16 && t.ends_in_half;
         let mut block = t.input;
+        for _ in 0..t.blocks - usize::from(is_halved) {
+            sums.add_block::<BLOCK, PIXEL>(t, block, BLOCK);
+            block = block.wrapping_add(t.input_block);
+        }
+        if is_halved {
+            sums.add_block::<BLOCK, PIXEL>(t, block, BLOCK / 2);
+        }
+        finish::<S, MR, PANELS, VECTORS>(t, sums.acc);
+    }
+}
+
+/// The sums of a tile, and how far its weights have been read.
+struct Sums<S: Simd, const MR: usize, const PANELS: usize, const VECTORS: usize> {
+    acc: [[[S::V; VECTORS]; PANELS]; MR],
+    weight: *const f32,
+    next_weight: *const f32,
+}
+
+impl<S: Simd, const MR: usize, const PANELS: usize, const VECTORS: usize>
+    Sums<S, MR, PANELS, VECTORS>
+{
+    /// Adds the products of the first `products` channels of a block, which are constant where this is
+    /// inlined.
+    ///
+    /// # Safety
+    ///
+    /// As [`tile`].
+    #[inline(always)]
+    unsafe fn add_block<const BLOCK: usize, const PIXEL: usize>(
+        &mut self,
+        t: &Tile,
+        block: *const f32,
+        products: usize,
+    ) {
+        let pixel = if PIXEL == 0 { t.input_pixel } else { PIXEL };
         // In groups of eight, which the compiler unrolls; it does not unroll sixteen.
         let unroll = if BLOCK.is_multiple_of(8) { 8 } else { 1 };
-        for number in 1..=t.blocks {
-            let is_half = t.ends_in_half && number == t.blocks;
-            let products = if is_half { BLOCK.div_ceil(2) } else { BLOCK };
-            let mut row = block;
-            for _ in 0..t.kernel_size[0] {
-                let mut tap = row;
-                for _ in 0..t.kernel_size[1] {
-                    for _ in 0..t.next_lines {
-                        for p in 0..PANELS {
-                            S::prefetch_far(next_weight.wrapping_add(p * t.weight_panel));
+        let mut row = block;
+        for _ in 0..t.kernel_size[0] {
+            let mut tap = row;
+            for _ in 0..t.kernel_size[1] {
+                for _ in 0..t.next_lines {
+                    for p in 0..PANELS {
+                        // SAFETY: the instruction set is available.
+                        unsafe {
+                            S::prefetch_far(self.next_weight.wrapping_add(p * t.weight_panel));
                         }
-                        next_weight = next_weight.wrapping_add(16);
                     }
-                    for first in (0..products).step_by(unroll) {
-                        for k in first..first + unroll {
+                    self.next_weight = self.next_weight.wrapping_add(16);
+                }
+                for first in (0..products).step_by(unroll) {
+                    for k in first..first + unroll {
+                        // SAFETY: guaranteed by the caller: every offset is within the operands' counts.
+                        unsafe {
                             let mut w = [[S::splat(0.0); VECTORS]; PANELS];
                             for p in 0..PANELS {
                                 for v in 0..VECTORS {
                                     let at = p * t.weight_panel + k * 16 + v * S::LANES;
-                                    w[p][v] = S::load(weight.add(at));
+                                    w[p][v] = S::load(self.weight.add(at));
                                 }
                             }
                             for r in 0..MR {
                                 let x = S::broadcast(tap.add(r * pixel + k));
                                 for p in 0..PANELS {
                                     for v in 0..VECTORS {
-                                        acc[r][p][v] = S::mul_add(x, w[p][v], acc[r][p][v]);
+                                        let sum = &mut self.acc[r][p][v];
+                                        *sum = S::mul_add(x, w[p][v], *sum);
                                     }
                                 }
                             }
                         }
                     }
-                    weight = weight.add(BLOCK * 16);
-                    tap = tap.wrapping_add(t.input_tap);
                 }
-                row = row.wrapping_add(t.input_row);
+                self.weight = self.weight.wrapping_add(BLOCK * 16);
+                tap = tap.wrapping_add(t.input_tap);
             }
-            block = block.wrapping_add(t.input_block);
+            row = row.wrapping_add(t.input_row);
         }
-
-        finish::<S, MR, PANELS, VECTORS>(t, acc);
     }
 }
 

@@ -2,7 +2,7 @@
 //! caller's tensors are planar, as a convolution with few input channels reads them; everything else
 //! is NCHW16c.
 
-use conv_core::blocked::{BLOCK, DirectConv2d};
+use conv_core::blocked::{BLOCK, Conv2dSpec};
 
 use crate::ir::{Instruction, Ir, Operation, push};
 use crate::kernel::Kernel;
@@ -33,7 +33,7 @@ fn first_block(operation: &Operation) -> usize {
         Operation::Conv(conv) => {
             let [_, channels, ..] = conv.weight;
             let groups = conv.options.groups;
-            let planar = DirectConv2d::reads_planar(channels.saturating_mul(groups), groups);
+            let planar = Conv2dSpec::reads_planar(channels.saturating_mul(groups), groups);
             if planar { 1 } else { BLOCK }
         }
         Operation::Input(_) | Operation::Norm(_) | Operation::Dropout(_) | Operation::Kernel(_) => {

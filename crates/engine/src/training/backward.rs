@@ -129,7 +129,8 @@ impl StepRun<'_> {
             let has_bias = layer.has_bias();
             layer.reached = true;
             layer
-                .conv
+                .weights
+                .spec
                 .add_grad_weight(
                     view(value).map_err(at())?,
                     view(&grad).map_err(at())?,
@@ -143,13 +144,11 @@ impl StepRun<'_> {
             return Ok(());
         };
         let missing = || unit.broken("the gradient of its input was not prepared");
-        let mut grad_input = self.plan.grad_inputs[index].take().ok_or_else(missing)?;
-        grad_input.pack(&layer.conv).map_err(at())?;
-        let done = self.contribute(unit, &grad, &contribution, |grad, target, store| {
-            grad_input.run(grad, target, store)
-        });
-        self.plan.grad_inputs[index] = Some(grad_input);
-        done
+        let grad_input = self.plan.grad_inputs[index].as_ref().ok_or_else(missing)?;
+        let turned = layer.weights.turned().map_err(at())?;
+        self.contribute(unit, &grad, &contribution, |grad, target, store| {
+            grad_input.run(&turned, grad, target, store)
+        })
     }
 
     fn norm_backward(&mut self, index: usize, layer: usize, activation: Activation) -> Result<()> {

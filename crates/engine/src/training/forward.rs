@@ -1,12 +1,11 @@
 //! The forward pass through the units: every unit's value.
 
 use conv_core::Activation;
-use conv_core::blocked::{self, View, ViewMut};
+use conv_core::blocked::{self, Epilogue, Statistics, View, ViewMut};
 use ndarray::ArrayViewD;
 use nn_layers::{Params, Plain};
 
 use super::layer::Layer;
-use super::norm_layer::NormLayer;
 use super::plan::StepPlan;
 use super::step_run::{StepRun, Workspace, drop_out, pair, read, write};
 use super::unit::{Unit, UnitKind};
@@ -109,17 +108,20 @@ impl StepRun<'_> {
         let unit = &self.units[index];
         // A convolution precedes the normalisation that reads it.
         let (before, after) = self.layers.split_at_mut(norm.unwrap_or(self.layers.len()));
-        let conv = &Layer::conv(before, layer, unit)?.conv;
+        let weights = &Layer::conv(before, layer, unit)?.weights;
         let norm = norm.map(|_| Layer::norm(after, 0, unit)).transpose()?;
         let mut scratch = std::mem::take(&mut self.memory.sum_scratch);
-        let done = self
-            .plan
-            .pair(self.memory, unit, index, |input, output| match norm {
-                Some(NormLayer { mean, variance, .. }) => {
-                    conv.run_with_statistics(input, output, mean, variance, &mut scratch)
-                }
-                None => conv.run(input, output),
-            });
+        let epilogue = Epilogue {
+            statistics: norm.map(|norm| Statistics {
+                mean: &mut norm.mean,
+                variance: &mut norm.variance,
+                scratch: &mut scratch,
+            }),
+            ..weights.epilogue()
+        };
+        let done = self.plan.pair(self.memory, unit, index, |input, output| {
+            weights.spec.run(weights.weight(), input, epilogue, output)
+        });
         self.memory.sum_scratch = scratch;
         done
     }

@@ -1,10 +1,11 @@
 //! A layer with parameters: the parameters in the engine's own layout, and their gradients.
 
 use conv_core::Isa;
-use conv_core::blocked::{BLOCK, Buffer, DirectConv2d};
+use conv_core::blocked::{BLOCK, Buffer, Denormals};
 use ndarray::{Array1, ArrayD, Ix1, Ix4, IxDyn};
 use nn_layers::{Misfit, Node, ParamSpec, Params, ParamsError};
 
+use super::conv_weights::ConvWeights;
 use super::norm_layer::NormLayer;
 use super::unit::Unit;
 use crate::error::{Error, Result};
@@ -24,7 +25,7 @@ pub(crate) struct ConvLayer {
     node: String,
     weight: ParamSpec,
     bias: Option<ParamSpec>,
-    pub(crate) conv: DirectConv2d,
+    pub(crate) weights: ConvWeights,
     /// The weight of a frozen layer, if it has denormal numbers: packing flushes them to 0, but what
     /// is frozen is exported as it came.
     exact: Option<ArrayD<f32>>,
@@ -84,13 +85,13 @@ impl Layer {
             Self::Conv(ConvLayer {
                 weight,
                 bias,
-                conv,
+                weights,
                 reached,
                 grad_weight,
                 grad_bias,
                 ..
             }) => {
-                let (numbers, bias_numbers) = conv.parameters_mut();
+                let (numbers, bias_numbers) = weights.parameters_mut();
                 let mut learnt = vec![Learnt {
                     name: weight.name(),
                     reached: *reached,
@@ -161,7 +162,10 @@ impl Layer {
     /// Inserts all parameters into `into`, by name and in the canonical layout.
     pub(crate) fn export(&self, into: &mut Params<f32>) -> Result<()> {
         let (specs, numbers) = match self {
-            Self::Conv(layer) => (layer.specs(), vec![layer.conv.weight(), layer.conv.bias()]),
+            Self::Conv(layer) => (
+                layer.specs(),
+                vec![layer.weights.weight(), layer.weights.bias()],
+            ),
             Self::Norm(layer) => (layer.specs.iter().collect(), layer.numbers()),
         };
         for (spec, numbers) in specs.into_iter().zip(numbers) {
@@ -201,7 +205,8 @@ impl Layer {
         let flat = match self {
             Self::Conv(layer) if spec.local_name() == "weight" => {
                 layer
-                    .conv
+                    .weights
+                    .spec
                     .unpack(numbers)
                     .map_err(Error::at(&layer.node))?
                     .into_raw_vec_and_offset()
@@ -222,10 +227,8 @@ impl Layer {
                 let weight = as_convolution(numbers.clone())
                     .into_dimensionality::<Ix4>()
                     .map_err(|_| misfit(spec, numbers.shape()))?;
-                layer
-                    .conv
-                    .pack(weight.view())
-                    .map_err(Error::at(&layer.node))
+                let packed = layer.weights.spec.pack(weight.view(), Denormals::Kept);
+                Ok(packed.map_err(Error::at(&layer.node))?.to_vec())
             }
             _ => {
                 let mut packed: Vec<f32> = numbers.iter().copied().collect();
@@ -237,7 +240,7 @@ impl Layer {
 
     fn packed_len(&self, spec: &ParamSpec) -> usize {
         match self {
-            Self::Conv(layer) if spec.local_name() == "weight" => layer.conv.weight().len(),
+            Self::Conv(layer) if spec.local_name() == "weight" => layer.weights.weight().len(),
             _ => spec.elements().next_multiple_of(BLOCK),
         }
     }
@@ -271,25 +274,23 @@ impl ConvLayer {
             }
             None => (None, None),
         };
-        let conv = DirectConv2d::new(
-            weight.view(),
-            bias.as_ref().map(|bias| bias.view()),
-            &conv.options,
-            conv.activation,
-            isa,
-        )
-        .map_err(Error::at(node.name()))?;
+        let bias = bias.as_ref().map(|bias| bias.view());
+        let weights = conv
+            .spec(isa)
+            .and_then(|spec| ConvWeights::new(spec, weight.view(), bias))
+            .map_err(Error::at(node.name()))?;
         let buffer = |len| Buffer::zeroed(len).map_err(Error::at(node.name()));
         let (grad_weight, grad_bias) = if frozen {
             (Buffer::default(), Buffer::default())
         } else {
-            (buffer(conv.weight().len())?, buffer(conv.bias().len())?)
+            let (weight, bias) = (weights.weight().len(), weights.bias().len());
+            (buffer(weight)?, buffer(bias)?)
         };
         Ok(Self {
             node: node.name().to_owned(),
             weight: weight_spec,
             bias: bias_spec,
-            conv,
+            weights,
             exact,
             learns: !frozen,
             reached: false,

@@ -74,16 +74,17 @@ impl StepPlan {
                     let layer = conv(layers, *layer, unit)?;
                     let at = || Error::at(&unit.name);
                     let size = values[input].size;
-                    let halo = layer.conv.halo(size).map_err(at())?;
+                    let spec = &layer.weights.spec;
+                    let halo = spec.halo(size).map_err(at())?;
                     ir::widen(&mut values[input].halo, halo);
                     if unit.wanted && layer.learns {
-                        let needed = layer.conv.grad_weight_scratch(values[input].batch, size);
+                        let needed = spec.grad_weight_scratch(values[input].batch, size);
                         weight_scratch = weight_scratch.max(needed.map_err(at())?);
                     }
                     if let (true, true, Some(grad)) =
                         (unit.wanted, units[input].wanted, &mut grads[index])
                     {
-                        let made = Conv2dGradInput::new(&layer.conv, size).map_err(at())?;
+                        let made = Conv2dGradInput::new(spec, size).map_err(at())?;
                         ir::widen(&mut grad.halo, made.halo());
                         grad_input = Some(made);
                     }
@@ -118,7 +119,8 @@ impl StepPlan {
             ) = (&unit.kind, &unit.inputs[..])
             {
                 let needed = conv(layers, *layer, unit)?
-                    .conv
+                    .weights
+                    .spec
                     .statistics_scratch(&values[input], &values[index]);
                 sum_scratch = sum_scratch.max(needed.map_err(Error::at(&unit.name))?);
             }
@@ -229,7 +231,7 @@ impl StepPlan {
 }
 
 impl StepPlan {
-    /// Returns the memory that a step needs besides the layers.
+    /// Returns the memory that a step needs besides the layers' parameters and gradients.
     pub(crate) fn memory(&self, lowered: &Lowered) -> MemoryUse {
         let outputs: Vec<Shape> = lowered
             .ir
@@ -251,17 +253,20 @@ impl StepPlan {
         MemoryUse {
             activations: self.arena_len as u64 * F32,
             scratch: weights
-                .saturating_add(self.packed_bytes())
+                .saturating_add(self.turned_bytes())
                 .saturating_add(plain),
             outputs: bytes(&outputs).saturating_mul(2),
             ..MemoryUse::default()
         }
     }
 
-    /// Returns the bytes of the weights that are packed for the inputs' gradients.
-    pub(crate) fn packed_bytes(&self) -> u64 {
-        let packed = self.grad_inputs.iter().flatten();
-        packed.fold(0, |sum, grad| sum.saturating_add(grad.packed_bytes()))
+    /// Returns the bytes of the turned weights for the inputs' gradients: the layers', which the plans
+    /// share.
+    fn turned_bytes(&self) -> u64 {
+        let turned = self.grad_inputs.iter().flatten();
+        turned.fold(0, |sum: u64, grad| {
+            sum.saturating_add((grad.turned_len() as u64).saturating_mul(F32))
+        })
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) struct StepRun<'a> {
     pub(crate) key: StepKey,
     pub(crate) units: &'a [Unit],
     pub(crate) layers: &'a mut [Layer],
-    pub(crate) plan: &'a mut StepPlan,
+    pub(crate) plan: &'a StepPlan,
     pub(crate) memory: &'a mut Workspace,
 }
 

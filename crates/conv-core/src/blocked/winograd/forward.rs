@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
-use super::WinogradConv2d;
+use super::WinogradSpec;
 use super::input::InputTransform;
 use super::output::{OutputTransform, Target};
 use super::points::Winograd;
 use super::schedule::{MOST_TILES, Schedule};
 use crate::activation::Activation;
+use crate::blocked::epilogue::{Epilogue, NO_BIAS, bias_of};
 use crate::blocked::layout::{BLOCK, Layout};
 use crate::blocked::view::{View, ViewMut};
-use crate::geometry::Placement;
 use crate::simd::microkernel::Tile;
 
 /// Channel blocks of the input whose weights at one point are two pages of memory.
@@ -22,7 +22,10 @@ const SHORT_STREAM: usize = 8;
 
 /// One computation of an output, with all steps precomputed.
 pub(super) struct Forward<'a> {
-    conv: &'a WinogradConv2d,
+    spec: &'a WinogradSpec,
+    weight: &'a [f32],
+    bias: Option<&'a [f32]>,
+    activation: Activation,
     schedule: Schedule,
     /// The padding `[top, left]`.
     padding: [usize; 2],
@@ -89,22 +92,26 @@ impl Tasks {
 }
 
 impl<'a> Forward<'a> {
-    /// The layouts are those that [`WinogradConv2d::run`] has checked.
+    /// The layouts and lengths are those that [`WinogradSpec::run`] has checked.
     pub(super) fn new(
-        conv: &'a WinogradConv2d,
-        placement: &Placement,
+        spec: &'a WinogradSpec,
+        weight: &'a [f32],
+        [top, left, ..]: [usize; 4],
         schedule: Schedule,
         input: View<'a>,
-        residual: Option<View<'a>>,
+        epilogue: &Epilogue<'a>,
         output: &'a mut ViewMut<'_>,
     ) -> Self {
         let output_layout = output.layout();
-        let [top, left, ..] = placement.padding;
+        let residual = epilogue.residual;
         Self {
-            conv,
+            spec,
+            weight,
+            bias: epilogue.bias,
+            activation: epilogue.activation,
             padding: [top, left],
             schedule,
-            grid: conv.grid(output_layout.size),
+            grid: spec.grid(output_layout.size),
             input: input.data().as_ptr(),
             input_layout: input.layout(),
             residual: residual.map_or(std::ptr::null(), |residual| residual.data().as_ptr()),
@@ -202,7 +209,7 @@ impl<'a> Forward<'a> {
     /// The picture of a tile, and its first output pixel `[y, x]`.
     fn place(&self, tile: usize) -> (usize, [usize; 2]) {
         let [rows, columns] = self.grid;
-        let outputs = self.conv.algorithm.outputs();
+        let outputs = self.spec.algorithm.outputs();
         let (row, x) = (tile / columns, tile % columns);
         (row / rows, [row % rows * outputs, x * outputs])
     }
@@ -232,9 +239,9 @@ impl<'a> Forward<'a> {
             to: to.wrapping_add(block * self.schedule.block * BLOCK),
             plane: self.schedule.input_plane,
         };
-        match self.conv.algorithm {
-            Winograd::F2x3 => self.conv.isa.run(transform.four()),
-            Winograd::F4x3 | Winograd::F2x5 => self.conv.isa.run(transform.six()),
+        match self.spec.algorithm {
+            Winograd::F2x3 => self.spec.conv.isa.run(transform.four()),
+            Winograd::F4x3 | Winograd::F2x5 => self.spec.conv.isa.run(transform.six()),
         }
     }
 
@@ -277,20 +284,18 @@ impl<'a> Forward<'a> {
         from: *const f32,
         products: &mut [f32],
     ) {
-        /// What a sum starts from: the bias comes after the transform.
-        static ZEROS: [f32; 4 * BLOCK] = [0.0; 4 * BLOCK];
-        let (conv, schedule) = (self.conv, &self.schedule);
-        let kernels = conv.isa.kernels().blocked[blocks.len() - 1];
+        let (spec, schedule) = (self.spec, &self.schedule);
+        let kernels = spec.conv.isa.kernels().blocked[blocks.len() - 1];
         // Register tiles of nearly equal size.
         let count = tiles.div_ceil(kernels.len());
         let (size, longer) = (tiles / count, tiles % count);
-        let points = conv.algorithm.points().pow(2);
+        let points = spec.algorithm.points().pow(2);
         let panel = schedule.in_blocks * BLOCK * BLOCK;
         for point in 0..points {
             let mut first = 0;
             for number in 0..count {
                 let pixels = size + usize::from(number < longer);
-                let weight = conv.weight[(blocks.start * points + point) * panel..].as_ptr();
+                let weight = self.weight[(blocks.start * points + point) * panel..].as_ptr();
                 // Those of the next point follow. The hardware loads a long stream by itself, and better.
                 let is_short = schedule.in_blocks <= SHORT_STREAM;
                 let (next_weight, next_lines) = match is_short && point + 1 < points {
@@ -307,13 +312,14 @@ impl<'a> Forward<'a> {
                     input_row: 0,
                     input_tap: 0,
                     blocks: schedule.in_blocks,
-                    ends_in_half: (1..=BLOCK / 2).contains(&(conv.in_channels % BLOCK)),
+                    ends_in_half: spec.conv.grouping.ends_in_half(spec.conv.in_channels),
                     kernel_size: [1, 1],
                     weight,
                     weight_panel: points * panel,
                     next_weight,
                     next_lines,
-                    bias: ZEROS.as_ptr(),
+                    // The bias comes after the transform.
+                    bias: NO_BIAS.as_ptr(),
                     output: products[point * schedule.product_plane + first * BLOCK..].as_mut_ptr(),
                     output_pixel: BLOCK,
                     output_panel: schedule.part * BLOCK,
@@ -323,7 +329,7 @@ impl<'a> Forward<'a> {
                 };
                 // SAFETY: the transformed input has all channel blocks of these tiles at each point, the
                 // weights have all points of these output blocks, and the products have room for `part`
-                // tiles of `panels` blocks at each point; the `Isa` in the convolution proves that the
+                // tiles of `panels` blocks at each point; the `Isa` in the specification proves that the
                 // instruction set is available.
                 unsafe { kernels[pixels - 1](&operands) };
                 first += pixels;
@@ -334,7 +340,7 @@ impl<'a> Forward<'a> {
     /// Where at most [`MOST_TILES`] tiles are written.
     fn targets(&self, tiles: Range<usize>) -> [Target; MOST_TILES] {
         let (output, residual) = (&self.output_layout, &self.residual_layout);
-        let outputs = self.conv.algorithm.outputs();
+        let outputs = self.spec.algorithm.outputs();
         let mut targets = [Target::default(); MOST_TILES];
         for (target, tile) in targets.iter_mut().zip(tiles) {
             let (picture, [y, x]) = self.place(tile);
@@ -357,7 +363,6 @@ impl<'a> Forward<'a> {
     /// `products` is the first tile's first element, valid for reading all tiles at all points, and no
     /// other thread writes these pixels of the output.
     unsafe fn transform_back(&self, targets: &[Target], block: usize, products: *const f32) {
-        let conv = self.conv;
         let residual = match self.residual.is_null() {
             true => self.residual,
             false => {
@@ -369,19 +374,20 @@ impl<'a> Forward<'a> {
             tiles: targets,
             from: products,
             plane: self.schedule.product_plane,
-            bias: conv.bias[block * BLOCK..].as_ptr(),
+            bias: bias_of(self.bias, block),
             output: self
                 .output
                 .wrapping_add(block * self.output_layout.block_step()),
             output_row: self.output_layout.row_step(),
             residual,
             residual_row: self.residual_layout.row_step(),
-            activation: conv.activation,
+            activation: self.activation,
         };
-        match conv.algorithm {
-            Winograd::F2x3 => conv.isa.run(transform.of::<4, 2>()),
-            Winograd::F4x3 => conv.isa.run(transform.of::<6, 4>()),
-            Winograd::F2x5 => conv.isa.run(transform.of::<6, 2>()),
+        let isa = self.spec.conv.isa;
+        match self.spec.algorithm {
+            Winograd::F2x3 => isa.run(transform.of::<4, 2>()),
+            Winograd::F4x3 => isa.run(transform.of::<6, 4>()),
+            Winograd::F2x5 => isa.run(transform.of::<6, 2>()),
         }
     }
 }

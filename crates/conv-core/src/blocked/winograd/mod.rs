@@ -22,152 +22,118 @@ mod weights;
 
 pub use points::Winograd;
 
-use ndarray::{ArrayView1, ArrayView4};
+use ndarray::ArrayView4;
 
 use super::buffer::Buffer;
+use super::conv2d_spec::{Conv2dSpec, OP};
+use super::epilogue::Epilogue;
 use super::layout::{BLOCK, Layout};
+use super::statistics::batch_norm_scratch;
 use super::view::{View, ViewMut};
-use crate::activation::Activation;
-use crate::error::{Error, Result};
-use crate::geometry::Window;
-use crate::options::Conv2dOptions;
-use crate::simd::Isa;
+use crate::error::Result;
 use forward::Forward;
 use schedule::Schedule;
 
-/// A convolution by Winograd's algorithm, its weights transformed and packed.
-#[derive(Clone, Debug)]
-pub struct WinogradConv2d {
+/// A convolution by Winograd's algorithm, without its weights.
+///
+/// ```
+/// use conv_core::blocked::{
+///     Buffer, Conv2dSpec, Epilogue, Layout, View, ViewMut, Winograd, WinogradSpec,
+/// };
+/// use conv_core::{Conv2dOptions, Isa, PaddingValue, ndarray::Array4};
+///
+/// let conv = Conv2dSpec::new([32, 16, 3, 3], &Conv2dOptions::default(), Isa::best())?;
+/// let spec = WinogradSpec::new(Winograd::F4x3, conv)?;
+/// let weight = spec.pack(Array4::ones((32, 16, 3, 3)).view())?;
+///
+/// let from = Layout::blocked(1, 16, [9, 10]).with_halo(spec.halo([9, 10])?);
+/// let mut picture = Buffer::zeroed(from.len())?;
+/// from.import(Array4::ones((1, 16, 9, 10)).view(), PaddingValue::Zeros, &mut picture)?;
+/// let to = Layout::blocked(1, 32, [7, 8]);
+/// let mut sums = Buffer::zeroed(to.len())?;
+/// let mut scratch = Buffer::zeroed(spec.scratch_len(&from, 1)?)?;
+/// let (input, output) = (View::new(from, &picture)?, ViewMut::new(to, &mut sums)?);
+/// spec.run(&weight, input, Epilogue::default(), output, &mut scratch)?;
+/// assert!((sums[to.at(0, 20, 3, 3)] - 144.0).abs() < 1e-3);
+/// # Ok::<(), conv_core::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WinogradSpec {
     algorithm: Winograd,
-    window: Window,
-    in_channels: usize,
-    out_channels: usize,
-    /// `[out block][point][in block][16 in][16 out]`.
-    weight: Buffer,
-    /// `[out block][16]`.
-    bias: Buffer,
-    activation: Activation,
-    isa: Isa,
+    conv: Conv2dSpec,
+    weight_len: usize,
 }
 
-const OP: &str = "conv2d";
-
-impl WinogradConv2d {
-    /// Transforms and packs `weight` `[O, I, r, r]` and `bias` `[O]` for `isa`.
+impl WinogradSpec {
+    /// Returns this convolution by this algorithm.
     ///
     /// # Errors
     ///
-    /// [`Error::Mismatch`] for another kernel than the algorithm's, for strides, dilations or groups,
-    /// and for a bias of another length; [`Error::TooLarge`] or [`Error::OutOfMemory`] for the packed
-    /// weights.
-    pub fn new(
-        algorithm: Winograd,
-        weight: ArrayView4<'_, f32>,
-        bias: Option<ArrayView1<'_, f32>>,
-        options: &Conv2dOptions,
-        activation: Activation,
-        isa: Isa,
-    ) -> Result<Self> {
-        let (out_channels, in_channels, kh, kw) = weight.dim();
-        let taps = algorithm.taps();
-        let window = options.window([kh, kw]);
-        window.check(OP)?;
-        for (what, size) in [
-            ("output channels (axis o)", out_channels),
-            ("input channels (axis i)", in_channels),
-        ] {
-            if size == 0 {
-                return Err(Error::Zero { op: OP, what });
-            }
-        }
+    /// [`Error::Mismatch`](crate::Error::Mismatch) for another kernel than the algorithm's, and for
+    /// strides, dilations or groups; [`Error::TooLarge`](crate::Error::TooLarge) if no memory can hold
+    /// the packed weights.
+    pub fn new(algorithm: Winograd, conv: Conv2dSpec) -> Result<Self> {
+        let ([kh, kw], taps) = (conv.window.kernel_size, algorithm.taps());
+        let ([stride_h, stride_w], [dilation_h, dilation_w]) =
+            (conv.window.stride, conv.window.dilation);
         for (what, expected, got) in [
             ("kernel height (axis h)", taps, kh),
             ("kernel width (axis w)", taps, kw),
-            ("groups", 1, options.groups),
-            ("the stride (axis h)", 1, options.stride[0]),
-            ("the stride (axis w)", 1, options.stride[1]),
-            ("the dilation (axis h)", 1, options.dilation[0]),
-            ("the dilation (axis w)", 1, options.dilation[1]),
-            (
-                "the bias's length",
-                out_channels,
-                bias.map_or(out_channels, |bias| bias.len()),
-            ),
+            ("groups", 1, conv.real_groups),
+            ("the stride (axis h)", 1, stride_h),
+            ("the stride (axis w)", 1, stride_w),
+            ("the dilation (axis h)", 1, dilation_h),
+            ("the dilation (axis w)", 1, dilation_w),
         ] {
             super::expect(OP, what, expected, got)?;
         }
-        let out_blocks = out_channels.div_ceil(BLOCK);
-        let mut packed_bias = Buffer::zeroed(out_blocks * BLOCK)?;
-        if let Some(bias) = bias {
-            packed_bias
-                .iter_mut()
-                .zip(bias)
-                .for_each(|(to, &b)| *to = b);
-        }
+        let weight_len = weights::packed_len(algorithm, conv.out_channels, conv.in_channels)?;
         Ok(Self {
             algorithm,
-            window,
-            in_channels,
-            out_channels,
-            weight: weights::pack(algorithm, weight, isa)?,
-            bias: packed_bias,
-            activation,
-            isa,
+            conv,
+            weight_len,
         })
-    }
-
-    /// Returns the number of elements of weights of this shape `[O, I, r, r]` and their bias once packed.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::TooLarge`] if no memory can hold that many.
-    pub fn packed_len(algorithm: Winograd, weight: [usize; 4]) -> Result<usize> {
-        let [out, input, ..] = weight;
-        let weights = weights::packed_len(algorithm, out, input)?;
-        // `packed_len` leaves far more headroom than this.
-        Ok(weights.saturating_add(out.next_multiple_of(BLOCK)))
-    }
-
-    /// Returns the number of elements of the packed weights and bias.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.weight.len() + self.bias.len()
-    }
-
-    /// Returns whether there are no weights: never, since sizes of 0 are refused.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Returns the number of input channels.
-    #[must_use]
-    pub fn in_channels(&self) -> usize {
-        self.in_channels
     }
 
     /// Returns the algorithm.
     #[must_use]
-    pub fn winograd(&self) -> Winograd {
+    pub fn algorithm(&self) -> Winograd {
         self.algorithm
     }
 
-    /// The output's size `[h, w]` for an input's.
-    ///
-    /// # Errors
-    ///
-    /// As [`Window::place`].
-    pub fn output_size(&self, input: [usize; 2]) -> Result<[usize; 2]> {
-        Ok(self.window.place(OP, input)?.output)
+    /// Returns the convolution.
+    #[must_use]
+    pub fn conv(&self) -> &Conv2dSpec {
+        &self.conv
     }
 
-    /// The halo that the input needs: its last tiles may reach beyond the padding.
+    /// Returns the number of elements of packed weights.
+    #[must_use]
+    pub fn weight_len(&self) -> usize {
+        self.weight_len
+    }
+
+    /// Transforms a weight `[O, I, r, r]` and packs it: `[out block][point][in block][16 in][16 out]`.
     ///
     /// # Errors
     ///
-    /// As [`Window::place`].
+    /// [`Error::Mismatch`](crate::Error::Mismatch) if the array has a different shape,
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+    pub fn pack(&self, weight: ArrayView4<'_, f32>) -> Result<Buffer> {
+        self.conv.check_shape(weight.dim().into())?;
+        let mut packed = Buffer::zeroed(self.weight_len)?;
+        weights::pack(self.algorithm, weight, self.conv.isa, &mut packed);
+        Ok(packed)
+    }
+
+    /// Returns the halo `[top, left, bottom, right]` that the input needs: its last tiles may reach
+    /// beyond the padding.
+    ///
+    /// # Errors
+    ///
+    /// As [`Window::place`](crate::Window::place).
     pub fn halo(&self, input: [usize; 2]) -> Result<[usize; 4]> {
-        let placement = self.window.place(OP, input)?;
+        let placement = self.conv.place(input)?;
         let mut halo = placement.padding;
         let outputs = self.algorithm.outputs();
         for (axis, size) in placement.output.into_iter().enumerate() {
@@ -177,57 +143,70 @@ impl WinogradConv2d {
         Ok(halo)
     }
 
-    /// Computes the output's interior: see [`DirectConv2d::run`](super::DirectConv2d::run).
+    /// Computes the output's interior from the input and its halo, with weights that were
+    /// [packed](Self::pack): see [`Conv2dSpec::run`]. Statistics are computed in a pass of their own.
     ///
     /// # Errors
     ///
-    /// [`Error::Mismatch`] where a layout does not fit.
+    /// [`Error::Mismatch`](crate::Error::Mismatch) where a layout or a length does not fit.
     pub fn run(
         &self,
+        weight: &[f32],
         input: View<'_>,
-        residual: Option<View<'_>>,
+        epilogue: Epilogue<'_>,
         mut output: ViewMut<'_>,
         scratch: &mut [f32],
     ) -> Result<()> {
-        let from = input.layout();
-        super::expect(
-            OP,
-            "input channels (axis c)",
-            self.in_channels,
-            from.channels,
-        )?;
-        super::expect(OP, "the input's channel block", BLOCK, from.block)?;
-        super::halo_at_least(OP, self.halo(from.size)?, from.halo)?;
-        let placement = self.window.place(OP, from.size)?;
-        let size = placement.output;
-        output.check(OP, from.batch, self.out_channels, size, BLOCK)?;
-        if let Some(residual) = residual {
-            let to = residual.layout();
-            output.check(OP, to.batch, to.channels, to.size, to.block)?;
+        let (from, to) = (input.layout(), output.layout());
+        let halo = self.halo(from.size)?;
+        let placement = self.conv.check(BLOCK, halo, &from, &to)?;
+        Conv2dSpec::check_weight(self.weight_len, weight)?;
+        epilogue.check(OP, &to)?;
+        if !to.is_empty() {
+            let schedule = self.schedule(&from);
+            super::at_least(OP, "the scratch memory", schedule.scratch(1), scratch.len())?;
+            let padding = placement.padding;
+            Forward::new(
+                self,
+                weight,
+                padding,
+                schedule,
+                input,
+                &epilogue,
+                &mut output,
+            )
+            .run(scratch);
         }
-        if output.layout().is_empty() {
-            return Ok(());
+        match epilogue.statistics {
+            Some(statistics) => statistics.of(self.conv.isa, output.as_view()),
+            None => Ok(()),
         }
-        let schedule = self.schedule(&from);
-        super::at_least(OP, "the scratch memory", schedule.scratch(1), scratch.len())?;
-        Forward::new(self, &placement, schedule, input, residual, &mut output).run(scratch);
-        Ok(())
     }
 
-    /// The elements of scratch memory for [`run`](Self::run) on this many threads. With less, it uses
-    /// fewer threads.
+    /// Returns the elements of scratch memory for [`run`](Self::run) on this many threads. With less,
+    /// it uses fewer threads.
     ///
     /// # Errors
     ///
-    /// As [`output_size`](Self::output_size).
+    /// As [`Window::place`](crate::Window::place), and [`Error::TooLarge`](crate::Error::TooLarge) for
+    /// a layout that no memory can hold.
     pub fn scratch_len(&self, input: &Layout, threads: usize) -> Result<usize> {
-        self.output_size(input.size)?;
+        input.checked_len(OP)?;
+        self.conv.place(input.size)?;
         Ok(self.schedule(input).scratch(threads.max(1)))
+    }
+
+    /// Returns the number of elements of scratch memory that [`Statistics`](super::Statistics) need
+    /// for an output of this layout.
+    #[must_use]
+    pub fn statistics_scratch(&self, output: &Layout) -> usize {
+        batch_norm_scratch(output)
     }
 
     /// For an input that has an output.
     fn schedule(&self, input: &Layout) -> Schedule {
-        let size = self.output_size(input.size).unwrap_or_default();
+        let placement = self.conv.place(input.size);
+        let size = placement.map_or([0, 0], |placement| placement.output);
         let [rows, columns] = self.grid(size);
         Schedule::new(self, input.batch * rows * columns)
     }

@@ -6,7 +6,7 @@
 //! transform the input together, and then each computes some of the output channels, so that the weights
 //! are read once. Neither changes the order of any sum.
 
-use super::WinogradConv2d;
+use super::WinogradSpec;
 use crate::blocked::layout::BLOCK;
 
 /// The elements of the transformed input of a task's own tiles: less than half of a second-level cache of
@@ -55,11 +55,11 @@ pub(super) struct Schedule {
 
 impl Schedule {
     /// `tiles` is the number in a batch.
-    pub(super) fn new(conv: &WinogradConv2d, tiles: usize) -> Self {
-        let points = conv.algorithm.points().pow(2);
-        let in_blocks = conv.in_channels.div_ceil(BLOCK);
-        let out_blocks = conv.out_channels.div_ceil(BLOCK);
-        let kernels = conv.isa.kernels();
+    pub(super) fn new(spec: &WinogradSpec, tiles: usize) -> Self {
+        let points = spec.algorithm.points().pow(2);
+        let in_blocks = spec.conv.in_channels.div_ceil(BLOCK);
+        let out_blocks = spec.conv.out_channels.div_ceil(BLOCK);
+        let kernels = spec.conv.isa.kernels();
         let (pixels, panels) = (kernels.most_pixels, kernels.most_panels.min(out_blocks));
         let fit = INPUT_IN_CACHE / (points * in_blocks * BLOCK);
         let least = tiles.div_ceil(fit.clamp(pixels, MOST_TILES));

@@ -3,10 +3,8 @@
 use ndarray::ArrayView4;
 use rayon::prelude::*;
 
-use super::OP;
 use super::points::Winograd;
-use crate::blocked::buffer::Buffer;
-use crate::blocked::direct_conv2d::flush;
+use crate::blocked::conv2d_spec::{Denormals, OP};
 use crate::blocked::layout::BLOCK;
 use crate::error::Result;
 use crate::geometry::checked_len;
@@ -31,14 +29,10 @@ pub(super) fn packed_len(algorithm: Winograd, out: usize, input: usize) -> Resul
     checked_len(OP, "the packed weights", &sizes)
 }
 
-/// Transforms weights `[O, I, r, r]` to `[out block][point][in block][16 in][16 out]`.
-///
-/// # Errors
-///
-/// As [`packed_len`], and [`Error::OutOfMemory`](crate::Error::OutOfMemory).
-pub(super) fn pack(algorithm: Winograd, weight: ArrayView4<'_, f32>, isa: Isa) -> Result<Buffer> {
+/// Transforms weights `[O, I, r, r]` into `packed`, zeros of the length [`packed_len`]:
+/// `[out block][point][in block][16 in][16 out]`.
+pub(super) fn pack(algorithm: Winograd, weight: ArrayView4<'_, f32>, isa: Isa, packed: &mut [f32]) {
     let (out, input, ..) = weight.dim();
-    let mut packed = Buffer::zeroed(packed_len(algorithm, out, input)?)?;
     let (points, taps) = (algorithm.points(), algorithm.taps());
     let in_blocks = input.div_ceil(BLOCK);
     let matrix = algorithm.weight_matrix();
@@ -64,13 +58,12 @@ pub(super) fn pack(algorithm: Winograd, weight: ArrayView4<'_, f32>, isa: Isa) -
                     let channel = (y * points + x) * in_blocks * BLOCK + i;
                     let to = &mut panel[channel * BLOCK..(channel + 1) * BLOCK];
                     for (to, value) in to.iter_mut().zip(values[y][x]) {
-                        *to = flush(narrow(value));
+                        *to = Denormals::Flushed.apply(narrow(value));
                     }
                 }
             }
         }
     });
-    Ok(packed)
 }
 
 /// `G g Gᵀ` for a block of output channels.
