@@ -297,9 +297,6 @@ fn a_run_allocates_nothing_and_faults_no_page() {
                     assert_eq!(allocated, Stats::default(), "{what}");
                     let slack = STACK_PAGES * threads as u64;
                     assert!(faults <= slack, "{what}: {faults} pages");
-                    if faults > 0 {
-                        println!("{what}: {faults}");
-                    }
                 }
             }
         }
@@ -323,6 +320,5 @@ fn from_outside_a_pool() {
     let (mut session, mut outputs) = (plan.session(&shapes).unwrap(), Outputs::new());
     session.run(&inputs, &mut outputs).unwrap();
     let (allocated, _) = count(MANY, &mut session, &inputs, &mut outputs);
-    println!("{allocated:?}");
     assert!(allocated.allocations <= MANY.div_ceil(63), "{allocated:?}");
 }
