@@ -1,11 +1,13 @@
 //! The input pixels that each output of a pool covers along one axis.
 
+use std::ops::Range;
+
 use crate::error::{Error, Result};
-use crate::geometry::Placement;
+use crate::geometry::{Placement, checked_len};
 
 /// The input pixels `start, start + step, ..` before `end` that one output covers along one axis,
 /// at least one, and the number of taps that a mean divides by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PoolSpan {
     pub(crate) start: usize,
     pub(crate) end: usize,
@@ -13,11 +15,38 @@ pub(crate) struct PoolSpan {
     pub(crate) divisor: usize,
 }
 
-/// The pixels that the outputs of a pool cover: the rows under each output row, the columns under
-/// each output column.
+/// The spans of a pool: the rows under each output row, the columns under each output column.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct PoolSpans {
-    pub(crate) rows: Vec<PoolSpan>,
-    pub(crate) columns: Vec<PoolSpan>,
+    pub(crate) rows: PoolAxis,
+    pub(crate) columns: PoolAxis,
+}
+
+/// The spans along one axis. They are computed where they are needed, so a pool allocates no list.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PoolAxis {
+    windows: Windows,
+    outputs: usize,
+    /// The sum of the spans' lengths.
+    pixels: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Windows {
+    /// A window that moves by a stride over `len` pixels, with padding `before` them.
+    Moving {
+        len: usize,
+        before: usize,
+        /// The pixels with the padding on both sides.
+        padded: usize,
+        stride: usize,
+        /// The pixels from the window's first tap to its last.
+        reach: usize,
+        dilation: usize,
+        count_include_pad: bool,
+    },
+    /// Bins over `len` pixels.
+    Bins { len: usize, bins: usize },
 }
 
 impl PoolSpan {
@@ -26,74 +55,22 @@ impl PoolSpan {
         (self.start..self.end).step_by(self.step)
     }
 
-    /// Returns the pixel at `at` alone.
-    pub(crate) fn of_one(at: usize) -> Self {
-        Self {
-            start: at,
-            end: at + 1,
-            step: 1,
-            divisor: 1,
-        }
-    }
-
     /// Returns the number of pixels.
     pub(crate) fn len(&self) -> usize {
         (self.end - self.start).div_ceil(self.step)
     }
 
-    /// Returns the taps of a max pool that fall on the input.
-    fn of_max(placement: &Placement, axis: usize, output: usize) -> Option<Self> {
-        let step = placement.dilation[axis];
-        let last_pixel = placement.input[axis].checked_sub(1)?;
-        let (first, before) = (output * placement.stride[axis], placement.padding[axis]);
-        // The taps that fall on the padding in front, and the tap after the last one on the input.
-        let skipped = before.saturating_sub(first).div_ceil(step);
-        let start = (first + skipped * step).checked_sub(before)?;
-        let fit = last_pixel.checked_sub(start)? / step + 1;
-        let taps = placement.kernel_size[axis].checked_sub(skipped)?.min(fit);
-        Some(Self {
-            start,
-            end: start + taps.checked_sub(1)? * step + 1,
-            step,
-            divisor: 1,
-        })
-    }
-
-    /// Returns the taps of an average pool that fall on the input; the divisor counts those, or all
-    /// that fall on the padded input.
-    fn of_avg(
-        placement: &Placement,
-        axis: usize,
-        output: usize,
-        count_include_pad: bool,
-    ) -> Option<Self> {
-        let (before, after) = (placement.padding[axis], placement.padding[axis + 2]);
-        let len = placement.input[axis];
-        // In the padded input: where the window begins, and where it ends once clipped at the edge.
-        let first = output * placement.stride[axis];
-        let behind = (first + placement.kernel_size[axis]).min(before + len + after);
-        let unpadded = |at: usize| at.saturating_sub(before).min(len);
-        let (start, end) = (unpadded(first), unpadded(behind));
-        let inside = end.checked_sub(start).filter(|&pixels| pixels > 0)?;
-        Some(Self {
-            start,
-            end,
-            step: 1,
-            divisor: if count_include_pad {
-                behind - first
-            } else {
-                inside
-            },
-        })
+    /// Returns whether a pixel is one of them.
+    pub(crate) fn contains(&self, pixel: usize) -> bool {
+        (self.start..self.end).contains(&pixel)
+            && (self.step == 1 || (pixel - self.start).is_multiple_of(self.step))
     }
 
     /// Returns the pixels of bin `k` of `bins` over `len` pixels,
-    /// `floor(k * len / bins) .. ceil((k + 1) * len / bins)`.
+    /// `floor(k * len / bins) .. ceil((k + 1) * len / bins)`. The product `len * bins` fits.
     fn of_bin(k: usize, bins: usize, len: usize) -> Self {
-        // In u128, which holds the product of any two sizes.
-        let [k, bins, len] = [k, bins, len].map(|size| size as u128);
-        let start = (k * len / bins) as usize;
-        let end = ((k + 1) * len).div_ceil(bins) as usize;
+        let start = k * len / bins;
+        let end = ((k + 1) * len).div_ceil(bins);
         Self {
             start,
             end,
@@ -103,22 +80,136 @@ impl PoolSpan {
     }
 }
 
+impl PoolAxis {
+    /// Checks that every output covers a pixel.
+    fn new(op: &'static str, windows: Windows, outputs: usize) -> Result<Self> {
+        let mut axis = Self {
+            windows,
+            outputs,
+            pixels: 0,
+        };
+        for span in axis.spans() {
+            if span.start >= span.end {
+                return Err(Error::Internal {
+                    op,
+                    broken: "a pool's window covers no pixel of the input",
+                });
+            }
+            axis.pixels = axis.pixels.saturating_add(span.len());
+        }
+        Ok(axis)
+    }
+
+    /// A window along an axis.
+    fn moving(
+        op: &'static str,
+        placement: &Placement,
+        axis: usize,
+        count_include_pad: bool,
+    ) -> Result<Self> {
+        let (len, dilation) = (placement.input[axis], placement.dilation[axis]);
+        let (before, after) = (placement.padding[axis], placement.padding[axis + 2]);
+        let windows = Windows::Moving {
+            len,
+            before,
+            padded: before + len + after,
+            stride: placement.stride[axis],
+            reach: (placement.kernel_size[axis] - 1) * dilation + 1,
+            dilation,
+            count_include_pad,
+        };
+        Self::new(op, windows, placement.output[axis])
+    }
+
+    /// Returns the number of outputs.
+    pub(crate) fn len(&self) -> usize {
+        self.outputs
+    }
+
+    /// Returns the span of an output.
+    #[inline(always)]
+    pub(crate) fn span(&self, output: usize) -> PoolSpan {
+        match self.windows {
+            Windows::Moving {
+                len,
+                before,
+                padded,
+                stride,
+                reach,
+                dilation,
+                count_include_pad,
+            } => {
+                // In the padded input: where the window begins, and where it ends once clipped at the
+                // edge.
+                let first = output * stride;
+                let behind = (first + reach).min(padded);
+                // Only windows at the edge pay for a division.
+                let start = match before.saturating_sub(first) {
+                    0 => first - before,
+                    missing if dilation == 1 => first + missing - before,
+                    missing => first + missing.next_multiple_of(dilation) - before,
+                };
+                let end = behind.min(before + len).saturating_sub(before);
+                PoolSpan {
+                    start,
+                    end,
+                    step: dilation,
+                    divisor: if count_include_pad {
+                        behind - first
+                    } else {
+                        end.saturating_sub(start)
+                    },
+                }
+            }
+            Windows::Bins { len, bins } => PoolSpan::of_bin(output, bins, len),
+        }
+    }
+
+    /// Returns the span of each output.
+    #[inline(always)]
+    pub(crate) fn spans(&self) -> impl Iterator<Item = PoolSpan> + use<> {
+        let axis = *self;
+        (0..axis.outputs).map(move |output| axis.span(output))
+    }
+
+    /// Returns the outputs whose windows reach over a pixel. With a dilation, a window may step over it.
+    pub(crate) fn outputs_over(&self, pixel: usize) -> Range<usize> {
+        match self.windows {
+            Windows::Moving {
+                before,
+                stride,
+                reach,
+                ..
+            } => {
+                let at = pixel + before;
+                let first = (at + 1).saturating_sub(reach).div_ceil(stride);
+                first..self.outputs.min(at / stride + 1)
+            }
+            // The outputs over a pixel are a bin of the outputs.
+            Windows::Bins { len, bins } => {
+                let PoolSpan { start, end, .. } = PoolSpan::of_bin(pixel, len, bins);
+                start..end
+            }
+        }
+    }
+}
+
 impl PoolSpans {
     /// The spans of a max pool.
     pub(crate) fn of_max(op: &'static str, placement: &Placement) -> Result<Self> {
-        Self::of(op, placement, |axis, output| {
-            PoolSpan::of_max(placement, axis, output)
-        })
+        Self::of_avg(op, placement, false)
     }
 
-    /// The spans of an average pool.
+    /// The spans of an average pool; a mean divides by the number of taps on the input, or on the padded
+    /// input.
     pub(crate) fn of_avg(
         op: &'static str,
         placement: &Placement,
         count_include_pad: bool,
     ) -> Result<Self> {
-        Self::of(op, placement, |axis, output| {
-            PoolSpan::of_avg(placement, axis, output, count_include_pad)
+        Ok(Self {
+            rows: PoolAxis::moving(op, placement, 0, count_include_pad)?,
+            columns: PoolAxis::moving(op, placement, 1, count_include_pad)?,
         })
     }
 
@@ -126,35 +217,17 @@ impl PoolSpans {
     ///
     /// # Errors
     ///
-    /// [`Error::Zero`] if either has a size of 0.
+    /// [`Error::Zero`] if either has a size of 0, [`Error::TooLarge`] if their product overflows.
     pub(crate) fn of_bins(op: &'static str, input: [usize; 2], bins: [usize; 2]) -> Result<Self> {
         check_bins(op, input, bins)?;
-        let [rows, columns] = [0, 1].map(|axis| {
-            (0..bins[axis])
-                .map(|k| PoolSpan::of_bin(k, bins[axis], input[axis]))
-                .collect()
-        });
-        Ok(Self { rows, columns })
-    }
-
-    fn of(
-        op: &'static str,
-        placement: &Placement,
-        span: impl Fn(usize, usize) -> Option<PoolSpan>,
-    ) -> Result<Self> {
-        let spans = |axis: usize| -> Result<Vec<PoolSpan>> {
-            (0..placement.output[axis])
-                .map(|output| {
-                    span(axis, output).ok_or(Error::Internal {
-                        op,
-                        broken: "a pool's window covers no pixel of the input",
-                    })
-                })
-                .collect()
+        let along = |axis: usize| {
+            let (len, bins) = (input[axis], bins[axis]);
+            checked_len(op, "the input's size times the output's", &[len, bins])?;
+            PoolAxis::new(op, Windows::Bins { len, bins }, bins)
         };
         Ok(Self {
-            rows: spans(0)?,
-            columns: spans(1)?,
+            rows: along(0)?,
+            columns: along(1)?,
         })
     }
 
@@ -163,14 +236,10 @@ impl PoolSpans {
     /// sum of its sizes instead of their product, but the intermediate results are written to
     /// memory.
     pub(crate) fn are_large(&self, rows: usize) -> bool {
-        let total = |spans: &[PoolSpan]| {
-            let lens = spans.iter().map(PoolSpan::len);
-            lens.fold(0, usize::saturating_add)
-        };
-        let (down, along) = (total(&self.rows), total(&self.columns));
+        let (down, along) = (self.rows.pixels, self.columns.pixels);
         let separate = rows
             .saturating_mul(along)
-            .saturating_add(down.saturating_mul(self.columns.len()));
+            .saturating_add(down.saturating_mul(self.columns.outputs));
         separate.saturating_mul(2) < down.saturating_mul(along)
     }
 }
@@ -217,13 +286,53 @@ mod tests {
                 let all_see = (0..placement.output[0]).all(|output| !inside(output).is_empty());
                 let spans = PoolSpans::of_max("test", &placement);
                 assert_eq!(spans.is_ok(), all_see, "{window:?}");
-                for (output, span) in spans.iter().flat_map(|spans| spans.rows.iter().enumerate()) {
+                for (output, span) in spans
+                    .iter()
+                    .flat_map(|spans| spans.rows.spans().enumerate())
+                {
                     assert_eq!(
                         span.pixels().collect::<Vec<_>>(),
                         inside(output),
                         "{window:?}"
                     );
                     assert_eq!(span.len(), inside(output).len());
+                }
+                for (spans, pixel) in spans
+                    .iter()
+                    .flat_map(|spans| (0..len).map(move |y| (spans, y)))
+                {
+                    let over = spans.rows.outputs_over(pixel);
+                    for output in 0..placement.output[0] {
+                        let covers = inside(output).contains(&pixel);
+                        assert_eq!(spans.rows.span(output).contains(pixel), covers);
+                        assert!(over.contains(&output) || !covers, "{window:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_outputs_over_a_pixel_are_those_whose_bins_hold_it() {
+        for (len, bins) in [
+            (1, 1),
+            (7, 7),
+            (7, 3),
+            (3, 7),
+            (13, 5),
+            (5, 1),
+            (1, 5),
+            (12, 4),
+        ] {
+            let spans = PoolSpans::of_bins("test", [len, 1], [bins, 1]).unwrap();
+            for pixel in 0..len {
+                let over = spans.rows.outputs_over(pixel);
+                for (output, span) in spans.rows.spans().enumerate() {
+                    assert_eq!(
+                        over.contains(&output),
+                        span.contains(pixel),
+                        "{len} to {bins}"
+                    );
                 }
             }
         }

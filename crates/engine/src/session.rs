@@ -22,9 +22,9 @@ use crate::profile::{Profile, StepProfile, median};
 /// Runs a [`Plan`](crate::Plan) on inputs of the shapes that the session was made for.
 ///
 /// A session runs in the caller's rayon pool, and its results are bit-identical for any number of
-/// threads. Its activations are allocated when it is made. A run allocates only short lists of rows
-/// and columns, a copy of any input that is not in standard layout, and those outputs that
-/// [`Outputs`] does not yet hold in the right shape.
+/// threads. Its activations are allocated, and their pages touched, when it is made. A run allocates
+/// nothing but those outputs that [`Outputs`] does not yet hold in the right shape. On a thread outside
+/// the pool, it also hands one job to the pool, whose queue allocates a block for about 60 jobs at a time.
 ///
 /// ```
 /// use engine::{Options, Plan};

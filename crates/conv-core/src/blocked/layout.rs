@@ -1,10 +1,9 @@
 //! The memory layout of a tensor: NCHW16c or planar NCHW, with a halo.
 
-use ndarray::{ArrayView4, ArrayViewMut4};
+use ndarray::{ArrayView4, ArrayViewMut1, ArrayViewMut4, Axis};
 use rayon::prelude::*;
 
 use super::view::PIECE;
-use crate::arrays::contiguous;
 use crate::error::{Error, Result};
 use crate::geometry::{PaddingValue, checked_len};
 
@@ -220,7 +219,6 @@ impl Layout {
                 .checked_sub_unsigned(self.halo[axis])?;
             padding_value.source(at, self.size[axis])
         };
-        let source = contiguous(OP, input)?;
         let [height, width] = self.size;
         let interior = self.halo[1]..self.halo[1] + width;
         let step = self.row_step();
@@ -243,10 +241,12 @@ impl Layout {
                     targets.for_each(|target| *target = constant);
                     continue;
                 };
-                let channel = picture * self.channels + block * self.block + lane;
-                let line = &source[(channel * height + y) * width..][..width];
+                let line = input
+                    .index_axis_move(Axis(0), picture)
+                    .index_axis_move(Axis(0), block * self.block + lane)
+                    .index_axis_move(Axis(0), y);
                 if self.block == 1 {
-                    row[interior.clone()].copy_from_slice(line);
+                    ArrayViewMut1::from(&mut row[interior.clone()]).assign(&line);
                     for x in (0..interior.start).chain(interior.end..row.len()) {
                         row[x] = source_of(1, x).map_or(constant, |x| line[x]);
                     }

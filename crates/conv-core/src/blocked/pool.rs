@@ -3,11 +3,10 @@
 use std::marker::PhantomData;
 
 use super::layout::BLOCK;
-use super::view::{View, ViewMut, clear_tail, load, pixels_of, pixels_of_mut, store};
-use crate::arrays::filled;
+use super::view::{PlaneMut, View, ViewMut, clear_tail, load, pixels_of, pixels_of_mut, store};
 use crate::error::Result;
 use crate::options::{AvgPool2dOptions, MaxPool2dOptions};
-use crate::pool_span::{PoolSpan, PoolSpans, check_bins};
+use crate::pool_span::{PoolAxis, PoolSpan, PoolSpans, check_bins};
 use crate::simd::{Isa, Simd, SimdLoop};
 
 /// Computes [`plain::max_pool2d`](crate::plain::max_pool2d) on blocked tensors, bit for bit.
@@ -28,7 +27,8 @@ pub fn max_pool2d(
         return Ok(());
     }
     let spans = PoolSpans::of_max(OP, &placement)?;
-    pool::<Max>(OP, isa, input, &spans, &mut output)
+    pool::<Max>(isa, input, &spans, &mut output);
+    Ok(())
 }
 
 /// Computes [`plain::avg_pool2d`](crate::plain::avg_pool2d) on blocked tensors, bit for bit.
@@ -49,7 +49,8 @@ pub fn avg_pool2d(
         return Ok(());
     }
     let spans = PoolSpans::of_avg(OP, &placement, options.count_include_pad)?;
-    pool::<Mean>(OP, isa, input, &spans, &mut output)
+    pool::<Mean>(isa, input, &spans, &mut output);
+    Ok(())
 }
 
 /// Computes [`plain::adaptive_avg_pool2d`](crate::plain::adaptive_avg_pool2d) on blocked tensors,
@@ -68,7 +69,8 @@ pub fn adaptive_avg_pool2d(isa: Isa, input: View<'_>, mut output: ViewMut<'_>) -
         return Ok(());
     }
     let spans = PoolSpans::of_bins(OP, size, bins)?;
-    pool::<Mean>(OP, isa, input, &spans, &mut output)
+    pool::<Mean>(isa, input, &spans, &mut output);
+    Ok(())
 }
 
 /// How a window's pixels become one.
@@ -123,120 +125,181 @@ impl Join for Mean {
 
 /// All pools: joins the pixels of each row of a window, joins the rows' results to [`Join::EMPTY`],
 /// then finishes. So sums have the order of the plain loops.
-fn pool<J: Join>(
-    op: &'static str,
-    isa: Isa,
-    input: View<'_>,
-    spans: &PoolSpans,
-    output: &mut ViewMut<'_>,
-) -> Result<()> {
+fn pool<J: Join>(isa: Isa, input: View<'_>, spans: &PoolSpans, output: &mut ViewMut<'_>) {
     let layout = output.layout();
+    let channels_from = |block: usize| layout.channels - block * BLOCK;
     if spans.are_large(input.layout().size[0]) {
-        return pool_rows_first::<J>(op, isa, input, spans, output);
+        output.for_each_plane(|picture, block, plane| {
+            isa.run(RowsFirst::<J> {
+                input,
+                picture,
+                block,
+                spans,
+                plane,
+                channels: channels_from(block),
+                join: PhantomData,
+            });
+        });
+        return;
     }
     output.for_each_row(|picture, block, y, row| {
-        let rows = &spans.rows[y];
-        row.fill(J::EMPTY);
-        for y in rows.pixels() {
-            isa.run(JoinRow::<J> {
-                input: pixels_of(input.row(picture, block, y)),
-                columns: &spans.columns,
-                results: pixels_of_mut(row),
-                join: PhantomData,
-            });
-        }
-        finish::<J>(isa, rows, &spans.columns, row);
-        clear_tail(row, BLOCK, layout.channels - block * BLOCK);
+        let rows = spans.rows.span(y);
+        isa.run(OutputRow::<J> {
+            input: pixels_of(input.rows_from(picture, block, rows.start)),
+            step: input.layout().row_step() / BLOCK * rows.step,
+            rows,
+            columns: spans.columns,
+            results: pixels_of_mut(row),
+            join: PhantomData,
+        });
+        clear_tail(row, BLOCK, channels_from(block));
     });
-    Ok(())
 }
 
-/// [`pool`] for large windows: joins each input row under every output column first, then those
-/// results down the columns, so that a window costs the sum of its sizes and not their product.
-fn pool_rows_first<J: Join>(
-    op: &'static str,
-    isa: Isa,
-    input: View<'_>,
-    spans: &PoolSpans,
-    output: &mut ViewMut<'_>,
-) -> Result<()> {
-    let (channels, height) = (input.layout().channels, input.layout().size[0]);
-    let PoolSpans { rows, columns } = spans;
-    let step = columns.len() * BLOCK;
-    // The rows' results, under columns of their own.
-    let all: Vec<PoolSpan> = (0..columns.len()).map(PoolSpan::of_one).collect();
-    output.try_for_each_plane(|picture, block, mut plane| {
-        let mut of_rows = filled(op, "the rows of a pool", height * step, J::EMPTY)?;
-        for (y, results) in of_rows.chunks_exact_mut(step).enumerate() {
-            isa.run(JoinRow::<J> {
-                input: pixels_of(input.row(picture, block, y)),
-                columns,
-                results: pixels_of_mut(results),
-                join: PhantomData,
-            });
-        }
-        for (y, rows) in rows.iter().enumerate() {
-            let row = plane.row(y);
-            row.fill(J::EMPTY);
-            for from in rows.pixels() {
-                isa.run(JoinRow::<J> {
-                    input: pixels_of(&of_rows[from * step..][..step]),
-                    columns: &all,
-                    results: pixels_of_mut(row),
-                    join: PhantomData,
-                });
-            }
-            finish::<J>(isa, rows, columns, row);
-            clear_tail(row, BLOCK, channels - block * BLOCK);
-        }
-        Ok(())
-    })
-}
-
-/// Joins an input row's pixels under each output column, and that to the column's result. It starts from
-/// the first pixel rather than from [`Join::EMPTY`], which differs only in the sign of a zero; the
-/// results, which do start from it, have the same sign either way.
-struct JoinRow<'a, J> {
+/// One row of the output.
+struct OutputRow<'a, J> {
+    /// The channel block's pixels, from the first row of the window on.
     input: &'a [[f32; BLOCK]],
-    columns: &'a [PoolSpan],
+    /// The pixels from one row of the window to the next.
+    step: usize,
+    rows: PoolSpan,
+    columns: PoolAxis,
     results: &'a mut [[f32; BLOCK]],
     join: PhantomData<J>,
 }
 
-impl<J: Join> SimdLoop for JoinRow<'_, J> {
+impl<J: Join> SimdLoop for OutputRow<'_, J> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        for (result, columns) in self.results.iter_mut().zip(self.columns) {
+        let rows = self.rows.len();
+        for (x, result) in self.results.iter_mut().enumerate() {
+            let columns = self.columns.span(x);
             for from in (0..BLOCK).step_by(S::LANES) {
-                // SAFETY: the instruction set is available, as the caller guarantees.
+                // SAFETY: the instruction set is available, as the caller guarantees, and the number of
+                // lanes divides the block.
                 unsafe {
-                    let mut joined = load::<S>(&self.input[columns.start], from);
-                    let mut x = columns.start + columns.step;
-                    while x < columns.end {
-                        joined = J::join::<S>(joined, load::<S>(&self.input[x], from));
-                        x += columns.step;
+                    let mut joined = S::splat(J::EMPTY);
+                    for row in 0..rows {
+                        let row = &self.input[row * self.step..];
+                        joined = J::join::<S>(joined, join_columns::<J, S>(row, &columns, from));
                     }
-                    let joined = J::join::<S>(load::<S>(result, from), joined);
                     store::<S>(result, from, joined);
                 }
             }
+            finish::<J>(result, self.rows.divisor * columns.divisor);
         }
     }
 }
 
-/// Finishes the results of an output row.
-fn finish<J: Join>(isa: Isa, rows: &PoolSpan, columns: &[PoolSpan], row: &mut [f32]) {
-    isa.vectorize(
-        #[inline(always)]
-        || {
-            for (pixel, columns) in pixels_of_mut(row).iter_mut().zip(columns) {
-                let divisor = rows.divisor * columns.divisor;
-                for number in pixel {
-                    *number = J::finish(*number, divisor);
+/// Output columns that [`RowsFirst`] computes at once: their results stay in the first-level cache.
+const COLUMNS: usize = 16;
+
+/// One channel block of the output, for large windows: each input row is joined under every output column
+/// once, and the result to each output row whose window has it. So a window costs the sum of its sizes and
+/// not their product.
+struct RowsFirst<'a, J> {
+    input: View<'a>,
+    picture: usize,
+    block: usize,
+    spans: &'a PoolSpans,
+    plane: PlaneMut<'a>,
+    /// The channels from this block on.
+    channels: usize,
+    join: PhantomData<J>,
+}
+
+impl<J: Join> SimdLoop for RowsFirst<'_, J> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(mut self) {
+        let PoolSpans { rows, columns } = self.spans;
+        let mut of_row = [[J::EMPTY; BLOCK]; COLUMNS];
+        let mut under = [PoolSpan::default(); COLUMNS];
+        for first in (0..columns.len()).step_by(COLUMNS) {
+            let chunk = first..columns.len().min(first + COLUMNS);
+            let (of_row, under) = (&mut of_row[..chunk.len()], &mut under[..chunk.len()]);
+            for (under, x) in under.iter_mut().zip(chunk.clone()) {
+                *under = columns.span(x);
+            }
+            for v in 0..rows.len() {
+                pixels_of_mut(self.plane.row(v))[chunk.clone()].fill([J::EMPTY; BLOCK]);
+            }
+            for y in 0..self.input.layout().size[0] {
+                let over = rows.outputs_over(y);
+                if over.is_empty() {
+                    continue;
+                }
+                let row = pixels_of(self.input.row(self.picture, self.block, y));
+                for (result, columns) in of_row.iter_mut().zip(&*under) {
+                    for from in (0..BLOCK).step_by(S::LANES) {
+                        // SAFETY: the instruction set is available, as the caller guarantees, and the
+                        // number of lanes divides the block.
+                        unsafe {
+                            store::<S>(result, from, join_columns::<J, S>(row, columns, from));
+                        }
+                    }
+                }
+                for v in over {
+                    if !rows.span(v).contains(y) {
+                        continue;
+                    }
+                    let results = &mut pixels_of_mut(self.plane.row(v))[chunk.clone()];
+                    for (result, joined) in results.iter_mut().zip(&*of_row) {
+                        for from in (0..BLOCK).step_by(S::LANES) {
+                            // SAFETY: as above.
+                            unsafe {
+                                let before = load::<S>(result, from);
+                                let joined = J::join::<S>(before, load::<S>(joined, from));
+                                store::<S>(result, from, joined);
+                            }
+                        }
+                    }
                 }
             }
-        },
-    );
+            for v in 0..rows.len() {
+                let divisor = rows.span(v).divisor;
+                let results = &mut pixels_of_mut(self.plane.row(v))[chunk.clone()];
+                for (result, columns) in results.iter_mut().zip(&*under) {
+                    finish::<J>(result, divisor * columns.divisor);
+                }
+            }
+        }
+        for v in 0..rows.len() {
+            clear_tail(self.plane.row(v), BLOCK, self.channels);
+        }
+    }
+}
+
+/// Joins a row's pixels under an output column. It starts from the first pixel rather than from
+/// [`Join::EMPTY`], which differs only in the sign of a zero; the results, which do start from it, have the
+/// same sign either way.
+///
+/// # Safety
+///
+/// As [`load`].
+#[inline(always)]
+unsafe fn join_columns<J: Join, S: Simd>(
+    row: &[[f32; BLOCK]],
+    columns: &PoolSpan,
+    from: usize,
+) -> S::V {
+    // SAFETY: guaranteed by the caller.
+    unsafe {
+        let mut joined = load::<S>(&row[columns.start], from);
+        let mut x = columns.start + columns.step;
+        while x < columns.end {
+            joined = J::join::<S>(joined, load::<S>(&row[x], from));
+            x += columns.step;
+        }
+        joined
+    }
+}
+
+/// Finishes a pixel of the output.
+#[inline(always)]
+fn finish<J: Join>(pixel: &mut [f32; BLOCK], divisor: usize) {
+    for number in pixel {
+        *number = J::finish(*number, divisor);
+    }
 }
 
 /// Checks that `output` is the layout of a pool of `input` with planes of `size`.

@@ -70,9 +70,9 @@ pub fn max_pool2d_grad(
         isa.vectorize(
             #[inline(always)]
             || {
-                for (v, rows) in spans.rows.iter().enumerate() {
+                for (v, rows) in spans.rows.spans().enumerate() {
                     let grads = grad_output.row(picture, block, v).chunks_exact(BLOCK);
-                    for (columns, grad) in spans.columns.iter().zip(grads) {
+                    for (columns, grad) in spans.columns.spans().zip(grads) {
                         let mut most = [f32::NEG_INFINITY; BLOCK];
                         // The pixel with the largest value so far, counted from 1.
                         let mut place = [0u32; BLOCK];
@@ -141,13 +141,13 @@ fn rows_first(
                 let targets = numbers
                     .chunks_exact_mut(BLOCK)
                     .zip(places.chunks_exact_mut(BLOCK));
-                for ((numbers, places), columns) in targets.zip(&spans.columns) {
-                    let (most, place) = largest_along(row, columns);
+                for ((numbers, places), columns) in targets.zip(spans.columns.spans()) {
+                    let (most, place) = largest_along(row, &columns);
                     numbers.copy_from_slice(&most);
                     places.copy_from_slice(&place);
                 }
             }
-            for (v, rows) in spans.rows.iter().enumerate() {
+            for (v, rows) in spans.rows.spans().enumerate() {
                 let first = rows.start * step..(rows.start + 1) * step;
                 most.copy_from_slice(&numbers[first.clone()]);
                 xs.copy_from_slice(&places[first]);
@@ -304,10 +304,10 @@ fn spread(
                 if store == Store::Replace {
                     plane.fill(0.0);
                 }
-                for (v, rows) in spans.rows.iter().enumerate() {
+                for (v, rows) in spans.rows.spans().enumerate() {
                     shares.fill([0.0; BLOCK]);
                     let grads = pixels_of(grad_output.row(picture, block, v));
-                    for (columns, grad) in spans.columns.iter().zip(grads) {
+                    for (columns, grad) in spans.columns.spans().zip(grads) {
                         let divisor = (rows.divisor * columns.divisor) as f32;
                         let mut share = *grad;
                         for lane in 0..BLOCK {

@@ -152,27 +152,24 @@ pub fn pad2d(
     if to.is_empty() {
         return Ok(());
     }
-    let sources = |axis: usize| -> Vec<Option<usize>> {
-        (0..size[axis])
-            .map(|at| {
-                let at = isize::try_from(at)
-                    .ok()?
-                    .checked_sub_unsigned(padding[axis])?;
-                value.source(at, from.size[axis])
-            })
-            .collect()
+    let source_of = |axis: usize, at: usize| {
+        let at = isize::try_from(at)
+            .ok()?
+            .checked_sub_unsigned(padding[axis])?;
+        value.source(at, from.size[axis])
     };
-    let (rows, columns) = (sources(0), sources(1));
     #[expect(
         clippy::cast_possible_truncation,
         reason = "f32 is what the tensor holds"
     )]
     let constant = value.constant() as f32;
     output.for_each_row(|picture, block, y, row| {
+        let y = source_of(0, y);
         for (x, pixel) in row.chunks_exact_mut(to.block).enumerate() {
+            let x = source_of(1, x);
             for (lane, target) in pixel.iter_mut().enumerate() {
                 let channel = block * to.block + lane;
-                *target = match (rows[y], columns[x]) {
+                *target = match (y, x) {
                     _ if channel >= from.channels => 0.0,
                     (Some(y), Some(x)) => input.data()[from.at(picture, channel, y, x)],
                     (None, _) | (_, None) => constant,

@@ -46,6 +46,12 @@ impl<'a> View<'a> {
         let start = self.layout.offset(picture, block, y, 0);
         &self.data[start..start + self.layout.size[1] * self.layout.block]
     }
+
+    /// Returns the pixels of one channel block from a row on, with the halo between rows, and what
+    /// follows the block.
+    pub(crate) fn rows_from(&self, picture: usize, block: usize, y: usize) -> &'a [f32] {
+        &self.data[self.layout.offset(picture, block, y, 0)..]
+    }
 }
 
 /// A tensor to write to.
@@ -161,6 +167,17 @@ impl<'a> ViewMut<'a> {
             }
             Ok(())
         })
+    }
+
+    /// As [`try_for_each_plane`](Self::try_for_each_plane), where nothing can fail.
+    pub(crate) fn for_each_plane(&mut self, write: impl Fn(usize, usize, PlaneMut<'_>) + Sync) {
+        let blocks = self.layout.blocks();
+        let planes = self.planes();
+        planes.for_each(|(picture, block, plane)| {
+            if block < blocks {
+                write(picture, block, plane);
+            }
+        });
     }
 
     /// Calls `write(picture, block, y, row)` for every row of every channel block, in the caller's

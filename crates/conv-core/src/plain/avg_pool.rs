@@ -8,7 +8,7 @@ use crate::arrays::{contiguous, into_array, zeros};
 use crate::element::Element;
 use crate::error::Result;
 use crate::options::AvgPool2dOptions;
-use crate::pool_span::{PoolSpan, PoolSpans};
+use crate::pool_span::PoolSpans;
 
 /// Computes the mean under each window, channel by channel: `[N, C, H, W]` to `[N, C, H', W']`.
 ///
@@ -83,7 +83,7 @@ pub(super) fn means<T: Element>(
         .par_chunks_mut(output_w)
         .zip(input.par_chunks(width))
         .for_each(|(sums, row)| {
-            for (sum, span) in sums.iter_mut().zip(&columns) {
+            for (sum, span) in sums.iter_mut().zip(columns.spans()) {
                 row[span.start..span.end]
                     .iter()
                     .for_each(|&value| *sum += value);
@@ -94,15 +94,16 @@ pub(super) fn means<T: Element>(
         .enumerate()
         .for_each(|(index, means)| {
             let (plane, y) = (index / output_h, index % output_h);
-            for row in rows[y].pixels() {
+            let span = rows.span(y);
+            for row in span.pixels() {
                 let sums = &row_sums[(plane * height + row) * output_w..];
                 means
                     .iter_mut()
                     .zip(sums)
                     .for_each(|(mean, &sum)| *mean += sum);
             }
-            for (mean, column) in means.iter_mut().zip(&columns) {
-                *mean /= count(rows[y].divisor * column.divisor);
+            for (mean, column) in means.iter_mut().zip(columns.spans()) {
+                *mean /= count(span.divisor * column.divisor);
             }
         });
     into_array(op, shape, output)
@@ -177,8 +178,8 @@ pub(super) fn share_out<T: Element>(
         .zip(grad_output.par_chunks(output_w))
         .enumerate()
         .for_each(|(index, (shares, grads))| {
-            let row: &PoolSpan = &rows[index % output_h];
-            for (column, &grad) in columns.iter().zip(grads) {
+            let row = rows.span(index % output_h);
+            for (column, &grad) in columns.spans().zip(grads) {
                 let share = grad / count(row.divisor * column.divisor);
                 shares[column.start..column.end]
                     .iter_mut()
@@ -190,7 +191,7 @@ pub(super) fn share_out<T: Element>(
         .par_chunks_mut(height * width)
         .zip(row_shares.par_chunks(output_h * width))
         .for_each(|(plane, row_shares)| {
-            for (row, shares) in rows.iter().zip(row_shares.chunks_exact(width)) {
+            for (row, shares) in rows.spans().zip(row_shares.chunks_exact(width)) {
                 for y in row.pixels() {
                     let pixels = plane[y * width..][..width].iter_mut();
                     pixels.zip(shares).for_each(|(sum, &share)| *sum += share);

@@ -119,7 +119,7 @@ pub(super) fn maxima<T: Element>(
         .enumerate()
         .for_each(|(index, (maxima, row))| {
             let first_of_row = index % height * width;
-            for (maximum, span) in maxima.iter_mut().zip(&columns) {
+            for (maximum, span) in maxima.iter_mut().zip(columns.spans()) {
                 let pixels = span.pixels().map(|x| (row[x], first_of_row + x));
                 *maximum = first_maximum(pixels);
             }
@@ -131,7 +131,7 @@ pub(super) fn maxima<T: Element>(
             let (plane, y) = (index / output_h, index % output_h);
             for (x, maximum) in maxima.iter_mut().enumerate() {
                 let of_row = |row: usize| row_maxima[(plane * height + row) * output_w + x];
-                *maximum = first_maximum(rows[y].pixels().map(of_row));
+                *maximum = first_maximum(rows.span(y).pixels().map(of_row));
             }
         });
     Ok(maxima)
