@@ -12,6 +12,7 @@ use crate::memory::MemoryUse;
 use crate::pack::Program;
 use crate::passes;
 use crate::session::{Session, SessionPlan};
+use crate::sessions::{Sessions, SessionsOptions};
 
 /// How a graph is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +92,7 @@ impl Options {
 ///
 /// A plan fixes neither the batch nor the picture size. Its clones share the weights, so several
 /// threads can use a plan without copying them. Each thread and each size needs its own
-/// [`Session`].
+/// [`Session`]; [`Sessions`] keeps those of several sizes.
 ///
 /// ```
 /// use engine::{Options, Plan};
@@ -165,6 +166,13 @@ impl Plan {
         Session::new(Arc::clone(&self.compiled), shapes)
     }
 
+    /// Returns an executor for inputs of several shapes, which makes and keeps a
+    /// [session](Self::session) for each.
+    #[must_use]
+    pub fn sessions(&self, options: SessionsOptions) -> Sessions {
+        Sessions::new(self.clone(), options)
+    }
+
     /// Makes a session for these inputs, runs it once, and returns the outputs in the graph's
     /// order. To run on the same shapes again, use a [session](Self::session), whose memory is
     /// reused.
@@ -233,6 +241,10 @@ impl Plan {
     /// As [`memory`](Self::memory).
     pub fn listing(&self, shapes: &[Shape]) -> Result<Listing> {
         Listing::new(&self.compiled, shapes)
+    }
+
+    pub(crate) fn compiled(&self) -> &Arc<Compiled> {
+        &self.compiled
     }
 
     /// Returns the graph that this plan was compiled from.
