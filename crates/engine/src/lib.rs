@@ -37,7 +37,7 @@ pub use memory::MemoryUse;
 /// Graphs, parameters and training, re-exported so that a user of this crate needs no other. It
 /// re-exports `ndarray` in turn.
 pub use nn_layers;
-pub use plan::{Options, Plan, Precision};
+pub use plan::{Memory, Options, Plan, Precision};
 pub use profile::{Profile, StepProfile};
 pub use session::Session;
 pub use sessions::{Sessions, SessionsOptions};

@@ -19,6 +19,8 @@ use crate::sessions::{Sessions, SessionsOptions};
 pub struct Options {
     /// Whether rounding errors may be larger for the sake of speed.
     pub precision: Precision,
+    /// Whether weights may take more memory for the sake of speed.
+    pub memory: Memory,
     /// The instruction set. `None` selects the one that the environment variable
     /// [`CONVOXIDE_ISA`](conv_core::ISA_VARIABLE) names, or the machine's fastest if the variable
     /// is unset or empty.
@@ -32,6 +34,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             precision: Precision::Default,
+            memory: Memory::Default,
             isa: None,
             memory_limit: DEFAULT_MEMORY_LIMIT,
         }
@@ -47,6 +50,38 @@ pub enum Precision {
     Default,
     /// Each sum of products as it is defined.
     Exact,
+}
+
+/// How much memory the weights of a network take when it runs.
+///
+/// ```
+/// use engine::{Memory, Options, Plan};
+/// use nn_layers::{Conv2d, GraphBuilder, Padding, random_params};
+///
+/// let mut b = GraphBuilder::new();
+/// let x = b.input("x", [1, 256, 56, 56])?;
+/// let y = b.conv2d("y", x, Conv2d::new(256, [3, 3]).padding(Padding::Same))?;
+/// let graph = b.finish(&[y])?;
+/// let shapes = [graph.nodes()[0].shape().clone()];
+///
+/// let parameters = |memory| {
+///     let options = Options { memory, ..Options::default() };
+///     let plan = Plan::compile(&graph, random_params(&graph, 1)?, &options)?;
+///     Ok::<_, engine::Error>(plan.memory(&shapes)?.parameters)
+/// };
+/// // 9 weights for each pair of channels become 36.
+/// assert!(parameters(Memory::Default)? > 3 * parameters(Memory::Small)?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Memory {
+    /// As much as the fastest algorithms need: Winograd's takes up to four times the memory of a layer's
+    /// own weights.
+    #[default]
+    Default,
+    /// At most 2 % more than the network's own weights. Winograd's algorithm is used only in layers with
+    /// the smallest weights, often the first of a network.
+    Small,
 }
 
 /// Enough to train ResNet-50 on a batch of 32 photos, yet small enough that a file of a few lines
@@ -137,7 +172,7 @@ impl Plan {
     #[tracing::instrument(level = "info", skip_all, fields(nodes = graph.nodes().len()))]
     pub fn compile(graph: &Graph, params: Params<f32>, options: &Options) -> Result<Self> {
         let isa = options.isa()?;
-        let ir = passes::for_inference(graph, options.precision)?;
+        let ir = passes::for_inference(graph, options)?;
         let packed = MemoryUse {
             parameters: ir.packed_bytes()?,
             ..MemoryUse::default()

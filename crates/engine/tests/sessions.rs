@@ -17,9 +17,7 @@ fn graph() -> Graph {
     let same = |channels| Conv2d::new(channels, [3, 3]).padding(Padding::Same);
     let x = b.conv_bn_relu("stem", x, same(32)).unwrap();
     let left = b.conv2d("left", x, same(37)).unwrap();
-    let pool = MaxPool2d::new([3, 3])
-        .stride([1, 1])
-        .padding(Padding::Same);
+    let pool = MaxPool2d::new([3, 3]).stride([1, 1]).padding(Padding::Same);
     let right = b.max_pool2d("right", x, pool).unwrap();
     let x = b.concat("both", &[left, right]).unwrap();
     let y = b.conv2d("last", x, same(5)).unwrap();
@@ -144,7 +142,7 @@ fn inputs_that_do_not_fit_are_refused_and_cost_no_session() {
     let is_shape = |error: &nn_layers::Error| {
         matches!(
             error,
-            nn_layers::Error::Graph(GraphError::InputChannels { node, .. }) if node == "image"
+            nn_layers::Error::Graph(GraphError::Mismatch { node, .. }) if node == "image"
         )
     };
     assert!(
