@@ -28,7 +28,7 @@ impl Executor {
     ///
     /// # Errors
     ///
-    /// Parameters that do not fit the graph, and those of compiling it.
+    /// Parameters that do not fit the graph or exceed the memory limit, and those of compiling it.
     pub(crate) fn new(
         flag: ExecutorFlag,
         graph: &Graph,
@@ -36,6 +36,7 @@ impl Executor {
         context: &Context,
     ) -> engine::Result<Self> {
         if flag.plain {
+            context.options().check_parameters(graph)?;
             return Ok(Self::Plain(Plain::new(graph, params)?));
         }
         let plan = Plan::compile(graph, params, &context.options())?;

@@ -79,8 +79,8 @@ pub enum Memory {
     /// own weights.
     #[default]
     Default,
-    /// At most 2 % more than the network's own weights. Winograd's algorithm is used only in layers with
-    /// the smallest weights, often the first of a network.
+    /// At most 2 % more than with [`Precision::Exact`]. Winograd's algorithm is used only in the layers
+    /// with the fewest weights, often the first of a network.
     Small,
 }
 
