@@ -107,6 +107,7 @@ impl Viewer {
             model.description.classes = list.names;
         }
         let options = ClassifierOptions {
+            memory: context.memory,
             memory_limit: context.memory_limit,
             ..ClassifierOptions::default()
         };

@@ -3,8 +3,8 @@
 use std::num::NonZero;
 use std::time::Instant;
 
-use clap::ArgAction;
 use clap::builder::RangedU64ValueParser;
+use clap::{ArgAction, ValueEnum};
 use tracing::Level;
 
 use crate::logging;
@@ -25,12 +25,33 @@ pub(crate) struct Common {
     /// Memory limit for a network, such as 500MB [default: 8GiB]
     #[arg(long, global = true, value_name = "SIZE", value_parser = bytes)]
     memory_limit: Option<u64>,
+    /// Memory for weights: as fast as possible, or small, which is slower
+    #[arg(
+        long, global = true, value_name = "fast|small",
+        value_enum, hide_possible_values = true, default_value_t = Memory::Fast
+    )]
+    memory: Memory,
     /// Show errors only: no progress, no warnings
     #[arg(short, long, global = true)]
     quiet: bool,
     /// Log the time of each stage; -vv logs each picture
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     verbose: u8,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Memory {
+    Fast,
+    Small,
+}
+
+impl From<Memory> for engine::Memory {
+    fn from(memory: Memory) -> Self {
+        match memory {
+            Memory::Fast => Self::Default,
+            Memory::Small => Self::Small,
+        }
+    }
 }
 
 /// Parses a size in bytes: `500MB`, `1.5GiB`, or a number without a unit.
@@ -67,6 +88,8 @@ pub(crate) struct Context {
     pub(crate) threads: usize,
     /// The memory limit for a network, in bytes.
     pub(crate) memory_limit: u64,
+    /// How much memory a network's weights may take.
+    pub(crate) memory: engine::Memory,
     pub(crate) quiet: bool,
     /// Whether log lines may appear at any time.
     pub(crate) logs: bool,
@@ -89,6 +112,7 @@ impl Common {
             json: self.json,
             threads: self.threads.unwrap_or_else(processors),
             memory_limit: self.memory_limit.unwrap_or(usual),
+            memory: self.memory.into(),
             quiet: self.quiet,
             logs: self.verbose > 0,
         }
@@ -99,6 +123,7 @@ impl Context {
     /// The options for compiling networks.
     pub(crate) fn options(&self) -> engine::Options {
         engine::Options {
+            memory: self.memory,
             memory_limit: self.memory_limit,
             ..engine::Options::default()
         }

@@ -214,6 +214,7 @@ pub(crate) fn open(
     context: &Context,
 ) -> Result<Detector, Error> {
     let options = DetectorOptions {
+        memory: context.memory,
         memory_limit: context.memory_limit,
         ..options
     };

@@ -10,8 +10,7 @@ use std::sync::Arc;
 use clap::ValueEnum;
 use files::show;
 use image_classify::{
-    Classifier, ClassifierOptions, Evaluation, EvaluationOptions, ExpectedSize, Matched,
-    Relabelled, evaluate,
+    Evaluation, EvaluationOptions, ExpectedSize, Matched, Model, Relabelled, evaluate,
 };
 use image_data::{Dataset, DatasetLimits, LeftOutFor, Part, Role, Splits};
 use serde::Serialize;
@@ -19,6 +18,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::decode_warnings::DecodeWarnings;
 use crate::error::{Error, Reason};
+use crate::executor::{Executor, ExecutorFlag};
 use crate::gallery::Gallery;
 use crate::model::{ModelFlags, Source};
 use crate::output;
@@ -58,6 +58,8 @@ pub(crate) struct Args {
     /// Page to write with the pictures and their classes, mistakes first
     #[arg(long, value_name = "FILE.html")]
     gallery: Option<PathBuf>,
+    #[command(flatten)]
+    executor: ExecutorFlag,
 }
 
 /// The parts of a dataset that can be selected.
@@ -112,17 +114,13 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
         ));
     }
 
-    let options = ClassifierOptions {
-        memory_limit: context.memory_limit,
-        ..ClassifierOptions::default()
-    };
     let in_model = |error: image_classify::Error| source.fault(error);
-    let classifier = Classifier::new(model, &options).map_err(in_model)?;
-    let fit = classifier.fit();
+    let fit = model.description.fit();
+    let mut network = executor(model, args.executor, context).map_err(in_model)?;
     let dataset: Arc<dyn Dataset> = Arc::clone(&relabelled) as _;
     let progress = Progress::new(context, Some(dataset.len() as u64));
     let evaluation = evaluate(
-        classifier.plan(),
+        &mut network,
         &dataset,
         fit.preprocessing(),
         &EvaluationOptions {
@@ -174,6 +172,16 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn executor(
+    model: Model,
+    flag: ExecutorFlag,
+    context: &Context,
+) -> image_classify::Result<Executor> {
+    model.description.check_channels()?;
+    let graph = model.description.architecture.graph()?;
+    Ok(Executor::new(flag, &graph, model.params, context)?)
 }
 
 /// Returns the selected part; without a selection, the validation part, or otherwise the only part.

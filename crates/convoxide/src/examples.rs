@@ -81,7 +81,8 @@ pub(crate) const SUMMARY: &str = "\
 Examples:
   convoxide summary resnet50
   convoxide summary yolov3.cfg --size 320x608 --batch 4
-  convoxide summary googlenet --mermaid";
+  convoxide summary googlenet --mermaid
+  convoxide summary yolov2.cfg --plan --memory small";
 
 pub(crate) const BENCH: &str = "\
 Examples:
@@ -92,6 +93,7 @@ Examples:
 pub(crate) const RUN: &str = "\
 Examples:
   convoxide run model.safetensors --input x.npy --output y.npy
+  convoxide run model.safetensors --input x.npy --output plain.npy --plain
   convoxide run yolov3.cfg --weights yolov3.weights --input x.npy \\
       --output heads.npz";
 

@@ -18,6 +18,7 @@ mod each_picture;
 mod error;
 mod eval;
 mod examples;
+mod executor;
 mod explain;
 mod export;
 mod fetch;

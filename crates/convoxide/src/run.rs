@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use engine::Plan;
-use nn_layers::{Infer, Outputs, Shape};
+use nn_layers::{Infer, Outputs};
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::executor::{Executor, ExecutorFlag};
 use crate::model::Source;
 use crate::{npy, output, suffix};
 
@@ -28,6 +28,8 @@ pub(crate) struct Args {
     /// File to write
     #[arg(long, value_name = "Y.npy")]
     output: PathBuf,
+    #[command(flatten)]
+    executor: ExecutorFlag,
 }
 
 /// Runs the command.
@@ -52,15 +54,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
         )));
     }
     let input = npy::read(&args.input)?;
-    let shape = Shape::from(input.shape().to_vec());
-    let compile = || {
-        let plan = Plan::compile(&model.graph, params, &context.options())?;
-        let mut session = plan.session(std::slice::from_ref(&shape))?;
-        let mut outputs = Outputs::new();
-        session.run(&[input.view()], &mut outputs)?;
-        Ok::<_, engine::Error>(outputs.tensors)
-    };
-    let tensors = compile().map_err(|error| source.fault(error))?;
+    let mut outputs = Outputs::new();
+    Executor::new(args.executor, &model.graph, params, context)
+        .and_then(|mut network| network.run(&[input.view()], &mut outputs))
+        .map_err(|error| source.fault(error))?;
+    let tensors = outputs.tensors;
     for (name, tensor) in names.iter().zip(&tensors) {
         let odd = tensor.iter().filter(|number| !number.is_finite()).count();
         if odd > 0 && !context.quiet {

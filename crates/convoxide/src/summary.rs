@@ -39,7 +39,8 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["size", "batch"])]
     mermaid: bool,
     /// List the steps that run the network instead: what is folded, fused and
-    /// shared, by which algorithm, and where each result lies in memory
+    /// shared, by which algorithm, where each result lies in memory, and how much
+    /// that is in all
     #[arg(long, conflicts_with = "mermaid")]
     plan: bool,
 }

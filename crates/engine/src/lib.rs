@@ -2,8 +2,8 @@
 //!
 //! [`Plan::compile`] folds batch normalisation into weights, fuses activation functions into the
 //! layer before them and packs weights for the machine. [`Plan::session`] allocates one arena for
-//! the activations at one input size. [`Session`] runs the network, and [`TrainingSession`] trains
-//! it. [`nn_layers::Plain`] runs the same graph with plain loops; it defines the results that this
+//! the activations at one input size. [`Session`] runs the network, [`Sessions`] does so for inputs of
+//! several sizes, and [`TrainingSession`] trains it. [`nn_layers::Plain`] runs the same graph with plain loops; it defines the results that this
 //! crate is tested against.
 //!
 //! A program that needs no more than that can depend on this crate alone: it re-exports
@@ -27,6 +27,7 @@ mod plan;
 pub mod prelude;
 mod profile;
 mod session;
+mod sessions;
 mod training;
 
 pub use conv_core::Isa;
@@ -36,7 +37,8 @@ pub use memory::MemoryUse;
 /// Graphs, parameters and training, re-exported so that a user of this crate needs no other. It
 /// re-exports `ndarray` in turn.
 pub use nn_layers;
-pub use plan::{Options, Plan, Precision};
+pub use plan::{Memory, Options, Plan, Precision};
 pub use profile::{Profile, StepProfile};
 pub use session::Session;
+pub use sessions::{Sessions, SessionsOptions};
 pub use training::TrainingSession;

@@ -13,13 +13,21 @@ use nn_layers::Shape;
 /// The steps of a plan for inputs of certain shapes, from [`Plan::listing`](crate::Plan::listing).
 ///
 /// It prints two lines for each step: its number and name, then what it computes from which steps, the
-/// shape of the result, and where that lies in the memory of activations.
+/// shape of the result, and where that lies in the memory of activations. At the end is the memory of the
+/// whole session, which is known without allocating it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Listing {
     /// The steps in execution order.
     pub steps: Vec<ListedStep>,
-    /// The bytes of the memory of activations.
+    /// The bytes of all parameters, packed.
+    pub parameters: u64,
+    /// The bytes of the memory of activations, with the kernels' workspace.
     pub activations: u64,
+    /// The bytes of the outputs.
+    pub outputs: u64,
+    /// The sum of these three: what [`Options::memory_limit`](crate::Options::memory_limit) is compared
+    /// with.
+    pub total: u64,
 }
 
 /// One step.
@@ -57,9 +65,13 @@ impl Listing {
                 parameters: instruction.packed_bytes(compiled.isa)?,
             });
         }
+        let memory = plan.memory;
         Ok(Self {
             steps,
-            activations: plan.memory.activations,
+            parameters: memory.parameters,
+            activations: memory.activations.saturating_add(memory.scratch),
+            outputs: memory.outputs,
+            total: memory.total(),
         })
     }
 }
@@ -77,6 +89,16 @@ impl fmt::Display for Listing {
                 bytes => writeln!(f, ", parameters {}", Bytes(bytes))?,
             }
         }
-        write!(f, "activations: {}", Bytes(self.activations))
+        let Self {
+            parameters,
+            activations,
+            outputs,
+            total,
+            ..
+        } = *self;
+        writeln!(f, "parameters: {}", Bytes(parameters))?;
+        writeln!(f, "activations: {}", Bytes(activations))?;
+        writeln!(f, "outputs: {}", Bytes(outputs))?;
+        write!(f, "total: {}", Bytes(total))
     }
 }

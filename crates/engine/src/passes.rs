@@ -15,10 +15,10 @@ use nn_layers::{Graph, NodeId};
 
 use crate::error::Result;
 use crate::ir::Ir;
-use crate::plan::Precision;
+use crate::plan::{Options, Precision};
 
 /// Returns the form of a graph that inference sessions execute.
-pub(crate) fn for_inference(graph: &Graph, precision: Precision) -> Result<Ir> {
+pub(crate) fn for_inference(graph: &Graph, options: &Options) -> Result<Ir> {
     let ir = Ir::lower(graph)?;
     let ir = remove_dropout::run(ir, |_| true);
     let ir = fold_norms::run(ir);
@@ -26,9 +26,9 @@ pub(crate) fn for_inference(graph: &Graph, precision: Precision) -> Result<Ir> {
     let ir = fuse_activations::run(ir, Hosts::ConvsAndNorms);
     let ir = place_layouts::run(ir);
     let ir = pad_separately::run(ir);
-    let ir = match precision {
+    let ir = match options.precision {
         Precision::Exact => ir,
-        Precision::Default => choose_algorithms::run(ir, graph)?,
+        Precision::Default => choose_algorithms::run(ir, graph, options.memory)?,
     };
     Ok(share_channels::run(ir, graph))
 }

@@ -12,12 +12,15 @@ use crate::memory::MemoryUse;
 use crate::pack::Program;
 use crate::passes;
 use crate::session::{Session, SessionPlan};
+use crate::sessions::{Sessions, SessionsOptions};
 
 /// How a graph is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Whether rounding errors may be larger for the sake of speed.
     pub precision: Precision,
+    /// Whether weights may take more memory for the sake of speed.
+    pub memory: Memory,
     /// The instruction set. `None` selects the one that the environment variable
     /// [`CONVOXIDE_ISA`](conv_core::ISA_VARIABLE) names, or the machine's fastest if the variable
     /// is unset or empty.
@@ -31,6 +34,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             precision: Precision::Default,
+            memory: Memory::Default,
             isa: None,
             memory_limit: DEFAULT_MEMORY_LIMIT,
         }
@@ -46,6 +50,38 @@ pub enum Precision {
     Default,
     /// Each sum of products as it is defined.
     Exact,
+}
+
+/// How much memory the weights of a network take when it runs.
+///
+/// ```
+/// use engine::{Memory, Options, Plan};
+/// use nn_layers::{Conv2d, GraphBuilder, Padding, random_params};
+///
+/// let mut b = GraphBuilder::new();
+/// let x = b.input("x", [1, 256, 56, 56])?;
+/// let y = b.conv2d("y", x, Conv2d::new(256, [3, 3]).padding(Padding::Same))?;
+/// let graph = b.finish(&[y])?;
+/// let shapes = [graph.nodes()[0].shape().clone()];
+///
+/// let parameters = |memory| {
+///     let options = Options { memory, ..Options::default() };
+///     let plan = Plan::compile(&graph, random_params(&graph, 1)?, &options)?;
+///     Ok::<_, engine::Error>(plan.memory(&shapes)?.parameters)
+/// };
+/// // 9 weights for each pair of channels become 36.
+/// assert!(parameters(Memory::Default)? > 3 * parameters(Memory::Small)?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Memory {
+    /// As much as the fastest algorithms need: Winograd's takes up to four times the memory of a layer's
+    /// own weights.
+    #[default]
+    Default,
+    /// At most 2 % more than with [`Precision::Exact`]. Winograd's algorithm is used only in the layers
+    /// with the fewest weights, often the first of a network.
+    Small,
 }
 
 /// Enough to train ResNet-50 on a batch of 32 photos, yet small enough that a file of a few lines
@@ -91,7 +127,7 @@ impl Options {
 ///
 /// A plan fixes neither the batch nor the picture size. Its clones share the weights, so several
 /// threads can use a plan without copying them. Each thread and each size needs its own
-/// [`Session`].
+/// [`Session`]; [`Sessions`] keeps those of several sizes.
 ///
 /// ```
 /// use engine::{Options, Plan};
@@ -136,7 +172,7 @@ impl Plan {
     #[tracing::instrument(level = "info", skip_all, fields(nodes = graph.nodes().len()))]
     pub fn compile(graph: &Graph, params: Params<f32>, options: &Options) -> Result<Self> {
         let isa = options.isa()?;
-        let ir = passes::for_inference(graph, options.precision)?;
+        let ir = passes::for_inference(graph, options)?;
         let packed = MemoryUse {
             parameters: ir.packed_bytes(isa)?,
             ..MemoryUse::default()
@@ -163,6 +199,13 @@ impl Plan {
     /// if the system refuses the memory.
     pub fn session(&self, shapes: &[Shape]) -> Result<Session> {
         Session::new(Arc::clone(&self.compiled), shapes)
+    }
+
+    /// Returns an executor for inputs of several shapes, which makes and keeps a
+    /// [session](Self::session) for each.
+    #[must_use]
+    pub fn sessions(&self, options: SessionsOptions) -> Sessions {
+        Sessions::new(self.clone(), options)
     }
 
     /// Makes a session for these inputs, runs it once, and returns the outputs in the graph's
@@ -233,6 +276,10 @@ impl Plan {
     /// As [`memory`](Self::memory).
     pub fn listing(&self, shapes: &[Shape]) -> Result<Listing> {
         Listing::new(&self.compiled, shapes)
+    }
+
+    pub(crate) fn compiled(&self) -> &Arc<Compiled> {
+        &self.compiled
     }
 
     /// Returns the graph that this plan was compiled from.

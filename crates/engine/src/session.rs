@@ -19,7 +19,8 @@ use crate::pack::Step;
 use crate::plan::Compiled;
 use crate::profile::{Profile, StepProfile, median};
 
-/// Runs a [`Plan`](crate::Plan) on inputs of the shapes that the session was made for.
+/// Runs a [`Plan`](crate::Plan) on inputs of the shapes that the session was made for. For inputs of
+/// several shapes, use [`Sessions`](crate::Sessions).
 ///
 /// A session runs in the caller's rayon pool, and its results are bit-identical for any number of
 /// threads. Its activations are allocated, and their pages touched, when it is made. A run allocates
@@ -36,14 +37,13 @@ use crate::profile::{Profile, StepProfile, median};
 /// let conv = b.conv2d("conv", image, Conv2d::new(4, [3, 3]).without_bias())?;
 /// let graph = b.finish(&[conv])?;
 ///
-/// // One plan, and a session for each picture size.
 /// let plan = Plan::compile(&graph, random_params(&graph, 1)?, &Options::default())?;
+/// let mut session = plan.session(&[Shape::from([2, 3, 20, 30])])?;
 /// let mut outputs = Outputs::new();
-/// for [h, w] in [[8, 8], [20, 30]] {
-///     let mut session = plan.session(&[Shape::from([1, 3, h, w])])?;
-///     let picture = ArrayD::ones(vec![1, 3, h, w]);
-///     session.run(&[picture.view()], &mut outputs)?;
-///     assert_eq!(outputs.tensors[0].shape(), [1, 4, h - 2, w - 2]);
+/// for _ in 0..3 {
+///     let pictures = ArrayD::ones(vec![2, 3, 20, 30]);
+///     session.run(&[pictures.view()], &mut outputs)?;
+///     assert_eq!(outputs.tensors[0].shape(), [2, 4, 18, 28]);
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -58,6 +58,9 @@ pub struct Session {
     /// The position of each step's scratch memory.
     scratch: Vec<Range<usize>>,
     memory: MemoryUse,
+    arena_len: usize,
+    /// At least `arena_len` elements, unless the session is one of several that take turns with one
+    /// arena. A run writes all that it reads, so what another session left there does not matter.
     arena: Buffer,
 }
 
@@ -164,6 +167,13 @@ impl SessionPlan {
 
 impl Session {
     pub(crate) fn new(compiled: Arc<Compiled>, inputs: &[Shape]) -> Result<Self> {
+        let mut session = Self::without_arena(compiled, inputs)?;
+        session.arena = allocate(session.arena_len)?;
+        Ok(session)
+    }
+
+    /// Returns a session that cannot run before it is [given](Self::give_arena) an arena.
+    pub(crate) fn without_arena(compiled: Arc<Compiled>, inputs: &[Shape]) -> Result<Self> {
         let SessionPlan {
             outputs,
             layouts,
@@ -173,10 +183,6 @@ impl Session {
             memory,
         } = SessionPlan::new(&compiled, inputs)?;
         memory.check(compiled.memory_limit)?;
-        let arena = Buffer::zeroed(arena_len).map_err(|_| Error::OutOfMemory {
-            what: "activations",
-            bytes: arena_len as u128 * u128::from(F32),
-        })?;
         Ok(Self {
             inputs: inputs.to_vec(),
             outputs,
@@ -184,9 +190,24 @@ impl Session {
             places,
             scratch,
             memory,
-            arena,
+            arena_len,
+            arena: Buffer::default(),
             compiled,
         })
+    }
+
+    /// Returns the elements that its activations take.
+    pub(crate) fn arena_len(&self) -> usize {
+        self.arena_len
+    }
+
+    pub(crate) fn take_arena(&mut self) -> Buffer {
+        std::mem::take(&mut self.arena)
+    }
+
+    /// Sets the arena, of at least [`arena_len`](Self::arena_len) elements.
+    pub(crate) fn give_arena(&mut self, arena: Buffer) {
+        self.arena = arena;
     }
 
     /// Returns the memory of the session, including its plan's parameters.
@@ -204,7 +225,7 @@ impl Session {
     /// Returns the bytes of memory for activations.
     #[must_use]
     pub fn arena_bytes(&self) -> usize {
-        self.arena.len() * size_of::<f32>()
+        self.arena_len * size_of::<f32>()
     }
 
     /// Returns the bytes that the activations would take without reuse.
@@ -452,6 +473,14 @@ impl Infer for Session {
         }
         Ok(())
     }
+}
+
+/// Allocates an arena.
+pub(crate) fn allocate(len: usize) -> Result<Buffer> {
+    Buffer::zeroed(len).map_err(|_| Error::OutOfMemory {
+        what: "activations",
+        bytes: len as u128 * u128::from(F32),
+    })
 }
 
 fn rank_4<'a>(input: &'a ArrayViewD<'_, f32>, name: &str) -> Result<ndarray::ArrayView4<'a, f32>> {

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
-use engine::{Error, MemoryUse, Options, Plan, TrainingSession};
+use engine::{Error, Memory, MemoryUse, Options, Plan, Precision, TrainingSession};
 use ndarray::{ArrayD, ArrayViewD};
 use nn_layers::{
     Adam, BatchNorm2d, Conv2d, Graph, GraphBuilder, Loss, Method, Optimiser, Padding, Params,
@@ -268,4 +268,29 @@ fn the_optimiser_s_state_is_part_of_the_total_and_of_the_message() {
     let message = Error::MemoryLimit { needed, limit: 1 }.to_string();
     let expected = "5.0 MiB (activations 3.0 MiB, optimiser 2.0 MiB)";
     assert!(message.contains(expected), "{message}");
+}
+
+#[test]
+fn with_small_memory_weights_take_little_more_than_in_direct_sums() {
+    let network = resnet::ResNet::named("resnet18").unwrap();
+    let graph = network.graph(network.input_size()).unwrap();
+    let parameters = |options: &Options| {
+        let params = random_params(&graph, 1).unwrap();
+        let plan = Plan::compile(&graph, params, options).unwrap();
+        let shapes = [graph.nodes()[0].shape().clone()];
+        plan.memory(&shapes).unwrap().parameters
+    };
+    let default = Options::default();
+    let exact = Options {
+        precision: Precision::Exact,
+        ..default
+    };
+    let small = Options {
+        memory: Memory::Small,
+        ..default
+    };
+    let [default, exact, small] = [&default, &exact, &small].map(parameters);
+    assert!(default > exact + exact / 2, "{default} {exact}");
+    assert!(small > exact, "{small} {exact}");
+    assert!(small <= exact + exact / 50, "{small} {exact}");
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use engine::{Options, Plan, TrainingSession};
+use engine::{Options, Plan, SessionsOptions, TrainingSession};
 use image_classify::{
     Architecture, Classifier, ClassifierOptions, Description, EvaluationOptions, Model, evaluate,
     train_batches,
@@ -81,7 +81,8 @@ pub(crate) fn train(model: &Path, out: &mut dyn Write) -> Result<(), Box<dyn Err
             let plan = Plan::compile(&inference, params.clone(), &engine)?;
             let preprocessing = &description.preprocessing;
             let options = EvaluationOptions::default();
-            let evaluation = evaluate(&plan, &valid, preprocessing, &options, |_| ())?;
+            let mut sessions = plan.sessions(SessionsOptions::default());
+            let evaluation = evaluate(&mut sessions, &valid, preprocessing, &options, |_| ())?;
             let percent = 100.0 * evaluation.top1;
             writeln!(out, "epoch {}: {percent:.1} % right", epoch + 1)?;
             Ok(Some(Evaluation {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use engine::{Options, Plan, Session};
+use engine::{Memory, Options, Plan, Sessions, SessionsOptions};
 use image_data::{Dataset, Picture};
 use ndarray::ArrayView;
 use nn_layers::{Infer, Outputs, Shape};
@@ -25,6 +25,8 @@ pub struct ClassifierOptions {
     /// [`engine::Options`], 8 GiB. It is checked before the memory is taken. The picture and the
     /// network's input, of at most 1 GiB, are not counted.
     pub memory_limit: u64,
+    /// Whether the network's weights may take more memory for the sake of speed; default yes.
+    pub memory: Memory,
     /// The views of each picture that [`classify`](Classifier::classify) averages over; default the
     /// picture alone. [`evaluate`](Classifier::evaluate) always looks at the picture alone.
     pub views: Views,
@@ -34,6 +36,7 @@ impl Default for ClassifierOptions {
     fn default() -> Self {
         Self {
             memory_limit: Options::default().memory_limit,
+            memory: Memory::default(),
             views: Views::One,
         }
     }
@@ -55,9 +58,9 @@ pub struct Timings {
 /// The picture is preprocessed as the model file says ([`Fit`]), the network computes its logits, and
 /// their softmax is the probability of each class.
 ///
-/// A classifier owns its working memory, so [`classify`](Self::classify) takes it mutably. The memory is
-/// for the size of the last picture's input: a picture of another size allocates it again. A clone
-/// shares the weights and allocates memory of its own for its first picture: use one clone per thread.
+/// A classifier owns its working memory, so [`classify`](Self::classify) takes it mutably. It grows with
+/// the largest of the pictures' sizes ([`Sessions`]). A clone shares the weights and allocates memory of
+/// its own for its first picture: use one clone per thread.
 ///
 /// ```
 /// use image_classify::{Classifier, ClassifierOptions, Description, Model};
@@ -84,7 +87,7 @@ pub struct Classifier {
     description: Arc<Description>,
     fit: Arc<Fit>,
     views: Views,
-    executor: Executor,
+    sessions: Sessions,
     input: Vec<f32>,
     outputs: Outputs,
 }
@@ -118,6 +121,7 @@ impl Classifier {
         let fit = description.fit();
         options.views.check(fit.preprocessing())?;
         let engine = Options {
+            memory: options.memory,
             memory_limit: options.memory_limit,
             ..Options::default()
         };
@@ -126,10 +130,7 @@ impl Classifier {
             fit: Arc::new(fit),
             views: options.views,
             description: Arc::new(description),
-            executor: Executor {
-                plan,
-                session: None,
-            },
+            sessions: plan.sessions(SessionsOptions::default()),
             input: Vec::new(),
             outputs: Outputs::new(),
         })
@@ -159,7 +160,7 @@ impl Classifier {
         let [height, width] = preprocessing.output_size(picture.size())?;
         let views = self.views.count();
         let shape = [views, preprocessing.channels.count(), height, width];
-        let session = self.executor.session(&Shape::from(shape))?;
+        let session = self.sessions.session(&[Shape::from(shape)])?;
         let len = shape.iter().product();
         reserve(&mut self.input, len)?;
 
@@ -226,7 +227,8 @@ impl Classifier {
     ) -> Result<Evaluation> {
         let relabelled: Arc<dyn Dataset> = Arc::new(Relabelled::new(dataset, &self.description)?);
         let preprocessing = self.fit.preprocessing();
-        evaluate(self.plan(), &relabelled, preprocessing, options, progress)
+        let mut network = self.sessions.clone();
+        evaluate(&mut network, &relabelled, preprocessing, options, progress)
     }
 
     /// The network, its classes and its preprocessing.
@@ -244,7 +246,7 @@ impl Classifier {
     /// The compiled network.
     #[must_use]
     pub fn plan(&self) -> &Plan {
-        &self.executor.plan
+        self.sessions.plan()
     }
 }
 
@@ -257,33 +259,4 @@ fn reserve(input: &mut Vec<f32>, len: usize) -> Result<()> {
         })?;
     input.resize(len, 0.0);
     Ok(())
-}
-
-/// The compiled network, and its session for the last size of input, since most pictures have the same
-/// size.
-#[derive(Debug)]
-struct Executor {
-    plan: Plan,
-    session: Option<Session>,
-}
-
-/// A clone shares the weights; its session is made by its first picture.
-impl Clone for Executor {
-    fn clone(&self) -> Self {
-        Self {
-            plan: self.plan.clone(),
-            session: None,
-        }
-    }
-}
-
-impl Executor {
-    fn session(&mut self, shape: &Shape) -> Result<&mut Session> {
-        let shapes = std::slice::from_ref(shape);
-        let fits = |session: &Session| session.input_shapes() == shapes;
-        Ok(match self.session.take().filter(fits) {
-            Some(fitting) => self.session.insert(fitting),
-            None => self.session.insert(self.plan.session(shapes)?),
-        })
-    }
 }

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use engine::{Plan, Session};
 use image_data::{Batch, Dataset, Loader, LoaderOptions, Order, Preprocessing};
 use ndarray::{ArrayView1, ArrayView2, ArrayViewD};
 use nn_layers::{
-    ClassTargets, ConfusionMatrix, CrossEntropy, Infer, Outputs, RunningMean, Shape, top_k_correct,
+    ClassTargets, ConfusionMatrix, CrossEntropy, Infer, Outputs, RunningMean, top_k_correct,
 };
 use serde::Serialize;
 
@@ -90,13 +89,16 @@ impl Default for EvaluationOptions {
 /// Runs a network over all pictures of a dataset whose labels are indices of the network's classes.
 /// `progress` is called with the number of pictures of each batch.
 ///
+/// The network is any executor that takes batches of several sizes, since the last may be smaller:
+/// [`engine::Sessions`], or [`nn_layers::Plain`], which defines the results.
+///
 /// A dataset with the same classes in another order is a [`Relabelled`](crate::Relabelled) one;
 /// [`Classifier::evaluate`](crate::Classifier::evaluate) matches them.
 ///
 /// ```
 /// use std::sync::Arc;
 ///
-/// use engine::{Options, Plan};
+/// use engine::{Options, Plan, SessionsOptions};
 /// use image_classify::{Architecture, EvaluationOptions, evaluate};
 /// use image_data::{Dataset, Preprocessing, Shapes};
 ///
@@ -104,7 +106,8 @@ impl Default for EvaluationOptions {
 /// let plan = Plan::compile(&network.graph()?, network.init(1)?, &Options::default())?;
 /// let shapes: Arc<dyn Dataset> = Arc::new(Shapes::range(0..40, [32, 32])?);
 /// let options = EvaluationOptions::default();
-/// let evaluation = evaluate(&plan, &shapes, &Preprocessing::cifar(), &options, |_| ())?;
+/// let mut sessions = plan.sessions(SessionsOptions::default());
+/// let evaluation = evaluate(&mut sessions, &shapes, &Preprocessing::cifar(), &options, |_| ())?;
 /// assert_eq!((evaluation.pictures, evaluation.confusion.len()), (40, 8));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -114,13 +117,16 @@ impl Default for EvaluationOptions {
 /// [`Error::Picture`] for a picture that cannot be read or has another size than the first, by name;
 /// [`Error::NoPictures`]; [`Error::OutputShape`] for a network with another number of classes than the
 /// dataset; [`Error::Sample`] around [`Error::OutputNotFinite`]; the network's errors.
-pub fn evaluate(
-    network: &Plan,
+pub fn evaluate<E: Infer>(
+    network: &mut E,
     dataset: &Arc<dyn Dataset>,
     preprocessing: &Preprocessing,
     options: &EvaluationOptions,
     mut progress: impl FnMut(usize),
-) -> Result<Evaluation> {
+) -> Result<Evaluation>
+where
+    Error: From<E::Error>,
+{
     if dataset.is_empty() {
         return Err(Error::NoPictures);
     }
@@ -132,19 +138,12 @@ pub fn evaluate(
         ..LoaderOptions::default()
     };
     let loader = Loader::new(Arc::clone(dataset), preprocessing.clone(), loader)?;
-    let mut session: Option<Session> = None;
     let mut outputs = Outputs::new();
     let mut tally: Option<Tally> = None;
     let mut batch = Batch::default();
     let mut batches = loader.epoch(0)?;
     while batches.next_into(&mut batch)? {
-        let shape = Shape::from(batch.inputs.shape().to_vec());
-        let fits = |session: &Session| session.input_shapes() == std::slice::from_ref(&shape);
-        let session = match session.take().filter(fits) {
-            Some(fitting) => session.insert(fitting),
-            None => session.insert(network.session(std::slice::from_ref(&shape))?),
-        };
-        session.run(&[batch.inputs.view().into_dyn()], &mut outputs)?;
+        network.run(&[batch.inputs.view().into_dyn()], &mut outputs)?;
         let logits = rows(&outputs, [batch.samples.len(), classes])?;
         for (row, &sample) in logits.outer_iter().zip(&batch.samples) {
             check_finite(row).map_err(|error| Error::Sample {

@@ -24,6 +24,8 @@ pub use classes::{ClassList, Mismatch, check_order, match_by_name};
 pub use classifier::{Classifier, ClassifierOptions, Timings};
 pub use darknet::{DarknetBackbone, DarknetNetwork};
 pub use description::Description;
+/// The choice of the option `memory`, re-exported so that a user of this crate needs no other.
+pub use engine::Memory;
 pub use error::{Error, Result};
 pub use evaluation::{Evaluation, EvaluationOptions, Prediction, evaluate};
 pub use fit::{ExpectedSize, Fit};

@@ -11,7 +11,7 @@ mod common;
 use std::sync::Arc;
 
 use common::model;
-use engine::{Options, Plan};
+use engine::{Options, Plan, SessionsOptions};
 use image_classify::{
     Classifier, ClassifierOptions, Error, EvaluationOptions, ExpectedSize, Model, Probabilities,
     Views, evaluate,
@@ -168,7 +168,9 @@ fn a_picture_gets_the_bits_that_validation_gave_it() {
             predictions: true,
             ..EvaluationOptions::default()
         };
-        let validation = evaluate(&plan, &photos, &preprocessing, &options, |_| ()).unwrap();
+        let mut sessions = plan.sessions(SessionsOptions::default());
+        let validation =
+            evaluate(&mut sessions, &photos, &preprocessing, &options, |_| ()).unwrap();
 
         model.description.preprocessing = preprocessing;
         model.clone().into_file().unwrap().save(&path).unwrap();

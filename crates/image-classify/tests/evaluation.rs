@@ -11,6 +11,7 @@ mod common;
 use std::sync::Arc;
 
 use common::model;
+use engine::SessionsOptions;
 use image_classify::{
     Classifier, ClassifierOptions, Error, Evaluation, EvaluationOptions, Matched, Mismatch, Model,
     Relabelled, evaluate,
@@ -204,7 +205,8 @@ fn a_dataset_that_does_not_suit_the_network_is_refused() {
     let evaluate = |dataset: Arc<dyn Dataset>| {
         let options = EvaluationOptions::default();
         let cifar = Preprocessing::cifar();
-        evaluate(classifier.plan(), &dataset, &cifar, &options, |_| ()).unwrap_err()
+        let mut sessions = classifier.plan().sessions(SessionsOptions::default());
+        evaluate(&mut sessions, &dataset, &cifar, &options, |_| ()).unwrap_err()
     };
     match evaluate(Arc::new(shapes(4))) {
         Error::OutputShape { got, expected } => {

@@ -1,16 +1,16 @@
 //! The output of any node of a network.
 
-use engine::{Options, Plan, Session};
+use engine::{Options, Plan, Sessions, SessionsOptions};
 use ndarray::{ArrayD, ArrayView, ArrayViewD, Dimension};
-use nn_layers::{Graph, Infer, NodeId, Outputs, Params, Shape};
+use nn_layers::{Graph, Infer, NodeId, Outputs, Params};
 
 use crate::error::Result;
 use crate::stages::unknown;
 
 /// Computes the outputs of some nodes of a network: the features that it has learnt to see.
 ///
-/// Only what these nodes depend on is computed. The network is in evaluation mode. Memory is kept
-/// for inputs of the last shape.
+/// Only what these nodes depend on is computed. The network is in evaluation mode. Inputs may have
+/// several shapes ([`Sessions`]).
 ///
 /// ```
 /// use engine::Options;
@@ -39,8 +39,7 @@ use crate::stages::unknown;
 /// ```
 #[derive(Debug)]
 pub struct FeatureExtractor {
-    plan: Plan,
-    session: Option<Session>,
+    sessions: Sessions,
     outputs: Outputs,
 }
 
@@ -65,8 +64,7 @@ impl FeatureExtractor {
     /// Computes the outputs of the graph.
     pub(crate) fn whole(graph: &Graph, params: Params<f32>, options: &Options) -> Result<Self> {
         Ok(Self {
-            plan: Plan::compile(graph, params, options)?,
-            session: None,
+            sessions: Plan::compile(graph, params, options)?.sessions(SessionsOptions::default()),
             outputs: Outputs::new(),
         })
     }
@@ -82,15 +80,9 @@ impl FeatureExtractor {
         &mut self,
         inputs: &[ArrayView<'_, f32, D>],
     ) -> Result<&[ArrayD<f32>]> {
-        let shapes: Vec<Shape> = inputs.iter().map(|input| input.shape().into()).collect();
-        let fits = |session: &Session| session.input_shapes() == shapes;
-        let session = match self.session.take().filter(fits) {
-            Some(fitting) => self.session.insert(fitting),
-            None => self.session.insert(self.plan.session(&shapes)?),
-        };
         let inputs: Vec<ArrayViewD<'_, f32>> =
             inputs.iter().map(|input| input.view().into_dyn()).collect();
-        session.run(&inputs, &mut self.outputs)?;
+        self.sessions.run(&inputs, &mut self.outputs)?;
         Ok(&self.outputs.tensors)
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use engine::{Options, Plan, Session};
+use engine::{Memory, Options, Plan, Sessions, SessionsOptions};
 use image_data::{Letterbox, Picture};
 use ndarray::{ArrayView, ArrayView3, ArrayViewD, Axis, Ix4};
 use nn_layers::{Infer, Outputs, Params, Shape};
@@ -57,6 +57,8 @@ pub struct DetectorOptions {
     /// [`engine::Options`], 8 GiB. It is checked before the memory is taken. The picture and the
     /// network's input, of at most 1 GiB, are not counted.
     pub memory_limit: u64,
+    /// Whether the network's weights may take more memory for the sake of speed; default yes.
+    pub memory: Memory,
 }
 
 impl Default for DetectorOptions {
@@ -69,6 +71,7 @@ impl Default for DetectorOptions {
             classes: Vec::new(),
             max_candidates: 1 << 20,
             memory_limit: Options::default().memory_limit,
+            memory: Memory::default(),
         }
     }
 }
@@ -145,7 +148,7 @@ pub struct Detector {
     options: DetectorOptions,
     /// For each class whether it is reported.
     reported: Arc<[bool]>,
-    executor: Executor,
+    sessions: Sessions,
     input: Vec<f32>,
     outputs: Outputs,
     warnings: Arc<[Warning]>,
@@ -232,7 +235,7 @@ impl Detector {
         if channels != 3 {
             return Err(Error::NotColour { got: channels });
         }
-        let executor = Executor::new(&network, params, options.memory_limit)?;
+        let sessions = compile(&network, params, &options).map_err(Box::new)?;
         let elements = 3 * height * width;
         let mut input = Vec::new();
         input
@@ -247,7 +250,7 @@ impl Detector {
             names: Arc::new(names),
             options,
             reported: reported.into(),
-            executor,
+            sessions,
             input,
             outputs: Outputs::new(),
             warnings: Arc::default(),
@@ -285,8 +288,9 @@ impl Detector {
         let input = input.map_err(|_| Error::Internal {
             broken: "the detector's input has the size of the network's",
         })?;
-        let input = input.into_dyn();
-        self.executor.run(&input, &mut self.outputs)?;
+        let inputs = [input.into_dyn()];
+        let run = self.sessions.run(&inputs, &mut self.outputs);
+        run.map_err(Box::new)?;
         let network = start.elapsed();
 
         let start = Instant::now();
@@ -391,53 +395,20 @@ fn of_one_picture<'a>(head: &Head, output: ArrayViewD<'a, f32>) -> Result<ArrayV
     }
 }
 
-/// The compiled network, and a session of it for one picture at a time.
-#[derive(Debug)]
-struct Executor {
-    plan: Plan,
-    input: Shape,
-    session: Option<Session>,
-}
-
-/// A clone shares the weights; its session is made by the first run.
-impl Clone for Executor {
-    fn clone(&self) -> Self {
-        Self {
-            plan: self.plan.clone(),
-            input: self.input.clone(),
-            session: None,
-        }
-    }
-}
-
-impl Executor {
-    fn new(network: &Network, params: Params<f32>, memory_limit: u64) -> Result<Self> {
-        let options = Options {
-            memory_limit,
-            ..Options::default()
-        };
-        let plan = Plan::compile(network.graph(), params, &options).map_err(Box::new)?;
-        let [channels, height, width] = network.input();
-        let input = Shape::from([1, channels, height, width]);
-        let session = Some(
-            plan.session(std::slice::from_ref(&input))
-                .map_err(Box::new)?,
-        );
-        Ok(Self {
-            plan,
-            input,
-            session,
-        })
-    }
-
-    fn run(&mut self, input: &ArrayViewD<'_, f32>, outputs: &mut Outputs) -> Result<()> {
-        let session = match &mut self.session {
-            Some(session) => session,
-            empty => {
-                let shapes = std::slice::from_ref(&self.input);
-                empty.insert(self.plan.session(shapes).map_err(Box::new)?)
-            }
-        };
-        Ok(session.run(&[input.view()], outputs).map_err(Box::new)?)
-    }
+/// Compiles a network and allocates the memory to run it on one picture.
+fn compile(
+    network: &Network,
+    params: Params<f32>,
+    options: &DetectorOptions,
+) -> engine::Result<Sessions> {
+    let options = Options {
+        memory: options.memory,
+        memory_limit: options.memory_limit,
+        ..Options::default()
+    };
+    let plan = Plan::compile(network.graph(), params, &options)?;
+    let mut sessions = plan.sessions(SessionsOptions::default());
+    let [channels, height, width] = network.input();
+    sessions.session(&[Shape::from([1, channels, height, width])])?;
+    Ok(sessions)
 }

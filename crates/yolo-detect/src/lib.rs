@@ -24,6 +24,8 @@ pub use backbone::Backbone;
 pub use detection::{Detection, ScoreRule, score};
 pub use detector::{Detector, DetectorFiles, DetectorOptions, Timings};
 pub use encoding::Encoding;
+/// The choice of the option `memory`, re-exported so that a user of this crate needs no other.
+pub use engine::Memory;
 pub use error::{Error, Result};
 pub use head::{ClassActivation, Head, Prediction};
 pub use names::ClassNames;

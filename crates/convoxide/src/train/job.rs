@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use engine::{MemoryUse, Plan, TrainingSession};
+use engine::{MemoryUse, Plan, SessionsOptions, TrainingSession};
 use files::show;
 use image_classify::{Description, Evaluation, EvaluationOptions, Model, evaluate, train_batches};
 use image_data::{Loader, LoaderOptions, Order};
@@ -384,7 +384,8 @@ impl Job {
         let plan = Plan::compile(&self.inference, params, &context.options())?;
         let preprocessing = &self.description.preprocessing;
         let options = EvaluationOptions::default();
-        let evaluation = evaluate(&plan, valid, preprocessing, &options, |_| ());
+        let mut sessions = plan.sessions(SessionsOptions::default());
+        let evaluation = evaluate(&mut sessions, valid, preprocessing, &options, |_| ());
         Ok(Some(evaluation?))
     }
 }
@@ -404,6 +405,7 @@ mod tests {
             json: false,
             threads: 1,
             memory_limit,
+            memory: engine::Memory::default(),
             quiet: true,
             logs: false,
         }

@@ -2,7 +2,8 @@
 
 use std::process::Output;
 
-use nn_layers::ModelFile;
+use ndarray::ArrayD;
+use nn_layers::{ModelFile, Plain};
 use serde_json::{Value, json};
 
 use crate::common::{Fixture, complaint, json_lines, keys, save_resnet20, stderr, stdout};
@@ -83,6 +84,44 @@ fn several_outputs_go_into_an_archive() {
     assert_eq!(entries.count(), 2);
 }
 
+/// The plain loops give their own bits; those of the engine are others.
+#[test]
+fn run_computes_with_the_plain_loops_if_asked_to() {
+    let fixture = Fixture::new();
+    let params = save_resnet20(&fixture.path("w.safetensors"), 7);
+    let shape = [2, 3, 20, 24];
+    fixture.write("x.npy", npy(shape));
+    let run = |more: &[&str]| {
+        let arguments = "run resnet20 --weights w.safetensors --input x.npy --output y.npy";
+        let arguments: Vec<&str> = arguments.split(' ').chain(more.iter().copied()).collect();
+        let output = convoxide(&fixture, &arguments);
+        assert!(output.status.success(), "{output:?}");
+        let bytes = std::fs::read(fixture.path("y.npy")).unwrap();
+        let numbers = &bytes[bytes.len() - 4 * 14..];
+        let numbers = numbers.chunks_exact(4);
+        numbers
+            .map(|four| f32::from_le_bytes(four.try_into().unwrap()))
+            .collect::<Vec<f32>>()
+    };
+    let graph = crate::common::resnet20(7).graph([32, 32]).unwrap();
+    let x = ArrayD::from_shape_fn(shape.to_vec(), |index| {
+        let place = (0..4).fold(0, |sum, axis| sum * shape[axis] + index[axis]);
+        (place % 17) as f32 / 17.0
+    });
+    let plain = Plain::<f32>::new(&graph, params).unwrap();
+    let expected: Vec<f32> = plain.run(&[x.view()]).unwrap()[0].iter().copied().collect();
+    assert_eq!(run(&["--plain"]), expected);
+    let fast = run(&[]);
+    assert_ne!(fast, expected);
+    let largest = expected.iter().fold(0f32, |most, x| most.max(x.abs()));
+    for (fast, expected) in fast.iter().zip(&expected) {
+        assert!(
+            (fast - expected).abs() < 1e-4 * largest,
+            "{fast} {expected}"
+        );
+    }
+}
+
 #[test]
 fn what_does_not_fit_is_named() {
     let fixture = Fixture::new();
@@ -144,8 +183,11 @@ fn summary_lists_the_plan_of_a_network() {
         "{text}"
     );
     assert!(text.contains("+ 1 folded, add, relu"), "{text}");
-    assert!(
-        text.lines().last().unwrap().starts_with("activations: "),
+    let end: Vec<&str> = text.lines().rev().take(4).collect();
+    let names = end.iter().map(|line| line.split_once(": ").unwrap().0);
+    assert_eq!(
+        names.collect::<Vec<_>>(),
+        ["total", "outputs", "activations", "parameters"],
         "{text}"
     );
 
@@ -162,6 +204,14 @@ fn summary_lists_the_plan_of_a_network() {
     assert_eq!(computes("add"), 2, "{text}");
     assert_eq!(computes("relu"), 2, "{text}");
     assert_eq!(steps[1]["output"], serde_json::json!([1, 16, 32, 32]));
+
+    // The same estimate as without --plan.
+    let output = convoxide(&fixture, &["summary", "resnet20", "--json"]);
+    let summary: Value = json_lines(&output).remove(0);
+    for part in ["parameters", "activations", "outputs", "total"] {
+        assert!(plan[part].as_u64().unwrap() > 0, "{part}");
+        assert_eq!(plan[part], summary["memory"][part], "{part}");
+    }
 }
 
 #[test]

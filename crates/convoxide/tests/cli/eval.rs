@@ -240,3 +240,20 @@ fn a_picture_without_its_end_mark_is_measured_with_a_warning() {
     let (_, said) = evaluate(&fixture, &["--quiet"]);
     assert_eq!(said, "");
 }
+
+/// The limit leaves room for the parameters, but not for a session of the engine.
+#[test]
+fn the_plain_loops_give_the_same_result() {
+    let fixture = fixture();
+    let (fast, _) = evaluate(&fixture, &[]);
+    let limit = ["--memory-limit", "1.2MiB"];
+    let message = complaint(&fixture, &[&EVAL[..], &limit].concat());
+    assert!(message.contains("more than the limit of"), "{message}");
+    let (plain, said) = evaluate(&fixture, &[&limit[..], &["--plain"]].concat());
+    assert_eq!(said, "");
+    for key in ["pictures", "top1", "confusion", "part"] {
+        assert_eq!(plain[key], fast[key], "{key}");
+    }
+    let loss = |report: &Value| report["loss"].as_f64().unwrap();
+    assert!((loss(&plain) - loss(&fast)).abs() < 1e-4, "{plain} {fast}");
+}

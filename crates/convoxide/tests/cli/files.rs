@@ -294,6 +294,39 @@ fn one_memory_limit_holds_for_every_command() {
     assert_eq!(output.unwrap().status.code(), Some(2));
 }
 
+/// Weights of the fastest algorithms exceed the limit, small ones do not.
+#[test]
+fn small_memory_holds_for_every_command() {
+    let fixture = Fixture::new();
+    save_resnet20(&fixture.path("w.safetensors"), 3);
+    fixture.write("x.npy", crate::architectures::npy([1, 3, 32, 32]));
+    for class in ["a", "b", "c"] {
+        fixture.picture(format!("data/{class}/1.png"), [32, 32]);
+    }
+    for arguments in [
+        "classify --model resnet20 --weights w.safetensors data/a/1.png",
+        "eval --model resnet20 --weights w.safetensors --data data",
+        "run resnet20 --weights w.safetensors --input x.npy --output y.npy",
+        "bench resnet20 --runs 1",
+        "summary resnet20 --plan",
+    ] {
+        let common = ["-q", "--memory-limit", "2.2MiB", "--memory"];
+        let arguments = [&words(arguments)[..], &common].concat();
+        let message = complaint(&fixture, &[&arguments[..], &["fast"]].concat());
+        assert!(
+            message.contains("more than the limit of 2.2 MiB"),
+            "{message}"
+        );
+        let output = fixture.command_with(&arguments).arg("small").output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    }
+    let output = fixture
+        .command_with(&["bench", "resnet20", "--memory", "tiny"])
+        .output();
+    assert_eq!(output.unwrap().status.code(), Some(2));
+}
+
 #[test]
 fn numbers_that_are_not_finite_are_an_error_but_for_run_which_warns() {
     let fixture = Fixture::new();

@@ -106,6 +106,25 @@ fn a_network_over_the_memory_limit_is_refused_before_memory_is_taken() {
     assert_one_line(&output, "of memory, more than the limit of ");
 }
 
+/// Weights of the fastest algorithm exceed the limit, small ones do not.
+#[test]
+fn small_memory_holds_for_detectors() {
+    let fixture = Fixture::new();
+    let wide = "[conv]\nfilters=64\nsize=3\npad=1\nactivation=leaky\n";
+    let cfg = format!(
+        "[net]\nwidth=16\nheight=16\nchannels=3\n{wide}{wide}\
+         [conv]\nfilters=6\nactivation=linear\n[yolo]\nclasses=1\nanchors=10,10\n"
+    );
+    fixture.write("tiny.weights", weights(&cfg));
+    fixture.write("tiny.names", "thing\n");
+    fixture.write("tiny.cfg", cfg);
+    let arguments = ["photos/a.png", "--memory-limit", "550kB"];
+    let output = detect(&fixture, &arguments);
+    assert_one_line(&output, "more than the limit of 537.1 KiB");
+    let output = detect(&fixture, &[&arguments[..], &["--memory", "small"]].concat());
+    assert!(output.status.success(), "{output:?}");
+}
+
 /// A few lines of cfg that need 6 GB for weights, without a weights file.
 #[test]
 fn random_weights_are_refused_before_memory_is_taken() {

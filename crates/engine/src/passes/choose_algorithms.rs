@@ -1,38 +1,79 @@
 //! Each convolution gets the algorithm that a cost model finds fastest at the sizes that the graph
-//! itself states.
+//! itself states, within the memory that its weights may take.
 
 use conv_core::blocked::Algorithm;
 use nn_layers::{Graph, Shape};
 
 use crate::error::Result;
-use crate::ir::{Ir, Operation};
+use crate::ir::{Conv, Instruction, Ir, Operation};
+use crate::plan::Memory;
 
-pub(crate) fn run(mut ir: Ir, graph: &Graph) -> Result<Ir> {
+pub(crate) fn run(mut ir: Ir, graph: &Graph, memory: Memory) -> Result<Ir> {
     let nodes = graph.nodes();
     let inputs = graph.inputs().iter();
     let inputs: Vec<Shape> = inputs.map(|id| nodes[id.index()].shape().clone()).collect();
     let shapes = ir.shapes(graph, &inputs)?;
+    let direct = ir.clone();
     for instruction in &mut ir.instructions {
-        let (Operation::Conv(conv), [input, ..]) =
-            (&mut instruction.operation, &instruction.inputs[..])
-        else {
+        let input = instruction.inputs.first().copied();
+        let (Some(conv), Some(input)) = (conv(instruction), input) else {
             continue;
         };
         // A dense layer, on `[N, F]`, has one pixel: nothing to save.
-        if let [batch, _, height, width] = shapes[*input][..] {
+        if let [batch, _, height, width] = shapes[input][..] {
             let size = [height, width];
             conv.algorithm = Algorithm::choose(conv.weight, &conv.options, batch, size);
         }
     }
+    match memory {
+        Memory::Default => {}
+        Memory::Small => limit_weights(&mut ir, &direct)?,
+    }
     Ok(ir)
+}
+
+/// Of the weights of the direct convolutions, the share that other algorithms may take in addition
+/// with [`Memory::Small`].
+const SMALL_SHARE: u64 = 50;
+
+/// Returns convolutions to the direct algorithm, those whose weights grow most first, until all together
+/// grow by little.
+fn limit_weights(ir: &mut Ir, direct: &Ir) -> Result<()> {
+    let mut growths = Vec::with_capacity(ir.instructions.len());
+    for (instruction, direct) in ir.instructions.iter_mut().zip(&direct.instructions) {
+        let bytes = [instruction.packed_bytes()?, direct.packed_bytes()?];
+        growths.extend(conv(instruction).map(|conv| (bytes[0].saturating_sub(bytes[1]), conv)));
+    }
+    growths.sort_by_key(|(growth, _)| *growth);
+    let mut left = direct.packed_bytes()? / SMALL_SHARE;
+    for (growth, conv) in growths {
+        match left.checked_sub(growth) {
+            Some(rest) => left = rest,
+            None => conv.algorithm = Algorithm::Direct,
+        }
+    }
+    Ok(())
+}
+
+fn conv(instruction: &mut Instruction) -> Option<&mut Conv> {
+    match &mut instruction.operation {
+        Operation::Conv(conv) => Some(conv),
+        Operation::Input(_) | Operation::Norm(_) | Operation::Dropout(_) | Operation::Kernel(_) => {
+            None
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use nn_layers::{Conv2d, GraphBuilder, Padding};
+    use nn_layers::{Conv2d, Graph, GraphBuilder, Padding};
 
     use super::*;
     use crate::passes::testing::assert_prints;
+
+    fn chosen(graph: &Graph, memory: Memory) -> Ir {
+        run(Ir::lower(graph).unwrap(), graph, memory).unwrap()
+    }
 
     #[test]
     fn large_pictures_get_large_tiles() {
@@ -44,12 +85,43 @@ mod tests {
         let one = b.conv2d("one", five, same(1)).unwrap();
         let graph = b.finish(&[one]).unwrap();
         assert_prints(
-            &run(Ir::lower(&graph).unwrap(), &graph).unwrap(),
+            &chosen(&graph, Memory::Default),
             "%0 = input 0
              %1 = conv2d 3x3 (%0) + Winograd F(4, 3)
              %2 = conv2d 5x5 (%1) + Winograd F(2, 5)
              %3 = conv2d 1x1 (%2)
              outputs: %3",
+        );
+    }
+
+    #[test]
+    fn small_memory_leaves_winograd_to_layers_with_few_weights() {
+        let mut b = GraphBuilder::new();
+        let same = |channels| Conv2d::new(channels, [3, 3]).padding(Padding::Same);
+        let x = b.input("x", [1, 32, 56, 56]).unwrap();
+        let narrow = b.conv2d("narrow", x, same(32)).unwrap();
+        let next = b.conv2d("next", narrow, same(32)).unwrap();
+        let wide = b.conv2d("wide", next, same(256)).unwrap();
+        let last = b.conv2d("last", wide, same(640)).unwrap();
+        let graph = b.finish(&[last]).unwrap();
+        // Each pair of channels gets 27 weights more, `narrow` 1.8 % of all in the network.
+        assert_prints(
+            &chosen(&graph, Memory::Small),
+            "%0 = input 0
+             %1 = conv2d 3x3 (%0) + Winograd F(4, 3)
+             %2 = conv2d 3x3 (%1)
+             %3 = conv2d 3x3 (%2)
+             %4 = conv2d 3x3 (%3)
+             outputs: %4",
+        );
+        assert_prints(
+            &chosen(&graph, Memory::Default),
+            "%0 = input 0
+             %1 = conv2d 3x3 (%0) + Winograd F(4, 3)
+             %2 = conv2d 3x3 (%1) + Winograd F(4, 3)
+             %3 = conv2d 3x3 (%2) + Winograd F(4, 3)
+             %4 = conv2d 3x3 (%3) + Winograd F(4, 3)
+             outputs: %4",
         );
     }
 }
