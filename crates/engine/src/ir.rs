@@ -113,6 +113,12 @@ impl Ir {
         uses
     }
 
+    /// Returns whether an instruction has something to do: not if all that it reads already lies where the
+    /// result does.
+    pub(crate) fn runs(&self, value: usize) -> bool {
+        self.instructions[value].inputs.is_empty() || self.reads(value).next().is_some()
+    }
+
     /// Returns the values that the kernel of an instruction reads: not those that already lie where the
     /// result does.
     pub(crate) fn reads(&self, value: usize) -> impl Iterator<Item = usize> + '_ {

@@ -16,6 +16,7 @@
 
 mod arena;
 mod error;
+mod halos;
 mod inputs;
 mod ir;
 mod kernel;

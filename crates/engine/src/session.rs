@@ -11,6 +11,7 @@ use nn_layers::{Infer, Outputs, Shape, Summary};
 
 use crate::arena::{self, Lifetime};
 use crate::error::{Error, Result};
+use crate::halos::{Halos, Written};
 use crate::inputs::with_dyn;
 use crate::ir::{Instruction, Ir, layout, widen};
 use crate::kernel::{Kernel, Part};
@@ -57,6 +58,7 @@ pub struct Session {
     places: Vec<Range<usize>>,
     /// The position of each step's scratch memory.
     scratch: Vec<Range<usize>>,
+    halos: Halos,
     memory: MemoryUse,
     arena_len: usize,
     /// At least `arena_len` elements, unless the session is one of several that take turns with one
@@ -183,7 +185,16 @@ impl Session {
             memory,
         } = SessionPlan::new(&compiled, inputs)?;
         memory.check(compiled.memory_limit)?;
+        let ir = &compiled.program.ir;
+        let halos = Halos::new((0..layouts.len()).map(|step| {
+            ir.runs(step).then(|| Written {
+                layout: layouts[step],
+                place: &places[step],
+                scratch: &scratch[step],
+            })
+        }));
         Ok(Self {
+            halos,
             inputs: inputs.to_vec(),
             outputs,
             layouts,
@@ -208,6 +219,7 @@ impl Session {
     /// Sets the arena, of at least [`arena_len`](Self::arena_len) elements.
     pub(crate) fn give_arena(&mut self, arena: Buffer) {
         self.arena = arena;
+        self.halos.forget();
     }
 
     /// Returns the memory of the session, including its plan's parameters.
@@ -286,14 +298,16 @@ impl Session {
         let count = compiled.program.steps.len();
         let mut seconds = vec![Vec::new(); count];
         for _ in 0..runs.max(1) {
+            let clear = self.halos.begin();
             rayon::scope(|_| {
                 for (index, seconds) in seconds.iter_mut().enumerate() {
                     let start = Instant::now();
-                    self.step(&compiled, index, inputs)?;
+                    self.step(&compiled, index, clear, inputs)?;
                     seconds.push(start.elapsed().as_secs_f64());
                 }
                 Ok::<(), Error>(())
             })?;
+            self.halos.end();
         }
         let ir = &compiled.program.ir;
         let shapes = ir.shapes(&compiled.graph, &self.inputs)?;
@@ -346,20 +360,23 @@ impl Session {
         Ok(())
     }
 
-    /// Runs one step.
+    /// Runs one step. With `clear`, its halo is cleared although nothing has been written over it.
     fn step(
         &mut self,
         compiled: &Compiled,
         index: usize,
+        clear: bool,
         inputs: &[ArrayViewD<'_, f32>],
     ) -> Result<()> {
         let (isa, ir) = (compiled.isa, &compiled.program.ir);
         let instruction = &ir.instructions[index];
-        if !instruction.inputs.is_empty() && ir.reads(index).next().is_none() {
+        if !ir.runs(index) {
             return Ok(());
         }
         let layout = self.layouts[index];
-        layout.clear_halo(&mut self.arena[self.places[index].clone()]);
+        if clear || self.halos.is_overwritten(index) {
+            layout.clear_halo(&mut self.arena[self.places[index].clone()]);
+        }
         let (name, values) = (&instruction.name, &instruction.inputs[..]);
         match &compiled.program.steps[index] {
             Step::Input(number) => {
@@ -451,10 +468,12 @@ impl Infer for Session {
         // The whole run is inside the pool: entering it for each step would cost more than the
         // smaller steps take.
         let ir = &compiled.program.ir;
+        let clear = self.halos.begin();
         rayon::scope(|_| {
             let mut steps = 0..ir.instructions.len();
-            steps.try_for_each(|index| self.step(&compiled, index, inputs))
+            steps.try_for_each(|index| self.step(&compiled, index, clear, inputs))
         })?;
+        self.halos.end();
         let tensors = outputs.prepare(self.outputs.iter())?;
         for (tensor, &step) in tensors.iter_mut().zip(&ir.outputs) {
             let name = &ir.instructions[step].name;

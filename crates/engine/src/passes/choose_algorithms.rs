@@ -1,6 +1,7 @@
 //! Each convolution gets the algorithm that a cost model finds fastest at the sizes that the graph
 //! itself states, within the memory that its weights may take.
 
+use conv_core::Isa;
 use conv_core::blocked::Algorithm;
 use nn_layers::{Graph, Shape};
 
@@ -8,7 +9,7 @@ use crate::error::Result;
 use crate::ir::{Conv, Instruction, Ir, Operation};
 use crate::plan::Memory;
 
-pub(crate) fn run(mut ir: Ir, graph: &Graph, memory: Memory) -> Result<Ir> {
+pub(crate) fn run(mut ir: Ir, graph: &Graph, memory: Memory, isa: Isa) -> Result<Ir> {
     let nodes = graph.nodes();
     let inputs = graph.inputs().iter();
     let inputs: Vec<Shape> = inputs.map(|id| nodes[id.index()].shape().clone()).collect();
@@ -27,7 +28,7 @@ pub(crate) fn run(mut ir: Ir, graph: &Graph, memory: Memory) -> Result<Ir> {
     }
     match memory {
         Memory::Default => {}
-        Memory::Small => limit_weights(&mut ir, &direct)?,
+        Memory::Small => limit_weights(&mut ir, &direct, isa)?,
     }
     Ok(ir)
 }
@@ -38,14 +39,14 @@ const SMALL_SHARE: u64 = 50;
 
 /// Returns convolutions to the direct algorithm, those whose weights grow most first, until all together
 /// grow by little.
-fn limit_weights(ir: &mut Ir, direct: &Ir) -> Result<()> {
+fn limit_weights(ir: &mut Ir, direct: &Ir, isa: Isa) -> Result<()> {
     let mut growths = Vec::with_capacity(ir.instructions.len());
     for (instruction, direct) in ir.instructions.iter_mut().zip(&direct.instructions) {
-        let bytes = [instruction.packed_bytes()?, direct.packed_bytes()?];
+        let bytes = [instruction.packed_bytes(isa)?, direct.packed_bytes(isa)?];
         growths.extend(conv(instruction).map(|conv| (bytes[0].saturating_sub(bytes[1]), conv)));
     }
     growths.sort_by_key(|(growth, _)| *growth);
-    let mut left = direct.packed_bytes()? / SMALL_SHARE;
+    let mut left = direct.packed_bytes(isa)? / SMALL_SHARE;
     for (growth, conv) in growths {
         match left.checked_sub(growth) {
             Some(rest) => left = rest,
@@ -72,7 +73,7 @@ mod tests {
     use crate::passes::testing::assert_prints;
 
     fn chosen(graph: &Graph, memory: Memory) -> Ir {
-        run(Ir::lower(graph).unwrap(), graph, memory).unwrap()
+        run(Ir::lower(graph).unwrap(), graph, memory, Isa::best()).unwrap()
     }
 
     #[test]
