@@ -134,7 +134,8 @@ fn graph(build: impl FnOnce(&mut GraphBuilder) -> nn_layers::Result<Vec<NodeId>>
 
 /// A network for each operation, which reads the picture and a convolution of it.
 fn networks() -> Vec<(String, Graph)> {
-    // First, while no memory has been freed that a session could get again: Winograd's three algorithms, a residual and a concatenation that is written in place.
+    // First, while no memory has been freed that a session could get again: Winograd's three
+    // algorithms, a residual and a concatenation that is written in place.
     let winograd = graph(|b| {
         let same = |kernel, out| Conv2d::new(out, [kernel, kernel]).padding(Padding::Same);
         let x = b.input("x", [1, 3, 57, 55])?;
