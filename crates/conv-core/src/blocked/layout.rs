@@ -170,11 +170,14 @@ impl Layout {
         }
         let row = self.row_step();
         let (left, right) = (self.halo[1] * self.block, self.halo[3] * self.block);
-        for picture in data.chunks_mut(self.picture_step()).take(self.batch) {
-            for plane in picture
-                .chunks_exact_mut(self.block_step())
-                .take(self.blocks())
-            {
+        let planes = self.blocks() + self.gap;
+        let step = self.block_step();
+        let border = step - self.size[0] * self.size[1] * self.block;
+        data.par_chunks_mut(step)
+            .with_min_len(PIECE / border.max(1))
+            .enumerate()
+            .filter(|(plane, _)| plane % planes < self.blocks())
+            .for_each(|(_, plane)| {
                 let (top, rest) = plane.split_at_mut(self.halo[0] * row);
                 let (rows, bottom) = rest.split_at_mut(self.size[0] * row);
                 top.fill(0.0);
@@ -186,8 +189,7 @@ impl Layout {
                         row[end..].fill(0.0);
                     }
                 }
-            }
-        }
+            });
     }
 
     /// Copies an NCHW array into this layout; `padding_value` fills the halo.

@@ -217,6 +217,9 @@ pub fn reshape(input: View<'_>, mut output: ViewMut<'_>) -> Result<()> {
         numbers(&from),
         numbers(&to),
     )?;
+    if (from.channels, from.size, from.block) == (to.channels, to.size, to.block) {
+        return concat(input, 0, output);
+    }
     let ([_, from_w], [to_h, to_w]) = (from.size, to.size);
     let plane = from.size[0] * from_w;
     output.fill_with(

@@ -149,9 +149,16 @@ impl Grid {
                     .saturating_add(input.saturating_mul(rows as u64 * READ_INPUT))
                     .saturating_add((blocks * panel) as u64 * read_weight);
                 let count = outer.saturating_mul((bands * runs) as u64);
+                // The last run of every band may be shorter, but only the last band of all.
+                let band = HAND_OUT
+                    .saturating_mul(runs as u64)
+                    .saturating_add(macs.saturating_mul((rows * self.out_blocks) as u64))
+                    .saturating_add(input.saturating_mul((rows * runs) as u64 * READ_INPUT))
+                    .saturating_add((self.out_blocks * panel) as u64 * read_weight);
+                let usual = band / runs as u64;
                 // The last task of each thread ends a part of a task after the first thread's.
                 let on = |threads: u64| {
-                    let busy = task.saturating_mul(count.div_ceil(threads));
+                    let busy = usual.saturating_mul(count.div_ceil(threads)).max(task);
                     busy.saturating_add(task / 4).saturating_mul(threads)
                 };
                 let time = on(2).saturating_add(on(4));

@@ -59,35 +59,21 @@ impl Shared {
     }
 }
 
-/// Hands out the numbers of tasks to workers: to each its own part of them, in order, and then what is left
-/// of the others' parts. So a thread computes about the same pixels in each layer, which it finds in its
-/// own cache.
+/// Hands out the numbers of tasks.
 struct Tasks {
-    /// How many of each part have been handed out.
-    taken: [AtomicUsize; MOST_PARTS],
-    parts: usize,
+    next: AtomicUsize,
     count: usize,
 }
 
-/// The most parts; workers beyond this number share those of others.
-const MOST_PARTS: usize = 64;
-
 impl Tasks {
-    fn new(count: usize, workers: usize) -> Self {
-        Self {
-            taken: std::array::from_fn(|_| AtomicUsize::new(0)),
-            parts: workers.clamp(1, MOST_PARTS),
-            count,
-        }
+    fn new(count: usize) -> Self {
+        let next = AtomicUsize::new(0);
+        Self { next, count }
     }
 
-    fn next(&self, worker: usize) -> Option<usize> {
-        (0..self.parts).find_map(|other| {
-            let part = (worker + other) % self.parts;
-            let [start, end] = [part, part + 1].map(|part| part * self.count / self.parts);
-            let taken = self.taken[part].fetch_add(1, Ordering::Relaxed);
-            (taken < end - start).then_some(start + taken)
-        })
+    fn next(&self) -> Option<usize> {
+        let task = self.next.fetch_add(1, Ordering::Relaxed);
+        (task < self.count).then_some(task)
     }
 }
 
@@ -140,19 +126,18 @@ impl<'a> Forward<'a> {
             products,
             ..
         } = self.schedule;
+        let tasks = Tasks::new(tiles.div_ceil(block));
         let own = scratch.par_chunks_exact_mut(inputs + products);
-        let own = own.take(rayon::current_num_threads()).enumerate();
-        let tasks = Tasks::new(tiles.div_ceil(block), own.len());
-        own.for_each(|(worker, own)| {
+        own.take(rayon::current_num_threads()).for_each(|own| {
             let (transformed, products) = own.split_at_mut(inputs);
-            while let Some(task) = tasks.next(worker) {
+            while let Some(task) = tasks.next() {
                 let mine = task * block..tiles.min((task + 1) * block);
                 let to = transformed.as_mut_ptr();
                 for channels in 0..self.schedule.in_blocks {
                     // SAFETY: `inputs` elements hold a block of tiles, and no other task uses them.
                     unsafe { self.transform(mine.clone(), channels, to) };
                 }
-                for run in 0..self.schedule.runs() {
+                for run in 0..self.schedule.runs {
                     // SAFETY: the block has been transformed; no other task has these tiles.
                     unsafe { self.multiply(mine.clone(), run, transformed.as_ptr(), products) };
                 }
@@ -192,11 +177,10 @@ impl<'a> Forward<'a> {
             // SAFETY: `inputs` elements hold the block; no other task has this channel block of these.
             unsafe { self.transform(mine, task / parts, to) };
         });
+        let tasks = Tasks::new(self.schedule.runs * parts);
         let own = own.par_chunks_exact_mut(products);
-        let own = own.take(rayon::current_num_threads()).enumerate();
-        let tasks = Tasks::new(self.schedule.runs() * parts, own.len());
-        own.for_each(|(worker, products)| {
-            while let Some(task) = tasks.next(worker) {
+        own.take(rayon::current_num_threads()).for_each(|products| {
+            while let Some(task) = tasks.next() {
                 let (mine, at) = tiles_of(task);
                 let from = transformed.pointer().wrapping_add(at);
                 // SAFETY: the block has been transformed, and nothing writes them any more; no other
@@ -258,10 +242,7 @@ impl<'a> Forward<'a> {
         from: *const f32,
         products: &mut [f32],
     ) {
-        let Schedule {
-            panels, out_blocks, ..
-        } = self.schedule;
-        let blocks = run * panels..out_blocks.min((run + 1) * panels);
+        let blocks = self.schedule.run(run);
         // SAFETY: guaranteed by the caller.
         unsafe { self.products(tiles.len(), &blocks, from, products) };
         let targets = self.targets(tiles.clone());

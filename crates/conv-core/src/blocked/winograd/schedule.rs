@@ -6,6 +6,8 @@
 //! transform the input together, and then each computes some of the output channels, so that the weights
 //! are read once. Neither changes the order of any sum.
 
+use std::ops::Range;
+
 use super::WinogradSpec;
 use crate::blocked::layout::BLOCK;
 
@@ -19,15 +21,35 @@ const SHARED_INPUT: usize = 4 * 1024 * 1024;
 /// The most tiles that are multiplied before they are transformed back.
 pub(super) const MOST_TILES: usize = 56;
 
-/// The fewest blocks of tiles that give every thread enough to do.
-const LEAST_BLOCKS: usize = 4;
+/// The numbers of threads that a schedule should suit.
+const THREADS: [usize; 2] = [2, 4];
 
-/// The time of this many blocks on two threads and on four, in tiles: each block reads the weights again,
-/// which takes as long as to multiply two or three tiles.
-fn time(tiles: usize, blocks: usize) -> usize {
+/// The time of this many blocks, in tiles of all output blocks: each block reads the weights again, which
+/// takes as long as to multiply two or three tiles.
+fn time_of_blocks(tiles: usize, blocks: usize) -> usize {
     let block = 2 * tiles.div_ceil(blocks) + 5;
     let on = |threads: usize| blocks.div_ceil(threads) * block * threads;
-    on(2) + on(4)
+    THREADS.into_iter().map(on).sum()
+}
+
+/// The time of runs of output blocks that threads take from a common input, in the same unit.
+fn time_of_runs(tiles: usize, runs: usize, out_blocks: usize, panels: usize) -> usize {
+    let on = |threads: usize| {
+        // The long runs are taken first.
+        let long = out_blocks - runs * (out_blocks / runs);
+        let mut busy = [0; THREADS[THREADS.len() - 1]];
+        for run in 0..runs {
+            let blocks = out_blocks / runs + usize::from(run < long);
+            // A short run reads the input as often as a long one.
+            let time = 8 * blocks + (panels - blocks).min(1);
+            if let Some(least) = busy[..threads].iter_mut().min() {
+                *least += time;
+            }
+        }
+        busy.into_iter().max().unwrap_or(0) * threads
+    };
+    let time: usize = THREADS.into_iter().map(on).sum();
+    (2 * tiles + 5) * time / (8 * out_blocks)
 }
 
 /// The division of an output into tasks.
@@ -41,10 +63,11 @@ pub(super) struct Schedule {
     pub(super) block: usize,
     /// Tiles that are multiplied at once, at most `block` and [`MOST_TILES`].
     pub(super) part: usize,
-    /// Channel blocks of the input, of the output, and of the output at once.
+    /// Channel blocks of the input and of the output.
     pub(super) in_blocks: usize,
-    pub(super) out_blocks: usize,
-    pub(super) panels: usize,
+    out_blocks: usize,
+    /// Runs of output blocks, each computed at once.
+    pub(super) runs: usize,
     /// Elements from one point to the next in the transformed input and in the products.
     pub(super) input_plane: usize,
     pub(super) product_plane: usize,
@@ -63,12 +86,21 @@ impl Schedule {
         let (pixels, panels) = (kernels.most_pixels, kernels.most_panels.min(out_blocks));
         let fit = INPUT_IN_CACHE / (points * in_blocks * BLOCK);
         let least = tiles.div_ceil(fit.clamp(pixels, MOST_TILES));
-        let is_shared = least < LEAST_BLOCKS || fit < 2 * pixels;
-        let blocks = match is_shared {
-            true => (tiles * points * in_blocks * BLOCK).div_ceil(SHARED_INPUT),
-            false => (least..=4 * least)
-                .min_by_key(|&blocks| time(tiles, blocks))
-                .unwrap_or(least),
+        let own = (least..=4 * least)
+            .map(|blocks| (time_of_blocks(tiles, blocks), blocks))
+            .min()
+            .filter(|_| fit >= 2 * pixels);
+        let least_runs = out_blocks.div_ceil(panels);
+        let runs = (least_runs..=out_blocks.min(least_runs + 3))
+            .map(|runs| (time_of_runs(tiles, runs, out_blocks, panels), runs))
+            .min();
+        let (shared, runs) = runs.unwrap_or((usize::MAX, least_runs));
+        let (is_shared, blocks, runs) = match own {
+            Some((time, blocks)) if time < shared => (false, blocks, least_runs),
+            _ => {
+                let elements = tiles * points * in_blocks * BLOCK;
+                (true, elements.div_ceil(SHARED_INPUT), runs)
+            }
         };
         // Of nearly equal size.
         let block = tiles.div_ceil(blocks);
@@ -84,7 +116,7 @@ impl Schedule {
             part,
             in_blocks,
             out_blocks,
-            panels,
+            runs,
             input_plane,
             product_plane,
             inputs: points * input_plane,
@@ -100,8 +132,10 @@ impl Schedule {
         }
     }
 
-    /// The number of runs of output blocks that are computed at once.
-    pub(super) fn runs(&self) -> usize {
-        self.out_blocks.div_ceil(self.panels)
+    /// Returns the output blocks of a run; the longer runs come first.
+    pub(super) fn run(&self, number: usize) -> Range<usize> {
+        let (len, longer) = (self.out_blocks / self.runs, self.out_blocks % self.runs);
+        let start = number * len + number.min(longer);
+        start..start + len + usize::from(number < longer)
     }
 }
