@@ -212,6 +212,11 @@ impl Session {
         self.arena_len
     }
 
+    /// Returns the elements of the arena that it has.
+    pub(crate) fn held(&self) -> usize {
+        self.arena.len()
+    }
+
     pub(crate) fn take_arena(&mut self) -> Buffer {
         std::mem::take(&mut self.arena)
     }

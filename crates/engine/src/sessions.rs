@@ -127,7 +127,7 @@ impl Sessions {
     /// Returns the bytes of memory for activations: those of the largest session that is kept.
     #[must_use]
     pub fn arena_bytes(&self) -> usize {
-        largest(&self.kept) * size_of::<f32>()
+        self.kept.first().map_or(0, Session::held) * size_of::<f32>()
     }
 
     /// Returns the plan that the sessions run.

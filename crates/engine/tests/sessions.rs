@@ -90,6 +90,16 @@ fn a_session_is_made_for_each_shape_and_the_least_recently_used_is_dropped() {
         run(&mut sessions, next);
         assert_eq!(kept(&sessions), expected);
     }
+    let mut three = plan.sessions(keeping(3));
+    for (next, expected) in [
+        (a, &[a][..]),
+        (b, &[b, a]),
+        (c, &[c, b, a]),
+        (a, &[a, c, b]),
+    ] {
+        run(&mut three, next);
+        assert_eq!(kept(&three), expected);
+    }
     // A clone starts without sessions.
     assert_eq!(kept(&sessions.clone()), [[0; 3]; 0]);
     // The one that runs is always kept.
