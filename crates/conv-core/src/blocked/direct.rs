@@ -16,7 +16,7 @@ use super::grouping::Groups;
 use super::layout::BLOCK;
 use super::mend::{Lookout, Mend, Place};
 use super::statistics::{self, SUMS, part_statistics};
-use super::tasks::{Grid, Task, Tasks};
+use super::tasks::{ANY_THREADS, Grid, Task, Tasks};
 use super::view::{View, ViewMut};
 use super::walk::{Begin, Walk};
 use crate::activation::Activation;
@@ -54,13 +54,14 @@ pub(super) unsafe fn run(
     output: &mut ViewMut<'_>,
 ) -> Result<()> {
     let sweep = Sweep::new(operands, walk, output);
-    let tasks = Tasks::new(operands.spec, sweep.grid);
     let Some(Statistics {
         mean,
         variance,
         scratch,
     }) = statistics
     else {
+        let threads = [rayon::current_num_threads()];
+        let tasks = Tasks::new(operands.spec, sweep.grid, &threads);
         (0..tasks.count())
             .into_par_iter()
             .with_min_len(tasks.at_once)
@@ -73,6 +74,7 @@ pub(super) unsafe fn run(
             });
         return Ok(());
     };
+    let tasks = Tasks::new(operands.spec, sweep.grid, &ANY_THREADS);
     let len = tasks.sums();
     statistics::parts("conv2d", tasks.count() * len, len, scratch)?
         .with_min_len(tasks.at_once)

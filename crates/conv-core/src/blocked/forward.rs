@@ -4,7 +4,7 @@ use super::conv2d_spec::{Conv2dSpec, OP};
 use super::direct::{self, Operands};
 use super::epilogue::Epilogue;
 use super::layout::Layout;
-use super::tasks::{Grid, Tasks};
+use super::tasks::{ANY_THREADS, Grid, Tasks};
 use super::view::{View, ViewMut};
 use super::walk::Walk;
 use crate::error::Result;
@@ -68,7 +68,8 @@ impl Conv2dSpec {
         if output.is_empty() {
             return Ok(0);
         }
-        let tasks = Tasks::new(self, Grid::new(self, &walk, input, &[*output]));
+        let grid = Grid::new(self, &walk, input, &[*output]);
+        let tasks = Tasks::new(self, grid, &ANY_THREADS);
         Ok(tasks.count() * tasks.sums())
     }
 

@@ -1,5 +1,6 @@
-//! How a direct convolution's output is split into tasks. The split depends on the problem alone,
-//! so the results are the same for any number of threads.
+//! How a direct convolution's output is split into tasks. The order of a sum does not depend on the split,
+//! so the results are the same for any number of threads; where statistics are summed task by task, the
+//! split itself is.
 
 use std::ops::Range;
 
@@ -33,6 +34,9 @@ const HAND_OUT: u64 = 20 * 1024;
 const READ_INPUT: u64 = 3;
 const READ_CACHED_WEIGHT: u64 = 1;
 const READ_WEIGHT: u64 = 16;
+
+/// The numbers of threads that a split suits whose tasks also sum statistics: the same in every pool.
+pub(super) const ANY_THREADS: [usize; 2] = [2, 4];
 
 /// Multiply-adds that a thread takes at once where tasks are smaller than that: those of narrow
 /// groups have one channel block each, and few products per pixel.
@@ -125,10 +129,10 @@ impl Grid {
         self.out_blocks.saturating_mul(panel) <= WEIGHTS_IN_CACHE / size_of::<f32>()
     }
 
-    /// Returns the rows of a band and the output blocks of a run that take the least time on two threads
-    /// and on four, by a model of the cost: few large tasks leave a thread without work at the end, many
-    /// small ones read their input and their weights again.
-    fn split(&self, panel: usize, most_panels: usize) -> [usize; 2] {
+    /// Returns the rows of a band and the output blocks of a run that take the least time on these numbers
+    /// of threads together, by a model of the cost: few large tasks leave a thread without work at the end,
+    /// many small ones read their input and their weights again.
+    fn split(&self, panel: usize, most_panels: usize, threads: &[usize]) -> [usize; 2] {
         let macs = (self.columns as u64).saturating_mul(panel as u64);
         let read_weight = match self.keeps_weights(panel) {
             true => READ_CACHED_WEIGHT,
@@ -157,11 +161,13 @@ impl Grid {
                     .saturating_add((self.out_blocks * panel) as u64 * read_weight);
                 let usual = band / runs as u64;
                 // The last task of each thread ends a part of a task after the first thread's.
-                let on = |threads: u64| {
+                let on = |threads: usize| {
+                    let threads = threads as u64;
                     let busy = usual.saturating_mul(count.div_ceil(threads)).max(task);
                     busy.saturating_add(task / 4).saturating_mul(threads)
                 };
-                let time = on(2).saturating_add(on(4));
+                let times = threads.iter().map(|&threads| on(threads));
+                let time = times.fold(0u64, u64::saturating_add);
                 if time < best.0 {
                     best = (time, [rows, blocks]);
                 }
@@ -202,7 +208,9 @@ pub(super) struct Task {
 }
 
 impl Tasks {
-    pub(super) fn new(spec: &Conv2dSpec, grid: Grid) -> Self {
+    /// Splits a grid for these numbers of threads. Where results depend on the split, they must not be those
+    /// of the caller's pool.
+    pub(super) fn new(spec: &Conv2dSpec, grid: Grid, threads: &[usize]) -> Self {
         let most_panels = match spec.grouping.kind {
             Groups::Blocks => spec.isa.kernels().most_panels,
             Groups::Narrow(_) => 1,
@@ -210,7 +218,7 @@ impl Tasks {
         let panel_block = spec.panel_block();
         let panel = grid.in_blocks * panel_block;
         let row_of_panel = grid.columns.saturating_mul(panel).max(1);
-        let [mut rows_in_band, blocks_in_run] = grid.split(panel, most_panels);
+        let [mut rows_in_band, blocks_in_run] = grid.split(panel, most_panels, threads);
         if grid.groups > 1 && grid.pixels >= LEAST_IN_HALVES {
             rows_in_band = rows_in_band.min(grid.rows.div_ceil(2));
         }
