@@ -26,6 +26,7 @@ mod pool_grad;
 mod reorder;
 mod statistics;
 mod store;
+mod sweep;
 mod tasks;
 mod turned_weights;
 mod view;
