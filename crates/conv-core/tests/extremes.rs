@@ -5,8 +5,8 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
 use conv_core::blocked::{
-    self, Algorithm, BatchNormGrad, Conv2dGradInput, Conv2dSpec, Denormals, Epilogue, Layout,
-    PackedConv2d, Statistics, Store, TurnedWeights, View, ViewMut, Winograd, WinogradSpec,
+    self, Algorithm, AlgorithmSpec, BatchNormGrad, Conv2dGradInput, Conv2dSpec, Denormals,
+    Epilogue, Layout, PackedConv2d, Statistics, Store, TurnedWeights, View, ViewMut, Winograd,
 };
 use conv_core::{
     Activation, AvgPool2dOptions, Conv2dOptions, Conv2dShape, ConvTranspose2dOptions,
@@ -164,9 +164,9 @@ proptest! {
             let from = spec.input_layout(batch, size);
             let _ = spec.statistics_scratch(&from, &Layout::blocked(batch, weight[0], size));
             for algorithm in [Winograd::F2x3, Winograd::F4x3, Winograd::F2x5] {
-                let _ = PackedConv2d::packed_len(Algorithm::Winograd(algorithm), spec);
-                if let Ok(spec) = WinogradSpec::new(algorithm, spec) {
-                    let _ = (spec.halo(size), spec.scratch_len(&from, 2));
+                let algorithm = Algorithm::Winograd(algorithm);
+                if let Ok(spec) = AlgorithmSpec::new(algorithm, spec) {
+                    let _ = (spec.halo(size), spec.scratch_len(&from, 2), spec.packed_len());
                 }
             }
         }

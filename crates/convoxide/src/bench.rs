@@ -30,6 +30,11 @@ use crate::summary::MAX_BATCH;
 /// program's main function: it includes everything except loading the program,
 /// which takes about a millisecond.
 ///
+/// The machine's peak is the rate of multiply-adds that access no memory, on all
+/// threads at once, measured before and after the runs of --profile. A step by
+/// Winograd's algorithm may exceed it: its operations are counted as those of the
+/// definition, of which it needs fewer.
+///
 /// With --train, each run is a training step on random pictures and classes:
 /// forward, backward, and an update by gradient descent with momentum. A step
 /// counts as three times the operations of the network.
@@ -50,7 +55,8 @@ pub(crate) struct Args {
         value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_RUNS as u64)
     )]
     runs: Option<usize>,
-    /// Show the time of each step of the network
+    /// Show each step of the network: its time, its share of the machine's peak, and
+    /// the bytes that it must read and write at least once
     #[arg(long, conflicts_with = "train")]
     profile: bool,
     /// Measure training steps

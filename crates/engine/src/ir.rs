@@ -9,6 +9,7 @@ mod lower;
 mod memory;
 mod print;
 mod shapes;
+mod traffic;
 
 use conv_core::blocked::{Algorithm, BLOCK};
 use conv_core::{Activation, Conv2dOptions};

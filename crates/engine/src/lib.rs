@@ -24,10 +24,12 @@ mod listing;
 mod memory;
 mod pack;
 mod passes;
+mod peak;
 mod plan;
 pub mod prelude;
 mod profile;
 mod session;
+mod session_plan;
 mod sessions;
 mod training;
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::error::Result;
 use crate::memory::{Bytes, F32};
 use crate::plan::Compiled;
-use crate::session::SessionPlan;
+use crate::session_plan::SessionPlan;
 use nn_layers::Shape;
 
 /// The steps of a plan for inputs of certain shapes, from [`Plan::listing`](crate::Plan::listing).
@@ -50,16 +50,15 @@ pub struct ListedStep {
 
 impl Listing {
     pub(crate) fn new(compiled: &Compiled, inputs: &[Shape]) -> Result<Self> {
-        let plan = SessionPlan::new(compiled, inputs)?;
         let ir = &compiled.program.ir;
-        let shapes = ir.shapes(&compiled.graph, inputs)?;
+        let plan = SessionPlan::new(ir, &compiled.graph, compiled.isa, inputs)?;
         let mut steps = Vec::with_capacity(ir.instructions.len());
         for (number, instruction) in ir.instructions.iter().enumerate() {
             let place = &plan.places[number];
             steps.push(ListedStep {
                 name: instruction.name.clone(),
                 computes: instruction.computation().to_string(),
-                output: shapes[number].to_vec(),
+                output: plan.shapes[number].to_vec(),
                 start: place.start as u64 * F32,
                 bytes: place.len() as u64 * F32,
                 parameters: instruction.packed_bytes(compiled.isa)?,

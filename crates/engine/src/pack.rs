@@ -1,6 +1,6 @@
 //! From the intermediate form to steps: the parameters folded, packed for the machine, and freed.
 
-use conv_core::blocked::{BLOCK, Buffer, Conv2dSpec, PackedConv2d};
+use conv_core::blocked::{AlgorithmSpec, BLOCK, Buffer, Conv2dSpec, PackedConv2d};
 use conv_core::{Activation, Isa};
 use ndarray::{ArrayD, ArrayView1, Axis, Ix4};
 use nn_layers::{
@@ -54,7 +54,10 @@ impl Instruction {
     /// Returns the bytes of its parameters once packed for `isa`.
     pub(crate) fn packed_bytes(&self, isa: Isa) -> Result<u64> {
         let numbers = match &self.operation {
-            Operation::Conv(conv) => conv.packed_len(isa).map_err(Error::at(&self.name))?,
+            Operation::Conv(conv) => {
+                let spec = conv.algorithm_spec(isa).map_err(Error::at(&self.name))?;
+                spec.packed_len()
+            }
             Operation::Norm(norm) => 2 * norm.channels.next_multiple_of(BLOCK),
             Operation::Input(_) | Operation::Dropout(_) | Operation::Kernel(_) => 0,
         };
@@ -68,9 +71,9 @@ impl Conv {
         Conv2dSpec::new(self.weight, &self.options, isa)
     }
 
-    /// Returns the elements of the packed weight and bias.
-    fn packed_len(&self, isa: Isa) -> conv_core::Result<usize> {
-        PackedConv2d::packed_len(self.algorithm, self.spec(isa)?)
+    /// Returns the convolution by its algorithm, without its weights.
+    pub(crate) fn algorithm_spec(&self, isa: Isa) -> conv_core::Result<AlgorithmSpec> {
+        AlgorithmSpec::new(self.algorithm, self.spec(isa)?)
     }
 }
 

@@ -11,7 +11,8 @@ use crate::listing::Listing;
 use crate::memory::MemoryUse;
 use crate::pack::Program;
 use crate::passes;
-use crate::session::{Session, SessionPlan};
+use crate::session::Session;
+use crate::session_plan::SessionPlan;
 use crate::sessions::{Sessions, SessionsOptions};
 
 /// How a graph is compiled.
@@ -248,7 +249,42 @@ impl Plan {
     /// [`Error::Graph`] if the graph does not accept these shapes, [`Error::Kernel`] and
     /// [`Error::OutOfMemory`] if tensors are too large for any memory.
     pub fn memory(&self, shapes: &[Shape]) -> Result<MemoryUse> {
-        Ok(SessionPlan::new(&self.compiled, shapes)?.memory)
+        let Compiled {
+            graph,
+            program,
+            isa,
+            ..
+        } = &*self.compiled;
+        Ok(SessionPlan::new(&program.ir, graph, *isa, shapes)?.memory)
+    }
+
+    /// Returns what [`memory`](Self::memory) would return for a plan of this graph with these options:
+    /// without compiling it, and without parameters. Like that, it depends on the number of threads of
+    /// the caller's pool, and is not compared with [`Options::memory_limit`].
+    ///
+    /// ```
+    /// use engine::{Options, Plan};
+    /// use nn_layers::{GraphBuilder, Linear, Shape};
+    ///
+    /// let mut b = GraphBuilder::new();
+    /// let x = b.input("x", [1, 160_000])?;
+    /// let y = b.linear("y", x, Linear::new(160_000).without_bias())?;
+    /// let graph = b.finish(&[y])?;
+    ///
+    /// // 102 GB of weights, which nothing allocates; a bias of zeros is packed, too.
+    /// let memory = Plan::estimate(&graph, &Options::default(), &[Shape::from([1, 160_000])])?;
+    /// assert_eq!(memory.parameters, 4 * (160_000 * 160_000 + 160_000));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`memory`](Self::memory); also [`Error::InstructionSet`] if the instruction set that
+    /// `CONVOXIDE_ISA` names is unknown or not available.
+    pub fn estimate(graph: &Graph, options: &Options, shapes: &[Shape]) -> Result<MemoryUse> {
+        let isa = options.isa()?;
+        let ir = passes::for_inference(graph, options)?;
+        Ok(SessionPlan::new(&ir, graph, isa, shapes)?.memory)
     }
 
     /// Returns what a [session](Self::session) for inputs of these shapes will do, step by step: what is

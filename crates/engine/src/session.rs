@@ -9,16 +9,18 @@ use conv_core::{Isa, PaddingValue};
 use ndarray::{ArrayD, ArrayView, ArrayViewD, ArrayViewMut4, Dimension, Ix4};
 use nn_layers::{Infer, Outputs, Shape, Summary};
 
-use crate::arena::{self, Lifetime};
+use crate::arena;
 use crate::error::{Error, Result};
 use crate::halos::{Halos, Written};
 use crate::inputs::with_dyn;
-use crate::ir::{Instruction, Ir, layout, widen};
+use crate::ir::{Instruction, Ir};
 use crate::kernel::{Kernel, Part};
-use crate::memory::{F32, MemoryUse, bytes};
+use crate::memory::{F32, MemoryUse};
 use crate::pack::Step;
+use crate::peak;
 use crate::plan::Compiled;
-use crate::profile::{Profile, StepProfile, median};
+use crate::profile::{Profile, StepProfile, median, rate};
+use crate::session_plan::SessionPlan;
 
 /// Runs a [`Plan`](crate::Plan) on inputs of the shapes that the session was made for. For inputs of
 /// several shapes, use [`Sessions`](crate::Sessions).
@@ -66,107 +68,6 @@ pub struct Session {
     arena: Buffer,
 }
 
-/// The memory layout of a session's activations, before the memory is allocated.
-pub(crate) struct SessionPlan {
-    outputs: Vec<Shape>,
-    layouts: Vec<Layout>,
-    pub(crate) places: Vec<Range<usize>>,
-    scratch: Vec<Range<usize>>,
-    arena_len: usize,
-    pub(crate) memory: MemoryUse,
-}
-
-impl SessionPlan {
-    pub(crate) fn new(compiled: &Compiled, inputs: &[Shape]) -> Result<Self> {
-        let ir = &compiled.program.ir;
-        let shapes = ir.shapes(&compiled.graph, inputs)?;
-        let outputs: Vec<Shape> = ir
-            .outputs
-            .iter()
-            .map(|&value| shapes[value].clone())
-            .collect();
-        let steps = ir.instructions.iter().zip(&compiled.program.steps);
-        let layouts = ir.instructions.iter().zip(&shapes);
-        let mut layouts: Vec<Layout> = layouts
-            .map(|(instruction, shape)| layout(shape, instruction.block))
-            .collect();
-        let mut lifetimes: Vec<Lifetime> = (0..layouts.len())
-            .map(|i| Lifetime {
-                len: 0,
-                first: i,
-                last: i,
-            })
-            .collect();
-        for (index, (instruction, step)) in steps.clone().enumerate() {
-            for &input in &instruction.inputs {
-                lifetimes[input].last = index;
-            }
-            if let (Step::Conv { conv, .. }, &[input, ..]) = (step, &instruction.inputs[..]) {
-                let halo = conv
-                    .halo(layouts[input].size)
-                    .map_err(Error::at(&instruction.name))?;
-                widen(&mut layouts[input].halo, halo);
-            }
-        }
-        for &output in &ir.outputs {
-            lifetimes[output].last = layouts.len();
-        }
-        ir.merge_parts(&mut layouts, &mut lifetimes);
-        for ((lifetime, layout), instruction) in
-            lifetimes.iter_mut().zip(&layouts).zip(&ir.instructions)
-        {
-            let len = layout
-                .checked_len("session")
-                .map_err(Error::at(&instruction.name))?;
-            if instruction.within.is_none() {
-                lifetime.len = len;
-            }
-        }
-        for (index, (instruction, step)) in steps.enumerate() {
-            let len = match (step, &instruction.inputs[..]) {
-                (Step::Conv { conv, .. }, &[input, ..]) => conv
-                    .scratch_len(&layouts[input], rayon::current_num_threads())
-                    .map_err(Error::at(&instruction.name))?,
-                _ => 0,
-            };
-            lifetimes.push(Lifetime {
-                len,
-                first: index,
-                last: index,
-            });
-        }
-        let arena = arena::place(&lifetimes)?;
-        let mut places: Vec<Range<usize>> = arena
-            .starts
-            .iter()
-            .zip(&lifetimes)
-            .map(|(&start, l)| start..start + l.len)
-            .collect();
-        let scratch = places.split_off(layouts.len());
-        for (value, layout) in layouts.iter().enumerate() {
-            let (root, blocks) = ir.root(value);
-            if root != value {
-                let start = places[root].start + blocks * layout.block_step();
-                places[value] = start..start + layout.len();
-            }
-        }
-        let memory = MemoryUse {
-            parameters: ir.packed_bytes(compiled.isa)?,
-            activations: arena.len as u64 * F32,
-            outputs: bytes(&outputs),
-            ..MemoryUse::default()
-        };
-        Ok(Self {
-            outputs,
-            layouts,
-            places,
-            scratch,
-            arena_len: arena.len,
-            memory,
-        })
-    }
-}
-
 impl Session {
     pub(crate) fn new(compiled: Arc<Compiled>, inputs: &[Shape]) -> Result<Self> {
         let mut session = Self::without_arena(compiled, inputs)?;
@@ -176,6 +77,7 @@ impl Session {
 
     /// Returns a session that cannot run before it is [given](Self::give_arena) an arena.
     pub(crate) fn without_arena(compiled: Arc<Compiled>, inputs: &[Shape]) -> Result<Self> {
+        let ir = &compiled.program.ir;
         let SessionPlan {
             outputs,
             layouts,
@@ -183,9 +85,9 @@ impl Session {
             scratch,
             arena_len,
             memory,
-        } = SessionPlan::new(&compiled, inputs)?;
+            ..
+        } = SessionPlan::new(ir, &compiled.graph, compiled.isa, inputs)?;
         memory.check(compiled.memory_limit)?;
-        let ir = &compiled.program.ir;
         let halos = Halos::new((0..layouts.len()).map(|step| {
             ir.runs(step).then(|| Written {
                 layout: layouts[step],
@@ -283,7 +185,31 @@ impl Session {
         Ok(outputs.tensors)
     }
 
-    /// Runs `runs` times, but at least once, and returns the median time of each step.
+    /// Runs `runs` times, but at least once, and returns the median time of each step. Before and
+    /// after, it measures the machine's peak on all threads of the caller's pool, which takes some
+    /// hundredths of a second.
+    ///
+    /// ```
+    /// use engine::{Options, Plan};
+    /// use ndarray::Array4;
+    /// use nn_layers::{Conv2d, GraphBuilder, Shape, random_params};
+    ///
+    /// let mut b = GraphBuilder::new();
+    /// let image = b.input("image", [1, 32, 8, 8])?;
+    /// let conv = b.conv2d("conv", image, Conv2d::new(16, [1, 1]))?;
+    /// let graph = b.finish(&[conv])?;
+    /// let plan = Plan::compile(&graph, random_params(&graph, 1)?, &Options::default())?;
+    /// let mut session = plan.session(&[Shape::from([1, 32, 8, 8])])?;
+    ///
+    /// let profile = session.profile(&[Array4::ones((1, 32, 8, 8)).view()], 3)?;
+    /// let conv = profile.steps.last().ok_or("no steps")?;
+    /// assert_eq!(conv.multiply_adds, 32 * 16 * 8 * 8);
+    /// // The input, the output, the weights and the bias.
+    /// assert_eq!(conv.bytes, 4 * (32 * 8 * 8 + 16 * 8 * 8 + 32 * 16 + 16));
+    /// assert!(profile.peak_gflops > 0.0);
+    /// println!("{profile}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -302,6 +228,7 @@ impl Session {
         let compiled = Arc::clone(&self.compiled);
         let count = compiled.program.steps.len();
         let mut seconds = vec![Vec::new(); count];
+        let before = peak::gflops(compiled.isa);
         for _ in 0..runs.max(1) {
             let clear = self.halos.begin();
             rayon::scope(|_| {
@@ -314,6 +241,7 @@ impl Session {
             })?;
             self.halos.end();
         }
+        let peak_gflops = before.max(peak::gflops(compiled.isa));
         let ir = &compiled.program.ir;
         let shapes = ir.shapes(&compiled.graph, &self.inputs)?;
         let mut steps = Vec::with_capacity(count);
@@ -327,16 +255,20 @@ impl Session {
                 Step::ScaleShift { .. } => ("scale and shift", 0),
                 Step::Kernel(kernel) => (kernel.name(), 0),
             };
+            let seconds = median(seconds);
             steps.push(StepProfile {
                 name: ir.instructions[index].name.clone(),
                 algorithm,
                 output: shapes[index].to_vec(),
                 multiply_adds,
-                seconds: median(seconds),
+                bytes: ir.traffic(index, &self.layouts, compiled.isa)?,
+                seconds,
+                peak_share: rate(multiply_adds.saturating_mul(2), seconds) / peak_gflops,
             });
         }
         Ok(Profile {
             isa: compiled.isa.name(),
+            peak_gflops,
             steps,
         })
     }

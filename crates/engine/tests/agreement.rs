@@ -298,6 +298,12 @@ fn activations_share_memory_and_the_profile_counts_every_multiply_add() {
         profile.to_string().lines().all(|line| line.len() <= 80),
         "{profile}"
     );
+    assert!(profile.peak_gflops > 0.0);
+    for step in &profile.steps {
+        let share = step.gflops() / profile.peak_gflops;
+        assert!((step.peak_share - share).abs() <= 1e-12 * share, "{step:?}");
+        assert!(step.bytes > 0, "{step:?}");
+    }
     // Every batch normalisation and activation has been fused into its convolution.
     assert!(
         profile

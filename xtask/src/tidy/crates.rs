@@ -12,7 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("files", &[]),
     ("conv-core", &[]),
     ("nn-layers", &["conv-core", "files"]),
-    ("engine", &["conv-core", "nn-layers"]),
+    ("engine", &["conv-core", "files", "nn-layers"]),
     ("resnet", &["nn-layers"]),
     ("inception", &["nn-layers"]),
     ("mobilenet", &["nn-layers"]),

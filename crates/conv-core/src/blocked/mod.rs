@@ -6,6 +6,7 @@
 
 mod ahead;
 mod algorithm;
+mod algorithm_spec;
 mod batch_norm;
 mod buffer;
 mod conv2d_spec;
@@ -34,6 +35,7 @@ mod walk;
 mod winograd;
 
 pub use algorithm::Algorithm;
+pub use algorithm_spec::AlgorithmSpec;
 pub use batch_norm::{BatchNormGrad, activation_grad, batch_norm_grad, batch_norm_grad_sums};
 pub use buffer::Buffer;
 pub use conv2d_spec::{Conv2dSpec, Denormals};

@@ -3,13 +3,13 @@
 use ndarray::{ArrayView1, ArrayView4};
 
 use super::algorithm::Algorithm;
+use super::algorithm_spec::AlgorithmSpec;
 use super::buffer::Buffer;
 use super::conv2d_spec::{Conv2dSpec, Denormals};
 use super::epilogue::Epilogue;
 use super::layout::Layout;
 use super::loops::Loops;
 use super::view::{View, ViewMut};
-use super::winograd::WinogradSpec;
 use crate::activation::Activation;
 use crate::error::Result;
 
@@ -42,40 +42,10 @@ use crate::error::Result;
 /// ```
 #[derive(Clone, Debug)]
 pub struct PackedConv2d {
-    method: Method,
+    method: AlgorithmSpec,
     weight: Buffer,
     bias: Buffer,
     activation: Activation,
-}
-
-/// The convolution by its algorithm.
-#[derive(Clone, Copy, Debug)]
-enum Method {
-    Direct(Conv2dSpec),
-    Winograd(WinogradSpec),
-}
-
-impl Method {
-    fn new(algorithm: Algorithm, spec: Conv2dSpec) -> Result<Self> {
-        Ok(match algorithm {
-            Algorithm::Direct => Self::Direct(spec),
-            Algorithm::Winograd(winograd) => Self::Winograd(WinogradSpec::new(winograd, spec)?),
-        })
-    }
-
-    fn spec(&self) -> &Conv2dSpec {
-        match self {
-            Self::Direct(spec) => spec,
-            Self::Winograd(spec) => spec.conv(),
-        }
-    }
-
-    fn weight_len(&self) -> usize {
-        match self {
-            Self::Direct(spec) => spec.weight_len(),
-            Self::Winograd(spec) => spec.weight_len(),
-        }
-    }
 }
 
 impl PackedConv2d {
@@ -83,8 +53,8 @@ impl PackedConv2d {
     ///
     /// # Errors
     ///
-    /// Those of [`Conv2dSpec::pack`], [`Conv2dSpec::pack_bias`], [`WinogradSpec::new`] and
-    /// [`WinogradSpec::pack`].
+    /// Those of [`Conv2dSpec::pack`], [`Conv2dSpec::pack_bias`], [`AlgorithmSpec::new`] and
+    /// [`WinogradSpec::pack`](super::WinogradSpec::pack).
     pub fn new(
         algorithm: Algorithm,
         spec: Conv2dSpec,
@@ -92,11 +62,11 @@ impl PackedConv2d {
         bias: Option<ArrayView1<'_, f32>>,
         activation: Activation,
     ) -> Result<Self> {
-        let method = Method::new(algorithm, spec)?;
+        let method = AlgorithmSpec::new(algorithm, spec)?;
         let bias = spec.pack_bias(bias)?;
         let weight = match &method {
-            Method::Direct(spec) => spec.pack(weight, Denormals::Flushed)?,
-            Method::Winograd(spec) => spec.pack(weight)?,
+            AlgorithmSpec::Direct(spec) => spec.pack(weight, Denormals::Flushed)?,
+            AlgorithmSpec::Winograd(spec) => spec.pack(weight)?,
         };
         Ok(Self {
             method,
@@ -106,29 +76,16 @@ impl PackedConv2d {
         })
     }
 
-    /// Returns the number of elements that the weights and the bias of `spec` take once packed.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`WinogradSpec::new`].
-    pub fn packed_len(algorithm: Algorithm, spec: Conv2dSpec) -> Result<usize> {
-        // The lengths leave far more headroom than one sum.
-        Ok(Method::new(algorithm, spec)?.weight_len() + spec.bias_len())
-    }
-
     /// Returns the convolution without its weights.
     #[must_use]
     pub fn spec(&self) -> &Conv2dSpec {
-        self.method.spec()
+        self.method.conv()
     }
 
     /// Returns the loops that compute it.
     #[must_use]
     pub fn loops(&self) -> Loops {
-        match &self.method {
-            Method::Direct(spec) => spec.loops(),
-            Method::Winograd(spec) => Loops::Winograd(spec.algorithm()),
-        }
+        self.method.loops()
     }
 
     /// Returns the halo `[top, left, bottom, right]` that the input needs.
@@ -137,10 +94,7 @@ impl PackedConv2d {
     ///
     /// As [`Window::place`](crate::Window::place).
     pub fn halo(&self, input: [usize; 2]) -> Result<[usize; 4]> {
-        match &self.method {
-            Method::Direct(spec) => spec.halo(input),
-            Method::Winograd(spec) => spec.halo(input),
-        }
+        self.method.halo(input)
     }
 
     /// Returns the elements of scratch memory for [`run`](Self::run) on this many threads.
@@ -149,10 +103,7 @@ impl PackedConv2d {
     ///
     /// As [`Window::place`](crate::Window::place).
     pub fn scratch_len(&self, input: &Layout, threads: usize) -> Result<usize> {
-        match &self.method {
-            Method::Direct(_) => Ok(0),
-            Method::Winograd(spec) => spec.scratch_len(input, threads),
-        }
+        self.method.scratch_len(input, threads)
     }
 
     /// Computes the output's interior from the input and its halo, `activation(conv(input) + residual)`,
@@ -178,8 +129,10 @@ impl PackedConv2d {
             statistics: None,
         };
         match &self.method {
-            Method::Direct(spec) => spec.run(&self.weight, input, epilogue, output),
-            Method::Winograd(spec) => spec.run(&self.weight, input, epilogue, output, scratch),
+            AlgorithmSpec::Direct(spec) => spec.run(&self.weight, input, epilogue, output),
+            AlgorithmSpec::Winograd(spec) => {
+                spec.run(&self.weight, input, epilogue, output, scratch)
+            }
         }
     }
 }

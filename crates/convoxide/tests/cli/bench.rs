@@ -76,6 +76,30 @@ fn a_profile_tells_of_each_step() {
         .map(|step| step["multiply_adds"].as_u64().unwrap())
         .sum();
     assert_eq!(total, 8 * 8 * 216 + 4 * 4 * 128, "{result}");
+    assert_eq!(keys(&result["profile"]), ["isa", "peak_gflops", "steps"]);
+    let peak = result["profile"]["peak_gflops"].as_f64().unwrap();
+    assert!(peak > 0.0, "{result}");
+    for step in steps {
+        assert_eq!(
+            keys(step),
+            [
+                "algorithm",
+                "bytes",
+                "multiply_adds",
+                "name",
+                "output",
+                "peak_share",
+                "seconds"
+            ]
+        );
+        let number = |key: &str| step[key].as_f64().unwrap();
+        // Both sides are exact except for the rounding of a few f64 operations.
+        let flops = number("peak_share") * peak * 1e9 * number("seconds");
+        let expected = 2.0 * number("multiply_adds");
+        assert!((flops - expected).abs() <= 1e-9 * expected, "{step}");
+    }
+    // The caller's picture, copied.
+    assert_eq!(steps[0]["bytes"], 2 * 4 * 3 * 32 * 32, "{result}");
 
     let fixture = Fixture::new();
     let mut command = fixture.command();
@@ -88,7 +112,9 @@ fn a_profile_tells_of_each_step() {
         text.starts_with("tiny.cfg: input 1x3x32x32, 2 threads, "),
         "{text}"
     );
-    for word in ["median", "fastest", "first", "memory", "GFLOP/s", "total"] {
+    for word in [
+        "median", "fastest", "first", "memory", "peak%", "GB/s", "total",
+    ] {
         assert!(
             text.contains(word) || (word == "memory" && !cfg!(target_os = "linux")),
             "{text}"
