@@ -1,0 +1,162 @@
+//! Random networks compiled with random options for inputs of random shapes: an error that says why, or
+//! the defined result, and never a panic.
+
+#![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
+
+use engine::{Error, Isa, Memory, Options, Plan, Precision, Session};
+use ndarray::ArrayD;
+use nn_layers::{Graph, Infer, Outputs, Params, Shape, random_params};
+use proptest::prelude::*;
+use testkit::{GraphRecipe, Run, Sums, assert_network_agrees, graph_recipes, random_array, to_f32};
+
+/// Far more than these networks need, and far less than a machine has.
+const MOST: u64 = 1 << 28;
+
+fn options() -> impl Strategy<Value = Options> {
+    (
+        prop::sample::select(vec![Precision::Default, Precision::Exact]),
+        prop::sample::select(vec![Memory::Default, Memory::Small]),
+        prop::option::of(prop::sample::select(Isa::available())),
+        prop_oneof![2 => Just(MOST), 1 => (0_u32..24).prop_map(|power| 1 << power), 1 => Just(0)],
+    )
+        .prop_map(|(precision, memory, isa, memory_limit)| Options {
+            precision,
+            memory,
+            isa,
+            memory_limit,
+        })
+}
+
+/// The shapes of the inputs, given that which the network is built with.
+#[derive(Clone, Debug)]
+enum Inputs {
+    /// Another batch and picture size.
+    Resized,
+    /// One axis of another size, which may be 0 or beyond all memory.
+    Axis(usize, usize),
+    /// Another number of axes.
+    Rank(usize),
+    /// Another number of inputs.
+    Number(usize),
+}
+
+fn inputs() -> impl Strategy<Value = Inputs> {
+    let size = prop_oneof![
+        3 => 0_usize..20,
+        1 => prop::sample::select(vec![1 << 26, 1 << 31, 1 << 40, usize::MAX / 4, usize::MAX]),
+    ];
+    prop_oneof![
+        6 => Just(Inputs::Resized),
+        3 => (0_usize..4, size).prop_map(|(axis, size)| Inputs::Axis(axis, size)),
+        1 => (0_usize..6).prop_map(Inputs::Rank),
+        1 => prop::sample::select(vec![0, 2]).prop_map(Inputs::Number),
+    ]
+}
+
+impl Inputs {
+    fn shapes(&self, graph: &Graph, recipe: &GraphRecipe) -> Vec<Shape> {
+        let mut shape = graph.nodes()[0].shape().to_vec();
+        shape[0] = recipe.batch;
+        shape[2..].copy_from_slice(&recipe.size);
+        match *self {
+            Self::Resized => {}
+            Self::Axis(axis, size) => shape[axis] = size,
+            Self::Rank(rank) => shape.resize(rank, 2),
+            Self::Number(number) => return vec![Shape::from(shape); number],
+        }
+        vec![Shape::from(shape)]
+    }
+}
+
+/// Compiles, and checks the reason if that fails.
+fn compile(graph: &Graph, params: Params<f32>, options: &Options) -> Option<Plan> {
+    match Plan::compile(graph, params, options) {
+        Ok(plan) => Some(plan),
+        Err(error) => {
+            let exceeds = matches!(error, Error::MemoryLimit { needed, limit }
+                if limit == options.memory_limit && needed.total() > limit);
+            assert!(exceeds, "{error:?}");
+            None
+        }
+    }
+}
+
+/// Makes a session, and checks the reason if that fails.
+fn session(plan: &Plan, shapes: &[Shape], options: &Options) -> Option<Session> {
+    let session = plan.session(shapes);
+    // What needs no memory gives the same answer.
+    match plan.memory(shapes) {
+        Ok(memory) => {
+            let fits = memory.total() <= options.memory_limit;
+            assert_eq!(session.is_ok(), fits, "{memory:?}");
+            assert!(plan.listing(shapes).is_ok());
+        }
+        Err(error) => assert_eq!(session.as_ref().err(), Some(&error)),
+    }
+    match session {
+        Ok(session) => Some(session),
+        Err(Error::MemoryLimit { needed, limit }) => {
+            assert!(limit == options.memory_limit && needed.total() > limit);
+            None
+        }
+        Err(Error::Graph(error)) => {
+            assert_eq!(plan.graph().infer(shapes).unwrap_err(), error);
+            None
+        }
+        Err(Error::Kernel { .. } | Error::OutOfMemory { .. }) => {
+            // No memory could hold it.
+            let sizes = shapes.iter().flat_map(|shape| shape.iter());
+            assert!(sizes.max().is_some_and(|&size| size >= 1 << 26));
+            None
+        }
+        Err(error) => {
+            let message = error.to_string();
+            assert!(message.is_empty(), "another reason: {message}");
+            None
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(testkit::cases(400))]
+
+    #[test]
+    fn random_options_are_an_error_or_give_the_defined_result(
+        recipe in graph_recipes(),
+        options in options(),
+        inputs in inputs(),
+    ) {
+        let graph = recipe.build();
+        let params = random_params(&graph, recipe.seed).unwrap();
+        let shapes = inputs.shapes(&graph, &recipe);
+        if let Some(plan) = compile(&graph, params.clone(), &options)
+            && let Some(mut session) = session(&plan, &shapes, &options)
+        {
+            let values = |shape: &Shape| to_f32(random_array(shape, recipe.seed).view());
+            let inputs: Vec<ArrayD<f32>> = shapes.iter().map(values).collect();
+            let views: Vec<_> = inputs.iter().map(|x| x.view()).collect();
+            let mut outputs = Outputs::new();
+            session.run(&views, &mut outputs).unwrap();
+
+            // Both are within the bound of their arithmetic from the same result in f64.
+            let sums = match options.precision {
+                Precision::Default => Sums::Winograd,
+                Precision::Exact => Sums::Direct,
+            };
+            let got = outputs.tensors;
+            let executor = |_: &Graph, _: Params<f32>, _: &[Shape]| -> Run {
+                let got = got.clone();
+                Box::new(move |_| got.clone())
+            };
+            assert_network_agrees(&graph, &params, &inputs, sums, &executor);
+            let exact = Options { precision: Precision::Exact, memory_limit: MOST, ..options };
+            let exact = Plan::compile(&graph, params.clone(), &exact).unwrap();
+            let exact = exact.run_once(&views).unwrap();
+            let executor = |_: &Graph, _: Params<f32>, _: &[Shape]| -> Run {
+                let exact = exact.clone();
+                Box::new(move |_| exact.clone())
+            };
+            assert_network_agrees(&graph, &params, &inputs, Sums::Direct, &executor);
+        }
+    }
+}
