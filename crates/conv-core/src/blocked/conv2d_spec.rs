@@ -3,11 +3,13 @@
 use std::ops::Range;
 
 use ndarray::{Array4, ArrayView1, ArrayView4};
+use rayon::prelude::*;
 
 use super::buffer::Buffer;
 use super::grouping::{Grouping, Groups, reads_planar};
 use super::layout::{BLOCK, Layout};
 use super::loops::Loops;
+use crate::arrays::contiguous;
 use crate::error::{Error, Result};
 use crate::geometry::{Placement, Window};
 use crate::options::Conv2dOptions;
@@ -70,6 +72,7 @@ pub enum Denormals {
 }
 
 impl Denormals {
+    #[inline(always)]
     pub(super) fn apply(self, weight: f32) -> f32 {
         match self {
             Self::Flushed if weight.is_subnormal() => 0.0,
@@ -300,10 +303,49 @@ impl Conv2dSpec {
     /// [`Error::Mismatch`] if the array has a different shape, [`Error::OutOfMemory`].
     pub fn pack(&self, weight: ArrayView4<'_, f32>, denormals: Denormals) -> Result<Buffer> {
         self.check_shape(weight.dim().into())?;
+        let weight = contiguous(OP, weight)?;
         let mut packed = Buffer::zeroed(self.weight_len)?;
-        let numbers = &mut packed[..];
-        self.for_each_weight(|from, to| numbers[to] = denormals.apply(weight[from]));
+        let panels = packed.par_chunks_mut(self.in_blocks() * self.panel_block());
+        panels.enumerate().for_each(|(out_block, panel)| {
+            self.pack_outputs(out_block, &weight, denormals, panel);
+        });
         Ok(packed)
+    }
+
+    /// Packs the filters of one block of output channels from the array in row-major order. Block by
+    /// block of input channels, so that the elements written stay in the cache until all are.
+    fn pack_outputs(
+        &self,
+        out_block: usize,
+        weight: &[f32],
+        denormals: Denormals,
+        panel: &mut [f32],
+    ) {
+        let Grouping {
+            block, products, ..
+        } = self.grouping;
+        let [_, group_in, kh, kw] = self.shape();
+        let taps = kh * kw;
+        let outputs = out_block * BLOCK..self.out_channels.min((out_block + 1) * BLOCK);
+        for (in_block, part) in panel.chunks_exact_mut(self.panel_block()).enumerate() {
+            for (lane, o) in outputs.clone().enumerate() {
+                let inputs = self.inputs_of(o);
+                let first = inputs.start.max(in_block * block);
+                let count = inputs.end.min((in_block + 1) * block).saturating_sub(first);
+                if count == 0 {
+                    continue;
+                }
+                let from = (o * group_in + first - inputs.start) * taps;
+                let from = &weight[from..from + count * taps];
+                for tap in 0..taps {
+                    let to = (tap * products + first % products) * BLOCK + lane;
+                    let to = part[to..].iter_mut().step_by(BLOCK);
+                    for (to, &weight) in to.zip(from[tap..].iter().step_by(taps)) {
+                        *to = denormals.apply(weight);
+                    }
+                }
+            }
+        }
     }
 
     /// Unpacks what is packed like weights into the order `[O, I / groups, kh, kw]`: see
@@ -314,8 +356,17 @@ impl Conv2dSpec {
     /// [`Error::Mismatch`] if the number of elements differs.
     pub fn unpack(&self, packed: &[f32]) -> Result<Array4<f32>> {
         Self::check_weight(self.weight_len, packed)?;
+        let [kh, kw] = self.window.kernel_size;
         let mut weight = Array4::zeros(self.shape());
-        self.for_each_weight(|from, to| weight[from] = packed[to]);
+        for o in 0..self.out_channels {
+            for (i, c) in self.inputs_of(o).enumerate() {
+                for y in 0..kh {
+                    for x in 0..kw {
+                        weight[[o, i, y, x]] = packed[self.weight_at(o, c, y * kw + x)];
+                    }
+                }
+            }
+        }
         Ok(weight)
     }
 
@@ -358,21 +409,6 @@ impl Conv2dSpec {
             .into_iter()
             .zip(sizes)
             .try_for_each(|(what, (expected, got))| super::expect(OP, what, expected, got))
-    }
-
-    /// Calls `copy(from, to)` for every weight, with its index `[o, i, y, x]` in the OIHW array and
-    /// its offset in the packed weights.
-    fn for_each_weight(&self, mut copy: impl FnMut([usize; 4], usize)) {
-        let [kh, kw] = self.window.kernel_size;
-        for o in 0..self.out_channels {
-            for (i, c) in self.inputs_of(o).enumerate() {
-                for y in 0..kh {
-                    for x in 0..kw {
-                        copy([o, i, y, x], self.weight_at(o, c, y * kw + x));
-                    }
-                }
-            }
-        }
     }
 
     /// Returns the input channels that an output channel reads, counted within its group as the

@@ -150,7 +150,7 @@ struct Numbers<'a, R> {
 }
 
 impl<R: Read> Numbers<'_, R> {
-    fn read<T, const BYTES: usize>(
+    fn read<T: Element, const BYTES: usize>(
         self,
         decode: impl Fn([u8; BYTES]) -> Result<T, Unkept>,
     ) -> Result<ArrayD<T>> {
@@ -166,11 +166,14 @@ impl<R: Read> Numbers<'_, R> {
                 .read_exact(&mut buffer[..bytes])
                 .map_err(FileError::io)?;
             let (words, _) = buffer[..bytes].as_chunks::<BYTES>();
-            for &word in words {
-                let number = decode(word).map_err(|unkept| match unkept {
+            let first = numbers.len();
+            // Within the reserved memory. A loop over a slice is vectorised, pushing is not.
+            numbers.resize(first + words.len(), T::zero());
+            for (index, &word) in (first..).zip(words) {
+                numbers[index] = decode(word).map_err(|unkept| match unkept {
                     Unkept::TooLarge(got) => Error::File(FileError::TensorValue {
                         tensor: name.to_owned(),
-                        index: numbers.len(),
+                        index,
                         got,
                         expected: "a number within the range of f32",
                     }),
@@ -178,7 +181,6 @@ impl<R: Read> Numbers<'_, R> {
                         what: format!("a number of {} has no nearest float", info.dtype),
                     },
                 })?;
-                numbers.push(number);
             }
         }
         ArrayD::from_shape_vec(IxDyn(&info.shape), numbers).map_err(|error| Error::Internal {
@@ -257,14 +259,15 @@ impl<T: Element> Params<T> {
     /// [`FileError::TensorValue`] for the first value that is not so.
     pub fn check_values(&self) -> Result<()> {
         for (name, param) in self.iter() {
-            let is_good: fn(&T) -> bool = match (param.slot, local_name(name)) {
+            let values = &param.value;
+            let bad = match (param.slot, local_name(name)) {
                 (Slot::Counter, _) => continue,
                 (Slot::Weight | Slot::Buffer, "running_var") => {
-                    |&x| x.is_finite() && x >= T::zero()
+                    first_bad(values, |&x| x.is_finite() && x >= T::zero())
                 }
-                (Slot::Weight | Slot::Buffer, _) => |x| x.is_finite(),
+                (Slot::Weight | Slot::Buffer, _) => first_bad(values, |x| x.is_finite()),
             };
-            if let Some(index) = param.value.iter().position(|x| !is_good(x)) {
+            if let Some(index) = bad {
                 let got = param.value.iter().nth(index).and_then(T::to_f64);
                 let got = got.ok_or_else(|| Error::Internal {
                     what: format!("tensor {name:?} has no number {index}"),
@@ -283,4 +286,13 @@ impl<T: Element> Params<T> {
         }
         Ok(())
     }
+}
+
+/// Returns the position of the first value that is not good.
+fn first_bad<T: Element>(values: &ArrayD<T>, is_good: impl Fn(&T) -> bool) -> Option<usize> {
+    // All values, since a loop that may end early is not vectorised.
+    if values.fold(true, |all, x| all & is_good(x)) {
+        return None;
+    }
+    values.iter().position(|x| !is_good(x))
 }

@@ -122,7 +122,7 @@ impl WinogradSpec {
     pub fn pack(&self, weight: ArrayView4<'_, f32>) -> Result<Buffer> {
         self.conv.check_shape(weight.dim().into())?;
         let mut packed = Buffer::zeroed(self.weight_len)?;
-        weights::pack(self.algorithm, weight, self.conv.isa, &mut packed);
+        weights::pack(self.algorithm, weight, self.conv.isa, &mut packed)?;
         Ok(packed)
     }
 

@@ -4,6 +4,7 @@ use ndarray::ArrayView4;
 use rayon::prelude::*;
 
 use super::points::Winograd;
+use crate::arrays::contiguous;
 use crate::blocked::conv2d_spec::{Denormals, OP};
 use crate::blocked::layout::BLOCK;
 use crate::error::Result;
@@ -31,8 +32,18 @@ pub(super) fn packed_len(algorithm: Winograd, out: usize, input: usize) -> Resul
 
 /// Transforms weights `[O, I, r, r]` into `packed`, zeros of the length [`packed_len`]:
 /// `[out block][point][in block][16 in][16 out]`.
-pub(super) fn pack(algorithm: Winograd, weight: ArrayView4<'_, f32>, isa: Isa, packed: &mut [f32]) {
+///
+/// # Errors
+///
+/// [`Error::OutOfMemory`](crate::Error::OutOfMemory) for a copy of weights that are not contiguous.
+pub(super) fn pack(
+    algorithm: Winograd,
+    weight: ArrayView4<'_, f32>,
+    isa: Isa,
+    packed: &mut [f32],
+) -> Result<()> {
     let (out, input, ..) = weight.dim();
+    let weight = contiguous(OP, weight)?;
     let (points, taps) = (algorithm.points(), algorithm.taps());
     let in_blocks = input.div_ceil(BLOCK);
     let matrix = algorithm.weight_matrix();
@@ -43,9 +54,11 @@ pub(super) fn pack(algorithm: Winograd, weight: ArrayView4<'_, f32>, isa: Isa, p
         for i in 0..input {
             let mut taps_of = [[[0.0; BLOCK]; TAPS]; TAPS];
             for (lane, o) in outputs.clone().enumerate() {
-                for y in 0..taps {
-                    for x in 0..taps {
-                        taps_of[y][x][lane] = f64::from(weight[[o, i, y, x]]);
+                let kernel = (o * input + i) * taps * taps;
+                let kernel = &weight[kernel..kernel + taps * taps];
+                for (row, to) in kernel.chunks_exact(taps).zip(&mut taps_of) {
+                    for (&weight, to) in row.iter().zip(to) {
+                        to[lane] = f64::from(weight);
                     }
                 }
             }
@@ -64,6 +77,7 @@ pub(super) fn pack(algorithm: Winograd, weight: ArrayView4<'_, f32>, isa: Isa, p
             }
         }
     });
+    Ok(())
 }
 
 /// `G g Gᵀ` for a block of output channels.
