@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod arena;
+mod by_picture;
 mod error;
 mod halos;
 mod inputs;

@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use conv_core::blocked::{self, Buffer, Layout, View, ViewMut};
 use conv_core::{Isa, PaddingValue};
-use ndarray::{ArrayD, ArrayView, ArrayViewD, ArrayViewMut4, Dimension, Ix4};
+use ndarray::{ArrayD, ArrayView, ArrayViewD, ArrayViewMut4, Axis, Dimension, Ix4};
 use nn_layers::{Infer, Outputs, Shape, Summary};
 
 use crate::arena;
+use crate::by_picture::ByPicture;
 use crate::error::{Error, Result};
 use crate::halos::{Halos, Written};
 use crate::inputs::with_dyn;
@@ -60,6 +61,7 @@ pub struct Session {
     places: Vec<Range<usize>>,
     /// The position of each step's scratch memory.
     scratch: Vec<Range<usize>>,
+    by_picture: ByPicture,
     halos: Halos,
     memory: MemoryUse,
     arena_len: usize,
@@ -83,6 +85,7 @@ impl Session {
             layouts,
             places,
             scratch,
+            by_picture,
             arena_len,
             memory,
             ..
@@ -96,6 +99,7 @@ impl Session {
             })
         }));
         Ok(Self {
+            by_picture,
             halos,
             inputs: inputs.to_vec(),
             outputs,
@@ -147,7 +151,8 @@ impl Session {
         self.arena_len * size_of::<f32>()
     }
 
-    /// Returns the bytes that the activations would take without reuse.
+    /// Returns the bytes that the activations would take if none used the memory of another. Those of the
+    /// first layers are computed picture by picture, and have the memory of one.
     #[must_use]
     pub fn activation_bytes(&self) -> usize {
         arena::bytes_without_reuse(&self.layouts)
@@ -227,15 +232,20 @@ impl Session {
         let summary = Summary::new(&self.compiled.graph, &self.inputs)?;
         let compiled = Arc::clone(&self.compiled);
         let count = compiled.program.steps.len();
-        let mut seconds = vec![Vec::new(); count];
+        let mut seconds = vec![Vec::with_capacity(runs); count];
         let before = peak::gflops(compiled.isa);
         for _ in 0..runs.max(1) {
             let clear = self.halos.begin();
             rayon::scope(|_| {
-                for (index, seconds) in seconds.iter_mut().enumerate() {
+                let mut of_run = vec![0.0; count];
+                self.for_each_step(|session, index, picture| {
                     let start = Instant::now();
-                    self.step(&compiled, index, clear, inputs)?;
-                    seconds.push(start.elapsed().as_secs_f64());
+                    session.step(&compiled, index, picture, clear, inputs)?;
+                    of_run[index] += start.elapsed().as_secs_f64();
+                    Ok(())
+                })?;
+                for (all, of_run) in seconds.iter_mut().zip(of_run) {
+                    all.push(of_run);
                 }
                 Ok::<(), Error>(())
             })?;
@@ -244,6 +254,14 @@ impl Session {
         let peak_gflops = before.max(peak::gflops(compiled.isa));
         let ir = &compiled.program.ir;
         let shapes = ir.shapes(&compiled.graph, &self.inputs)?;
+        // Of the whole batch.
+        let layouts = self.layouts.iter().zip(&shapes);
+        let layouts: Vec<Layout> = layouts
+            .map(|(&layout, shape)| Layout {
+                batch: shape.first().copied().unwrap_or(1),
+                ..layout
+            })
+            .collect();
         let mut steps = Vec::with_capacity(count);
         for (index, seconds) in seconds.into_iter().enumerate() {
             let (algorithm, multiply_adds) = match &compiled.program.steps[index] {
@@ -261,7 +279,7 @@ impl Session {
                 algorithm,
                 output: shapes[index].to_vec(),
                 multiply_adds,
-                bytes: ir.traffic(index, &self.layouts, compiled.isa)?,
+                bytes: ir.traffic(index, &layouts, compiled.isa)?,
                 seconds,
                 peak_share: rate(multiply_adds.saturating_mul(2), seconds) / peak_gflops,
             });
@@ -297,11 +315,42 @@ impl Session {
         Ok(())
     }
 
-    /// Runs one step. With `clear`, its halo is cleared although nothing has been written over it.
+    /// Calls `run` for every step, in order: for the first ones with each picture in turn.
+    fn for_each_step(
+        &mut self,
+        mut run: impl FnMut(&mut Self, usize, Option<usize>) -> Result<()>,
+    ) -> Result<()> {
+        let (first, all) = (self.by_picture.steps, self.layouts.len());
+        let batch = self
+            .outputs
+            .first()
+            .and_then(|shape| shape.first().copied());
+        for picture in 0..batch.unwrap_or(0) {
+            (0..first).try_for_each(|index| run(self, index, Some(picture)))?;
+        }
+        (first..all).try_for_each(|index| run(self, index, None))
+    }
+
+    /// Returns the layout and the place of a value, or of one picture of it.
+    fn tensor(&self, value: usize, picture: Option<usize>) -> (Layout, Range<usize>) {
+        let (layout, place) = (self.layouts[value], &self.places[value]);
+        match picture {
+            Some(picture) if !self.by_picture.alone[value] => {
+                let start = place.start + picture * layout.picture_step();
+                let layout = layout.of_one_picture();
+                (layout, start..start + layout.len())
+            }
+            Some(_) | None => (layout, place.clone()),
+        }
+    }
+
+    /// Runs one step, for one picture or for all. With `clear`, its halo is cleared although nothing has
+    /// been written over it.
     fn step(
         &mut self,
         compiled: &Compiled,
         index: usize,
+        picture: Option<usize>,
         clear: bool,
         inputs: &[ArrayViewD<'_, f32>],
     ) -> Result<()> {
@@ -310,9 +359,9 @@ impl Session {
         if !ir.runs(index) {
             return Ok(());
         }
-        let layout = self.layouts[index];
+        let (layout, place) = self.tensor(index, picture);
         if clear || self.halos.is_overwritten(index) {
-            layout.clear_halo(&mut self.arena[self.places[index].clone()]);
+            layout.clear_halo(&mut self.arena[place.clone()]);
         }
         let (name, values) = (&instruction.name, &instruction.inputs[..]);
         match &compiled.program.steps[index] {
@@ -321,23 +370,28 @@ impl Session {
                     expected: self.inputs.len(),
                     got: inputs.len(),
                 })?;
-                let input = rank_4(input, name)?;
-                let target = &mut self.arena[self.places[index].clone()];
+                let mut input = rank_4(input, name)?;
+                if let Some(picture) = picture {
+                    input.collapse_axis(Axis(0), picture);
+                }
+                let target = &mut self.arena[place];
                 layout
                     .import(input, PaddingValue::Zeros, target)
                     .map_err(Error::at(name))
             }
-            Step::Conv { conv, .. } => self.sum(index, values, name, |x, added, y, scratch| {
-                conv.run(x, added, y, scratch)
-            }),
+            Step::Conv { conv, .. } => {
+                self.sum(index, picture, values, name, |x, added, y, scratch| {
+                    conv.run(x, added, y, scratch)
+                })
+            }
             Step::ScaleShift {
                 scale,
                 shift,
                 activation,
-            } => self.sum(index, values, name, |x, added, y, _| {
+            } => self.sum(index, picture, values, name, |x, added, y, _| {
                 blocked::scale_shift(isa, x, scale, shift, added, *activation, y)
             }),
-            Step::Kernel(kernel) => self.kernel(index, ir, kernel, isa),
+            Step::Kernel(kernel) => self.kernel(index, picture, ir, kernel, isa),
         }
     }
 
@@ -346,6 +400,7 @@ impl Session {
     fn sum(
         &mut self,
         index: usize,
+        picture: Option<usize>,
         inputs: &[usize],
         name: &str,
         run: impl FnOnce(View<'_>, Option<View<'_>>, ViewMut<'_>, &mut [f32]) -> conv_core::Result<()>,
@@ -358,21 +413,35 @@ impl Session {
                 return Err(Error::internal(name, broken));
             }
         };
-        let at = |value: usize| self.places[value].clone();
-        let reads = [at(input), residual.map_or(0..0, at)];
-        let writes = [at(index), self.scratch[index].clone()];
+        let of_input = self.tensor(input, picture);
+        let of_residual = residual.map(|value| self.tensor(value, picture));
+        let of_output = self.tensor(index, picture);
+        let added = of_residual
+            .as_ref()
+            .map_or(0..0, |(_, place)| place.clone());
+        let (reads, writes) = (
+            [of_input.1, added],
+            [of_output.1, self.scratch[index].clone()],
+        );
         let ([from, added], [to, scratch]) = arena::borrow(&mut self.arena, reads, writes, name)?;
         let all = || {
-            let from = View::new(self.layouts[input], from)?;
-            let added = residual.map(|value| View::new(self.layouts[value], added));
-            let to = ViewMut::new(self.layouts[index], to)?;
+            let from = View::new(of_input.0, from)?;
+            let added = of_residual.map(|(layout, _)| View::new(layout, added));
+            let to = ViewMut::new(of_output.0, to)?;
             run(from, added.transpose()?, to, scratch)
         };
         all().map_err(Error::at(name))
     }
 
     /// Runs a kernel on each of its inputs.
-    fn kernel(&mut self, index: usize, ir: &Ir, kernel: &Kernel, isa: Isa) -> Result<()> {
+    fn kernel(
+        &mut self,
+        index: usize,
+        picture: Option<usize>,
+        ir: &Ir,
+        kernel: &Kernel,
+        isa: Isa,
+    ) -> Result<()> {
         let Instruction { name, inputs, .. } = &ir.instructions[index];
         let mut first_channel = 0;
         for (number, &input) in inputs.iter().enumerate() {
@@ -384,11 +453,11 @@ impl Session {
             if !ir.reads_input(index, input) {
                 continue;
             }
-            let places = [[self.places[input].clone()], [self.places[index].clone()]];
-            let [reads, writes] = places;
+            let (of_input, of_output) = (self.tensor(input, picture), self.tensor(index, picture));
+            let (reads, writes) = ([of_input.1], [of_output.1]);
             let ([from], [to]) = arena::borrow(&mut self.arena, reads, writes, name)?;
-            View::new(self.layouts[input], from)
-                .and_then(|x| kernel.run(isa, part, x, ViewMut::new(self.layouts[index], to)?))
+            View::new(of_input.0, from)
+                .and_then(|x| kernel.run(isa, part, x, ViewMut::new(of_output.0, to)?))
                 .map_err(Error::at(name))?;
         }
         Ok(())
@@ -407,8 +476,9 @@ impl Infer for Session {
         let ir = &compiled.program.ir;
         let clear = self.halos.begin();
         rayon::scope(|_| {
-            let mut steps = 0..ir.instructions.len();
-            steps.try_for_each(|index| self.step(&compiled, index, clear, inputs))
+            self.for_each_step(|session, index, picture| {
+                session.step(&compiled, index, picture, clear, inputs)
+            })
         })?;
         self.halos.end();
         let tensors = outputs.prepare(self.outputs.iter())?;

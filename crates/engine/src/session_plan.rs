@@ -8,6 +8,7 @@ use conv_core::blocked::Layout;
 use nn_layers::{Graph, Shape};
 
 use crate::arena::{self, Lifetime};
+use crate::by_picture::ByPicture;
 use crate::error::{Error, Result};
 use crate::ir::{Conv, Instruction, Ir, Operation, layout, widen};
 use crate::memory::{F32, MemoryUse, bytes};
@@ -15,12 +16,14 @@ use crate::memory::{F32, MemoryUse, bytes};
 /// The memory layout of a session's activations.
 pub(crate) struct SessionPlan {
     pub(crate) outputs: Vec<Shape>,
-    /// The shape and the layout of each instruction's result and its position in the arena.
+    /// The shape and the layout of each instruction's result and its position in the arena: those of one
+    /// picture where only steps that run picture by picture need it.
     pub(crate) shapes: Vec<Shape>,
     pub(crate) layouts: Vec<Layout>,
     pub(crate) places: Vec<Range<usize>>,
     /// The position of each instruction's scratch memory.
     pub(crate) scratch: Vec<Range<usize>>,
+    pub(crate) by_picture: ByPicture,
     pub(crate) arena_len: usize,
     pub(crate) memory: MemoryUse,
 }
@@ -33,9 +36,17 @@ impl SessionPlan {
             .iter()
             .map(|&value| shapes[value].clone())
             .collect();
-        let layouts = ir.instructions.iter().zip(&shapes);
+        let by_picture = ByPicture::new(ir, &shapes, isa)?;
+        let layouts = ir.instructions.iter().zip(&shapes).zip(&by_picture.alone);
         let mut layouts: Vec<Layout> = layouts
-            .map(|(instruction, shape)| layout(shape, instruction.block))
+            .map(|((instruction, shape), &alone)| {
+                let layout = layout(shape, instruction.block);
+                if alone {
+                    layout.of_one_picture()
+                } else {
+                    layout
+                }
+            })
             .collect();
         let mut lifetimes: Vec<Lifetime> = (0..layouts.len())
             .map(|i| Lifetime {
@@ -58,6 +69,11 @@ impl SessionPlan {
         for &output in &ir.outputs {
             lifetimes[output].last = layouts.len();
         }
+        // What is needed later keeps its memory while the pictures before and after it are computed.
+        for value in (0..by_picture.steps).filter(|&value| !by_picture.alone[value]) {
+            let lifetime = &mut lifetimes[value];
+            (lifetime.first, lifetime.last) = (0, lifetime.last.max(by_picture.steps - 1));
+        }
         ir.merge_parts(&mut layouts, &mut lifetimes);
         for ((lifetime, layout), instruction) in
             lifetimes.iter_mut().zip(&layouts).zip(&ir.instructions)
@@ -72,10 +88,15 @@ impl SessionPlan {
         let threads = rayon::current_num_threads();
         for (index, instruction) in ir.instructions.iter().enumerate() {
             let len = match conv(instruction) {
-                Some((conv, input)) => conv
-                    .algorithm_spec(isa)
-                    .and_then(|spec| spec.scratch_len(&layouts[input], threads))
-                    .map_err(Error::at(&instruction.name))?,
+                Some((conv, input)) => {
+                    let input = match index < by_picture.steps {
+                        true => layouts[input].of_one_picture(),
+                        false => layouts[input],
+                    };
+                    conv.algorithm_spec(isa)
+                        .and_then(|spec| spec.scratch_len(&input, threads))
+                        .map_err(Error::at(&instruction.name))?
+                }
                 None => 0,
             };
             lifetimes.push(Lifetime {
@@ -111,6 +132,7 @@ impl SessionPlan {
             layouts,
             places,
             scratch,
+            by_picture,
             arena_len: arena.len,
             memory,
         })

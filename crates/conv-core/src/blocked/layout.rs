@@ -67,6 +67,12 @@ impl Layout {
         Self { halo, ..self }
     }
 
+    /// Returns the layout of one of its pictures.
+    #[must_use]
+    pub fn of_one_picture(self) -> Self {
+        Self { batch: 1, ..self }
+    }
+
     /// Returns the number of elements in memory, or an error if it overflows.
     ///
     /// # Errors

@@ -1,0 +1,131 @@
+//! Which steps run picture by picture.
+//!
+//! The results of a network's first layers are large and their weights few; towards the end it is the other
+//! way round. The results of a whole batch do not stay in a cache. So the first steps compute one picture
+//! after the other, each with the same memory, and the others the whole batch at once, with one pass over
+//! their weights. No bit of a result depends on that.
+
+use conv_core::Isa;
+use nn_layers::Shape;
+
+use crate::error::Result;
+use crate::ir::Ir;
+use crate::memory::bytes;
+
+/// The bytes that a step may read and write in a batch before they leave the caches that the threads share.
+const IN_CACHE: u64 = 4 << 20;
+
+/// The steps that run picture by picture.
+#[derive(Debug, Default)]
+pub(crate) struct ByPicture {
+    /// How many steps: the first ones.
+    pub(crate) steps: usize,
+    /// Whether a value is needed by those only: then its memory is that of one picture.
+    pub(crate) alone: Vec<bool>,
+}
+
+impl ByPicture {
+    /// `shapes` are those of the values.
+    pub(crate) fn new(ir: &Ir, shapes: &[Shape], isa: Isa) -> Result<Self> {
+        let steps = steps(ir, shapes, isa)?;
+        let mut alone: Vec<bool> = (0..shapes.len()).map(|value| value < steps).collect();
+        for instruction in ir.instructions.iter().skip(steps) {
+            for &input in &instruction.inputs {
+                alone[input] = false;
+            }
+        }
+        for &output in &ir.outputs {
+            alone[output] = false;
+        }
+        // Values that share memory are alone together.
+        for value in 0..alone.len() {
+            let (root, _) = ir.root(value);
+            alone[root] &= alone[value];
+        }
+        for value in 0..alone.len() {
+            alone[value] = alone[ir.root(value).0];
+        }
+        Ok(Self { steps, alone })
+    }
+}
+
+/// Returns how many of the first steps move less memory picture by picture: their results stay in the cache,
+/// but their weights are read once for each picture.
+fn steps(ir: &Ir, shapes: &[Shape], isa: Isa) -> Result<usize> {
+    let mut batches = shapes.iter().map(|shape| shape.first().copied());
+    let batch = match batches.next().flatten() {
+        Some(batch) if batch > 1 && batches.all(|other| other == Some(batch)) => batch as u64,
+        _ => return Ok(0),
+    };
+    // The memory moved that the steps so far save, and the most that some number of them saves.
+    let (mut saved, mut most, mut steps) = (0i128, 0i128, 0);
+    for (number, instruction) in ir.instructions.iter().enumerate() {
+        if ir.runs(number) {
+            let read = ir.reads(number).map(|input| &shapes[input]);
+            let moved = read.chain([&shapes[number]]);
+            let moved = moved.fold(0u64, |sum, shape| {
+                sum.saturating_add(bytes(std::slice::from_ref(shape)))
+            });
+            if moved > IN_CACHE {
+                saved += i128::from(moved);
+            }
+            let weights = instruction.packed_bytes(isa)?;
+            saved -= i128::from(weights) * i128::from(batch - 1);
+        }
+        if saved > most {
+            (most, steps) = (saved, number + 1);
+        }
+    }
+    Ok(steps)
+}
+
+#[cfg(test)]
+mod tests {
+    use nn_layers::{Conv2d, Graph, GraphBuilder, Padding};
+
+    use super::*;
+    use crate::passes;
+    use crate::plan::Options;
+
+    /// Three convolutions, of which the last has a large weight, and a sum of two of them.
+    fn graph() -> Graph {
+        let mut b = GraphBuilder::new();
+        let x = b.input("x", [1, 16, 64, 64]).unwrap();
+        let same =
+            |channels, kernel| Conv2d::new(channels, [kernel; 2]).padding(Padding::all(kernel / 2));
+        let one = b.conv2d("one", x, same(64, 3)).unwrap();
+        let two = b.conv2d("two", one, same(64, 1)).unwrap();
+        let sum = b.add("sum", one, two).unwrap();
+        let small = b
+            .conv2d("small", sum, Conv2d::new(512, [8, 8]).stride([8, 8]))
+            .unwrap();
+        let last = b.conv2d("last", small, same(1024, 3)).unwrap();
+        b.finish(&[last]).unwrap()
+    }
+
+    fn of_batch(batch: usize) -> ByPicture {
+        let graph = graph();
+        let isa = Isa::best();
+        let ir = passes::for_inference(&graph, &Options::default()).unwrap();
+        let shapes = ir
+            .shapes(&graph, &[Shape::from([batch, 16, 64, 64])])
+            .unwrap();
+        ByPicture::new(&ir, &shapes, isa).unwrap()
+    }
+
+    #[test]
+    fn one_picture_is_a_batch() {
+        assert_eq!(of_batch(1).steps, 0);
+    }
+
+    #[test]
+    fn large_results_with_small_weights_come_one_by_one() {
+        let by_picture = of_batch(8);
+        assert_eq!(
+            by_picture.steps, 3,
+            "input, first convolution, second with the sum"
+        );
+        // The sum is read by a step that takes the whole batch.
+        assert_eq!(by_picture.alone, [true, true, false, false, false]);
+    }
+}
