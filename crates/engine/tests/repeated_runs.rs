@@ -67,7 +67,11 @@ fn check(graph: &Graph, params: &Params<f32>, isa: Isa, [h, w]: [usize; 2], seed
                 let (input, expected) = (inputs[which].view(), &expected[which]);
                 let what = format!("{isa}, batch {batch}, run {number}");
                 assert_eq!(&bits(&run(&mut session, input.view())), expected, "{what}");
-                assert_eq!(&bits(&run(&mut sessions, input)), expected, "{what}: sessions");
+                assert_eq!(
+                    &bits(&run(&mut sessions, input)),
+                    expected,
+                    "{what}: sessions"
+                );
                 if number == 1 {
                     run(&mut session, nothing.view());
                     run(&mut sessions, nothing.view());
