@@ -5,9 +5,11 @@
 
 use engine::{Error, Isa, Memory, Options, Plan, Precision, Session};
 use ndarray::ArrayD;
-use nn_layers::{Graph, Infer, Outputs, Params, Shape, random_params};
+use nn_layers::{
+    Conv2d, Graph, GraphBuilder, Infer, Outputs, Padding, Params, Shape, random_params,
+};
 use proptest::prelude::*;
-use testkit::{GraphRecipe, Run, Sums, assert_network_agrees, graph_recipes, random_array, to_f32};
+use testkit::{Run, Sums, assert_network_agrees, graph_recipes, random_array, to_f32};
 
 /// Far more than these networks need, and far less than a machine has.
 const MOST: u64 = 1 << 28;
@@ -54,10 +56,10 @@ fn inputs() -> impl Strategy<Value = Inputs> {
 }
 
 impl Inputs {
-    fn shapes(&self, graph: &Graph, recipe: &GraphRecipe) -> Vec<Shape> {
+    fn shapes(&self, graph: &Graph, batch: usize, size: [usize; 2]) -> Vec<Shape> {
         let mut shape = graph.nodes()[0].shape().to_vec();
-        shape[0] = recipe.batch;
-        shape[2..].copy_from_slice(&recipe.size);
+        shape[0] = batch;
+        shape[2..].copy_from_slice(&size);
         match *self {
             Self::Resized => {}
             Self::Axis(axis, size) => shape[axis] = size,
@@ -117,6 +119,52 @@ fn session(plan: &Plan, shapes: &[Shape], options: &Options) -> Option<Session> 
     }
 }
 
+/// Compiles and runs, and compares the result with that in f64 and with [`Precision::Exact`].
+fn check(graph: &Graph, options: Options, shapes: &[Shape], seed: u64) {
+    let params = random_params(graph, seed).unwrap();
+    let Some(plan) = compile(graph, params.clone(), &options) else {
+        return;
+    };
+    let Some(mut session) = session(&plan, shapes, &options) else {
+        return;
+    };
+    let values = |shape: &Shape| to_f32(random_array(shape, seed).view());
+    let inputs: Vec<ArrayD<f32>> = shapes.iter().map(values).collect();
+    let views: Vec<_> = inputs.iter().map(|x| x.view()).collect();
+    let mut outputs = Outputs::new();
+    session.run(&views, &mut outputs).unwrap();
+
+    // Both are within the bound of their arithmetic from the same result in f64.
+    let sums = match options.precision {
+        Precision::Default => Sums::Winograd,
+        Precision::Exact => Sums::Direct,
+    };
+    let exact = Options {
+        precision: Precision::Exact,
+        memory_limit: MOST,
+        ..options
+    };
+    let exact = Plan::compile(graph, params.clone(), &exact).unwrap();
+    let exact = exact.run_once(&views).unwrap();
+    for (got, sums) in [(outputs.tensors, sums), (exact, Sums::Direct)] {
+        let executor = |_: &Graph, _: Params<f32>, _: &[Shape]| -> Run {
+            let got = got.clone();
+            Box::new(move |_| got.clone())
+        };
+        assert_network_agrees(graph, &params, &inputs, sums, &executor);
+    }
+}
+
+/// Two convolutions, of which the cost model computes most by Winograd's algorithm.
+fn winograd([first, second]: [usize; 2], kernel: usize, [h, w]: [usize; 2]) -> Graph {
+    let mut b = GraphBuilder::new();
+    let same = |channels| Conv2d::new(channels, [kernel; 2]).padding(Padding::Same);
+    let x = b.input("x", [1, 16, h, w]).unwrap();
+    let x = b.conv_bn_relu("first", x, same(first)).unwrap();
+    let x = b.conv2d("second", x, same(second)).unwrap();
+    b.finish(&[x]).unwrap()
+}
+
 proptest! {
     #![proptest_config(testkit::cases(400))]
 
@@ -127,36 +175,42 @@ proptest! {
         inputs in inputs(),
     ) {
         let graph = recipe.build();
-        let params = random_params(&graph, recipe.seed).unwrap();
-        let shapes = inputs.shapes(&graph, &recipe);
-        if let Some(plan) = compile(&graph, params.clone(), &options)
-            && let Some(mut session) = session(&plan, &shapes, &options)
-        {
-            let values = |shape: &Shape| to_f32(random_array(shape, recipe.seed).view());
-            let inputs: Vec<ArrayD<f32>> = shapes.iter().map(values).collect();
-            let views: Vec<_> = inputs.iter().map(|x| x.view()).collect();
-            let mut outputs = Outputs::new();
-            session.run(&views, &mut outputs).unwrap();
+        check(&graph, options, &inputs.shapes(&graph, recipe.batch, recipe.size), recipe.seed);
+    }
+}
 
-            // Both are within the bound of their arithmetic from the same result in f64.
-            let sums = match options.precision {
-                Precision::Default => Sums::Winograd,
-                Precision::Exact => Sums::Direct,
-            };
-            let got = outputs.tensors;
-            let executor = |_: &Graph, _: Params<f32>, _: &[Shape]| -> Run {
-                let got = got.clone();
-                Box::new(move |_| got.clone())
-            };
-            assert_network_agrees(&graph, &params, &inputs, sums, &executor);
-            let exact = Options { precision: Precision::Exact, memory_limit: MOST, ..options };
-            let exact = Plan::compile(&graph, params.clone(), &exact).unwrap();
-            let exact = exact.run_once(&views).unwrap();
-            let executor = |_: &Graph, _: Params<f32>, _: &[Shape]| -> Run {
-                let exact = exact.clone();
-                Box::new(move |_| exact.clone())
-            };
-            assert_network_agrees(&graph, &params, &inputs, Sums::Direct, &executor);
-        }
+proptest! {
+    #![proptest_config(testkit::cases(60))]
+
+    /// Random networks seldom have a layer that is large enough for Winograd's algorithm.
+    #[test]
+    fn random_options_of_winograd_layers_are_an_error_or_give_the_defined_result(
+        channels in [16_usize..40, 1_usize..40],
+        kernel in prop::sample::select(vec![3, 5]),
+        nominal in [8_usize..24, 8_usize..24],
+        (batch, size) in (1_usize..4, [1_usize..12, 1_usize..12]),
+        options in options(),
+        inputs in inputs(),
+        seed in any::<u64>(),
+    ) {
+        let graph = winograd(channels, kernel, nominal);
+        check(&graph, options, &inputs.shapes(&graph, batch, size), seed);
+    }
+}
+
+#[test]
+fn the_cost_model_chooses_winograd_for_such_layers() {
+    for (kernel, algorithm) in [(3, "Winograd F(4, 3)"), (5, "Winograd F(2, 5)")] {
+        let graph = winograd([32, 32], kernel, [20, 20]);
+        let plan = compile(
+            &graph,
+            random_params(&graph, 1).unwrap(),
+            &Options::default(),
+        );
+        let listing = plan
+            .unwrap()
+            .listing(&[graph.nodes()[0].shape().clone()])
+            .unwrap();
+        assert!(listing.to_string().contains(algorithm), "{listing}");
     }
 }
