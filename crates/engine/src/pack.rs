@@ -6,6 +6,7 @@ use ndarray::{ArrayD, ArrayView1, Axis, Ix4};
 use nn_layers::{
     BatchNorm2d, Epsilon, Graph, Misfit, Node, NodeId, Op, Param, ParamSpec, Params, ParamsError,
 };
+use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::ir::{Conv, Instruction, Ir, Norm, Operation};
@@ -128,11 +129,12 @@ impl<'a> Packing<'a> {
             let next = self.fold(name, norm)?;
             fold.then(&next);
         }
-        for (mut filter, &scale) in weight.outer_iter_mut().zip(&fold.scale) {
+        let mut filters: Vec<_> = weight.outer_iter_mut().zip(&fold.scale).collect();
+        filters.par_iter_mut().for_each(|(filter, scale)| {
             if scale.to_bits() != 1f64.to_bits() {
-                filter.mapv_inplace(|w| narrow(f64::from(w) * scale));
+                filter.mapv_inplace(|w| narrow(f64::from(w) * *scale));
             }
-        }
+        });
         let shift: Vec<f32> = fold.shift.iter().map(|&x| narrow(x)).collect();
         let weight = weight
             .into_dimensionality::<Ix4>()

@@ -1,6 +1,7 @@
 //! Memory for blocked tensors and packed weights: aligned to a cache line, zeroed.
 
 use bytemuck::{Pod, Zeroable};
+use rayon::prelude::*;
 
 use crate::arrays::reserve;
 use crate::error::Result;
@@ -10,6 +11,9 @@ use crate::error::Result;
 #[repr(C, align(64))]
 struct Line([f32; 16]);
 
+/// The fewest lines for a thread: 256 KiB, which take longer than waking a thread.
+const FEWEST: usize = 1 << 12;
+
 /// A slice of `f32` on the heap whose start is aligned to 64 bytes.
 #[derive(Clone, Default)]
 pub struct Buffer {
@@ -18,7 +22,8 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// Allocates `len` zeros.
+    /// Allocates `len` zeros, large memory in the caller's thread pool: most of the time is what the
+    /// system takes for each page when it is first written.
     ///
     /// # Errors
     ///
@@ -27,7 +32,9 @@ impl Buffer {
         let mut lines = Vec::new();
         let count = len.div_ceil(16);
         reserve(&mut lines, "buffer", "a tensor or packed weights", count)?;
-        lines.resize(count, Line([0.0; 16]));
+        rayon::iter::repeat_n(Line([0.0; 16]), count)
+            .with_min_len(FEWEST)
+            .collect_into_vec(&mut lines);
         Ok(Self { lines, len })
     }
 }
