@@ -90,7 +90,7 @@ mod tests {
     /// Three convolutions, of which the last has a large weight, and a sum of two of them.
     fn graph() -> Graph {
         let mut b = GraphBuilder::new();
-        let x = b.input("x", [1, 16, 64, 64]).unwrap();
+        let x = b.input("x", [1, 3, 64, 64]).unwrap();
         let same =
             |channels, kernel| Conv2d::new(channels, [kernel; 2]).padding(Padding::all(kernel / 2));
         let one = b.conv2d("one", x, same(64, 3)).unwrap();
@@ -108,7 +108,7 @@ mod tests {
         let isa = Isa::best();
         let ir = passes::for_inference(&graph, &Options::default()).unwrap();
         let shapes = ir
-            .shapes(&graph, &[Shape::from([batch, 16, 64, 64])])
+            .shapes(&graph, &[Shape::from([batch, 3, 64, 64])])
             .unwrap();
         ByPicture::new(&ir, &shapes, isa).unwrap()
     }
