@@ -88,39 +88,35 @@ mod tests {
     use crate::plan::Options;
 
     /// Three convolutions, of which the last has a large weight, and a sum of two of them.
-    fn graph() -> Graph {
+    fn graph() -> nn_layers::Result<Graph> {
         let mut b = GraphBuilder::new();
-        let x = b.input("x", [1, 3, 64, 64]).unwrap();
+        let x = b.input("x", [1, 3, 64, 64])?;
         let same =
             |channels, kernel| Conv2d::new(channels, [kernel; 2]).padding(Padding::all(kernel / 2));
-        let one = b.conv2d("one", x, same(64, 3)).unwrap();
-        let two = b.conv2d("two", one, same(64, 1)).unwrap();
-        let sum = b.add("sum", one, two).unwrap();
-        let small = b
-            .conv2d("small", sum, Conv2d::new(512, [8, 8]).stride([8, 8]))
-            .unwrap();
-        let last = b.conv2d("last", small, same(1024, 3)).unwrap();
-        b.finish(&[last]).unwrap()
+        let one = b.conv2d("one", x, same(64, 3))?;
+        let two = b.conv2d("two", one, same(64, 1))?;
+        let sum = b.add("sum", one, two)?;
+        let small = b.conv2d("small", sum, Conv2d::new(512, [8, 8]).stride([8, 8]))?;
+        let last = b.conv2d("last", small, same(1024, 3))?;
+        b.finish(&[last])
     }
 
-    fn of_batch(batch: usize) -> ByPicture {
-        let graph = graph();
+    fn of_batch(batch: usize) -> Result<ByPicture> {
+        let graph = graph()?;
         let isa = Isa::best();
-        let ir = passes::for_inference(&graph, &Options::default()).unwrap();
-        let shapes = ir
-            .shapes(&graph, &[Shape::from([batch, 3, 64, 64])])
-            .unwrap();
-        ByPicture::new(&ir, &shapes, isa).unwrap()
+        let ir = passes::for_inference(&graph, &Options::default())?;
+        let shapes = ir.shapes(&graph, &[Shape::from([batch, 3, 64, 64])])?;
+        ByPicture::new(&ir, &shapes, isa)
     }
 
     #[test]
     fn one_picture_is_a_batch() {
-        assert_eq!(of_batch(1).steps, 0);
+        assert_eq!(of_batch(1).unwrap().steps, 0);
     }
 
     #[test]
     fn large_results_with_small_weights_come_one_by_one() {
-        let by_picture = of_batch(8);
+        let by_picture = of_batch(8).unwrap();
         assert_eq!(
             by_picture.steps, 3,
             "input, first convolution, second with the sum"

@@ -10,37 +10,33 @@ const SIZE: usize = 64;
 
 /// A stem, a module whose branches are concatenated, a residual sum, and layers with more weights than
 /// pixels; the module's result is an output, too.
-fn graph() -> Graph {
+fn graph() -> nn_layers::Result<Graph> {
     let mut b = GraphBuilder::new();
-    let x = b.input("x", [1, 3, SIZE, SIZE]).unwrap();
+    let x = b.input("x", [1, 3, SIZE, SIZE])?;
     let conv = |channels, kernel: usize| {
         Conv2d::new(channels, [kernel; 2]).padding(Padding::all(kernel / 2))
     };
-    let stem = b.conv2d("stem", x, conv(64, 3)).unwrap();
-    let stem = b.relu("stem_relu", stem).unwrap();
-    let one = b.conv2d("one", stem, conv(32, 1)).unwrap();
-    let three = b.conv2d("three", stem, conv(32, 3)).unwrap();
+    let stem = b.conv2d("stem", x, conv(64, 3))?;
+    let stem = b.relu("stem_relu", stem)?;
+    let one = b.conv2d("one", stem, conv(32, 1))?;
+    let three = b.conv2d("three", stem, conv(32, 3))?;
     let pool = MaxPool2d::new([3, 3])
         .stride([1, 1])
         .padding(Padding::all(1));
-    let pooled = b.max_pool2d("pooled", stem, pool).unwrap();
-    let module = b.concat("module", &[one, three, pooled]).unwrap();
-    let depthwise = b
-        .conv2d("depthwise", module, conv(128, 3).groups(128))
-        .unwrap();
-    let sum = b.add("sum", depthwise, module).unwrap();
-    let down = b
-        .conv2d("down", sum, conv(512, 3).stride([16, 16]))
-        .unwrap();
-    let wide = b.conv2d("wide", down, conv(512, 3)).unwrap();
-    let flat = b.flatten("flat", wide).unwrap();
-    let logits = b.linear("logits", flat, Linear::new(10)).unwrap();
-    b.finish(&[logits, module]).unwrap()
+    let pooled = b.max_pool2d("pooled", stem, pool)?;
+    let module = b.concat("module", &[one, three, pooled])?;
+    let depthwise = b.conv2d("depthwise", module, conv(128, 3).groups(128))?;
+    let sum = b.add("sum", depthwise, module)?;
+    let down = b.conv2d("down", sum, conv(512, 3).stride([16, 16]))?;
+    let wide = b.conv2d("wide", down, conv(512, 3))?;
+    let flat = b.flatten("flat", wide)?;
+    let logits = b.linear("logits", flat, Linear::new(10))?;
+    b.finish(&[logits, module])
 }
 
 #[test]
 fn a_batch_gives_the_bits_of_its_pictures() {
-    let graph = graph();
+    let graph = graph().unwrap();
     let plan = Plan::compile(
         &graph,
         random_params(&graph, 1).unwrap(),
