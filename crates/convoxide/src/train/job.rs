@@ -493,7 +493,7 @@ mod tests {
         let (job, _) = self::job(5, "sgd = {}", "");
         assert_eq!(
             (job.input[0], job.last_input.map(|last| last[0])),
-            (4, Some(1))
+            (2, Some(1))
         );
         // With one picture there is only one, short, batch.
         let (job, _) = self::job(1, "sgd = {}", "");
