@@ -232,7 +232,7 @@ impl Session {
         let summary = Summary::new(&self.compiled.graph, &self.inputs)?;
         let compiled = Arc::clone(&self.compiled);
         let count = compiled.program.steps.len();
-        let mut seconds = vec![Vec::with_capacity(runs); count];
+        let mut seconds = vec![Vec::new(); count];
         let before = peak::gflops(compiled.isa);
         for _ in 0..runs.max(1) {
             let clear = self.halos.begin();
