@@ -78,18 +78,27 @@ pub(crate) enum Operation {
     Kernel(Kernel),
 }
 
-/// `activation(conv(x) + second input)`.
+/// `activation(conv(x) + second input)`, or a max pool of that.
 #[derive(Clone, Debug)]
 pub(crate) struct Conv {
-    /// The convolution or dense layer.
-    pub(crate) layer: NodeId,
+    /// The filters of one layer, or of several, in the order of the output channels.
+    pub(crate) filters: Vec<Filters>,
     /// The shape of its weight as a convolution's, `[O, I / groups, kh, kw]`.
     pub(crate) weight: [usize; 4],
     pub(crate) options: Conv2dOptions,
+    pub(crate) activation: Activation,
+    /// Whether only the largest of each 2x2 results is stored: see [`MaxPool`](conv_core::blocked::MaxPool).
+    pub(crate) max_pool: bool,
+    pub(crate) algorithm: Algorithm,
+}
+
+/// The filters of a convolution or dense layer.
+#[derive(Clone, Debug)]
+pub(crate) struct Filters {
+    /// The layer.
+    pub(crate) layer: NodeId,
     /// The normalisations that are folded into its weight and bias, in order.
     pub(crate) folded: Vec<NodeId>,
-    pub(crate) activation: Activation,
-    pub(crate) algorithm: Algorithm,
 }
 
 /// `activation(scale[c] * x + shift[c] + second input)`.

@@ -2,14 +2,14 @@
 
 use conv_core::blocked::{AlgorithmSpec, BLOCK, Buffer, Conv2dSpec, PackedConv2d};
 use conv_core::{Activation, Isa};
-use ndarray::{ArrayD, ArrayView1, Axis, Ix4};
+use ndarray::{Array4, ArrayD, ArrayView1, Axis, Ix4};
 use nn_layers::{
     BatchNorm2d, Epsilon, Graph, Misfit, Node, NodeId, Op, Param, ParamSpec, Params, ParamsError,
 };
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::ir::{Conv, Instruction, Ir, Norm, Operation};
+use crate::ir::{Conv, Filters, Instruction, Ir, Norm, Operation};
 use crate::kernel::Kernel;
 use crate::memory::F32;
 
@@ -26,12 +26,8 @@ pub(crate) struct Program {
 pub(crate) enum Step {
     /// The caller's tensor with this index, copied into the arena.
     Input(usize),
-    /// A convolution or dense layer.
-    Conv {
-        /// The layer itself.
-        layer: NodeId,
-        conv: Box<PackedConv2d>,
-    },
+    /// A convolution or dense layer, or several.
+    Conv(Box<PackedConv2d>),
     /// `activation(scale[c] * x + shift[c] + second input)`.
     ScaleShift {
         scale: Buffer,
@@ -117,7 +113,35 @@ impl<'a> Packing<'a> {
     }
 
     fn conv(&mut self, name: &str, conv: &Conv) -> Result<Step> {
-        let layer = self.node(name, conv.layer)?;
+        let filters = conv.filters.iter().map(|one| self.filters(name, one));
+        let mut filters = filters.collect::<Result<Vec<_>>>()?;
+        let (weight, shift) = match (filters.pop(), filters.is_empty()) {
+            (Some(only), true) => only,
+            (last, _) => {
+                filters.extend(last);
+                let weights: Vec<_> = filters.iter().map(|(weight, _)| weight.view()).collect();
+                let stacked = ndarray::concatenate(Axis(0), &weights);
+                let stacked = stacked.map_err(|_| {
+                    Error::internal(name, "layers with other kernels were made one")
+                })?;
+                let shifts = filters.into_iter().flat_map(|(_, shift)| shift);
+                (stacked, shifts.collect())
+            }
+        };
+        let (weight, shift) = (weight.view(), Some(ArrayView1::from(&shift[..])));
+        let packed = conv.spec(self.isa).and_then(|spec| {
+            PackedConv2d::new(conv.algorithm, spec, weight, shift, conv.activation)
+        });
+        let packed = packed.map_err(Error::at(name))?;
+        Ok(Step::Conv(Box::new(match conv.max_pool {
+            true => packed.with_max_pool(),
+            false => packed,
+        })))
+    }
+
+    /// Returns the filters of a layer and what is added to their sums, with everything folded in.
+    fn filters(&mut self, name: &str, filters: &Filters) -> Result<(Array4<f32>, Vec<f32>)> {
+        let layer = self.node(name, filters.layer)?;
         let (_, weight) = take(layer, "weight", self.params)?;
         let mut weight = as_convolution(weight);
         let bias = match layer.param("bias") {
@@ -125,28 +149,20 @@ impl<'a> Packing<'a> {
             None => None,
         };
         let mut fold = Fold::bias(bias.as_ref(), weight.len_of(Axis(0)));
-        for &norm in &conv.folded {
+        for &norm in &filters.folded {
             let next = self.fold(name, norm)?;
             fold.then(&next);
         }
-        let mut filters: Vec<_> = weight.outer_iter_mut().zip(&fold.scale).collect();
-        filters.par_iter_mut().for_each(|(filter, scale)| {
+        let mut scaled: Vec<_> = weight.outer_iter_mut().zip(&fold.scale).collect();
+        scaled.par_iter_mut().for_each(|(filter, scale)| {
             if scale.to_bits() != 1f64.to_bits() {
                 filter.mapv_inplace(|w| narrow(f64::from(w) * *scale));
             }
         });
-        let shift: Vec<f32> = fold.shift.iter().map(|&x| narrow(x)).collect();
         let weight = weight
             .into_dimensionality::<Ix4>()
             .map_err(|_| Error::internal(name, "a convolution's weight is not OIHW"))?;
-        let (weight, shift) = (weight.view(), Some(ArrayView1::from(&shift[..])));
-        let packed = conv.spec(self.isa).and_then(|spec| {
-            PackedConv2d::new(conv.algorithm, spec, weight, shift, conv.activation)
-        });
-        Ok(Step::Conv {
-            layer: conv.layer,
-            conv: Box::new(packed.map_err(Error::at(name))?),
-        })
+        Ok((weight, fold.shift.iter().map(|&x| narrow(x)).collect()))
     }
 
     fn norm(&mut self, name: &str, norm: &Norm) -> Result<Step> {

@@ -4,7 +4,9 @@
 mod choose_algorithms;
 mod fold_norms;
 mod fuse_activations;
+mod fuse_pools;
 mod fuse_sums;
+mod merge_siblings;
 mod pad_separately;
 mod place_layouts;
 mod remove_dropout;
@@ -24,12 +26,14 @@ pub(crate) fn for_inference(graph: &Graph, options: &Options) -> Result<Ir> {
     let ir = fold_norms::run(ir);
     let ir = fuse_sums::run(ir, Hosts::ConvsAndNorms);
     let ir = fuse_activations::run(ir, Hosts::ConvsAndNorms);
+    let ir = merge_siblings::run(ir);
     let ir = place_layouts::run(ir);
     let ir = pad_separately::run(ir);
     let ir = match options.precision {
         Precision::Exact => ir,
         Precision::Default => choose_algorithms::run(ir, graph, options.memory, options.isa()?)?,
     };
+    let ir = fuse_pools::run(ir);
     Ok(share_channels::run(ir, graph))
 }
 

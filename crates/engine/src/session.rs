@@ -14,7 +14,7 @@ use crate::by_picture::ByPicture;
 use crate::error::{Error, Result};
 use crate::halos::{Halos, Written};
 use crate::inputs::with_dyn;
-use crate::ir::{Instruction, Ir};
+use crate::ir::{Instruction, Ir, Operation};
 use crate::kernel::{Kernel, Part};
 use crate::memory::{F32, MemoryUse};
 use crate::pack::Step;
@@ -264,14 +264,21 @@ impl Session {
             .collect();
         let mut steps = Vec::with_capacity(count);
         for (index, seconds) in seconds.into_iter().enumerate() {
-            let (algorithm, multiply_adds) = match &compiled.program.steps[index] {
-                Step::Conv { layer, conv } => (
-                    conv.loops().name(),
-                    summary.rows[layer.index()].multiply_adds,
-                ),
-                Step::Input(_) => ("input", 0),
-                Step::ScaleShift { .. } => ("scale and shift", 0),
-                Step::Kernel(kernel) => (kernel.name(), 0),
+            let algorithm = match &compiled.program.steps[index] {
+                Step::Conv(conv) => conv.loops().name(),
+                Step::Input(_) => "input",
+                Step::ScaleShift { .. } => "scale and shift",
+                Step::Kernel(kernel) => kernel.name(),
+            };
+            let multiply_adds = match &ir.instructions[index].operation {
+                Operation::Conv(conv) => {
+                    let layers = conv.filters.iter().map(|filters| filters.layer.index());
+                    layers.map(|layer| summary.rows[layer].multiply_adds).sum()
+                }
+                Operation::Input(_)
+                | Operation::Norm(_)
+                | Operation::Dropout(_)
+                | Operation::Kernel(_) => 0,
             };
             let seconds = median(seconds);
             steps.push(StepProfile {
@@ -379,11 +386,9 @@ impl Session {
                     .import(input, PaddingValue::Zeros, target)
                     .map_err(Error::at(name))
             }
-            Step::Conv { conv, .. } => {
-                self.sum(index, picture, values, name, |x, added, y, scratch| {
-                    conv.run(x, added, y, scratch)
-                })
-            }
+            Step::Conv(conv) => self.sum(index, picture, values, name, |x, added, y, scratch| {
+                conv.run(x, added, y, scratch)
+            }),
             Step::ScaleShift {
                 scale,
                 shift,

@@ -94,7 +94,10 @@ impl SessionPlan {
                         false => layouts[input],
                     };
                     conv.algorithm_spec(isa)
-                        .and_then(|spec| spec.scratch_len(&input, threads))
+                        .and_then(|spec| match conv.max_pool {
+                            false => spec.scratch_len(&input, threads),
+                            true => spec.max_pool_scratch(&input, threads),
+                        })
                         .map_err(Error::at(&instruction.name))?
                 }
                 None => 0,

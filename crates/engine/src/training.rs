@@ -299,7 +299,8 @@ fn layers_use(ir: &Ir, flow: &GradientFlow, isa: Isa, options: &Options) -> Resu
         layers_use = layers_use.and(match &instruction.operation {
             Operation::Conv(conv) => {
                 let parameters = instruction.packed_bytes(isa)?;
-                let learns = !flow.is_frozen(conv.layer);
+                let mut layers = conv.filters.iter().map(|filters| filters.layer);
+                let learns = layers.any(|layer| !flow.is_frozen(layer));
                 MemoryUse {
                     parameters,
                     gradients: if learns { parameters } else { 0 },

@@ -104,4 +104,16 @@ impl AlgorithmSpec {
             Self::Winograd(spec) => spec.scratch_len(input, threads),
         }
     }
+
+    /// As [`scratch_len`](Self::scratch_len), for a run whose sums are [pooled](super::MaxPool).
+    ///
+    /// # Errors
+    ///
+    /// As [`Conv2dSpec::max_pool_scratch`].
+    pub fn max_pool_scratch(&self, input: &Layout, threads: usize) -> Result<usize> {
+        match self {
+            Self::Direct(spec) => spec.max_pool_scratch(input, threads),
+            Self::Winograd(spec) => spec.scratch_len(input, threads),
+        }
+    }
 }

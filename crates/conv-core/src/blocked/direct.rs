@@ -100,7 +100,7 @@ impl Sweep<'_> {
     ///
     /// The slices behind the sweep's pointers have the layouts that it was made from, and no other
     /// thread computes the same task.
-    unsafe fn run(&self, tasks: &Tasks, task: usize, sums: Option<&mut [f64]>) {
+    pub(super) unsafe fn run(&self, tasks: &Tasks, task: usize, sums: Option<&mut [f64]>) {
         let mine = tasks.task(task);
         let Task {
             picture,

@@ -2,8 +2,9 @@
 
 use super::conv2d_spec::{Conv2dSpec, OP};
 use super::direct::{self, Operands};
-use super::epilogue::Epilogue;
+use super::epilogue::{Epilogue, MaxPool};
 use super::layout::Layout;
+use super::pooled;
 use super::tasks::{ANY_THREADS, Grid, Tasks};
 use super::view::{View, ViewMut};
 use super::walk::Walk;
@@ -26,13 +27,16 @@ impl Conv2dSpec {
         epilogue: Epilogue<'_>,
         mut output: ViewMut<'_>,
     ) -> Result<()> {
-        let placement = self.check_direct(&input.layout(), &output.layout())?;
+        let size = self.place(input.layout().size)?.output;
+        let sums = epilogue.sums(OP, size, &output.layout())?;
+        let placement = self.check_direct(&input.layout(), &sums)?;
         Self::check_weight(self.weight_len(), weight)?;
-        epilogue.check(OP, &output.layout())?;
+        epilogue.check(OP, &sums)?;
         let Epilogue {
             bias,
             residual,
             activation,
+            max_pool,
             statistics,
         } = epilogue;
         if output.layout().is_empty() {
@@ -49,10 +53,34 @@ impl Conv2dSpec {
             residual,
             activation,
         };
+        let walk = Walk::new(&placement);
         // SAFETY: the checks have compared the layouts with each other and with this convolution, the
         // input's halo with what the window reaches, and the lengths of weights and bias; a residual
-        // has the output's extents, and a window's output pixels are contiguous.
-        unsafe { direct::run(operands, &Walk::new(&placement), statistics, &mut output) }
+        // has the extents of the sums, a window's output pixels are contiguous, and pooled pixels are half
+        // of the sums.
+        unsafe {
+            match max_pool {
+                None => direct::run(operands, &walk, statistics, &mut output),
+                Some(MaxPool { scratch }) => {
+                    pooled::run(operands, &walk, scratch, &mut output)?;
+                    statistics.map_or(Ok(()), |all| all.of(self.isa, output.as_view()))
+                }
+            }
+        }
+    }
+
+    /// Returns the number of elements of scratch memory that a [`MaxPool`] of the sums needs for a run on
+    /// this many threads. With less, it uses fewer threads.
+    ///
+    /// # Errors
+    ///
+    /// As [`Window::place`](crate::Window::place), and [`Error::TooLarge`](crate::Error::TooLarge) for
+    /// layouts that no memory can hold.
+    pub fn max_pool_scratch(&self, input: &Layout, threads: usize) -> Result<usize> {
+        input.checked_len(OP)?;
+        let [_, columns] = self.place(input.size)?.output;
+        let strip = pooled::strip(self, columns).checked_len(OP)?;
+        Ok(strip.saturating_mul(threads.max(1)))
     }
 
     /// Returns the number of elements of scratch memory that

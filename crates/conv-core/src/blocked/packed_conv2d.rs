@@ -6,7 +6,7 @@ use super::algorithm::Algorithm;
 use super::algorithm_spec::AlgorithmSpec;
 use super::buffer::Buffer;
 use super::conv2d_spec::{Conv2dSpec, Denormals};
-use super::epilogue::Epilogue;
+use super::epilogue::{Epilogue, MaxPool};
 use super::layout::Layout;
 use super::loops::Loops;
 use super::view::{View, ViewMut};
@@ -46,6 +46,7 @@ pub struct PackedConv2d {
     weight: Buffer,
     bias: Buffer,
     activation: Activation,
+    pools: bool,
 }
 
 impl PackedConv2d {
@@ -73,7 +74,17 @@ impl PackedConv2d {
             weight,
             bias,
             activation,
+            pools: false,
         })
+    }
+
+    /// Pools its results by a [`MaxPool`].
+    #[must_use]
+    pub fn with_max_pool(self) -> Self {
+        Self {
+            pools: true,
+            ..self
+        }
     }
 
     /// Returns the convolution without its weights.
@@ -103,11 +114,14 @@ impl PackedConv2d {
     ///
     /// As [`Window::place`](crate::Window::place).
     pub fn scratch_len(&self, input: &Layout, threads: usize) -> Result<usize> {
-        self.method.scratch_len(input, threads)
+        match self.pools {
+            false => self.method.scratch_len(input, threads),
+            true => self.method.max_pool_scratch(input, threads),
+        }
     }
 
-    /// Computes the output's interior from the input and its halo, `activation(conv(input) + residual)`,
-    /// inside the caller's thread pool. The output's halo is untouched.
+    /// Computes the output's interior from the input and its halo, `activation(conv(input) + residual)` or
+    /// the max pool of that, inside the caller's thread pool. The output's halo is untouched.
     ///
     /// The result is bit-identical for any number of threads: each sum has one order.
     ///
@@ -122,15 +136,19 @@ impl PackedConv2d {
         output: ViewMut<'_>,
         scratch: &mut [f32],
     ) -> Result<()> {
-        let epilogue = Epilogue {
+        let mut epilogue = Epilogue {
             bias: Some(&self.bias),
             residual,
             activation: self.activation,
-            statistics: None,
+            ..Epilogue::default()
         };
         match &self.method {
-            AlgorithmSpec::Direct(spec) => spec.run(&self.weight, input, epilogue, output),
+            AlgorithmSpec::Direct(spec) => {
+                epilogue.max_pool = self.pools.then_some(MaxPool { scratch });
+                spec.run(&self.weight, input, epilogue, output)
+            }
             AlgorithmSpec::Winograd(spec) => {
+                epilogue.max_pool = self.pools.then_some(MaxPool { scratch: &mut [] });
                 spec.run(&self.weight, input, epilogue, output, scratch)
             }
         }

@@ -73,6 +73,26 @@ pub fn adaptive_avg_pool2d(isa: Isa, input: View<'_>, mut output: ViewMut<'_>) -
     Ok(())
 }
 
+/// Computes one row of one channel block of a max pool; `input` is the block from the first row of the window
+/// on, `step` the elements from one of its rows to the next.
+pub(super) fn max_pool_row(
+    isa: Isa,
+    input: &[f32],
+    step: usize,
+    rows: PoolSpan,
+    columns: PoolAxis,
+    results: &mut [f32],
+) {
+    isa.run(OutputRow::<Max> {
+        input: pixels_of(input),
+        step: step / BLOCK,
+        rows,
+        columns,
+        results: pixels_of_mut(results),
+        join: PhantomData,
+    });
+}
+
 /// How a window's pixels become one.
 trait Join: Sync {
     /// What a window without pixels would give.

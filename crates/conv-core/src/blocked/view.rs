@@ -1,5 +1,7 @@
 //! A layout together with the memory it describes.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::layout::{BLOCK, Layout};
@@ -39,6 +41,23 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn data(&self) -> &'a [f32] {
         self.data
+    }
+
+    /// Returns one picture.
+    pub(crate) fn picture(&self, number: usize) -> Self {
+        let layout = self.layout.of_one_picture();
+        let start = number * self.layout.picture_step();
+        let data = &self.data[start..start + layout.len()];
+        Self { layout, data }
+    }
+
+    /// Returns these rows; those around them become the halo.
+    pub(crate) fn rows(mut self, rows: &Range<usize>) -> Self {
+        let Layout { size, halo, .. } = &mut self.layout;
+        halo[0] += rows.start;
+        halo[2] += size[0] - rows.end;
+        size[0] = rows.len();
+        self
     }
 
     /// Returns the pixels of one row of one channel block, without the halo.

@@ -4,7 +4,7 @@ use conv_core::blocked::{Algorithm, BLOCK};
 use conv_core::{Activation, Conv2dOptions};
 use nn_layers::{Graph, Node, NodeId, Op, ParamSpec};
 
-use super::{Conv, Instruction, Ir, Norm, Operation};
+use super::{Conv, Filters, Instruction, Ir, Norm, Operation};
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::pack::narrow;
@@ -69,11 +69,14 @@ fn convolution(layer: NodeId, node: &Node, options: Conv2dOptions) -> Result<Ope
         }
     };
     Ok(Operation::Conv(Box::new(Conv {
-        layer,
+        filters: vec![Filters {
+            layer,
+            folded: Vec::new(),
+        }],
         weight,
         options,
-        folded: Vec::new(),
         activation: Activation::Identity,
+        max_pool: false,
         algorithm: Algorithm::Direct,
     })))
 }

@@ -12,7 +12,7 @@ use std::fmt;
 use conv_core::Activation;
 use conv_core::blocked::{Algorithm, BLOCK};
 
-use super::{Instruction, Ir, Operation, Within};
+use super::{Conv, Instruction, Ir, Operation, Within};
 
 impl fmt::Display for Ir {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -58,13 +58,22 @@ impl fmt::Display for Computation<'_> {
         if !inputs.is_empty() {
             write!(f, ")")?;
         }
-        let (folded, activation, algorithm) = match operation {
-            Operation::Conv(conv) => (conv.folded.len(), conv.activation, conv.algorithm),
-            Operation::Norm(norm) => (0, norm.activation, Algorithm::Direct),
+        let (folded, activation, max_pool, algorithm) = match operation {
+            Operation::Conv(conv) => {
+                let folded = conv.filters.iter().map(|filters| filters.folded.len());
+                let Conv {
+                    activation,
+                    max_pool,
+                    algorithm,
+                    ..
+                } = **conv;
+                (folded.sum(), activation, max_pool, algorithm)
+            }
+            Operation::Norm(norm) => (0, norm.activation, false, Algorithm::Direct),
             Operation::Input(_) | Operation::Dropout(_) | Operation::Kernel(_) => return Ok(()),
         };
         let mut epilogue = Vec::new();
-        if folded > 0 {
+        if folded > 0usize {
             epilogue.push(format!("{folded} folded"));
         }
         if inputs.len() > 1 {
@@ -73,6 +82,9 @@ impl fmt::Display for Computation<'_> {
         match activation {
             Activation::Identity => {}
             activation => epilogue.push(name(activation)),
+        }
+        if max_pool {
+            epilogue.push("max pool".to_owned());
         }
         match algorithm {
             Algorithm::Direct => {}
@@ -89,7 +101,14 @@ impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Input(number) => write!(f, "input {number}"),
-            Self::Conv(conv) => write!(f, "conv2d {}x{}", conv.weight[2], conv.weight[3]),
+            Self::Conv(conv) => {
+                let [_, _, kh, kw] = conv.weight;
+                write!(f, "conv2d {kh}x{kw}")?;
+                match conv.filters.len() {
+                    1 => Ok(()),
+                    layers => write!(f, " of {layers} layers"),
+                }
+            }
             Self::Norm(norm) if norm.is_affine => f.write_str("affine"),
             Self::Norm(_) => f.write_str("batch norm"),
             Self::Dropout(probability) => write!(f, "dropout {probability}"),

@@ -21,6 +21,13 @@ impl Ir {
                 (Operation::Kernel(kernel @ Kernel::ConvPadding(..)), &[input]) => {
                     padded(&shapes[input], kernel, instruction)?
                 }
+                (Operation::Conv(conv), _) => {
+                    let mut shape = of_nodes[instruction.node.index()].to_vec();
+                    if let Some(channels) = shape.get_mut(1) {
+                        [*channels, ..] = conv.weight;
+                    }
+                    Shape::from(shape)
+                }
                 _ => of_nodes[instruction.node.index()].clone(),
             };
             shapes.push(shape);

@@ -11,7 +11,10 @@ pub(crate) fn run(ir: Ir) -> Ir {
         else {
             return false;
         };
-        conv.folded.push(norm.layer);
+        let Some(filters) = conv.filters.last_mut() else {
+            return false;
+        };
+        filters.folded.push(norm.layer);
         true
     })
 }

@@ -2,21 +2,13 @@
 //! whole blocks is a view of its input: neither copies.
 
 use conv_core::blocked::BLOCK;
-use nn_layers::{Graph, NodeId};
+use nn_layers::Graph;
 
 use crate::ir::{Instruction, Ir, Operation, Within};
 use crate::kernel::Kernel;
 
 pub(crate) fn run(mut ir: Ir, graph: &Graph) -> Ir {
-    let channels = |node: NodeId| {
-        graph
-            .node(node)
-            .and_then(|node| node.shape().get(1).copied())
-    };
-    let channels = ir
-        .instructions
-        .iter()
-        .map(|one| channels(one.node).unwrap_or(1));
+    let channels = ir.instructions.iter().map(|one| channels(one, graph));
     let channels: Vec<usize> = channels.collect();
     let mut groups = Groups::new(channels.len());
     for index in 0..channels.len() {
@@ -38,6 +30,16 @@ pub(crate) fn run(mut ir: Ir, graph: &Graph) -> Ir {
         }
     }
     ir
+}
+
+fn channels(instruction: &Instruction, graph: &Graph) -> usize {
+    let of_node = || graph.node(instruction.node)?.shape().get(1).copied();
+    match &instruction.operation {
+        Operation::Conv(conv) => conv.weight[0],
+        Operation::Input(_) | Operation::Norm(_) | Operation::Dropout(_) | Operation::Kernel(_) => {
+            of_node().unwrap_or(1)
+        }
+    }
 }
 
 /// Lets the parts of a concatenation be written into it, where they can.

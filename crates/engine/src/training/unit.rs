@@ -167,7 +167,11 @@ impl<'a> Lowering<'a> {
         Ok(match &instruction.operation {
             Operation::Input(number) => UnitKind::Input(*number),
             Operation::Conv(conv) => {
-                let (node, frozen) = self.layer(instruction, conv.layer)?;
+                let [filters] = &conv.filters[..] else {
+                    let broken = "a convolution in training has the filters of several layers";
+                    return Err(Error::internal(&instruction.name, broken));
+                };
+                let (node, frozen) = self.layer(instruction, filters.layer)?;
                 let layer = ConvLayer::new(node, conv, self.params, frozen, self.isa)?;
                 self.layers.push(Layer::Conv(layer));
                 UnitKind::Conv {

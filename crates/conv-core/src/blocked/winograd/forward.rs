@@ -2,7 +2,6 @@
 
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
@@ -14,7 +13,9 @@ use super::schedule::{MOST_TILES, Schedule};
 use crate::activation::Activation;
 use crate::blocked::epilogue::{Epilogue, NO_BIAS, bias_of};
 use crate::blocked::layout::{BLOCK, Layout};
+use crate::blocked::task_numbers::TaskNumbers;
 use crate::blocked::view::{View, ViewMut};
+use crate::geometry::Placement;
 use crate::simd::microkernel::Tile;
 
 /// Channel blocks of the input whose weights at one point are two pages of memory.
@@ -29,7 +30,8 @@ pub(super) struct Forward<'a> {
     schedule: Schedule,
     /// The padding `[top, left]`.
     padding: [usize; 2],
-    /// Tiles of a picture `[h, w]`.
+    /// Pixels of a picture's sums `[h, w]`, and tiles.
+    sums: [usize; 2],
     grid: [usize; 2],
     input: *const f32,
     input_layout: Layout,
@@ -38,6 +40,8 @@ pub(super) struct Forward<'a> {
     residual_layout: Layout,
     output: *mut f32,
     output_layout: Layout,
+    /// Whether 2x2 sums are pooled to one pixel.
+    pools: bool,
     borrow: PhantomData<&'a mut [f32]>,
 }
 
@@ -59,30 +63,12 @@ impl Shared {
     }
 }
 
-/// Hands out the numbers of tasks.
-struct Tasks {
-    next: AtomicUsize,
-    count: usize,
-}
-
-impl Tasks {
-    fn new(count: usize) -> Self {
-        let next = AtomicUsize::new(0);
-        Self { next, count }
-    }
-
-    fn next(&self) -> Option<usize> {
-        let task = self.next.fetch_add(1, Ordering::Relaxed);
-        (task < self.count).then_some(task)
-    }
-}
-
 impl<'a> Forward<'a> {
     /// The layouts and lengths are those that [`WinogradSpec::run`] has checked.
     pub(super) fn new(
         spec: &'a WinogradSpec,
         weight: &'a [f32],
-        [top, left, ..]: [usize; 4],
+        placement: &Placement,
         schedule: Schedule,
         input: View<'a>,
         epilogue: &Epilogue<'a>,
@@ -90,6 +76,7 @@ impl<'a> Forward<'a> {
     ) -> Self {
         let output_layout = output.layout();
         let residual = epilogue.residual;
+        let [top, left, ..] = placement.padding;
         Self {
             spec,
             weight,
@@ -97,13 +84,15 @@ impl<'a> Forward<'a> {
             activation: epilogue.activation,
             padding: [top, left],
             schedule,
-            grid: spec.grid(output_layout.size),
+            sums: placement.output,
+            grid: spec.grid(placement.output),
             input: input.data().as_ptr(),
             input_layout: input.layout(),
             residual: residual.map_or(std::ptr::null(), |residual| residual.data().as_ptr()),
             residual_layout: residual.map_or(output_layout, |residual| residual.layout()),
             output: output.data_mut().as_mut_ptr(),
             output_layout,
+            pools: epilogue.max_pool.is_some(),
             borrow: PhantomData,
         }
     }
@@ -126,7 +115,7 @@ impl<'a> Forward<'a> {
             products,
             ..
         } = self.schedule;
-        let tasks = Tasks::new(tiles.div_ceil(block));
+        let tasks = TaskNumbers::new(tiles.div_ceil(block));
         let own = scratch.par_chunks_exact_mut(inputs + products);
         own.take(rayon::current_num_threads()).for_each(|own| {
             let (transformed, products) = own.split_at_mut(inputs);
@@ -177,7 +166,7 @@ impl<'a> Forward<'a> {
             // SAFETY: `inputs` elements hold the block; no other task has this channel block of these.
             unsafe { self.transform(mine, task / parts, to) };
         });
-        let tasks = Tasks::new(self.schedule.runs * parts);
+        let tasks = TaskNumbers::new(self.schedule.runs * parts);
         let own = own.par_chunks_exact_mut(products);
         own.take(rayon::current_num_threads()).for_each(|products| {
             while let Some(task) = tasks.next() {
@@ -323,15 +312,18 @@ impl<'a> Forward<'a> {
         let (output, residual) = (&self.output_layout, &self.residual_layout);
         let outputs = self.spec.algorithm.outputs();
         let mut targets = [Target::default(); MOST_TILES];
+        let step = if self.pools { 2 } else { 1 };
         for (target, tile) in targets.iter_mut().zip(tiles) {
-            let (picture, [y, x]) = self.place(tile);
+            let (picture, at) = self.place(tile);
+            let [y, x] = at;
+            // The last tile of an odd number of sums may have no pooled pixel.
+            let (sums, stored) = (self.sums, output.size);
             *target = Target {
-                output: output.offset(picture, 0, y, x),
+                output: output.offset(picture, 0, y / step, x / step),
                 residual: residual.offset(picture, 0, y, x),
-                size: [
-                    outputs.min(output.size[0] - y),
-                    outputs.min(output.size[1] - x),
-                ],
+                size: [0, 1].map(|axis| outputs.min(sums[axis] - at[axis])),
+                stored: [0, 1]
+                    .map(|axis| (outputs / step).min(stored[axis].saturating_sub(at[axis] / step))),
             };
         }
         targets
@@ -365,10 +357,13 @@ impl<'a> Forward<'a> {
             activation: self.activation,
         };
         let isa = self.spec.conv.isa;
-        match self.spec.algorithm {
-            Winograd::F2x3 => isa.run(transform.of::<4, 2>()),
-            Winograd::F4x3 => isa.run(transform.of::<6, 4>()),
-            Winograd::F2x5 => isa.run(transform.of::<6, 2>()),
+        match (self.spec.algorithm, self.pools) {
+            (Winograd::F2x3, false) => isa.run(transform.of::<4, 2>()),
+            (Winograd::F4x3, false) => isa.run(transform.of::<6, 4>()),
+            (Winograd::F2x5, false) => isa.run(transform.of::<6, 2>()),
+            (Winograd::F2x3, true) => isa.run(transform.pooled::<4, 2>()),
+            (Winograd::F4x3, true) => isa.run(transform.pooled::<6, 4>()),
+            (Winograd::F2x5, true) => isa.run(transform.pooled::<6, 2>()),
         }
     }
 }

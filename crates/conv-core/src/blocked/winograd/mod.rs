@@ -159,17 +159,17 @@ impl WinogradSpec {
     ) -> Result<()> {
         let (from, to) = (input.layout(), output.layout());
         let halo = self.halo(from.size)?;
-        let placement = self.conv.check(BLOCK, halo, &from, &to)?;
+        let sums = epilogue.sums(OP, self.conv.place(from.size)?.output, &to)?;
+        let placement = self.conv.check(BLOCK, halo, &from, &sums)?;
         Conv2dSpec::check_weight(self.weight_len, weight)?;
-        epilogue.check(OP, &to)?;
+        epilogue.check(OP, &sums)?;
         if !to.is_empty() {
             let schedule = self.schedule(&from);
             super::at_least(OP, "the scratch memory", schedule.scratch(1), scratch.len())?;
-            let padding = placement.padding;
             Forward::new(
                 self,
                 weight,
-                padding,
+                &placement,
                 schedule,
                 input,
                 &epilogue,

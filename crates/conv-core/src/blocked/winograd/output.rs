@@ -1,4 +1,4 @@
-//! The output transform `Aᵀ m A`, with bias, residual and activation.
+//! The output transform `Aᵀ m A`, with bias, residual, activation and max pool.
 
 use super::points::{A, B};
 use crate::activation::Activation;
@@ -12,8 +12,10 @@ pub(super) struct Target {
     /// Its first pixel, in elements from the first of the output's and the residual's channel block.
     pub(super) output: usize,
     pub(super) residual: usize,
-    /// The rows and columns that are within the picture.
+    /// The rows and columns of sums that are within the picture.
     pub(super) size: [usize; 2],
+    /// The rows and columns that are stored: as many, or half of them with a pool.
+    pub(super) stored: [usize; 2],
 }
 
 /// The transform of tiles in one channel block.
@@ -34,16 +36,20 @@ pub(super) struct OutputTransform<'a> {
     pub(super) activation: Activation,
 }
 
-/// From `P` points to `M` outputs along an axis.
-pub(super) struct Of<'a, const P: usize, const M: usize>(OutputTransform<'a>);
+/// From `P` points to `M` outputs along an axis, of which `WINDOW` are pooled to one.
+pub(super) struct Of<'a, const P: usize, const M: usize, const WINDOW: usize>(OutputTransform<'a>);
 
 impl<'a> OutputTransform<'a> {
-    pub(super) fn of<const P: usize, const M: usize>(self) -> Of<'a, P, M> {
+    pub(super) fn of<const P: usize, const M: usize>(self) -> Of<'a, P, M, 1> {
+        Of(self)
+    }
+
+    pub(super) fn pooled<const P: usize, const M: usize>(self) -> Of<'a, P, M, 2> {
         Of(self)
     }
 }
 
-impl<const P: usize, const M: usize> SimdLoop for Of<'_, P, M> {
+impl<const P: usize, const M: usize, const WINDOW: usize> SimdLoop for Of<'_, P, M, WINDOW> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let transform = &self.0;
@@ -54,7 +60,9 @@ impl<const P: usize, const M: usize> SimdLoop for Of<'_, P, M> {
                     for lane in (0..BLOCK).step_by(S::LANES) {
                         // SAFETY: the owner of the pointers promises that a tile's points and pixels
                         // exist.
-                        unsafe { transform.tile::<S, P, M>(tile, *target, lane, activation) };
+                        unsafe {
+                            transform.tile::<S, P, M, WINDOW>(tile, *target, lane, activation)
+                        };
                     }
                 }
             },
@@ -68,7 +76,7 @@ impl OutputTransform<'_> {
     /// The instruction set is available; the tile's points are readable, its pixels within the picture
     /// writable, and those of the residual, if there is one, readable.
     #[inline(always)]
-    unsafe fn tile<S: Simd, const P: usize, const M: usize>(
+    unsafe fn tile<S: Simd, const P: usize, const M: usize, const WINDOW: usize>(
         &self,
         tile: usize,
         target: Target,
@@ -101,12 +109,35 @@ impl OutputTransform<'_> {
                 residual_row: self.residual_row,
             };
             let is_whole = target.size == [M; 2];
+            let is_inside = |y, x| is_whole || (y < target.size[0] && x < target.size[1]);
+            let mut window = [[zero; M]; WINDOW];
             for y in 0..M {
                 let sums = line::<S, P, M>(columns[y]);
                 for x in 0..M {
-                    if is_whole || (y < target.size[0] && x < target.size[1]) {
-                        place.finish::<S>([y, x], S::add(sums[x], bias), activation);
+                    if is_inside(y, x) {
+                        let sum = S::add(sums[x], bias);
+                        window[y % WINDOW][x] = place.finish::<S>([y, x], sum, activation);
                     }
+                }
+                if (y + 1) % WINDOW > 0 {
+                    continue;
+                }
+                // The row of the first sum in each window.
+                let top = y + 1 - WINDOW;
+                for x in (0..M).step_by(WINDOW) {
+                    let at = [top / WINDOW, x / WINDOW];
+                    if !is_whole && (at[0] >= target.stored[0] || at[1] >= target.stored[1]) {
+                        continue;
+                    }
+                    let mut largest = window[0][x];
+                    for (row, sums) in window.iter().enumerate() {
+                        for column in x..x + WINDOW {
+                            if (row, column) != (0, x) && is_inside(top + row, column) {
+                                largest = S::larger(largest, sums[column]);
+                            }
+                        }
+                    }
+                    place.store::<S>(at, largest);
                 }
             }
         }
@@ -122,20 +153,35 @@ struct Place {
 }
 
 impl Place {
+    /// Returns a finished sum.
+    ///
     /// # Safety
     ///
-    /// The instruction set is available, and the pixel is writable.
+    /// The instruction set is available, and the residual has the pixel.
     #[inline(always)]
-    unsafe fn finish<S: Simd>(&self, [y, x]: [usize; 2], mut sum: S::V, activation: Activation) {
+    unsafe fn finish<S: Simd>(
+        &self,
+        [y, x]: [usize; 2],
+        mut sum: S::V,
+        activation: Activation,
+    ) -> S::V {
         // SAFETY: guaranteed by the caller.
         unsafe {
             if !self.residual.is_null() {
                 let at = self.residual.add(y * self.residual_row + x * BLOCK);
                 sum = S::add(sum, S::load(at));
             }
-            let at = self.output.add(y * self.output_row + x * BLOCK);
-            S::store(at, activate::<S>(activation, sum));
+            activate::<S>(activation, sum)
         }
+    }
+
+    /// # Safety
+    ///
+    /// The instruction set is available, and the pixel is writable.
+    #[inline(always)]
+    unsafe fn store<S: Simd>(&self, [y, x]: [usize; 2], value: S::V) {
+        // SAFETY: guaranteed by the caller.
+        unsafe { S::store(self.output.add(y * self.output_row + x * BLOCK), value) }
     }
 }
 
