@@ -17,6 +17,7 @@
 mod arena;
 mod by_picture;
 mod error;
+mod executor;
 mod halos;
 mod inputs;
 mod ir;
@@ -36,6 +37,7 @@ mod training;
 
 pub use conv_core::Isa;
 pub use error::{Error, Result};
+pub use executor::{Executor, ExecutorKind};
 pub use listing::{ListedStep, Listing};
 pub use memory::MemoryUse;
 /// Graphs, parameters and training, re-exported so that a user of this crate needs no other. It
