@@ -111,8 +111,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     let shape = Shape::from([args.batch, channels, height, width]);
     let summary = Summary::new(&model.graph, std::slice::from_ref(&shape))
         .map_err(|error| in_file(error.into()))?;
-    let options = context.options();
-    let mut executor = Executor::new(args.executor.into(), &model.graph, params, &options)
+    let options = &context.options;
+    let mut executor = Executor::new(args.executor.into(), &model.graph, params, options)
         .and_then(|mut executor| {
             executor.prepare(std::slice::from_ref(&shape))?;
             Ok(executor)
@@ -141,7 +141,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
                 let session = sessions.session(std::slice::from_ref(&shape))?;
                 session.profile(&[input.view()], runs)
             });
-            (profile.transpose().map_err(in_file)?, sessions.plan().isa().name())
+            (
+                profile.transpose().map_err(in_file)?,
+                sessions.plan().isa().name(),
+            )
         }
         Executor::Plain(_) => (None, "plain loops"),
     };
@@ -168,7 +171,7 @@ fn train(args: &Args, context: &Context) -> Result<ExitCode, Error> {
         .training_graph([height, width])
         .map_err(|error| fault(error.into()))?;
     let in_file = |error: engine::Error| args.source.fault(error);
-    let options = context.options();
+    let options = &context.options;
     options.check_parameters(&graph).map_err(in_file)?;
     let params = architecture
         .init(SEED)
@@ -186,7 +189,7 @@ fn train(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     };
     let mut optimiser = Optimiser::new(optimiser, &params).map_err(in_graph)?;
     let mut session =
-        TrainingSession::new(&graph, params, TrainSpec::default(), &options).map_err(in_file)?;
+        TrainingSession::new(&graph, params, TrainSpec::default(), options).map_err(in_file)?;
     let input = random_input(&shape)?;
     let labels: Vec<usize> = (0..args.batch)
         .map(|picture| picture % architecture.classes())

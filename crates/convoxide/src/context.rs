@@ -31,6 +31,13 @@ pub(crate) struct Common {
         value_enum, hide_possible_values = true, default_value_t = Memory::Fast
     )]
     memory: Memory,
+    /// Sums of products: as fast as possible, or exact, without Winograd's algorithm,
+    /// whose rounding errors are about twice as large
+    #[arg(
+        long, global = true, value_name = "default|exact",
+        value_enum, hide_possible_values = true, default_value_t = Precision::Default
+    )]
+    precision: Precision,
     /// Show errors only: no progress, no warnings
     #[arg(short, long, global = true)]
     quiet: bool,
@@ -50,6 +57,21 @@ impl From<Memory> for engine::Memory {
         match memory {
             Memory::Fast => Self::Default,
             Memory::Small => Self::Small,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Precision {
+    Default,
+    Exact,
+}
+
+impl From<Precision> for engine::Precision {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::Default => Self::Default,
+            Precision::Exact => Self::Exact,
         }
     }
 }
@@ -86,10 +108,8 @@ pub(crate) struct Context {
     pub(crate) started: Instant,
     pub(crate) json: bool,
     pub(crate) threads: usize,
-    /// The memory limit for a network, in bytes.
-    pub(crate) memory_limit: u64,
-    /// How much memory a network's weights may take.
-    pub(crate) memory: engine::Memory,
+    /// How networks are compiled.
+    pub(crate) options: engine::Options,
     pub(crate) quiet: bool,
     /// Whether log lines may appear at any time.
     pub(crate) logs: bool,
@@ -106,26 +126,19 @@ impl Common {
         });
         // The operating system takes processor sets and quotas into account.
         let processors = || std::thread::available_parallelism().map_or(1, NonZero::get);
-        let usual = engine::Options::default().memory_limit;
+        let usual = engine::Options::default();
         Context {
             started,
             json: self.json,
             threads: self.threads.unwrap_or_else(processors),
-            memory_limit: self.memory_limit.unwrap_or(usual),
-            memory: self.memory.into(),
+            options: engine::Options {
+                precision: self.precision.into(),
+                memory: self.memory.into(),
+                memory_limit: self.memory_limit.unwrap_or(usual.memory_limit),
+                ..usual
+            },
             quiet: self.quiet,
             logs: self.verbose > 0,
-        }
-    }
-}
-
-impl Context {
-    /// The options for compiling networks.
-    pub(crate) fn options(&self) -> engine::Options {
-        engine::Options {
-            memory: self.memory,
-            memory_limit: self.memory_limit,
-            ..engine::Options::default()
         }
     }
 }

@@ -182,8 +182,8 @@ fn executor(
 ) -> image_classify::Result<Executor> {
     model.description.check_channels()?;
     let graph = model.description.architecture.graph()?;
-    let options = context.options();
-    Ok(Executor::new(flag.into(), &graph, model.params, &options)?)
+    let options = &context.options;
+    Ok(Executor::new(flag.into(), &graph, model.params, options)?)
 }
 
 /// Returns the selected part; without a selection, the validation part, or otherwise the only part.

@@ -56,7 +56,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     }
     let input = npy::read(&args.input)?;
     let mut outputs = Outputs::new();
-    Executor::new(args.executor.into(), &model.graph, params, &context.options())
+    Executor::new(args.executor.into(), &model.graph, params, &context.options)
         .and_then(|mut network| network.run(&[input.view()], &mut outputs))
         .map_err(|error| source.fault(error))?;
     let tensors = outputs.tensors;

@@ -165,7 +165,7 @@ fn memory(
 ) -> Result<Option<Memory>, engine::Error> {
     let memory = || {
         let params = model.take_params(context)?;
-        Plan::compile(&model.graph, params, &context.options())?.memory(&[input])
+        Plan::compile(&model.graph, params, &context.options)?.memory(&[input])
     };
     match memory() {
         Ok(memory) => Ok(Some(memory.into())),
@@ -176,7 +176,7 @@ fn memory(
 
 fn listing(model: &mut Model, input: Shape, context: &Context) -> Result<Listing, engine::Error> {
     let params = model.take_params(context)?;
-    Plan::compile(&model.graph, params, &context.options())?.listing(&[input])
+    Plan::compile(&model.graph, params, &context.options)?.listing(&[input])
 }
 
 fn list(listing: &Listing, context: &Context) -> Result<ExitCode, Error> {

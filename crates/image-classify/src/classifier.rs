@@ -162,8 +162,7 @@ impl Classifier {
                 got,
                 expected: len,
             })?;
-        self.executor
-            .run(&[input.into_dyn()], &mut self.outputs)?;
+        self.executor.run(&[input.into_dyn()], &mut self.outputs)?;
         let network = start.elapsed();
 
         let start = Instant::now();

@@ -76,7 +76,10 @@ fn the_plain_loops_find_the_same() {
         for (fast, plain) in fast.iter().zip(plain) {
             assert_eq!(fast["class"], plain["class"]);
             let near = |a: &Value, b: &Value, most| (number(a) - number(b)).abs() <= most;
-            assert!(near(&fast["score"], &plain["score"], 1e-4), "{fast} {plain}");
+            assert!(
+                near(&fast["score"], &plain["score"], 1e-4),
+                "{fast} {plain}"
+            );
             for edge in ["x1", "y1", "x2", "y2"] {
                 let [fast, plain] = [&fast["box"][edge], &plain["box"][edge]];
                 assert!(near(fast, plain, 1e-2), "{fast} {plain}");
