@@ -70,7 +70,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     Gallery::check(args.gallery.as_deref())?;
     let source = args.model.into_source(context);
     let options = ClassifierOptions {
-        engine: context.options,
+        engine: context.options.clone(),
         executor: args.executor.into(),
         ..ClassifierOptions::default()
     };

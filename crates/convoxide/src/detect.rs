@@ -218,7 +218,7 @@ pub(crate) fn open(
     context: &Context,
 ) -> Result<Detector, Error> {
     let options = DetectorOptions {
-        engine: context.options,
+        engine: context.options.clone(),
         ..options
     };
     let detector = Detector::open(files, options).map_err(|error| match (error, &files.names) {

@@ -52,7 +52,7 @@ pub(crate) const MAX_BATCH: u64 = 1 << 16;
 const MAX_SIDE: usize = 1 << 16;
 
 /// Reads a size `[h, w]`: `320x608`, or `416` for a square.
-fn size(text: &str) -> Result<[usize; 2], String> {
+pub(crate) fn size(text: &str) -> Result<[usize; 2], String> {
     let side = |text: &str| {
         let side = text.parse().ok()?;
         (1..=MAX_SIDE).contains(&side).then_some(side)

@@ -34,8 +34,10 @@ mod session;
 mod session_plan;
 mod sessions;
 mod training;
+mod tuning;
 
 pub use conv_core::Isa;
+pub use conv_core::blocked::{Algorithm, Winograd};
 pub use error::{Error, Result};
 pub use executor::{Executor, ExecutorKind};
 pub use listing::{ListedStep, Listing};
@@ -48,3 +50,4 @@ pub use profile::{Profile, StepProfile};
 pub use session::Session;
 pub use sessions::{Sessions, SessionsOptions};
 pub use training::TrainingSession;
+pub use tuning::{AlgorithmTime, TunedConv, TunedLayer, Tuning};
