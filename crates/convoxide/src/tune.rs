@@ -18,9 +18,9 @@ use crate::progress::Progress;
 use crate::summary::{MAX_BATCH, size};
 use crate::{output, suffix, tuning_file};
 
-/// Measure which algorithm computes each convolution fastest on this machine
+/// Measure which algorithm is fastest for each convolution
 ///
-/// Without a tuning, a model of the cost chooses the algorithms. Here every
+/// Without a tuning, a model of the cost chooses the algorithms. Here every possible
 /// algorithm of each distinct convolution runs, alone and on random numbers; the
 /// model's choice stays unless another is at least 3 % faster. The commands that
 /// run a network obey the result with --tuning FILE.

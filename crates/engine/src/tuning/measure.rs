@@ -66,9 +66,7 @@ impl Tuning {
         let layers = distinct(&ir, &ir.shapes(graph, shapes)?);
         let mut trials = Vec::with_capacity(layers.len());
         for layer in &layers {
-            let trial = Trial::new(layer.conv, isa).map_err(at(layer.conv))?;
-            trial.memory.check(options.memory_limit)?;
-            trials.push(trial);
+            trials.push(Trial::new(layer.conv, isa, options.memory_limit)?);
         }
         let others = ir.packed_bytes(isa)?.min(MOST_OTHERS);
         let mut tuning = Self::new(isa, rayon::current_num_threads(), shapes);
@@ -130,42 +128,54 @@ struct Trial {
     input: Layout,
     output: Layout,
     scratch: usize,
-    memory: MemoryUse,
 }
 
 impl Trial {
-    fn new(conv: TunedConv, isa: Isa) -> conv_core::Result<Self> {
-        let spec = Conv2dSpec::new(conv.weight, &conv.options(), isa)?;
-        let mut input = spec.input_layout(conv.batch, conv.input);
-        let output = spec.place(conv.input)?.output;
-        let output = Layout::blocked(conv.batch, spec.out_channels(), output);
+    /// An error if it needs more memory than `limit` bytes.
+    fn new(conv: TunedConv, isa: Isa, limit: u64) -> Result<Self> {
+        let spec = Conv2dSpec::new(conv.weight, &conv.options(), isa).map_err(at(conv))?;
         let algorithms = conv.possible().into_iter();
         let algorithms = algorithms.map(|algorithm| AlgorithmSpec::new(algorithm, spec));
-        let algorithms: Vec<_> = algorithms.collect::<conv_core::Result<_>>()?;
+        let algorithms: Vec<_> = algorithms
+            .collect::<conv_core::Result<_>>()
+            .map_err(at(conv))?;
+        let output = spec.place(conv.input).map_err(at(conv))?.output;
+        let output = Layout::blocked(conv.batch, spec.out_channels(), output);
+        let mut input = spec.input_layout(conv.batch, conv.input);
         for algorithm in &algorithms {
-            widen(&mut input.halo, algorithm.halo(conv.input)?);
+            widen(
+                &mut input.halo,
+                algorithm.halo(conv.input).map_err(at(conv))?,
+            );
         }
-        let mut scratch = 0;
-        for algorithm in &algorithms {
-            let threads = rayon::current_num_threads();
-            scratch = algorithm.scratch_len(&input, threads)?.max(scratch);
-        }
+        let len = |layout: &Layout| layout.checked_len(OP).map_err(at(conv));
         // Each algorithm's weights and those that they are packed from, which are no more than the
         // direct one's.
         let packed = algorithms.iter().map(AlgorithmSpec::packed_len);
         let weights: Vec<usize> = packed.chain([spec.weight_len()]).collect();
+        let memory = MemoryUse {
+            parameters: bytes(&weights),
+            activations: bytes(&[len(&input)?, len(&output)?]),
+            ..MemoryUse::default()
+        };
+        // Before the scratch memory: to compute its size takes long where there are very many tiles.
+        memory.check(limit)?;
+        let mut scratch = 0;
+        for algorithm in &algorithms {
+            let needed = algorithm.scratch_len(&input, rayon::current_num_threads());
+            scratch = needed.map_err(at(conv))?.max(scratch);
+        }
+        let memory = MemoryUse {
+            scratch: bytes(&[scratch]),
+            ..memory
+        };
+        memory.check(limit)?;
         Ok(Self {
             conv,
             spec,
             input,
             output,
             scratch,
-            memory: MemoryUse {
-                parameters: bytes(&weights),
-                activations: bytes(&[input.checked_len(OP)?, output.checked_len(OP)?]),
-                scratch: bytes(&[scratch]),
-                ..MemoryUse::default()
-            },
         })
     }
 
