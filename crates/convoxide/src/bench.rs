@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::builder::RangedU64ValueParser;
-use engine::{Plan, Profile, TrainingSession};
+use engine::{Executor, Profile, TrainingSession};
 use files::show::{count, one_line};
 use ndarray::{ArrayD, IxDyn};
 use nn_layers::{
@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::error::Error;
 use crate::error::Reason;
+use crate::executor::ExecutorFlag;
 use crate::memory::peak_rss_mib;
 use crate::model::Source;
 use crate::output;
@@ -57,11 +58,13 @@ pub(crate) struct Args {
     runs: Option<usize>,
     /// Show each step of the network: its time, its share of the machine's peak, and
     /// the bytes that it must read and write at least once
-    #[arg(long, conflicts_with = "train")]
+    #[arg(long, conflicts_with_all = ["train", "plain"])]
     profile: bool,
     /// Measure training steps
-    #[arg(long)]
+    #[arg(long, conflicts_with = "plain")]
     train: bool,
+    #[command(flatten)]
+    executor: ExecutorFlag,
 }
 
 /// The largest number of runs.
@@ -108,14 +111,17 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     let shape = Shape::from([args.batch, channels, height, width]);
     let summary = Summary::new(&model.graph, std::slice::from_ref(&shape))
         .map_err(|error| in_file(error.into()))?;
-    let plan = Plan::compile(&model.graph, params, &context.options()).map_err(in_file)?;
-    let mut session = plan
-        .session(std::slice::from_ref(&shape))
+    let options = &context.options;
+    let mut executor = Executor::new(args.executor.into(), &model.graph, params, options)
+        .and_then(|mut executor| {
+            executor.prepare(std::slice::from_ref(&shape))?;
+            Ok(executor)
+        })
         .map_err(in_file)?;
     let input = random_input(&shape)?;
 
     let mut outputs = Outputs::new();
-    session
+    executor
         .run(&[input.view()], &mut outputs)
         .map_err(in_file)?;
     let first = context.started.elapsed();
@@ -126,20 +132,28 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
         );
         return Err(args.source.fault(reason));
     }
-    let times = measure(args.runs, || session.run(&[input.view()], &mut outputs));
+    let times = measure(args.runs, || executor.run(&[input.view()], &mut outputs));
     let times = times.map_err(in_file)?;
-    let profile = if args.profile {
-        let profile = session.profile(&[input.view()], times.len().min(100));
-        Some(profile.map_err(in_file)?)
-    } else {
-        None
+    let (profile, by) = match &mut executor {
+        Executor::Fast(sessions) => {
+            let runs = args.profile.then(|| times.len().min(100));
+            let profile = runs.map(|runs| {
+                let session = sessions.session(std::slice::from_ref(&shape))?;
+                session.profile(&[input.view()], runs)
+            });
+            (
+                profile.transpose().map_err(in_file)?,
+                sessions.plan().isa().name(),
+            )
+        }
+        Executor::Plain(_) => (None, "plain loops"),
     };
 
     let report = Report {
         profile,
         ..Report::new(args, context, &times, first, summary.flops)
     };
-    report.print(&shape, plan.isa().name(), context)
+    report.print(&shape, by, context)
 }
 
 /// Measures training steps.
@@ -157,7 +171,7 @@ fn train(args: &Args, context: &Context) -> Result<ExitCode, Error> {
         .training_graph([height, width])
         .map_err(|error| fault(error.into()))?;
     let in_file = |error: engine::Error| args.source.fault(error);
-    let options = context.options();
+    let options = &context.options;
     options.check_parameters(&graph).map_err(in_file)?;
     let params = architecture
         .init(SEED)
@@ -175,7 +189,7 @@ fn train(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     };
     let mut optimiser = Optimiser::new(optimiser, &params).map_err(in_graph)?;
     let mut session =
-        TrainingSession::new(&graph, params, TrainSpec::default(), &options).map_err(in_file)?;
+        TrainingSession::new(&graph, params, TrainSpec::default(), options).map_err(in_file)?;
     let input = random_input(&shape)?;
     let labels: Vec<usize> = (0..args.batch)
         .map(|picture| picture % architecture.classes())
@@ -246,13 +260,14 @@ impl Report {
         }
     }
 
-    fn print(&self, shape: &Shape, isa: &str, context: &Context) -> Result<ExitCode, Error> {
+    /// `by` is the instruction set, or what runs without one.
+    fn print(&self, shape: &Shape, by: &str, context: &Context) -> Result<ExitCode, Error> {
         if context.json {
             output::json(self)?;
         } else {
             let model = one_line(&self.model);
             let threads = count(self.threads, "thread", "threads");
-            output::text(format!("{model}: input {shape}, {threads}, {isa}"))?;
+            output::text(format!("{model}: input {shape}, {threads}, {by}"))?;
             output::text(self)?;
         }
         Ok(ExitCode::SUCCESS)

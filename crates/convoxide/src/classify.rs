@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::each_picture::{Pictures, each_picture};
 use crate::error::Error;
+use crate::executor::ExecutorFlag;
 use crate::gallery::{self, Finding, Findings, Gallery, Heading};
 use crate::model::{self, OptionalModelFlags, Source};
 use crate::output;
@@ -54,6 +55,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE.html")]
     gallery: Option<PathBuf>,
     #[command(flatten)]
+    executor: ExecutorFlag,
+    #[command(flatten)]
     pictures: Pictures,
 }
 
@@ -66,7 +69,12 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     Gallery::check(args.gallery.as_deref())?;
     let source = args.model.into_source(context);
-    let mut viewer = Viewer::load(&source, args.names.as_deref(), args.top, context)?;
+    let options = ClassifierOptions {
+        engine: context.options.clone(),
+        executor: args.executor.into(),
+        ..ClassifierOptions::default()
+    };
+    let mut viewer = Viewer::load(&source, args.names.as_deref(), args.top, &options, context)?;
     let heading = Heading::of(&source.model);
     let mut gallery = Gallery::new(args.gallery, heading)?;
     let (inputs, strictness) = args.pictures.open();
@@ -92,6 +100,7 @@ impl Viewer {
         source: &Source,
         names: Option<&Path>,
         top: usize,
+        options: &ClassifierOptions,
         context: &Context,
     ) -> Result<Self, Error> {
         let mut model = source.classifier(context)?;
@@ -106,13 +115,8 @@ impl Viewer {
             })?;
             model.description.classes = list.names;
         }
-        let options = ClassifierOptions {
-            memory: context.memory,
-            memory_limit: context.memory_limit,
-            ..ClassifierOptions::default()
-        };
         Ok(Self {
-            classifier: Classifier::new(model, &options).map_err(|error| source.fault(error))?,
+            classifier: Classifier::new(model, options).map_err(|error| source.fault(error))?,
             is_silent: context.quiet,
             top,
         })

@@ -1,13 +1,16 @@
 //! The options common to all commands, and the settings that follow from them.
 
 use std::num::NonZero;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{ArgAction, ValueEnum};
 use tracing::Level;
 
-use crate::logging;
+use crate::error::Error;
+use crate::{logging, tuning_file};
 
 /// Options of every command, before or after its name.
 #[derive(Debug, clap::Args)]
@@ -31,6 +34,16 @@ pub(crate) struct Common {
         value_enum, hide_possible_values = true, default_value_t = Memory::Fast
     )]
     memory: Memory,
+    /// Sums of products: as fast as possible, or exact, without Winograd's algorithm,
+    /// whose rounding errors are about twice as large
+    #[arg(
+        long, global = true, value_name = "default|exact",
+        value_enum, hide_possible_values = true, default_value_t = Precision::Default
+    )]
+    precision: Precision,
+    /// Algorithms that `convoxide tune` found fastest on this machine
+    #[arg(long, global = true, value_name = "FILE.json")]
+    tuning: Option<PathBuf>,
     /// Show errors only: no progress, no warnings
     #[arg(short, long, global = true)]
     quiet: bool,
@@ -50,6 +63,21 @@ impl From<Memory> for engine::Memory {
         match memory {
             Memory::Fast => Self::Default,
             Memory::Small => Self::Small,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Precision {
+    Default,
+    Exact,
+}
+
+impl From<Precision> for engine::Precision {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::Default => Self::Default,
+            Precision::Exact => Self::Exact,
         }
     }
 }
@@ -80,24 +108,26 @@ fn bytes(text: &str) -> Result<u64, String> {
 }
 
 /// The settings of a command's run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Context {
     /// The start of `main`.
     pub(crate) started: Instant,
     pub(crate) json: bool,
     pub(crate) threads: usize,
-    /// The memory limit for a network, in bytes.
-    pub(crate) memory_limit: u64,
-    /// How much memory a network's weights may take.
-    pub(crate) memory: engine::Memory,
+    /// How networks are compiled.
+    pub(crate) options: engine::Options,
     pub(crate) quiet: bool,
     /// Whether log lines may appear at any time.
     pub(crate) logs: bool,
 }
 
 impl Common {
-    /// Starts the log and fills in the defaults.
-    pub(crate) fn into_context(self, started: Instant) -> Context {
+    /// Starts the log, reads the tuning and fills in the defaults.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tuning`].
+    pub(crate) fn into_context(self, started: Instant) -> Result<Context, Error> {
         logging::start(match (self.quiet, self.verbose) {
             (true, _) => Level::ERROR,
             (false, 0) => Level::WARN,
@@ -106,27 +136,22 @@ impl Common {
         });
         // The operating system takes processor sets and quotas into account.
         let processors = || std::thread::available_parallelism().map_or(1, NonZero::get);
-        let usual = engine::Options::default().memory_limit;
-        Context {
+        let usual = engine::Options::default();
+        let tuning = self.tuning.map(|path| tuning_file::read(&path));
+        Ok(Context {
             started,
             json: self.json,
             threads: self.threads.unwrap_or_else(processors),
-            memory_limit: self.memory_limit.unwrap_or(usual),
-            memory: self.memory.into(),
+            options: engine::Options {
+                precision: self.precision.into(),
+                memory: self.memory.into(),
+                tuning: tuning.transpose()?.map(Arc::new),
+                memory_limit: self.memory_limit.unwrap_or(usual.memory_limit),
+                ..usual
+            },
             quiet: self.quiet,
             logs: self.verbose > 0,
-        }
-    }
-}
-
-impl Context {
-    /// The options for compiling networks.
-    pub(crate) fn options(&self) -> engine::Options {
-        engine::Options {
-            memory: self.memory,
-            memory_limit: self.memory_limit,
-            ..engine::Options::default()
-        }
+        })
     }
 }
 

@@ -14,6 +14,7 @@ use crate::context::Context;
 use crate::drawings::{Drawings, MOST_BOXES};
 use crate::each_picture::{Pictures, each_picture};
 use crate::error::Error;
+use crate::executor::ExecutorFlag;
 use crate::gallery::{self, Gallery, Heading};
 use crate::model::{self, Found};
 use crate::output;
@@ -69,6 +70,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE.html")]
     gallery: Option<PathBuf>,
     #[command(flatten)]
+    executor: ExecutorFlag,
+    #[command(flatten)]
     pictures: Pictures,
 }
 
@@ -119,6 +122,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
             Scope::All => NmsScope::AllClasses,
         },
         classes: args.class,
+        executor: args.executor.into(),
         ..DetectorOptions::default()
     };
     let mut detector = open(&files, options, context)?;
@@ -214,8 +218,7 @@ pub(crate) fn open(
     context: &Context,
 ) -> Result<Detector, Error> {
     let options = DetectorOptions {
-        memory: context.memory,
-        memory_limit: context.memory_limit,
+        engine: context.options.clone(),
         ..options
     };
     let detector = Detector::open(files, options).map_err(|error| match (error, &files.names) {

@@ -104,6 +104,15 @@ pub(crate) enum Error {
     #[error(transparent)]
     Log(#[from] crate::train::log::Error),
 
+    /// The file of a tuning that cannot be read or is none.
+    #[error("{}: {error}", shown(path))]
+    Tuning {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: Reason,
+    },
+
     /// A faulty model file, or weights that do not fit.
     #[error(transparent)]
     ModelFile(#[from] nn_layers::Error),

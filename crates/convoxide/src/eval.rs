@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::ValueEnum;
+use engine::Executor;
 use files::show;
 use image_classify::{
     Evaluation, EvaluationOptions, ExpectedSize, Matched, Model, Relabelled, evaluate,
@@ -18,7 +19,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::decode_warnings::DecodeWarnings;
 use crate::error::{Error, Reason};
-use crate::executor::{Executor, ExecutorFlag};
+use crate::executor::ExecutorFlag;
 use crate::gallery::Gallery;
 use crate::model::{ModelFlags, Source};
 use crate::output;
@@ -181,7 +182,8 @@ fn executor(
 ) -> image_classify::Result<Executor> {
     model.description.check_channels()?;
     let graph = model.description.architecture.graph()?;
-    Ok(Executor::new(flag, &graph, model.params, context)?)
+    let options = &context.options;
+    Ok(Executor::new(flag.into(), &graph, model.params, options)?)
 }
 
 /// Returns the selected part; without a selection, the validation part, or otherwise the only part.

@@ -88,7 +88,14 @@ pub(crate) const BENCH: &str = "\
 Examples:
   convoxide bench resnet50
   convoxide bench yolov3-tiny.cfg --weights yolov3-tiny.weights --profile
+  convoxide bench resnet50 --tuning resnet50.json
   convoxide bench resnet18 --train --batch 16 --memory-limit 16GiB";
+
+pub(crate) const TUNE: &str = "\
+Examples:
+  convoxide tune resnet50 --output resnet50.json
+  convoxide tune yolov3.cfg --size 608 --threads 2 --output yolov3.json
+  convoxide tune googlenet --batch 8 --output googlenet.json --json";
 
 pub(crate) const RUN: &str = "\
 Examples:

@@ -65,7 +65,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     let options = GradCamOptions {
         class,
         node: args.layer,
-        engine: context.options(),
+        engine: context.options.clone(),
     };
     let explained = model.explain(&picture, &options);
     let explanation = explained.map_err(|error| source.fault(error))?;

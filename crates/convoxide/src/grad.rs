@@ -81,7 +81,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
         source: &source,
         output: &args.output,
         dropout: args.dropout,
-        options: context.options(),
+        options: context.options.clone(),
         params,
         graph,
         labels: npy::read_labels(&args.labels)?,

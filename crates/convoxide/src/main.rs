@@ -47,6 +47,8 @@ mod suffix;
 mod summary;
 mod tensors;
 mod train;
+mod tune;
+mod tuning_file;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -101,6 +103,8 @@ enum Command {
     Summary(summary::Args),
     #[command(after_help = examples::BENCH)]
     Bench(bench::Args),
+    #[command(after_help = examples::TUNE)]
+    Tune(tune::Args),
     #[command(after_help = examples::RUN)]
     Run(run::Args),
     #[command(after_help = examples::GRAD)]
@@ -124,7 +128,8 @@ fn main() -> ExitCode {
     let started = Instant::now();
     keep_quiet_while_decoding();
     let Cli { command, common } = Cli::parse();
-    match run(command, &common.into_context(started)) {
+    let context = common.into_context(started);
+    match context.and_then(|context| run(command, &context)) {
         Ok(code) => code,
         // The reader of our output has stopped reading, as in `convoxide ... | head`.
         Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,
@@ -169,6 +174,7 @@ fn run(command: Command, context: &Context) -> Result<ExitCode, Error> {
         Command::Plot(args) => plot::run(&args, context),
         Command::Summary(args) => summary::run(&args, context),
         Command::Bench(args) => bench::run(&args, context),
+        Command::Tune(args) => tune::run(&args, context),
         Command::Run(args) => run::run(&args, context),
         Command::Grad(args) => grad::run(args, context),
         Command::Kernels(args) => kernels::run(&args, context),

@@ -68,7 +68,7 @@ pub(crate) fn random(
     not_fetched: Option<&KnownModel>,
     context: &Context,
 ) -> Result<Params<f32>, engine::Error> {
-    context.options().check_parameters(graph)?;
+    context.options.check_parameters(graph)?;
     if !context.quiet {
         let fetch = not_fetched.map_or_else(String::new, |model| {
             format!(

@@ -11,6 +11,7 @@ use crate::output;
 const WITH_TOTAL: &str = "{bar:30} {pos} of {len} pictures, {eta} left";
 const STEPS: &str = "{bar:30} step {pos} of {len}, style loss {msg}, {eta} left";
 const WITHOUT_TOTAL: &str = "{spinner} {pos} pictures";
+const CONVOLUTIONS: &str = "{spinner} {pos} convolutions measured";
 
 /// A progress bar on standard error. It is shown only if standard error is a terminal, there is more
 /// than one picture, and there is no `--quiet`, no log and no JSON on the same terminal. It is hidden
@@ -51,6 +52,15 @@ impl Progress {
         bar
     }
 
+    /// A spinner for the convolutions that are measured.
+    pub(crate) fn of_convolutions(context: &Context) -> Self {
+        let bar = Self::new(context, None);
+        if let Ok(style) = ProgressStyle::with_template(CONVOLUTIONS) {
+            bar.0.set_style(style);
+        }
+        bar
+    }
+
     /// Counts one more step, and shows its loss.
     pub(crate) fn step_with(&self, loss: f64) {
         self.0.set_message(short(loss));
@@ -86,7 +96,7 @@ mod tests {
 
     #[test]
     fn the_templates_are_well_formed() {
-        for template in [WITH_TOTAL, WITHOUT_TOTAL, STEPS] {
+        for template in [WITH_TOTAL, WITHOUT_TOTAL, STEPS, CONVOLUTIONS] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
     }

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use engine::Executor;
 use nn_layers::{Infer, Outputs};
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::executor::{Executor, ExecutorFlag};
+use crate::executor::ExecutorFlag;
 use crate::model::Source;
 use crate::{npy, output, suffix};
 
@@ -55,7 +56,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
     }
     let input = npy::read(&args.input)?;
     let mut outputs = Outputs::new();
-    Executor::new(args.executor, &model.graph, params, context)
+    Executor::new(args.executor.into(), &model.graph, params, &context.options)
         .and_then(|mut network| network.run(&[input.view()], &mut outputs))
         .map_err(|error| source.fault(error))?;
     let tensors = outputs.tensors;

@@ -154,7 +154,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
         style: &style,
     };
     let in_model = |error: transfer::Error| source.fault(error);
-    let engine = context.options();
+    let engine = context.options.clone();
     let transfer = StyleTransfer::new(backbone, pictures, &layers, &options, &engine);
     let mut transfer = transfer.map_err(in_model)?;
 

@@ -52,7 +52,7 @@ pub(crate) const MAX_BATCH: u64 = 1 << 16;
 const MAX_SIDE: usize = 1 << 16;
 
 /// Reads a size `[h, w]`: `320x608`, or `416` for a square.
-fn size(text: &str) -> Result<[usize; 2], String> {
+pub(crate) fn size(text: &str) -> Result<[usize; 2], String> {
     let side = |text: &str| {
         let side = text.parse().ok()?;
         (1..=MAX_SIDE).contains(&side).then_some(side)
@@ -165,7 +165,7 @@ fn memory(
 ) -> Result<Option<Memory>, engine::Error> {
     let memory = || {
         let params = model.take_params(context)?;
-        Plan::compile(&model.graph, params, &context.options())?.memory(&[input])
+        Plan::compile(&model.graph, params, &context.options)?.memory(&[input])
     };
     match memory() {
         Ok(memory) => Ok(Some(memory.into())),
@@ -176,7 +176,7 @@ fn memory(
 
 fn listing(model: &mut Model, input: Shape, context: &Context) -> Result<Listing, engine::Error> {
     let params = model.take_params(context)?;
-    Plan::compile(&model.graph, params, &context.options())?.listing(&[input])
+    Plan::compile(&model.graph, params, &context.options)?.listing(&[input])
 }
 
 fn list(listing: &Listing, context: &Context) -> Result<ExitCode, Error> {

@@ -65,3 +65,5 @@ mod summary;
 mod train;
 #[path = "cli/training_data.rs"]
 mod training_data;
+#[path = "cli/tune.rs"]
+mod tune;

@@ -1,6 +1,10 @@
 //! The errors of compiling or running a graph: one enum for the crate.
 
+use conv_core::blocked::Algorithm;
+use files::show::{count, one_line, shorten};
+
 use crate::memory::{Bytes, MemoryUse};
+use crate::tuning::TunedConv;
 
 /// Why a plan could not be compiled or a session could not run.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -65,6 +69,38 @@ pub enum Error {
         bytes: u128,
     },
 
+    /// A tuning was measured with another instruction set or another number of threads.
+    #[error(
+        "the tuning is for {} and {}, but the network is compiled for {} and {}: measure again, or do \
+         without the tuning",
+        shorten(&one_line(&measured.0), 20),
+        count(measured.1, "thread", "threads"),
+        got.0,
+        count(got.1, "thread", "threads")
+    )]
+    TuningMachine {
+        /// The instruction set and the number of threads of the tuning.
+        measured: (String, usize),
+        /// Those that the network is compiled for.
+        got: (&'static str, usize),
+    },
+
+    /// A tuning chooses an algorithm that cannot compute the convolution.
+    #[error("the tuning computes the convolution {conv} by {}, which cannot do so", name(*algorithm))]
+    TuningAlgorithm {
+        /// The convolution.
+        conv: Box<TunedConv>,
+        /// The algorithm.
+        algorithm: Algorithm,
+    },
+
+    /// A tuning is for inputs that the network does not accept: it was measured for another network.
+    #[error("the tuning is for another network: {source}")]
+    TuningInputs {
+        /// Why the network does not accept them.
+        source: nn_layers::Error,
+    },
+
     /// An invariant of this crate is broken: a bug in the engine, not in the caller.
     #[error("internal error at node {node:?}: {broken}; this is a bug in engine, please report it")]
     Internal {
@@ -73,6 +109,13 @@ pub enum Error {
         /// The invariant that is broken.
         broken: &'static str,
     },
+}
+
+fn name(algorithm: Algorithm) -> &'static str {
+    match algorithm {
+        Algorithm::Direct => "the direct algorithm",
+        Algorithm::Winograd(winograd) => winograd.name(),
+    }
 }
 
 impl Error {

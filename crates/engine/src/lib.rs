@@ -17,6 +17,7 @@
 mod arena;
 mod by_picture;
 mod error;
+mod executor;
 mod halos;
 mod inputs;
 mod ir;
@@ -33,9 +34,12 @@ mod session;
 mod session_plan;
 mod sessions;
 mod training;
+mod tuning;
 
 pub use conv_core::Isa;
+pub use conv_core::blocked::{Algorithm, Winograd};
 pub use error::{Error, Result};
+pub use executor::{Executor, ExecutorKind};
 pub use listing::{ListedStep, Listing};
 pub use memory::MemoryUse;
 /// Graphs, parameters and training, re-exported so that a user of this crate needs no other. It
@@ -46,3 +50,4 @@ pub use profile::{Profile, StepProfile};
 pub use session::Session;
 pub use sessions::{Sessions, SessionsOptions};
 pub use training::TrainingSession;
+pub use tuning::{AlgorithmTime, TunedConv, TunedLayer, Tuning};

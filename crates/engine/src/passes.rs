@@ -31,7 +31,7 @@ pub(crate) fn for_inference(graph: &Graph, options: &Options) -> Result<Ir> {
     let ir = pad_separately::run(ir);
     let ir = match options.precision {
         Precision::Exact => ir,
-        Precision::Default => choose_algorithms::run(ir, graph, options.memory, options.isa()?)?,
+        Precision::Default => choose_algorithms::run(ir, graph, options)?,
     };
     let ir = fuse_pools::run(ir);
     Ok(share_channels::run(ir, graph))

@@ -14,14 +14,18 @@ use crate::passes;
 use crate::session::Session;
 use crate::session_plan::SessionPlan;
 use crate::sessions::{Sessions, SessionsOptions};
+use crate::tuning::Tuning;
 
 /// How a graph is compiled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Whether rounding errors may be larger for the sake of speed.
     pub precision: Precision,
     /// Whether weights may take more memory for the sake of speed.
     pub memory: Memory,
+    /// The algorithms of the convolutions, as measured on this machine. `None`, the default, leaves the
+    /// choice to a model of the cost. Training does not use it.
+    pub tuning: Option<Arc<Tuning>>,
     /// The instruction set. `None` selects the one that the environment variable
     /// [`CONVOXIDE_ISA`](conv_core::ISA_VARIABLE) names, or the machine's fastest if the variable
     /// is unset or empty.
@@ -36,6 +40,7 @@ impl Default for Options {
         Self {
             precision: Precision::Default,
             memory: Memory::Default,
+            tuning: None,
             isa: None,
             memory_limit: DEFAULT_MEMORY_LIMIT,
         }
@@ -116,7 +121,7 @@ impl Options {
     }
 
     /// Returns the instruction set that these options select.
-    pub(crate) fn isa(self) -> Result<Isa> {
+    pub(crate) fn isa(&self) -> Result<Isa> {
         match self.isa {
             Some(isa) => Ok(isa),
             None => Isa::from_env().map_err(Error::InstructionSet),
@@ -169,7 +174,8 @@ impl Plan {
     /// [`Error::Graph`] if parameters are missing or misshapen, [`Error::InstructionSet`] if the
     /// instruction set that `CONVOXIDE_ISA` names is unknown or not available, [`Error::Kernel`] if
     /// weights cannot be packed, [`Error::MemoryLimit`] if the packed parameters alone exceed the
-    /// limit.
+    /// limit; [`Error::TuningMachine`], [`Error::TuningAlgorithm`] and [`Error::TuningInputs`] for a
+    /// tuning that does not suit this machine or the graph.
     #[tracing::instrument(level = "info", skip_all, fields(nodes = graph.nodes().len()))]
     pub fn compile(graph: &Graph, params: Params<f32>, options: &Options) -> Result<Self> {
         let isa = options.isa()?;
@@ -280,7 +286,7 @@ impl Plan {
     /// # Errors
     ///
     /// As [`memory`](Self::memory); also [`Error::InstructionSet`] if the instruction set that
-    /// `CONVOXIDE_ISA` names is unknown or not available.
+    /// `CONVOXIDE_ISA` names is unknown or not available, and those of the tuning.
     pub fn estimate(graph: &Graph, options: &Options, shapes: &[Shape]) -> Result<MemoryUse> {
         let isa = options.isa()?;
         let ir = passes::for_inference(graph, options)?;

@@ -145,7 +145,7 @@ impl TrainingSession {
             others: params,
             plans: Vec::new(),
             memory: Workspace::default(),
-            options: *options,
+            options: options.clone(),
             layers_use,
             outputs: Vec::new(),
             output_grads: Vec::new(),

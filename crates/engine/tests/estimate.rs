@@ -63,21 +63,20 @@ fn of_every_network_it_is_the_memory_of_the_plan() {
 fn it_depends_on_the_options_as_the_plan_does() {
     let network = ResNet::named("resnet18").unwrap();
     let graph = network.graph(network.input_size()).unwrap();
-    let default = Options::default();
     let mut options = vec![
-        default,
+        Options::default(),
         Options {
             precision: Precision::Exact,
-            ..default
+            ..Options::default()
         },
         Options {
             memory: Memory::Small,
-            ..default
+            ..Options::default()
         },
     ];
     options.extend(Isa::available().into_iter().map(|isa| Options {
         isa: Some(isa),
-        ..default
+        ..Options::default()
     }));
     for options in &options {
         assert_equal("resnet18", &graph, options);

@@ -283,11 +283,11 @@ fn with_small_memory_weights_take_little_more_than_in_direct_sums() {
     let default = Options::default();
     let exact = Options {
         precision: Precision::Exact,
-        ..default
+        ..Options::default()
     };
     let small = Options {
         memory: Memory::Small,
-        ..default
+        ..Options::default()
     };
     let [default, exact, small] = [&default, &exact, &small].map(parameters);
     assert!(default > exact + exact / 2, "{default} {exact}");

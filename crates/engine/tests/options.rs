@@ -24,6 +24,7 @@ fn options() -> impl Strategy<Value = Options> {
         .prop_map(|(precision, memory, isa, memory_limit)| Options {
             precision,
             memory,
+            tuning: None,
             isa,
             memory_limit,
         })

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use engine::{Memory, Options, Plan, Sessions, SessionsOptions};
+use engine::{Executor, ExecutorKind, Options};
 use image_data::{Dataset, Picture};
 use ndarray::ArrayView;
 use nn_layers::{Infer, Outputs, Shape};
@@ -18,28 +18,17 @@ use crate::probabilities::{Probabilities, mean_softmax, rows};
 use crate::relabelled::Relabelled;
 use crate::views::Views;
 
-/// How a [`Classifier`] is compiled.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How a [`Classifier`] is compiled and run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClassifierOptions {
-    /// The most memory that the compiled network may take, in bytes; default that of
-    /// [`engine::Options`], 8 GiB. It is checked before the memory is taken. The picture and the
-    /// network's input, of at most 1 GiB, are not counted.
-    pub memory_limit: u64,
-    /// Whether the network's weights may take more memory for the sake of speed; default yes.
-    pub memory: Memory,
+    /// How the network is compiled. Its memory limit, 8 GiB by default, does not count the picture and
+    /// the network's input, of at most 1 GiB.
+    pub engine: Options,
+    /// What runs the network; default the compiled one.
+    pub executor: ExecutorKind,
     /// The views of each picture that [`classify`](Classifier::classify) averages over; default the
     /// picture alone. [`evaluate`](Classifier::evaluate) always looks at the picture alone.
     pub views: Views,
-}
-
-impl Default for ClassifierOptions {
-    fn default() -> Self {
-        Self {
-            memory_limit: Options::default().memory_limit,
-            memory: Memory::default(),
-            views: Views::One,
-        }
-    }
 }
 
 /// The durations of the steps of one classification.
@@ -59,7 +48,7 @@ pub struct Timings {
 /// their softmax is the probability of each class.
 ///
 /// A classifier owns its working memory, so [`classify`](Self::classify) takes it mutably. It grows with
-/// the largest of the pictures' sizes ([`Sessions`]). A clone shares the weights and allocates memory of
+/// the largest of the pictures' sizes ([`engine::Sessions`]). A clone shares the weights and allocates memory of
 /// its own for its first picture: use one clone per thread.
 ///
 /// ```
@@ -87,7 +76,7 @@ pub struct Classifier {
     description: Arc<Description>,
     fit: Arc<Fit>,
     views: Views,
-    sessions: Sessions,
+    executor: Executor,
     input: Vec<f32>,
     outputs: Outputs,
 }
@@ -120,17 +109,13 @@ impl Classifier {
         description.check_channels()?;
         let fit = description.fit();
         options.views.check(fit.preprocessing())?;
-        let engine = Options {
-            memory: options.memory,
-            memory_limit: options.memory_limit,
-            ..Options::default()
-        };
-        let plan = Plan::compile(&description.architecture.graph()?, params, &engine)?;
+        let graph = description.architecture.graph()?;
+        let executor = Executor::new(options.executor, &graph, params, &options.engine)?;
         Ok(Self {
             fit: Arc::new(fit),
             views: options.views,
             description: Arc::new(description),
-            sessions: plan.sessions(SessionsOptions::default()),
+            executor,
             input: Vec::new(),
             outputs: Outputs::new(),
         })
@@ -160,7 +145,7 @@ impl Classifier {
         let [height, width] = preprocessing.output_size(picture.size())?;
         let views = self.views.count();
         let shape = [views, preprocessing.channels.count(), height, width];
-        let session = self.sessions.session(&[Shape::from(shape)])?;
+        self.executor.prepare(&[Shape::from(shape)])?;
         let len = shape.iter().product();
         reserve(&mut self.input, len)?;
 
@@ -177,7 +162,7 @@ impl Classifier {
                 got,
                 expected: len,
             })?;
-        session.run(&[input.into_dyn()], &mut self.outputs)?;
+        self.executor.run(&[input.into_dyn()], &mut self.outputs)?;
         let network = start.elapsed();
 
         let start = Instant::now();
@@ -227,7 +212,7 @@ impl Classifier {
     ) -> Result<Evaluation> {
         let relabelled: Arc<dyn Dataset> = Arc::new(Relabelled::new(dataset, &self.description)?);
         let preprocessing = self.fit.preprocessing();
-        let mut network = self.sessions.clone();
+        let mut network = self.executor.clone();
         evaluate(&mut network, &relabelled, preprocessing, options, progress)
     }
 
@@ -243,10 +228,10 @@ impl Classifier {
         &self.fit
     }
 
-    /// The compiled network.
+    /// What runs the network.
     #[must_use]
-    pub fn plan(&self) -> &Plan {
-        self.sessions.plan()
+    pub fn executor(&self) -> &Executor {
+        &self.executor
     }
 }
 

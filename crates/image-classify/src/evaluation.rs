@@ -90,7 +90,7 @@ impl Default for EvaluationOptions {
 /// `progress` is called with the number of pictures of each batch.
 ///
 /// The network is any executor that takes batches of several sizes, since the last may be smaller:
-/// [`engine::Sessions`], or [`nn_layers::Plain`], which defines the results.
+/// [`engine::Sessions`], or [`nn_layers::Plain`], which defines the results; an [`engine::Executor`] is either.
 ///
 /// A dataset with the same classes in another order is a [`Relabelled`](crate::Relabelled) one;
 /// [`Classifier::evaluate`](crate::Classifier::evaluate) matches them.

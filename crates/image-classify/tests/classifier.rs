@@ -249,7 +249,10 @@ fn a_preprocessing_with_other_channels_than_the_network_is_refused() {
 #[test]
 fn the_memory_limit_is_obeyed() {
     let options = ClassifierOptions {
-        memory_limit: 1000,
+        engine: engine::Options {
+            memory_limit: 1000,
+            ..engine::Options::default()
+        },
         ..ClassifierOptions::default()
     };
     match Classifier::new(model(&CLASSES), &options) {
@@ -268,7 +271,10 @@ fn an_error_leaves_the_classifier_usable() {
     let mut model = model(&CLASSES);
     model.description.input_size = None;
     let options = ClassifierOptions {
-        memory_limit: 4 << 20,
+        engine: engine::Options {
+            memory_limit: 4 << 20,
+            ..engine::Options::default()
+        },
         ..ClassifierOptions::default()
     };
     let mut classifier = Classifier::new(model, &options).unwrap();

@@ -11,7 +11,6 @@ mod common;
 use std::sync::Arc;
 
 use common::model;
-use engine::SessionsOptions;
 use image_classify::{
     Classifier, ClassifierOptions, Error, Evaluation, EvaluationOptions, Matched, Mismatch, Model,
     Relabelled, evaluate,
@@ -205,8 +204,8 @@ fn a_dataset_that_does_not_suit_the_network_is_refused() {
     let evaluate = |dataset: Arc<dyn Dataset>| {
         let options = EvaluationOptions::default();
         let cifar = Preprocessing::cifar();
-        let mut sessions = classifier.plan().sessions(SessionsOptions::default());
-        evaluate(&mut sessions, &dataset, &cifar, &options, |_| ()).unwrap_err()
+        let mut network = classifier.executor().clone();
+        evaluate(&mut network, &dataset, &cifar, &options, |_| ()).unwrap_err()
     };
     match evaluate(Arc::new(shapes(4))) {
         Error::OutputShape { got, expected } => {

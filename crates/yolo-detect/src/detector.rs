@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use engine::{Memory, Options, Plan, Sessions, SessionsOptions};
+use engine::{Executor, ExecutorKind, Options};
 use image_data::{Letterbox, Picture};
 use ndarray::{ArrayView, ArrayView3, ArrayViewD, Axis, Ix4};
 use nn_layers::{Infer, Outputs, Params, Shape};
@@ -53,12 +53,11 @@ pub struct DetectorOptions {
     /// COCO has some thousands on a photo at a threshold of 0.001; the default is over the 851,760
     /// that YOLOv3 at 416 x 416 pixels can have at all.
     pub max_candidates: usize,
-    /// The most memory that the compiled network may take, in bytes; default that of
-    /// [`engine::Options`], 8 GiB. It is checked before the memory is taken. The picture and the
-    /// network's input, of at most 1 GiB, are not counted.
-    pub memory_limit: u64,
-    /// Whether the network's weights may take more memory for the sake of speed; default yes.
-    pub memory: Memory,
+    /// How the network is compiled. Its memory limit, 8 GiB by default, does not count the picture and
+    /// the network's input, of at most 1 GiB.
+    pub engine: Options,
+    /// What runs the network; default the compiled one.
+    pub executor: ExecutorKind,
 }
 
 impl Default for DetectorOptions {
@@ -70,8 +69,8 @@ impl Default for DetectorOptions {
             nms_scope: NmsScope::default(),
             classes: Vec::new(),
             max_candidates: 1 << 20,
-            memory_limit: Options::default().memory_limit,
-            memory: Memory::default(),
+            engine: Options::default(),
+            executor: ExecutorKind::default(),
         }
     }
 }
@@ -148,7 +147,7 @@ pub struct Detector {
     options: DetectorOptions,
     /// For each class whether it is reported.
     reported: Arc<[bool]>,
-    sessions: Sessions,
+    executor: Executor,
     input: Vec<f32>,
     outputs: Outputs,
     warnings: Arc<[Warning]>,
@@ -235,7 +234,7 @@ impl Detector {
         if channels != 3 {
             return Err(Error::NotColour { got: channels });
         }
-        let sessions = compile(&network, params, &options).map_err(Box::new)?;
+        let executor = compile(&network, params, &options).map_err(Box::new)?;
         let elements = 3 * height * width;
         let mut input = Vec::new();
         input
@@ -250,7 +249,7 @@ impl Detector {
             names: Arc::new(names),
             options,
             reported: reported.into(),
-            sessions,
+            executor,
             input,
             outputs: Outputs::new(),
             warnings: Arc::default(),
@@ -289,7 +288,7 @@ impl Detector {
             broken: "the detector's input has the size of the network's",
         })?;
         let inputs = [input.into_dyn()];
-        let run = self.sessions.run(&inputs, &mut self.outputs);
+        let run = self.executor.run(&inputs, &mut self.outputs);
         run.map_err(Box::new)?;
         let network = start.elapsed();
 
@@ -395,20 +394,17 @@ fn of_one_picture<'a>(head: &Head, output: ArrayViewD<'a, f32>) -> Result<ArrayV
     }
 }
 
-/// Compiles a network and allocates the memory to run it on one picture.
+/// Makes the executor and allocates the memory to run it on one picture.
 fn compile(
     network: &Network,
     params: Params<f32>,
     options: &DetectorOptions,
-) -> engine::Result<Sessions> {
-    let options = Options {
-        memory: options.memory,
-        memory_limit: options.memory_limit,
-        ..Options::default()
-    };
-    let plan = Plan::compile(network.graph(), params, &options)?;
-    let mut sessions = plan.sessions(SessionsOptions::default());
+) -> engine::Result<Executor> {
+    let DetectorOptions {
+        engine, executor, ..
+    } = options;
+    let mut executor = Executor::new(*executor, network.graph(), params, engine)?;
     let [channels, height, width] = network.input();
-    sessions.session(&[Shape::from([1, channels, height, width])])?;
-    Ok(sessions)
+    executor.prepare(&[Shape::from([1, channels, height, width])])?;
+    Ok(executor)
 }

@@ -269,7 +269,10 @@ fn a_network_over_the_memory_limit_is_refused_with_the_sum() {
     let detector = |memory_limit| {
         let params = nn_layers::random_params(network.graph(), 1).unwrap();
         let options = DetectorOptions {
-            memory_limit,
+            engine: engine::Options {
+                memory_limit,
+                ..Default::default()
+            },
             ..Default::default()
         };
         Detector::new(network.clone(), params, None, options)

@@ -39,7 +39,46 @@ const fn transforms(winograd: Winograd) -> [u64; 2] {
     }
 }
 
+/// Returns the tiles by which Winograd's algorithm can compute a convolution, the largest first.
+fn tiles([_, channels, kh, kw]: [usize; 4], options: &Conv2dOptions) -> &'static [Winograd] {
+    // The last tiles reach beyond the padding, where only zeros are always possible.
+    let is_plain = options.stride == [1, 1]
+        && options.dilation == [1, 1]
+        && options.groups == 1
+        && options.padding_value == PaddingValue::Zeros;
+    // Planar inputs have too few channels for products of matrices.
+    if !is_plain || channels < BLOCK {
+        return &[];
+    }
+    match [kh, kw] {
+        [3, 3] => &[Winograd::F4x3, Winograd::F2x3],
+        [5, 5] => &[Winograd::F2x5],
+        _ => &[],
+    }
+}
+
 impl Algorithm {
+    /// Returns all algorithms that can compute a convolution, the direct one first.
+    ///
+    /// `weight` is the shape `[O, I / groups, kh, kw]`.
+    ///
+    /// ```
+    /// use conv_core::Conv2dOptions;
+    /// use conv_core::blocked::Algorithm;
+    ///
+    /// let mut options = Conv2dOptions::default();
+    /// assert_eq!(Algorithm::possible([64, 64, 3, 3], &options).len(), 3);
+    /// options.stride = [2, 2];
+    /// assert_eq!(Algorithm::possible([64, 64, 3, 3], &options), [Algorithm::Direct]);
+    /// ```
+    #[must_use]
+    pub fn possible(weight: [usize; 4], options: &Conv2dOptions) -> Vec<Self> {
+        let tiles = tiles(weight, options).iter().copied();
+        std::iter::once(Self::Direct)
+            .chain(tiles.map(Self::Winograd))
+            .collect()
+    }
+
     /// Returns the fastest algorithm for inputs of size `[h, w]`, by a model of the cost: the time of the
     /// arithmetic or that of reading the weights from memory, whichever is longer. With few tiles,
     /// Winograd's larger weights cost more than the multiplications that they save.
@@ -53,20 +92,6 @@ impl Algorithm {
         input: [usize; 2],
     ) -> Self {
         let [out, channels, kh, kw] = weight;
-        let candidates: &[Winograd] = match [kh, kw] {
-            [3, 3] => &[Winograd::F4x3, Winograd::F2x3],
-            [5, 5] => &[Winograd::F2x5],
-            _ => &[],
-        };
-        // The last tiles reach beyond the padding, where only zeros are always possible.
-        let is_plain = options.stride == [1, 1]
-            && options.dilation == [1, 1]
-            && options.groups == 1
-            && options.padding_value == PaddingValue::Zeros;
-        // Planar inputs have too few channels for products of matrices.
-        if !is_plain || channels < BLOCK {
-            return Self::Direct;
-        }
         let Ok(placement) = options.window([kh, kw]).place("conv2d", input) else {
             return Self::Direct;
         };
@@ -96,7 +121,10 @@ impl Algorithm {
             let arithmetic = tiles.saturating_mul(weights.saturating_add(transforms));
             (cost(arithmetic, weights), winograd)
         };
-        let best = candidates.iter().map(by).min_by_key(|&(cost, _)| cost);
+        let best = tiles(weight, options)
+            .iter()
+            .map(by)
+            .min_by_key(|&(cost, _)| cost);
         match best {
             Some((cost, winograd)) if cost < direct => Self::Winograd(winograd),
             _ => Self::Direct,

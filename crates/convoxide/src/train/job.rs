@@ -77,7 +77,7 @@ impl Job {
         let rest = data.train.len() % batch;
         let last_input = (rest > 0).then(|| of_batch(rest));
         graph.infer(std::slice::from_ref(&input))?;
-        context.options().check_parameters(&graph)?;
+        context.options.check_parameters(&graph)?;
         let params = architecture.init(recipe.seed)?;
         let mut optimiser = recipe.optimiser.clone();
         let mut freezing = Vec::new();
@@ -194,9 +194,9 @@ impl Job {
             frozen: self.recipe.frozen.clone(),
             ..TrainSpec::default()
         };
-        let options = context.options();
+        let options = &context.options;
         let optimiser = Optimiser::new(self.optimiser.clone(), &params)?;
-        let session = TrainingSession::new(&self.graph, params, spec, &options)?;
+        let session = TrainingSession::new(&self.graph, params, spec, options)?;
         let needed = MemoryUse {
             optimiser: optimiser.state_bytes(&session)?,
             ..self.session_memory(&session)?
@@ -381,7 +381,7 @@ impl Job {
         let Some(valid) = &self.data.valid else {
             return Ok(None);
         };
-        let plan = Plan::compile(&self.inference, params, &context.options())?;
+        let plan = Plan::compile(&self.inference, params, &context.options)?;
         let preprocessing = &self.description.preprocessing;
         let options = EvaluationOptions::default();
         let mut sessions = plan.sessions(SessionsOptions::default());
@@ -404,8 +404,10 @@ mod tests {
             started: Instant::now(),
             json: false,
             threads: 1,
-            memory_limit,
-            memory: engine::Memory::default(),
+            options: engine::Options {
+                memory_limit,
+                ..engine::Options::default()
+            },
             quiet: true,
             logs: false,
         }

@@ -80,7 +80,7 @@ impl<'a> Live<'a> {
             bar.set_style(style);
         }
         Ok(Self {
-            context: *context,
+            context: context.clone(),
             job,
             folder,
             title: format!("{} on {}", job.recipe.model, args.data_name()),

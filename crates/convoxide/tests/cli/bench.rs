@@ -125,3 +125,22 @@ fn a_profile_tells_of_each_step() {
         "{text}"
     );
 }
+
+#[test]
+fn the_plain_loops_are_measured_too() {
+    let fixture = Fixture::new();
+    let bench = |arguments: &[&str]| {
+        let mut command = fixture.command_with(&["bench", "tiny.cfg", "--runs", "2", "--plain"]);
+        command.args(arguments).output().unwrap()
+    };
+    let text = bench(&[]);
+    let first = "tiny.cfg: input 1x3x32x32, 2 threads, plain loops\n";
+    assert!(stdout(&text).starts_with(first), "{text:?}");
+    let result = json_lines(&bench(&["--json"])).remove(0);
+    assert_eq!(result["runs"], 2);
+    assert!(result["median_ms"].as_f64().unwrap() > 0.0, "{result}");
+    // Neither has steps of the engine to show, nor a training session.
+    for other in ["--profile", "--train"] {
+        assert_eq!(bench(&[other]).status.code(), Some(2), "{other}");
+    }
+}

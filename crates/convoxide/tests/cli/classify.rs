@@ -80,6 +80,27 @@ fn json_is_one_line_a_picture_with_these_fields() {
     }
 }
 
+/// The limit leaves room for the parameters, but not for a session of the engine.
+#[test]
+fn the_plain_loops_give_the_same_classes() {
+    let (fixture, _) = fixture();
+    let fast = json_lines(&classify(&fixture, &["--json", "photos"]));
+    let limited = ["photos", "--json", "--memory-limit", "1.2MiB"];
+    assert_eq!(classify(&fixture, &limited).status.code(), Some(1));
+    let plain = classify(&fixture, &[&limited[..], &["--plain"]].concat());
+    let plain = json_lines(&plain);
+    assert_eq!(fast.len(), plain.len());
+    for (fast, plain) in fast.iter().zip(&plain) {
+        assert_eq!(fast["image"], plain["image"]);
+        let (fast, plain) = (scores(fast), scores(plain));
+        assert_eq!(fast.len(), plain.len());
+        for (fast, plain) in fast.iter().zip(&plain) {
+            assert_eq!(fast.0, plain.0);
+            assert!((fast.1 - plain.1).abs() <= 1e-4, "{fast:?} {plain:?}");
+        }
+    }
+}
+
 /// Preprocessing, network and softmax, each computed by its definition.
 #[test]
 fn scores_are_the_softmax_of_the_plain_network_on_the_prepared_picture() {

@@ -60,6 +60,34 @@ fn json_is_one_line_a_picture_with_these_fields() {
     }
 }
 
+/// The limit leaves room for the parameters, but not for a session of the engine.
+#[test]
+fn the_plain_loops_find_the_same() {
+    let fixture = Fixture::new();
+    let fast = fixture.detect_json(["photos"]);
+    let limited = ["photos", "--memory-limit", "4kB"];
+    let output = fixture.detect().args(limited).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let plain = fixture.detect_json([&limited[..], &["--plain"]].concat());
+    assert_eq!(images(&fast), images(&plain));
+    for (fast, plain) in fast.iter().zip(&plain) {
+        let (fast, plain) = (detections(fast), detections(plain));
+        assert_eq!(fast.len(), plain.len());
+        for (fast, plain) in fast.iter().zip(plain) {
+            assert_eq!(fast["class"], plain["class"]);
+            let near = |a: &Value, b: &Value, most| (number(a) - number(b)).abs() <= most;
+            assert!(
+                near(&fast["score"], &plain["score"], 1e-4),
+                "{fast} {plain}"
+            );
+            for edge in ["x1", "y1", "x2", "y2"] {
+                let [fast, plain] = [&fast["box"][edge], &plain["box"][edge]];
+                assert!(near(fast, plain, 1e-2), "{fast} {plain}");
+            }
+        }
+    }
+}
+
 #[test]
 fn without_names_a_class_has_its_number_only() {
     let fixture = Fixture::new();

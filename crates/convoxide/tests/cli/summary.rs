@@ -151,6 +151,25 @@ fn weights_are_read_and_their_header_is_shown() {
 }
 
 #[test]
+fn exact_precision_plans_no_winograd() {
+    let fixture = Fixture::new();
+    let plan = |arguments: &[&str]| {
+        let mut command = fixture.command_with(&["summary", "resnet20", "--plan"]);
+        let output = command.args(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        stdout(&output).to_owned()
+    };
+    let default = plan(&[]);
+    assert!(default.contains("Winograd F(4, 3)"), "{default}");
+    assert_eq!(plan(&["--precision", "default"]), default);
+    let exact = plan(&["--precision", "exact"]);
+    assert!(
+        exact.contains("conv2d 3x3") && !exact.contains("Winograd"),
+        "{exact}"
+    );
+}
+
+#[test]
 fn what_is_neither_file_nor_architecture_is_an_error() {
     let fixture = Fixture::new();
     for command in ["summary", "bench"] {

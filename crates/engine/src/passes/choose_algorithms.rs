@@ -1,5 +1,5 @@
-//! Each convolution gets the algorithm that a cost model finds fastest at the sizes that the graph
-//! itself states, within the memory that its weights may take.
+//! Each convolution gets the algorithm that was measured to be fastest, or that a cost model finds fastest
+//! at the sizes that the graph itself states, within the memory that its weights may take.
 
 use conv_core::Isa;
 use conv_core::blocked::Algorithm;
@@ -7,26 +7,33 @@ use nn_layers::{Graph, Shape};
 
 use crate::error::Result;
 use crate::ir::{Conv, Instruction, Ir, Operation};
-use crate::plan::Memory;
+use crate::plan::{Memory, Options};
 
-pub(crate) fn run(mut ir: Ir, graph: &Graph, memory: Memory, isa: Isa) -> Result<Ir> {
+pub(crate) fn run(mut ir: Ir, graph: &Graph, options: &Options) -> Result<Ir> {
+    let isa = options.isa()?;
     let nodes = graph.nodes();
     let inputs = graph.inputs().iter();
     let inputs: Vec<Shape> = inputs.map(|id| nodes[id.index()].shape().clone()).collect();
     let shapes = ir.shapes(graph, &inputs)?;
+    let tuned = match &options.tuning {
+        Some(tuning) => tuning.algorithms(&ir, graph, isa)?,
+        None => vec![None; ir.instructions.len()],
+    };
     let direct = ir.clone();
-    for instruction in &mut ir.instructions {
+    for (instruction, tuned) in ir.instructions.iter_mut().zip(tuned) {
         let input = instruction.inputs.first().copied();
         let (Some(conv), Some(input)) = (conv(instruction), input) else {
             continue;
         };
-        // A dense layer, on `[N, F]`, has one pixel: nothing to save.
-        if let [batch, _, height, width] = shapes[input][..] {
+        if let Some(algorithm) = tuned {
+            conv.algorithm = algorithm;
+        } else if let [batch, _, height, width] = shapes[input][..] {
+            // A dense layer, on `[N, F]`, has one pixel: nothing to save.
             let size = [height, width];
             conv.algorithm = Algorithm::choose(conv.weight, &conv.options, batch, size);
         }
     }
-    match memory {
+    match options.memory {
         Memory::Default => {}
         Memory::Small => limit_weights(&mut ir, &direct, isa)?,
     }
@@ -67,13 +74,21 @@ fn conv(instruction: &mut Instruction) -> Option<&mut Conv> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use conv_core::blocked::Winograd;
     use nn_layers::{Conv2d, Graph, GraphBuilder, Padding};
 
     use super::*;
     use crate::passes::testing::assert_prints;
+    use crate::tuning::{TunedConv, TunedLayer, Tuning};
 
     fn chosen(graph: &Graph, memory: Memory) -> Ir {
-        run(Ir::lower(graph).unwrap(), graph, memory, Isa::best()).unwrap()
+        let options = Options {
+            memory,
+            ..Options::default()
+        };
+        run(Ir::lower(graph).unwrap(), graph, &options).unwrap()
     }
 
     #[test]
@@ -92,6 +107,68 @@ mod tests {
              %2 = conv2d 5x5 (%1) + Winograd F(2, 5)
              %3 = conv2d 1x1 (%2)
              outputs: %3",
+        );
+    }
+
+    /// Layers that are measured at other sizes than the graph's.
+    #[test]
+    fn a_tuning_is_obeyed_within_small_memory_and_the_model_chooses_the_rest() {
+        let mut b = GraphBuilder::new();
+        let same = |channels, kernel| Conv2d::new(channels, [kernel; 2]).padding(Padding::Same);
+        let x = b.input("x", [1, 128, 56, 56]).unwrap();
+        let three = b.conv2d("three", x, same(128, 3)).unwrap();
+        let again = b.conv2d("again", three, same(128, 3)).unwrap();
+        let wide = b.conv2d("wide", again, same(32, 3)).unwrap();
+        let five = b.conv2d("five", wide, same(128, 5)).unwrap();
+        let graph = b.finish(&[five]).unwrap();
+        let threads = rayon::current_num_threads();
+        let isa = Options::default().isa().unwrap();
+        let mut tuning = Tuning::new(isa, threads, &[Shape::from([2, 128, 20, 30])]);
+        for (weight, pad, algorithm) in [
+            ([128, 128, 3, 3], 1, Algorithm::Winograd(Winograd::F2x3)),
+            ([128, 32, 5, 5], 2, Algorithm::Direct),
+        ] {
+            tuning.layers.push(TunedLayer {
+                conv: TunedConv {
+                    weight,
+                    stride: [1, 1],
+                    padding: [pad; 4],
+                    dilation: [1, 1],
+                    groups: 1,
+                    batch: 2,
+                    input: [20, 30],
+                },
+                algorithm,
+                occurrences: 0,
+                times: Vec::new(),
+            });
+        }
+        let options = |memory| Options {
+            memory,
+            tuning: Some(Arc::new(tuning.clone())),
+            ..Options::default()
+        };
+        let chosen = |memory| {
+            let ir = Ir::lower(&graph).unwrap();
+            run(ir, &graph, &options(memory)).unwrap()
+        };
+        assert_prints(
+            &chosen(Memory::Default),
+            "%0 = input 0
+             %1 = conv2d 3x3 (%0) + Winograd F(2, 3)
+             %2 = conv2d 3x3 (%1) + Winograd F(2, 3)
+             %3 = conv2d 3x3 (%2) + Winograd F(4, 3)
+             %4 = conv2d 5x5 (%3)
+             outputs: %4",
+        );
+        assert_prints(
+            &chosen(Memory::Small),
+            "%0 = input 0
+             %1 = conv2d 3x3 (%0)
+             %2 = conv2d 3x3 (%1)
+             %3 = conv2d 3x3 (%2)
+             %4 = conv2d 5x5 (%3)
+             outputs: %4",
         );
     }
 
