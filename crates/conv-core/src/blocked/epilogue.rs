@@ -87,7 +87,11 @@ impl Epilogue<'_> {
                     got.size[0],
                 ),
                 ("the residual's width (axis w)", output.size[1], got.size[1]),
-                ("the residual's channel block", output.block, got.block),
+                (
+                    "the residual's channel block",
+                    output.block.len(),
+                    got.block.len(),
+                ),
             ] {
                 super::expect(op, what, expected, got)?;
             }

@@ -47,7 +47,7 @@ impl Ir {
 
 /// Returns the bytes of a value without its halo, its channels padded to whole blocks.
 fn stored(layout: &Layout) -> u64 {
-    pixels(layout, layout.blocks().saturating_mul(layout.block))
+    pixels(layout, layout.blocks().saturating_mul(layout.block.len()))
 }
 
 /// Returns the bytes of a value as the caller stores it.

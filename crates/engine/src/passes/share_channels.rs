@@ -1,7 +1,7 @@
 //! A concatenation of whole channel blocks is written by whatever computes its parts, and a slice of
 //! whole blocks is a view of its input: neither copies.
 
-use conv_core::blocked::BLOCK;
+use conv_core::blocked::{BLOCK, Block};
 use nn_layers::{Graph, NodeId};
 
 use crate::ir::{Instruction, Ir, Operation, Within};
@@ -28,7 +28,7 @@ pub(crate) fn run(mut ir: Ir, graph: &Graph) -> Ir {
                 let end = first + channels[index];
                 let is_whole = first.is_multiple_of(BLOCK)
                     && (end.is_multiple_of(BLOCK) || end == channels[input]);
-                if is_whole && ir.instructions[input].block == BLOCK {
+                if is_whole && ir.instructions[input].block == Block::Channels16 {
                     groups.join(index, input);
                     ir.instructions[index].within = Some(Within::new(input, first));
                 }
@@ -76,7 +76,7 @@ fn share_parts(ir: &mut Ir, groups: &mut Groups, concat: usize, channels: &[usiz
 /// Whether an instruction may write its value into a larger one: not if it is planar, or has its place
 /// already.
 fn can_write_elsewhere(instruction: &Instruction) -> bool {
-    instruction.block == BLOCK
+    instruction.block == Block::Channels16
         && instruction.within.is_none()
         && match &instruction.operation {
             Operation::Input(_) => false,

@@ -27,7 +27,7 @@ use ndarray::ArrayView4;
 use super::buffer::Buffer;
 use super::conv2d_spec::{Conv2dSpec, OP};
 use super::epilogue::Epilogue;
-use super::layout::{BLOCK, Layout};
+use super::layout::{Block, Layout};
 use super::statistics::batch_norm_scratch;
 use super::view::{View, ViewMut};
 use crate::error::Result;
@@ -159,7 +159,7 @@ impl WinogradSpec {
     ) -> Result<()> {
         let (from, to) = (input.layout(), output.layout());
         let halo = self.halo(from.size)?;
-        let placement = self.conv.check(BLOCK, halo, &from, &to)?;
+        let placement = self.conv.check(Block::Channels16, halo, &from, &to)?;
         Conv2dSpec::check_weight(self.weight_len, weight)?;
         epilogue.check(OP, &to)?;
         if !to.is_empty() {
