@@ -146,4 +146,22 @@ mod tests {
             assert_eq!(grouping.kind, Groups::Blocks, "{case}");
         }
     }
+
+    #[test]
+    fn half_a_block_is_skipped_where_it_has_no_channels() {
+        for (groups, in_channels, out_channels, expected) in [
+            (1, 64, 16, false),
+            (1, 65, 16, true),
+            (1, 72, 16, true),
+            (1, 73, 16, false),
+            // Planar, within a block, and merged to whole blocks.
+            (1, 3, 16, false),
+            (24, 24, 24, false),
+            (4, 80, 64, false),
+        ] {
+            let grouping = Grouping::new(groups, in_channels, out_channels);
+            let case = format!("{groups} groups, {in_channels} channels");
+            assert_eq!(grouping.ends_in_half(in_channels), expected, "{case}");
+        }
+    }
 }
