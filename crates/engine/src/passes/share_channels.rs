@@ -19,10 +19,16 @@ pub(crate) fn run(mut ir: Ir, graph: &Graph) -> Ir {
         .map(|one| channels(one.node).unwrap_or(1));
     let channels: Vec<usize> = channels.collect();
     let mut groups = Groups::new(channels.len());
+    // The channels of pictures `[N, C, H, W]` are what the graph states. The features `[N, F]` of flattened
+    // ones are more where a session's pictures are larger.
+    let is_picture = |node: NodeId| graph.node(node).is_some_and(|node| node.shape().len() == 4);
     for index in 0..channels.len() {
         let Operation::Kernel(kernel) = &ir.instructions[index].operation else {
             continue;
         };
+        if !is_picture(ir.instructions[index].node) {
+            continue;
+        }
         match (kernel, &ir.instructions[index].inputs[..]) {
             (&Kernel::Slice(first), &[input]) => {
                 let end = first + channels[index];
