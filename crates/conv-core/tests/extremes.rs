@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
 use conv_core::blocked::{
-    self, Algorithm, AlgorithmSpec, BatchNormGrad, Conv2dGradInput, Conv2dSpec, Denormals,
+    self, Algorithm, AlgorithmSpec, BatchNormGrad, Block, Conv2dGradInput, Conv2dSpec, Denormals,
     Epilogue, Layout, PackedConv2d, Statistics, Store, TurnedWeights, View, ViewMut, Winograd,
 };
 use conv_core::{
@@ -367,7 +367,7 @@ fn layout() -> impl Strategy<Value = Layout> {
         3 => prop::array::uniform4(0_usize..=2),
         1 => prop::array::uniform4(monstrous()),
     ];
-    let block = prop_oneof![5 => Just(16), 3 => Just(1), 1 => Just(0)];
+    let block = prop_oneof![5 => Just(Block::Channels16), 3 => Just(Block::Planar)];
     let gap = prop_oneof![5 => Just(0), 3 => 0_usize..=2, 1 => monstrous()];
     (shape(), halo, block, gap)
         .prop_map(|([batch, channels, h, w], halo, block, gap)| Layout {

@@ -124,4 +124,27 @@ mod tests {
         // The sum is read by a step that takes the whole batch.
         assert_eq!(by_picture.alone, [true, true, false, false, false]);
     }
+
+    #[test]
+    fn values_that_share_memory_are_alone_together() {
+        let mut b = GraphBuilder::new();
+        let x = b.input("x", [1, 16, 64, 64]).unwrap();
+        let one = b.conv2d("one", x, Conv2d::new(64, [1, 1])).unwrap();
+        let two = b.conv2d("two", x, Conv2d::new(64, [1, 1])).unwrap();
+        let both = b.concat("both", &[one, two]).unwrap();
+        let small = Conv2d::new(16, [1, 1]);
+        let small = b.conv2d("small", both, small).unwrap();
+        let graph = b.finish(&[small, two]).unwrap();
+        let ir = passes::for_inference(&graph, &Options::default()).unwrap();
+        let shapes = ir.shapes(&graph, &[Shape::from([8, 16, 64, 64])]).unwrap();
+        let by_picture = ByPicture::new(&ir, &shapes, Isa::best()).unwrap();
+        let numbers = || 0..ir.instructions.len();
+        let named = |name| numbers().find(|&number| ir.instructions[number].name == name);
+        // The second is an output, and so are needed all pictures of what it is a part of.
+        for name in ["one", "two", "both"] {
+            let value = named(name).unwrap();
+            assert!(value < by_picture.steps, "{name}");
+            assert!(!by_picture.alone[value], "{name}");
+        }
+    }
 }

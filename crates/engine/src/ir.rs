@@ -11,7 +11,7 @@ mod print;
 mod shapes;
 mod traffic;
 
-use conv_core::blocked::{Algorithm, BLOCK};
+use conv_core::blocked::{Algorithm, BLOCK, Block};
 use conv_core::{Activation, Conv2dOptions};
 use nn_layers::NodeId;
 
@@ -38,8 +38,8 @@ pub(crate) struct Instruction {
     /// The values that it reads.
     pub(crate) inputs: Vec<usize>,
     pub(crate) operation: Operation,
-    /// Channels per block of the value: 16, or 1 for planar.
-    pub(crate) block: usize,
+    /// The channel blocks of the value.
+    pub(crate) block: Block,
     /// Where the value lies, if it has no memory of its own.
     pub(crate) within: Option<Within>,
 }

@@ -11,8 +11,8 @@ use nn_layers::{
 };
 use proptest::prelude::*;
 use testkit::{
-    Run, Sums, assert_executors_agree, assert_layers_agree, assert_network_agrees, graph_recipes,
-    on_threads, random_array, to_f32,
+    Run, Sums, assert_executors_agree, assert_layers_agree, assert_network_agrees,
+    graph_recipes_with_winograd, on_threads, random_array, to_f32,
 };
 
 const BOTH: [Sums; 2] = [Sums::Direct, Sums::Winograd];
@@ -55,7 +55,7 @@ proptest! {
     #![proptest_config(testkit::cases(256))]
 
     #[test]
-    fn every_layer_of_random_networks_agrees(recipe in graph_recipes()) {
+    fn every_layer_of_random_networks_agrees(recipe in graph_recipes_with_winograd()) {
         let graph = recipe.build();
         let params = random_params(&graph, recipe.seed).unwrap();
         let [h, w] = recipe.nominal;
@@ -69,7 +69,7 @@ proptest! {
     }
 
     #[test]
-    fn random_networks_agree_at_any_size(recipe in graph_recipes()) {
+    fn random_networks_agree_at_any_size(recipe in graph_recipes_with_winograd()) {
         let graph = recipe.build();
         let params = random_params(&graph, recipe.seed).unwrap();
         let [h, w] = recipe.size;
@@ -90,6 +90,32 @@ proptest! {
             }
         }
     }
+}
+
+/// The properties above say nothing about an algorithm that no random network uses.
+#[test]
+fn random_networks_use_every_algorithm() {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    let mut networks = [0; 3];
+    for _ in 0..500 {
+        let recipe = graph_recipes_with_winograd()
+            .new_tree(&mut runner)
+            .unwrap()
+            .current();
+        let graph = recipe.build();
+        let params = random_params(&graph, recipe.seed).unwrap();
+        let plan = Plan::compile(&graph, params, &Options::default()).unwrap();
+        let shape = graph.node(graph.inputs()[0]).unwrap().shape().clone();
+        let listing = plan.listing(&[shape]).unwrap().to_string();
+        for (count, winograd) in networks.iter_mut().zip(["F(2, 3)", "F(4, 3)", "F(2, 5)"]) {
+            *count += usize::from(listing.contains(winograd));
+        }
+    }
+    assert!(networks.iter().all(|&count| count > 0), "{networks:?}");
 }
 
 /// A small detector: folded batch normalisation in darknet's form, leaky ReLU, pools, a route back,

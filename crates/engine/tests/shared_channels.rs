@@ -93,6 +93,26 @@ proptest! {
 }
 
 /// An inception module writes its branches into its result: nothing is copied.
+/// Whole blocks at the size that the graph states, but not at others.
+#[test]
+fn features_of_flattened_pictures_keep_their_numbers_at_any_size() {
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", [1, 4, 4, 4]).unwrap();
+    let relu = b.relu("relu", x).unwrap();
+    let one = b.flatten("one", x).unwrap();
+    let two = b.flatten("two", relu).unwrap();
+    let all = b.concat("all", &[one, two]).unwrap();
+    let graph = b.finish(&[all]).unwrap();
+    let params = random_params(&graph, 1).unwrap();
+    for size in [[4, 4], [5, 3], [3, 6]] {
+        let input = to_f32(random_array(&[2, 4, size[0], size[1]], 1).view());
+        let input = std::slice::from_ref(&input);
+        let sums = Sums::Direct;
+        let executor = engine_on(Isa::best(), sums);
+        assert_network_agrees(&graph, &params, input, sums, &executor);
+    }
+}
+
 #[test]
 fn an_inception_module_needs_no_memory_for_its_branches() {
     let mut b = GraphBuilder::new();

@@ -12,6 +12,9 @@ use crate::random::random_array;
 /// The number of kinds of step; operations that seldom fit have several.
 const KINDS: usize = 27;
 
+/// As many, and those that Winograd's algorithm can compute.
+const KINDS_WITH_WINOGRAD: usize = KINDS + 3;
+
 /// One attempt to add a node: a kind, the earlier nodes to read (counted from the last), and
 /// numbers to derive options from.
 #[derive(Clone, Debug)]
@@ -44,8 +47,29 @@ pub struct GraphRecipe {
 /// Generates networks of up to 16 operations of every kind, with branches, several outputs and odd
 /// sizes.
 pub fn graph_recipes() -> impl Strategy<Value = GraphRecipe> {
+    let widths = prop::sample::select(vec![1, 1, 1, 9]);
+    recipes(KINDS, (widths, [2usize..10, 2usize..10]))
+}
+
+/// Generates networks as [`graph_recipes`], and some with the channels and pixels from which on
+/// Winograd's algorithm computes a convolution. They have ten times the arithmetic.
+pub fn graph_recipes_with_winograd() -> impl Strategy<Value = GraphRecipe> {
+    let small = [2usize..10, 2usize..10];
+    let large = [11usize..13, 11usize..13];
+    let width_and_nominal = prop_oneof![
+        12 => (Just(1), small.clone()),
+        3 => (Just(9), small),
+        1 => (Just(9), large),
+    ];
+    recipes(KINDS_WITH_WINOGRAD, width_and_nominal)
+}
+
+fn recipes(
+    kinds: usize,
+    width_and_nominal: impl Strategy<Value = (usize, [usize; 2])>,
+) -> impl Strategy<Value = GraphRecipe> {
     let step = (
-        0..KINDS,
+        0..kinds,
         [0usize..4, 0..6, 0..6],
         [1usize..5, 1..5, 1..4, 1..4, 0..3, 0..3],
     )
@@ -55,8 +79,7 @@ pub fn graph_recipes() -> impl Strategy<Value = GraphRecipe> {
             numbers,
         });
     (
-        (1usize..9, prop::sample::select(vec![1, 1, 1, 9])),
-        [2usize..10, 2usize..10],
+        (1usize..9, width_and_nominal),
         prop::collection::vec(step, 1..16),
         prop::collection::vec(0usize..8, 0..3),
         1usize..4,
@@ -64,7 +87,7 @@ pub fn graph_recipes() -> impl Strategy<Value = GraphRecipe> {
         any::<u64>(),
     )
         .prop_map(
-            |((channels, width), nominal, steps, outputs, batch, size, seed)| GraphRecipe {
+            |((channels, (width, nominal)), steps, outputs, batch, size, seed)| GraphRecipe {
                 channels,
                 width,
                 nominal,
@@ -152,7 +175,12 @@ impl GraphStep {
                 before: a * e,
                 after: b,
             },
-            _ => Op::Linear(Linear::new(b)),
+            24..=26 => Op::Linear(Linear::new(b)),
+            // From `KINDS` on.
+            _ => Op::Conv2d(
+                Conv2d::new(a * width, if b <= 2 { [5, 5] } else { [3, 3] })
+                    .padding(Padding::Explicit([e, f, 1, 1])),
+            ),
         }
     }
 

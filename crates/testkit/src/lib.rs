@@ -53,7 +53,7 @@ pub use executors::{Executor, Run, assert_executors_agree, assert_layers_agree, 
 pub use fuzz::{FOLDER_VARIABLE, Fuzz, INPUT_VARIABLE, Peak, SECONDS_VARIABLE, SEED_VARIABLE};
 pub use golden::Golden;
 pub use gradient_check::GradientCheck;
-pub use graph_recipe::{GraphRecipe, GraphStep, graph_recipes};
+pub use graph_recipe::{GraphRecipe, GraphStep, graph_recipes, graph_recipes_with_winograd};
 pub use network_bounds::assert_network_agrees;
 pub use network_golden::NetworkGolden;
 pub use pool_problem::{

@@ -4,7 +4,7 @@
 
 use rayon::prelude::*;
 
-use super::layout::BLOCK;
+use super::layout::{BLOCK, Block};
 use super::statistics::{SUMS, lengths, planes, sum_rows};
 use super::store::Store;
 use super::view::{View, ViewMut, lanes, load, pixels_of, pixels_of_mut, same, store};
@@ -116,7 +116,13 @@ pub fn batch_norm_grad(
     const OP: &str = "batch_norm_grad";
     let layout = input.layout();
     same(OP, &layout, &grad.layout())?;
-    grad_input.check(OP, layout.batch, layout.channels, layout.size, BLOCK)?;
+    grad_input.check(
+        OP,
+        layout.batch,
+        layout.channels,
+        layout.size,
+        Block::Channels16,
+    )?;
     let BatchNormGrad {
         mean,
         scale,

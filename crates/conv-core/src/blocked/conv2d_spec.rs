@@ -6,8 +6,8 @@ use ndarray::{Array4, ArrayView1, ArrayView4};
 use rayon::prelude::*;
 
 use super::buffer::Buffer;
-use super::grouping::{Grouping, Groups, reads_planar};
-use super::layout::{BLOCK, Layout};
+use super::grouping::{Grouping, Groups, input_block};
+use super::layout::{BLOCK, Block, Layout};
 use super::loops::Loops;
 use crate::arrays::contiguous;
 use crate::error::{Error, Result};
@@ -170,23 +170,24 @@ impl Conv2dSpec {
         match (self.grouping.kind, self.grouping.block) {
             (Groups::Narrow(0), _) => Loops::Depthwise,
             (Groups::Narrow(_), _) => Loops::NarrowGroups,
-            (Groups::Blocks, 1) => Loops::Planar,
-            (Groups::Blocks, _) => Loops::Direct,
+            (Groups::Blocks, Block::Planar) => Loops::Planar,
+            (Groups::Blocks, Block::Channels16) => Loops::Direct,
         }
     }
 
-    /// Returns whether a convolution with this many input channels and groups reads planar input.
+    /// Returns the channel blocks in which a convolution with this many input channels and groups reads
+    /// its input: planar if there are few channels.
     ///
     /// ```
-    /// use conv_core::blocked::Conv2dSpec;
+    /// use conv_core::blocked::{Block, Conv2dSpec};
     ///
-    /// assert!(Conv2dSpec::reads_planar(3, 1));
-    /// assert!(!Conv2dSpec::reads_planar(3, 3));
-    /// assert!(!Conv2dSpec::reads_planar(64, 1));
+    /// assert_eq!(Conv2dSpec::input_block(3, 1), Block::Planar);
+    /// assert_eq!(Conv2dSpec::input_block(3, 3), Block::Channels16);
+    /// assert_eq!(Conv2dSpec::input_block(64, 1), Block::Channels16);
     /// ```
     #[must_use]
-    pub fn reads_planar(in_channels: usize, groups: usize) -> bool {
-        reads_planar(in_channels, groups)
+    pub fn input_block(in_channels: usize, groups: usize) -> Block {
+        input_block(in_channels, groups)
     }
 
     /// Returns the layout that [`run`](Self::run) expects its input in, without the
@@ -231,10 +232,10 @@ impl Conv2dSpec {
     }
 
     /// Checks that input and output fit: everything that the pointers of the loops rely on. The loops
-    /// read blocks of `block` channels and this much of the halo.
+    /// read such channel blocks and this much of the halo.
     pub(super) fn check(
         &self,
-        block: usize,
+        block: Block,
         halo: [usize; 4],
         input: &Layout,
         output: &Layout,
@@ -243,7 +244,7 @@ impl Conv2dSpec {
         let [height, width] = placement.output;
         for (what, expected, got) in [
             ("input channels (axis c)", self.in_channels, input.channels),
-            ("the input's channel block", block, input.block),
+            ("the input's channel block", block.len(), input.block.len()),
             ("output batch (axis n)", input.batch, output.batch),
             (
                 "output channels (axis c)",
@@ -252,7 +253,7 @@ impl Conv2dSpec {
             ),
             ("output height (axis h)", height, output.size[0]),
             ("output width (axis w)", width, output.size[1]),
-            ("the output's channel block", BLOCK, output.block),
+            ("the output's channel block", BLOCK, output.block.len()),
         ] {
             super::expect(OP, what, expected, got)?;
         }
@@ -330,8 +331,11 @@ impl Conv2dSpec {
         for (in_block, part) in panel.chunks_exact_mut(self.panel_block()).enumerate() {
             for (lane, o) in outputs.clone().enumerate() {
                 let inputs = self.inputs_of(o);
-                let first = inputs.start.max(in_block * block);
-                let count = inputs.end.min((in_block + 1) * block).saturating_sub(first);
+                let first = inputs.start.max(in_block * block.len());
+                let count = inputs
+                    .end
+                    .min((in_block + 1) * block.len())
+                    .saturating_sub(first);
                 if count == 0 {
                     continue;
                 }
@@ -430,7 +434,7 @@ impl Conv2dSpec {
             block, products, ..
         } = self.grouping;
         let [kh, kw] = self.window.kernel_size;
-        let tap = (o / BLOCK * self.in_blocks() + c / block) * kh * kw + tap;
+        let tap = (o / BLOCK * self.in_blocks() + c / block.len()) * kh * kw + tap;
         (tap * products + c % products) * BLOCK + o % BLOCK
     }
 
@@ -441,7 +445,7 @@ impl Conv2dSpec {
 
     /// The number of blocks of one group's output channels.
     pub(super) fn out_blocks(&self) -> usize {
-        self.grouping.blocks(self.out_channels, BLOCK)
+        self.grouping.blocks(self.out_channels, Block::Channels16)
     }
 
     /// The packed weights from one input block to one output block, in elements.

@@ -1,6 +1,6 @@
 //! Elementwise operations on blocked tensors.
 
-use super::layout::BLOCK;
+use super::layout::{BLOCK, Block};
 use super::statistics::lengths;
 use super::view::{View, ViewMut, clear_tail, lanes, load, pixels_of, pixels_of_mut, same, store};
 use crate::activation::Activation;
@@ -27,6 +27,7 @@ pub fn map(
         layout.size,
         layout.block,
     )?;
+    let lanes = layout.block.len();
     output.for_each_row(|picture, block, y, row| {
         let source = input.row(picture, block, y);
         isa.vectorize(
@@ -37,7 +38,7 @@ pub fn map(
                     .for_each(|(target, &x)| *target = f(x));
             },
         );
-        clear_tail(row, layout.block, layout.channels - block * layout.block);
+        clear_tail(row, layout.block, layout.channels - block * lanes);
     });
     Ok(())
 }
@@ -103,7 +104,13 @@ pub fn scale_shift(
 ) -> Result<()> {
     const OP: &str = "scale_shift";
     let layout = input.layout();
-    output.check(OP, layout.batch, layout.channels, layout.size, BLOCK)?;
+    output.check(
+        OP,
+        layout.batch,
+        layout.channels,
+        layout.size,
+        Block::Channels16,
+    )?;
     if let Some(residual) = residual {
         same(OP, &layout, &residual.layout())?;
     }
@@ -205,8 +212,9 @@ pub fn softmax(input: View<'_>, mut output: ViewMut<'_>) -> Result<()> {
             }
         }
     }
+    let lanes = layout.block.len();
     output.for_each_row(|_, block, _, row| {
-        clear_tail(row, layout.block, layout.channels - block * layout.block);
+        clear_tail(row, layout.block, layout.channels - block * lanes);
     });
     Ok(())
 }

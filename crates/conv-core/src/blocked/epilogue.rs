@@ -141,7 +141,11 @@ impl Epilogue<'_> {
                 ),
                 ("the residual's height (axis h)", sums.size[0], got.size[0]),
                 ("the residual's width (axis w)", sums.size[1], got.size[1]),
-                ("the residual's channel block", sums.block, got.block),
+                (
+                    "the residual's channel block",
+                    sums.block.len(),
+                    got.block.len(),
+                ),
             ] {
                 super::expect(op, what, expected, got)?;
             }

@@ -8,7 +8,7 @@
 
 use super::conv2d_spec::Conv2dSpec;
 use super::direct::{self, Operands};
-use super::layout::{BLOCK, Layout};
+use super::layout::{BLOCK, Block, Layout};
 use super::store::Store;
 use super::turned_weights::{OP, PhaseTaps, TurnedWeights, start};
 use super::view::{View, ViewMut};
@@ -277,7 +277,11 @@ impl Conv2dGradInput {
                 grad_output.size[0],
             ),
             ("the gradient's width (axis w)", width, grad_output.size[1]),
-            ("the gradient's channel block", BLOCK, grad_output.block),
+            (
+                "the gradient's channel block",
+                BLOCK,
+                grad_output.block.len(),
+            ),
             (
                 "the gradient's channels (axis c)",
                 self.out_channels,
@@ -288,6 +292,6 @@ impl Conv2dGradInput {
         }
         super::halo_at_least(OP, self.halo(), grad_output.halo)?;
         let (batch, size) = (grad_output.batch, self.placement.input);
-        grad_input.check(OP, batch, self.in_channels, size, BLOCK)
+        grad_input.check(OP, batch, self.in_channels, size, Block::Channels16)
     }
 }

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::conv2d_spec::Conv2dSpec;
 use super::grouping::Groups;
-use super::layout::{BLOCK, Layout};
+use super::layout::{BLOCK, Block, Layout};
 use super::statistics::lane_sums;
 use super::view::View;
 use crate::error::Result;
@@ -203,7 +203,7 @@ impl Conv2dSpec {
             Groups::Narrow(_) => return,
         }
         let [kernel_h, kernel_w] = self.window.kernel_size;
-        let lanes = self.in_blocks() * self.grouping.block;
+        let lanes = self.in_blocks() * self.grouping.block.len();
         for o in 0..self.bias_len() {
             let own = if o < self.out_channels {
                 self.inputs_of(o)
@@ -253,8 +253,8 @@ impl Products<'_> {
     /// The number of blocks of a group's input channels; a planar input's channels form one.
     fn input_blocks(&self) -> usize {
         match self.spec.grouping.block {
-            1 => 1,
-            _ => self.spec.in_blocks(),
+            Block::Planar => 1,
+            Block::Channels16 => self.spec.in_blocks(),
         }
     }
 
@@ -311,7 +311,7 @@ impl Products<'_> {
                 placement.dilation[1] * BLOCK,
                 products * BLOCK,
             ),
-            Groups::Blocks if spec.grouping.block == 1 => (
+            Groups::Blocks if spec.grouping.block == Block::Planar => (
                 kernels.outer_planar,
                 kernel_w,
                 in_blocks,
@@ -331,7 +331,7 @@ impl Products<'_> {
                 let source = pictures.start * input.picture_step()
                     + (group * in_blocks + in_block) * input.block_step()
                     + corner[0] * input.row_step()
-                    + corner[1] * input.block;
+                    + corner[1] * input.block.len();
                 let tap = y * kernel_w + x;
                 for tile in 0..tiles {
                     let first = tile * lanes / tiles;
@@ -339,7 +339,7 @@ impl Products<'_> {
                     let operands = Outer {
                         input: self.input.data()[source + first * channel..].as_ptr(),
                         input_channel: channel,
-                        input_pixel: placement.stride[1] * input.block,
+                        input_pixel: placement.stride[1] * input.block.len(),
                         input_row: placement.stride[0] * input.row_step(),
                         input_picture: input.picture_step(),
                         grad: self.grad.data()[grad_start..].as_ptr(),

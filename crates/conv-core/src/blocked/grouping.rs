@@ -1,6 +1,6 @@
 //! How the groups of a convolution are arranged for the micro-kernels.
 
-use super::layout::BLOCK;
+use super::layout::{BLOCK, Block};
 use crate::error::Result;
 use crate::geometry::checked_len;
 
@@ -9,17 +9,22 @@ use crate::geometry::checked_len;
 /// speed.
 const MOST_PLANAR_CHANNELS: usize = 8;
 
-/// Returns whether a convolution with this many input channels and groups reads planar input.
-pub(super) fn reads_planar(in_channels: usize, groups: usize) -> bool {
-    groups == 1 && in_channels <= MOST_PLANAR_CHANNELS
+/// Returns the channel blocks in which a convolution with this many input channels and groups reads its
+/// input.
+pub(super) fn input_block(in_channels: usize, groups: usize) -> Block {
+    if groups == 1 && in_channels <= MOST_PLANAR_CHANNELS {
+        Block::Planar
+    } else {
+        Block::Channels16
+    }
 }
 
 /// Groups of channels as the micro-kernels process them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Grouping {
     pub(super) groups: usize,
-    /// Channels per block of the input: 16, or 1 for planar input.
-    pub(super) block: usize,
+    /// The channel blocks of the input.
+    pub(super) block: Block,
     /// Products per tap from one input block to one output channel: the block's channels, or those
     /// of a narrow group.
     pub(super) products: usize,
@@ -43,7 +48,7 @@ impl Grouping {
         if groups > 1 && in_channels == out_channels && width < BLOCK && width.is_power_of_two() {
             return Self {
                 groups: in_channels.div_ceil(BLOCK),
-                block: BLOCK,
+                block: Block::Channels16,
                 products: width,
                 kind: Groups::Narrow(width.ilog2() as usize),
             };
@@ -54,15 +59,14 @@ impl Grouping {
             BLOCK >> width.trailing_zeros().min(BLOCK.ilog2())
         });
         let neighbours = inputs.max(outputs);
-        let planar = reads_planar(in_channels, groups);
-        let block = if planar { 1 } else { BLOCK };
+        let block = input_block(in_channels, groups);
         Self {
             groups: match groups.is_multiple_of(neighbours) {
                 true => groups / neighbours,
                 false => 1,
             },
             block,
-            products: block,
+            products: block.len(),
             kind: Groups::Blocks,
         }
     }
@@ -70,7 +74,7 @@ impl Grouping {
     /// The grouping of the same weight with input and output channels exchanged, for a blocked input.
     pub(super) fn turned(self) -> Self {
         Self {
-            block: BLOCK,
+            block: Block::Channels16,
             products: match self.kind {
                 Groups::Blocks => BLOCK,
                 Groups::Narrow(_) => self.products,
@@ -88,8 +92,8 @@ impl Grouping {
     }
 
     /// The number of blocks of one group's channels.
-    pub(super) fn blocks(&self, channels: usize, block: usize) -> usize {
-        self.channels(channels).div_ceil(block)
+    pub(super) fn blocks(&self, channels: usize, block: Block) -> usize {
+        self.channels(channels).div_ceil(block.len())
     }
 
     /// Whether the last of a group's input blocks has channels in its first half only.
@@ -140,6 +144,24 @@ mod tests {
             let case = format!("{groups} groups of {in_width} and {out_width} channels");
             assert_eq!(grouping.groups, expected, "{case}");
             assert_eq!(grouping.kind, Groups::Blocks, "{case}");
+        }
+    }
+
+    #[test]
+    fn half_a_block_is_skipped_where_it_has_no_channels() {
+        for (groups, in_channels, out_channels, expected) in [
+            (1, 64, 16, false),
+            (1, 65, 16, true),
+            (1, 72, 16, true),
+            (1, 73, 16, false),
+            // Planar, within a block, and merged to whole blocks.
+            (1, 3, 16, false),
+            (24, 24, 24, false),
+            (4, 80, 64, false),
+        ] {
+            let grouping = Grouping::new(groups, in_channels, out_channels);
+            let case = format!("{groups} groups, {in_channels} channels");
+            assert_eq!(grouping.ends_in_half(in_channels), expected, "{case}");
         }
     }
 }

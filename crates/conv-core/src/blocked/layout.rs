@@ -10,11 +10,41 @@ use crate::geometry::{PaddingValue, checked_len};
 /// Channels per block in NCHW16c: one AVX-512 register, two of AVX2, four of NEON.
 pub const BLOCK: usize = 16;
 
+/// How a tensor's channels are divided into blocks.
+///
+/// ```
+/// use conv_core::blocked::{BLOCK, Block};
+///
+/// assert_eq!(Block::Channels16.len(), BLOCK);
+/// assert_eq!(Block::Planar.len(), 1);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Block {
+    /// [`BLOCK`] channels are contiguous at each pixel: NCHW16c.
+    Channels16,
+    /// Each channel is a block of its own: planar NCHW.
+    Planar,
+}
+
+impl Block {
+    /// Returns the number of channels in a block.
+    #[inline(always)]
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "no block is empty")]
+    pub const fn len(self) -> usize {
+        match self {
+            Self::Channels16 => BLOCK,
+            Self::Planar => 1,
+        }
+    }
+}
+
 /// A tensor's extents and the position of each element.
 ///
-/// The memory is `[batch][channels / block][top + h + bottom][left + w + right][block]`. With
-/// `block` 16 that is NCHW16c; the last block is padded with zeros, and every operation keeps them
-/// zero. With `block` 1 it is planar NCHW, the form in which a picture enters the first layer.
+/// The memory is `[batch][channels / block][top + h + bottom][left + w + right][block]`. With blocks
+/// of 16 channels that is NCHW16c; the last block is padded with zeros, and every operation keeps them
+/// zero. With blocks of one channel it is planar NCHW, the form in which a picture enters the first
+/// layer.
 ///
 /// A tensor may be a range of the channel blocks of a larger one, from its first element to its last:
 /// then a `gap` of other channel blocks lies between its pictures, which no operation touches. So the
@@ -32,8 +62,8 @@ pub struct Layout {
     pub size: [usize; 2],
     /// Border `[top, left, bottom, right]`.
     pub halo: [usize; 4],
-    /// Channels per block, contiguous at each pixel: 16 or 1.
-    pub block: usize,
+    /// The channels that are contiguous at each pixel.
+    pub block: Block,
     /// Channel blocks of a larger tensor between one picture's channels and the next picture's.
     pub gap: usize,
 }
@@ -47,7 +77,7 @@ impl Layout {
             channels,
             size,
             halo: [0; 4],
-            block: BLOCK,
+            block: Block::Channels16,
             gap: 0,
         }
     }
@@ -56,7 +86,7 @@ impl Layout {
     #[must_use]
     pub fn planar(batch: usize, channels: usize, size: [usize; 2]) -> Self {
         Self {
-            block: 1,
+            block: Block::Planar,
             ..Self::blocked(batch, channels, size)
         }
     }
@@ -77,14 +107,9 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// [`Error::Zero`] for a block of 0, [`Error::TooLarge`] if the sizes other than 0 multiply to
-    /// too many elements, as in [`checked_len`]. Once this has succeeded, none of the other methods
-    /// overflows.
+    /// [`Error::TooLarge`] if the sizes other than 0 multiply to too many elements, as in
+    /// [`checked_len`]. Once this has succeeded, none of the other methods overflows.
     pub fn checked_len(&self, op: &'static str) -> Result<usize> {
-        if self.block == 0 {
-            let what = "the channel block";
-            return Err(Error::Zero { op, what });
-        }
         let too_large = Error::TooLarge {
             op,
             what: "a tensor with its halo",
@@ -99,10 +124,10 @@ impl Layout {
             .ok_or(too_large.clone())?;
         let blocks = self
             .channels
-            .div_ceil(self.block)
+            .div_ceil(self.block.len())
             .checked_add(self.gap)
             .ok_or(too_large)?;
-        let sizes = [self.batch, blocks, rows, columns, self.block];
+        let sizes = [self.batch, blocks, rows, columns, self.block.len()];
         // An axis of size 0 makes the tensor empty, but the strides along the others remain.
         checked_len(op, "a tensor with its halo", &sizes.map(|size| size.max(1)))?;
         Ok(self.len())
@@ -111,13 +136,13 @@ impl Layout {
     /// Returns the number of channel blocks.
     #[must_use]
     pub fn blocks(&self) -> usize {
-        self.channels.div_ceil(self.block)
+        self.channels.div_ceil(self.block.len())
     }
 
     /// Returns the number of elements from one row to the next.
     #[must_use]
     pub fn row_step(&self) -> usize {
-        (self.halo[1] + self.size[1] + self.halo[3]) * self.block
+        (self.halo[1] + self.size[1] + self.halo[3]) * self.block.len()
     }
 
     /// Returns the number of elements from one channel block to the next.
@@ -154,13 +179,14 @@ impl Layout {
         picture * self.picture_step()
             + block * self.block_step()
             + (y + self.halo[0]) * self.row_step()
-            + (x + self.halo[1]) * self.block
+            + (x + self.halo[1]) * self.block.len()
     }
 
     /// Returns the offset of one element.
     #[must_use]
     pub fn at(&self, picture: usize, channel: usize, y: usize, x: usize) -> usize {
-        self.offset(picture, channel / self.block, y, x) + channel % self.block
+        let lanes = self.block.len();
+        self.offset(picture, channel / lanes, y, x) + channel % lanes
     }
 
     /// Returns whether there is no halo, so that rows are contiguous.
@@ -175,10 +201,11 @@ impl Layout {
             return;
         }
         let row = self.row_step();
-        let (left, right) = (self.halo[1] * self.block, self.halo[3] * self.block);
+        let lanes = self.block.len();
+        let (left, right) = (self.halo[1] * lanes, self.halo[3] * lanes);
         let planes = self.blocks() + self.gap;
         let step = self.block_step();
-        let border = step - self.size[0] * self.size[1] * self.block;
+        let border = step - self.size[0] * self.size[1] * lanes;
         data.par_chunks_mut(step)
             .with_min_len(PIECE / border.max(1))
             .enumerate()
@@ -232,6 +259,7 @@ impl Layout {
         let step = self.row_step();
         let rows = self.halo[0] + height + self.halo[2];
         let blocks = self.blocks() + self.gap;
+        let lanes = self.block.len();
         let rows_of_data = data.par_chunks_exact_mut(step).with_min_len(PIECE / step);
         rows_of_data.enumerate().for_each(|(index, row)| {
             let (plane, y) = (index / rows, source_of(0, index % rows));
@@ -239,28 +267,28 @@ impl Layout {
             if block >= self.blocks() {
                 return;
             }
-            let lanes = self.block.min(self.channels - block * self.block);
-            if lanes < self.block {
+            let channels = lanes.min(self.channels - block * lanes);
+            if channels < lanes {
                 row.fill(0.0);
             }
-            for lane in 0..lanes {
+            for lane in 0..channels {
                 let Some(y) = y else {
-                    let targets = row[lane..].iter_mut().step_by(self.block);
+                    let targets = row[lane..].iter_mut().step_by(lanes);
                     targets.for_each(|target| *target = constant);
                     continue;
                 };
                 let line = input
                     .index_axis_move(Axis(0), picture)
-                    .index_axis_move(Axis(0), block * self.block + lane)
+                    .index_axis_move(Axis(0), block * lanes + lane)
                     .index_axis_move(Axis(0), y);
-                if self.block == 1 {
+                if self.block == Block::Planar {
                     ArrayViewMut1::from(&mut row[interior.clone()]).assign(&line);
                     for x in (0..interior.start).chain(interior.end..row.len()) {
                         row[x] = source_of(1, x).map_or(constant, |x| line[x]);
                     }
                     continue;
                 }
-                let targets = row[lane..].iter_mut().step_by(self.block);
+                let targets = row[lane..].iter_mut().step_by(lanes);
                 for (x, target) in targets.enumerate() {
                     *target = if interior.contains(&x) {
                         line[x - interior.start]
@@ -287,7 +315,7 @@ impl Layout {
             for (channel, mut plane) in planes.outer_iter_mut().enumerate() {
                 for (y, mut row) in plane.outer_iter_mut().enumerate() {
                     let start = self.at(picture, channel, y, 0);
-                    let numbers = data[start..].iter().step_by(self.block);
+                    let numbers = data[start..].iter().step_by(self.block.len());
                     row.iter_mut()
                         .zip(numbers)
                         .for_each(|(target, &number)| *target = number);
@@ -347,7 +375,7 @@ mod tests {
             layout.export(&data, back.view_mut()).unwrap();
             assert_eq!(array, back);
             // One pixel over the top-left corner of picture 1, channel 17: row 1, column 1.
-            let corner = layout.at(1, 17, 0, 0) - layout.row_step() - layout.block;
+            let corner = layout.at(1, 17, 0, 0) - layout.row_step() - layout.block.len();
             assert_eq!(data[corner], 1000.0 + 1700.0 + 10.0 + 1.0 + 1.0);
 
             layout.clear_halo(&mut data);
@@ -371,18 +399,6 @@ mod tests {
             assert_eq!(pixel[3..], [0.0; 13]);
         }
         assert_eq!(data[..3], [7.0; 3]);
-    }
-
-    #[test]
-    fn a_layout_without_a_block_is_an_error() {
-        let layout = Layout {
-            block: 0,
-            ..Layout::planar(1, 3, [2, 2])
-        };
-        assert!(matches!(
-            layout.checked_len("test"),
-            Err(Error::Zero { .. })
-        ));
     }
 
     #[test]

@@ -149,8 +149,9 @@ impl<'a> Mend<'a> {
         for chunk in (0..self.grid.in_blocks).step_by(blocks_in_chunk) {
             let mut sum = value.map_or(bias, |_| 0.0);
             for block in chunk..self.grid.in_blocks.min(chunk + blocks_in_chunk) {
-                let start = inputs.start.max(block * spec.grouping.block);
-                let end = inputs.end.min((block + 1) * spec.grouping.block);
+                let lanes = spec.grouping.block.len();
+                let start = inputs.start.max(block * lanes);
+                let end = inputs.end.min((block + 1) * lanes);
                 sum = self.add_block(sum, place, o, at, start..end);
                 if sum.is_nan() {
                     return sum;
@@ -186,7 +187,8 @@ impl<'a> Mend<'a> {
         let layout = input.layout();
         let [kh, kw] = spec.window.kernel_size;
         let group = place.out_block / self.grid.out_blocks;
-        let block = channels.start / layout.block;
+        let lanes = layout.block.len();
+        let block = channels.start / lanes;
         let plane = place.picture * layout.picture_step()
             + (group * self.grid.in_blocks + block) * layout.block_step();
         // A participating tap reads the input or its halo.
@@ -202,9 +204,9 @@ impl<'a> Mend<'a> {
                 if self.edges && !(self.is_inside(0, y) && self.is_inside(1, x)) {
                     continue;
                 }
-                let pixel = plane + halo(0, y) * layout.row_step() + halo(1, x) * layout.block;
+                let pixel = plane + halo(0, y) * layout.row_step() + halo(1, x) * lanes;
                 for c in channels.clone() {
-                    let x = input.data()[pixel + c % layout.block];
+                    let x = input.data()[pixel + c % lanes];
                     let w = weight[spec.weight_at(o, c, i * kw + j)];
                     sum = spec.isa.mul_add(x, w, sum);
                 }

@@ -44,7 +44,7 @@ pub use conv2d_spec::{Conv2dSpec, Denormals};
 pub use elementwise::{add_assign, affine, map, scale_shift, softmax};
 pub use epilogue::{Epilogue, MaxPool, Statistics};
 pub use grad_input::Conv2dGradInput;
-pub use layout::{BLOCK, Layout};
+pub use layout::{BLOCK, Block, Layout};
 pub use loops::Loops;
 pub use packed_conv2d::PackedConv2d;
 pub use pool::{adaptive_avg_pool2d, avg_pool2d, max_pool2d};

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::layout::BLOCK;
+use super::layout::{BLOCK, Block};
 use super::view::{PlaneMut, View, ViewMut, clear_tail, load, pixels_of, pixels_of_mut, store};
 use crate::error::Result;
 use crate::options::{AvgPool2dOptions, MaxPool2dOptions};
@@ -172,7 +172,7 @@ fn pool<J: Join>(isa: Isa, input: View<'_>, spans: &PoolSpans, output: &mut View
             results: pixels_of_mut(row),
             join: PhantomData,
         });
-        clear_tail(row, BLOCK, channels_from(block));
+        clear_tail(row, Block::Channels16, channels_from(block));
     });
 }
 
@@ -284,7 +284,7 @@ impl<J: Join> SimdLoop for RowsFirst<'_, J> {
             }
         }
         for v in 0..rows.len() {
-            clear_tail(self.plane.row(v), BLOCK, self.channels);
+            clear_tail(self.plane.row(v), Block::Channels16, self.channels);
         }
     }
 }
@@ -325,6 +325,6 @@ fn finish<J: Join>(pixel: &mut [f32; BLOCK], divisor: usize) {
 /// Checks that `output` is the layout of a pool of `input` with planes of `size`.
 fn check(op: &'static str, input: &View<'_>, size: [usize; 2], output: &ViewMut<'_>) -> Result<()> {
     let input = input.layout();
-    super::expect(op, "the input's channel block", BLOCK, input.block)?;
-    output.check(op, input.batch, input.channels, size, BLOCK)
+    super::expect(op, "the input's channel block", BLOCK, input.block.len())?;
+    output.check(op, input.batch, input.channels, size, Block::Channels16)
 }

@@ -1,6 +1,6 @@
 //! Gradients of pools and of upsampling on blocked tensors.
 
-use super::layout::BLOCK;
+use super::layout::{BLOCK, Block};
 use super::store::Store;
 use super::view::{PlaneMut, View, ViewMut, pixels_of};
 use crate::arrays::filled;
@@ -40,7 +40,12 @@ pub fn max_pool2d_grad(
         input.layout().batch,
         grad_output.layout().batch,
     )?;
-    super::expect(OP, "the input's channel block", BLOCK, input.layout().block)?;
+    super::expect(
+        OP,
+        "the input's channel block",
+        BLOCK,
+        input.layout().block.len(),
+    )?;
     super::expect(OP, "height (axis h)", size[0], grad_input.layout().size[0])?;
     super::expect(OP, "width (axis w)", size[1], grad_input.layout().size[1])?;
     if size.iter().any(|&size| u32::try_from(size).is_err()) {
@@ -368,7 +373,7 @@ fn check(
         layout.size[0],
     )?;
     super::expect(op, "the gradient's width (axis w)", size[1], layout.size[1])?;
-    super::expect(op, "the channel block", BLOCK, layout.block)?;
+    super::expect(op, "the channel block", BLOCK, layout.block.len())?;
     let size = grad_input.layout().size;
-    grad_input.check(op, layout.batch, layout.channels, size, BLOCK)
+    grad_input.check(op, layout.batch, layout.channels, size, Block::Channels16)
 }

@@ -101,7 +101,10 @@ impl Pool<'_> {
             let start = self.layout.offset(picture, block, row, 0);
             // SAFETY: a row of the output, which nothing else accesses.
             let results = unsafe {
-                std::slice::from_raw_parts_mut(self.output.add(start), columns * self.layout.block)
+                std::slice::from_raw_parts_mut(
+                    self.output.add(start),
+                    columns * self.layout.block.len(),
+                )
             };
             max_pool_row(
                 self.operands.spec.isa,

@@ -14,29 +14,30 @@ use crate::geometry::PaddingValue;
 pub fn concat(input: View<'_>, first: usize, mut output: ViewMut<'_>) -> Result<()> {
     let end = check_part("concat", &input, first, &output)?;
     let (from, to) = (input.layout(), output.layout());
-    if first.is_multiple_of(from.block) {
+    if first.is_multiple_of(from.block.len()) {
         // Whole blocks. The last one may be padded with zeros where more channels follow; the part
         // that supplies those overwrites them.
-        let blocks = first / from.block..end.div_ceil(from.block);
+        let blocks = first / from.block.len()..end.div_ceil(from.block.len());
         output.for_each_row(|picture, block, y, row| {
             if blocks.contains(&block) {
                 row.copy_from_slice(input.row(picture, block - blocks.start, y));
             }
         });
     } else {
+        let lanes = to.block.len();
         output.for_each_row(|picture, block, y, row| {
-            for lane in 0..to.block {
-                let channel = block * to.block + lane;
+            for lane in 0..lanes {
+                let channel = block * lanes + lane;
                 if (first..end).contains(&channel) {
                     let start = from.at(picture, channel - first, y, 0);
-                    let source = input.data()[start..].iter().step_by(from.block);
-                    let target = row[lane..].iter_mut().step_by(to.block);
+                    let source = input.data()[start..].iter().step_by(lanes);
+                    let target = row[lane..].iter_mut().step_by(lanes);
                     target
                         .zip(source)
                         .for_each(|(target, &number)| *target = number);
                 }
             }
-            clear_tail(row, to.block, to.channels - block * to.block);
+            clear_tail(row, to.block, to.channels - block * lanes);
         });
     }
     Ok(())
@@ -115,14 +116,13 @@ pub fn upsample_nearest2d(
     }
     let size = [0, 1].map(|axis| layout.size[axis].saturating_mul(scale[axis]));
     output.check(OP, layout.batch, layout.channels, size, layout.block)?;
+    let lanes = layout.block.len();
     output.for_each_row(|picture, block, y, row| {
-        let source = input
-            .row(picture, block, y / scale[0])
-            .chunks_exact(layout.block);
-        let targets = row.chunks_exact_mut(layout.block.saturating_mul(scale[1]));
+        let source = input.row(picture, block, y / scale[0]).chunks_exact(lanes);
+        let targets = row.chunks_exact_mut(lanes.saturating_mul(scale[1]));
         for (targets, pixel) in targets.zip(source) {
             targets
-                .chunks_exact_mut(layout.block)
+                .chunks_exact_mut(lanes)
                 .for_each(|to| to.copy_from_slice(pixel));
         }
     });
@@ -165,10 +165,10 @@ pub fn pad2d(
     let constant = value.constant() as f32;
     output.for_each_row(|picture, block, y, row| {
         let y = source_of(0, y);
-        for (x, pixel) in row.chunks_exact_mut(to.block).enumerate() {
+        for (x, pixel) in row.chunks_exact_mut(to.block.len()).enumerate() {
             let x = source_of(1, x);
             for (lane, target) in pixel.iter_mut().enumerate() {
-                let channel = block * to.block + lane;
+                let channel = block * to.block.len() + lane;
                 *target = match (y, x) {
                     _ if channel >= from.channels => 0.0,
                     (Some(y), Some(x)) => input.data()[from.at(picture, channel, y, x)],

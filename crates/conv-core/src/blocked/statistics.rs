@@ -194,7 +194,7 @@ pub(super) fn parts<'a>(
 
 /// Checks the length of per-channel values: the channels rounded up to whole blocks.
 pub(super) fn lengths(op: &'static str, layout: &Layout, channels: &[usize]) -> Result<()> {
-    super::expect(op, "the channel block", BLOCK, layout.block)?;
+    super::expect(op, "the channel block", BLOCK, layout.block.len())?;
     for &got in channels {
         let expected = layout.blocks() * BLOCK;
         super::expect(

@@ -7,7 +7,7 @@ use super::depthwise::DepthwiseRows;
 use super::direct::Operands;
 use super::epilogue::bias_of;
 use super::grouping::Groups;
-use super::layout::BLOCK;
+use super::layout::{BLOCK, Block};
 use super::mend::Mend;
 use super::tasks::{Grid, Task};
 use super::view::ViewMut;
@@ -68,13 +68,13 @@ impl<'a> Sweep<'a> {
         let residual_layout = residual.map_or(output_layout, |residual| residual.layout());
         let outputs = [output_layout, residual_layout];
         let grid = Grid::new(spec, walk, &input_layout, &outputs);
-        let input_column = walk.stride[1] * spec.grouping.block;
+        let input_column = walk.stride[1] * spec.grouping.block.len();
         let kernels = spec.isa.kernels();
         let kernels = match (spec.grouping.kind, spec.grouping.block, input_column) {
             (Groups::Narrow(power), _, _) => kernels.narrow[power],
-            (Groups::Blocks, 1, _) => kernels.planar,
-            (Groups::Blocks, _, BLOCK) => kernels.blocked,
-            (Groups::Blocks, _, _) => kernels.blocked_strided,
+            (Groups::Blocks, Block::Planar, _) => kernels.planar,
+            (Groups::Blocks, Block::Channels16, BLOCK) => kernels.blocked,
+            (Groups::Blocks, Block::Channels16, _) => kernels.blocked_strided,
         };
         let mut input_row = walk.stride[0] * input_layout.row_step();
         let mut residual_row = residual_layout.row_step();
@@ -88,7 +88,7 @@ impl<'a> Sweep<'a> {
         let at = |axis: usize| walk.start[axis].saturating_add_unsigned(input_layout.halo[axis]);
         let start = at(0)
             .wrapping_mul(input_layout.row_step().cast_signed())
-            .wrapping_add(at(1).wrapping_mul(input_layout.block.cast_signed()));
+            .wrapping_add(at(1).wrapping_mul(input_layout.block.len().cast_signed()));
         Self {
             operands,
             grid,
@@ -123,7 +123,7 @@ impl<'a> Sweep<'a> {
                 .then_some(walk.stride[1]),
             tap: [
                 walk.dilation[0] * input_layout.row_step(),
-                walk.dilation[1] * input_layout.block,
+                walk.dilation[1] * input_layout.block.len(),
             ],
             begin: walk.begin,
             mend: Mend::new(operands, walk, &grid),

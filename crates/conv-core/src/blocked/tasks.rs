@@ -229,7 +229,7 @@ impl Tasks {
         let band_input = [
             grid.pixels.min(PIXELS_IN_BAND),
             grid.input_pixels,
-            spec.grouping.block,
+            spec.grouping.block.len(),
         ]
         .into_iter()
         .fold(1, usize::saturating_mul);

@@ -155,7 +155,7 @@ fn turn_phase(
     numbers: &mut [f32],
 ) -> bool {
     let [kernel_h, kernel_w] = spec.window.kernel_size;
-    let (block, products) = (spec.grouping.block, spec.grouping.products);
+    let (block, products) = (spec.grouping.block.len(), spec.grouping.products);
     let in_blocks = spec.in_blocks();
     let out_blocks = turned.in_blocks();
     let group_channels = spec.grouping.channels(spec.in_channels);

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::layout::{BLOCK, Layout};
+use super::layout::{BLOCK, Block, Layout};
 use crate::error::{Error, Result};
 use crate::simd::Simd;
 
@@ -63,7 +63,7 @@ impl<'a> View<'a> {
     /// Returns the pixels of one row of one channel block, without the halo.
     pub(crate) fn row(&self, picture: usize, block: usize, y: usize) -> &'a [f32] {
         let start = self.layout.offset(picture, block, y, 0);
-        &self.data[start..start + self.layout.size[1] * self.layout.block]
+        &self.data[start..start + self.layout.size[1] * self.layout.block.len()]
     }
 
     /// Returns the pixels of one channel block from a row on, with the halo between rows, and what
@@ -129,14 +129,15 @@ impl<'a> ViewMut<'a> {
         batch: usize,
         channels: usize,
         size: [usize; 2],
-        block: usize,
+        block: Block,
     ) -> Result<()> {
         let layout = &self.layout;
         super::expect(op, "output batch (axis n)", batch, layout.batch)?;
         super::expect(op, "output channels (axis c)", channels, layout.channels)?;
         super::expect(op, "output height (axis h)", size[0], layout.size[0])?;
         super::expect(op, "output width (axis w)", size[1], layout.size[1])?;
-        super::expect(op, "the output's channel block", block, layout.block)
+        let (expected, got) = (block.len(), layout.block.len());
+        super::expect(op, "the output's channel block", expected, got)
     }
 
     /// Sets every element of the interior to the input's element at
@@ -147,11 +148,12 @@ impl<'a> ViewMut<'a> {
         input: &View<'_>,
     ) {
         let layout = self.layout;
+        let lanes = layout.block.len();
         self.for_each_row(|picture, block, y, row| {
-            let channels = layout.block.min(layout.channels - block * layout.block);
-            for (x, pixel) in row.chunks_exact_mut(layout.block).enumerate() {
+            let channels = lanes.min(layout.channels - block * lanes);
+            for (x, pixel) in row.chunks_exact_mut(lanes).enumerate() {
                 for (lane, target) in pixel[..channels].iter_mut().enumerate() {
-                    let channel = block * layout.block + lane;
+                    let channel = block * lanes + lane;
                     *target = input.data()[source(picture, channel, y, x)];
                 }
                 pixel[channels..].fill(0.0);
@@ -208,7 +210,8 @@ impl<'a> ViewMut<'a> {
         }
         let step = layout.row_step();
         let rows = layout.halo[0] + layout.size[0] + layout.halo[2];
-        let interior = layout.halo[1] * layout.block..step - layout.halo[3] * layout.block;
+        let lanes = layout.block.len();
+        let interior = layout.halo[1] * lanes..step - layout.halo[3] * lanes;
         let rows_in_piece = (PIECE / step).max(1);
         let blocks = layout.blocks() + layout.gap;
         self.data
@@ -242,14 +245,14 @@ impl PlaneMut<'_> {
     #[inline(always)]
     pub(crate) fn pixel(&mut self, y: usize, x: usize) -> &mut [f32] {
         let start = self.layout.offset(0, 0, y, x);
-        &mut self.data[start..start + self.layout.block]
+        &mut self.data[start..start + self.layout.block.len()]
     }
 
     /// Returns the pixels of a row.
     #[inline(always)]
     pub(crate) fn row(&mut self, y: usize) -> &mut [f32] {
         let start = self.layout.offset(0, 0, y, 0);
-        &mut self.data[start..start + self.layout.size[1] * self.layout.block]
+        &mut self.data[start..start + self.layout.size[1] * self.layout.block.len()]
     }
 
     /// Sets every element of the interior to `number`.
@@ -316,9 +319,9 @@ pub(super) fn lanes(numbers: &[f32], block: usize) -> [f32; BLOCK] {
 }
 
 /// Zeroes the lanes past the last channel; `channels` are left in this block.
-pub(super) fn clear_tail(row: &mut [f32], block: usize, channels: usize) {
-    if channels < block {
-        row.chunks_exact_mut(block)
+pub(super) fn clear_tail(row: &mut [f32], block: Block, channels: usize) {
+    if channels < block.len() {
+        row.chunks_exact_mut(block.len())
             .for_each(|pixel| pixel[channels..].fill(0.0));
     }
 }
@@ -330,7 +333,7 @@ pub(super) fn same(op: &'static str, expected: &Layout, got: &Layout) -> Result<
         ("channels (axis c)", expected.channels, got.channels),
         ("height (axis h)", expected.size[0], got.size[0]),
         ("width (axis w)", expected.size[1], got.size[1]),
-        ("the channel block", expected.block, got.block),
+        ("the channel block", expected.block.len(), got.block.len()),
     ] {
         super::expect(op, what, expected, got)?;
     }

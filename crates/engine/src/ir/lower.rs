@@ -1,6 +1,6 @@
 //! From a graph to the intermediate form: one instruction a node.
 
-use conv_core::blocked::{Algorithm, BLOCK};
+use conv_core::blocked::{Algorithm, Block};
 use conv_core::{Activation, Conv2dOptions};
 use nn_layers::{Graph, Node, NodeId, Op, ParamSpec};
 
@@ -19,7 +19,7 @@ impl Ir {
                 node: id,
                 inputs: index(node.inputs()),
                 operation: operation(graph, id, node)?,
-                block: BLOCK,
+                block: Block::Channels16,
                 within: None,
             })
         });

@@ -10,7 +10,7 @@
 use std::fmt;
 
 use conv_core::Activation;
-use conv_core::blocked::{Algorithm, BLOCK};
+use conv_core::blocked::{Algorithm, BLOCK, Block};
 
 use super::{Conv, Instruction, Ir, Operation, Within};
 
@@ -28,8 +28,10 @@ impl fmt::Display for Ir {
 
 impl fmt::Display for Instruction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let planar = if self.block == BLOCK { "" } else { " planar" };
-        f.write_str(planar)?;
+        f.write_str(match self.block {
+            Block::Channels16 => "",
+            Block::Planar => " planar",
+        })?;
         if let Some(Within { of, first_block }) = self.within {
             write!(f, " in %{of} at {}", first_block * BLOCK)?;
         }

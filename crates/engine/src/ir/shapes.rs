@@ -1,6 +1,6 @@
 //! The shapes of the values, for a session's inputs.
 
-use conv_core::blocked::Layout;
+use conv_core::blocked::{Block, Layout};
 use nn_layers::{Graph, Shape};
 
 use super::{Instruction, Ir, Operation};
@@ -53,7 +53,7 @@ fn padded(shape: &Shape, kernel: &Kernel, instruction: &Instruction) -> Result<S
 
 /// Returns the layout of a tensor of this shape without a halo: `[N, C, H, W]`, or `[N, F]` as
 /// pictures of one pixel.
-pub(crate) fn layout(shape: &Shape, block: usize) -> Layout {
+pub(crate) fn layout(shape: &Shape, block: Block) -> Layout {
     let size = |axis| shape.get(axis).copied().unwrap_or(1);
     Layout {
         block,

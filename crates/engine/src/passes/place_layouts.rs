@@ -2,7 +2,7 @@
 //! caller's tensors are planar, as a convolution with few input channels reads them; everything else
 //! is NCHW16c.
 
-use conv_core::blocked::{BLOCK, Conv2dSpec};
+use conv_core::blocked::{Block, Conv2dSpec};
 
 use crate::ir::{Instruction, Ir, Operation, push};
 use crate::kernel::Kernel;
@@ -12,11 +12,14 @@ pub(crate) fn run(ir: Ir) -> Ir {
     let mut copies: Vec<Option<usize>> = Vec::new();
     ir.rewrite(|done, mut instruction| {
         if let Operation::Input(_) = instruction.operation {
-            instruction.block = 1;
+            instruction.block = Block::Planar;
         }
         let first = first_block(&instruction.operation);
         for (number, input) in instruction.inputs.iter_mut().enumerate() {
-            let block = if number == 0 { first } else { BLOCK };
+            let block = match number {
+                0 => first,
+                _ => Block::Channels16,
+            };
             if done[*input].block != block {
                 copies.resize(done.len(), None);
                 *input =
@@ -27,22 +30,21 @@ pub(crate) fn run(ir: Ir) -> Ir {
     })
 }
 
-/// Channels per block of the first input that a kernel reads.
-fn first_block(operation: &Operation) -> usize {
+/// The channel blocks of the first input that a kernel reads.
+fn first_block(operation: &Operation) -> Block {
     match operation {
         Operation::Conv(conv) => {
             let [_, channels, ..] = conv.weight;
             let groups = conv.options.groups;
-            let planar = Conv2dSpec::reads_planar(channels.saturating_mul(groups), groups);
-            if planar { 1 } else { BLOCK }
+            Conv2dSpec::input_block(channels.saturating_mul(groups), groups)
         }
         Operation::Input(_) | Operation::Norm(_) | Operation::Dropout(_) | Operation::Kernel(_) => {
-            BLOCK
+            Block::Channels16
         }
     }
 }
 
-fn copy(done: &[Instruction], value: usize, block: usize) -> Instruction {
+fn copy(done: &[Instruction], value: usize, block: Block) -> Instruction {
     Instruction {
         inputs: vec![value],
         operation: Operation::Kernel(Kernel::Relayout),

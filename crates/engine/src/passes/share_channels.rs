@@ -1,8 +1,8 @@
 //! A concatenation of whole channel blocks is written by whatever computes its parts, and a slice of
 //! whole blocks is a view of its input: neither copies.
 
-use conv_core::blocked::BLOCK;
-use nn_layers::Graph;
+use conv_core::blocked::{BLOCK, Block};
+use nn_layers::{Graph, NodeId};
 
 use crate::ir::{Instruction, Ir, Operation, Within};
 use crate::kernel::Kernel;
@@ -11,16 +11,22 @@ pub(crate) fn run(mut ir: Ir, graph: &Graph) -> Ir {
     let channels = ir.instructions.iter().map(|one| channels(one, graph));
     let channels: Vec<usize> = channels.collect();
     let mut groups = Groups::new(channels.len());
+    // The channels of pictures `[N, C, H, W]` are what the graph states. The features `[N, F]` of flattened
+    // ones are more where a session's pictures are larger.
+    let is_picture = |node: NodeId| graph.node(node).is_some_and(|node| node.shape().len() == 4);
     for index in 0..channels.len() {
         let Operation::Kernel(kernel) = &ir.instructions[index].operation else {
             continue;
         };
+        if !is_picture(ir.instructions[index].node) {
+            continue;
+        }
         match (kernel, &ir.instructions[index].inputs[..]) {
             (&Kernel::Slice(first), &[input]) => {
                 let end = first + channels[index];
                 let is_whole = first.is_multiple_of(BLOCK)
                     && (end.is_multiple_of(BLOCK) || end == channels[input]);
-                if is_whole && ir.instructions[input].block == BLOCK {
+                if is_whole && ir.instructions[input].block == Block::Channels16 {
                     groups.join(index, input);
                     ir.instructions[index].within = Some(Within::new(input, first));
                 }
@@ -78,7 +84,7 @@ fn share_parts(ir: &mut Ir, groups: &mut Groups, concat: usize, channels: &[usiz
 /// Whether an instruction may write its value into a larger one: not if it is planar, or has its place
 /// already.
 fn can_write_elsewhere(instruction: &Instruction) -> bool {
-    instruction.block == BLOCK
+    instruction.block == Block::Channels16
         && instruction.within.is_none()
         && match &instruction.operation {
             Operation::Input(_) => false,

@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use conv_core::blocked::{Conv2dGradInput, Layout, Store, batch_norm_scratch};
+use conv_core::blocked::{Block, Conv2dGradInput, Layout, Store, batch_norm_scratch};
 use nn_layers::{Graph, Shape};
 
 use super::layer::{ConvLayer, Layer};
@@ -63,7 +63,7 @@ impl StepPlan {
             .map(|unit| layout(unit, ir.instructions[unit].block))
             .collect();
         let mut grads: Vec<Option<Layout>> = (0..units.len())
-            .map(|unit| units[unit].wanted.then(|| layout(unit, 16)))
+            .map(|unit| units[unit].wanted.then(|| layout(unit, Block::Channels16)))
             .collect();
         let mut grad_inputs = Vec::with_capacity(units.len());
         let (mut weight_scratch, mut sum_scratch) = (0, 0);
@@ -160,7 +160,7 @@ impl StepPlan {
                 let first = lifetimes.first_gradient(to, time);
                 let store = if first { Store::Replace } else { Store::Add };
                 if store == Store::Add && !unit.way_back(layers).can_add {
-                    let len = len(&layout(to, 16), &unit.name)?;
+                    let len = len(&layout(to, Block::Channels16), &unit.name)?;
                     alone.push((
                         index,
                         position,
@@ -205,7 +205,10 @@ impl StepPlan {
         let count = units.len();
         for (at, (index, position, _)) in alone.iter().enumerate() {
             if let Some(Some(contribution)) = contributions[*index].get_mut(*position) {
-                contribution.alone = Some(place(layout(contribution.to, 16), 2 * count + at));
+                contribution.alone = Some(place(
+                    layout(contribution.to, Block::Channels16),
+                    2 * count + at,
+                ));
             }
         }
         Ok(Self {

@@ -27,7 +27,7 @@ use ndarray::ArrayView4;
 use super::buffer::Buffer;
 use super::conv2d_spec::{Conv2dSpec, OP};
 use super::epilogue::Epilogue;
-use super::layout::{BLOCK, Layout};
+use super::layout::{Block, Layout};
 use super::statistics::batch_norm_scratch;
 use super::view::{View, ViewMut};
 use crate::error::Result;
@@ -160,7 +160,7 @@ impl WinogradSpec {
         let (from, to) = (input.layout(), output.layout());
         let halo = self.halo(from.size)?;
         let sums = epilogue.sums(OP, self.conv.place(from.size)?.output, &to)?;
-        let placement = self.conv.check(BLOCK, halo, &from, &sums)?;
+        let placement = self.conv.check(Block::Channels16, halo, &from, &sums)?;
         Conv2dSpec::check_weight(self.weight_len, weight)?;
         epilogue.check(OP, &sums)?;
         if !to.is_empty() {

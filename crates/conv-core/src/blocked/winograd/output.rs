@@ -61,7 +61,7 @@ impl<const P: usize, const M: usize, const WINDOW: usize> SimdLoop for Of<'_, P,
                         // SAFETY: the owner of the pointers promises that a tile's points and pixels
                         // exist.
                         unsafe {
-                            transform.tile::<S, P, M, WINDOW>(tile, *target, lane, activation)
+                            transform.tile::<S, P, M, WINDOW>(tile, *target, lane, activation);
                         };
                     }
                 }

@@ -24,6 +24,9 @@ pub(super) const MOST_TILES: usize = 56;
 /// The numbers of threads that a schedule should suit.
 const THREADS: [usize; 2] = [2, 4];
 
+/// The numbers of blocks that are tried beyond the least: of so many, the last one is a small part of the time.
+const MOST_TRIED: usize = 64;
+
 /// The time of this many blocks, in tiles of all output blocks: each block reads the weights again, which
 /// takes as long as to multiply two or three tiles.
 fn time_of_blocks(tiles: usize, blocks: usize) -> usize {
@@ -86,7 +89,8 @@ impl Schedule {
         let (pixels, panels) = (kernels.most_pixels, kernels.most_panels.min(out_blocks));
         let fit = INPUT_IN_CACHE / (points * in_blocks * BLOCK);
         let least = tiles.div_ceil(fit.clamp(pixels, MOST_TILES));
-        let own = (least..=4 * least)
+        let most = least.saturating_add(MOST_TRIED.min(3 * least.min(MOST_TRIED)));
+        let own = (least..=most)
             .map(|blocks| (time_of_blocks(tiles, blocks), blocks))
             .min()
             .filter(|_| fit >= 2 * pixels);
@@ -98,7 +102,8 @@ impl Schedule {
         let (is_shared, blocks, runs) = match own {
             Some((time, blocks)) if time < shared => (false, blocks, least_runs),
             _ => {
-                let elements = tiles * points * in_blocks * BLOCK;
+                let elements = [points, in_blocks, BLOCK].into_iter();
+                let elements = elements.fold(tiles, usize::saturating_mul);
                 (true, elements.div_ceil(SHARED_INPUT), runs)
             }
         };
