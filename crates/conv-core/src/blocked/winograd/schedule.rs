@@ -89,8 +89,7 @@ impl Schedule {
         let (pixels, panels) = (kernels.most_pixels, kernels.most_panels.min(out_blocks));
         let fit = INPUT_IN_CACHE / (points * in_blocks * BLOCK);
         let least = tiles.div_ceil(fit.clamp(pixels, MOST_TILES));
-        let most = least.saturating_add(MOST_TRIED.min(3 * least.min(MOST_TRIED)));
-        let own = (least..=most)
+        let own = (least..=least + MOST_TRIED.min(3 * least))
             .map(|blocks| (time_of_blocks(tiles, blocks), blocks))
             .min()
             .filter(|_| fit >= 2 * pixels);
