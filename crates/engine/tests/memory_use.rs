@@ -21,10 +21,11 @@ fn resident() -> u64 {
     number.parse::<u64>().unwrap() * 1024
 }
 
-/// A large picture, few channels, and a dense layer with a large weight.
+/// A picture so large that the allocator and the threads take little beside it, few channels, and a layer with
+/// a large weight.
 fn graph() -> Graph {
     let mut b = GraphBuilder::new();
-    let x = b.input("image", [1, 1, 400, 600]).unwrap();
+    let x = b.input("image", [1, 1, 800, 1200]).unwrap();
     let conv = Conv2d::new(2, [3, 3]).padding(Padding::all(1));
     let x = b.conv2d("conv1", x, conv).unwrap();
     let x = b.batch_norm2d("norm1", x, BatchNorm2d::default()).unwrap();
