@@ -44,7 +44,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// As [`run`](Infer::run).
+    /// As [`run`](nn_layers::Infer::run).
     pub fn profile<D: Dimension>(
         &mut self,
         inputs: &[ArrayView<'_, f32, D>],
