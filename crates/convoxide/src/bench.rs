@@ -18,10 +18,10 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::error::Reason;
 use crate::executor::ExecutorFlag;
+use crate::input_shape::MAX_BATCH;
 use crate::memory::peak_rss_mib;
 use crate::model::Source;
 use crate::output;
-use crate::summary::MAX_BATCH;
 
 /// Measure how fast a network runs, on random input
 ///

@@ -26,6 +26,7 @@ mod find_lr;
 mod gallery;
 mod grad;
 mod init;
+mod input_shape;
 mod kernels;
 mod lint;
 mod list;

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::builder::RangedU64ValueParser;
 use engine::{Listing, MemoryUse, Plan};
 use files::show::one_line;
 use image_data::Preprocessing;
@@ -12,6 +11,7 @@ use yolo_detect::WeightsHeader;
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::input_shape::InputShape;
 use crate::model::{Model, Source};
 use crate::output;
 
@@ -26,15 +26,8 @@ use crate::output;
 pub(crate) struct Args {
     #[command(flatten)]
     source: Source,
-    /// Input size, such as 416 or 320x608 [default: the model's]
-    #[arg(long, value_name = "HxW", value_parser = size)]
-    size: Option<[usize; 2]>,
-    /// Pictures per batch
-    #[arg(
-        long, value_name = "N", default_value_t = 1,
-        value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_BATCH)
-    )]
-    batch: usize,
+    #[command(flatten)]
+    input: InputShape,
     /// Draw the graph instead, as a Mermaid flowchart
     #[arg(long, conflicts_with_all = ["size", "batch"])]
     mermaid: bool,
@@ -43,27 +36,6 @@ pub(crate) struct Args {
     /// that is in all
     #[arg(long, conflicts_with = "mermaid")]
     plan: bool,
-}
-
-/// The largest batch.
-pub(crate) const MAX_BATCH: u64 = 1 << 16;
-
-/// The longest side of a picture.
-const MAX_SIDE: usize = 1 << 16;
-
-/// Reads a size `[h, w]`: `320x608`, or `416` for a square.
-pub(crate) fn size(text: &str) -> Result<[usize; 2], String> {
-    let side = |text: &str| {
-        let side = text.parse().ok()?;
-        (1..=MAX_SIDE).contains(&side).then_some(side)
-    };
-    let (height, width) = text.split_once('x').unwrap_or((text, text));
-    match (side(height), side(width)) {
-        (Some(height), Some(width)) => Ok([height, width]),
-        _ => Err(format!(
-            "expected a height and a width from 1 to {MAX_SIDE}, such as 320x608"
-        )),
-    }
 }
 
 /// The command's JSON.
@@ -136,9 +108,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
         output::text(model.graph.mermaid().trim_end())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let [channels, height, width] = model.input;
-    let [height, width] = args.size.unwrap_or([height, width]);
-    let input = Shape::from([args.batch, channels, height, width]);
+    let input = args.input.shape(model.input);
     if args.plan {
         let listing = listing(&mut model, input, context);
         return list(&listing.map_err(|error| args.source.fault(error))?, context);
@@ -303,15 +273,6 @@ fn stages(summary: &Summary) -> Vec<SummaryRow> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_size_is_height_times_width_or_a_square() {
-        assert_eq!(size("320x608"), Ok([320, 608]));
-        assert_eq!(size("416"), Ok([416, 416]));
-        for bad in ["", "x", "0", "416x0", "416x", "1x2x3", "-1", "65537", "1.5"] {
-            assert!(size(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn names_fill_at_most_one_line() {

@@ -4,18 +4,16 @@ use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::builder::RangedU64ValueParser;
 use engine::{Algorithm, TunedLayer, Tuning, Winograd};
 use files::show::{count, one_line};
 use files::whole_file;
-use nn_layers::Shape;
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::input_shape::InputShape;
 use crate::model::Source;
 use crate::progress::Progress;
-use crate::summary::{MAX_BATCH, size};
 use crate::{output, suffix, tuning_file};
 
 /// Measure which algorithm is fastest for each convolution
@@ -38,15 +36,8 @@ use crate::{output, suffix, tuning_file};
 pub(crate) struct Args {
     #[command(flatten)]
     source: Source,
-    /// Input size, such as 416 or 320x608 [default: the model's]
-    #[arg(long, value_name = "HxW", value_parser = size)]
-    size: Option<[usize; 2]>,
-    /// Pictures per batch
-    #[arg(
-        long, value_name = "N", default_value_t = 1,
-        value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_BATCH)
-    )]
-    batch: usize,
+    #[command(flatten)]
+    input: InputShape,
     /// File to write
     #[arg(long, value_name = "FILE.json")]
     output: PathBuf,
@@ -66,9 +57,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
         error,
     })?;
     let model = args.source.load(context)?;
-    let [channels, height, width] = model.input;
-    let [height, width] = args.size.unwrap_or([height, width]);
-    let input = Shape::from([args.batch, channels, height, width]);
+    let input = args.input.shape(model.input);
     let progress = Progress::of_convolutions(context);
     let shapes = std::slice::from_ref(&input);
     let tuning = Tuning::measure(&model.graph, &context.options, shapes, |_| progress.step());

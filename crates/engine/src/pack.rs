@@ -114,11 +114,10 @@ impl<'a> Packing<'a> {
 
     fn conv(&mut self, name: &str, conv: &Conv) -> Result<Step> {
         let filters = conv.filters.iter().map(|one| self.filters(name, one));
-        let mut filters = filters.collect::<Result<Vec<_>>>()?;
-        let (weight, shift) = match (filters.pop(), filters.is_empty()) {
-            (Some(only), true) => only,
-            (last, _) => {
-                filters.extend(last);
+        let filters = filters.collect::<Result<Vec<_>>>()?;
+        let (weight, shift) = match <[_; 1]>::try_from(filters) {
+            Ok([only]) => only,
+            Err(filters) => {
                 let weights: Vec<_> = filters.iter().map(|(weight, _)| weight.view()).collect();
                 let stacked = ndarray::concatenate(Axis(0), &weights);
                 let stacked = stacked.map_err(|_| {

@@ -117,8 +117,8 @@ impl Epilogue<'_> {
             .into_iter()
             .enumerate()
         {
-            let half = size[axis].div_ceil(2);
-            let expected = half.min(output.size[axis]).max(size[axis] / 2);
+            let (down, up) = (size[axis] / 2, size[axis].div_ceil(2));
+            let expected = output.size[axis].clamp(down, up);
             super::expect(op, what, expected, output.size[axis])?;
         }
         Ok(Layout { size, ..*output })

@@ -23,19 +23,18 @@ pub(crate) fn run(ir: Ir) -> Ir {
 /// Whether the windows are those of [`MaxPool`](conv_core::blocked::MaxPool) on inputs of every size. Padding
 /// beyond the last row or column makes a window of that one.
 fn is_halving(options: &MaxPool2dOptions) -> bool {
-    let (pads_end, pads_more) = match options.padding {
-        Padding::Valid => (false, false),
-        Padding::Same => (true, false),
-        Padding::Explicit([top, left, bottom, right]) => (
-            bottom.max(right) == 1,
-            top.max(left) > 0 || bottom.max(right) > 1,
-        ),
+    let [top, left, bottom, right] = match options.padding {
+        Padding::Valid => [0; 4],
+        // For an even size, it is none.
+        Padding::Same => [0, 0, 1, 1],
+        Padding::Explicit(padding) => padding,
     };
+    let most_at_end = if options.ceil_mode { 0 } else { 1 };
     options.kernel_size == [2, 2]
         && options.stride == [2, 2]
         && options.dilation == [1, 1]
-        && !pads_more
-        && !(pads_end && options.ceil_mode)
+        && [top, left] == [0, 0]
+        && bottom.max(right) <= most_at_end
 }
 
 /// Weights that are read again for every two rows without loss: they stay in a core's second-level cache

@@ -153,21 +153,16 @@ impl Trial {
         // direct one's.
         let packed = algorithms.iter().map(AlgorithmSpec::packed_len);
         let weights: Vec<usize> = packed.chain([spec.weight_len()]).collect();
-        let memory = MemoryUse {
-            parameters: bytes(&weights),
-            activations: bytes(&[len(&input)?, len(&output)?]),
-            ..MemoryUse::default()
-        };
-        // Before the scratch memory: to compute its size takes long where there are very many tiles.
-        memory.check(limit)?;
         let mut scratch = 0;
         for algorithm in &algorithms {
             let needed = algorithm.scratch_len(&input, rayon::current_num_threads());
             scratch = needed.map_err(at(conv))?.max(scratch);
         }
         let memory = MemoryUse {
+            parameters: bytes(&weights),
+            activations: bytes(&[len(&input)?, len(&output)?]),
             scratch: bytes(&[scratch]),
-            ..memory
+            ..MemoryUse::default()
         };
         memory.check(limit)?;
         Ok(Self {
