@@ -358,25 +358,9 @@ impl Session {
         }
         Ok(())
     }
-}
 
-impl Infer for Session {
-    type Error = Error;
-
-    #[tracing::instrument(level = "debug", skip_all)]
-    fn run(&mut self, inputs: &[ArrayViewD<'_, f32>], outputs: &mut Outputs) -> Result<()> {
-        self.check(inputs)?;
-        let compiled = Arc::clone(&self.compiled);
-        // The whole run is inside the pool: entering it for each step would cost more than the
-        // smaller steps take.
-        let ir = &compiled.program.ir;
-        let clear = self.halos.begin();
-        rayon::scope(|_| {
-            self.for_each_step(|session, index, picture| {
-                session.step(&compiled, index, picture, clear, inputs)
-            })
-        })?;
-        self.halos.end();
+    /// Copies the results into the output tensors.
+    fn export(&self, ir: &Ir, outputs: &mut Outputs) -> Result<()> {
         let tensors = outputs.prepare(self.outputs.iter())?;
         for (tensor, &step) in tensors.iter_mut().zip(&ir.outputs) {
             let name = &ir.instructions[step].name;
@@ -394,6 +378,26 @@ impl Infer for Session {
             layout.export(data, target).map_err(Error::at(name))?;
         }
         Ok(())
+    }
+}
+
+impl Infer for Session {
+    type Error = Error;
+
+    #[tracing::instrument(level = "debug", skip_all)]
+    fn run(&mut self, inputs: &[ArrayViewD<'_, f32>], outputs: &mut Outputs) -> Result<()> {
+        self.check(inputs)?;
+        let compiled = Arc::clone(&self.compiled);
+        // The whole run is inside the pool: entering it for each step would cost more than the
+        // smaller steps take.
+        let clear = self.halos.begin();
+        rayon::scope(|_| {
+            self.for_each_step(|session, index, picture| {
+                session.step(&compiled, index, picture, clear, inputs)
+            })?;
+            self.halos.end();
+            self.export(&compiled.program.ir, outputs)
+        })
     }
 }
 

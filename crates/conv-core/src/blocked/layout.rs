@@ -1,11 +1,10 @@
 //! The memory layout of a tensor: NCHW16c or planar NCHW, with a halo.
 
-use ndarray::{ArrayView4, ArrayViewMut1, ArrayViewMut4, Axis};
 use rayon::prelude::*;
 
 use super::view::PIECE;
 use crate::error::{Error, Result};
-use crate::geometry::{PaddingValue, checked_len};
+use crate::geometry::checked_len;
 
 /// Channels per block in NCHW16c: one AVX-512 register, two of AVX2, four of NEON.
 pub const BLOCK: usize = 16;
@@ -225,107 +224,12 @@ impl Layout {
             });
     }
 
-    /// Copies an NCHW array into this layout; `padding_value` fills the halo.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Mismatch`] if the extents or the length of `data` differ,
-    /// [`Error::PaddingTooLarge`] if the halo cannot be filled.
-    pub fn import(
+    pub(super) fn check(
         &self,
-        input: ArrayView4<'_, f32>,
-        padding_value: PaddingValue,
-        data: &mut [f32],
+        op: &'static str,
+        dim: (usize, usize, usize, usize),
+        len: usize,
     ) -> Result<()> {
-        const OP: &str = "import";
-        self.check(OP, input.dim(), data.len())?;
-        if data.is_empty() {
-            return Ok(());
-        }
-        padding_value.check(OP, self.size, self.halo)?;
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "f32 is what the tensor holds"
-        )]
-        let constant = padding_value.constant() as f32;
-        let source_of = |axis: usize, at: usize| {
-            let at = isize::try_from(at)
-                .ok()?
-                .checked_sub_unsigned(self.halo[axis])?;
-            padding_value.source(at, self.size[axis])
-        };
-        let [height, width] = self.size;
-        let interior = self.halo[1]..self.halo[1] + width;
-        let step = self.row_step();
-        let rows = self.halo[0] + height + self.halo[2];
-        let blocks = self.blocks() + self.gap;
-        let lanes = self.block.len();
-        let rows_of_data = data.par_chunks_exact_mut(step).with_min_len(PIECE / step);
-        rows_of_data.enumerate().for_each(|(index, row)| {
-            let (plane, y) = (index / rows, source_of(0, index % rows));
-            let (picture, block) = (plane / blocks, plane % blocks);
-            if block >= self.blocks() {
-                return;
-            }
-            let channels = lanes.min(self.channels - block * lanes);
-            if channels < lanes {
-                row.fill(0.0);
-            }
-            for lane in 0..channels {
-                let Some(y) = y else {
-                    let targets = row[lane..].iter_mut().step_by(lanes);
-                    targets.for_each(|target| *target = constant);
-                    continue;
-                };
-                let line = input
-                    .index_axis_move(Axis(0), picture)
-                    .index_axis_move(Axis(0), block * lanes + lane)
-                    .index_axis_move(Axis(0), y);
-                if self.block == Block::Planar {
-                    ArrayViewMut1::from(&mut row[interior.clone()]).assign(&line);
-                    for x in (0..interior.start).chain(interior.end..row.len()) {
-                        row[x] = source_of(1, x).map_or(constant, |x| line[x]);
-                    }
-                    continue;
-                }
-                let targets = row[lane..].iter_mut().step_by(lanes);
-                for (x, target) in targets.enumerate() {
-                    *target = if interior.contains(&x) {
-                        line[x - interior.start]
-                    } else {
-                        source_of(1, x).map_or(constant, |x| line[x])
-                    };
-                }
-            }
-        });
-        Ok(())
-    }
-
-    /// Copies the interior into an NCHW array.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Mismatch`] if the extents or the length of `data` differ.
-    pub fn export(&self, data: &[f32], mut output: ArrayViewMut4<'_, f32>) -> Result<()> {
-        self.check("export", output.dim(), data.len())?;
-        if output.is_empty() {
-            return Ok(());
-        }
-        for (picture, mut planes) in output.outer_iter_mut().enumerate() {
-            for (channel, mut plane) in planes.outer_iter_mut().enumerate() {
-                for (y, mut row) in plane.outer_iter_mut().enumerate() {
-                    let start = self.at(picture, channel, y, 0);
-                    let numbers = data[start..].iter().step_by(self.block.len());
-                    row.iter_mut()
-                        .zip(numbers)
-                        .for_each(|(target, &number)| *target = number);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn check(&self, op: &'static str, dim: (usize, usize, usize, usize), len: usize) -> Result<()> {
         let pairs = [
             ("batch (axis n)", self.batch, dim.0),
             ("channels (axis c)", self.channels, dim.1),
@@ -348,77 +252,5 @@ impl Layout {
             }
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use ndarray::Array4;
-
-    #[test]
-    fn import_then_export_is_the_identity_and_the_halo_is_the_padding() {
-        let array = Array4::from_shape_fn((2, 18, 3, 4), |(n, c, y, x)| {
-            (n * 1000 + c * 100 + y * 10 + x) as f32 + 1.0
-        });
-        for layout in [
-            Layout::blocked(2, 18, [3, 4]),
-            Layout::planar(2, 18, [3, 4]),
-        ] {
-            let layout = layout.with_halo([1, 2, 2, 1]);
-            let mut data = vec![f32::NAN; layout.len()];
-            layout
-                .import(array.view(), PaddingValue::Reflect, &mut data)
-                .unwrap();
-            assert!(data.iter().all(|x| !x.is_nan()), "every element is written");
-            let mut back = Array4::zeros(array.dim());
-            layout.export(&data, back.view_mut()).unwrap();
-            assert_eq!(array, back);
-            // One pixel over the top-left corner of picture 1, channel 17: row 1, column 1.
-            let corner = layout.at(1, 17, 0, 0) - layout.row_step() - layout.block.len();
-            assert_eq!(data[corner], 1000.0 + 1700.0 + 10.0 + 1.0 + 1.0);
-
-            layout.clear_halo(&mut data);
-            let interior: f32 = array.sum();
-            assert!((data.iter().sum::<f32>() - interior).abs() <= interior * 1e-4);
-            let mut back = Array4::zeros(array.dim());
-            layout.export(&data, back.view_mut()).unwrap();
-            assert_eq!(array, back);
-        }
-    }
-
-    #[test]
-    fn lanes_beyond_the_last_channel_are_zero() {
-        let layout = Layout::blocked(1, 3, [1, 2]).with_halo([0, 1, 0, 0]);
-        let mut data = vec![f32::NAN; layout.len()];
-        let ones = Array4::ones((1, 3, 1, 2));
-        layout
-            .import(ones.view(), PaddingValue::Constant(7.0), &mut data)
-            .unwrap();
-        for pixel in data.chunks_exact(BLOCK) {
-            assert_eq!(pixel[3..], [0.0; 13]);
-        }
-        assert_eq!(data[..3], [7.0; 3]);
-    }
-
-    #[test]
-    fn mismatches_name_the_axis() {
-        let layout = Layout::blocked(1, 3, [1, 2]);
-        let error = layout
-            .import(
-                Array4::zeros((1, 4, 1, 2)).view(),
-                PaddingValue::Zeros,
-                &mut [0.0; 32],
-            )
-            .unwrap_err();
-        assert_eq!(
-            error,
-            Error::Mismatch {
-                op: "import",
-                what: "channels (axis c)",
-                expected: 3,
-                got: 4
-            }
-        );
     }
 }

@@ -10,6 +10,7 @@ mod algorithm_spec;
 mod batch_norm;
 mod buffer;
 mod conv2d_spec;
+mod convert;
 mod depthwise;
 mod direct;
 mod elementwise;
