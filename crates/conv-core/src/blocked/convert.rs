@@ -1,8 +1,6 @@
 //! Conversion between NCHW arrays and the layouts of [`Layout`].
 
-use std::borrow::Cow;
-
-use ndarray::{ArrayView4, ArrayViewMut4};
+use ndarray::{ArrayView1, ArrayView4, ArrayViewMut1, ArrayViewMut4, Axis};
 use rayon::prelude::*;
 
 use super::layout::{BLOCK, Block, Layout};
@@ -15,8 +13,7 @@ use crate::geometry::PaddingValue;
 const TILE: usize = 64;
 
 impl Layout {
-    /// Copies an NCHW array into this layout; `padding_value` fills the halo. An array that is not in standard
-    /// layout is brought into it first.
+    /// Copies an NCHW array into this layout; `padding_value` fills the halo.
     ///
     /// # Errors
     ///
@@ -39,12 +36,22 @@ impl Layout {
             reason = "f32 is what the tensor holds"
         )]
         let constant = padding_value.constant() as f32;
-        let input: Cow<'_, [f32]> = match input.to_slice() {
-            Some(numbers) => Cow::Borrowed(numbers),
-            None => Cow::Owned(input.iter().copied().collect()),
+        let standard = input.to_slice();
+        let [height, width] = match standard {
+            Some(_) => self.lines(),
+            None => self.size,
         };
-
-        let [height, width] = self.lines();
+        let line = |picture: usize, channel: usize, y: usize| match standard {
+            Some(numbers) => {
+                let start = ((picture * self.channels + channel) * height + y) * width;
+                ArrayView1::from(&numbers[start..start + width])
+            }
+            None => {
+                let plane = input.index_axis_move(Axis(0), picture);
+                let plane = plane.index_axis_move(Axis(0), channel);
+                plane.index_axis_move(Axis(0), y)
+            }
+        };
         let source_of = |axis: usize, at: usize| {
             let at = isize::try_from(at)
                 .ok()?
@@ -73,13 +80,10 @@ impl Layout {
                 }
                 return;
             };
-            let line = |lane: usize| {
-                let start = ((picture * self.channels + first + lane) * height + y) * width;
-                &input[start..start + width]
-            };
+            let line = |lane: usize| line(picture, first + lane, y);
             let interior = &mut row[left * lanes..(left + width) * lanes];
             match self.block {
-                Block::Planar => interior.copy_from_slice(line(0)),
+                Block::Planar => ArrayViewMut1::from(interior).assign(&line(0)),
                 Block::Channels16 => interleave(channels, line, interior),
             }
             for x in (0..left).chain(left + width..columns) {
@@ -92,7 +96,7 @@ impl Layout {
         Ok(())
     }
 
-    /// Copies the interior into an NCHW array.
+    /// Copies the interior into an NCHW array, by way of a copy in standard layout if it is in another.
     ///
     /// # Errors
     ///
@@ -146,13 +150,21 @@ impl Layout {
 }
 
 /// Writes a row of each channel into the pixels of a block's row.
-fn interleave<'a>(channels: usize, line: impl Fn(usize) -> &'a [f32], row: &mut [f32]) {
+fn interleave<'a>(channels: usize, line: impl Fn(usize) -> ArrayView1<'a, f32>, row: &mut [f32]) {
     let (pixels, _) = row.as_chunks_mut::<BLOCK>();
     for (tile, pixels) in pixels.chunks_mut(TILE).enumerate() {
         for lane in 0..channels.min(BLOCK) {
-            let numbers = &line(lane)[tile * TILE..];
-            for (pixel, &number) in pixels.iter_mut().zip(numbers) {
-                pixel[lane] = number;
+            let line = line(lane);
+            if let Some(numbers) = line.to_slice() {
+                let numbers = &numbers[tile * TILE..];
+                for (pixel, &number) in pixels.iter_mut().zip(numbers) {
+                    pixel[lane] = number;
+                }
+            } else {
+                let numbers = line.iter().skip(tile * TILE);
+                for (pixel, &number) in pixels.iter_mut().zip(numbers) {
+                    pixel[lane] = number;
+                }
             }
         }
     }
