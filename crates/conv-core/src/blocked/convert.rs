@@ -1,6 +1,6 @@
 //! Conversion between NCHW arrays and the layouts of [`Layout`].
 
-use ndarray::{ArrayView1, ArrayView4, ArrayViewMut1, ArrayViewMut4, Axis};
+use ndarray::{ArrayView1, ArrayView4, ArrayViewMut1, ArrayViewMut4, Axis, s};
 use rayon::prelude::*;
 
 use super::layout::{BLOCK, Block, Layout};
@@ -154,17 +154,14 @@ fn interleave<'a>(channels: usize, line: impl Fn(usize) -> ArrayView1<'a, f32>, 
     let (pixels, _) = row.as_chunks_mut::<BLOCK>();
     for (tile, pixels) in pixels.chunks_mut(TILE).enumerate() {
         for lane in 0..channels.min(BLOCK) {
-            let line = line(lane);
+            let line = line(lane).slice_move(s![tile * TILE..]);
+            // A loop over a slice has no stride to multiply by.
             if let Some(numbers) = line.to_slice() {
-                let numbers = &numbers[tile * TILE..];
-                for (pixel, &number) in pixels.iter_mut().zip(numbers) {
-                    pixel[lane] = number;
-                }
+                let numbers = pixels.iter_mut().zip(numbers);
+                numbers.for_each(|(pixel, &number)| pixel[lane] = number);
             } else {
-                let numbers = line.iter().skip(tile * TILE);
-                for (pixel, &number) in pixels.iter_mut().zip(numbers) {
-                    pixel[lane] = number;
-                }
+                let numbers = pixels.iter_mut().zip(line);
+                numbers.for_each(|(pixel, &number)| pixel[lane] = number);
             }
         }
     }
