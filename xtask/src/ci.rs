@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::process::{cargo, run as run_command};
+use crate::programs::{self, Kind};
 use crate::{Result, demo, docs, fetch, isa, tidy};
 
 type Step = (&'static str, fn() -> Result<()>);
@@ -44,10 +45,13 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// Runs the demo as a new user would, and checks the picture that it draws.
+/// Runs the demo as a new user would, but with the program that was tested, and checks the picture
+/// that it draws.
 fn demo_in_an_empty_folder() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    demo::run_in(folder.path())?;
+    let programs = programs::of_the_workspace()?;
+    let convoxide = programs::named(&programs, Kind::Binary, "convoxide")?;
+    demo::run_in(folder.path(), || convoxide.command())?;
     let path = folder.path().join(demo::PICTURE);
     let picture = std::fs::read(&path)
         .map_err(|error| format!("the demo left no {}: {error}", demo::PICTURE))?;

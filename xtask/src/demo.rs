@@ -1,6 +1,7 @@
 //! `cargo xtask demo`: fetches the required files, then finds the objects in a photo and classifies it.
 
 use std::path::Path;
+use std::process::Command;
 
 use files::cache;
 
@@ -15,25 +16,29 @@ pub(crate) const PICTURE: &str = "demo.png";
 pub(crate) fn run() -> Result<()> {
     let here = std::env::current_dir()
         .map_err(|error| Error::from(format!("cannot determine the current folder: {error}")))?;
-    run_in(&here)
-}
-
-/// Draws the picture in a folder, and prints the classes of the photo.
-pub(crate) fn run_in(folder: &Path) -> Result<()> {
-    let home = fetch::ensure()?;
-    let photo = fetch::demo_photo(&home);
-    let convoxide = || {
+    run_in(&here, || {
         let mut command = cargo("run");
         command
             .arg("--manifest-path")
             .arg(workspace_root().join("Cargo.toml"))
-            .args(["--release", "--package", "convoxide", "--"])
+            .args(["--release", "--package", "convoxide", "--"]);
+        command
+    })
+}
+
+/// Draws the picture in a folder, and prints the classes of the photo, with the program that
+/// `convoxide` starts.
+pub(crate) fn run_in(folder: &Path, convoxide: impl Fn() -> Command) -> Result<()> {
+    let home = fetch::ensure()?;
+    let start = |args: &[&str]| {
+        let mut command = convoxide();
+        command
+            .args(args)
             .env(cache::VARIABLE, &home)
             .current_dir(folder);
         command
     };
-    run_command(convoxide().arg("demo"))?;
-    let mut classify = convoxide();
-    classify.args(["classify", "--model", fetch::CLASSIFIER]);
-    run_command(classify.arg(photo))
+    run_command(&mut start(&["demo"]))?;
+    let mut classify = start(&["classify", "--model", fetch::CLASSIFIER]);
+    run_command(classify.arg(fetch::demo_photo(&home)))
 }

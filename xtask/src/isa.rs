@@ -5,12 +5,10 @@ use std::process::Command;
 
 use crate::Result;
 use crate::process::{cargo, output, run as run_command};
+use crate::programs::{self, Kind, Program};
 
-/// The test suites whose instruction set `CONVOXIDE_ISA` selects.
-const SUITES: [&[&str]; 2] = [
-    &["-p", "conv-core", "--lib", "--tests"],
-    &["-p", "engine", "--lib", "--tests"],
-];
+/// The packages whose instruction set `CONVOXIDE_ISA` selects.
+const PACKAGES: [&str; 2] = ["conv-core", "engine"];
 
 /// The Rust target with NEON.
 const AARCH64: &str = "aarch64-unknown-linux-gnu";
@@ -33,20 +31,16 @@ enum Way {
 /// The task, which follows the ordinary tests: runs the suites of the kernels and the engine on every
 /// other instruction set, and reports which ran and which did not.
 pub(crate) fn run() -> Result<()> {
-    let available = output(cargo("run").args([
-        "--quiet",
-        "--package",
-        "conv-core",
-        "--example",
-        "instruction_sets",
-    ]))?;
+    let programs = programs::of_the_workspace()?;
+    let list = programs::named(&programs, Kind::Example, "instruction_sets")?;
+    let available = output(&mut list.command())?;
     let available: Vec<&str> = available.lines().collect();
     let ways = ways(&available, can_emulate_neon());
     for (isa, way) in ways {
         match way {
             Way::Forced => {
-                for suite in SUITES {
-                    run_command(cargo("test").args(suite).env("CONVOXIDE_ISA", isa))?;
+                for package in PACKAGES {
+                    run_suite(&programs, package, isa)?;
                 }
             }
             Way::Emulated => emulate_neon()?,
@@ -54,6 +48,22 @@ pub(crate) fn run() -> Result<()> {
         }
     }
     println!("instruction sets: {}", summary(&ways));
+    Ok(())
+}
+
+/// Runs the tests of a package on an instruction set.
+fn run_suite(programs: &[Program], package: &str, isa: &str) -> Result<()> {
+    let mut tests = programs
+        .iter()
+        .filter(|program| program.kind == Kind::Test && program.belongs_to(package))
+        .peekable();
+    if tests.peek().is_none() {
+        return Err(format!("cargo built no tests of {package}").into());
+    }
+    for test in tests {
+        eprintln!("{package}: {} on {isa}", test.name);
+        run_command(test.command().env("CONVOXIDE_ISA", isa))?;
+    }
     Ok(())
 }
 
@@ -118,7 +128,7 @@ fn emulate_neon() -> Result<()> {
     };
     run_command(
         cargo("test")
-            .args(SUITES[0])
+            .args(["-p", PACKAGES[0], "--lib", "--tests"])
             .args(["--target", AARCH64])
             .env(variable("LINKER"), "aarch64-linux-gnu-gcc")
             .env(variable("RUNNER"), "qemu-aarch64 -L /usr/aarch64-linux-gnu")

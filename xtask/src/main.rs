@@ -22,6 +22,7 @@ mod isa;
 mod man;
 mod memory;
 mod process;
+mod programs;
 mod python;
 mod test;
 mod tidy;
