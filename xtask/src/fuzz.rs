@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::process::{cargo, output, run as run_command, workspace_root};
+use crate::programs;
 use crate::{Error, Result};
 
 /// The test programs that contain fuzz targets: the package, and cargo's arguments that select one.
@@ -70,18 +71,11 @@ fn build(package: &str, selection: &[&str]) -> Result<PathBuf> {
         cargo("test")
             .args(["--package", package])
             .args(selection)
-            .args(["--no-run", "--message-format=json-render-diagnostics"]),
+            .args(["--no-run", programs::MESSAGES]),
     )?;
-    executable(&messages).ok_or_else(|| Error::from(format!("cargo built no test of {package}")))
-}
-
-/// The program that cargo's messages name last.
-fn executable(messages: &str) -> Option<PathBuf> {
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))
+    programs::executables(&messages)
         .next_back()
+        .ok_or_else(|| Error::from(format!("cargo built no test of {package}")))
 }
 
 /// The tests in a list that are fuzz targets, with their modules.
@@ -149,14 +143,6 @@ mod tests {
         assert_eq!(found, ["fuzz_cfg", "npy::fuzz::fuzz_npy"]);
         assert_eq!(name(found[0]), "cfg");
         assert_eq!(name(found[1]), "npy");
-    }
-
-    #[test]
-    fn the_program_is_the_last_that_was_built() {
-        let messages = "{\"reason\":\"compiler-artifact\",\"executable\":null}\nno json\n\
-                        {\"executable\":\"a/fuzz-1\"}\n{\"reason\":\"build-finished\"}\n";
-        assert_eq!(executable(messages), Some(PathBuf::from("a/fuzz-1")));
-        assert_eq!(executable("{}"), None);
     }
 
     #[cfg(target_os = "linux")]

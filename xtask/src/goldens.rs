@@ -8,7 +8,8 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::Result;
-use crate::process::{built, output, run as run_command, workspace_root};
+use crate::process::{output, run as run_command, workspace_root};
+use crate::programs::built;
 use crate::python;
 
 const REQUIREMENTS: &str = "crates/testkit/goldens/requirements.txt";

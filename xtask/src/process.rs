@@ -58,23 +58,6 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8(stdout)?)
 }
 
-/// The program that these arguments of `cargo build` select, built with optimisation.
-///
-/// # Errors
-/// Those of cargo.
-pub(crate) fn built(selection: &[&str]) -> Result<PathBuf> {
-    let messages = output(
-        cargo("build")
-            .args(["--release", "--message-format=json-render-diagnostics"])
-            .args(selection),
-    )?;
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))
-        .ok_or_else(|| format!("cargo did not build {}", selection.join(" ")).into())
-}
-
 fn cannot_start(command: &Command, error: &std::io::Error) -> String {
     format!("cannot start `{}`: {error}", shown(command))
 }

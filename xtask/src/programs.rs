@@ -1,7 +1,4 @@
-//! The programs that the ordinary tests built, found again without building anything.
-//!
-//! A command for one package alone selects fewer features of the dependencies, so cargo would compile
-//! these, and everything above them, a second time.
+//! The programs that cargo builds, as its messages name them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,6 +7,9 @@ use serde::Deserialize;
 
 use crate::Result;
 use crate::process::{cargo, output, workspace_root};
+
+/// Makes cargo print its messages as JSON, a line each, and the compiler's as usual.
+pub(crate) const MESSAGES: &str = "--message-format=json-render-diagnostics";
 
 /// What a program is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,10 @@ pub(crate) fn named<'a>(programs: &'a [Program], kind: Kind, name: &str) -> Resu
         .ok_or_else(|| format!("cargo built no {name}").into())
 }
 
-/// The programs that `cargo test --workspace` builds.
+/// The programs that `cargo test --workspace` builds. After the ordinary tests they are all there.
+///
+/// A command for one package alone selects fewer features of the dependencies, so cargo would compile
+/// these, and everything above them, a second time.
 pub(crate) fn of_the_workspace() -> Result<Vec<Program>> {
     let messages =
         output(cargo("test").args(["--workspace", "--no-run", "--message-format=json"]))?;
@@ -63,6 +66,24 @@ pub(crate) fn of_the_workspace() -> Result<Vec<Program>> {
         .lines()
         .filter_map(|line| program(line).transpose())
         .collect()
+}
+
+/// The program that these arguments of `cargo build` select, built with optimisation.
+///
+/// # Errors
+/// Those of cargo.
+pub(crate) fn built(selection: &[&str]) -> Result<PathBuf> {
+    let messages = output(cargo("build").args(["--release", MESSAGES]).args(selection))?;
+    executables(&messages)
+        .next()
+        .ok_or_else(|| format!("cargo did not build {}", selection.join(" ")).into())
+}
+
+/// The paths of the programs that cargo's messages name, in their order.
+pub(crate) fn executables(messages: &str) -> impl DoubleEndedIterator<Item = PathBuf> {
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Message>(line).ok()?.executable)
 }
 
 /// The parts of cargo's messages that are used here.
@@ -144,6 +165,16 @@ mod tests {
         let binary = named(&programs, Kind::Binary, "fused").unwrap();
         assert_eq!(binary, &programs[2]);
         named(&programs, Kind::Binary, "engine").unwrap_err();
+    }
+
+    #[test]
+    fn executables_are_in_the_order_of_the_messages() {
+        let messages = "{\"reason\":\"compiler-artifact\",\"executable\":null}\nno json\n\
+                        {\"executable\":\"a/one\"}\n{\"executable\":\"a/fuzz-1\"}\n\
+                        {\"reason\":\"build-finished\"}\n";
+        let found: Vec<PathBuf> = executables(messages).collect();
+        assert_eq!(found, ["a/one", "a/fuzz-1"].map(PathBuf::from));
+        assert_eq!(executables("{}").next(), None);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::process::{built, workspace_root};
+use crate::process::workspace_root;
+use crate::programs::built;
 use crate::{Result, python};
 
 /// A library that Convoxide is compared with.
