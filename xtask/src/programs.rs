@@ -60,8 +60,7 @@ pub(crate) fn named<'a>(programs: &'a [Program], kind: Kind, name: &str) -> Resu
 /// A command for one package alone selects fewer features of the dependencies, so cargo would compile
 /// these, and everything above them, a second time.
 pub(crate) fn of_the_workspace() -> Result<Vec<Program>> {
-    let messages =
-        output(cargo("test").args(["--workspace", "--no-run", "--message-format=json"]))?;
+    let messages = output(cargo("test").args(["--workspace", "--no-run", MESSAGES]))?;
     messages
         .lines()
         .filter_map(|line| program(line).transpose())
