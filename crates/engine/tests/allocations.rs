@@ -164,6 +164,8 @@ fn networks() -> Vec<(String, Graph)> {
     let dense = graph(|b| {
         let (x, told) = (b.input("x", [1, 3, 9, 15])?, b.input("told", [1, 5])?);
         let x = b.conv_bn_relu("stem", x, Conv2d::new(7, [3, 3]))?;
+        // Few channels are read as planes, but written in blocks.
+        let x = b.conv2d("few", x, Conv2d::new(7, [3, 3]))?;
         let x = b.flatten("flatten", x)?;
         let x = b.linear("seen", x, Linear::new(11))?;
         let told = b.linear("linear", told, Linear::new(11))?;

@@ -124,7 +124,6 @@ mod tests {
         });
         let expected = [
             ("x", 2 * BLOCK),
-            ("x", 2 * BLOCK),
             ("norm", 2 * BLOCK + 2 * 16 * 4),
             ("twice", 2 * BLOCK),
             ("thrice", 3 * BLOCK),

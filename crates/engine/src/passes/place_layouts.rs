@@ -1,6 +1,6 @@
-//! Every value gets a layout, and a copy in the other layout wherever a kernel needs that one. The
-//! caller's tensors are planar, as a convolution with few input channels reads them; everything else
-//! is NCHW16c.
+//! Every value gets a layout, and a copy in the other layout wherever a kernel needs that one. A
+//! convolution with few input channels reads planar NCHW; everything else is NCHW16c. The caller's tensors
+//! are converted to what their first reader reads.
 
 use conv_core::blocked::{Block, Conv2dSpec};
 
@@ -8,18 +8,16 @@ use crate::ir::{Instruction, Ir, Operation, push};
 use crate::kernel::Kernel;
 
 pub(crate) fn run(ir: Ir) -> Ir {
+    let mut first_reads = first_reads(&ir).into_iter();
     // The copy of each new value, once one has been made.
     let mut copies: Vec<Option<usize>> = Vec::new();
     ir.rewrite(|done, mut instruction| {
+        let first_read = first_reads.next().flatten();
         if let Operation::Input(_) = instruction.operation {
-            instruction.block = Block::Planar;
+            instruction.block = first_read.unwrap_or(Block::Planar);
         }
-        let first = first_block(&instruction.operation);
         for (number, input) in instruction.inputs.iter_mut().enumerate() {
-            let block = match number {
-                0 => first,
-                _ => Block::Channels16,
-            };
+            let block = block_of_input(&instruction.operation, number);
             if done[*input].block != block {
                 copies.resize(done.len(), None);
                 *input =
@@ -28,6 +26,25 @@ pub(crate) fn run(ir: Ir) -> Ir {
         }
         push(done, instruction)
     })
+}
+
+/// Returns the channel blocks in which each value is read first.
+fn first_reads(ir: &Ir) -> Vec<Option<Block>> {
+    let mut reads = vec![None; ir.instructions.len()];
+    for instruction in &ir.instructions {
+        for (number, &input) in instruction.inputs.iter().enumerate() {
+            reads[input].get_or_insert_with(|| block_of_input(&instruction.operation, number));
+        }
+    }
+    reads
+}
+
+/// Returns the channel blocks in which an operation reads its input with this number.
+fn block_of_input(operation: &Operation, number: usize) -> Block {
+    match number {
+        0 => first_block(operation),
+        _ => Block::Channels16,
+    }
 }
 
 /// The channel blocks of the first input that a kernel reads.
@@ -55,7 +72,7 @@ fn copy(done: &[Instruction], value: usize, block: Block) -> Instruction {
 
 #[cfg(test)]
 mod tests {
-    use nn_layers::Conv2d;
+    use nn_layers::{Conv2d, GraphBuilder};
 
     use super::*;
     use crate::passes::testing::{assert_prints, lowered};
@@ -72,16 +89,32 @@ mod tests {
         });
         assert_prints(
             &run(ir),
+            "%0 = input 0
+             %1 = conv2d 1x1 (%0)
+             %2 planar = relayout (%1)
+             %3 = conv2d 3x3 (%2)
+             %4 = conv2d 3x3 (%2)
+             %5 = relu (%1)
+             %6 = add (%3, %4)
+             %7 = relu (%0)
+             outputs: %6 %5 %7",
+        );
+    }
+
+    #[test]
+    fn an_input_enters_as_its_first_reader_reads_it() {
+        let mut b = GraphBuilder::new();
+        let x = b.input("x", [1, 3, 8, 8]).unwrap();
+        let conv = b.conv2d("conv", x, Conv2d::new(3, [3, 3])).unwrap();
+        let relu = b.relu("relu", x).unwrap();
+        let graph = b.finish(&[conv, relu]).unwrap();
+        assert_prints(
+            &run(Ir::lower(&graph).unwrap()),
             "%0 planar = input 0
-             %1 = relayout (%0)
-             %2 = conv2d 1x1 (%1)
-             %3 planar = relayout (%2)
-             %4 = conv2d 3x3 (%3)
-             %5 = conv2d 3x3 (%3)
-             %6 = relu (%2)
-             %7 = add (%4, %5)
-             %8 = relu (%1)
-             outputs: %7 %6 %8",
+             %1 = conv2d 3x3 (%0)
+             %2 = relayout (%0)
+             %3 = relu (%2)
+             outputs: %1 %3",
         );
     }
 }
