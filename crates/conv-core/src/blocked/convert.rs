@@ -7,9 +7,14 @@ use super::layout::{BLOCK, Block, Layout};
 use super::view::PIECE;
 use crate::error::Result;
 use crate::geometry::PaddingValue;
+use crate::simd::transpose::transpose;
 
-/// Pixels of which all channels are moved before the next ones, so that they stay in the cache of the first
-/// level.
+/// Pixels that are transposed at once, with all channels of a block: each line of the cache is read and
+/// written in one go.
+const QUAD: usize = 4;
+
+/// Where that is impossible, pixels of which all channels are moved before the next ones, so that they stay
+/// in the cache of the first level.
 const TILE: usize = 64;
 
 impl Layout {
@@ -152,32 +157,89 @@ impl Layout {
 /// Writes a row of each channel into the pixels of a block's row.
 fn interleave<'a>(channels: usize, line: impl Fn(usize) -> ArrayView1<'a, f32>, row: &mut [f32]) {
     let (pixels, _) = row.as_chunks_mut::<BLOCK>();
-    for (tile, pixels) in pixels.chunks_mut(TILE).enumerate() {
+    let done = match full_block(channels, &line) {
+        Some(lines) => interleave_quads(lines, pixels),
+        None => 0,
+    };
+    for (tile, pixels) in pixels[done..].chunks_mut(TILE).enumerate() {
         for lane in 0..channels.min(BLOCK) {
-            let line = line(lane).slice_move(s![tile * TILE..]);
-            // A loop over a slice has no stride to multiply by.
-            if let Some(numbers) = line.to_slice() {
-                let numbers = pixels.iter_mut().zip(numbers);
-                numbers.for_each(|(pixel, &number)| pixel[lane] = number);
-            } else {
-                let numbers = pixels.iter_mut().zip(line);
-                numbers.for_each(|(pixel, &number)| pixel[lane] = number);
+            let numbers = line(lane).slice_move(s![done + tile * TILE..]);
+            for (pixel, &number) in pixels.iter_mut().zip(numbers) {
+                pixel[lane] = number;
             }
         }
     }
 }
 
+/// Returns the lines of a block's channels, if there are as many and each is contiguous.
+fn full_block<'a>(
+    channels: usize,
+    line: impl Fn(usize) -> ArrayView1<'a, f32>,
+) -> Option<[&'a [f32]; BLOCK]> {
+    if channels < BLOCK {
+        return None;
+    }
+    let lines: [_; BLOCK] = std::array::from_fn(|lane| line(lane).to_slice());
+    let all = lines.iter().all(Option::is_some);
+    all.then(|| lines.map(Option::unwrap_or_default))
+}
+
+/// Writes a line of each channel into the pixels in whole quads, and returns how many pixels those are.
+fn interleave_quads(lines: [&[f32]; BLOCK], pixels: &mut [[f32; BLOCK]]) -> usize {
+    let lines = lines.map(|line| line.as_chunks::<QUAD>().0);
+    let (quads, _) = pixels.as_chunks_mut::<QUAD>();
+    for (x, quad) in quads.iter_mut().enumerate() {
+        for first in (0..BLOCK).step_by(QUAD) {
+            // `map` over an array would be a call.
+            let [a, b, c, d] = [first, first + 1, first + 2, first + 3];
+            let columns = transpose([lines[a][x], lines[b][x], lines[c][x], lines[d][x]]);
+            for (pixel, column) in quad.iter_mut().zip(columns) {
+                pixel[first..first + QUAD].copy_from_slice(&column);
+            }
+        }
+    }
+    quads.len() * QUAD
+}
+
 /// Writes the pixels of a block's row into `planes`, at `start` in each of them.
 fn deinterleave(row: &[f32], planes: &mut [f32], [start, plane]: [usize; 2]) {
     let (pixels, _) = row.as_chunks::<BLOCK>();
-    for (tile, pixels) in pixels.chunks(TILE).enumerate() {
+    let columns = start..start + pixels.len();
+    let done = match planes.len() == BLOCK * plane {
+        true => {
+            let mut planes = planes.chunks_exact_mut(plane);
+            let lines = std::array::from_fn(|_| match planes.next() {
+                Some(plane) => &mut plane[columns.clone()],
+                None => &mut [],
+            });
+            deinterleave_quads(pixels, lines)
+        }
+        false => 0,
+    };
+    for (tile, pixels) in pixels[done..].chunks(TILE).enumerate() {
         for (lane, plane) in planes.chunks_exact_mut(plane).enumerate().take(BLOCK) {
-            let numbers = &mut plane[start + tile * TILE..];
+            let numbers = &mut plane[start + done + tile * TILE..];
             for (number, pixel) in numbers.iter_mut().zip(pixels) {
                 *number = pixel[lane];
             }
         }
     }
+}
+
+/// Writes the pixels in whole quads into a line of each channel, and returns how many pixels those are.
+fn deinterleave_quads(pixels: &[[f32; BLOCK]], lines: [&mut [f32]; BLOCK]) -> usize {
+    let mut lines = lines.map(|line| line.as_chunks_mut::<QUAD>().0);
+    let (quads, _) = pixels.as_chunks::<QUAD>();
+    for (x, quad) in quads.iter().enumerate() {
+        for first in (0..BLOCK).step_by(QUAD) {
+            let lanes = |pixel: &[f32; BLOCK]| std::array::from_fn(|lane| pixel[first + lane]);
+            let columns = transpose(quad.each_ref().map(lanes));
+            for (line, column) in lines[first..].iter_mut().zip(columns) {
+                line[x] = column;
+            }
+        }
+    }
+    quads.len() * QUAD
 }
 
 #[cfg(test)]
@@ -226,6 +288,7 @@ mod tests {
             (((n * 18 + c) * 5 + y) * 27 + x) as f32
         });
         let input = array.view().reversed_axes();
+        let standard = input.as_standard_layout();
         for halo in [[0; 4], [1, 0, 2, 3]] {
             for gap in [0, 1] {
                 for layout in [Layout::blocked(n, c, [h, w]), Layout::planar(n, c, [h, w])] {
@@ -240,6 +303,12 @@ mod tests {
                     for ((n, c, y, x), &number) in input.indexed_iter() {
                         assert_eq!(data[layout.at(n, c, y, x)], number);
                     }
+                    let mut same = vec![f32::NAN; layout.len()];
+                    layout
+                        .import(standard.view(), PaddingValue::Zeros, &mut same)
+                        .unwrap();
+                    let bits = |data: &[f32]| data.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                    assert_eq!(bits(&same), bits(&data));
                     let mut back = Array4::zeros(array.dim());
                     let output = back.view_mut().reversed_axes();
                     layout.export(&data, output).unwrap();

@@ -17,6 +17,7 @@ pub(crate) mod activation;
 pub(crate) mod microkernel;
 pub(crate) mod narrow;
 pub(crate) mod outer_product;
+pub(crate) mod transpose;
 
 use crate::error::{Error, Result};
 use microkernel::Kernels;
