@@ -50,7 +50,7 @@ pub(crate) struct Options {
     /// Compare each distinct convolution of the networks alone
     #[arg(long, requires = "peers")]
     layers: bool,
-    /// Write docs/benchmarks.md and benchmarks/record
+    /// Write docs/benchmarks.md and benchmarks/record, which keeps what was measured before of the same commit
     #[arg(long, requires = "peers")]
     record: bool,
     /// Write the shape files in benchmarks/layers again
@@ -107,11 +107,12 @@ fn compare(options: &Options, peers: &[Peer]) -> Result<()> {
         }
         exported = Some((job.name, job.input, files));
     }
-    println!("{}", tables::markdown(&record));
-    match options.record {
-        true => documents::write(&root, &record),
-        false => Ok(()),
+    if options.record {
+        record.continue_file(&root)?;
+        documents::write(&root, &record)?;
     }
+    println!("{}", tables::markdown(&record));
+    Ok(())
 }
 
 /// A job for each network, batch and number of threads.

@@ -51,14 +51,23 @@ pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// The commit, with `-dirty` if files differ from it.
+/// The commit, with `-dirty` if files differ from it that a record does not write.
 ///
 /// # Errors
 /// Those of git.
 pub(crate) fn commit(root: &Path) -> Result<String> {
-    let mut git = Command::new("git");
-    git.args(["describe", "--always", "--dirty", "--exclude", "*"]);
-    Ok(output(git.current_dir(root))?.trim().to_owned())
+    let git = |args: &[&str]| output(Command::new("git").args(args).current_dir(root));
+    let commit = git(&["rev-parse", "--short", "HEAD"])?;
+    let changed = git(&[
+        "status",
+        "--porcelain",
+        "--",
+        ".",
+        ":!docs",
+        ":!benchmarks/record",
+    ])?;
+    let suffix = if changed.is_empty() { "" } else { "-dirty" };
+    Ok(commit.trim().to_owned() + suffix)
 }
 
 /// Today in UTC, as `2026-11-29`.

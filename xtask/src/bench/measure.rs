@@ -5,7 +5,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::answers::First;
 use super::outputs;
@@ -43,9 +43,9 @@ impl Job {
 }
 
 /// The result of a comparison.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Comparison {
-    pub(crate) network: &'static str,
+    pub(crate) network: String,
     /// The layer's name; none for the whole network.
     pub(crate) layer: Option<String>,
     /// How often the layer occurs.
@@ -67,8 +67,17 @@ pub(crate) struct Comparison {
     pub(crate) rounds: Vec<[f64; 2]>,
 }
 
+impl Comparison {
+    /// Whether this is the same comparison as another, measured again.
+    pub(crate) fn repeats(&self, other: &Self) -> bool {
+        (&self.network, &self.layer, &self.theirs.name)
+            == (&other.network, &other.layer, &other.theirs.name)
+            && (self.batch, self.threads) == (other.batch, other.threads)
+    }
+}
+
 /// What was measured of one side.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Side {
     pub(crate) name: String,
     pub(crate) version: String,
@@ -151,7 +160,7 @@ impl Plan {
         let ratios: Vec<f64> = rounds.iter().map(|[ours, theirs]| theirs / ours).collect();
         let column = |side: usize| rounds.iter().map(|round| round[side]).collect::<Vec<_>>();
         Ok(Comparison {
-            network: job.network,
+            network: job.network.to_owned(),
             layer: job.is_layer().then(|| job.name.clone()),
             times: job.times,
             batch: job.input[0],
@@ -229,7 +238,7 @@ fn round(run: &mut impl FnMut(Turn) -> Result<Vec<f64>>) -> Result<[f64; 2]> {
 /// One line for the terminal.
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = self.layer.as_deref().unwrap_or(self.network);
+        let what = self.layer.as_deref().unwrap_or(&self.network);
         let (batch, threads) = (self.batch, self.threads);
         let Estimate { median, low, high } = self.ratio;
         write!(

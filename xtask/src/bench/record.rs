@@ -2,14 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::machine::{self, Processor};
 use super::measure::Comparison;
-use crate::Result;
+use super::networks::NETWORKS;
+use crate::{Error, Result};
 
-/// Everything that a run has measured.
-#[derive(Debug, Serialize)]
+/// Everything that a run has measured, or several runs one after the other.
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) date: String,
     pub(crate) commit: String,
@@ -52,6 +53,31 @@ impl Record {
         self.comparisons.push(comparison);
     }
 
+    /// Adds what is in the file that this record is to be written to, unless this one has it too, or that
+    /// one belongs to another commit or to another number of rounds.
+    ///
+    /// # Errors
+    /// A file that is no record, and those of the file system.
+    pub(crate) fn continue_file(&mut self, root: &Path) -> Result<()> {
+        let path = self.file(root);
+        if !path.exists() {
+            return Ok(());
+        }
+        let earlier: Self = serde_json::from_str(&std::fs::read_to_string(&path)?)
+            .map_err(|error| Error::from(format!("{}: {error}", path.display())))?;
+        if (&earlier.commit, earlier.rounds) != (&self.commit, self.rounds) {
+            return Ok(());
+        }
+        for comparison in earlier.comparisons {
+            if !self.comparisons.iter().any(|of| of.repeats(&comparison)) {
+                self.comparisons.push(comparison);
+            }
+        }
+        let number = |name: &str| NETWORKS.iter().position(|network| network.name == name);
+        self.comparisons.sort_by_key(|of| number(&of.network));
+        Ok(())
+    }
+
     /// The name of the record's file in `benchmarks/record`.
     pub(crate) fn file(&self, root: &Path) -> PathBuf {
         let folder = root.join("benchmarks").join("record");
@@ -90,12 +116,7 @@ pub(crate) mod tests {
     use super::*;
 
     /// A comparison in which each run of ours takes `ours`, and each of theirs `theirs` milliseconds.
-    pub(crate) fn comparison(
-        network: &'static str,
-        peer: &str,
-        ours: f64,
-        theirs: f64,
-    ) -> Comparison {
+    pub(crate) fn comparison(network: &str, peer: &str, ours: f64, theirs: f64) -> Comparison {
         let side = |name: &str, ms: f64| Side {
             name: name.to_owned(),
             version: "1.2".to_owned(),
@@ -105,7 +126,7 @@ pub(crate) mod tests {
             peak_mib: Some(100.0),
         };
         Comparison {
-            network,
+            network: network.to_owned(),
             layer: None,
             times: 1,
             batch: 1,
@@ -161,5 +182,35 @@ pub(crate) mod tests {
         assert_eq!(value["comparisons"][1]["theirs"]["name"], "MNN");
         assert_eq!(value["comparisons"][0]["ratio"]["low"], 1.2);
         assert_eq!(value["rounds"], 9);
+    }
+
+    #[test]
+    fn a_record_continues_that_of_its_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let earlier = record(vec![
+            comparison("resnet18", "ncnn", 10.0, 12.0),
+            comparison("resnet18", "MNN", 10.0, 15.0),
+        ]);
+        earlier.save(&earlier.file(root)).unwrap();
+        let again = || comparison("resnet18", "ncnn", 10.0, 13.0);
+        let new = || record(vec![comparison("resnet50", "ncnn", 1.0, 2.0), again()]);
+        let ratios = |record: &Record| -> Vec<f64> {
+            let all = record.comparisons.iter();
+            all.map(|comparison| comparison.ratio.median).collect()
+        };
+
+        let mut continued = new();
+        continued.continue_file(root).unwrap();
+        assert_eq!(ratios(&continued), [1.3, 1.5, 2.0]);
+
+        let mut of_other_commit = new();
+        of_other_commit.commit = "fedcba9".to_owned();
+        of_other_commit.continue_file(root).unwrap();
+        assert_eq!(ratios(&of_other_commit), [2.0, 1.3]);
+
+        std::fs::write(earlier.file(root), "{}").unwrap();
+        let error = new().continue_file(root).unwrap_err();
+        assert!(error.to_string().contains("avx2.json: missing field"));
     }
 }

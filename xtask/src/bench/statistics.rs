@@ -1,9 +1,9 @@
 //! Medians, and the interval of a median by the bootstrap.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A median with its 95 % interval.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Estimate {
     pub(crate) median: f64,
     /// The 2.5th percentile of the resampled medians.

@@ -70,7 +70,7 @@ fn rows(record: &Record, batch: usize, threads: usize) -> Vec<Row<'_>> {
     for comparison in of {
         let same = |row: &&mut Row<'_>| {
             row.iter().any(|other| {
-                (other.network, &other.layer) == (comparison.network, &comparison.layer)
+                (&other.network, &other.layer) == (&comparison.network, &comparison.layer)
             })
         };
         match rows.iter_mut().find(same) {
@@ -203,7 +203,7 @@ fn title(comparison: &Comparison) -> String {
     let network = NETWORKS
         .iter()
         .find(|network| network.name == comparison.network);
-    let network = network.map_or(comparison.network, |network| network.title);
+    let network = network.map_or(&comparison.network[..], |network| network.title);
     match &comparison.layer {
         None => network.to_owned(),
         Some(layer) => {
