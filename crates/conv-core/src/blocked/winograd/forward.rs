@@ -21,6 +21,10 @@ use crate::simd::microkernel::Tile;
 /// Channel blocks of the input whose weights at one point are two pages of memory.
 const SHORT_STREAM: usize = 8;
 
+/// The pixels of register tiles from which on the hardware loads a long stream of weights by itself, and
+/// better. Smaller ones read it faster than it comes: by AVX2, layers took 0.92 of their time.
+const LARGE_TILE: usize = 8;
+
 /// One computation of an output, with all steps precomputed.
 pub(super) struct Forward<'a> {
     spec: &'a WinogradSpec,
@@ -261,14 +265,14 @@ impl<'a> Forward<'a> {
         let (size, longer) = (tiles / count, tiles % count);
         let points = spec.algorithm.points().pow(2);
         let panel = schedule.in_blocks * BLOCK * BLOCK;
+        let loads_ahead = schedule.in_blocks <= SHORT_STREAM || kernels.len() < LARGE_TILE;
         for point in 0..points {
             let mut first = 0;
             for number in 0..count {
                 let pixels = size + usize::from(number < longer);
                 let weight = self.weight[(blocks.start * points + point) * panel..].as_ptr();
-                // Those of the next point follow. The hardware loads a long stream by itself, and better.
-                let is_short = schedule.in_blocks <= SHORT_STREAM;
-                let (next_weight, next_lines) = match is_short && point + 1 < points {
+                // Those of the next point follow.
+                let (next_weight, next_lines) = match loads_ahead && point + 1 < points {
                     true => {
                         let next = weight.wrapping_add(panel);
                         Tile::load_ahead(next, schedule.in_blocks, number, count)
