@@ -22,7 +22,8 @@ use crate::simd::microkernel::Tile;
 const SHORT_STREAM: usize = 8;
 
 /// The pixels of register tiles from which on the hardware loads a long stream of weights by itself, and
-/// better. Smaller ones read it faster than it comes: by AVX2, layers took 0.92 of their time.
+/// better. Smaller ones read it faster than it comes: by AVX2, layers with many channels took 0.92 of their
+/// time alone, and ResNet-50 0.99.
 const LARGE_TILE: usize = 8;
 
 /// One computation of an output, with all steps precomputed.
