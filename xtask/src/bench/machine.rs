@@ -51,7 +51,10 @@ pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// The commit, with `-dirty` if files differ from it that a record does not write.
+/// What follows the commit if files differ from it.
+pub(crate) const DIRTY: &str = "-dirty";
+
+/// The commit, with [`DIRTY`] if files differ from it that a record does not write.
 ///
 /// # Errors
 /// Those of git.
@@ -66,7 +69,7 @@ pub(crate) fn commit(root: &Path) -> Result<String> {
         ":!docs",
         ":!benchmarks/record",
     ])?;
-    let suffix = if changed.is_empty() { "" } else { "-dirty" };
+    let suffix = if changed.is_empty() { "" } else { DIRTY };
     Ok(commit.trim().to_owned() + suffix)
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::machine::{self, Processor};
+use super::machine::{self, DIRTY, Processor};
 use super::measure::Comparison;
 use super::networks::NETWORKS;
 use crate::{Error, Result};
@@ -53,8 +53,8 @@ impl Record {
         self.comparisons.push(comparison);
     }
 
-    /// Adds what is in the file that this record is to be written to, unless this one has it too, or that
-    /// one belongs to another commit or to another number of rounds.
+    /// Adds what is in the file that this record is to be written to, unless this one has it too. A record of
+    /// another commit, of changed files, or of another number of rounds is not continued.
     ///
     /// # Errors
     /// A file that is no record, and those of the file system.
@@ -65,7 +65,8 @@ impl Record {
         }
         let earlier: Self = serde_json::from_str(&std::fs::read_to_string(&path)?)
             .map_err(|error| Error::from(format!("{}: {error}", path.display())))?;
-        if (&earlier.commit, earlier.rounds) != (&self.commit, self.rounds) {
+        let is_same = (&earlier.commit, earlier.rounds) == (&self.commit, self.rounds);
+        if !is_same || self.commit.ends_with(DIRTY) {
             return Ok(());
         }
         for comparison in earlier.comparisons {
@@ -208,6 +209,16 @@ pub(crate) mod tests {
         of_other_commit.commit = "fedcba9".to_owned();
         of_other_commit.continue_file(root).unwrap();
         assert_eq!(ratios(&of_other_commit), [2.0, 1.3]);
+
+        let dirty = |mut record: Record| {
+            record.commit += DIRTY;
+            record
+        };
+        let earlier = dirty(earlier);
+        earlier.save(&earlier.file(root)).unwrap();
+        let mut of_changed_files = dirty(new());
+        of_changed_files.continue_file(root).unwrap();
+        assert_eq!(ratios(&of_changed_files), [2.0, 1.3]);
 
         std::fs::write(earlier.file(root), "{}").unwrap();
         let error = new().continue_file(root).unwrap_err();

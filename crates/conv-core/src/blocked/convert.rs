@@ -207,6 +207,7 @@ fn deinterleave(row: &[f32], planes: &mut [f32], [start, plane]: [usize; 2]) {
     let columns = start..start + pixels.len();
     let done = match planes.len() == BLOCK * plane {
         true => {
+            // As many as there are lanes, so none of the lines stays empty.
             let mut planes = planes.chunks_exact_mut(plane);
             let lines = std::array::from_fn(|_| match planes.next() {
                 Some(plane) => &mut plane[columns.clone()],
