@@ -18,19 +18,19 @@ use crate::{output, suffix, tuning_file};
 
 /// Measure which algorithm is fastest for each convolution
 ///
-/// Without a tuning, a model of the cost chooses the algorithms. Here every possible
-/// algorithm of each distinct convolution runs, alone and on random numbers; the
-/// model's choice stays unless another is at least 3 % faster. The commands that
-/// run a network obey the result with --tuning FILE.
+/// Without a tuning, a model of the cost chooses the algorithms. Here every
+/// possible algorithm of each distinct convolution runs, alone and on random
+/// numbers; the model's choice stays unless another is at least 3 % faster. The
+/// commands that run a network obey the result with --tuning FILE.
 ///
 /// The table has the shape of the weights, the size of the input, how often the
-/// layer occurs, and the times in milliseconds. F(m, r) is Winograd's algorithm for
-/// kernels of r x r, with tiles of m x m outputs. Convolutions with only one
+/// layer occurs, and the times in milliseconds. F(m, r) is Winograd's algorithm
+/// for kernels of r x r, with tiles of m x m outputs. Convolutions with only one
 /// algorithm are left out.
 ///
-/// A tuning is for the instruction set and the number of threads with which it was
-/// measured; with others, --tuning is an error. It suits inputs of any size and
-/// batch, but it is fastest for those that it was measured for.
+/// A tuning is for the instruction set and the number of threads with which it
+/// was measured; with others, --tuning is an error. It suits inputs of any size
+/// and batch, but it is fastest for those that it was measured for.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
