@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use image_data::{Label, Picture, draw_boxes};
+use image_data::{DrawnBox, Picture, draw_boxes};
 
 use crate::error::Error;
 use crate::pictures::{Failure, Inputs};
@@ -22,14 +22,14 @@ pub(crate) fn draw(picture: &Picture, report: &Report) -> image_data::Result<Pic
     let label = |objects: &Vec<&Object>| {
         let best = objects.first()?;
         let text = |object: &&Object| format!("{} {:.0} %", object.name(), object.percent());
-        Some(Label {
+        Some(DrawnBox {
             bbox: best.bbox,
             text: objects.iter().map(text).collect::<Vec<_>>().join(", "),
             color_index: best.class_id(),
         })
     };
     let boxes = report.boxes();
-    let labels: Vec<Label> = boxes.iter().take(MOST_BOXES).filter_map(label).collect();
+    let labels: Vec<DrawnBox> = boxes.iter().take(MOST_BOXES).filter_map(label).collect();
     draw_boxes(picture, &labels)
 }
 
@@ -158,7 +158,7 @@ mod tests {
             bbox: BBox::from_xywh(x, 40.0, 60.0, 40.0),
         };
         let both = drawn(&[found(0, 10.0), found(1, 10.0)]);
-        let labels = [Label {
+        let labels = [DrawnBox {
             bbox: found(0, 10.0).bbox,
             text: "car 50 %, truck 50 %".to_owned(),
             color_index: 0,

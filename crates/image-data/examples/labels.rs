@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use image_data::{BBox, Label, Picture, draw_boxes};
+use image_data::{BBox, DrawnBox, Picture, draw_boxes};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args_os().nth(1);
@@ -23,7 +23,7 @@ pub(crate) fn draw(path: &Path, out: &mut dyn Write) -> Result<(), Box<dyn Error
         .collect();
     let picture = Picture::from_rgb(width, height, 3 * width, &pixels)?;
 
-    let label = |text: &str, [x1, y1, x2, y2]: [f32; 4], color_index| Label {
+    let label = |text: &str, [x1, y1, x2, y2]: [f32; 4], color_index| DrawnBox {
         bbox: BBox::from_xyxy(x1, y1, x2, y2),
         text: text.to_owned(),
         color_index,

@@ -3,8 +3,11 @@
 mod color_jitter;
 mod cutout;
 mod horizontal_flip;
+mod hsv_jitter;
 mod mixup;
+mod mosaic;
 mod pad_and_crop;
+mod random_placement;
 mod random_resized_crop;
 
 use std::borrow::Cow;
@@ -16,10 +19,15 @@ use serde::{Deserialize, Serialize};
 pub use self::color_jitter::ColorJitter;
 pub use self::cutout::Cutout;
 pub use self::horizontal_flip::HorizontalFlip;
+pub use self::hsv_jitter::HsvJitter;
 pub use self::mixup::Mixup;
+pub use self::mosaic::Mosaic;
 pub use self::pad_and_crop::PadAndCrop;
+pub use self::random_placement::RandomPlacement;
 pub use self::random_resized_crop::RandomResizedCrop;
+use crate::box_map::BoxMap;
 use crate::error::{Error, Result};
+use crate::label::Label;
 use crate::picture::Picture;
 use crate::preprocessing::Preprocessing;
 use crate::random::{Purpose, keyed};
@@ -28,12 +36,12 @@ use crate::random::{Purpose, keyed};
 ///
 /// A picture passes through the [`Preprocessing`]'s resize and crop, then through the steps in
 /// order, and then through the rest of the preprocessing: channel order and normalisation. A
-/// [`RandomResizedCrop`], which must be the first step, replaces the resize and crop. Validation
-/// uses the preprocessing alone.
+/// [`RandomResizedCrop`] or a [`RandomPlacement`], which must be the first step, replaces the resize and
+/// crop. Validation uses the preprocessing alone. Boxes move with the picture.
 ///
 /// All steps operate on bytes. Their random numbers depend on the [`SampleKey`] alone: not on the
-/// thread, nor on other samples. [`Mixup`] operates on whole batches; a [`Loader`](crate::Loader)
-/// applies it.
+/// thread, nor on other samples. [`Mixup`] operates on whole batches and [`Mosaic`] on several samples; a
+/// [`Loader`](crate::Loader) applies them.
 ///
 /// As JSON, with all defaults omitted:
 ///
@@ -60,6 +68,9 @@ pub struct Augmentation {
     /// The change to each batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mixup: Option<Mixup>,
+    /// The combination of several pictures to one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mosaic: Option<Mosaic>,
 }
 
 /// One change to a picture.
@@ -72,8 +83,12 @@ pub enum Transform {
     HorizontalFlip(HorizontalFlip),
     /// Crops a random part and resizes it.
     RandomResizedCrop(RandomResizedCrop),
+    /// Resizes the picture by random factors and places it at random.
+    RandomPlacement(RandomPlacement),
     /// Changes brightness, contrast, saturation and hue.
     ColorJitter(ColorJitter),
+    /// Changes hue, saturation and exposure, as darknet does.
+    HsvJitter(HsvJitter),
     /// Covers a square of the picture.
     Cutout(Cutout),
 }
@@ -99,7 +114,7 @@ impl Augmentation {
                 Transform::PadAndCrop(PadAndCrop::default()),
                 Transform::HorizontalFlip(HorizontalFlip::default()),
             ],
-            mixup: None,
+            ..Self::default()
         }
     }
 
@@ -112,7 +127,21 @@ impl Augmentation {
                 Transform::RandomResizedCrop(RandomResizedCrop::default()),
                 Transform::HorizontalFlip(HorizontalFlip::default()),
             ],
-            mixup: None,
+            ..Self::default()
+        }
+    }
+
+    /// Darknet's augmentation for detectors, with the numbers of `yolov2.cfg`: a random placement, a change of
+    /// colours, then a flip.
+    #[must_use]
+    pub fn detection() -> Self {
+        Self {
+            steps: vec![
+                Transform::RandomPlacement(RandomPlacement::default()),
+                Transform::HsvJitter(HsvJitter::default()),
+                Transform::HorizontalFlip(HorizontalFlip::default()),
+            ],
+            ..Self::default()
         }
     }
 
@@ -128,28 +157,20 @@ impl Augmentation {
                 Transform::PadAndCrop(step) => step.check()?,
                 Transform::HorizontalFlip(step) => step.check()?,
                 Transform::ColorJitter(step) => step.check()?,
+                Transform::HsvJitter(step) => step.check()?,
                 Transform::Cutout(step) => step.check()?,
                 Transform::RandomResizedCrop(step) => {
                     step.check()?;
-                    let wrong = |field, got, expected| Error::Option {
-                        what: RandomResizedCrop::NAME,
-                        field,
-                        got,
-                        expected,
-                    };
-                    if index > 0 {
-                        return Err(wrong(
-                            "position",
-                            format!("step {}", index + 1),
-                            "the first step",
-                        ));
-                    }
-                    if preprocessing.fixed_size().is_none() {
-                        let expected = "a crop or an exact resize in the preprocessing";
-                        return Err(wrong("size", "unknown".to_owned(), expected));
-                    }
+                    check_first(RandomResizedCrop::NAME, index, preprocessing)?;
+                }
+                Transform::RandomPlacement(step) => {
+                    step.check()?;
+                    check_first(RandomPlacement::NAME, index, preprocessing)?;
                 }
             }
+        }
+        if let Some(mosaic) = &self.mosaic {
+            mosaic.check(preprocessing)?;
         }
         self.mixup.as_ref().map_or(Ok(()), Mixup::check)
     }
@@ -166,44 +187,98 @@ impl Augmentation {
         key: SampleKey,
     ) -> Result<Picture> {
         self.check(preprocessing)?;
-        self.changed(picture, preprocessing, key)
+        Ok(self.changed(picture, preprocessing, key)?.0)
     }
 
-    /// As [`picture`](Self::picture), after [`check`](Self::check) has passed.
-    fn changed(
+    /// As [`picture`](Self::picture), with the label after the same changes.
+    ///
+    /// ```
+    /// use image_data::{
+    ///     Augmentation, BBox, HorizontalFlip, ObjectBox, Picture, Preprocessing, SampleKey, Transform,
+    /// };
+    ///
+    /// let always = HorizontalFlip { probability: 1.0 };
+    /// let augmentation = Augmentation {
+    ///     steps: vec![Transform::HorizontalFlip(always)],
+    ///     ..Augmentation::default()
+    /// };
+    /// let picture = Picture::from_rgb(40, 30, 120, &[128; 3600])?;
+    /// let boxes = vec![ObjectBox::new(0, BBox::from_xyxy(0.0, 0.0, 10.0, 30.0))];
+    /// let preprocessing = Preprocessing::cifar();
+    /// let (_, boxes) = augmentation.sample(&picture, boxes, &preprocessing, SampleKey::default())?;
+    /// assert_eq!(boxes[0].bbox, BBox::from_xyxy(30.0, 0.0, 40.0, 30.0));
+    /// # Ok::<(), image_data::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`picture`](Self::picture).
+    pub fn sample<L: Label>(
+        &self,
+        picture: &Picture,
+        label: L,
+        preprocessing: &Preprocessing,
+        key: SampleKey,
+    ) -> Result<(Picture, L)> {
+        self.check(preprocessing)?;
+        let (picture, map) = self.changed(picture, preprocessing, key)?;
+        let label = label.moved(&map, picture.size());
+        Ok((picture, label))
+    }
+
+    /// As [`picture`](Self::picture), after [`check`](Self::check) has passed, with the way that the pixels
+    /// moved.
+    pub(crate) fn changed(
         &self,
         picture: &Picture,
         preprocessing: &Preprocessing,
         key: SampleKey,
-    ) -> Result<Picture> {
+    ) -> Result<(Picture, BoxMap)> {
         let SampleKey {
             seed,
             epoch,
             sample,
         } = key;
         let random = &mut keyed(Purpose::Augmentation, [seed, epoch, sample]);
-        let (mut picture, steps) = match (self.steps.split_first(), preprocessing.fixed_size()) {
-            (Some((Transform::RandomResizedCrop(step), rest)), Some(size)) => {
-                (step.apply(picture, size, random)?, rest)
-            }
-            _ => (preprocessing.resize_and_crop(picture)?, &*self.steps),
-        };
+        let ((mut picture, mut map), steps) =
+            match (self.steps.split_first(), preprocessing.fixed_size()) {
+                (Some((Transform::RandomResizedCrop(step), rest)), Some(size)) => {
+                    (step.apply(picture, size, random)?, rest)
+                }
+                (Some((Transform::RandomPlacement(step), rest)), Some(size)) => {
+                    (step.apply(picture, size, random)?, rest)
+                }
+                _ => (preprocessing.resize_and_crop(picture)?, &*self.steps),
+            };
         for step in steps {
-            match step {
-                Transform::PadAndCrop(step) => picture = step.apply(&picture, random)?,
+            let moved = match step {
+                Transform::PadAndCrop(step) => {
+                    let moved;
+                    (picture, moved) = step.apply(&picture, random)?;
+                    moved
+                }
                 Transform::HorizontalFlip(step) => step.apply(&mut picture, random),
-                Transform::ColorJitter(step) => step.apply(&mut picture, random),
+                Transform::ColorJitter(step) => {
+                    step.apply(&mut picture, random);
+                    BoxMap::IDENTITY
+                }
+                Transform::HsvJitter(step) => {
+                    step.apply(&mut picture, random);
+                    BoxMap::IDENTITY
+                }
                 Transform::Cutout(step) => {
                     step.apply(&mut picture, preprocessing.mean_color(), random);
+                    BoxMap::IDENTITY
                 }
-                Transform::RandomResizedCrop(_) => {
+                Transform::RandomResizedCrop(_) | Transform::RandomPlacement(_) => {
                     return Err(Error::Internal {
-                        broken: "a random resized crop is not the first step, or has no size",
+                        broken: "a random crop or placement is not the first step, or has no size",
                     });
                 }
-            }
+            };
+            map = map.then(&moved);
         }
-        Ok(picture)
+        Ok((picture, map))
     }
 
     /// Returns the network's input for a picture, `[c, h, w]`; without steps, that of
@@ -219,29 +294,45 @@ impl Augmentation {
         key: SampleKey,
     ) -> Result<Array3<f32>> {
         self.check(preprocessing)?;
-        let (picture, preprocessing) = self.before_normalising(picture, preprocessing, key)?;
+        let (picture, preprocessing, _) =
+            self.before_normalising(picture.clone(), preprocessing, key)?;
         preprocessing.apply(&picture)
     }
 
-    /// Returns the picture before normalisation and the preprocessing that normalises it, after
-    /// [`check`](Self::check) has passed.
+    /// Returns the picture before normalisation, the preprocessing that normalises it, and the way that the
+    /// pixels move in both, after [`check`](Self::check) has passed.
     pub(crate) fn before_normalising<'a>(
         &self,
-        picture: &'a Picture,
+        picture: Picture,
         preprocessing: &'a Preprocessing,
         key: SampleKey,
-    ) -> Result<(Cow<'a, Picture>, Cow<'a, Preprocessing>)> {
+    ) -> Result<(Picture, Cow<'a, Preprocessing>, BoxMap)> {
         if self.steps.is_empty() {
-            return Ok((Cow::Borrowed(picture), Cow::Borrowed(preprocessing)));
+            let map = preprocessing.box_map(picture.size())?;
+            return Ok((picture, Cow::Borrowed(preprocessing), map));
         }
-        let picture = self.changed(picture, preprocessing, key)?;
-        let normalise = Preprocessing {
-            resize: None,
-            crop: None,
-            ..preprocessing.clone()
-        };
-        Ok((Cow::Owned(picture), Cow::Owned(normalise)))
+        let (picture, map) = self.changed(&picture, preprocessing, key)?;
+        Ok((picture, Cow::Owned(preprocessing.normalising()), map))
     }
+}
+
+/// Checks that a step which replaces the resize and crop is the first, and that the size is known.
+fn check_first(what: &'static str, index: usize, preprocessing: &Preprocessing) -> Result<()> {
+    let wrong = |field, got, expected| Error::Option {
+        what,
+        field,
+        got,
+        expected,
+    };
+    if index > 0 {
+        let step = format!("step {}", index + 1);
+        return Err(wrong("position", step, "the first step"));
+    }
+    if preprocessing.fixed_size().is_none() {
+        let expected = "a crop or a resize to one size in the preprocessing";
+        return Err(wrong("size", "unknown".to_owned(), expected));
+    }
+    Ok(())
 }
 
 impl fmt::Display for Augmentation {
@@ -249,6 +340,7 @@ impl fmt::Display for Augmentation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let steps = self.steps.iter().map(ToString::to_string);
         let parts: Vec<String> = steps
+            .chain(self.mosaic.as_ref().map(ToString::to_string))
             .chain(self.mixup.as_ref().map(ToString::to_string))
             .collect();
         if parts.is_empty() {
@@ -265,7 +357,9 @@ impl fmt::Display for Transform {
             Self::PadAndCrop(step) => step.fmt(f),
             Self::HorizontalFlip(step) => step.fmt(f),
             Self::RandomResizedCrop(step) => step.fmt(f),
+            Self::RandomPlacement(step) => step.fmt(f),
             Self::ColorJitter(step) => step.fmt(f),
+            Self::HsvJitter(step) => step.fmt(f),
             Self::Cutout(step) => step.fmt(f),
         }
     }

@@ -1,4 +1,4 @@
-//! Pictures with one class each, from any source.
+//! Labelled pictures, from any source.
 
 mod archive;
 mod cached;
@@ -28,15 +28,16 @@ pub use contents::{Contents, LeftOut, LeftOutFor, Part, Reason, Role};
 pub use fault::Fault;
 pub use idx::{FASHION_MNIST_CLASSES, Idx};
 pub use of_classes::OfClasses;
-pub use shapes::{ObjectBox, Shapes, ShapesOptions};
+pub use shapes::{Shapes, ShapesOptions};
 pub use splits::Splits;
 pub use subset::Subset;
 
 use crate::error::{Error, Result};
+use crate::label::Label;
 use crate::limits::Limits;
 use crate::picture::Picture;
 
-/// Pictures with one class each.
+/// Labelled pictures: with the index of a class each, a `usize`, or with [`Boxes`](crate::Boxes).
 ///
 /// Samples have a fixed order and are counted from 0. A dataset is shared between threads, and
 /// what it returns for a sample depends only on that sample's index.
@@ -75,7 +76,7 @@ use crate::picture::Picture;
 /// assert_eq!(greys.picture(1)?.size(), [4, 6]);
 /// # Ok::<(), image_data::Error>(())
 /// ```
-pub trait Dataset: Send + Sync {
+pub trait Dataset<L: Label = usize>: Send + Sync {
     /// The number of samples.
     fn len(&self) -> usize;
 
@@ -84,11 +85,12 @@ pub trait Dataset: Send + Sync {
         self.len() == 0
     }
 
-    /// The classes' names. A label is an index into this slice.
+    /// The classes' names. A class in a label is an index into this slice.
     fn classes(&self) -> &[String];
 
-    /// The class of a sample. Past the end, the number of classes, which is not a valid label.
-    fn label(&self, index: usize) -> usize;
+    /// The label of a sample. Past the end, the number of classes, which is not a valid class, or no
+    /// boxes.
+    fn label(&self, index: usize) -> L;
 
     /// The picture of a sample.
     ///
@@ -111,7 +113,7 @@ pub trait Dataset: Send + Sync {
     }
 }
 
-impl<D: Dataset + ?Sized> Dataset for Arc<D> {
+impl<L: Label, D: Dataset<L> + ?Sized> Dataset<L> for Arc<D> {
     fn len(&self) -> usize {
         (**self).len()
     }
@@ -120,7 +122,7 @@ impl<D: Dataset + ?Sized> Dataset for Arc<D> {
         (**self).classes()
     }
 
-    fn label(&self, index: usize) -> usize {
+    fn label(&self, index: usize) -> L {
         (**self).label(index)
     }
 
@@ -167,21 +169,24 @@ impl Default for DatasetLimits {
     }
 }
 
-/// The number of samples of each class.
+/// The number of samples of each class; of boxes, the number of objects.
 ///
 /// # Errors
 ///
-/// [`Error::Label`] if a label is not the index of a class.
-pub fn class_counts(dataset: &(impl Dataset + ?Sized)) -> Result<Vec<usize>> {
+/// [`Error::Label`] if a label's class is not the index of a class.
+pub fn class_counts<L: Label>(dataset: &(impl Dataset<L> + ?Sized)) -> Result<Vec<usize>> {
     let classes = dataset.classes().len();
     let mut counts = vec![0; classes];
     for index in 0..dataset.len() {
         let label = dataset.label(index);
-        *counts.get_mut(label).ok_or(Error::Label {
-            index,
-            label,
-            classes,
-        })? += 1;
+        if let Some(class) = label.invalid_class(classes) {
+            return Err(Error::Label {
+                index,
+                label: class,
+                classes,
+            });
+        }
+        label.for_each_class(|class| counts[class] += 1);
     }
     Ok(counts)
 }

@@ -9,7 +9,7 @@ use crate::text::Typeface;
 
 /// A box to draw, with its text.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Label {
+pub struct DrawnBox {
     /// The box, in the picture's pixels.
     pub bbox: BBox,
     /// One line of text in Latin, Greek or Cyrillic. The font's sign for a missing letter replaces
@@ -56,9 +56,9 @@ const PALETTE: [[u8; 3]; 20] = [
 /// [`Error::TooLarge`] for a picture with a side of 2^29 pixels or more.
 ///
 /// ```
-/// # use image_data::{BBox, Label, Picture, draw_boxes};
+/// # use image_data::{BBox, DrawnBox, Picture, draw_boxes};
 /// let picture = Picture::from_rgb(90, 60, 270, &[200; 90 * 60 * 3])?;
-/// let dog = Label {
+/// let dog = DrawnBox {
 ///     bbox: BBox::from_xyxy(10.0, 20.0, 60.0, 50.0),
 ///     text: "dog 0.87".to_owned(),
 ///     color_index: 16,
@@ -68,11 +68,11 @@ const PALETTE: [[u8; 3]; 20] = [
 /// assert_ne!(drawn, picture);
 /// # Ok::<(), image_data::Error>(())
 /// ```
-pub fn draw_boxes(picture: &Picture, labels: &[Label]) -> Result<Picture> {
+pub fn draw_boxes(picture: &Picture, labels: &[DrawnBox]) -> Result<Picture> {
     let mut canvas = Canvas::new(picture)?;
     let style = Style::for_size(picture.size());
 
-    let boxes: Vec<(Outline, &Label)> = labels
+    let boxes: Vec<(Outline, &DrawnBox)> = labels
         .iter()
         .filter_map(|label| Some((Outline::new(label.bbox, picture.size(), &style)?, label)))
         .collect();
@@ -194,7 +194,7 @@ struct Sign<'a> {
 impl<'a> Sign<'a> {
     fn place(
         outline: &Outline,
-        label: &'a Label,
+        label: &'a DrawnBox,
         style: &Style,
         [height, width]: [usize; 2],
         taken: &[Area],

@@ -291,6 +291,14 @@ impl Error {
             reason: Box::new(self),
         }
     }
+
+    /// As [`in_file`](Self::in_file), if the error does not name a file yet.
+    pub(crate) fn in_file_unless_named(self, path: impl Into<PathBuf>) -> Self {
+        match self {
+            Self::File { .. } => self,
+            _ => self.in_file(path),
+        }
+    }
 }
 
 /// Whether a file of this kind can be unpacked with common tools.

@@ -1,6 +1,7 @@
 //! Fitting a picture into a network's input without distortion, and mapping boxes both ways.
 
 use crate::bbox::BBox;
+use crate::box_map::BoxMap;
 use crate::error::{Error, Result};
 use crate::picture::Picture;
 
@@ -77,6 +78,33 @@ impl Letterbox {
     /// [`Error::Zero`] for a side of 0, [`Error::TooLarge`] if the input's three planes exceed this
     /// machine's address space.
     pub fn new(picture: [usize; 2], network: [usize; 2]) -> Result<Self> {
+        let mut this = Self::stretched(picture, network)?;
+        let ratio = |axis: usize| network[axis] as f32 / picture[axis] as f32;
+        let (fits, other) = if ratio(1) < ratio(0) { (1, 0) } else { (0, 1) };
+        let product = picture[other] as u128 * network[fits] as u128;
+        this.resized[other] = usize::try_from(product / picture[fits] as u128)
+            .unwrap_or(usize::MAX)
+            // The comparison above is rounded, so the quotient may slightly exceed the input.
+            .clamp(1, network[other]);
+        Ok(this)
+    }
+
+    /// As [`new`](Self::new), but the picture fills the network's input, with another aspect ratio: what
+    /// darknet's classifiers and the fork by AlexeyAB do (`resize_image`).
+    ///
+    /// ```
+    /// # use image_data::{BBox, Letterbox};
+    /// let stretch = Letterbox::stretched([2, 4], [8, 8])?;
+    /// assert_eq!((stretch.resized(), stretch.offset()), ([8, 8], [0, 0]));
+    /// let found = BBox::from_xyxy(2.0, 4.0, 6.0, 8.0);
+    /// assert_eq!(stretch.to_picture(found), BBox::from_xyxy(1.0, 1.0, 3.0, 2.0));
+    /// # Ok::<(), image_data::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn stretched(picture: [usize; 2], network: [usize; 2]) -> Result<Self> {
         for (what, size) in [("the picture", picture), ("the network's input", network)] {
             if size.contains(&0) {
                 return Err(Error::Zero { what, size });
@@ -86,20 +114,21 @@ impl Letterbox {
             what: "the network's input",
             size: network,
         })?;
-
-        let ratio = |axis: usize| network[axis] as f32 / picture[axis] as f32;
-        let (fits, other) = if ratio(1) < ratio(0) { (1, 0) } else { (0, 1) };
-        let product = picture[other] as u128 * network[fits] as u128;
-        let mut resized = network;
-        resized[other] = usize::try_from(product / picture[fits] as u128)
-            .unwrap_or(usize::MAX)
-            // The comparison above is rounded, so the quotient may slightly exceed the input.
-            .clamp(1, network[other]);
         Ok(Self {
             picture,
             network,
-            resized,
+            resized: network,
         })
+    }
+
+    /// Returns the map of [`to_network`](Self::to_network).
+    #[must_use]
+    pub fn box_map(&self) -> BoxMap {
+        let bar = |axis: usize| (self.network[axis] - self.resized[axis]) as f64 / 2.0;
+        BoxMap::new(
+            [0, 1].map(|axis| self.resized[axis] as f64 / self.picture[axis] as f64),
+            [bar(0), bar(1)],
+        )
     }
 
     /// Returns the picture's size `[h, w]`.

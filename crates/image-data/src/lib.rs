@@ -5,6 +5,7 @@
 
 mod augmentation;
 mod bbox;
+mod box_map;
 mod complete;
 mod crop_position;
 mod dataset;
@@ -12,6 +13,7 @@ mod decode;
 mod draw;
 mod error;
 mod format;
+mod label;
 mod letterbox;
 mod limits;
 mod lint;
@@ -26,25 +28,27 @@ mod text;
 mod thumbnail;
 
 pub use augmentation::{
-    Augmentation, ColorJitter, Cutout, HorizontalFlip, Mixup, PadAndCrop, RandomResizedCrop,
-    SampleKey, Transform,
+    Augmentation, ColorJitter, Cutout, HorizontalFlip, HsvJitter, Mixup, Mosaic, PadAndCrop,
+    RandomPlacement, RandomResizedCrop, SampleKey, Transform,
 };
 pub use bbox::BBox;
+pub use box_map::BoxMap;
 pub use crop_position::CropPosition;
 pub use dataset::{
     Cached, Cifar, CifarLabels, ClassFolders, Contents, Dataset, DatasetLimits,
-    FASHION_MNIST_CLASSES, Fault, Idx, LeftOut, LeftOutFor, ObjectBox, OfClasses, Part, Reason,
-    Role, Shapes, ShapesOptions, Splits, Subset, class_counts,
+    FASHION_MNIST_CLASSES, Fault, Idx, LeftOut, LeftOutFor, OfClasses, Part, Reason, Role, Shapes,
+    ShapesOptions, Splits, Subset, class_counts,
 };
 pub use decode::is_decoding;
-pub use draw::{Label, draw_boxes};
+pub use draw::{DrawnBox, draw_boxes};
 pub use error::{Error, Result};
+pub use label::{Boxes, LEAST_VISIBLE, Label, ObjectBox, ObjectKind};
 pub use letterbox::Letterbox;
 pub use limits::Limits;
 pub use lint::{
     Finding, LintOptions, LintReport, PartSummary, Place, Same, Severity, lint, lint_with,
 };
-pub use loader::{Batch, Epoch, LastBatch, Loader, LoaderOptions, Order};
+pub use loader::{Batch, Epoch, LastBatch, Loader, LoaderOptions, MultiScale, Order};
 pub use picture::{DecodeWarning, Picture};
 pub use preprocessing::{ChannelOrder, Preprocessing, Resize, ResizeTo};
 pub use resize::Filter;

@@ -2,8 +2,10 @@
 
 mod batch;
 mod epoch;
+mod multi_scale;
 mod order;
 mod queue;
+mod sample;
 
 use std::iter;
 use std::ops::Range;
@@ -13,9 +15,11 @@ pub use self::batch::Batch;
 pub(crate) use self::batch::resize;
 pub use self::epoch::Epoch;
 pub(crate) use self::epoch::caught;
+pub use self::multi_scale::MultiScale;
 use crate::augmentation::Augmentation;
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
+use crate::label::Label;
 use crate::preprocessing::Preprocessing;
 
 /// Delivers a dataset's batches, epoch by epoch.
@@ -50,9 +54,8 @@ use crate::preprocessing::Preprocessing;
 /// }
 /// # Ok::<(), image_data::Error>(())
 /// ```
-#[derive(Clone)]
-pub struct Loader {
-    shared: Arc<Shared>,
+pub struct Loader<L: Label = usize> {
+    shared: Arc<Shared<L>>,
 }
 
 /// How a [`Loader`] prepares batches.
@@ -68,6 +71,8 @@ pub struct LoaderOptions {
     pub seed: u64,
     /// The random changes to the pictures. Default none.
     pub augmentation: Augmentation,
+    /// Changes of the input's size from batch to batch. Default none.
+    pub multi_scale: Option<MultiScale>,
     /// The number of worker threads, from 0 to 1024; with 0, the caller's thread does the work.
     /// Default 2.
     pub workers: usize,
@@ -84,6 +89,7 @@ impl Default for LoaderOptions {
             last_batch: LastBatch::Keep,
             seed: 0,
             augmentation: Augmentation::default(),
+            multi_scale: None,
             workers: 2,
             queue: 4,
         }
@@ -113,15 +119,24 @@ pub enum LastBatch {
     Drop,
 }
 
-impl Loader {
+impl<L: Label> Clone for Loader<L> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<L: Label> Loader<L> {
     /// Creates a loader that turns a dataset's pictures into batches of network inputs.
     ///
     /// # Errors
     ///
     /// [`Error::NoPictures`], those of [`Augmentation::check`], and [`Error::Option`] for an option
-    /// outside its range, or if the only batch would be dropped.
+    /// outside its range, if the only batch would be dropped, or for a balanced order or mixup of pictures
+    /// that have boxes instead of a class.
     pub fn new(
-        dataset: Arc<dyn Dataset>,
+        dataset: Arc<dyn Dataset<L>>,
         preprocessing: Preprocessing,
         options: LoaderOptions,
     ) -> Result<Self> {
@@ -129,6 +144,24 @@ impl Loader {
             return Err(Error::NoPictures);
         }
         options.augmentation.check(&preprocessing)?;
+        if let Some(multi_scale) = &options.multi_scale {
+            multi_scale.check(&preprocessing)?;
+        }
+        if dataset.label(0).class().is_none() {
+            for (field, is_asked) in [
+                ("order", options.order == Order::Balanced),
+                ("mixup", options.augmentation.mixup.is_some()),
+            ] {
+                if is_asked {
+                    return Err(Error::Option {
+                        what: "loader",
+                        field,
+                        got: "for pictures with boxes".to_owned(),
+                        expected: "pictures with one class each",
+                    });
+                }
+            }
+        }
         for (field, got, range, expected) in [
             ("batch_size", options.batch_size, 1..=1 << 16, "1 to 65536"),
             ("workers", options.workers, 0..=1024, "0 to 1024"),
@@ -170,13 +203,16 @@ impl Loader {
     /// # Errors
     ///
     /// As [`new`](Self::new).
-    pub fn shuffled(dataset: impl Dataset + 'static, preprocessing: Preprocessing) -> Result<Self> {
+    pub fn shuffled(
+        dataset: impl Dataset<L> + 'static,
+        preprocessing: Preprocessing,
+    ) -> Result<Self> {
         Self::new(Arc::new(dataset), preprocessing, LoaderOptions::default())
     }
 
     /// Returns the dataset.
     #[must_use]
-    pub fn dataset(&self) -> &Arc<dyn Dataset> {
+    pub fn dataset(&self) -> &Arc<dyn Dataset<L>> {
         &self.shared.dataset
     }
 
@@ -206,14 +242,14 @@ impl Loader {
     /// # Errors
     ///
     /// [`Error::Io`] if the system refuses a thread.
-    pub fn epoch(&self, epoch: u64) -> Result<Epoch> {
+    pub fn epoch(&self, epoch: u64) -> Result<Epoch<L>> {
         self.epoch_from(epoch, 0)
     }
 
     /// Returns the batches of several epochs, one epoch after the other, up to the first error.
-    pub fn epochs(&self, epochs: Range<u64>) -> impl Iterator<Item = Result<Batch>> {
+    pub fn epochs(&self, epochs: Range<u64>) -> impl Iterator<Item = Result<Batch<L>>> {
         let mut epochs = epochs.map(|epoch| self.epoch(epoch)).fuse();
-        let mut batches: Option<Epoch> = None;
+        let mut batches: Option<Epoch<L>> = None;
         let mut failed = false;
         iter::from_fn(move || {
             while !failed {
@@ -250,7 +286,7 @@ impl Loader {
     /// }
     /// # Ok::<(), image_data::Error>(())
     /// ```
-    pub fn recycle(&self, batch: Batch) {
+    pub fn recycle(&self, batch: Batch<L>) {
         self.shared.recycle(batch);
     }
 
@@ -259,7 +295,7 @@ impl Loader {
     /// # Errors
     ///
     /// Those of [`epoch`](Self::epoch).
-    pub fn epoch_from(&self, epoch: u64, first_batch: usize) -> Result<Epoch> {
+    pub fn epoch_from(&self, epoch: u64, first_batch: usize) -> Result<Epoch<L>> {
         Epoch::start(&self.shared, epoch, first_batch..self.batches())
     }
 }
@@ -274,21 +310,21 @@ fn wrong(field: &'static str, got: usize, expected: &'static str) -> Error {
 }
 
 /// The state that the workers of all epochs share.
-struct Shared {
-    dataset: Arc<dyn Dataset>,
+struct Shared<L: Label> {
+    dataset: Arc<dyn Dataset<L>>,
     preprocessing: Preprocessing,
     options: LoaderOptions,
     /// The memory of batches that the caller has handed back.
     memory: Mutex<Vec<Vec<f32>>>,
 }
 
-impl Shared {
+impl<L: Label> Shared<L> {
     fn memory(&self) -> std::sync::MutexGuard<'_, Vec<Vec<f32>>> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps a batch's memory for reuse, up to one more than the queue's length.
-    fn recycle(&self, batch: Batch) {
+    fn recycle(&self, batch: Batch<L>) {
         let mut memory = self.memory();
         if memory.len() <= self.options.queue {
             let (numbers, offset) = batch.inputs.into_raw_vec_and_offset();

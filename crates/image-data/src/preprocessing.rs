@@ -1,5 +1,6 @@
-//! The conversion of pictures to a classifier's input, as a value that is stored with the model.
+//! The conversion of pictures to a network's input, as a value that is stored with the model.
 
+mod fitted;
 mod visible;
 
 use std::fmt;
@@ -7,6 +8,7 @@ use std::fmt;
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
+use crate::box_map::BoxMap;
 use crate::crop_position::CropPosition;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
@@ -16,7 +18,7 @@ use crate::resize::{Filter, Window, filled, resample};
 /// The preparation of pictures for a network, which must be the same as in its training:
 ///
 /// 1. The channels are put in order. Conversion to grey comes before everything else.
-/// 2. The picture is resized with a [`Filter`], in bytes.
+/// 2. The picture is resized with a [`Filter`], in bytes; or fitted as darknet does, in `f32`.
 /// 3. Its centre is cropped. If the picture is smaller than the crop, it is padded with black, with
 ///    the odd pixel at the bottom and right. The crop starts at `(picture - crop) / 2`, halves
 ///    rounded to even.
@@ -82,6 +84,11 @@ pub enum ResizeTo {
     ShorterSide(usize),
     /// The size `[h, w]`, without keeping the aspect ratio.
     Exact([usize; 2]),
+    /// Within the size `[h, w]`, with grey bars: darknet's [`Letterbox`](crate::Letterbox). The filter has
+    /// to be bilinear; it does not average where the picture shrinks.
+    Letterbox([usize; 2]),
+    /// The size `[h, w]`, without keeping the aspect ratio, by the same arithmetic.
+    Stretch([usize; 2]),
 }
 
 /// A network's input channels and their order.
@@ -173,6 +180,33 @@ impl Preprocessing {
         }
     }
 
+    /// The preprocessing of darknet's detectors: the picture is fitted into the input, and red, green and blue
+    /// run from 0 to 1.
+    ///
+    /// ```
+    /// use image_data::{Letterbox, Picture, Preprocessing, ResizeTo};
+    ///
+    /// let picture = Picture::from_rgb(40, 30, 120, &[200; 3600])?;
+    /// let preprocessing = Preprocessing::detection(ResizeTo::Letterbox([64, 64]));
+    /// let input = preprocessing.apply(&picture)?;
+    /// let letterbox = Letterbox::new([30, 40], [64, 64])?;
+    /// assert_eq!(input.into_raw_vec_and_offset().0, letterbox.apply(&picture)?);
+    /// # Ok::<(), image_data::Error>(())
+    /// ```
+    #[must_use]
+    pub fn detection(size: ResizeTo) -> Self {
+        Self {
+            resize: Some(Resize {
+                size,
+                filter: Filter::Bilinear,
+            }),
+            crop: None,
+            channels: ChannelOrder::Rgb,
+            mean: vec![0.0; 3],
+            std: vec![1.0; 3],
+        }
+    }
+
     /// Returns the network's input for a picture, `[c, h, w]`.
     ///
     /// # Errors
@@ -216,6 +250,9 @@ impl Preprocessing {
         position: CropPosition,
         input: &mut [f32],
     ) -> Result<()> {
+        if let Some(letterbox) = self.letterbox(picture.size())? {
+            return self.apply_fitted(picture, &letterbox, input);
+        }
         match self.channels {
             ChannelOrder::Rgb => self.apply_channels(picture, position, input, |rgb| rgb),
             ChannelOrder::Bgr => {
@@ -253,11 +290,56 @@ impl Preprocessing {
         Ok(())
     }
 
-    /// Returns the picture after the resize and crop alone.
-    pub(crate) fn resize_and_crop(&self, picture: &Picture) -> Result<Picture> {
+    /// Returns the picture after the resize and crop alone, and the way that its pixels moved.
+    pub(crate) fn resize_and_crop(&self, picture: &Picture) -> Result<(Picture, BoxMap)> {
         let [height, width] = self.output_size(picture.size())?;
+        let map = self.box_map(picture.size())?;
+        if let Some(letterbox) = self.letterbox(picture.size())? {
+            return Ok((fitted::bytes(picture, &letterbox)?, map));
+        }
         let pixels = self.pixels(picture, CropPosition::Centre, |rgb| rgb)?;
-        Picture::new(width, height, pixels.into_flattened())
+        let picture = Picture::new(width, height, pixels.into_flattened())?;
+        Ok((picture, map))
+    }
+
+    /// Returns the way that the pixels of a picture of size `[h, w]` move in the resize and crop.
+    pub(crate) fn box_map(&self, picture: [usize; 2]) -> Result<BoxMap> {
+        if let Some(letterbox) = self.letterbox(picture)? {
+            return Ok(letterbox.box_map());
+        }
+        let size = self.output_size(picture)?;
+        let windows = self.windows(picture, size, CropPosition::Centre);
+        let [y, x] = windows.map(|window| window.start as f64);
+        let resize = BoxMap::resize(picture, self.resized(picture));
+        Ok(resize.then(&BoxMap::window([y, x])))
+    }
+
+    /// Returns the part that normalises pictures already resized and cropped.
+    pub(crate) fn normalising(&self) -> Self {
+        Self {
+            resize: None,
+            crop: None,
+            ..self.clone()
+        }
+    }
+
+    /// Returns the same for another size `[h, w]` of the input, where that is fixed.
+    #[must_use]
+    pub fn with_size(&self, size: [usize; 2]) -> Self {
+        let mut this = self.clone();
+        match (&mut this.crop, &mut this.resize) {
+            (Some(crop), _) => *crop = size,
+            (None, Some(resize)) => {
+                resize.size = match resize.size {
+                    ResizeTo::ShorterSide(side) => ResizeTo::ShorterSide(side),
+                    ResizeTo::Exact(_) => ResizeTo::Exact(size),
+                    ResizeTo::Letterbox(_) => ResizeTo::Letterbox(size),
+                    ResizeTo::Stretch(_) => ResizeTo::Stretch(size),
+                }
+            }
+            (None, None) => {}
+        }
+        this
     }
 
     /// Returns the pixels `[h, w, C]` after channel order, resize and crop.
@@ -304,16 +386,13 @@ impl Preprocessing {
     /// Returns the input's size `[h, w]`, or `None` if it depends on the picture.
     #[must_use]
     pub fn fixed_size(&self) -> Option<[usize; 2]> {
-        match (&self.crop, &self.resize) {
+        match (&self.crop, self.resize.as_ref().map(|resize| resize.size)) {
             (Some(crop), _) => Some(*crop),
             (
                 None,
-                Some(Resize {
-                    size: ResizeTo::Exact(size),
-                    ..
-                }),
-            ) => Some(*size),
-            _ => None,
+                Some(ResizeTo::Exact(size) | ResizeTo::Letterbox(size) | ResizeTo::Stretch(size)),
+            ) => Some(size),
+            (None, Some(ResizeTo::ShorterSide(_)) | None) => None,
         }
     }
 
@@ -349,7 +428,7 @@ impl Preprocessing {
             return picture;
         };
         match resize.size {
-            ResizeTo::Exact(size) => size,
+            ResizeTo::Exact(size) | ResizeTo::Letterbox(size) | ResizeTo::Stretch(size) => size,
             ResizeTo::ShorterSide(side) => {
                 let shorter = picture[0].min(picture[1]) as u128;
                 picture.map(|length| {
@@ -406,11 +485,12 @@ impl Preprocessing {
         if let Some(resize) = &self.resize {
             let size = match resize.size {
                 ResizeTo::ShorterSide(side) => [side, 1],
-                ResizeTo::Exact(size) => size,
+                ResizeTo::Exact(size) | ResizeTo::Letterbox(size) | ResizeTo::Stretch(size) => size,
             };
             if !size_fits(size) {
                 return Err(wrong("resize", &resize.size, expected_size()));
             }
+            self.check_fitted(resize)?;
         }
         if let Some(crop) = self.crop
             && !size_fits(crop)
@@ -472,6 +552,14 @@ impl fmt::Display for Preprocessing {
             }) => {
                 write!(f, "resize to {height} x {width} ({filter}), ")?;
             }
+            Some(Resize {
+                size: ResizeTo::Letterbox([height, width]),
+                filter: _,
+            }) => write!(f, "letterbox {height} x {width}, ")?,
+            Some(Resize {
+                size: ResizeTo::Stretch([height, width]),
+                filter: _,
+            }) => write!(f, "stretch to {height} x {width}, ")?,
             None => write!(f, "no resize, ")?,
         }
         match self.crop {

@@ -18,6 +18,10 @@ pub(crate) enum Purpose {
     Order = 4,
     /// The selection of samples to hold out: seed, class.
     HoldOut = 5,
+    /// The parts of a mosaic: seed, epoch, sample.
+    Mosaic = 6,
+    /// The size of the network's input: seed, epoch, run of batches.
+    Scale = 7,
 }
 
 /// Returns the stream of one key: `ChaCha8` whose 256-bit key is the purpose and three numbers.

@@ -42,7 +42,8 @@ impl Picture {
             mean: vec![0.0; 3],
             std: vec![1.0; 3],
         };
-        small.resize_and_crop(self)
+        let (thumbnail, _) = small.resize_and_crop(self)?;
+        Ok(thumbnail)
     }
 
     /// Returns the picture as the bytes of a JPEG file with a `quality` from 1 to 100.

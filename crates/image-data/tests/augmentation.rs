@@ -55,6 +55,7 @@ fn key(sample: u64) -> SampleKey {
 fn augmentation(step: Transform) -> Augmentation {
     Augmentation {
         steps: vec![step],
+        mosaic: None,
         mixup: None,
     }
 }
@@ -249,6 +250,7 @@ fn what_is_drawn_depends_on_every_part_of_the_key_and_on_nothing_else() {
                 ..ColorJitter::default()
             }),
         ],
+        mosaic: None,
         mixup: None,
     };
     let changed = |key| all.picture(&picture, &plain(), key).unwrap().into_rgb();
@@ -281,6 +283,7 @@ fn a_line_says_what_is_done() {
                 probability: 0.5,
             }),
         ],
+        mosaic: None,
         mixup: Some(Mixup::default()),
     };
     assert_eq!(
@@ -294,6 +297,7 @@ fn a_line_says_what_is_done() {
 #[test]
 fn json_refuses_what_it_does_not_know() {
     let all = Augmentation {
+        mosaic: None,
         mixup: Some(Mixup::default()),
         ..Augmentation::imagenet()
     };
@@ -342,7 +346,7 @@ proptest! {
                 filter: Filter::Bicubic,
             }));
         }
-        let augmentation = Augmentation { steps, mixup: None };
+        let augmentation = Augmentation { steps, ..Augmentation::default() };
         let preprocessing = Preprocessing { crop, ..plain() };
         let input = augmentation.apply(&numbered(size), &preprocessing, SampleKey { seed, ..key(0) });
         let [height, width] = crop.unwrap_or(size);

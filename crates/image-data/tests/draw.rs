@@ -2,15 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
-use image_data::{BBox, Label, Picture, draw_boxes};
+use image_data::{BBox, DrawnBox, Picture, draw_boxes};
 use proptest::prelude::*;
 
 fn grey(width: usize, height: usize) -> Picture {
     Picture::from_rgb(width, height, 3 * width, &vec![100; 3 * width * height]).unwrap()
 }
 
-fn label(x1: f32, y1: f32, x2: f32, y2: f32, text: &str, color_index: usize) -> Label {
-    Label {
+fn label(x1: f32, y1: f32, x2: f32, y2: f32, text: &str, color_index: usize) -> DrawnBox {
+    DrawnBox {
         bbox: BBox::from_xyxy(x1, y1, x2, y2),
         text: text.to_owned(),
         color_index,
@@ -155,7 +155,7 @@ fn what_is_outside_or_no_box_is_not_drawn() {
     ] {
         let after = draw_boxes(
             &before,
-            &[Label {
+            &[DrawnBox {
                 bbox,
                 text: "nothing".to_owned(),
                 color_index: 0,
@@ -188,7 +188,7 @@ proptest! {
             0..6,
         ),
     ) {
-        let labels: Vec<Label> = labels
+        let labels: Vec<DrawnBox> = labels
             .into_iter()
             .map(|([x1, y1, x2, y2], text, color)| label(x1, y1, x2, y2, &text, color))
             .collect();

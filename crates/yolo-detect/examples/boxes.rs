@@ -7,7 +7,7 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use image_data::{Label, Limits, Picture, draw_boxes};
+use image_data::{DrawnBox, Limits, Picture, draw_boxes};
 use yolo_detect::{Detector, DetectorFiles, DetectorOptions};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -50,12 +50,12 @@ pub(crate) fn find(
                 "  {name:<14} {percent:>3.0} %  {w:.0} x {h:.0} pixels around ({x:.0}, {y:.0})"
             )?;
         }
-        let label = |object: &yolo_detect::Detection| Label {
+        let label = |object: &yolo_detect::Detection| DrawnBox {
             bbox: object.bbox,
             text: name(object.class).to_owned(),
             color_index: object.class,
         };
-        let labels: Vec<Label> = found.iter().map(label).collect();
+        let labels: Vec<DrawnBox> = found.iter().map(label).collect();
         draw_boxes(&picture, &labels)?.save_png(drawing)?;
     }
     Ok(())

@@ -80,6 +80,7 @@ pub(super) fn recipe(data: &Data, given: Keys) -> Result<(Keys, String), Reason>
     };
     keys.augmentation = Augmentation {
         steps: vec![crop, Transform::HorizontalFlip(HorizontalFlip::default())],
+        mosaic: None,
         mixup: None,
     };
     let batch = *keys.batch.get_or_insert(32);

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::check_range;
+use crate::box_map::BoxMap;
 use crate::error::Result;
 use crate::picture::Picture;
 use crate::random::Random;
@@ -34,13 +35,15 @@ impl HorizontalFlip {
         )
     }
 
-    pub(super) fn apply(&self, picture: &mut Picture, random: &mut Random) {
-        if random.chance(self.probability) {
-            let row = 3 * picture.width();
-            for row in picture.rgb_mut().chunks_exact_mut(row) {
-                row.as_chunks_mut::<3>().0.reverse();
-            }
+    pub(super) fn apply(&self, picture: &mut Picture, random: &mut Random) -> BoxMap {
+        if !random.chance(self.probability) {
+            return BoxMap::IDENTITY;
         }
+        let width = picture.width();
+        for row in picture.rgb_mut().chunks_exact_mut(3 * width) {
+            row.as_chunks_mut::<3>().0.reverse();
+        }
+        BoxMap::mirror(width)
     }
 }
 

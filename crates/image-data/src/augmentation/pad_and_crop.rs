@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::check_range;
+use crate::box_map::BoxMap;
 use crate::error::Result;
 use crate::picture::Picture;
 use crate::random::Random;
@@ -38,7 +39,11 @@ impl PadAndCrop {
         )
     }
 
-    pub(super) fn apply(&self, picture: &Picture, random: &mut Random) -> Result<Picture> {
+    pub(super) fn apply(
+        &self,
+        picture: &Picture,
+        random: &mut Random,
+    ) -> Result<(Picture, BoxMap)> {
         let [height, width] = picture.size();
         let mut moved = || random.below(2 * self.padding + 1) as isize - self.padding as isize;
         let [down, right] = [moved(), moved()];
@@ -58,7 +63,8 @@ impl PadAndCrop {
                 to[3 * to_x..][..3 * columns].copy_from_slice(&from[3 * from_x..][..3 * columns]);
             }
         }
-        Picture::new(width, height, rgb)
+        let map = BoxMap::window([down as f64, right as f64]);
+        Ok((Picture::new(width, height, rgb)?, map))
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::check_range;
+use crate::box_map::BoxMap;
 use crate::error::{Error, Result};
 use crate::picture::Picture;
 use crate::random::Random;
@@ -86,7 +87,7 @@ impl RandomResizedCrop {
         picture: &Picture,
         size: [usize; 2],
         random: &mut Random,
-    ) -> Result<Picture> {
+    ) -> Result<(Picture, BoxMap)> {
         let part = self.part(picture.size(), random);
         let windows = [0, 1].map(|axis| Window {
             input: part.size[axis],
@@ -100,7 +101,9 @@ impl RandomResizedCrop {
             let start = (top + index) * picture.width() + left;
             row.copy_from_slice(&rgb[start..][..row.len()]);
         })?;
-        Picture::new(size[1], size[0], pixels.into_flattened())
+        let picture = Picture::new(size[1], size[0], pixels.into_flattened())?;
+        let map = BoxMap::window(part.start.map(|start| start as f64));
+        Ok((picture, map.then(&BoxMap::resize(part.size, size))))
     }
 
     fn part(&self, [height, width]: [usize; 2], random: &mut Random) -> Part {
@@ -251,6 +254,7 @@ mod tests {
         let rgb: Vec<u8> = (0..7 * 7 * 3).map(|i| (i * 37 % 256) as u8).collect();
         let picture = Picture::new(7, 7, rgb).unwrap();
         let random = &mut keyed(Purpose::Augmentation, [1; 3]);
-        assert_eq!(crop.apply(&picture, [7, 7], random).unwrap(), picture);
+        let (cropped, map) = crop.apply(&picture, [7, 7], random).unwrap();
+        assert_eq!((cropped, map), (picture, BoxMap::IDENTITY));
     }
 }

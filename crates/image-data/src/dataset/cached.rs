@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Dataset;
 use crate::error::Result;
+use crate::label::Label;
 use crate::picture::Picture;
 
 /// Keeps decoded pictures, three bytes per pixel, so that each is decoded once and not in every epoch.
@@ -29,16 +30,22 @@ pub struct Cached<D> {
     bytes: AtomicU64,
 }
 
-impl<D: Dataset> Cached<D> {
+impl<D> Cached<D> {
     /// Keeps up to 1 GiB of pixels.
     #[must_use]
-    pub fn new(dataset: D) -> Self {
+    pub fn new<L: Label>(dataset: D) -> Self
+    where
+        D: Dataset<L>,
+    {
         Self::with_limit(dataset, 1 << 30)
     }
 
     /// Keeps up to `max_bytes` of pixels. In addition, each sample takes about 50 bytes.
     #[must_use]
-    pub fn with_limit(dataset: D, max_bytes: u64) -> Self {
+    pub fn with_limit<L: Label>(dataset: D, max_bytes: u64) -> Self
+    where
+        D: Dataset<L>,
+    {
         let pictures = (0..dataset.len()).map(|_| OnceLock::new()).collect();
         Self {
             dataset,
@@ -65,7 +72,7 @@ impl<D: Dataset> Cached<D> {
     }
 }
 
-impl<D: Dataset> Dataset for Cached<D> {
+impl<L: Label, D: Dataset<L>> Dataset<L> for Cached<D> {
     fn len(&self) -> usize {
         self.dataset.len()
     }
@@ -74,7 +81,7 @@ impl<D: Dataset> Dataset for Cached<D> {
         self.dataset.classes()
     }
 
-    fn label(&self, index: usize) -> usize {
+    fn label(&self, index: usize) -> L {
         self.dataset.label(index)
     }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Dataset;
 use super::fault::Fault;
+use crate::label::Label;
 
 /// The contents of a dataset: its parts, what was left out and why, and the faults of its layout.
 ///
@@ -212,7 +213,9 @@ impl fmt::Display for LeftOutFor {
 
 impl Contents {
     /// The contents of a dataset's parts when nothing is left out.
-    pub(super) fn of<'a>(parts: impl IntoIterator<Item = (Role, &'a dyn Dataset)>) -> Self {
+    pub(super) fn of<'a, L: Label>(
+        parts: impl IntoIterator<Item = (Role, &'a dyn Dataset<L>)>,
+    ) -> Self {
         let parts = parts
             .into_iter()
             .map(|(role, dataset)| Part::of(role, dataset));
@@ -276,13 +279,15 @@ impl fmt::Display for Contents {
 }
 
 impl Part {
-    pub(super) fn of(role: Role, dataset: &dyn Dataset) -> Self {
+    pub(super) fn of<L: Label>(role: Role, dataset: &dyn Dataset<L>) -> Self {
         let mut counts = vec![0; dataset.classes().len()];
         for index in 0..dataset.len() {
-            // An invalid label is an error when the sample is read.
-            if let Some(count) = counts.get_mut(dataset.label(index)) {
-                *count += 1;
-            }
+            // An invalid class is an error when the sample is read.
+            dataset.label(index).for_each_class(|class| {
+                if let Some(count) = counts.get_mut(class) {
+                    *count += 1;
+                }
+            });
         }
         Self {
             role,

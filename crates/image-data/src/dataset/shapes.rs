@@ -14,6 +14,7 @@ use self::paint::{Canvas, Texture};
 use super::{Dataset, Splits};
 use crate::bbox::BBox;
 use crate::error::{Error, Result};
+use crate::label::{Boxes, ObjectBox};
 use crate::picture::Picture;
 use crate::random::{Purpose, Random, keyed};
 
@@ -70,15 +71,6 @@ impl Default for ShapesOptions {
             max_objects: 1,
         }
     }
-}
-
-/// A class and its box.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ObjectBox {
-    /// The index of the class.
-    pub class: usize,
-    /// The box, in pixels of the picture.
-    pub bbox: BBox,
 }
 
 /// The smallest and the largest share of the picture that a shape's box covers.
@@ -172,7 +164,7 @@ impl Shapes {
     /// # Errors
     ///
     /// [`Error::Index`] past the end.
-    pub fn boxes(&self, index: usize) -> Result<Vec<ObjectBox>> {
+    pub fn boxes(&self, index: usize) -> Result<Boxes> {
         let objects = self.objects(&mut self.random(index, Part::Objects)?, index);
         Ok(objects.iter().map(Object::labelled).collect())
     }
@@ -262,10 +254,7 @@ impl Object {
     }
 
     fn labelled(&self) -> ObjectBox {
-        ObjectBox {
-            class: self.class,
-            bbox: self.bbox,
-        }
+        ObjectBox::new(self.class, self.bbox)
     }
 
     /// Whether more than a fifth of the smaller box is also in the other.

@@ -9,6 +9,7 @@ use super::layout::Layout;
 use super::tree::{FolderId, Tree};
 use super::{Cifar, CifarLabels, ClassFolders, Dataset, DatasetLimits, Idx};
 use crate::error::{Error, Result};
+use crate::label::Label;
 
 /// A dataset's parts and its contents.
 ///
@@ -36,16 +37,55 @@ use crate::error::{Error, Result};
 /// # left out: 1, pictures in .heic are not read: {path}/Train/dog/2.heic"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Splits {
+pub struct Splits<L: Label = usize> {
     /// The part for training.
-    pub train: Arc<dyn Dataset>,
+    pub train: Arc<dyn Dataset<L>>,
     /// The part for evaluation, with the classes of [`train`](Self::train). If the only other part
     /// of a dataset is for tests, it is used here.
-    pub valid: Option<Arc<dyn Dataset>>,
+    pub valid: Option<Arc<dyn Dataset<L>>>,
     /// A part for tests beside [`valid`](Self::valid), with the same classes.
-    pub test: Option<Arc<dyn Dataset>>,
+    pub test: Option<Arc<dyn Dataset<L>>>,
     /// What was found, and what is left out.
     pub contents: Contents,
+}
+
+impl<L: Label> Splits<L> {
+    /// Makes splits from parts that were not found in a folder.
+    #[must_use]
+    pub fn new(train: Arc<dyn Dataset<L>>, valid: Option<Arc<dyn Dataset<L>>>) -> Self {
+        let parts = [(Role::Train, Some(&train)), (Role::Valid, valid.as_ref())];
+        let parts = parts
+            .into_iter()
+            .filter_map(|(role, part)| Some((role, &**part?)));
+        let contents = Contents::of(parts);
+        Self {
+            train,
+            valid,
+            test: None,
+            contents,
+        }
+    }
+
+    /// The dataset for evaluation: [`valid`](Self::valid) or, without it, all samples.
+    #[must_use]
+    pub fn evaluation(&self) -> &Arc<dyn Dataset<L>> {
+        self.valid.as_ref().unwrap_or(&self.train)
+    }
+
+    /// The name in messages of the part for [evaluation](Self::evaluation), such as `valid (Dev)`.
+    #[must_use]
+    pub fn evaluation_title(&self) -> String {
+        let part = usize::from(self.valid.is_some());
+        let part = self.contents.parts.get(part);
+        part.map_or_else(String::new, Part::title)
+    }
+
+    /// All parts, each with its contents.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (&Part, &dyn Dataset<L>)> {
+        let datasets = [Some(&self.train), self.valid.as_ref(), self.test.as_ref()];
+        let datasets = datasets.into_iter().flatten().map(|dataset| &**dataset);
+        self.contents.parts.iter().zip(datasets)
+    }
 }
 
 impl Splits {
@@ -92,43 +132,6 @@ impl Splits {
             return Ok(splits);
         }
         Self::class_folders(&tree).map_err(|reason| reason.in_file(path))
-    }
-
-    /// Makes splits from parts that were not found in a folder.
-    #[must_use]
-    pub fn new(train: Arc<dyn Dataset>, valid: Option<Arc<dyn Dataset>>) -> Self {
-        let parts = [(Role::Train, Some(&train)), (Role::Valid, valid.as_ref())];
-        let parts = parts
-            .into_iter()
-            .filter_map(|(role, part)| Some((role, &**part?)));
-        let contents = Contents::of(parts);
-        Self {
-            train,
-            valid,
-            test: None,
-            contents,
-        }
-    }
-
-    /// The dataset for evaluation: [`valid`](Self::valid) or, without it, all samples.
-    #[must_use]
-    pub fn evaluation(&self) -> &Arc<dyn Dataset> {
-        self.valid.as_ref().unwrap_or(&self.train)
-    }
-
-    /// The name in messages of the part for [evaluation](Self::evaluation), such as `valid (Dev)`.
-    #[must_use]
-    pub fn evaluation_title(&self) -> String {
-        let part = usize::from(self.valid.is_some());
-        let part = self.contents.parts.get(part);
-        part.map_or_else(String::new, Part::title)
-    }
-
-    /// All parts, each with its contents.
-    pub(crate) fn parts(&self) -> impl Iterator<Item = (&Part, &dyn Dataset)> {
-        let datasets = [Some(&self.train), self.valid.as_ref(), self.test.as_ref()];
-        let datasets = datasets.into_iter().flatten().map(|dataset| &**dataset);
-        self.contents.parts.iter().zip(datasets)
     }
 
     /// Names the parts after the files' folder and, for the second part, after its file.

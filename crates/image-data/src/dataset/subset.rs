@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use super::{Dataset, Splits};
 use crate::error::{Error, Result};
+use crate::label::Label;
 use crate::picture::Picture;
 use crate::random::{Purpose, keyed};
 
 /// Some of a dataset's samples, as a dataset of the same classes.
-pub struct Subset {
-    dataset: Arc<dyn Dataset>,
+pub struct Subset<L: Label = usize> {
+    dataset: Arc<dyn Dataset<L>>,
     samples: Vec<usize>,
 }
 
-impl Subset {
+impl<L: Label> Subset<L> {
     /// The samples of these indices, in this order.
     ///
     /// # Errors
@@ -30,7 +31,7 @@ impl Subset {
     /// assert!((0..125).all(|index| stars.label(index) == 6));
     /// # Ok::<(), image_data::Error>(())
     /// ```
-    pub fn new(dataset: Arc<dyn Dataset>, samples: Vec<usize>) -> Result<Self> {
+    pub fn new(dataset: Arc<dyn Dataset<L>>, samples: Vec<usize>) -> Result<Self> {
         let len = dataset.len();
         match samples.iter().find(|&&sample| sample >= len) {
             Some(&index) => Err(Error::Index { index, len }),
@@ -49,13 +50,12 @@ impl Subset {
     /// # Ok::<(), image_data::Error>(())
     /// ```
     #[must_use]
-    pub fn first_of_each_class(dataset: Arc<dyn Dataset>, most: usize) -> Self {
+    pub fn first_of_each_class(dataset: Arc<dyn Dataset<L>>, most: usize) -> Self {
         let mut counts = vec![0; dataset.classes().len() + 1];
         let samples = (0..dataset.len()).filter(|&sample| {
-            // An invalid label is an error when the sample is read.
-            let class = dataset.label(sample).min(counts.len() - 1);
-            counts[class] += 1;
-            counts[class] <= most
+            let group = group(&dataset.label(sample), counts.len());
+            counts[group] += 1;
+            counts[group] <= most
         });
         let samples = samples.collect();
         Self { dataset, samples }
@@ -69,9 +69,17 @@ impl Subset {
     }
 }
 
-impl Splits {
+/// The group of a label among `groups`: one for each class, and a last one for pictures without a class of
+/// their own and for invalid labels, which are an error when the sample is read.
+fn group<L: Label>(label: &L, groups: usize) -> usize {
+    let last = groups - 1;
+    label.class().map_or(last, |class| class.min(last))
+}
+
+impl<L: Label> Splits<L> {
     /// Splits a dataset that has no validation part: `share` of each class' samples, rounded, are
-    /// drawn for validation. At least one sample of each class stays for training.
+    /// drawn for validation; of pictures with boxes, `share` of all. At least one sample of each class
+    /// stays for training.
     ///
     /// # Errors
     ///
@@ -85,7 +93,7 @@ impl Splits {
     /// assert_eq!((splits.train.len(), splits.valid.unwrap().len()), (800, 200));
     /// # Ok::<(), image_data::Error>(())
     /// ```
-    pub fn hold_out(dataset: Arc<dyn Dataset>, share: f64, seed: u64) -> Result<Self> {
+    pub fn hold_out(dataset: Arc<dyn Dataset<L>>, share: f64, seed: u64) -> Result<Self> {
         let wrong = || Error::Option {
             what: "hold out",
             field: "share",
@@ -97,9 +105,8 @@ impl Splits {
         }
         let mut by_class = vec![Vec::new(); dataset.classes().len() + 1];
         for sample in 0..dataset.len() {
-            // An invalid label is an error when the sample is read.
-            let class = dataset.label(sample).min(by_class.len() - 1);
-            by_class[class].push(sample);
+            let group = group(&dataset.label(sample), by_class.len());
+            by_class[group].push(sample);
         }
         let (mut train, mut valid) = (Vec::new(), Vec::new());
         for (class, mut samples) in by_class.into_iter().enumerate() {
@@ -119,7 +126,7 @@ impl Splits {
     }
 }
 
-impl Dataset for Subset {
+impl<L: Label> Dataset<L> for Subset<L> {
     fn len(&self) -> usize {
         self.samples.len()
     }
@@ -128,9 +135,10 @@ impl Dataset for Subset {
         self.dataset.classes()
     }
 
-    fn label(&self, index: usize) -> usize {
-        let sample = self.sample(index);
-        sample.map_or(self.classes().len(), |sample| self.dataset.label(sample))
+    fn label(&self, index: usize) -> L {
+        // Past the end of this subset, what the dataset has past its own.
+        let sample = self.samples.get(index).copied().unwrap_or(usize::MAX);
+        self.dataset.label(sample)
     }
 
     fn picture(&self, index: usize) -> Result<Picture> {

@@ -7,22 +7,35 @@ use ndarray::{Array2, Array4};
 use super::{Loader, LoaderOptions, Order};
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
+use crate::label::Label;
 use crate::preprocessing::Preprocessing;
 
 /// Samples as a network's input, with their labels.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Batch {
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch<L: Label = usize> {
     /// The network's input, `[n, c, h, w]`.
     pub inputs: Array4<f32>,
-    /// The classes, `[n]`; with mixup, those of the first of each two mixed pictures.
-    pub labels: Vec<usize>,
+    /// The labels, `[n]`: classes, with mixup those of the first of each two mixed pictures; or boxes, in
+    /// pixels of the network's input.
+    pub labels: Vec<L>,
     /// With mixup, the share of each class, `[n, classes]`.
     pub targets: Option<Array2<f32>>,
     /// The samples' indices in the dataset, `[n]`.
     pub samples: Vec<usize>,
 }
 
-impl Batch {
+impl<L: Label> Default for Batch<L> {
+    fn default() -> Self {
+        Self {
+            inputs: Array4::default([0; 4]),
+            labels: Vec::new(),
+            targets: None,
+            samples: Vec::new(),
+        }
+    }
+}
+
+impl<L: Label> Batch<L> {
     /// Returns a whole dataset as one batch, in its own order: for a few hundred pictures, such as
     /// the validation set of a small network.
     ///
@@ -40,7 +53,7 @@ impl Batch {
     ///
     /// As [`Loader::new`] with the dataset's length as the batch size, and as
     /// [`Epoch::next_into`](super::Epoch::next_into).
-    pub fn whole(dataset: impl Dataset + 'static, preprocessing: Preprocessing) -> Result<Self> {
+    pub fn whole(dataset: impl Dataset<L> + 'static, preprocessing: Preprocessing) -> Result<Self> {
         let options = LoaderOptions {
             batch_size: dataset.len(),
             order: Order::AsStored,

@@ -126,6 +126,7 @@ fn parameters_out_of_range_are_named() {
     for alpha in [0.0, -1.0, f64::NAN, 1e9] {
         let augmentation = Augmentation {
             steps: Vec::new(),
+            mosaic: None,
             mixup: Some(Mixup { alpha }),
         };
         assert!(matches!(
@@ -141,6 +142,7 @@ fn parameters_out_of_range_are_named() {
     let crop = Augmentation::imagenet().steps.remove(0);
     let late = Augmentation {
         steps: vec![Transform::HorizontalFlip(HorizontalFlip::default()), crop],
+        mosaic: None,
         mixup: None,
     };
     assert!(matches!(
