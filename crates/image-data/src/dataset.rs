@@ -1,5 +1,6 @@
 //! Labelled pictures, from any source.
 
+mod annotated;
 mod archive;
 mod cached;
 mod cifar;
@@ -21,6 +22,9 @@ mod zip_file;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+pub use annotated::{
+    Annotated, AnnotationFormat, AnnotationOptions, Faulty, LabelFault, LabelProblem,
+};
 pub use cached::Cached;
 pub use cifar::{Cifar, CifarLabels};
 pub use class_folders::ClassFolders;

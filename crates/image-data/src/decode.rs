@@ -85,6 +85,54 @@ pub(crate) fn header(bytes: &[u8]) -> Option<Header> {
     })
 }
 
+/// What a file's EXIF orientation does to its pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Nothing.
+    None,
+    /// It turns them by half a circle, or mirrors them: the sides stay what they are.
+    SidesKept,
+    /// It exchanges height and width.
+    SidesExchanged,
+}
+
+impl Turn {
+    fn of(orientation: Orientation) -> Self {
+        match orientation {
+            Orientation::NoTransforms => Self::None,
+            Orientation::Rotate180 | Orientation::FlipHorizontal | Orientation::FlipVertical => {
+                Self::SidesKept
+            }
+            Orientation::Rotate90
+            | Orientation::Rotate270
+            | Orientation::Rotate90FlipH
+            | Orientation::Rotate270FlipH => Self::SidesExchanged,
+        }
+    }
+}
+
+/// The `[h, w]` of the picture that [`decode`] returns, and how it is turned upright. The first bytes of
+/// a file are often enough.
+pub(crate) fn upright_size(bytes: &[u8]) -> Result<([usize; 2], Turn)> {
+    let format = Format::of(bytes)?;
+    let read = || {
+        let (mut decoder, _) = claims(bytes, format, &Limits::default(), |_| 0)?;
+        let (width, height) = decoder.dimensions();
+        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        let [width, height] = [width as usize, height as usize];
+        Ok(match Turn::of(orientation) {
+            Turn::SidesExchanged => ([width, height], Turn::SidesExchanged),
+            turn => ([height, width], turn),
+        })
+    };
+    guarded(read).unwrap_or_else(|payload| {
+        Err(Error::DecoderPanicked {
+            format: format.name(),
+            reason: message(&*payload),
+        })
+    })
+}
+
 thread_local! {
     static DECODING: Cell<bool> = const { Cell::new(false) };
 }

@@ -154,6 +154,27 @@ pub enum Error {
         expected: [usize; 2],
     },
 
+    /// A picture of another size than it had when its labels were read.
+    #[error("the picture [h, w] is {got:?}, but was {expected:?} when its labels were read")]
+    SizeChanged {
+        /// The picture's size.
+        got: [usize; 2],
+        /// Its size before.
+        expected: [usize; 2],
+    },
+
+    /// Labels that cannot be used.
+    #[error(
+        "{} cannot be used; the first is {first}",
+        files::show::count(*count, "label", "labels")
+    )]
+    Labels {
+        /// The number of such labels.
+        count: usize,
+        /// The first one.
+        first: Box<crate::dataset::LabelFault>,
+    },
+
     /// An invalid field of a [`Preprocessing`](crate::Preprocessing).
     #[error("preprocessing: {field} is {got}, expected {expected}")]
     Preprocessing {

@@ -7,6 +7,7 @@ use files::show::count;
 use serde::{Deserialize, Serialize};
 
 use super::Dataset;
+use super::annotated::LabelFault;
 use super::fault::Fault;
 use crate::label::Label;
 
@@ -32,6 +33,9 @@ pub struct Contents {
     pub left_out: Vec<LeftOut>,
     /// The choices made between several possibilities, one sentence each.
     pub notes: Vec<String>,
+    /// The faults of labels with boxes, in the order in which they were found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<LabelFault>,
     /// The reasons why the data cannot be used. [`Splits::open`](super::Splits::open) returns the
     /// first as an error; [`Splits::survey`](super::Splits::survey) leaves them to its caller.
     pub faults: Vec<Fault>,

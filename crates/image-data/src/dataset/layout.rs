@@ -42,7 +42,7 @@ fn words(name: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// The role that matches a whole name.
-fn exact_role(name: &[u8]) -> Option<Role> {
+pub(super) fn exact_role(name: &[u8]) -> Option<Role> {
     let found = NAMES
         .iter()
         .find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()))?;

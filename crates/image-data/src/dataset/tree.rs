@@ -7,6 +7,7 @@ mod path;
 
 use std::borrow::Cow;
 use std::fs;
+use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -105,6 +106,39 @@ impl Tree {
         &self.folder(id).folders
     }
 
+    /// A folder of this name in a folder.
+    pub(super) fn folder_in(&self, folder: FolderId, name: &[u8]) -> Option<FolderId> {
+        let folders = self.folders_in(folder);
+        let at = folders.binary_search_by(|&id| self.folder_name(id).cmp(name));
+        folders.get(at.ok()?).copied()
+    }
+
+    /// A folder and all folders below it, each after its parent.
+    pub(super) fn folders_below(&self, folder: FolderId) -> Vec<FolderId> {
+        let mut found = vec![folder];
+        let mut next = 0;
+        while let Some(&folder) = found.get(next) {
+            found.extend_from_slice(self.folders_in(folder));
+            next += 1;
+        }
+        found
+    }
+
+    /// The folder that contains a folder; of the root, the root.
+    pub(super) fn parent_of(&self, id: FolderId) -> FolderId {
+        self.folder(id).parent
+    }
+
+    /// The folder that contains a file.
+    pub(super) fn folder_of(&self, id: FileId) -> FolderId {
+        self.files.get(id).map_or(ROOT, |file| file.folder)
+    }
+
+    /// The total number of files.
+    pub(super) fn file_count(&self) -> usize {
+        self.files.len()
+    }
+
     /// The total number of folders.
     pub(super) fn folder_count(&self) -> usize {
         self.folders.len()
@@ -192,9 +226,7 @@ impl Tree {
         let (name, folders) = parts.split_last()?;
         let mut at = ROOT;
         for folder in folders {
-            let children = self.folders_in(at);
-            let found = children.binary_search_by(|&id| self.folder_name(id).cmp(folder));
-            at = *children.get(found.ok()?)?;
+            at = self.folder_in(at, folder)?;
         }
         self.find(at, name)
     }
@@ -252,6 +284,20 @@ impl Tree {
         match self.content(id)? {
             Content::Memory(bytes) => Ok(Cow::Borrowed(bytes.as_slice())),
             Content::Disk(path) => from_disk(path).map(Cow::Owned),
+            Content::Link(_) => Err(unresolved()),
+        }
+    }
+
+    /// The first bytes of a file, at most `length`.
+    pub(super) fn start(&self, id: FileId, length: usize) -> Result<Cow<'_, [u8]>> {
+        match self.content(id)? {
+            Content::Memory(bytes) => Ok(Cow::Borrowed(bytes.get(..length).unwrap_or(bytes))),
+            Content::Disk(path) => {
+                let (file, _) = files::open(path)?;
+                let mut bytes = Vec::new();
+                file.take(length as u64).read_to_end(&mut bytes)?;
+                Ok(Cow::Owned(bytes))
+            }
             Content::Link(_) => Err(unresolved()),
         }
     }
