@@ -1,5 +1,8 @@
 //! From a label as its file states it to a box in the picture, or a fault.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use super::Faulty;
 use super::fault::{LabelFault, LabelProblem};
 use crate::bbox::BBox;
@@ -52,7 +55,8 @@ impl Stated {
         faults: &mut Vec<LabelFault>,
     ) -> Boxes {
         let mut boxes = Boxes::new();
-        let mut lines: Vec<usize> = Vec::new();
+        // The line of each label that was used.
+        let mut lines: HashMap<LabelKey, usize> = HashMap::new();
         for object in &self.objects {
             let mut fault = |problem| {
                 faults.push(LabelFault {
@@ -78,18 +82,32 @@ impl Stated {
                 kind: object.kind,
                 area: object.area,
             };
-            match boxes.iter().position(|earlier| *earlier == found) {
-                Some(first) => fault(LabelProblem::Duplicate {
-                    first: lines[first],
+            match lines.entry(key(&found)) {
+                Entry::Occupied(first) => fault(LabelProblem::Duplicate {
+                    first: *first.get(),
                 }),
-                None => {
+                Entry::Vacant(line) => {
+                    line.insert(object.line);
                     boxes.push(found);
-                    lines.push(object.line);
                 }
             }
         }
         boxes
     }
+}
+
+/// What makes two labels of a picture the same.
+type LabelKey = (usize, [u32; 4], ObjectKind, Option<u64>);
+
+fn key(object: &ObjectBox) -> LabelKey {
+    let BBox { x1, y1, x2, y2 } = object.bbox;
+    let edges = [x1, y1, x2, y2].map(f32::to_bits);
+    (
+        object.class,
+        edges,
+        object.kind,
+        object.area.map(f64::to_bits),
+    )
 }
 
 impl StatedBox {

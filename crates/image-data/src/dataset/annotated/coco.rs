@@ -22,7 +22,7 @@ use super::parsed::{Entry, Parsed, ParsedPart, Reading, bytes_of, decoded};
 use super::parts::{part_of, role_in};
 use crate::dataset::contents::Role;
 use crate::dataset::fault::Fault;
-use crate::dataset::tree::{FileId, Tree};
+use crate::dataset::tree::{FileId, FolderId, ROOT, Tree};
 use crate::error::{Error, Result};
 use crate::label::ObjectKind;
 
@@ -142,7 +142,7 @@ pub(super) fn read(reading: &mut Reading<'_>, files: &[FileId]) -> Result<Parsed
                 continue;
             }
         };
-        let entries = read_file(reading, file, &text, &mut classes);
+        let entries = read_file(reading, file, role, &text, &mut classes);
         parts.push(ParsedPart { role, entries });
     }
     Ok(Parsed {
@@ -157,6 +157,29 @@ fn role_of(tree: &Tree, file: FileId) -> Role {
     let name = super::pictures::stem(tree.file_name(file));
     role_in(name).unwrap_or_else(|| part_of(tree, file))
 }
+
+/// The folders in which a file's pictures usually are: its own, those beside and in it that are called like
+/// its part, and `images` in one of these.
+fn picture_folders(tree: &Tree, file: FileId, role: Role) -> Vec<FolderId> {
+    let own = tree.folder_of(file);
+    let parent = tree.parent_of(own);
+    let mut folders = vec![own];
+    for near in [own, parent] {
+        let called =
+            tree.folders_in(near).iter().copied().filter(|&folder| {
+                role != Role::All && role_in(tree.folder_name(folder)) == Some(role)
+            });
+        folders.extend(called.take(MOST_FOLDERS));
+    }
+    folders.extend([parent, ROOT]);
+    let images = |&folder: &FolderId| tree.folder_in(folder, b"images");
+    let images: Vec<FolderId> = folders.iter().filter_map(images).collect();
+    folders.extend(images);
+    folders
+}
+
+/// The most folders of one part in which pictures are looked for.
+const MOST_FOLDERS: usize = 8;
 
 /// Where a text's lines begin.
 struct Lines<'a> {
@@ -181,6 +204,7 @@ impl<'a> Lines<'a> {
 fn read_file(
     reading: &mut Reading<'_>,
     file: FileId,
+    role: Role,
     text: &str,
     classes: &mut Vec<String>,
 ) -> Vec<Entry> {
@@ -200,7 +224,7 @@ fn read_file(
     // The entry of each image; none for an image whose picture is missing, which has been reported.
     let mut entry_of: HashMap<Id, Option<usize>> = HashMap::new();
     let mut seen: HashMap<FileId, ()> = HashMap::new();
-    let folder = reading.tree.folder_of(file);
+    let folders = picture_folders(reading.tree, file, role);
     for value in &contents.images {
         let line = lines.of_value(value);
         let image: Image = match serde_json::from_str(value.get()) {
@@ -211,7 +235,7 @@ fn read_file(
             }
         };
         let name = format!("image {}", image.id);
-        let found = reading.pictures.of_path(&image.file_name, folder);
+        let found = reading.pictures.of_path(&image.file_name, &folders);
         let found = found.and_then(|picture| match seen.insert(picture, ()) {
             None => Ok(picture),
             Some(()) => Err(LabelProblem::LabelledTwice {

@@ -6,99 +6,125 @@ use super::fault::LabelProblem;
 use crate::dataset::tree::{FileId, FolderId, ROOT, Tree};
 use crate::suffix::{picture_format, suffix};
 
-/// All pictures of a tree by their names.
+/// All pictures of a tree by their names. Each is found in a few look-ups, however many have one name.
 pub(super) struct Pictures<'a> {
     tree: &'a Tree,
-    /// By the name without its suffix.
-    by_stem: HashMap<&'a [u8], Vec<FileId>>,
+    by_stem: HashMap<(Scope<'a>, &'a [u8]), Vec<FileId>>,
+    by_name: HashMap<(Scope<'a>, &'a [u8]), Vec<FileId>>,
+}
+
+/// Where pictures of one name are looked for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Scope<'a> {
+    Anywhere,
+    /// In this folder.
+    Folder(FolderId),
+    /// In the folders in this one.
+    Parent(FolderId),
+    /// In all folders with this name.
+    FolderName(&'a [u8]),
 }
 
 impl<'a> Pictures<'a> {
     pub(super) fn of(tree: &'a Tree) -> Self {
-        let mut by_stem: HashMap<&[u8], Vec<FileId>> = HashMap::new();
+        let mut pictures = Self {
+            tree,
+            by_stem: HashMap::new(),
+            by_name: HashMap::new(),
+        };
         for file in tree.all_files(ROOT) {
             let name = tree.file_name(file);
-            if picture_format(name).is_some() {
-                by_stem.entry(stem(name)).or_default().push(file);
+            if picture_format(name).is_none() {
+                continue;
+            }
+            let folder = tree.folder_of(file);
+            let near = [
+                Scope::Anywhere,
+                Scope::Folder(folder),
+                Scope::Parent(tree.parent_of(folder)),
+            ];
+            for scope in near {
+                let key = (scope, stem(name));
+                pictures.by_stem.entry(key).or_default().push(file);
+            }
+            for scope in [Scope::Anywhere, Scope::FolderName(tree.folder_name(folder))] {
+                pictures
+                    .by_name
+                    .entry((scope, name))
+                    .or_default()
+                    .push(file);
             }
         }
-        Self { tree, by_stem }
+        pictures
     }
 
-    /// The picture with the name of the label file `label`, but for the suffix: in the label file's
-    /// folder, or in one beside it, or the only one anywhere.
+    /// The picture with the name of the label file `label`, but for the suffix: the only one anywhere, or in
+    /// the label file's folder, or in the folders beside it.
     pub(super) fn of_label(&self, label: FileId) -> Result<FileId, LabelProblem> {
         let stem = stem(self.tree.file_name(label));
-        let found = self.by_stem.get(stem).map_or(&[][..], Vec::as_slice);
-        let beside = self.tree.folder_of(label);
-        self.only(found.to_vec(), beside)
-            .unwrap_or_else(|| Err(no_picture(stem)))
+        let folder = self.tree.folder_of(label);
+        let near = [
+            Scope::Anywhere,
+            Scope::Folder(folder),
+            Scope::Parent(self.tree.parent_of(folder)),
+        ];
+        let found = |scope| self.by_stem.get(&(scope, stem)).map(Vec::as_slice);
+        let only = near.into_iter().find_map(|scope| match found(scope) {
+            Some(&[only]) => Some(only),
+            Some(_) | None => None,
+        });
+        only.ok_or_else(|| self.not_one(found(Scope::Anywhere), stem))
     }
 
-    /// The picture that a label file in the folder `beside` calls `path`: a name, or a path of which any
-    /// number of leading folders may be missing here.
-    pub(super) fn of_path(&self, path: &str, beside: FolderId) -> Result<FileId, LabelProblem> {
+    /// The picture that a label file calls `path`: a name, or a path of which any number of leading folders
+    /// may be missing here. It is looked for in the folders `bases`, then everywhere.
+    pub(super) fn of_path(&self, path: &str, bases: &[FolderId]) -> Result<FileId, LabelProblem> {
         let parts: Vec<&[u8]> = parts(path);
-        let missing = || Err(no_picture(path.as_bytes()));
-        let Some(name) = parts.last() else {
-            return missing();
-        };
-        let found = self.by_stem.get(stem(name)).map_or(&[][..], Vec::as_slice);
-        let same_name = |file: &&FileId| self.tree.file_name(**file) == *name;
-        let found: Vec<FileId> = found.iter().filter(same_name).copied().collect();
-        let matching = |file: FileId| self.matching_folders(file, &parts);
-        let most = found.iter().map(|&file| matching(file)).max();
-        let best = found.into_iter();
-        let best = best.filter(|&file| Some(matching(file)) == most).collect();
-        self.only(best, beside).unwrap_or_else(missing)
-    }
-
-    /// The number of folders, from the last one on, that a file's path shares with `parts`.
-    fn matching_folders(&self, file: FileId, parts: &[&[u8]]) -> usize {
-        let mut folder = self.tree.folder_of(file);
-        let mut count = 0;
-        for part in parts.iter().rev().skip(1) {
-            if folder == ROOT || self.tree.folder_name(folder) != *part {
-                break;
-            }
-            folder = self.tree.parent_of(folder);
-            count += 1;
-        }
-        count
-    }
-
-    /// The only one of `found`, or the only one in the folder `beside`, or the only one in a folder of the
-    /// same parent; `None` if nothing was found.
-    fn only(&self, found: Vec<FileId>, beside: FolderId) -> Option<Result<FileId, LabelProblem>> {
-        let tree = self.tree;
-        let parent = tree.parent_of(beside);
-        let near: [&dyn Fn(FileId) -> bool; 3] =
-            [&|_| true, &|file| tree.folder_of(file) == beside, &|file| {
-                tree.parent_of(tree.folder_of(file)) == parent
-            }];
-        for is_near in near {
-            let mut these = found.iter().filter(|&&file| is_near(file));
-            if let (Some(&only), None) = (these.next(), these.next()) {
-                return Some(Ok(only));
+        let found = |scope, name| self.by_name.get(&(scope, name)).map(Vec::as_slice);
+        let mut rest = &parts[..];
+        while let [_, after @ ..] = rest {
+            let at_path = bases.iter().find_map(|&base| self.at(base, rest));
+            let named = match *rest {
+                [name] => found(Scope::Anywhere, name),
+                [folder, name] => found(Scope::FolderName(folder), name),
+                _ => None,
+            };
+            match (at_path, named) {
+                (Some(file), _) | (None, Some(&[file])) => return Ok(file),
+                (None, Some(_) | None) => rest = after,
             }
         }
-        let shown = |&file: &FileId| tree.shown(file);
-        (!found.is_empty()).then(|| {
-            Err(LabelProblem::SeveralPictures {
+        let named = parts.last().and_then(|name| found(Scope::Anywhere, name));
+        Err(self.not_one(named, path.as_bytes()))
+    }
+
+    /// The picture with this path, from the folder `base`.
+    fn at(&self, base: FolderId, path: &[&[u8]]) -> Option<FileId> {
+        let (name, folders) = path.split_last()?;
+        let folder = folders.iter().try_fold(base, |folder, part| match *part {
+            b".." => Some(self.tree.parent_of(folder)),
+            name => self.tree.folder_in(folder, name),
+        })?;
+        picture_format(name)?;
+        self.tree.find(folder, name)
+    }
+
+    /// Why there is not one picture with this name.
+    fn not_one(&self, found: Option<&[FileId]>, name: &[u8]) -> LabelProblem {
+        let shown = |&file: &FileId| self.tree.shown(file);
+        match found {
+            None => LabelProblem::NoPicture {
+                picture: files::show::bytes(name),
+            },
+            Some(found) => LabelProblem::SeveralPictures {
                 found: found.iter().take(SHOWN).map(shown).collect(),
-            })
-        })
+            },
+        }
     }
 }
 
 /// The most pictures that a message lists.
 const SHOWN: usize = 3;
-
-fn no_picture(name: &[u8]) -> LabelProblem {
-    LabelProblem::NoPicture {
-        picture: files::show::bytes(name),
-    }
-}
 
 /// A file's name without its suffix.
 pub(super) fn stem(name: &[u8]) -> &[u8] {

@@ -214,6 +214,7 @@ fn missing_path(field: &str, path: &str) -> LabelProblem {
 /// The pictures whose paths are in a file, one in each line.
 fn pictures_of_list(reading: &mut Reading<'_>, list: FileId) -> Result<Vec<FileId>> {
     let folder = reading.tree.folder_of(list);
+    let bases = [folder, reading.tree.parent_of(folder), ROOT];
     let mut pictures = Vec::new();
     let text = reading.text(list)?.unwrap_or_default();
     for (index, line) in text.lines().enumerate() {
@@ -221,7 +222,7 @@ fn pictures_of_list(reading: &mut Reading<'_>, list: FileId) -> Result<Vec<FileI
         if line.is_empty() {
             continue;
         }
-        match reading.pictures.of_path(line, folder) {
+        match reading.pictures.of_path(line, &bases) {
             Ok(picture) => pictures.push(picture),
             Err(problem) => {
                 let shown = reading.tree.shown(list);
