@@ -23,7 +23,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 pub use annotated::{
-    Annotated, AnnotationFormat, AnnotationOptions, Faulty, LabelFault, LabelProblem,
+    Annotated, AnnotationFormat, AnnotationOptions, Faulty, LabelFault, LabelProblem, Written,
 };
 pub use cached::Cached;
 pub use cifar::{Cifar, CifarLabels};

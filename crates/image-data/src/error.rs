@@ -211,6 +211,10 @@ pub enum Error {
         found: files::Kind,
     },
 
+    /// A folder to write to has files already.
+    #[error("the folder is not empty")]
+    NotEmpty,
+
     /// A path that contains no dataset of a known layout.
     #[error("no dataset here: {reason}")]
     NoDataset {

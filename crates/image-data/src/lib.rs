@@ -38,7 +38,7 @@ pub use dataset::{
     Annotated, AnnotationFormat, AnnotationOptions, Cached, Cifar, CifarLabels, ClassFolders,
     Contents, Dataset, DatasetLimits, FASHION_MNIST_CLASSES, Fault, Faulty, Idx, LabelFault,
     LabelProblem, LeftOut, LeftOutFor, OfClasses, Part, Reason, Role, Shapes, ShapesOptions,
-    Splits, Subset, class_counts,
+    Splits, Subset, Written, class_counts,
 };
 pub use decode::is_decoding;
 pub use draw::{DrawnBox, draw_boxes};

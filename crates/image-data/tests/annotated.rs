@@ -6,6 +6,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "annotated/conversion.rs"]
+mod conversion;
 #[path = "annotated/faults.rs"]
 mod faults;
 #[path = "annotated/hostile.rs"]

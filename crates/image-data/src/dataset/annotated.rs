@@ -9,6 +9,7 @@ mod parsed;
 mod parts;
 mod pictures;
 mod voc;
+mod write;
 mod yolo;
 
 use std::borrow::Cow;
@@ -34,6 +35,7 @@ use crate::picture::Picture;
 
 pub use fault::{LabelFault, LabelProblem};
 pub use format::AnnotationFormat;
+pub use write::Written;
 
 /// Pictures with the boxes of their objects, from files.
 ///

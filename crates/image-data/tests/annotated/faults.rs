@@ -196,7 +196,7 @@ fn faults_of_descriptions_are_found() {
 }
 
 /// A JPEG of [`SIZE`] whose EXIF orientation is `orientation`.
-fn turned_jpeg(orientation: u8) -> Vec<u8> {
+pub(crate) fn turned_jpeg(orientation: u8) -> Vec<u8> {
     let [h, w] = SIZE;
     let mut file = Vec::new();
     let mut encoder = JpegEncoder::new(&mut file);

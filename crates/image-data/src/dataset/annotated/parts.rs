@@ -78,16 +78,15 @@ impl ListedParts {
                 let Some(text) = reading.text(file)? else {
                     continue;
                 };
-                // A class's own list has a second word, which says whether the picture shows it.
-                for picture in text
-                    .lines()
-                    .filter_map(|line| line.split_whitespace().next())
-                {
-                    let of = roles
-                        .entry((base, picture.as_bytes().to_vec()))
-                        .or_default();
-                    if !of.contains(&role) {
-                        of.push(role);
+                for line in text.lines().map(str::trim) {
+                    // A name may have spaces; a second word may also say whether the picture shows a class.
+                    let first = line.split_whitespace().next().unwrap_or(line);
+                    for picture in [line, first] {
+                        let key = (base, picture.as_bytes().to_vec());
+                        let of = roles.entry(key).or_default();
+                        if !of.contains(&role) {
+                            of.push(role);
+                        }
                     }
                 }
             }
