@@ -23,7 +23,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 pub use annotated::{
-    Annotated, AnnotationFormat, AnnotationOptions, Faulty, LabelFault, LabelProblem, Written,
+    Annotated, AnnotationFormat, AnnotationOptions, AnySplits, Faulty, LabelFault, LabelProblem,
+    Written,
 };
 pub use cached::Cached;
 pub use cifar::{Cifar, CifarLabels};

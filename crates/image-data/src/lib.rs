@@ -35,10 +35,10 @@ pub use bbox::BBox;
 pub use box_map::BoxMap;
 pub use crop_position::CropPosition;
 pub use dataset::{
-    Annotated, AnnotationFormat, AnnotationOptions, Cached, Cifar, CifarLabels, ClassFolders,
-    Contents, Dataset, DatasetLimits, FASHION_MNIST_CLASSES, Fault, Faulty, Idx, LabelFault,
-    LabelProblem, LeftOut, LeftOutFor, OfClasses, Part, Reason, Role, Shapes, ShapesOptions,
-    Splits, Subset, Written, class_counts,
+    Annotated, AnnotationFormat, AnnotationOptions, AnySplits, Cached, Cifar, CifarLabels,
+    ClassFolders, Contents, Dataset, DatasetLimits, FASHION_MNIST_CLASSES, Fault, Faulty, Idx,
+    LabelFault, LabelProblem, LeftOut, LeftOutFor, OfClasses, Part, Reason, Role, Shapes,
+    ShapesOptions, Splits, Subset, Written, class_counts,
 };
 pub use decode::is_decoding;
 pub use draw::{DrawnBox, draw_boxes};

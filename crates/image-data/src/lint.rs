@@ -11,13 +11,15 @@ pub use self::finding::{Finding, Place, Same, Severity};
 use self::look::{Look, Seen, look_at_all};
 use crate::dataset::{Dataset, Fault, Splits, class_counts};
 use crate::error::{Error, Result};
+use crate::label::Label;
 use crate::picture::DecodeWarning;
 
 /// The thresholds of [`lint`], and its threads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LintOptions {
-    /// A class is small if the largest class has more than this many times its samples. Default 10.
+    /// A class is small if the largest class has more than this many times its samples, or objects.
+    /// Default 10.
     pub imbalance: f64,
     /// A size is odd if its area is more than this many times the median, or less than the
     /// median divided by it. Default 16.
@@ -56,7 +58,7 @@ pub struct PartSummary {
     pub part: String,
     /// Its number of samples.
     pub samples: usize,
-    /// The classes, each with its number of samples.
+    /// The classes, each with its number of samples; of boxes, the number of objects.
     pub classes: Vec<(String, usize)>,
     /// The smallest and the largest height and width of the pictures that could be read.
     pub sizes: Option<[[usize; 2]; 2]>,
@@ -68,8 +70,8 @@ const FEW: f64 = 0.1;
 /// Reads every picture of a dataset, and reports those that are broken, duplicate or unusual.
 ///
 /// Two pictures are the same if their pixels are equal, even if their files differ. Each picture is
-/// read once; a few hundred bytes for each stay in memory. Faults of the layout are reported, too, if
-/// the dataset comes from [`Splits::survey`].
+/// read once; a few hundred bytes for each stay in memory. Faults of the layout and of labels are reported,
+/// too, if the dataset comes from [`Splits::survey`] or [`Splits::survey_annotated`].
 ///
 /// # Errors
 ///
@@ -85,7 +87,7 @@ const FEW: f64 = 0.1;
 /// assert!(report.findings.is_empty());
 /// # Ok::<(), image_data::Error>(())
 /// ```
-pub fn lint(splits: &Splits, options: &LintOptions) -> Result<LintReport> {
+pub fn lint<L: Label>(splits: &Splits<L>, options: &LintOptions) -> Result<LintReport> {
     lint_with(splits, options, &|| {})
 }
 
@@ -94,13 +96,13 @@ pub fn lint(splits: &Splits, options: &LintOptions) -> Result<LintReport> {
 /// # Errors
 ///
 /// Those of [`lint`].
-pub fn lint_with(
-    splits: &Splits,
+pub fn lint_with<L: Label>(
+    splits: &Splits<L>,
     options: &LintOptions,
     looked_at: &(dyn Fn() + Sync),
 ) -> Result<LintReport> {
     options.check()?;
-    let parts: Vec<(String, &dyn Dataset)> = splits
+    let parts: Vec<(String, &dyn Dataset<L>)> = splits
         .parts()
         .map(|(part, dataset)| (part.title(), dataset))
         .collect();
@@ -112,6 +114,9 @@ pub fn lint_with(
             fault: fault.clone(),
         })
         .collect();
+    findings.extend(contents.labels.iter().map(|fault| Finding::Label {
+        fault: fault.clone(),
+    }));
 
     let mut summaries = Vec::new();
     let mut samples = Vec::new();
@@ -194,16 +199,22 @@ fn wrong(field: &'static str, got: String, expected: &'static str) -> Error {
 }
 
 /// A sample, and the result of examining it.
-struct Sample<'a> {
+struct Sample<'a, L> {
     part: &'a str,
-    dataset: &'a dyn Dataset,
+    dataset: &'a dyn Dataset<L>,
     index: usize,
     look: Look,
 }
 
-impl Sample<'_> {
+impl<L: Label> Sample<'_, L> {
     fn file(&self) -> String {
         self.dataset.name(self.index)
+    }
+
+    /// The class of the whole picture, if it has one.
+    fn class(&self) -> Option<String> {
+        let class = self.dataset.label(self.index).class()?;
+        self.dataset.classes().get(class).cloned()
     }
 
     fn seen(&self) -> Option<&Seen> {
@@ -226,9 +237,9 @@ fn sizes(looks: &[Look]) -> Option<[[usize; 2]; 2]> {
         })
 }
 
-fn classes(
+fn classes<L: Label>(
     part: &str,
-    dataset: &dyn Dataset,
+    dataset: &dyn Dataset<L>,
     counts: &[usize],
     faults: &[Fault],
     options: &LintOptions,
@@ -266,7 +277,7 @@ fn classes(
 }
 
 /// The findings about a single file.
-fn broken(sample: &Sample<'_>) -> Vec<Finding> {
+fn broken<L: Label>(sample: &Sample<'_, L>) -> Vec<Finding> {
     let file = sample.file();
     let mut findings = Vec::new();
     if let Some(format) = sample.look.other_format {
@@ -304,8 +315,8 @@ fn broken(sample: &Sample<'_>) -> Vec<Finding> {
     findings
 }
 
-fn duplicates(samples: &[Sample<'_>]) -> Vec<Finding> {
-    let mut by_pixels: BTreeMap<[u8; 32], Vec<&Sample<'_>>> = BTreeMap::new();
+fn duplicates<L: Label>(samples: &[Sample<'_, L>]) -> Vec<Finding> {
+    let mut by_pixels: BTreeMap<[u8; 32], Vec<&Sample<'_, L>>> = BTreeMap::new();
     for sample in samples {
         if let Some(seen) = sample.seen() {
             by_pixels.entry(seen.pixels).or_default().push(sample);
@@ -317,15 +328,18 @@ fn duplicates(samples: &[Sample<'_>]) -> Vec<Finding> {
         .collect();
     // Sorted by the first sample of each, not by hash.
     groups.sort_by_key(|same| (same[0].part, same[0].index));
-    let finding = |same: Vec<&Sample<'_>>| {
+    let finding = |same: Vec<&Sample<'_, L>>| {
         let bytes = same[0].look.bytes;
         let all_bytes = bytes.is_some() && same.iter().all(|sample| sample.look.bytes == bytes);
-        let place = |sample: &&Sample<'_>| Place {
+        let place = |sample: &&Sample<'_, L>| Place {
             file: sample.file(),
             part: sample.part.to_owned(),
-            class: sample.dataset.classes()[sample.dataset.label(sample.index)].clone(),
+            class: sample.class(),
         };
+        let label = |sample: &Sample<'_, L>| sample.dataset.label(sample.index);
+        let first = label(same[0]);
         Finding::Duplicates {
+            labels_differ: same.iter().any(|sample| label(sample) != first),
             same: if all_bytes { Same::Bytes } else { Same::Pixels },
             samples: same.iter().map(place).collect(),
         }
@@ -333,10 +347,11 @@ fn duplicates(samples: &[Sample<'_>]) -> Vec<Finding> {
     groups.into_iter().map(finding).collect()
 }
 
-/// Whether the pictures have several sizes.
-fn mixed_sizes(samples: &[Sample<'_>]) -> Option<Finding> {
+/// Whether pictures that are cropped or resized have several sizes; those with boxes are letterboxed.
+fn mixed_sizes<L: Label>(samples: &[Sample<'_, L>]) -> Option<Finding> {
     let sizes: BTreeSet<[usize; 2]> = samples
         .iter()
+        .filter(|sample| sample.class().is_some())
         .filter_map(Sample::seen)
         .map(|seen| seen.size)
         .collect();
@@ -356,7 +371,7 @@ fn mixed_sizes(samples: &[Sample<'_>]) -> Option<Finding> {
 }
 
 /// Sizes and proportions far from the median.
-fn odd(samples: &[Sample<'_>], options: &LintOptions) -> Vec<Finding> {
+fn odd<L: Label>(samples: &[Sample<'_, L>], options: &LintOptions) -> Vec<Finding> {
     let median = |value: &dyn Fn(&Seen) -> f64| {
         let mut values: Vec<f64> = samples.iter().filter_map(Sample::seen).map(value).collect();
         values.sort_by(f64::total_cmp);
@@ -386,7 +401,7 @@ fn odd(samples: &[Sample<'_>], options: &LintOptions) -> Vec<Finding> {
 }
 
 /// Grey pictures among those in colour, or the other way round.
-fn colors(samples: &[Sample<'_>]) -> Vec<Finding> {
+fn colors<L: Label>(samples: &[Sample<'_, L>]) -> Vec<Finding> {
     let readable: Vec<_> = samples
         .iter()
         .filter_map(|sample| Some((sample, sample.seen()?.grey)))

@@ -124,14 +124,18 @@ impl Splits {
     /// Those of [`open`](Self::open), but [`Error::Layout`] only if nothing can be inspected.
     pub fn survey(path: impl AsRef<Path>, limits: &DatasetLimits) -> Result<Self> {
         let path = path.as_ref();
-        let tree = Arc::new(Tree::open(path, limits)?);
-        if let Some(splits) = Idx::in_tree(&tree)? {
+        Self::survey_tree(&Arc::new(Tree::open(path, limits)?), path)
+    }
+
+    /// [`survey`](Self::survey) of the files of `path`.
+    pub(super) fn survey_tree(tree: &Arc<Tree>, path: &Path) -> Result<Self> {
+        if let Some(splits) = Idx::in_tree(tree)? {
             return Ok(splits);
         }
-        if let Some(splits) = Cifar::in_tree(&tree, CifarLabels::Fine)? {
+        if let Some(splits) = Cifar::in_tree(tree, CifarLabels::Fine)? {
             return Ok(splits);
         }
-        Self::class_folders(&tree).map_err(|reason| reason.in_file(path))
+        Self::class_folders(tree).map_err(|reason| reason.in_file(path))
     }
 
     /// Names the parts after the files' folder and, for the second part, after its file.

@@ -6,7 +6,7 @@ use std::fmt;
 use files::show::count;
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::{Fault, LeftOutFor};
+use crate::dataset::{Fault, LabelFault, LeftOutFor};
 
 /// One finding about a dataset.
 ///
@@ -20,14 +20,19 @@ pub enum Finding {
         /// The fault.
         fault: Fault,
     },
-    /// A class without samples in a part where that is allowed.
+    /// A label with a box that cannot be used, or is suspect.
+    Label {
+        /// The fault.
+        fault: LabelFault,
+    },
+    /// A class without samples in a part where that is allowed; of boxes, without objects.
     EmptyClass {
         /// The part of the dataset.
         part: String,
         /// The class.
         class: String,
     },
-    /// A class with far fewer samples than the largest class.
+    /// A class with far fewer samples, or objects, than the largest class.
     SmallClass {
         /// The part of the dataset.
         part: String,
@@ -78,6 +83,9 @@ pub enum Finding {
     Duplicates {
         /// Whether the files or only the pixels are the same.
         same: Same,
+        /// Whether its labels differ: the classes, or the boxes.
+        #[serde(default)]
+        labels_differ: bool,
         /// Its places.
         samples: Vec<Place>,
     },
@@ -157,8 +165,9 @@ pub struct Place {
     pub file: String,
     /// The part of the dataset.
     pub part: String,
-    /// The class.
-    pub class: String,
+    /// The class, if the whole picture has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
 }
 
 /// The severity of a finding.
@@ -184,8 +193,8 @@ impl fmt::Display for Severity {
 }
 
 impl Finding {
-    /// An error if something cannot be read or trained on, or if one picture is in several classes or
-    /// parts. A note for properties of many good datasets: several sizes, grey pictures among those
+    /// An error if something cannot be read or trained on, or if one picture is in several parts or has
+    /// several labels. A note for properties of many good datasets: several sizes, grey pictures among those
     /// in colour, files that are not pictures. Otherwise a warning.
     #[must_use]
     pub fn severity(&self) -> Severity {
@@ -194,13 +203,15 @@ impl Finding {
             | Self::EmptyFile { .. }
             | Self::Truncated { .. }
             | Self::Unreadable { .. } => Severity::Error,
-            Self::Duplicates { samples, .. } => {
-                if differ(samples) == [false; 2] {
-                    Severity::Warning
-                } else {
-                    Severity::Error
-                }
-            }
+            Self::Label { fault } => fault.severity(),
+            Self::Duplicates {
+                samples,
+                labels_differ,
+                ..
+            } => match *labels_differ || parts(samples).len() > 1 {
+                true => Severity::Error,
+                false => Severity::Warning,
+            },
             Self::EmptyClass { .. }
             | Self::SmallClass { .. }
             | Self::WrongExtension { .. }
@@ -219,10 +230,9 @@ impl Finding {
     }
 }
 
-/// Whether samples are in several classes, and whether they are in several parts.
-fn differ(samples: &[Place]) -> [bool; 2] {
-    let several = |of: fn(&Place) -> &str| samples.iter().any(|place| of(place) != of(&samples[0]));
-    [several(|place| &place.class), several(|place| &place.part)]
+/// The parts in which samples are.
+fn parts(samples: &[Place]) -> BTreeSet<&str> {
+    samples.iter().map(|place| &*place.part).collect()
 }
 
 /// The most files of the same content to print; the report contains all.
@@ -233,7 +243,8 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Layout { fault } => fault.fmt(f),
-            Self::EmptyClass { part, class } => write!(f, "{part}: class {class} has no sample"),
+            Self::Label { fault } => fault.fmt(f),
+            Self::EmptyClass { part, class } => write!(f, "{part}: class {class} does not occur"),
             Self::SmallClass {
                 part,
                 class,
@@ -241,8 +252,8 @@ impl fmt::Display for Finding {
                 largest,
             } => write!(
                 f,
-                "{part}: class {class} has {}, the largest {largest}",
-                count(*samples, "sample", "samples")
+                "{part}: class {class} occurs {}, the largest {largest} times",
+                count(*samples, "time", "times")
             ),
             Self::WrongExtension { file, format } => {
                 write!(
@@ -260,18 +271,25 @@ impl fmt::Display for Finding {
             Self::Alpha { file } => {
                 write!(f, "{file}: has an alpha channel, which is dropped")
             }
-            Self::Duplicates { same, samples } => {
+            Self::Duplicates {
+                same,
+                labels_differ,
+                samples,
+            } => {
                 let what = match same {
                     Same::Bytes => "bytes",
                     Same::Pixels => "pixels",
                 };
-                let [classes, parts] = differ(samples);
                 let mut places = Vec::new();
-                if classes {
-                    places.push("in several classes".to_owned());
+                if *labels_differ {
+                    let has_class = samples.iter().any(|place| place.class.is_some());
+                    places.push(match has_class {
+                        true => "in several classes".to_owned(),
+                        false => "with different labels".to_owned(),
+                    });
                 }
-                if parts {
-                    let parts: BTreeSet<&str> = samples.iter().map(|place| &*place.part).collect();
+                let parts = parts(samples);
+                if parts.len() > 1 {
                     let parts: Vec<&str> = parts.into_iter().collect();
                     places.push(format!("in {}", parts.join(" and ")));
                 }

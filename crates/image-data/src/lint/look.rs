@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::dataset::Dataset;
 use crate::decode::{Header, header};
 use crate::error::Result;
+use crate::label::Label;
 use crate::loader::caught;
 use crate::picture::DecodeWarning;
 use crate::suffix::picture_format;
@@ -38,8 +39,8 @@ pub(super) struct Seen {
 }
 
 /// Examines every sample. The result does not depend on the number of threads.
-pub(super) fn look_at_all(
-    dataset: &dyn Dataset,
+pub(super) fn look_at_all<L: Label>(
+    dataset: &dyn Dataset<L>,
     workers: usize,
     looked_at: &(dyn Fn() + Sync),
 ) -> Vec<Look> {
@@ -66,7 +67,7 @@ pub(super) fn look_at_all(
     looks.into_iter().map(|(_, look)| look).collect()
 }
 
-fn look(dataset: &dyn Dataset, index: usize) -> Look {
+fn look<L: Label>(dataset: &dyn Dataset<L>, index: usize) -> Look {
     // If the file cannot be read, neither can the picture, whose error contains the reason.
     let file = caught(|| dataset.file(index)).ok().flatten();
     let header = file.as_ref().and_then(|file| header(file));
@@ -82,7 +83,7 @@ fn look(dataset: &dyn Dataset, index: usize) -> Look {
     }
 }
 
-fn see(dataset: &dyn Dataset, index: usize) -> Result<Seen> {
+fn see<L: Label>(dataset: &dyn Dataset<L>, index: usize) -> Result<Seen> {
     let picture = dataset.picture(index)?;
     let mut pixels = Sha256::new();
     for side in picture.size() {

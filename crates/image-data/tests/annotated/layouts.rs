@@ -6,7 +6,7 @@ use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use image_data::{AnnotationFormat, DatasetLimits, Error, ObjectKind, Role};
+use image_data::{AnnotationFormat, AnySplits, Error, ObjectKind, Role};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
@@ -136,8 +136,8 @@ fn yolo_is_read_as_each_program_lays_it_out() {
         );
         assert_close(&boxes(&splits.train, 0), &both());
         assert_close(&boxes(&splits.valid.unwrap(), 0), &both());
-        let formats = AnnotationFormat::found_in(folder.path(), &DatasetLimits::default());
-        assert_eq!(formats.unwrap(), [AnnotationFormat::Yolo]);
+        let any = AnySplits::open(folder.path(), &AnnotationOptions::default()).unwrap();
+        assert!(matches!(any, AnySplits::Boxes(_)), "{files:?}");
     }
 }
 
@@ -395,4 +395,21 @@ fn many_pictures_of_one_name_are_told_apart() {
             .unwrap();
         assert_eq!(splits.train.label(index)[0].class, number % 2);
     }
+}
+
+#[test]
+fn class_folders_with_other_texts_are_no_boxes() {
+    let folder = folder(&[
+        ("cat/1.png", ""),
+        ("cat/1.txt", "A cat.\n"),
+        ("dog/2.png", ""),
+        ("info.json", r#"{"images": 2, "author": "me"}"#),
+        ("about.xml", "<about>cats</about>"),
+        ("settings.yaml", "names: [a]\n"),
+    ]);
+    let any = AnySplits::open(folder.path(), &AnnotationOptions::default()).unwrap();
+    let AnySplits::Classes(splits) = any else {
+        panic!("boxes were found")
+    };
+    assert_eq!(splits.train.classes(), ["cat", "dog"]);
 }

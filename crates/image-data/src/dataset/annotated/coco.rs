@@ -34,7 +34,8 @@ pub(super) fn is_coco(start: &[u8]) -> bool {
             .windows(key.len())
             .any(|window| window == key.as_bytes())
     };
-    has("images") || has("annotations") || has("categories")
+    let images = has("images") && (has("file_name") || has("annotations"));
+    images || has("annotations") && (has("image_id") || has("categories"))
 }
 
 /// The whole file. Each entry is read by itself, so that one that is broken does not hide the others.

@@ -107,14 +107,12 @@ impl Splits<Boxes> {
             AnnotationFormat::Coco => Box::new(coco::Coco::new(folder, classes)),
             AnnotationFormat::Yolo => Box::new(yolo::Yolo::new(folder, classes)),
         };
-        let datasets = [Some(&self.train), self.valid.as_ref(), self.test.as_ref()];
-        let roles = self.contents.parts.iter().map(|part| part.role);
         let mut done = Written::default();
         let mut turned = 0;
         let mut parts: Vec<&'static str> = Vec::new();
         let mut names = FileNames::default();
-        for (role, dataset) in roles.zip(datasets.into_iter().flatten()) {
-            let part = part_name(role);
+        for (part, dataset) in self.parts() {
+            let part = part_name(part.role);
             parts.push(part);
             if !writer.shares_folder() {
                 names = FileNames::default();
@@ -122,7 +120,7 @@ impl Splits<Boxes> {
             let pictures = folder.join(writer.pictures(part));
             create(&pictures)?;
             for index in 0..dataset.len() {
-                let source = Source::of(&**dataset, index)?;
+                let source = Source::of(dataset, index)?;
                 let name = names.free(&dataset.name(index), source.ending());
                 turned += usize::from(matches!(source, Source::Upright(_)));
                 write(&pictures.join(&name), &source.bytes()?)?;
