@@ -73,6 +73,17 @@ Examples:
   convoxide lint pictures
   convoxide lint pictures.tar.gz --json";
 
+pub(crate) const CONVERT: &str = "\
+Examples:
+  convoxide convert VOCdevkit --to yolo --out cells
+  convoxide convert cells/data.yaml --to coco --out coco --faulty clip";
+
+pub(crate) const PREVIEW: &str = "\
+Examples:
+  convoxide preview cells --out preview
+  convoxide preview cells --mosaic 0.5 --batches 3 --out preview
+  convoxide preview photos --recipe recipe.toml --out preview";
+
 pub(crate) const PLOT: &str = "\
 Examples:
   convoxide plot runs/shallow runs/deep --output curves.svg";

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use files::show::{count, one_line};
-use image_data::{DatasetLimits, LintOptions, LintReport, Severity, Splits, lint_with};
+use image_data::{
+    AnnotationFormat, AnnotationOptions, AnySplits, LintOptions, LintReport, Severity, Splits,
+    lint_with,
+};
 
 use crate::context::Context;
 use crate::error::Error;
@@ -15,19 +18,25 @@ use crate::progress::Progress;
 ///
 /// Errors stop a training run or make its result wrong: folders that do not define
 /// the classes, pictures that cannot be read or are truncated, one picture in two
-/// classes or in two parts. Warnings are probably mistakes: names with the suffix
-/// of another format, duplicate pictures, small classes, unusual sizes, pictures
-/// that are left out. Notes are for information: several sizes, grey pictures
-/// among coloured ones, other files.
+/// classes or in two parts; boxes outside their pictures, without area, of unknown
+/// classes, in pixels instead of shares, or for a picture of another size, each
+/// with file and line. Warnings are probably mistakes: names with the suffix of
+/// another format, duplicate pictures or boxes, small classes, unusual sizes,
+/// pictures that are left out. Notes are for information: several sizes, grey
+/// pictures among coloured ones, other files.
 ///
 /// The exit code is 0 if there are no errors (with --strict: no errors or
 /// warnings), 1 if there are, and 2 if the dataset could not be opened.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
-    /// A folder of classes, a .tar, .tar.gz or .zip of one, or IDX or CIFAR files
+    /// Labelled pictures: class folders, Pascal VOC, COCO or YOLO, in a folder, a .tar,
+    /// .tar.gz or .zip; or IDX or CIFAR files
     #[arg(value_name = "DATASET")]
     dataset: PathBuf,
+    /// Format of the dataset's boxes: voc, coco or yolo [default: the one found]
+    #[arg(long, value_name = "FORMAT")]
+    from: Option<AnnotationFormat>,
     /// Exit with 1 for warnings, too
     #[arg(long)]
     strict: bool,
@@ -43,11 +52,20 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
         workers: context.threads,
         ..LintOptions::default()
     };
-    let report = Splits::survey(&args.dataset, &DatasetLimits::default()).and_then(|splits| {
-        let parts = &splits.contents.parts;
-        let pictures: usize = parts.iter().map(|part| part.pictures).sum();
+    let labels = AnnotationOptions {
+        format: args.from,
+        ..AnnotationOptions::default()
+    };
+    let report = AnySplits::survey(&args.dataset, &labels).and_then(|splits| {
+        let (AnySplits::Classes(Splits { contents, .. })
+        | AnySplits::Boxes(Splits { contents, .. })) = &splits;
+        let pictures: usize = contents.parts.iter().map(|part| part.pictures).sum();
         let progress = Progress::new(context, Some(pictures as u64));
-        lint_with(&splits, &options, &|| progress.step())
+        let looked_at = || progress.step();
+        match &splits {
+            AnySplits::Classes(splits) => lint_with(splits, &options, &looked_at),
+            AnySplits::Boxes(splits) => lint_with(splits, &options, &looked_at),
+        }
     });
     let report = match report {
         Ok(report) => report,

@@ -10,6 +10,7 @@ mod chart;
 mod classify;
 mod completions;
 mod context;
+mod convert;
 mod decode_warnings;
 mod demo;
 mod detect;
@@ -28,6 +29,7 @@ mod grad;
 mod init;
 mod input_shape;
 mod kernels;
+mod labels;
 mod lint;
 mod list;
 mod logging;
@@ -39,6 +41,7 @@ mod numbers;
 mod output;
 mod pictures;
 mod plot;
+mod preview;
 mod progress;
 mod report;
 mod run;
@@ -98,6 +101,10 @@ enum Command {
     Init(init::Args),
     #[command(after_help = examples::LINT)]
     Lint(lint::Args),
+    #[command(after_help = examples::CONVERT)]
+    Convert(convert::Args),
+    #[command(after_help = examples::PREVIEW)]
+    Preview(preview::Args),
     #[command(after_help = examples::PLOT)]
     Plot(plot::Args),
     #[command(after_help = examples::SUMMARY)]
@@ -172,6 +179,8 @@ fn run(command: Command, context: &Context) -> Result<ExitCode, Error> {
         Command::FindLr(args) => find_lr::run(&args, context),
         Command::Init(args) => init::run(&args, context),
         Command::Lint(args) => lint::run(&args, context),
+        Command::Convert(args) => convert::run(&args, context),
+        Command::Preview(args) => preview::run(&args, context),
         Command::Plot(args) => plot::run(&args, context),
         Command::Summary(args) => summary::run(&args, context),
         Command::Bench(args) => bench::run(&args, context),

@@ -56,6 +56,12 @@ pub(crate) fn note(text: &impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
+/// Escapes names from outside, line by line.
+pub(crate) fn show_lines(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(show::one_line).collect();
+    lines.join("\n")
+}
+
 /// Reports an error or a warning on standard error, in one line.
 pub(crate) fn complain(message: &impl Display) {
     let line = show::message(&message.to_string());

@@ -13,7 +13,7 @@ mod job;
 mod live;
 pub(crate) mod log;
 mod range_test;
-mod recipe;
+pub(crate) mod recipe;
 mod report;
 mod signals;
 mod status;

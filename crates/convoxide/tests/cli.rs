@@ -16,6 +16,8 @@ mod architectures;
 mod arguments;
 #[path = "cli/bench.rs"]
 mod bench;
+#[path = "cli/boxes.rs"]
+mod boxes;
 #[path = "cli/classify.rs"]
 mod classify;
 #[path = "cli/demo.rs"]

@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::decode_warnings::DecodeWarnings;
 use crate::error::Error;
 use crate::error::Reason;
-use crate::output;
+use crate::output::{self, show_lines};
 use crate::progress::Progress;
 
 /// The pictures to train on and those to validate on.
@@ -196,12 +196,6 @@ fn readable(
         Arc::new(good),
         errors.into_iter().map(|(_, error)| error).collect(),
     ))
-}
-
-/// Escapes names from outside, line by line.
-fn show_lines(text: &str) -> String {
-    let lines: Vec<String> = text.lines().map(show::one_line).collect();
-    lines.join("\n")
 }
 
 #[cfg(test)]

@@ -122,8 +122,7 @@ fn through(format: AnnotationFormat, boxes: &Boxes) -> Boxes {
     boxes
 }
 
-/// Shares have ten decimals: an edge moves by at most 1e-10 of the picture's side, which may change the
-/// last bit of a pixel's f32, below 80 at most 4e-6.
+/// Shares are rounded in f64, which may change the last bit of a pixel's f32: below 80 at most 4e-6.
 fn assert_same(
     found: &BTreeMap<(usize, usize), Boxes>,
     expected: &BTreeMap<(usize, usize), Boxes>,

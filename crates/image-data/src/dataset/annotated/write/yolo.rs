@@ -47,9 +47,7 @@ impl Writer for Yolo<'_> {
             let size = [(x2 - x1) / w, (y2 - y1) / h];
             let _ = write!(text, "{}", object.class);
             for share in centre.into_iter().chain(size) {
-                // An edge is off by at most 1e-10 of the picture's side, which is less than half a step of
-                // f32 at any pixel.
-                let share = (share * 1e10).round() / 1e10;
+                // As many digits as it takes to read the same number again.
                 let _ = write!(text, " {share}");
             }
             text.push('\n');

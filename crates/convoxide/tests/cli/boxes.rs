@@ -1,0 +1,165 @@
+//! `convoxide convert`, `lint` and `preview` of datasets with boxes.
+
+use image_data::{Limits, Picture};
+use serde_json::Value;
+
+use crate::common::{Fixture, json_lines, stderr, stdout};
+
+/// Two labelled pictures in YOLO's format.
+fn cells() -> Fixture {
+    let fixture = Fixture::new();
+    for (part, number) in [("train", 0), ("val", 1)] {
+        fixture.picture(
+            format!("cells/images/{part}/{number}.png"),
+            [40, 60 + number],
+        );
+        let path = format!("cells/labels/{part}/{number}.txt");
+        fixture.write(path, "1 0.5 0.5 0.5 0.5\n0 0.25 0.25 0.2 0.2\n");
+    }
+    let yaml = "train: images/train\nval: images/val\nnames: [red, white]\n";
+    fixture.write("cells/data.yaml", yaml);
+    fixture
+}
+
+fn run(fixture: &Fixture, arguments: &[&str]) -> (Option<i32>, Vec<String>) {
+    let output = fixture.command_with(arguments).output().unwrap();
+    let lines = stdout(&output).lines().map(str::to_owned).collect();
+    (output.status.code(), lines)
+}
+
+#[test]
+fn a_dataset_is_converted_from_format_to_format() {
+    let fixture = cells();
+    for (from, to) in [("cells", "voc"), ("voc", "coco"), ("coco", "yolo")] {
+        let (code, lines) = run(&fixture, &["convert", from, "--to", to, "--out", to]);
+        assert_eq!(code, Some(0), "{lines:?}");
+        let expected = format!("wrote 2 pictures with 4 objects to {to}, in the format {to}");
+        assert_eq!(lines, [expected]);
+    }
+    let labels = std::fs::read_to_string(fixture.path("yolo/labels/val/1.txt")).unwrap();
+    assert_eq!(labels, "1 0.5 0.5 0.5 0.5\n0 0.25 0.25 0.2 0.2\n");
+}
+
+#[test]
+fn a_folder_that_is_not_empty_is_not_written_to() {
+    let fixture = cells();
+    let output = fixture
+        .command_with(&["convert", "cells", "--to", "coco", "--out", "cells"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let last = stderr(&output).lines().last().unwrap().to_owned();
+    assert_eq!(last, "convoxide: cells: the folder is not empty");
+}
+
+#[test]
+fn faulty_boxes_are_listed_and_refused_clipped_or_dropped() {
+    let fixture = cells();
+    fixture.write(
+        "cells/labels/train/0.txt",
+        "1 0.5 0.5 0.5 0.5\n0 0.9 0.5 0.5 0.5\n7 0.5 0.5 0.5 0.5\n",
+    );
+    let (code, lines) = run(&fixture, &["lint", "cells"]);
+    assert_eq!(code, Some(1), "{lines:?}");
+    assert_eq!(
+        lines[2..4],
+        [
+            "error: cells/labels/train/0.txt:3: unknown class 7",
+            "error: cells/labels/train/0.txt:2: the box (39, 10, 69, 30) extends beyond the picture \
+             of 60 x 40",
+        ]
+    );
+    let output = fixture
+        .command_with(&["lint", "cells", "--json"])
+        .output()
+        .unwrap();
+    let json = json_lines(&output);
+    let fault = &json[0]["findings"][1]["fault"];
+    assert_eq!(fault["problem"], "partly_outside");
+    assert_eq!(fault["line"], 2);
+
+    let convert = ["convert", "cells", "--to", "coco", "--out", "refused"];
+    let output = fixture.command_with(&convert).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("0.txt:3: unknown class 7"),
+        "{output:?}"
+    );
+
+    for (choice, objects) in [("clip", 4), ("drop", 3)] {
+        let arguments = [
+            "convert", "cells", "--to", "coco", "--out", choice, "--faulty", choice,
+        ];
+        let (code, lines) = run(&fixture, &arguments);
+        assert_eq!(code, Some(0));
+        let expected =
+            format!("wrote 2 pictures with {objects} objects to {choice}, in the format coco");
+        assert_eq!(lines, [expected]);
+    }
+}
+
+#[test]
+fn a_preview_has_a_picture_for_each_batch() {
+    let fixture = cells();
+    let arguments = [
+        "preview",
+        "cells",
+        "--out",
+        "seen",
+        "--batches",
+        "3",
+        "--batch",
+        "2",
+        "--size",
+        "64",
+        "--mosaic",
+        "0.5",
+        "--json",
+    ];
+    let output = fixture.command_with(&arguments).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let files = &json_lines(&output)[0]["files"];
+    assert_eq!(files.as_array().map(Vec::len), Some(3));
+    let first = Picture::open(fixture.path("seen/batch-000.png"), &Limits::default()).unwrap();
+    // One picture: there is one for training.
+    assert_eq!(first.size(), [64, 64]);
+    let Value::String(last) = &files[2] else {
+        panic!("{files}")
+    };
+    let last = Picture::open(fixture.path(last), &Limits::default()).unwrap();
+    assert_ne!(first, last, "each epoch has its own augmentation");
+}
+
+#[test]
+fn a_preview_of_class_folders_needs_a_recipe() {
+    let fixture = Fixture::new();
+    for name in ["cat/a", "cat/b", "dog/c", "dog/d"] {
+        fixture.picture(format!("photos/{name}.png"), [40, 60]);
+    }
+    let arguments = ["preview", "photos", "--out", "seen"];
+    let output = fixture.command_with(&arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("need --recipe"), "{output:?}");
+
+    fixture.write(
+        "recipe.toml",
+        "model = \"resnet20\"\nepochs = 1\nbatch = 4\n[augmentation]\n\
+         steps = [{ horizontal_flip = {} }]\n[optimiser]\nmethod = { sgd = {} }\n[schedule]\n\
+         rate = 0.1\n[preprocessing]\nresize = { size = { exact = [32, 32] }, filter = \"bilinear\" }\n",
+    );
+    let arguments = [
+        "preview",
+        "photos",
+        "--recipe",
+        "recipe.toml",
+        "--out",
+        "seen",
+    ];
+    let (code, lines) = run(&fixture, &arguments);
+    assert_eq!(
+        (code, &lines[..]),
+        (Some(0), &["drew 1 batch in seen".to_owned()][..])
+    );
+    let sheet = Picture::open(fixture.path("seen/batch-000.png"), &Limits::default()).unwrap();
+    assert_eq!(sheet.size(), [68, 68]);
+}
