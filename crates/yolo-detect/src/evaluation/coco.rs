@@ -2,6 +2,8 @@
 
 mod matching;
 
+use std::array::from_fn;
+
 use image_data::ObjectBox;
 use serde::Serialize;
 
@@ -182,9 +184,8 @@ impl Tally {
 
     /// The class's metrics from its sorted detections.
     pub(super) fn result(&self) -> ClassResult {
-        let mut area = 0..AREA_RANGES.len();
-        let by_area = self.objects.map(|objects| {
-            let area = area.next()?;
+        let by_area = from_fn(|area| {
+            let objects = self.objects[area];
             (objects > 0).then(|| self.area_result(area, objects))
         });
         ClassResult { by_area }
@@ -196,21 +197,14 @@ impl Tally {
             let found = counted.filter(|(record, found)| *found && record.rank < most);
             found.count() as f64 / objects as f64
         };
-        let each = |metric: &dyn Fn(usize) -> f64| {
-            let mut values = [0.0; IOU_THRESHOLDS];
-            for (threshold, value) in values.iter_mut().enumerate() {
-                *value = metric(threshold);
-            }
-            values
-        };
         AreaResult {
-            ap: each(&|threshold| {
+            ap: from_fn(|threshold| {
                 let hits = self.counted(area, threshold).map(|(_, found)| found);
                 average_precision(hits, objects)
             }),
-            recall_1: each(&|threshold| recall(threshold, 1)),
-            recall_10: each(&|threshold| recall(threshold, 10)),
-            recall_100: each(&|threshold| recall(threshold, MOST_DETECTIONS)),
+            recall_1: from_fn(|threshold| recall(threshold, 1)),
+            recall_10: from_fn(|threshold| recall(threshold, 10)),
+            recall_100: from_fn(|threshold| recall(threshold, MOST_DETECTIONS)),
         }
     }
 
