@@ -1,5 +1,5 @@
-//! `cargo xtask goldens`: regenerates the golden files that come from PyTorch, torchvision and Pillow,
-//! or checks that they still agree with the program.
+//! `cargo xtask goldens`: regenerates the golden files that come from PyTorch, torchvision, Pillow and
+//! pycocotools, or checks that they still agree with the program.
 //!
 //! The scripts run in a virtual environment in the cache, with the packages that
 //! `crates/testkit/goldens/requirements.txt` pins. Creating it needs the network, once.
@@ -18,9 +18,10 @@ const GRADIENTS: &str = "crates/testkit/goldens/gradients.py";
 /// Writes weight files as PyTorch does; its check also needs an example of the crate `transfer`.
 const WEIGHT_FILES: &str = "crates/transfer/tests/goldens/pytorch_files.py";
 /// Scripts that print a whole file, without their extension.
-const PICTURES: [&str; 2] = [
+const PRINTED: [&str; 3] = [
     "crates/image-data/tests/goldens/augmentation",
     "crates/image-data/tests/goldens/preprocessing",
+    "crates/yolo-detect/tests/goldens/coco_evaluation",
 ];
 
 /// The task, for these models, or for all if there are none.
@@ -28,8 +29,8 @@ pub(crate) fn run(check: bool, models: &[String]) -> Result<()> {
     let root = workspace_root();
     let python = python::environment("python", &root.join(REQUIREMENTS))?;
     if models.is_empty() {
-        for golden in PICTURES {
-            pictures(&root, &python, golden, check)?;
+        for golden in PRINTED {
+            printed(&root, &python, golden, check)?;
         }
     }
     let program = match check {
@@ -60,8 +61,8 @@ pub(crate) fn run(check: bool, models: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The golden files of picture operations in Pillow or torchvision.
-fn pictures(root: &Path, python: &Path, golden: &str, check: bool) -> Result<()> {
+/// A golden file that its script prints.
+fn printed(root: &Path, python: &Path, golden: &str, check: bool) -> Result<()> {
     let (script, file) = (
         root.join(golden).with_extension("py"),
         root.join(golden).with_extension("json"),

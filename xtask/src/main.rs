@@ -77,7 +77,7 @@ enum Task {
     Fetch,
     /// Cut the boxes out of a detection dataset, to classify them
     Crops(crops::Options),
-    /// Regenerate the golden files of torchvision and Pillow
+    /// Regenerate the golden files of torchvision, Pillow and pycocotools
     Goldens {
         /// Compare with the existing files instead of writing them
         #[arg(long)]

@@ -314,6 +314,42 @@ pub enum Error {
     #[error(transparent)]
     Picture(#[from] Box<image_data::Error>),
 
+    /// An object or a detection of a class that the evaluator has no name for.
+    #[error(
+        "picture {picture}, {what} {index}: the class is {class}, expected one of the {}",
+        files::show::count(*classes, "class", "classes")
+    )]
+    EvaluatedClass {
+        /// The picture, from 0.
+        picture: u64,
+        /// `object` or `detection`.
+        what: &'static str,
+        /// Its index in the picture.
+        index: usize,
+        /// Its class.
+        class: usize,
+        /// The number of classes.
+        classes: usize,
+    },
+
+    /// An object or a detection with a number that cannot be evaluated.
+    #[error(
+        "picture {picture}, {what} {index}: {field} is {value}, expected a finite number{}",
+        if *field == "area" { " of at least 0" } else { "" }
+    )]
+    EvaluatedNumber {
+        /// The picture, from 0.
+        picture: u64,
+        /// `object` or `detection`.
+        what: &'static str,
+        /// Its index in the picture.
+        index: usize,
+        /// `x1`, `y1`, `x2`, `y2`, `score` or `area`.
+        field: &'static str,
+        /// What it is.
+        value: f64,
+    },
+
     /// A state that the code holds to be impossible.
     #[error("internal error: {broken}; this is a bug in yolo-detect, please report it")]
     Internal {

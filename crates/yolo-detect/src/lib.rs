@@ -11,6 +11,7 @@ mod detection;
 mod detector;
 mod encoding;
 mod error;
+mod evaluation;
 mod head;
 mod names;
 mod network;
@@ -27,6 +28,10 @@ pub use encoding::Encoding;
 /// The choice of the option `memory`, re-exported so that a user of this crate needs no other.
 pub use engine::Memory;
 pub use error::{Error, Result};
+pub use evaluation::{
+    BestThreshold, ClassEvaluation, CocoSummary, DetectionConfusion, Evaluation, Evaluator,
+    EvaluatorOptions, PrecisionRecall, VocAp,
+};
 pub use head::{ClassActivation, Head, Prediction};
 pub use names::ClassNames;
 pub use network::{LayerOutput, Network};
