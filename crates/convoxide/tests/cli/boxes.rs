@@ -14,7 +14,7 @@ fn cells() -> Fixture {
             [40, 60 + number],
         );
         let path = format!("cells/labels/{part}/{number}.txt");
-        fixture.write(path, "1 0.5 0.5 0.5 0.5\n0 0.25 0.25 0.2 0.2\n");
+        fixture.write(path, "1 0.5 0.5 0.5 0.5\n0 0.25 0.25 0.125 0.25\n");
     }
     let yaml = "train: images/train\nval: images/val\nnames: [red, white]\n";
     fixture.write("cells/data.yaml", yaml);
@@ -37,7 +37,7 @@ fn a_dataset_is_converted_from_format_to_format() {
         assert_eq!(lines, [expected]);
     }
     let labels = std::fs::read_to_string(fixture.path("yolo/labels/val/1.txt")).unwrap();
-    assert_eq!(labels, "1 0.5 0.5 0.5 0.5\n0 0.25 0.25 0.2 0.2\n");
+    assert_eq!(labels, "1 0.5 0.5 0.5 0.5\n0 0.25 0.25 0.125 0.25\n");
 }
 
 #[test]
