@@ -262,6 +262,29 @@ pub enum Error {
         expected: &'static str,
     },
 
+    /// A box without a size, from which no anchor can be made.
+    #[error("box {index} is {width} x {height} pixels, expected a finite width and height above 0")]
+    BoxSize {
+        /// Its place among the boxes, from 0.
+        index: usize,
+        /// Its width.
+        width: f32,
+        /// Its height.
+        height: f32,
+    },
+
+    /// Too few boxes for that many anchors.
+    #[error(
+        "{}, expected at least {anchors}, one for each anchor",
+        files::show::count(*distinct, "different box size", "different box sizes")
+    )]
+    TooFewBoxes {
+        /// How many boxes of different sizes there are.
+        distinct: usize,
+        /// How many anchors were asked for.
+        anchors: usize,
+    },
+
     /// A network without a `[region]` or `[yolo]` layer, which predicts no boxes.
     #[error("the network has no [region] or [yolo] layer: it is not a detector")]
     NoHead,

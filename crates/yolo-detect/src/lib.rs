@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cfg;
+pub mod networks;
 
 mod anchors;
 mod backbone;
@@ -19,7 +20,7 @@ mod read_file;
 mod warning;
 mod weights;
 
-pub use anchors::{Anchor, AnchorUnit};
+pub use anchors::{Anchor, AnchorClusters, AnchorUnit, KMeansOptions};
 pub use backbone::Backbone;
 pub use detection::{Detection, ScoreRule, score};
 pub use detector::{Detector, DetectorFiles, DetectorOptions, Timings};
