@@ -39,15 +39,15 @@ fn the_iou_of_centred_boxes() {
     assert_eq!(size(0.1, 7.0).iou(size(0.1, 7.0)), 1.0);
 }
 
-/// Two anchors for 10x10, 10x14 and 40x40: the first two share one. Their IoU is 100/140. At the mean, which
-/// is the median of two, 10x12: 100/120 + 120/140.
+/// Two anchors for 10x10, 10x12, 10x14 and 40x40: the first three share one, whose best place is 10x12, their
+/// mean and median: IoU 100/120 + 1 + 120/140, more than at 10x14, 100/140 + 120/140 + 1.
 #[test]
 fn a_case_by_hand() {
-    let boxes = [(40.0, 40.0), (10.0, 14.0), (10.0, 10.0)];
+    let boxes = [(40.0, 40.0), (10.0, 14.0), (10.0, 10.0), (10.0, 12.0)];
     let found = AnchorClusters::k_means(boxes, 2, &KMeansOptions::default()).unwrap();
     assert_eq!(sides(&found), [(10.0, 12.0), (40.0, 40.0)]);
-    assert_eq!(found.counts, [2, 1]);
-    let expected = (100.0 / 120.0 + 120.0 / 140.0 + 1.0) / 3.0;
+    assert_eq!(found.counts, [3, 1]);
+    let expected = (100.0 / 120.0 + 1.0 + 120.0 / 140.0 + 1.0) / 4.0;
     assert!((found.average_iou - expected).abs() < 1e-12, "{found:?}");
     // The same anchors, measured by themselves.
     assert_eq!(AnchorClusters::of(&found.anchors, boxes).unwrap(), found);
