@@ -353,7 +353,7 @@ pub enum Error {
     },
 
     /// A part of a model file's description that cannot be interpreted.
-    #[error("the {part} of the model: {error}")]
+    #[error("the {part} of the model: {}", one_line(&error.to_string()))]
     Description {
         /// `config` or `preprocessing`.
         part: &'static str,

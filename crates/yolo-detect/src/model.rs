@@ -92,6 +92,8 @@ impl Model {
     /// than classes, unless there are none; [`Error::MissingParameter`] and [`Error::ParameterShape`] for
     /// parameters that do not fit. Others are left out.
     pub fn new(cfg: Cfg, params: Params<f32>, names: ClassNames) -> Result<Self> {
+        // As its text will be read.
+        let cfg = Cfg::new(cfg.net, cfg.layers.into_iter().map(|section| section.layer));
         let network = Network::new(&cfg)?;
         let weights = Weights {
             header: WeightsHeader::default(),

@@ -418,7 +418,8 @@ fn a_damaged_file_is_an_error() {
     for (name, damaged) in [
         ("Length", bytes[..bytes.len() - 1].to_vec()),
         ("Length", [&bytes[..], &[0]].concat()),
-        ("Header", bytes[..20].to_vec()),
+        ("Length", bytes[..20].to_vec()),
+        ("Header", [&8_u64.to_le_bytes()[..], b"{\"cfg\": "].concat()),
         ("HeaderTooLarge", huge),
         ("NotSafetensors", b"[net]\nwidth=8\n".to_vec()),
         ("Digest", flipped),
