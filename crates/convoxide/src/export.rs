@@ -11,9 +11,9 @@ use crate::model::{self, Detector, Source};
 use crate::output;
 use crate::suffix;
 
-/// Write a network and its weights as a model file, or a detector as darknet's
+/// Write a model file, or the darknet files of a detector
 ///
-/// A model file is in safetensors format. A classifier's has torchvision's tensor
+/// A model file has a network and its weights in safetensors format. A classifier's has torchvision's tensor
 /// names and records the architecture, the preprocessing and, with --names, the
 /// class names; weights that only training uses are kept. A detector's has the cfg,
 /// the class names, the thresholds and the fit of the pictures.

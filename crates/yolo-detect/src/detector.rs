@@ -164,8 +164,6 @@ impl Detector {
     ///
     /// [`Error::File`] for what is wrong with a file, else as [`new`](Self::new).
     pub fn open(files: &DetectorFiles, options: DetectorOptions) -> Result<Self> {
-        let cfg = files::show::name(files.cfg.as_os_str());
-        let _span = tracing::info_span!("load", cfg).entered();
         options.check()?;
         Self::from_model(Model::open_darknet(files)?, options)
     }

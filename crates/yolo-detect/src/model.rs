@@ -118,6 +118,8 @@ impl Model {
     /// [`Error::File`] around what is wrong with a file: the errors of [`Cfg::open`], [`Network::new`],
     /// [`Network::classes`], [`ClassNames::open`] and [`Weights::open`], and [`Error::NamesCount`].
     pub fn open_darknet(files: &DetectorFiles) -> Result<Self> {
+        let cfg = files::show::name(files.cfg.as_os_str());
+        let _span = tracing::info_span!("load", cfg).entered();
         let read = || {
             let text = read_file::read_text(&files.cfg, "cfg", limits::MAX_FILE_BYTES)?;
             let cfg = Cfg::parse_bytes(&text)?;
@@ -240,6 +242,7 @@ impl Model {
                 path: weights_path.to_owned(),
                 revision: self.weights.header.revision,
                 letter_box: cfg.net.letter_box,
+                fit: self.settings.fit,
             });
         }
     }

@@ -46,6 +46,7 @@ impl Detector {
             path: model.to_owned(),
             error: error.into(),
         };
+        let has_weights = weights.is_some();
         let weights = || -> Result<Option<PathBuf>, Error> {
             let found = weights.map(find_weights).transpose()?;
             Ok(found.map(|found| found.path))
@@ -69,7 +70,7 @@ impl Detector {
                 }
             }
             Found::Known(_) | Found::Architecture(_) => return Ok(None),
-            Found::File(path) if is_model_file(&path)? => {
+            Found::File(path) if is_model_file(&path, has_weights)? => {
                 let file = ModelFile::open(&path)?;
                 if !is_detector(&file) {
                     return Ok(None);
@@ -155,15 +156,15 @@ impl Detector {
 pub(super) const ONLY_FOR_CFG: &str =
     "a detector's model file has its own weights: --weights is for a cfg";
 
-/// Whether a file of any kind is meant to be a model file.
-fn is_model_file(path: &Path) -> Result<bool, Error> {
-    // What is wrong with a path, the reader of cfgs says.
+/// Whether a file is meant to be a model file. With weights, a file of another name is meant to be a cfg, and
+/// its reader says what it is instead.
+fn is_model_file(path: &Path, has_weights: bool) -> Result<bool, Error> {
+    // What is wrong with a path, the reader of either says.
     let is_file = path.metadata().is_ok_and(|metadata| metadata.is_file());
-    if !is_file {
+    if has_weights || !is_file || has_suffix(path, "safetensors") {
         return Ok(has_suffix(path, "safetensors"));
     }
-    let kind = check_readable(path)?;
-    Ok(kind == Some(Kind::Safetensors) || has_suffix(path, "safetensors"))
+    Ok(check_readable(path)? == Some(Kind::Safetensors))
 }
 
 /// Whether a model file is a detector's.
