@@ -421,7 +421,8 @@ fn a_damaged_file_is_an_error() {
         ("Length", bytes[..20].to_vec()),
         ("Header", [&8_u64.to_le_bytes()[..], b"{\"cfg\": "].concat()),
         ("HeaderTooLarge", huge),
-        ("NotSafetensors", b"[net]\nwidth=8\n".to_vec()),
+        ("HeaderTooLarge", b"[net]\nwidth=8\n".to_vec()),
+        ("NotSafetensors", b"<!DOCTYPE html><html></html>".to_vec()),
         ("Digest", flipped),
     ] {
         std::fs::write(&path, damaged).unwrap();

@@ -47,7 +47,7 @@ pub struct Nano {
     /// is odd.
     pub anchors: Vec<Anchor>,
     /// The factor of all channels, which are rounded to the nearest multiple of 16 and are at least 16; from
-    /// 0 to 64, default 1.
+    /// 0 to 16, default 1.
     pub width: f32,
 }
 
@@ -79,8 +79,8 @@ impl Nano {
             anchors: &self.anchors,
         }
         .yolo()?;
-        if !(self.width > 0.0 && self.width <= 64.0) {
-            let expected = "a number greater than 0, at most 64";
+        if !(self.width > 0.0 && self.width <= 16.0) {
+            let expected = "a number greater than 0, at most 16";
             return Err(option("width", self.width, expected));
         }
         let channels = |at_width_1: u16| {
