@@ -279,12 +279,12 @@ fn fault(result: Result<Model, Error>) -> String {
 
 #[test]
 fn a_file_that_describes_no_detector_is_an_error() {
-    let file = small().into_file().unwrap();
     type Change = fn(&mut ModelFile);
+    let file = small().into_file().unwrap();
     let cases: [(&str, Change); 26] = [
         ("NoDescription", |file| file.metadata = None),
         ("OtherArchitecture", |file| {
-            of(file).architecture = "resnet18".into()
+            of(file).architecture = "resnet18".into();
         }),
         ("OtherArchitecture", |file| of(file).architecture.clear()),
         ("Description", |file| of(file).config = json!(null)),
@@ -298,37 +298,37 @@ fn a_file_that_describes_no_detector_is_an_error() {
                 .remove("iou_threshold");
         }),
         ("Description", |file| {
-            of(file).config["weights"]["seen"] = json!(-1)
+            of(file).config["weights"]["seen"] = json!(-1);
         }),
         ("Description", |file| {
-            of(file).config["weights"]["major"] = json!(1u64 << 40)
+            of(file).config["weights"]["major"] = json!(1u64 << 40);
         }),
         ("Description", |file| {
-            of(file).config["score_threshold"] = json!(null)
+            of(file).config["score_threshold"] = json!(null);
         }),
         ("Description", |file| of(file).preprocessing = json!(null)),
         ("Description", |file| {
-            of(file).preprocessing["fit"] = json!("squeeze")
+            of(file).preprocessing["fit"] = json!("squeeze");
         }),
         ("Description", |file| {
-            of(file).preprocessing["mean"] = json!([0, 0, 0])
+            of(file).preprocessing["mean"] = json!([0, 0, 0]);
         }),
         ("Option", |file| {
-            of(file).config["score_threshold"] = json!(1.5)
+            of(file).config["score_threshold"] = json!(1.5);
         }),
         ("Option", |file| {
-            of(file).config["iou_threshold"] = json!(-0.1)
+            of(file).config["iou_threshold"] = json!(-0.1);
         }),
         // Infinite as an f32.
         ("Option", |file| {
-            of(file).config["iou_threshold"] = json!(1e300)
+            of(file).config["iou_threshold"] = json!(1e300);
         }),
         ("Cfg", |file| of(file).config["cfg"] = json!("")),
         ("Cfg", |file| {
-            of(file).config["cfg"] = json!("[net]\nwidth=0")
+            of(file).config["cfg"] = json!("[net]\nwidth=0");
         }),
         ("FileTooLarge", |file| {
-            of(file).config["cfg"] = json!("#".repeat(1 << 20))
+            of(file).config["cfg"] = json!("#".repeat(1 << 20));
         }),
         ("NoHead", |file| {
             of(file).config["cfg"] = json!(net(32, 32, "[conv]"));
