@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use files::cache;
-use yolo_detect::{DetectorFiles, DetectorOptions};
+use yolo_detect::DetectorFiles;
 
 use crate::context::Context;
 use crate::detect;
 use crate::drawings::draw;
 use crate::error::Error;
+use crate::model::Detector;
 use crate::output;
 
 /// The folder of the model's files, relative to the cache folder.
@@ -44,7 +45,8 @@ pub(crate) fn run(Args {}: Args, context: &Context) -> Result<ExitCode, Error> {
     };
     let photo = fetched(home.join(PHOTO))?;
 
-    let mut detector = detect::open(&files, DetectorOptions::default(), context)?;
+    let found = Detector::darknet("yolov3-tiny", files);
+    let mut detector = detect::open(found, context, |usual| usual)?;
     let (picture, report) = detect::look(&mut detector, &photo).map_err(Error::Photo)?;
     draw(&picture, &report)?.save_png(DRAWN)?;
     if context.json {

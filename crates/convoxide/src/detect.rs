@@ -7,8 +7,7 @@ use std::time::Instant;
 use clap::ValueEnum;
 use files::show::name;
 use image_data::Picture;
-use model_zoo::Task;
-use yolo_detect::{Detector, DetectorFiles, DetectorOptions, NmsScope, ScoreRule};
+use yolo_detect::{Detector, DetectorOptions, NmsScope, ScoreRule};
 
 use crate::context::Context;
 use crate::drawings::{Drawings, MOST_BOXES};
@@ -16,7 +15,7 @@ use crate::each_picture::{Pictures, each_picture};
 use crate::error::Error;
 use crate::executor::ExecutorFlag;
 use crate::gallery::{self, Gallery, Heading};
-use crate::model::{self, Found};
+use crate::model;
 use crate::output;
 use crate::pictures::{self, Failure};
 use crate::report::{Report, Totals};
@@ -39,21 +38,23 @@ const DEFAULT_DETECTOR: &str = "yolov3-tiny";
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
-    /// The network: a known detector or a darknet cfg [default: yolov3-tiny]
+    /// The network: a known detector, a detector's model file or a darknet cfg
+    /// [default: yolov3-tiny]
     #[arg(long, value_name = "M")]
     model: Option<PathBuf>,
-    /// The weights: a darknet weights file [default: the known model's]
+    /// The weights of a cfg: a darknet weights file [default: the known model's]
     #[arg(long, value_name = "FILE", requires = "model")]
     weights: Option<PathBuf>,
-    /// The names of the classes, one per line [default: the known model's]
+    /// The names of the classes, one per line [default: the model's]
     #[arg(long, value_name = "FILE")]
     names: Option<PathBuf>,
-    /// Minimum score, from 0 to 1
-    #[arg(long, value_name = "SCORE", default_value_t = 0.25, value_parser = from_0_to_1)]
-    threshold: f32,
-    /// Maximum overlap of two boxes (intersection over union)
-    #[arg(long, value_name = "IOU", default_value_t = 0.45, value_parser = from_0_to_1)]
-    nms: f32,
+    /// Minimum score, from 0 to 1 [default: the model file's, else 0.25]
+    #[arg(long, value_name = "SCORE", value_parser = from_0_to_1)]
+    threshold: Option<f32>,
+    /// Maximum overlap of two boxes (intersection over union) [default: the model
+    /// file's, else 0.45]
+    #[arg(long, value_name = "IOU", value_parser = from_0_to_1)]
+    nms: Option<f32>,
     /// Report each box for its best class, or for every class
     #[arg(long, value_name = "best|every", value_enum, hide_possible_values = true, default_value_t = Rule::Every)]
     score_rule: Rule,
@@ -105,14 +106,20 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     let default = || model::default_model(DEFAULT_DETECTOR, context);
     let model = args.model.unwrap_or_else(default);
     let mut gallery = Gallery::new(args.gallery, Heading::of(&model))?;
-    let files = files(&model, args.weights, args.names)?;
-    if files.names.is_none() && !args.class.is_empty() {
+    let found = model::Detector::find(&model, args.weights.as_deref(), args.names)?;
+    let found = found.ok_or_else(|| Error::Network {
+        path: model.clone(),
+        error:
+            "it is a classifier, not a detector: `convoxide classify` classifies pictures with it"
+                .into(),
+    })?;
+    if found.names().is_none() && !args.class.is_empty() {
         let error = "--class needs the names of the classes: give --names".into();
         return Err(Error::Network { path: model, error });
     }
-    let options = DetectorOptions {
-        threshold: args.threshold,
-        nms: args.nms,
+    let mut detector = open(found, context, |usual| DetectorOptions {
+        threshold: args.threshold.unwrap_or(usual.threshold),
+        nms: args.nms.unwrap_or(usual.nms),
         score_rule: match args.score_rule {
             Rule::Best => ScoreRule::BestClass,
             Rule::Every => ScoreRule::EveryClass,
@@ -123,9 +130,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
         },
         classes: args.class,
         executor: args.executor.into(),
-        ..DetectorOptions::default()
-    };
-    let mut detector = open(&files, options, context)?;
+        ..usual
+    })?;
     let (inputs, strictness) = args.pictures.open_except(args.output.as_deref());
     let mut drawings = match args.output {
         Some(folder) => Some(Drawings::create(folder, &inputs)?),
@@ -153,41 +159,6 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     Ok(code)
 }
 
-/// Returns the files of a known model or of a cfg. Those that are given take the place of the known ones.
-fn files(
-    model: &Path,
-    weights: Option<PathBuf>,
-    names: Option<PathBuf>,
-) -> Result<DetectorFiles, Error> {
-    let fault = |error: &str| Error::Network {
-        path: model.to_owned(),
-        error: error.into(),
-    };
-    let weights = match weights {
-        Some(given) => Some(model::find_weights(&given)?.path),
-        None => None,
-    };
-    let no_weights = || fault("a cfg has no weights: give --weights");
-    match model::find(model)? {
-        Found::Known(known) if known.task == Task::Detector => {
-            let cached = model::cached(known)?;
-            Ok(DetectorFiles {
-                cfg: cached.cfg.ok_or_else(|| fault("it has no cfg"))?,
-                weights: weights.unwrap_or(cached.weights),
-                names: names.or(cached.names),
-            })
-        }
-        Found::Known(_) | Found::Architecture(_) => Err(fault(
-            "it is a classifier, not a detector: `convoxide classify` classifies pictures with it",
-        )),
-        Found::File(cfg) => Ok(DetectorFiles {
-            cfg,
-            weights: weights.ok_or_else(no_weights)?,
-            names,
-        }),
-    }
-}
-
 /// Prints a warning for each limit that changed a result.
 fn warn_of_limits(path: &Path, detector: &Detector, report: &Report, draws: bool) {
     let path = name(path.as_os_str());
@@ -206,25 +177,28 @@ fn warn_of_limits(path: &Path, detector: &Detector, report: &Report, draws: bool
     }
 }
 
-/// Loads a detector within the memory limit of `context`, and prints its warnings. Every message about
-/// a file names it.
+/// Loads a detector within the memory limit of `context`, and prints its warnings. `choose` makes the
+/// options from those that are usual for the model. Every message about a file names it.
 ///
 /// # Errors
 ///
 /// [`Error::Model`].
 pub(crate) fn open(
-    files: &DetectorFiles,
-    options: DetectorOptions,
+    found: model::Detector,
     context: &Context,
+    choose: impl FnOnce(DetectorOptions) -> DetectorOptions,
 ) -> Result<Detector, Error> {
+    let path = found.path().to_owned();
+    let names = found.names().map(Path::to_owned);
+    let model = found.read()?;
     let options = DetectorOptions {
         engine: context.options.clone(),
-        ..options
+        ..choose(model.options())
     };
-    let detector = Detector::open(files, options).map_err(|error| match (error, &files.names) {
+    let detector = Detector::from_model(model, options).map_err(|error| match (error, &names) {
         (error @ yolo_detect::Error::File { .. }, _) => error,
         (error @ yolo_detect::Error::UnknownClass { .. }, Some(names)) => error.in_file(names),
-        (about_the_network, _) => about_the_network.in_file(&files.cfg),
+        (about_the_network, _) => about_the_network.in_file(&path),
     })?;
     if !context.quiet {
         for warning in detector.warnings() {

@@ -17,6 +17,7 @@ Examples:
   convoxide detect photo.jpg
   convoxide detect --model yolov3.cfg --weights yolov3.weights \\
       --names coco.names photo.jpg
+  convoxide detect --model detector.safetensors photo.jpg
   find photos -name '*.jpg' | convoxide detect --model m.cfg \\
       --weights m.weights --json -";
 
@@ -132,7 +133,10 @@ pub(crate) const EXPORT: &str = "\
 Examples:
   convoxide export mobilenet_v2 --output model.safetensors
   convoxide export resnet18 --weights resnet18.pth \\
-      --names imagenet.names --output model.safetensors";
+      --names imagenet.names --output model.safetensors
+  convoxide export yolov3.cfg --weights yolov3.weights \\
+      --names coco.names --output yolov3.safetensors
+  convoxide export yolov3.safetensors --format darknet --output darknet";
 
 pub(crate) const FETCH: &str = "\
 Examples:

@@ -1,6 +1,7 @@
 //! The model that a command works on: a known model, a built-in architecture, a model file, or a
 //! darknet cfg.
 
+mod detector;
 mod find;
 mod known;
 mod load;
@@ -11,13 +12,13 @@ pub(crate) mod weights;
 use image_classify::Description;
 use model_zoo::KnownModel;
 use nn_layers::{Graph, Params, random_params};
-use yolo_detect::WeightsHeader;
+use yolo_detect::{ClassNames, Settings, WeightsHeader};
 
 use crate::context::Context;
 use crate::output;
 
-pub(crate) use find::{Found, find, find_weights};
-pub(crate) use known::cached;
+pub(crate) use detector::Detector;
+pub(crate) use find::find_weights;
 pub(crate) use names::names;
 pub(crate) use source::{ClassifierSource, ModelFlags, OptionalModelFlags, Source, default_model};
 
@@ -29,13 +30,15 @@ const SEED: u64 = 1;
 pub(crate) struct Model {
     /// The graph for inference.
     pub(crate) graph: Graph,
-    /// The description of a classifier, unless the network comes from a cfg.
+    /// The description of a classifier, unless the network comes from a cfg or is a detector's.
     pub(crate) description: Option<Description>,
     /// The usual input `[c, h, w]`.
     pub(crate) input: [usize; 3],
     pub(crate) params: Option<Params<f32>>,
     /// The number of classes, if it is known.
     pub(crate) classes: Option<usize>,
+    /// The names of the classes and the settings of a detector's model file.
+    pub(crate) detector: Option<(ClassNames, Settings)>,
     /// The header of darknet's weights.
     pub(crate) header: Option<WeightsHeader>,
     /// The known model whose weights would have been used if they were in the cache.
@@ -43,6 +46,15 @@ pub(crate) struct Model {
 }
 
 impl Model {
+    /// The names of the classes; empty if they have none.
+    pub(crate) fn class_names(&self) -> Vec<&str> {
+        match (&self.description, &self.detector) {
+            (Some(description), _) => description.classes.iter().map(String::as_str).collect(),
+            (None, Some((names, _))) => names.iter().collect(),
+            (None, None) => Vec::new(),
+        }
+    }
+
     /// Takes the weights out of the model. Without weights, returns random ones and prints a warning.
     ///
     /// # Errors

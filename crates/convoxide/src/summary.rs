@@ -7,7 +7,7 @@ use files::show::one_line;
 use image_data::Preprocessing;
 use nn_layers::{Shape, Summary, SummaryRow};
 use serde::Serialize;
-use yolo_detect::WeightsHeader;
+use yolo_detect::{Fit, Settings, WeightsHeader};
 
 use crate::context::Context;
 use crate::error::Error;
@@ -44,12 +44,15 @@ struct Report<'a> {
     model: String,
     /// Null if `model` is an architecture's name or a cfg.
     architecture: Option<&'a str>,
-    /// Null for a cfg, whose pictures are letterboxed.
+    /// Null for a detector, whose pictures are fitted to its input.
     preprocessing: Option<&'a Preprocessing>,
+    /// Absent but for a detector's model file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detector: Option<Detector>,
     /// The number of classes; null for a cfg without heads.
     classes: Option<usize>,
     /// Null if the classes have no names.
-    class_names: Option<&'a [String]>,
+    class_names: Option<Vec<&'a str>>,
     /// Null without darknet's weights.
     weights: Option<Header>,
     stages: &'a [SummaryRow],
@@ -57,6 +60,29 @@ struct Report<'a> {
     summary: &'a Summary,
     /// In bytes; null if the weights alone exceed the limit.
     memory: Option<Memory>,
+}
+
+/// How a detector is used.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Detector {
+    fit: Fit,
+    threshold: f32,
+    nms: f32,
+}
+
+impl From<Settings> for Detector {
+    fn from(settings: Settings) -> Self {
+        let Settings {
+            threshold,
+            nms,
+            fit,
+        } = settings;
+        Self {
+            fit,
+            threshold,
+            nms,
+        }
+    }
 }
 
 /// The memory that a session needs to run the network, in bytes.
@@ -166,13 +192,17 @@ fn report<'a>(
     memory: Option<Memory>,
 ) -> Report<'a> {
     let description = model.description.as_ref();
-    let class_names = description.map(|description| &description.classes[..]);
+    let names = model.class_names();
     Report {
         model: name.to_owned(),
         architecture: description.map(|description| description.name.as_str()),
         preprocessing: description.map(|description| &description.preprocessing),
+        detector: model
+            .detector
+            .as_ref()
+            .map(|&(_, settings)| settings.into()),
         classes: model.classes,
-        class_names: class_names.filter(|names| !names.is_empty()),
+        class_names: (!names.is_empty()).then_some(names),
         weights: model.header.map(Header::from),
         stages,
         summary,
@@ -203,19 +233,22 @@ fn print(model: &Model, summary: Summary, memory: Option<Memory>) -> Result<(), 
         None => output::text("memory         the weights alone exceed --memory-limit")?,
     }
     if let Some(classes) = model.classes {
-        let names = model
-            .description
-            .as_ref()
-            .map(|description| &description.classes);
-        let names = names.map(|names| first(names)).unwrap_or_default();
+        let names = first(&model.class_names());
         output::text(format!("classes        {classes}{names}"))?;
     }
-    let preprocessing = match &model.description {
-        Some(description) => description.preprocessing.to_string(),
-        None => "letterbox, RGB from 0 to 1".to_owned(),
+    let detector = model.detector.as_ref().map(|&(_, settings)| settings);
+    let preprocessing = match (&model.description, detector.unwrap_or_default().fit) {
+        (Some(description), _) => description.preprocessing.to_string(),
+        (None, Fit::Letterbox) => "letterbox, RGB from 0 to 1".to_owned(),
+        (None, Fit::Stretch) => "stretched, RGB from 0 to 1".to_owned(),
     };
     let preprocessing = preprocessing.replace('\n', "\n               ");
     output::text(format!("preprocessing  {preprocessing}"))?;
+    if let Some(Settings { threshold, nms, .. }) = detector {
+        output::text(format!(
+            "detections     score over {threshold}, overlap (IoU) up to {nms}"
+        ))?;
+    }
     if let Some(header) = model.header {
         let Header {
             version: [major, minor, revision],
@@ -229,7 +262,7 @@ fn print(model: &Model, summary: Summary, memory: Option<Memory>) -> Result<(), 
 }
 
 /// `: cat, dog, ...`, with as many names as fit on the line.
-fn first(names: &[String]) -> String {
+fn first(names: &[&str]) -> String {
     const COLUMNS: usize = 54;
     let mut text = String::new();
     for (index, name) in names.iter().enumerate() {
@@ -276,11 +309,10 @@ mod tests {
 
     #[test]
     fn names_fill_at_most_one_line() {
-        let names = |names: &[&str]| first(&names.iter().map(|&s| s.into()).collect::<Vec<_>>());
-        assert_eq!(names(&[]), "");
-        assert_eq!(names(&["cat", "d\nog"]), ": cat, d\\nog");
-        assert_eq!(names(&[&"x".repeat(99)]), "");
-        let many = names(&["class"; 99]);
+        assert_eq!(first(&[]), "");
+        assert_eq!(first(&["cat", "d\nog"]), ": cat, d\\nog");
+        assert_eq!(first(&[&"x".repeat(99)]), "");
+        let many = first(&["class"; 99]);
         assert!(many.ends_with("class, ...") && many.len() < 60, "{many}");
     }
 }

@@ -28,6 +28,8 @@ mod detect;
 mod drawings;
 #[path = "cli/eval.rs"]
 mod eval;
+#[path = "cli/export.rs"]
+mod export;
 #[cfg(target_os = "linux")]
 #[path = "cli/faults.rs"]
 mod faults;

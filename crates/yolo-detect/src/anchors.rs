@@ -1,5 +1,9 @@
 //! Anchor boxes: the sizes that a head's boxes are multiples of.
 
+mod k_means;
+
+pub use k_means::{AnchorClusters, KMeansOptions};
+
 /// The unit of an anchor's numbers.
 ///
 /// Both heads write anchors in the same way but in different units. Confusing them makes boxes 32
@@ -60,6 +64,37 @@ impl Anchor {
     pub fn share(&self, grid: [usize; 2], network: [usize; 2]) -> [f64; 2] {
         let [h, w] = self.whole(grid, network);
         [f64::from(self.height) / h, f64::from(self.width) / w]
+    }
+
+    /// The same anchor in another unit, for a head with a grid of `grid` (`[h, w]`) cells and an input of
+    /// `network` (`[h, w]`) pixels: in [`AnchorUnit::GridCells`] for `[region]`, in
+    /// [`AnchorUnit::NetworkPixels`] for `[yolo]`.
+    ///
+    /// ```
+    /// use yolo_detect::{Anchor, AnchorUnit};
+    ///
+    /// let anchor = Anchor::network_pixels(64.0, 48.0);
+    /// let in_cells = anchor.in_unit(AnchorUnit::GridCells, [13, 13], [416, 416]);
+    /// assert_eq!(in_cells, Anchor::grid_cells(2.0, 1.5));
+    /// ```
+    #[must_use]
+    pub fn in_unit(&self, unit: AnchorUnit, grid: [usize; 2], network: [usize; 2]) -> Self {
+        if unit == self.unit {
+            return *self;
+        }
+        let target = Self { unit, ..*self };
+        let ([from_h, from_w], [to_h, to_w]) =
+            (self.whole(grid, network), target.whole(grid, network));
+        Self {
+            width: (f64::from(self.width) * to_w / from_w) as f32,
+            height: (f64::from(self.height) * to_h / from_h) as f32,
+            unit,
+        }
+    }
+
+    /// The area in square `unit`s. The product of two f32 is exact.
+    pub(crate) fn area(&self) -> f64 {
+        f64::from(self.width) * f64::from(self.height)
     }
 
     /// The height and width of the network's input in `unit`s.

@@ -1,9 +1,9 @@
 //! Darknet's cfg format: a text that describes a network, with one section per layer.
 //!
-//! [`Cfg::parse`] turns the text into one typed value per layer, with darknet's defaults. Nothing is
-//! ignored silently: an unknown section, a malformed number or a value out of range is an error with
-//! its line; an unknown key is a [`Warning`]. Keys that only training uses (`learning_rate`,
-//! `jitter`, ...) are accepted, whatever their values.
+//! [`Cfg::parse`] turns the text into one typed value per layer, with darknet's defaults; the `Display` of
+//! a [`Cfg`] writes the text of such values. Nothing is ignored silently: an unknown section, a malformed
+//! number or a value out of range is an error with its line; an unknown key is a [`Warning`]. Keys that only
+//! training uses (`learning_rate`, `jitter`, ...) are accepted, whatever their values.
 //!
 //! The format has no specification. The reference is the `darknet` program (J. Redmon,
 //! <https://github.com/pjreddie/darknet>, `src/parser.c`), and A. Bochkovskiy's fork of it for
@@ -14,6 +14,7 @@ mod layer;
 pub mod limits;
 mod read;
 mod section;
+mod write;
 
 pub use error::{CfgError, CfgProblem};
 pub use layer::{

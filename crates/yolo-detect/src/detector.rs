@@ -10,15 +10,15 @@ use ndarray::{ArrayView, ArrayView3, ArrayViewD, Axis, Ix4};
 use nn_layers::{Infer, Outputs, Params, Shape};
 
 use crate::candidates::Candidates;
-use crate::cfg::Cfg;
 use crate::detection::{Detection, ScoreRule, clip_and_sort, score_each};
 use crate::error::{Error, Result};
+use crate::fit::Fit;
 use crate::head::Head;
+use crate::model::Model;
 use crate::names::ClassNames;
 use crate::network::Network;
 use crate::nms::{NmsScope, non_max_suppression};
 use crate::warning::Warning;
-use crate::weights::Weights;
 
 /// The files of a darknet model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,6 +53,8 @@ pub struct DetectorOptions {
     /// COCO has some thousands on a photo at a threshold of 0.001; the default is over the 851,760
     /// that YOLOv3 at 416 x 416 pixels can have at all.
     pub max_candidates: usize,
+    /// How pictures are brought to the size of the network's input; default the letterbox, as in darknet.
+    pub fit: Fit,
     /// How the network is compiled. Its memory limit, 8 GiB by default, does not count the picture and
     /// the network's input, of at most 1 GiB.
     pub engine: Options,
@@ -69,6 +71,7 @@ impl Default for DetectorOptions {
             nms_scope: NmsScope::default(),
             classes: Vec::new(),
             max_candidates: 1 << 20,
+            fit: Fit::default(),
             engine: Options::default(),
             executor: ExecutorKind::default(),
         }
@@ -76,7 +79,7 @@ impl Default for DetectorOptions {
 }
 
 impl DetectorOptions {
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         for (option, got) in [("threshold", self.threshold), ("nms", self.nms)] {
             if !(0.0..=1.0).contains(&got) {
                 return Err(Error::Option {
@@ -110,8 +113,8 @@ pub struct Timings {
 
 /// Finds objects in pictures with a darknet model.
 ///
-/// The picture is fitted into the network's input without distortion ([`Letterbox`]). The heads'
-/// tensors are decoded ([`Head::decode`]) and scored ([`score`](crate::score)). The boxes are mapped
+/// The picture is fitted into the network's input, without distortion unless the option
+/// [`fit`](DetectorOptions::fit) says otherwise ([`Letterbox`]). The heads' tensors are decoded ([`Head::decode`]) and scored ([`score`](crate::score)). The boxes are mapped
 /// back to the picture, suppressed ([`non_max_suppression`]), clipped to the picture and sorted. A
 /// box with no area left in the picture is dropped.
 ///
@@ -161,40 +164,20 @@ impl Detector {
     ///
     /// [`Error::File`] for what is wrong with a file, else as [`new`](Self::new).
     pub fn open(files: &DetectorFiles, options: DetectorOptions) -> Result<Self> {
-        let cfg = files::show::name(files.cfg.as_os_str());
-        let _span = tracing::info_span!("load", cfg).entered();
         options.check()?;
-        let cfg = Cfg::read(&files.cfg)?;
-        let build = || {
-            let network = Network::new(&cfg)?;
-            let classes = network.classes()?;
-            Ok((network, classes))
-        };
-        let (network, classes) = build().map_err(|error: Error| error.in_file(&files.cfg))?;
-        let names = match &files.names {
-            None => None,
-            Some(path) => {
-                let names = ClassNames::open(path)?;
-                names.check(classes).map_err(|error| error.in_file(path))?;
-                Some(names)
-            }
-        };
-        let weights = Weights::open(&files.weights, &network)?;
+        Self::from_model(Model::open_darknet(files)?, options)
+    }
 
-        let letter_box = cfg.net.letter_box;
-        let of_cfg = |warning| Warning::Cfg {
-            path: files.cfg.clone(),
-            warning,
-        };
-        let mut warnings: Vec<Warning> = cfg.warnings.into_iter().map(of_cfg).collect();
-        if weights.header.is_from_fork() {
-            warnings.push(Warning::Fork {
-                path: files.weights.clone(),
-                revision: weights.header.revision,
-                letter_box,
-            });
-        }
-        let detector = Self::new(network, weights.params, names, options)?;
+    /// Makes a detector from a model. Its settings apply if `options` come from [`Model::options`].
+    /// [`warnings`](Self::warnings) are the model's.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn from_model(model: Model, options: DetectorOptions) -> Result<Self> {
+        let (network, params, names, warnings) = model.into_parts();
+        let names = Some(names).filter(|names| !names.is_empty());
+        let detector = Self::new(network, params, names, options)?;
         Ok(Self {
             warnings: warnings.into(),
             ..detector
@@ -276,7 +259,7 @@ impl Detector {
         let _span = tracing::debug_span!("picture").entered();
         let start = Instant::now();
         let [channels, height, width] = self.network.input();
-        let letterbox = Letterbox::new(picture.size(), [height, width]).map_err(Box::new)?;
+        let letterbox = self.options.fit.place(picture.size(), [height, width])?;
         letterbox
             .apply_into(picture, &mut self.input)
             .map_err(Box::new)?;

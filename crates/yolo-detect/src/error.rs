@@ -226,6 +226,18 @@ pub enum Error {
         line: usize,
     },
 
+    /// A name that a line of a names file cannot hold.
+    #[error(
+        "the name \"{}\" has spaces around it or a line break in it",
+        one_line(name)
+    )]
+    NameLine {
+        /// Its place among the names, from 1.
+        line: usize,
+        /// The name.
+        name: String,
+    },
+
     /// A names file for another number of classes.
     #[error(
         "{}{}, but the network has {}",
@@ -260,6 +272,29 @@ pub enum Error {
         got: String,
         /// The range.
         expected: &'static str,
+    },
+
+    /// A box without a size, from which no anchor can be made.
+    #[error("box {index} is {width} x {height} pixels, expected a finite width and height above 0")]
+    BoxSize {
+        /// Its place among the boxes, from 0.
+        index: usize,
+        /// Its width.
+        width: f32,
+        /// Its height.
+        height: f32,
+    },
+
+    /// Too few boxes for that many anchors.
+    #[error(
+        "{}, expected at least {anchors}, one for each anchor",
+        files::show::count(*distinct, "different box size", "different box sizes")
+    )]
+    TooFewBoxes {
+        /// How many boxes of different sizes there are.
+        distinct: usize,
+        /// How many anchors were asked for.
+        anchors: usize,
     },
 
     /// A network without a `[region]` or `[yolo]` layer, which predicts no boxes.
@@ -305,6 +340,39 @@ pub enum Error {
         /// The first such number.
         value: f32,
     },
+
+    /// A file of parameters that does not say which network they are for.
+    #[error("the file does not say which network its weights are for")]
+    NoDescription,
+
+    /// The model file of another model than a detector.
+    #[error("it is a model file of {}, not of a detector", one_line(got))]
+    OtherArchitecture {
+        /// The architecture that it names.
+        got: String,
+    },
+
+    /// A part of a model file's description that cannot be interpreted.
+    #[error("the {part} of the model: {}", one_line(&error.to_string()))]
+    Description {
+        /// `config` or `preprocessing`.
+        part: &'static str,
+        /// What is wrong.
+        error: serde_json::Error,
+    },
+
+    /// A model file whose input size is not that of its cfg.
+    #[error("the input size is {got:?} ([h, w]), expected {expected:?} as in the cfg")]
+    InputSize {
+        /// The cfg's `[h, w]`.
+        expected: [usize; 2],
+        /// The file's `[h, w]`.
+        got: [usize; 2],
+    },
+
+    /// A model file that cannot be read, or parameters that do not fit the network.
+    #[error(transparent)]
+    Layers(Box<nn_layers::Error>),
 
     /// The network could not be compiled or run.
     #[error(transparent)]
@@ -358,6 +426,23 @@ pub enum Error {
     },
 }
 
+impl From<files::Error> for Error {
+    /// An error while a file is written.
+    fn from(error: files::Error) -> Self {
+        match error {
+            files::Error::Io(error) => Self::Write(error),
+            files::Error::NotAFile { what } => Self::NotAFile { what },
+            other => Self::Write(std::io::Error::other(other)),
+        }
+    }
+}
+
+impl From<nn_layers::Error> for Error {
+    fn from(error: nn_layers::Error) -> Self {
+        Self::Layers(Box::new(error))
+    }
+}
+
 impl Error {
     /// This error with the file's path in front of it.
     #[must_use]
@@ -374,7 +459,9 @@ fn hint(kind: Kind) -> &'static str {
     match kind {
         Kind::Html => ": the download failed or was redirected",
         Kind::GitLfsPointer => ": fetch the file itself with `git lfs pull`",
-        Kind::Safetensors => ": a darknet model has a cfg and a weights file",
+        Kind::Safetensors => {
+            ": a darknet model has a cfg and a weights file, a model file has everything"
+        }
         _ => "",
     }
 }

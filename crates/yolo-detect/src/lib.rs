@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cfg;
+pub mod networks;
 
 mod anchors;
 mod backbone;
@@ -12,7 +13,9 @@ mod detector;
 mod encoding;
 mod error;
 mod evaluation;
+mod fit;
 mod head;
+mod model;
 mod names;
 mod network;
 mod nms;
@@ -20,7 +23,7 @@ mod read_file;
 mod warning;
 mod weights;
 
-pub use anchors::{Anchor, AnchorUnit};
+pub use anchors::{Anchor, AnchorClusters, AnchorUnit, KMeansOptions};
 pub use backbone::Backbone;
 pub use detection::{Detection, ScoreRule, score};
 pub use detector::{Detector, DetectorFiles, DetectorOptions, Timings};
@@ -32,7 +35,9 @@ pub use evaluation::{
     BestThreshold, ClassEvaluation, CocoSummary, DetectionConfusion, Evaluation, Evaluator,
     EvaluatorOptions, PrecisionRecall, VocAp,
 };
+pub use fit::Fit;
 pub use head::{ClassActivation, Head, Prediction};
+pub use model::{Model, Settings};
 pub use names::ClassNames;
 pub use network::{LayerOutput, Network};
 pub use nms::{NmsScope, non_max_suppression};

@@ -66,6 +66,27 @@ impl ClassNames {
         }
     }
 
+    /// These names, as if each were a line of a file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EmptyName`] for an empty one; [`Error::NameLine`] for one with spaces around it or a line feed
+    /// in it, and for a byte order mark before the first.
+    pub fn new(names: Vec<String>) -> Result<Self> {
+        for (index, name) in names.iter().enumerate() {
+            let line = index + 1;
+            if name.is_empty() {
+                return Err(Error::EmptyName { line });
+            }
+            let has_mark = index == 0 && name.starts_with('\u{feff}');
+            if name.trim() != name || name.contains('\n') || has_mark {
+                let name = name.clone();
+                return Err(Error::NameLine { line, name });
+            }
+        }
+        Ok(Self(names))
+    }
+
     /// How many names there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use files::show::name;
 
 use crate::cfg;
+use crate::fit::Fit;
 
 /// Something about a model that does not stop it from running, but may change what it finds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub enum Warning {
         revision: i32,
         /// Whether the cfg has `letter_box=1`, with which the fork letterboxes pictures too.
         letter_box: bool,
+        /// How the model fits pictures to the network's input.
+        fit: Fit,
     },
 }
 
@@ -39,6 +42,7 @@ impl fmt::Display for Warning {
                 path,
                 revision,
                 letter_box,
+                fit,
             } => {
                 let path = name(path.as_os_str());
                 write!(
@@ -46,7 +50,7 @@ impl fmt::Display for Warning {
                     "{path}: revision {revision} means that AlexeyAB's fork of darknet wrote these \
                      weights, so results may differ from the fork's: "
                 )?;
-                if !letter_box {
+                if !letter_box && *fit == Fit::Letterbox {
                     f.write_str(
                         "it stretches pictures to the network's input unless the cfg has \
                          letter_box=1, whereas here their proportions are kept; ",

@@ -19,13 +19,15 @@ use std::path::Path;
 use files::Kind;
 use ndarray::{ArrayD, IxDyn};
 use nn_layers::{ParamSpec, Params};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::network::Network;
 use crate::read_file;
 
 /// The beginning of a weights file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct WeightsHeader {
     /// First number of the version.
     pub major: i32,

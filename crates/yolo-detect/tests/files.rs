@@ -11,7 +11,7 @@ mod common;
 use std::path::PathBuf;
 
 use common::{NAMES, RandomWeights, SMALL, noise, small_network};
-use yolo_detect::{ClassNames, Detector, DetectorFiles, DetectorOptions, Error, Warning};
+use yolo_detect::{ClassNames, Detector, DetectorFiles, DetectorOptions, Error, Fit, Warning};
 
 /// A folder with a valid model and with files of a wrong kind.
 struct Files {
@@ -128,6 +128,7 @@ fn what_is_odd_about_a_model_is_a_value() {
             path,
             revision: 5,
             letter_box: read,
+            fit: Fit::Letterbox,
         } = fork
         else {
             panic!("{fork:?}")

@@ -11,7 +11,7 @@ mod common;
 use common::{NAMES, RandomWeights, SMALL, YOLOV2_TINY, YOLOV3_TINY, net, small_network};
 use testkit::Fuzz;
 use yolo_detect::cfg::{Cfg, limits};
-use yolo_detect::{ClassNames, Error, Network, Weights, WeightsHeader};
+use yolo_detect::{ClassNames, Error, Model, Network, Weights, WeightsHeader};
 
 /// Returns whether a result is a value. An error must be one line that a terminal can show.
 fn accepted<T>(result: &Result<T, Error>) -> bool {
@@ -139,5 +139,48 @@ fn fuzz_names() {
                 }
             }
             accepted(&names)
+        });
+}
+
+/// The description of a detector in a model file. Its tensors have a digest.
+#[test]
+fn fuzz_model_description() {
+    let cfg = Cfg::parse(&net(32, 32, SMALL)).unwrap();
+    let params = RandomWeights::default().make(&small_network()).params;
+    let names = ClassNames::parse(NAMES).unwrap();
+    let file = Model::new(cfg, params, names).unwrap().into_file().unwrap();
+    let description = serde_json::to_vec(&file.metadata).unwrap();
+    Fuzz::new("model-description", [description])
+        .dictionary([
+            "\"cfg\"",
+            "null",
+            "[]",
+            "{}",
+            "-1",
+            "1e99",
+            "\"letterbox\"",
+            "\"stretch\"",
+            "\\n",
+            "[yolo]",
+            "filters=16",
+            "classes=4",
+            "width=64",
+        ])
+        .inputs(3000)
+        .run(|bytes| {
+            let Ok(metadata) = serde_json::from_slice(bytes) else {
+                return false;
+            };
+            let file = nn_layers::ModelFile {
+                metadata: Some(metadata),
+                params: file.params.clone(),
+            };
+            let model = Model::from_file(file, "m.safetensors".as_ref());
+            if let Ok(model) = &model {
+                let again = model.clone().into_file().unwrap();
+                let again = Model::from_file(again, "m.safetensors".as_ref()).unwrap();
+                assert_eq!(&again, model);
+            }
+            accepted(&model)
         });
 }

@@ -9,6 +9,7 @@ use nn_layers::{ModelFile, Params};
 use yolo_detect::Network;
 use yolo_detect::cfg::Cfg;
 
+use super::detector::{ONLY_FOR_CFG, is_detector};
 use super::find::{Found, FoundWeights, check_readable, find, find_weights, has_suffix};
 use super::known::{self, cached};
 use super::weights::Weights;
@@ -143,7 +144,11 @@ impl Source {
                 self.fault("a model file has its own classes: --classes is for architectures")
             );
         }
-        let mut model = match image_classify::Model::from_file(ModelFile::open(path)?) {
+        let file = ModelFile::open(path)?;
+        if is_detector(&file) {
+            return self.detector(file, path);
+        }
+        let mut model = match image_classify::Model::from_file(file) {
             Err(image_classify::Error::NoArchitecture) => {
                 return Err(self.fault(
                     "the file does not say which network its weights are for: name the \
@@ -167,6 +172,28 @@ impl Source {
         self.of_classifier(model.description, Some(model.params))
     }
 
+    /// Reads the model file of a detector.
+    fn detector(&self, file: ModelFile, path: &Path) -> Result<Model, Error> {
+        if self.weights.is_some() {
+            return Err(self.fault(ONLY_FOR_CFG));
+        }
+        let model = yolo_detect::Model::from_file(file, path)?;
+        for warning in model.warnings() {
+            tracing::warn!("{warning}");
+        }
+        let network = model.network();
+        Ok(Model {
+            graph: network.graph().clone(),
+            description: None,
+            input: network.input(),
+            classes: Some(network.classes()?),
+            header: Some(model.weights.header),
+            detector: Some((model.names, model.settings)),
+            params: Some(model.weights.params),
+            not_fetched: None,
+        })
+    }
+
     fn of_classifier(
         &self,
         description: Description,
@@ -180,6 +207,7 @@ impl Source {
             classes: Some(description.architecture.classes()),
             description: Some(description),
             header: None,
+            detector: None,
             not_fetched: None,
         })
     }
@@ -203,6 +231,7 @@ impl Source {
             // A network without heads has no classes.
             classes: network.classes().ok(),
             header,
+            detector: None,
             not_fetched: None,
         })
     }

@@ -12,8 +12,8 @@ pub struct Net {
     /// Input channels; required.
     pub channels: usize,
     /// Whether the program that trained the network letterboxed pictures. A key of A. Bochkovskiy's
-    /// fork, which otherwise stretches them; default no. A [`Detector`](crate::Detector) letterboxes
-    /// whatever it says, as J. Redmon's darknet does.
+    /// fork, which otherwise stretches them; default no. A [`Detector`](crate::Detector) goes by
+    /// its options whatever this says.
     pub letter_box: bool,
 }
 
