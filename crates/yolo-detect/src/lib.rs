@@ -12,6 +12,7 @@ mod detector;
 mod encoding;
 mod error;
 mod head;
+mod loss;
 mod names;
 mod network;
 mod nms;
@@ -28,6 +29,10 @@ pub use encoding::Encoding;
 pub use engine::Memory;
 pub use error::{Error, Result};
 pub use head::{ClassActivation, Head, Prediction};
+pub use loss::{
+    Assignment, BoxLoss, DetectionLoss, DetectionTargets, LossTerm, Matching, Place,
+    RegionLossOptions, Responsible, Role, YoloLossOptions, objects_in,
+};
 pub use names::ClassNames;
 pub use network::{LayerOutput, Network};
 pub use nms::{NmsScope, non_max_suppression};
