@@ -364,7 +364,7 @@ pub enum Error {
         got: Vec<usize>,
     },
 
-    /// A term of a loss that is NaN or infinite: training has diverged.
+    /// A term of a loss whose value or slope is NaN or infinite: training has diverged.
     #[error(
         "{}the loss's term {term} is {value}: training has diverged, a smaller learning rate or a longer \
          warm-up may prevent it", layer.map(|layer| format!("layer {layer}: ")).unwrap_or_default()
@@ -374,7 +374,7 @@ pub enum Error {
         layer: Option<usize>,
         /// The term.
         term: LossTerm,
-        /// Its value.
+        /// Its value or slope.
         value: f64,
     },
 

@@ -5,7 +5,7 @@ use nn_layers::Element;
 
 use super::assignment::{PictureAssignment, Responsible, Role};
 use super::ciou::ciou;
-use super::grid::{Grid, Place, logistic};
+use super::grid::{Grid, Place, logistic, wide};
 use super::options::{BoxLoss, RegionLossOptions, YoloLossOptions};
 use super::pointwise::{Pointwise, half_square};
 use super::region::{softmax_cross_entropy, squared_error};
@@ -241,13 +241,18 @@ impl<T: Element> PictureTerms<'_, T> {
     ) {
         let Pointwise { value, slope } = error(self.grid.logit(self.output, place, entry));
         self.sums.add(term, scale * value);
-        self.set_slope(place, entry, scale * slope);
+        self.set_slope(term, place, entry, scale * slope);
     }
 
-    /// Sets the derivative of the picture's loss by one number. Each number is in one term only.
-    fn set_slope(&mut self, place: Place, entry: usize, slope: f64) {
+    /// Sets the derivative of a term by one number. Each number is in one term only.
+    fn set_slope(&mut self, term: LossTerm, place: Place, entry: usize, slope: f64) {
+        let slope = T::from_f64(self.factor * slope);
+        if !slope.is_finite() {
+            // A slope can overflow where its term does not. Training has diverged then, too.
+            self.sums.add(term, wide(slope));
+        }
         let channel = self.grid.channel(place.anchor, entry);
-        self.grad[[channel, place.row, place.column]] = T::from_f64(self.factor * slope);
+        self.grad[[channel, place.row, place.column]] = slope;
     }
 
     fn add_ciou(&mut self, responsible: &Responsible, scale: f64) {
@@ -274,7 +279,7 @@ impl<T: Element> PictureTerms<'_, T> {
             predicted.h,
         ];
         for (entry, (outer, inner)) in ciou.slopes.into_iter().zip(inner).enumerate() {
-            self.set_slope(place, entry, scale * outer * inner);
+            self.set_slope(LossTerm::Ciou, place, entry, scale * outer * inner);
         }
     }
 
@@ -290,7 +295,7 @@ impl<T: Element> PictureTerms<'_, T> {
         let value = softmax_cross_entropy(&mut logits, class);
         self.sums.add(LossTerm::Class, scale * value);
         for (class, slope) in logits.into_iter().enumerate() {
-            self.set_slope(place, BOX_ENTRIES + class, scale * slope);
+            self.set_slope(LossTerm::Class, place, BOX_ENTRIES + class, scale * slope);
         }
     }
 
