@@ -3,7 +3,8 @@
 //! [`Cfg::parse`] turns the text into one typed value per layer, with darknet's defaults; the `Display` of
 //! a [`Cfg`] writes the text of such values. Nothing is ignored silently: an unknown section, a malformed
 //! number or a value out of range is an error with its line; an unknown key is a [`Warning`]. Keys that only
-//! training uses (`learning_rate`, `jitter`, ...) are accepted, whatever their values.
+//! training uses are accepted, whatever their values. Those of the losses (`thresh`, `object_scale`, ...) are
+//! read, and a value that they cannot have is a warning; the others (`learning_rate`, `jitter`, ...) are not.
 //!
 //! The format has no specification. The reference is the `darknet` program (J. Redmon,
 //! <https://github.com/pjreddie/darknet>, `src/parser.c`), and A. Bochkovskiy's fork of it for
@@ -102,6 +103,8 @@ pub enum WarningKind {
     DuplicateKey,
     /// A key that only training uses has no value after its `=`.
     NoValue,
+    /// A key that only training uses has a value that it cannot have; darknet's default counts.
+    TrainingValue,
     /// A list ends in a comma, which is ignored.
     TrailingComma,
     /// A head without `anchors`: as in darknet, all are 0.5 x 0.5.
@@ -114,6 +117,7 @@ impl std::fmt::Display for WarningKind {
             Self::UnknownKey => "unknown key, ignored",
             Self::DuplicateKey => "given before, this value is ignored",
             Self::NoValue => "no value, ignored",
+            Self::TrainingValue => "not a number that training can use, the default counts",
             Self::TrailingComma => "the comma at the end is ignored",
             Self::DefaultAnchors => "missing, all anchors are 0.5 x 0.5",
         })

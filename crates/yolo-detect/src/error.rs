@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use files::Kind;
 use files::show::{name, one_line};
+use image_data::BBox;
 
 use crate::cfg::CfgError;
 use crate::encoding::Encoding;
+use crate::loss::LossTerm;
 
 /// Why a model could not be loaded, or a picture could not be searched.
 ///
@@ -373,6 +375,80 @@ pub enum Error {
     /// A model file that cannot be read, or parameters that do not fit the network.
     #[error(transparent)]
     Layers(Box<nn_layers::Error>),
+
+    /// A target whose box is not inside the network's input.
+    #[error(
+        "object {object} of picture {picture} of the batch: the box ({}, {}, {}, {}) is empty, not finite \
+         or not inside the {} x {} pixels (h x w) of the network's input: move labels together with their \
+         picture, which clips them", bbox.x1, bbox.y1, bbox.x2, bbox.y2, size[0], size[1]
+    )]
+    TargetBox {
+        /// The number of the picture in the batch.
+        picture: usize,
+        /// The number of the object in the picture's list.
+        object: usize,
+        /// The box.
+        bbox: BBox,
+        /// The network's input, `[h, w]`.
+        size: [usize; 2],
+    },
+
+    /// A target of a class that a head does not have.
+    #[error(
+        "object {object} of picture {picture} of the batch is of class {got}, expected less than {classes}"
+    )]
+    TargetClass {
+        /// The number of the picture in the batch.
+        picture: usize,
+        /// The number of the object in the picture's list.
+        object: usize,
+        /// Its class.
+        got: usize,
+        /// The head's number of classes.
+        classes: usize,
+    },
+
+    /// A loss of another number of outputs, or of gradients, than the network has heads.
+    #[error("the loss has {heads} heads, but there are {got} {what}")]
+    LossHeads {
+        /// `outputs` or `gradients`.
+        what: &'static str,
+        /// The number of heads.
+        heads: usize,
+        /// How many there are.
+        got: usize,
+    },
+
+    /// An output or a gradient of another shape than the head's for the batch.
+    #[error("layer {layer}: the {what} is {got:?}, expected {expected:?} ([n, channels, h, w])")]
+    LossShape {
+        /// The head's layer number.
+        layer: usize,
+        /// `output` or `gradient`.
+        what: &'static str,
+        /// The head's shape for the targets' pictures.
+        expected: [usize; 4],
+        /// What was given.
+        got: Vec<usize>,
+    },
+
+    /// A term of a loss whose value or slope is NaN or infinite: training has diverged.
+    #[error(
+        "{}the loss's term {term} is {value}: training has diverged, a smaller learning rate or a longer \
+         warm-up may prevent it", layer.map(|layer| format!("layer {layer}: ")).unwrap_or_default()
+    )]
+    LossNotFinite {
+        /// The head's layer number, if the term is that of one head.
+        layer: Option<usize>,
+        /// The term.
+        term: LossTerm,
+        /// Its value or slope.
+        value: f64,
+    },
+
+    /// Terms that are not those of a detection loss.
+    #[error("the terms have no part \"objects\": they are not those of a detection loss")]
+    NoTerms,
 
     /// The network could not be compiled or run.
     #[error(transparent)]

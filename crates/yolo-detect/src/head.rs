@@ -36,7 +36,7 @@ use crate::anchors::Anchor;
 use crate::error::{Error, Result};
 
 /// The numbers in front of the class scores: `tx ty tw th to`.
-const BOX_ENTRIES: usize = 5;
+pub(crate) const BOX_ENTRIES: usize = 5;
 
 /// How class scores become probabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

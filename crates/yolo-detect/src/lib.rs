@@ -15,6 +15,7 @@ mod error;
 mod evaluation;
 mod fit;
 mod head;
+mod loss;
 mod model;
 mod names;
 mod network;
@@ -37,6 +38,10 @@ pub use evaluation::{
 };
 pub use fit::Fit;
 pub use head::{ClassActivation, Head, Prediction};
+pub use loss::{
+    Assignment, BoxLoss, DetectionLoss, DetectionTargets, LossTerm, Matching, Place,
+    RegionLossOptions, Responsible, Role, YoloLossOptions, objects_in,
+};
 pub use model::{Model, Settings};
 pub use names::ClassNames;
 pub use network::{LayerOutput, Network};

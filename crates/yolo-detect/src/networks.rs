@@ -31,6 +31,7 @@ use crate::cfg::{
     Activation, Cfg, Convolutional, Layer, MaxPool, Net, Region, Route, Upsample, Yolo,
 };
 use crate::error::{Error, Result};
+use crate::loss::{Matching, RegionLossOptions, YoloLossOptions};
 
 /// A cell of the coarsest grid, in pixels of the network's input.
 const STRIDE: usize = 32;
@@ -118,6 +119,9 @@ fn upsample() -> Layer {
     Layer::Upsample(Upsample { stride: 2 })
 }
 
+/// The key `ignore_thresh` of darknet's `yolov3-tiny.cfg`.
+const YOLO_IGNORE_THRESHOLD: f64 = 0.7;
+
 /// What the networks have in common, checked.
 struct Options<'a> {
     input: [usize; 2],
@@ -126,7 +130,7 @@ struct Options<'a> {
 }
 
 impl Options<'_> {
-    /// The layers of YOLOv2's head, with all anchors.
+    /// The layers of YOLOv2's head, with all anchors and the loss of darknet's `yolov2-voc.cfg`.
     fn region(&self) -> Result<[Layer; 2]> {
         let anchors = self.anchors(AnchorUnit::GridCells)?;
         Ok([
@@ -135,6 +139,13 @@ impl Options<'_> {
                 anchors,
                 classes: self.classes,
                 softmax: true,
+                loss: RegionLossOptions {
+                    object_scale: 5.0,
+                    ignore_threshold: 0.6,
+                    rescore: true,
+                    matching: Matching::Anchors,
+                    ..RegionLossOptions::default()
+                },
             }),
         ])
     }
@@ -158,6 +169,10 @@ impl Options<'_> {
                     anchors: anchors.clone(),
                     mask: mask.collect(),
                     classes: self.classes,
+                    loss: YoloLossOptions {
+                        ignore_threshold: YOLO_IGNORE_THRESHOLD,
+                        ..YoloLossOptions::default()
+                    },
                 }),
             ]
         };

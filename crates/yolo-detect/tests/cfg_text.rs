@@ -15,7 +15,7 @@ use yolo_detect::cfg::{
     Upsample, Yolo,
 };
 use yolo_detect::networks::{Nano, YoloV2, YoloV2Tiny, YoloV3Tiny};
-use yolo_detect::{Anchor, Network};
+use yolo_detect::{Anchor, Matching, Network, RegionLossOptions, YoloLossOptions};
 
 /// The cfg with its own layers, but without what is not theirs: comments, aliases, warnings.
 fn plain(cfg: Cfg) -> Cfg {
@@ -96,6 +96,39 @@ fn anchors(make: fn(f32, f32) -> Anchor) -> impl Strategy<Value = Vec<Anchor>> {
     prop::collection::vec(anchor, 1..5)
 }
 
+/// Those options of a loss that have a key.
+fn region_loss() -> impl Strategy<Value = RegionLossOptions> {
+    let scale = || prop_oneof![Just(1.0), 0.0..10.0];
+    let scales = [scale(), scale(), scale(), scale()];
+    let flags = (any::<bool>(), any::<bool>());
+    (scales, 0.0..1.0, flags).prop_map(|(scales, ignore_threshold, (rescore, anchors))| {
+        let [object_scale, noobject_scale, class_scale, coord_scale] = scales;
+        RegionLossOptions {
+            object_scale,
+            noobject_scale,
+            class_scale,
+            coord_scale,
+            ignore_threshold,
+            rescore,
+            matching: match anchors {
+                true => Matching::Anchors,
+                false => Matching::Predictions,
+            },
+            ..RegionLossOptions::default()
+        }
+    })
+}
+
+fn yolo_loss() -> impl Strategy<Value = YoloLossOptions> {
+    (0.0..1.0, prop_oneof![Just(1.0), 0.0..1.0]).prop_map(|(ignore_threshold, truth_threshold)| {
+        YoloLossOptions {
+            ignore_threshold,
+            truth_threshold,
+            ..YoloLossOptions::default()
+        }
+    })
+}
+
 /// Any layer that can stand behind `number` others.
 fn layer(number: usize) -> BoxedStrategy<Layer> {
     let size = 1usize..=1 << 20;
@@ -141,25 +174,32 @@ fn layer(number: usize) -> BoxedStrategy<Layer> {
             })
         },
     );
-    let region = (anchors(Anchor::grid_cells), size.clone(), any::<bool>());
-    let region = region.prop_map(|(anchors, classes, softmax)| {
+    let region = (
+        anchors(Anchor::grid_cells),
+        size.clone(),
+        any::<bool>(),
+        region_loss(),
+    );
+    let region = region.prop_map(|(anchors, classes, softmax, loss)| {
         Layer::Region(Region {
             anchors,
             classes,
             softmax,
+            loss,
         })
     });
-    let yolo =
-        (anchors(Anchor::network_pixels), size.clone()).prop_flat_map(|(anchors, classes)| {
-            let mask = prop::collection::vec(0..anchors.len(), 1..4);
-            mask.prop_map(move |mask| {
-                Layer::Yolo(Yolo {
-                    anchors: anchors.clone(),
-                    mask,
-                    classes,
-                })
+    let yolo = (anchors(Anchor::network_pixels), size.clone(), yolo_loss());
+    let yolo = yolo.prop_flat_map(|(anchors, classes, loss)| {
+        let mask = prop::collection::vec(0..anchors.len(), 1..4);
+        mask.prop_map(move |mask| {
+            Layer::Yolo(Yolo {
+                anchors: anchors.clone(),
+                mask,
+                classes,
+                loss,
             })
-        });
+        })
+    });
     let alone = prop_oneof![
         Just(Layer::AvgPool),
         Just(Layer::Softmax),

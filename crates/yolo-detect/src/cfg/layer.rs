@@ -1,6 +1,7 @@
 //! A cfg's sections as typed values.
 
 use crate::anchors::Anchor;
+use crate::loss::{RegionLossOptions, YoloLossOptions};
 
 /// `[net]` or `[network]`: the network's input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +138,8 @@ pub struct Region {
     pub classes: usize,
     /// Whether class scores go through a softmax instead of logistic functions; default no.
     pub softmax: bool,
+    /// How the head is trained.
+    pub loss: RegionLossOptions,
 }
 
 /// `[yolo]`: a detection head of YOLOv3 (J. Redmon and A. Farhadi, "YOLOv3: An Incremental Improvement",
@@ -150,6 +153,8 @@ pub struct Yolo {
     pub mask: Vec<usize>,
     /// The number of classes; default 20.
     pub classes: usize,
+    /// How the head is trained.
+    pub loss: YoloLossOptions,
 }
 
 /// An activation function.

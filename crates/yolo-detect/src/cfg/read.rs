@@ -9,6 +9,7 @@ use super::section::Fields;
 use super::{CfgProblem, Warning, WarningKind};
 use crate::anchors::{Anchor, AnchorUnit};
 use crate::error::{Error, Result};
+use crate::loss::{Matching, RegionLossOptions, YoloLossOptions};
 
 const SIZE: std::ops::RangeInclusive<usize> = 1..=MAX_SIZE;
 const WINDOW: std::ops::RangeInclusive<usize> = 1..=MAX_WINDOW;
@@ -222,16 +223,36 @@ fn region(fields: &mut Fields<'_>, warnings: &mut Vec<Warning>) -> Result<Region
     for key in ["tree", "map"] {
         fields.refuse(key)?;
     }
-    fields.accept(
-        "log sqrt max jitter rescore thresh classfix absolute random coord_scale \
-             object_scale noobject_scale mask_scale class_scale bias_match",
-    );
+    fields.accept("log sqrt max jitter classfix absolute random mask_scale");
+    let loss = region_loss(fields, warnings);
     let num = fields.size("num", 1, 1..=MAX_ANCHORS)?;
     Ok(Region {
         anchors: anchors(fields, num, AnchorUnit::GridCells, warnings)?,
         classes: fields.size("classes", 20, SIZE)?,
         softmax: fields.flag("softmax")?,
+        loss,
     })
+}
+
+fn region_loss(fields: &mut Fields<'_>, warnings: &mut Vec<Warning>) -> RegionLossOptions {
+    let default = RegionLossOptions::default();
+    let mut number = |key, default| fields.training_number(key, default, warnings);
+    let options = RegionLossOptions {
+        object_scale: number("object_scale", default.object_scale),
+        noobject_scale: number("noobject_scale", default.noobject_scale),
+        class_scale: number("class_scale", default.class_scale),
+        coord_scale: number("coord_scale", default.coord_scale),
+        ignore_threshold: number("thresh", default.ignore_threshold),
+        ..default
+    };
+    RegionLossOptions {
+        rescore: fields.training_flag("rescore", warnings),
+        matching: match fields.training_flag("bias_match", warnings) {
+            true => Matching::Anchors,
+            false => Matching::Predictions,
+        },
+        ..options
+    }
 }
 
 fn yolo(fields: &mut Fields<'_>, warnings: &mut Vec<Warning>) -> Result<Yolo> {
@@ -239,7 +260,17 @@ fn yolo(fields: &mut Fields<'_>, warnings: &mut Vec<Warning>) -> Result<Yolo> {
     // Keys of A. Bochkovskiy's fork that change what is computed.
     fields.only("scale_x_y", 1.0, "1")?;
     fields.only("new_coords", 0.0, "0")?;
-    fields.accept("max jitter ignore_thresh truth_thresh random");
+    fields.accept("max jitter random");
+    let default = YoloLossOptions::default();
+    let loss = YoloLossOptions {
+        ignore_threshold: fields.training_number(
+            "ignore_thresh",
+            default.ignore_threshold,
+            warnings,
+        ),
+        truth_threshold: fields.training_number("truth_thresh", default.truth_threshold, warnings),
+        ..default
+    };
     let num = fields.size("num", 1, 1..=MAX_ANCHORS)?;
     let anchors = anchors(fields, num, AnchorUnit::NetworkPixels, warnings)?;
     let mask = match fields.whole_list("mask")? {
@@ -267,6 +298,7 @@ fn yolo(fields: &mut Fields<'_>, warnings: &mut Vec<Warning>) -> Result<Yolo> {
         anchors,
         mask,
         classes: fields.size("classes", 20, SIZE)?,
+        loss,
     })
 }
 

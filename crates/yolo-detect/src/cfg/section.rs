@@ -13,6 +13,7 @@ use std::ops::RangeInclusive;
 use super::{CfgError, CfgProblem, Warning, WarningKind};
 use crate::encoding::Encoding;
 use crate::error::Result;
+use crate::loss::is_at_least_0;
 
 /// `[kind]` and the lines below it.
 #[derive(Debug)]
@@ -194,6 +195,42 @@ impl<'a> Fields<'a> {
         self.finite(key, text)
     }
 
+    /// A number of at least 0 that only training uses, or `default` where the key is missing. A network
+    /// can run without it, so anything else is a warning, and the default counts.
+    pub(super) fn training_number(
+        &mut self,
+        key: &str,
+        default: f64,
+        warnings: &mut Vec<Warning>,
+    ) -> f64 {
+        let read = |text: &str| text.parse().ok().filter(|&number| is_at_least_0(number));
+        self.training_value(key, default, read, warnings)
+    }
+
+    /// A [`flag`](Self::flag) that only training uses; a value that is no whole number is a warning.
+    pub(super) fn training_flag(&mut self, key: &str, warnings: &mut Vec<Warning>) -> bool {
+        let read = |text: &str| whole_number(text).map(|number| number != 0);
+        self.training_value(key, false, read, warnings)
+    }
+
+    fn training_value<V>(
+        &mut self,
+        key: &str,
+        default: V,
+        read: impl Fn(&str) -> Option<V>,
+        warnings: &mut Vec<Warning>,
+    ) -> V {
+        // An empty value is warned about at the end, as for all keys of training.
+        let Some(text) = self.text(key).filter(|text| !text.is_empty()) else {
+            return default;
+        };
+        read(text).unwrap_or_else(|| {
+            let line = self.line_of(key);
+            warnings.push(self.warn_at(line, key, WarningKind::TrainingValue));
+            default
+        })
+    }
+
     /// Whole numbers between commas, or `None` where the key is missing.
     pub(super) fn whole_list(&mut self, key: &str) -> Result<Option<Vec<i64>>> {
         let Some(text) = self.text(key) else {
@@ -290,14 +327,7 @@ impl<'a> Fields<'a> {
     }
 
     fn whole(&self, key: &str, text: &str) -> Result<i64> {
-        // `255.0` and `255.`, as programs in Python write.
-        let digits = match text.split_once('.') {
-            Some((whole, fraction)) if fraction.bytes().all(|byte| byte == b'0') => whole,
-            _ => text,
-        };
-        digits
-            .parse()
-            .map_err(|_| self.not_a_number(key, text, "a whole number"))
+        whole_number(text).ok_or_else(|| self.not_a_number(key, text, "a whole number"))
     }
 
     fn finite(&self, key: &str, text: &str) -> Result<f32> {
@@ -316,6 +346,15 @@ impl<'a> Fields<'a> {
         self.fail_at(key, CfgProblem::Number { value, expected })
             .into()
     }
+}
+
+fn whole_number(text: &str) -> Option<i64> {
+    // `255.0` and `255.`, as programs in Python write.
+    let digits = match text.split_once('.') {
+        Some((whole, fraction)) if fraction.bytes().all(|byte| byte == b'0') => whole,
+        _ => text,
+    };
+    digits.parse().ok()
 }
 
 #[cfg(test)]

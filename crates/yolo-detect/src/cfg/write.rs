@@ -1,14 +1,16 @@
 //! From typed layers to a cfg's text.
 //!
 //! Every key that a layer's struct has is written, in the order of darknet's own files; keys of which
-//! darknet's default is meant are left out where those files leave them out. Keys that only training uses
-//! are not part of a [`Cfg`], so they are not written.
+//! darknet's default is meant are left out where those files leave them out. Of the keys that only training
+//! uses, those of the losses are written, where they differ from the defaults; the others are not part of a
+//! [`Cfg`].
 
 use std::fmt;
 
 use super::layer::{Activation, Convolutional, Layer, MaxPool, Net, Region, Route, Yolo};
 use super::{Cfg, LayerSection};
 use crate::anchors::Anchor;
+use crate::loss::{Matching, RegionLossOptions, YoloLossOptions};
 
 impl Cfg {
     /// A cfg of these layers. Their lines and names are those of the text that [`Display`](fmt::Display)
@@ -181,10 +183,59 @@ fn region(f: &mut fmt::Formatter<'_>, region: &Region) -> fmt::Result {
         anchors,
         classes,
         softmax,
+        loss,
     } = region;
     self::anchors(f, anchors)?;
     writeln!(f, "classes={classes}\ncoords=4\nnum={}", anchors.len())?;
-    writeln!(f, "softmax={}", u8::from(*softmax))
+    writeln!(f, "softmax={}", u8::from(*softmax))?;
+    region_loss(f, loss)
+}
+
+/// The options of a loss that differ from the defaults of darknet's code.
+fn region_loss(f: &mut fmt::Formatter<'_>, loss: &RegionLossOptions) -> fmt::Result {
+    let RegionLossOptions {
+        object_scale,
+        noobject_scale,
+        class_scale,
+        coord_scale,
+        ignore_threshold,
+        rescore,
+        matching,
+        // Darknet has no keys for these.
+        box_loss: _,
+        ciou_scale: _,
+        prior_scale: _,
+        prior_pictures: _,
+    } = *loss;
+    let default = RegionLossOptions::default();
+    if rescore != default.rescore {
+        writeln!(f, "rescore={}", u8::from(rescore))?;
+    }
+    if matching != default.matching {
+        let bias_match = match matching {
+            Matching::Anchors => 1,
+            Matching::Predictions => 0,
+        };
+        writeln!(f, "bias_match={bias_match}")?;
+    }
+    for (key, value, default) in [
+        ("object_scale", object_scale, default.object_scale),
+        ("noobject_scale", noobject_scale, default.noobject_scale),
+        ("class_scale", class_scale, default.class_scale),
+        ("coord_scale", coord_scale, default.coord_scale),
+        ("thresh", ignore_threshold, default.ignore_threshold),
+    ] {
+        training_number(f, key, value, default)?;
+    }
+    Ok(())
+}
+
+#[expect(clippy::float_cmp, reason = "the default itself need not be written")]
+fn training_number(f: &mut fmt::Formatter<'_>, key: &str, value: f64, default: f64) -> fmt::Result {
+    if value != default {
+        writeln!(f, "{key}={value}")?;
+    }
+    Ok(())
 }
 
 fn yolo(f: &mut fmt::Formatter<'_>, yolo: &Yolo) -> fmt::Result {
@@ -192,10 +243,35 @@ fn yolo(f: &mut fmt::Formatter<'_>, yolo: &Yolo) -> fmt::Result {
         anchors,
         mask,
         classes,
+        loss,
     } = yolo;
     writeln!(f, "mask={}", list(mask))?;
     self::anchors(f, anchors)?;
-    writeln!(f, "classes={classes}\nnum={}", anchors.len())
+    writeln!(f, "classes={classes}\nnum={}", anchors.len())?;
+    yolo_loss(f, loss)
+}
+
+/// The options of a loss that differ from the defaults of darknet's code.
+fn yolo_loss(f: &mut fmt::Formatter<'_>, loss: &YoloLossOptions) -> fmt::Result {
+    let YoloLossOptions {
+        ignore_threshold,
+        truth_threshold,
+        // Darknet has no keys for these.
+        object_scale: _,
+        noobject_scale: _,
+        class_scale: _,
+        coord_scale: _,
+        box_loss: _,
+        ciou_scale: _,
+    } = *loss;
+    let default = YoloLossOptions::default();
+    training_number(
+        f,
+        "ignore_thresh",
+        ignore_threshold,
+        default.ignore_threshold,
+    )?;
+    training_number(f, "truth_thresh", truth_threshold, default.truth_threshold)
 }
 
 fn anchors(f: &mut fmt::Formatter<'_>, anchors: &[Anchor]) -> fmt::Result {
