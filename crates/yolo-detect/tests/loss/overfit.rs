@@ -11,9 +11,17 @@ use nn_layers::{
 };
 use testkit::{pictures, to_f32};
 use yolo_detect::cfg::{Cfg, Layer};
-use yolo_detect::{BoxLoss, DetectionLoss, DetectionTargets, Network};
+use yolo_detect::{
+    BoxLoss, DetectionLoss, DetectionTargets, Network, RegionLossOptions, YoloLossOptions,
+};
 
-const STEPS: u64 = 400;
+const STEPS: u64 = 500;
+
+/// Weights for a network that starts at random and has seconds: there are ten times as many background
+/// anchors as others. Where their slopes drive all outputs far off in the first steps, those of squared
+/// logistic functions and of IoU vanish, and nothing brings the outputs back.
+const NOOBJECT_SCALE: f64 = 0.1;
+const CIOU_SCALE: f64 = 2.0;
 
 /// 32 x 48 pixels, a grid of 4 x 6 cells.
 const BACKBONE: &str = "[net]\nheight=32\nwidth=48\nchannels=3\n\
@@ -23,7 +31,7 @@ const BACKBONE: &str = "[net]\nheight=32\nwidth=48\nchannels=3\n\
 
 /// YOLOv2's settings.
 const REGION: &str = "[conv]\nfilters=16\nsize=1\nactivation=linear\n\
-    [region]\nclasses=3\nnum=2\nanchors=1,1.5,2.5,1.2\nsoftmax=1\nobject_scale=5\nnoobject_scale=0.2\nthresh=.6\nrescore=1\n\
+    [region]\nclasses=3\nnum=2\nanchors=1,1.5,2.5,1.2\nsoftmax=1\nobject_scale=5\nthresh=.6\nrescore=1\n\
     bias_match=1\n";
 
 /// Two heads, on 4 x 6 and on 2 x 3 cells.
@@ -68,8 +76,22 @@ fn learns_by_heart(head: &str, box_loss: BoxLoss) {
     let mut cfg = Cfg::parse(&(BACKBONE.to_owned() + head)).unwrap();
     for section in &mut cfg.layers {
         match &mut section.layer {
-            Layer::Region(region) => region.loss.box_loss = box_loss,
-            Layer::Yolo(yolo) => yolo.loss.box_loss = box_loss,
+            Layer::Region(region) => {
+                region.loss = RegionLossOptions {
+                    box_loss,
+                    noobject_scale: NOOBJECT_SCALE,
+                    ciou_scale: CIOU_SCALE,
+                    ..region.loss
+                }
+            }
+            Layer::Yolo(yolo) => {
+                yolo.loss = YoloLossOptions {
+                    box_loss,
+                    noobject_scale: NOOBJECT_SCALE,
+                    ciou_scale: CIOU_SCALE,
+                    ..yolo.loss
+                }
+            }
             _ => {}
         }
     }
@@ -77,7 +99,7 @@ fn learns_by_heart(head: &str, box_loss: BoxLoss) {
     let loss = DetectionLoss::new(&cfg, &network).unwrap();
     // Behind the prior, which stays above 0.
     let batch = TrainBatch {
-        inputs: vec![to_f32(pictures(2, [32, 48], 3).view())],
+        inputs: vec![to_f32((pictures(2, [32, 48], 3) * 3.0).view())],
         targets: DetectionTargets::new(&boxes(), [32, 48], 12_800).unwrap(),
     };
 
@@ -98,7 +120,7 @@ fn learns_by_heart(head: &str, box_loss: BoxLoss) {
             STEPS,
             Schedule {
                 policy: Policy::OneCycle(OneCycle::new(STEPS)),
-                ..Schedule::constant(3e-3)
+                ..Schedule::constant(2e-3)
             },
         )
     };
@@ -117,7 +139,6 @@ fn learns_by_heart(head: &str, box_loss: BoxLoss) {
     assert_eq!(outcome, Outcome::Finished);
 
     let (first, last) = (ends.first.unwrap(), ends.last.unwrap());
-    eprintln!("{first:?}\n{last:?}");
     for ((name, start), (_, end)) in first.parts.iter().zip(&last.parts) {
         match name.as_str() {
             "objects" => assert_eq!((*start, *end), (5.0, 5.0)),
@@ -161,7 +182,9 @@ fn with_the_region_loss() {
 
 #[test]
 fn with_the_region_loss_and_complete_iou() {
-    learns_by_heart(REGION, BoxLoss::Ciou);
+    // With the IoU as its target, the objectness starts with an error that is hardly above 1 % of others.
+    let head = REGION.replace("rescore=1", "rescore=0");
+    learns_by_heart(&head, BoxLoss::Ciou);
 }
 
 #[test]
