@@ -1,3 +1,5 @@
+//! Tests of the anchors by k-means.
+
 use proptest::prelude::*;
 
 use super::*;
