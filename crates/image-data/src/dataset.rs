@@ -33,7 +33,7 @@ pub use contents::{Contents, LeftOut, LeftOutFor, Part, Reason, Role};
 pub use fault::Fault;
 pub use idx::{FASHION_MNIST_CLASSES, Idx};
 pub use of_classes::OfClasses;
-pub use shapes::{Shapes, ShapesOptions};
+pub use shapes::{ShapeScenes, Shapes, ShapesOptions};
 pub use splits::Splits;
 pub use subset::Subset;
 

@@ -37,8 +37,8 @@ pub use crop_position::CropPosition;
 pub use dataset::{
     Annotated, AnnotationFormat, AnnotationOptions, AnySplits, Cached, Cifar, CifarLabels,
     ClassFolders, Contents, Dataset, DatasetLimits, FASHION_MNIST_CLASSES, Fault, Faulty, Idx,
-    LabelFault, LabelProblem, LeftOut, LeftOutFor, OfClasses, Part, Reason, Role, Shapes,
-    ShapesOptions, Splits, Subset, Written, class_counts,
+    LabelFault, LabelProblem, LeftOut, LeftOutFor, OfClasses, Part, Reason, Role, ShapeScenes,
+    Shapes, ShapesOptions, Splits, Subset, Written, class_counts,
 };
 pub use decode::is_decoding;
 pub use draw::{DrawnBox, draw_boxes};

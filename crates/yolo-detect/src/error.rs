@@ -256,6 +256,24 @@ pub enum Error {
         classes: usize,
     },
 
+    /// A dataset with a class that the detector does not know.
+    #[error("the detector has no class \"{}\" of the dataset{}", one_line(name), one_line(&files::did_you_mean(near)))]
+    DatasetClass {
+        /// The class.
+        name: String,
+        /// Those of the detector that are spelled most like it.
+        near: Vec<String>,
+    },
+
+    /// A dataset with another number of classes than a detector without names has.
+    #[error("the dataset has {got} classes, the detector {expected}, without names")]
+    DatasetClasses {
+        /// The detector's.
+        expected: usize,
+        /// The dataset's.
+        got: usize,
+    },
+
     /// A request for a class that the model does not know.
     #[error("no class is called \"{}\"{}", one_line(name), one_line(&files::did_you_mean(near)))]
     UnknownClass {

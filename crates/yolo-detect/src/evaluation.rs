@@ -3,6 +3,7 @@
 mod coco;
 mod confusion;
 mod curve;
+mod dataset;
 mod envelope;
 mod evaluator;
 mod overlap;
@@ -15,6 +16,7 @@ use serde::Serialize;
 pub use coco::CocoSummary;
 pub use confusion::DetectionConfusion;
 pub use curve::{BestThreshold, PrecisionRecall};
+pub use dataset::evaluate;
 pub use evaluator::{Evaluator, EvaluatorOptions};
 pub use voc::VocAp;
 

@@ -7,6 +7,7 @@ pub mod networks;
 
 mod anchors;
 mod backbone;
+mod batches;
 mod candidates;
 mod detection;
 mod detector;
@@ -15,6 +16,7 @@ mod error;
 mod evaluation;
 mod fit;
 mod head;
+mod init;
 mod loss;
 mod model;
 mod names;
@@ -26,6 +28,7 @@ mod weights;
 
 pub use anchors::{Anchor, AnchorClusters, AnchorUnit, KMeansOptions};
 pub use backbone::Backbone;
+pub use batches::{LoadedBatch, train_batches};
 pub use detection::{Detection, ScoreRule, score};
 pub use detector::{Detector, DetectorFiles, DetectorOptions, Timings};
 pub use encoding::Encoding;
@@ -34,7 +37,7 @@ pub use engine::Memory;
 pub use error::{Error, Result};
 pub use evaluation::{
     BestThreshold, ClassEvaluation, CocoSummary, DetectionConfusion, Evaluation, Evaluator,
-    EvaluatorOptions, PrecisionRecall, VocAp,
+    EvaluatorOptions, PrecisionRecall, VocAp, evaluate,
 };
 pub use fit::Fit;
 pub use head::{ClassActivation, Head, Prediction};

@@ -2,6 +2,7 @@
 
 mod outline;
 mod paint;
+mod scenes;
 
 use std::f64::consts::TAU;
 use std::ops::Range;
@@ -17,6 +18,8 @@ use crate::error::{Error, Result};
 use crate::label::{Boxes, ObjectBox};
 use crate::picture::Picture;
 use crate::random::{Purpose, Random, keyed};
+
+pub use scenes::ShapeScenes;
 
 /// Pictures of a circle, crescent, cross, heart, ring, square, star or triangle, drawn on
 /// request.
@@ -69,6 +72,17 @@ impl Default for ShapesOptions {
             first: 0,
             size: [64, 64],
             max_objects: 1,
+        }
+    }
+}
+
+impl ShapesOptions {
+    /// The `len` pictures after these.
+    fn after(&self, len: usize) -> Self {
+        Self {
+            first: self.first.saturating_add(self.len),
+            len,
+            ..self.clone()
         }
     }
 }
@@ -150,12 +164,7 @@ impl Shapes {
     ///
     /// Those of [`new`](Self::new).
     pub fn splits(options: ShapesOptions, valid: usize) -> Result<Splits> {
-        let after = ShapesOptions {
-            first: options.first.saturating_add(options.len),
-            len: valid,
-            ..options.clone()
-        };
-        let valid = Arc::new(Self::new(after)?);
+        let valid = Arc::new(Self::new(options.after(valid))?);
         Ok(Splits::new(Arc::new(Self::new(options)?), Some(valid)))
     }
 

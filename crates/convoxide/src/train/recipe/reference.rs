@@ -222,7 +222,7 @@ pub(super) const TABLES: [Table; 8] = [
             key(
                 "steps",
                 Is("[]"),
-                "`pad_and_crop`, `horizontal_flip`, `random_resized_crop`, `color_jitter`, `cutout`",
+                "`pad_and_crop`, `horizontal_flip`, `random_resized_crop`, `random_placement`, `color_jitter`, `hsv_jitter`, `cutout`",
                 "The changes to each picture, in order.",
             ),
             key(
@@ -230,6 +230,12 @@ pub(super) const TABLES: [Table; 8] = [
                 Told("none", "{ alpha = 0.2 }"),
                 "`alpha` above 0",
                 "Mixes pairs of pictures and their labels.",
+            ),
+            key(
+                "mosaic",
+                Told("none", "{ probability = 0.5 }"),
+                "`probability` from 0 to 1",
+                "Puts four pictures together, for detectors; a class would be that of the first.",
             ),
         ],
     },
