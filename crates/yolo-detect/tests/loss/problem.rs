@@ -155,7 +155,7 @@ fn boxes(size: [usize; 2], classes: usize) -> impl Strategy<Value = Vec<ObjectBo
 
 type Sizes = ([usize; 2], usize, Vec<[f32; 2]>);
 
-/// Problems with any values of the rule's options, for an anchor unit of so many pixels.
+/// Problems with any values of the rule's options, for an anchor unit of `unit` pixels.
 fn problems(
     rule: impl Fn(usize) -> BoxedStrategy<Rule>,
     anchors: usize,
