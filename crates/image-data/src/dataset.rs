@@ -104,6 +104,15 @@ pub trait Dataset<L: Label = usize>: Send + Sync {
     /// Those of [`Picture::open`], and [`Error::Index`] past the end.
     fn picture(&self, index: usize) -> Result<Picture>;
 
+    /// The size `[h, w]` of a sample's picture. A dataset that knows it need not decode the picture.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`picture`](Self::picture).
+    fn size(&self, index: usize) -> Result<[usize; 2]> {
+        Ok(self.picture(index)?.size())
+    }
+
     /// The name of a sample in messages: its file, or a name such as `train-images #17`.
     fn name(&self, index: usize) -> String;
 
@@ -133,6 +142,10 @@ impl<L: Label, D: Dataset<L> + ?Sized> Dataset<L> for Arc<D> {
 
     fn picture(&self, index: usize) -> Result<Picture> {
         (**self).picture(index)
+    }
+
+    fn size(&self, index: usize) -> Result<[usize; 2]> {
+        (**self).size(index)
     }
 
     fn name(&self, index: usize) -> String {

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Keys: `network` (`nano`, `yolov2-tiny`, `yolov3-tiny`), `width` (of nano), `size`, `epochs`, `batch`,
-//! `rate`, `burn_in` (steps), `decay`, `mosaic`, `multi_scale` (0 or 1), `seed`, `pictures` (of shapes),
+//! `method` (`sgd` or `adam`), `rate`, `burn_in` (steps), `decay`, `clip`, `mosaic`, `multi_scale` (0 or 1), `seed`, `pictures` (of shapes),
 //! `weights` (a darknet file of the same network, for COCO), `out` (a model file).
 
 use std::collections::HashMap;
@@ -20,8 +20,8 @@ use image_data::{
     MultiScale, Preprocessing, ResizeTo, ShapeScenes, ShapesOptions, Splits,
 };
 use nn_layers::{
-    BoxedError, EpochReport, Evaluation, Method, Observer, OptimiserOptions, Params, Policy,
-    Schedule, Sgd, TrainSpec, Trainer, TrainerOptions, WarmUp, WeightDecay,
+    Adam, BoxedError, Clip, EpochReport, Evaluation, Method, Observer, OptimiserOptions, Params,
+    Policy, Schedule, Sgd, TrainSpec, Trainer, TrainerOptions, WarmUp, WeightDecay,
 };
 use yolo_detect::cfg::Cfg;
 use yolo_detect::networks::{Nano, YoloV2Tiny, YoloV3Tiny};
@@ -153,11 +153,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let options = TrainerOptions {
         optimiser: OptimiserOptions {
-            method: Method::Sgd(Sgd {
-                momentum: 0.9,
-                nesterov: false,
-            }),
-            weight_decay: WeightDecay::L2(number("decay", 5e-4)?),
+            method: match keys.get("method").map(String::as_str) {
+                Some("adam") => Method::Adam(Adam::default()),
+                _ => Method::Sgd(Sgd {
+                    momentum: 0.9,
+                    nesterov: false,
+                }),
+            },
+            weight_decay: match keys.get("method").map(String::as_str) {
+                Some("adam") => WeightDecay::Decoupled(number("decay", 1e-2)?),
+                _ => WeightDecay::L2(number("decay", 5e-4)?),
+            },
+            clip: (number("clip", 0.0)? > 0.0).then_some(Clip::Norm(number("clip", 0.0)?)),
             ..OptimiserOptions::default()
         },
         seed: seed as u64,
@@ -203,7 +210,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn sizes(dataset: &dyn Dataset<Boxes>, side: usize) -> Result<Vec<(f32, f32)>, Box<dyn Error>> {
     let mut sizes = Vec::new();
     for index in 0..dataset.len() {
-        let [h, w] = dataset.picture(index)?.size();
+        let [h, w] = dataset.size(index)?;
         let scale = side as f32 / h.max(w) as f32;
         let label = dataset.label(index);
         sizes.extend(

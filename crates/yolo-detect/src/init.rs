@@ -11,7 +11,8 @@ impl Network {
     /// Weights of convolutions are normal with the variance `2 / fan_in` (He et al., "Delving Deep into
     /// Rectifiers", 2015, section 2.2), batch normalisations are 1 and 0, biases 0. The weights of the
     /// convolution before a head have a standard deviation of 0.01, so that all boxes begin as their anchors
-    /// and all probabilities near a half. The same seed yields the same values.
+    /// and all classes near a half; its biases for the objectness make that 0.01. The same seed yields the
+    /// same values.
     ///
     /// # Errors
     ///
@@ -38,10 +39,23 @@ impl Network {
             (_, "bias") => Some(Init::Constant(0.0)),
             _ => None,
         };
-        Ok(initialise(self.graph(), seed, rule)?)
+        let mut params = initialise(self.graph(), seed, rule)?;
+        for (name, head) in heads.iter().zip(self.heads()) {
+            let Some(bias) = params.get_mut(&format!("{name}.bias")) else {
+                // The head decodes something else than a convolution.
+                continue;
+            };
+            let of_anchor = 5 + head.classes;
+            let objectness = bias.value.iter_mut().skip(4).step_by(of_anchor);
+            objectness.for_each(|value| *value = RARE);
+        }
+        Ok(params)
     }
 }
 
-/// Of the convolution that a head decodes: so small that all boxes begin as their anchors, and all
-/// probabilities near a half.
+/// The logit of 0.01: few boxes have an object. Otherwise, the loss of all others would dominate at first
+/// (T.-Y. Lin et al., "Focal Loss for Dense Object Detection", 2017, section 3.3). Darknet begins with 0.
+const RARE: f32 = -4.595;
+
+/// Of the convolution that a head decodes.
 const HEAD: Init = Init::Normal { std: 0.01 };

@@ -511,6 +511,10 @@ impl Dataset<Boxes> for Annotated {
         checked.map_err(|reason| reason.in_file(self.tree.path(sample.picture)))
     }
 
+    fn size(&self, index: usize) -> Result<[usize; 2]> {
+        Ok(self.sample(index)?.size)
+    }
+
     fn name(&self, index: usize) -> String {
         match self.sample(index) {
             Ok(sample) => self.tree.shown(sample.picture),

@@ -102,6 +102,13 @@ impl<L: Label, D: Dataset<L>> Dataset<L> for Cached<D> {
         Ok(picture)
     }
 
+    fn size(&self, index: usize) -> Result<[usize; 2]> {
+        match self.pictures.get(index).and_then(OnceLock::get) {
+            Some(picture) => Ok(picture.size()),
+            None => self.dataset.size(index),
+        }
+    }
+
     fn name(&self, index: usize) -> String {
         self.dataset.name(index)
     }

@@ -145,6 +145,10 @@ impl<L: Label> Dataset<L> for Subset<L> {
         self.dataset.picture(self.sample(index)?)
     }
 
+    fn size(&self, index: usize) -> Result<[usize; 2]> {
+        self.dataset.size(self.sample(index)?)
+    }
+
     fn name(&self, index: usize) -> String {
         match self.sample(index) {
             Ok(sample) => self.dataset.name(sample),
