@@ -79,6 +79,11 @@ Examples:
   convoxide convert VOCdevkit --to yolo --out cells
   convoxide convert cells/data.yaml --to coco --out coco --faulty clip";
 
+pub(crate) const ANCHORS: &str = "\
+Examples:
+  convoxide anchors cells
+  convoxide anchors cells --number 5 --head region --plot anchors.svg";
+
 pub(crate) const PREVIEW: &str = "\
 Examples:
   convoxide preview cells --out preview

@@ -5,6 +5,7 @@
 //! standard error.
 #![forbid(unsafe_code)]
 
+mod anchors;
 mod bench;
 mod chart;
 mod classify;
@@ -103,6 +104,8 @@ enum Command {
     Lint(lint::Args),
     #[command(after_help = examples::CONVERT)]
     Convert(convert::Args),
+    #[command(after_help = examples::ANCHORS)]
+    Anchors(anchors::Args),
     #[command(after_help = examples::PREVIEW)]
     Preview(preview::Args),
     #[command(after_help = examples::PLOT)]
@@ -180,6 +183,7 @@ fn run(command: Command, context: &Context) -> Result<ExitCode, Error> {
         Command::Init(args) => init::run(&args, context),
         Command::Lint(args) => lint::run(&args, context),
         Command::Convert(args) => convert::run(&args, context),
+        Command::Anchors(args) => anchors::run(&args, context),
         Command::Preview(args) => preview::run(&args, context),
         Command::Plot(args) => plot::run(&args, context),
         Command::Summary(args) => summary::run(&args, context),

@@ -26,8 +26,8 @@ use nn_layers::{
 use yolo_detect::cfg::Cfg;
 use yolo_detect::networks::{Nano, YoloV2Tiny, YoloV3Tiny};
 use yolo_detect::{
-    AnchorClusters, ClassNames, DetectionLoss, Detector, DetectorOptions, EvaluatorOptions,
-    KMeansOptions, Model, Network, Weights, evaluate, train_batches,
+    AnchorClusters, ClassNames, DetectionLoss, Detector, DetectorOptions, EvaluatorOptions, Fit,
+    KMeansOptions, Model, Network, Weights, box_sizes, evaluate, train_batches,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -68,8 +68,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let network = keys.get("network").map_or("nano", String::as_str);
     let two_scales = network != "yolov2-tiny";
     let count = if two_scales { 6 } else { 5 };
-    let clusters =
-        AnchorClusters::k_means(sizes(&*train, size)?, count, &KMeansOptions::default())?;
+    let clusters = AnchorClusters::k_means(
+        box_sizes(&*train, [size; 2], Fit::Letterbox)?,
+        count,
+        &KMeansOptions::default(),
+    )?;
     println!(
         "anchors: average IoU {:.3}, {:?}",
         clusters.average_iou, clusters.anchors
@@ -204,22 +207,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         model(&session.export())?.into_file()?.save(path)?;
     }
     Ok(())
-}
-
-/// The sizes of all boxes, in pixels of a square input.
-fn sizes(dataset: &dyn Dataset<Boxes>, side: usize) -> Result<Vec<(f32, f32)>, Box<dyn Error>> {
-    let mut sizes = Vec::new();
-    for index in 0..dataset.len() {
-        let [h, w] = dataset.size(index)?;
-        let scale = side as f32 / h.max(w) as f32;
-        let label = dataset.label(index);
-        sizes.extend(
-            label
-                .iter()
-                .map(|o| (o.bbox.width() * scale, o.bbox.height() * scale)),
-        );
-    }
-    Ok(sizes)
 }
 
 /// Prints a line for each epoch.

@@ -1,7 +1,9 @@
 //! Anchor boxes: the sizes that a head's boxes are multiples of.
 
+mod box_sizes;
 mod k_means;
 
+pub use box_sizes::box_sizes;
 pub use k_means::{AnchorClusters, KMeansOptions};
 
 /// The unit of an anchor's numbers.

@@ -26,7 +26,7 @@ mod read_file;
 mod warning;
 mod weights;
 
-pub use anchors::{Anchor, AnchorClusters, AnchorUnit, KMeansOptions};
+pub use anchors::{Anchor, AnchorClusters, AnchorUnit, KMeansOptions, box_sizes};
 pub use backbone::Backbone;
 pub use batches::{LoadedBatch, train_batches};
 pub use detection::{Detection, ScoreRule, score};

@@ -163,3 +163,39 @@ fn a_preview_of_class_folders_needs_a_recipe() {
     let sheet = Picture::open(fixture.path("seen/batch-000.png"), &Limits::default()).unwrap();
     assert_eq!(sheet.size(), [68, 68]);
 }
+
+#[test]
+fn anchors_are_in_the_unit_of_the_head() {
+    let fixture = cells();
+    let json = |arguments: &[&str]| {
+        let arguments = [&["anchors", "cells", "--number", "2", "--json"], arguments].concat();
+        let output = fixture.command_with(&arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        json_lines(&output).remove(0)
+    };
+    // The picture of 40 x 60 is scaled by 416 / 60: boxes of 20 x 30 and 10 x 7.5.
+    let pixels = json(&["--plot", "seen.svg"]);
+    assert_eq!(pixels["unit"], "pixels");
+    assert_eq!(pixels["average_iou"], 1.0);
+    assert_eq!(pixels["boxes"], serde_json::json!([1, 1]));
+    let [width, height] = [0, 1].map(|axis| pixels["anchors"][1][axis].as_f64().unwrap());
+    assert!(
+        (width - 208.0).abs() < 1e-3 && (height - 416.0 / 3.0).abs() < 1e-3,
+        "{pixels}"
+    );
+    let svg = std::fs::read_to_string(fixture.path("seen.svg")).unwrap();
+    assert_eq!(svg.matches("<circle").count(), 2);
+
+    let cells = json(&["--head", "region"]);
+    assert_eq!(cells["unit"], "cells");
+    let in_cells = cells["anchors"][1][0].as_f64().unwrap();
+    assert!((in_cells - 6.5).abs() < 1e-4, "{cells}");
+
+    let stretched = json(&["--stretch"]);
+    let height = stretched["anchors"][1][1].as_f64().unwrap();
+    assert!((height - 208.0).abs() < 1e-3, "{stretched}");
+
+    let too_many = ["anchors", "cells", "--number", "3"];
+    let output = fixture.command_with(&too_many).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+}
