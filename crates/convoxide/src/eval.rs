@@ -1,5 +1,6 @@
-//! `convoxide eval`: the accuracy of a classifier on a dataset.
+//! `convoxide eval`: the accuracy of a model on a dataset.
 
+mod detector;
 mod per_picture;
 
 use std::fmt;
@@ -13,7 +14,7 @@ use files::show;
 use image_classify::{
     Evaluation, EvaluationOptions, ExpectedSize, Matched, Model, Relabelled, evaluate,
 };
-use image_data::{Dataset, DatasetLimits, LeftOutFor, Part, Role, Splits};
+use image_data::{Dataset, DatasetLimits, Label, LeftOutFor, Part, Role, Splits};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -21,20 +22,27 @@ use crate::decode_warnings::DecodeWarnings;
 use crate::error::{Error, Reason};
 use crate::executor::ExecutorFlag;
 use crate::gallery::Gallery;
+use crate::labels::Labels;
 use crate::model::{ModelFlags, Source};
 use crate::output;
 use crate::progress::Progress;
 use crate::size_warning::size_warning;
 use per_picture::{PerClass, per_class};
 
-/// Measure a classifier on a dataset: accuracy and confused classes
+/// Measure a model on a dataset: accuracy, or average precision
 ///
-/// The dataset is a folder with one folder per class, the same in an archive, or
-/// the files of MNIST, Fashion-MNIST or CIFAR. If it has parts, the validation
-/// part is measured, or the one that --part names.
+/// For a classifier, the dataset is a folder with one folder per class, the same in
+/// an archive, or the files of MNIST, Fashion-MNIST or CIFAR. For a detector, it has
+/// boxes: Pascal VOC, COCO or YOLO. If it has parts, the validation part is
+/// measured, or the one that --part names.
+///
+/// A detector's average precision (AP) is COCO's, that of pycocotools; mAP is its
+/// mean over the classes. The table also shows the best score threshold of each
+/// class, and the time of each step for a picture.
 ///
 /// The classes of the dataset must be those of the model file, in any order: they
-/// are matched by name, or by index if the model file has no names.
+/// are matched by name, or by index if the model file has no names. A detector may
+/// know more.
 ///
 /// A picture that cannot be read ends the command. If the preprocessing has no
 /// resize or crop, pictures of another size than the network was trained on are
@@ -61,6 +69,8 @@ pub(crate) struct Args {
     gallery: Option<PathBuf>,
     #[command(flatten)]
     executor: ExecutorFlag,
+    #[command(flatten)]
+    labels: Labels,
 }
 
 /// The parts of a dataset that can be selected.
@@ -88,6 +98,9 @@ impl PartName {
 /// Those of the model and of the dataset; classes that differ.
 pub(crate) fn run(args: Args, context: &Context) -> Result<ExitCode, Error> {
     Gallery::check(args.gallery.as_deref())?;
+    if let Some(found) = args.model.detector()? {
+        return detector::run(found, &args, context);
+    }
     let source = Source::from(args.model);
     let model = source.classifier(context)?;
     let splits = Splits::open(&args.data, &DatasetLimits::default())?;
@@ -187,7 +200,10 @@ fn executor(
 }
 
 /// Returns the selected part; without a selection, the validation part, or otherwise the only part.
-fn part(splits: &Splits, name: Option<PartName>) -> Result<(&Arc<dyn Dataset>, &Part), Reason> {
+fn part<L: Label>(
+    splits: &Splits<L>,
+    name: Option<PartName>,
+) -> Result<(&Arc<dyn Dataset<L>>, &Part), Reason> {
     let parts = &splits.contents.parts;
     let datasets = [
         Some(&splits.train),

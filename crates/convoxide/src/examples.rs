@@ -32,7 +32,8 @@ pub(crate) const EVAL: &str = "\
 Examples:
   convoxide eval --model runs/pets --data pets
   convoxide eval --model best.safetensors --data cifar-10-binary.tar.gz --json
-  convoxide eval --model runs/pets --data pets --gallery pets.html";
+  convoxide eval --model runs/pets --data pets --gallery pets.html
+  convoxide eval --model yolov3-tiny --data coco/val.json --json";
 
 pub(crate) const EXPLAIN: &str = "\
 Examples:

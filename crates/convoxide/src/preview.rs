@@ -91,9 +91,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode, Error> {
         AnySplits::Boxes(splits) => {
             let options = LoaderOptions {
                 augmentation: Augmentation {
-                    mosaic: (args.mosaic != 0.0).then(|| Mosaic {
+                    mosaic: (args.mosaic != 0.0).then_some(Mosaic {
                         probability: args.mosaic,
-                        ..Mosaic::default()
                     }),
                     ..Augmentation::detection()
                 },

@@ -16,7 +16,7 @@ use serde::Serialize;
 pub use coco::CocoSummary;
 pub use confusion::DetectionConfusion;
 pub use curve::{BestThreshold, PrecisionRecall};
-pub use dataset::evaluate;
+pub use dataset::{Evaluated, evaluate};
 pub use evaluator::{Evaluator, EvaluatorOptions};
 pub use voc::VocAp;
 

@@ -36,8 +36,8 @@ pub use encoding::Encoding;
 pub use engine::Memory;
 pub use error::{Error, Result};
 pub use evaluation::{
-    BestThreshold, ClassEvaluation, CocoSummary, DetectionConfusion, Evaluation, Evaluator,
-    EvaluatorOptions, PrecisionRecall, VocAp, evaluate,
+    BestThreshold, ClassEvaluation, CocoSummary, DetectionConfusion, Evaluated, Evaluation,
+    Evaluator, EvaluatorOptions, PrecisionRecall, VocAp, evaluate,
 };
 pub use fit::Fit;
 pub use head::{ClassActivation, Head, Prediction};

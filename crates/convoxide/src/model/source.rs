@@ -1,10 +1,11 @@
 //! The arguments that name a network and its weights.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::RangedU64ValueParser;
 use model_zoo::KnownModel;
 
+use super::Detector;
 use super::known::cached;
 use crate::context::Context;
 use crate::error::{Error, Reason};
@@ -57,6 +58,22 @@ pub(crate) struct ModelFlags {
     /// Classes of an architecture [default: those of the weights]
     #[arg(long, value_name = "N", value_parser = class_count())]
     classes: Option<usize>,
+}
+
+impl ModelFlags {
+    /// The detector that the flags name; `None` for a classifier.
+    ///
+    /// # Errors
+    ///
+    /// As [`Detector::find`].
+    pub(crate) fn detector(&self) -> Result<Option<Detector>, Error> {
+        Detector::find(&self.model, self.weights.as_deref(), None)
+    }
+
+    /// The model as it was named.
+    pub(crate) fn model(&self) -> &Path {
+        &self.model
+    }
 }
 
 /// The same for a command that has a default.

@@ -199,3 +199,71 @@ fn anchors_are_in_the_unit_of_the_head() {
     let output = fixture.command_with(&too_many).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
 }
+
+/// A detector with weights of zeros, of two classes: each score is a quarter.
+#[test]
+fn a_detector_is_evaluated_on_boxes() {
+    let fixture = cells();
+    let cfg = "[net]\nwidth=64\nheight=64\nchannels=3\n[convolutional]\nfilters=7\nsize=1\nstride=32\n\
+               activation=linear\n[yolo]\nclasses=2\nnum=1\nanchors=16,16\n";
+    fixture.write("zeros.cfg", cfg);
+    // A header of 20 bytes, 7 biases and 7 x 3 weights.
+    fixture.write(
+        "zeros.weights",
+        [&[0, 0, 0, 0, 2, 0, 0, 0][..], &[0; 12 + 28 * 4]].concat(),
+    );
+    let model = ["eval", "--model", "zeros.cfg", "--weights", "zeros.weights"];
+    let arguments = [&model[..], &["--data", "cells", "--json"]].concat();
+    let output = fixture.command_with(&arguments).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let json = json_lines(&output).remove(0);
+    assert_eq!(
+        (&json["part"], &json["pictures"]),
+        (&"valid".into(), &1.into())
+    );
+    // Four boxes of each class lie at the corners of the grid, and no object is there.
+    assert_eq!(json["map50"], 0.0, "{json}");
+    assert_eq!(json["per_class"][1]["name"], "white");
+    assert_eq!(json["per_class"][1]["objects"], 1);
+    assert!(json["milliseconds"]["network"].as_f64().unwrap() > 0.0);
+
+    let table = [&model[..], &["--data", "cells", "--part", "train"]].concat();
+    let (code, lines) = run(&fixture, &table);
+    assert_eq!(code, Some(0));
+    assert_eq!(lines[0], "train: 1 picture, 2 objects");
+    assert!(
+        lines.iter().all(|line| line.chars().count() <= 80),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn a_detector_is_not_evaluated_on_classes_that_it_does_not_know() {
+    let fixture = cells();
+    fixture.write(
+        "cells/data.yaml",
+        "train: images/train\nval: images/val\nnames: [red, blue, green]\n",
+    );
+    let cfg = "[net]\nwidth=64\nheight=64\nchannels=3\n[convolutional]\nfilters=7\nsize=1\nstride=32\n\
+               activation=linear\n[yolo]\nclasses=2\nnum=1\nanchors=16,16\n";
+    fixture.write("zeros.cfg", cfg);
+    fixture.write(
+        "zeros.weights",
+        [&[0, 0, 0, 0, 2, 0, 0, 0][..], &[0; 12 + 28 * 4]].concat(),
+    );
+    let arguments = [
+        "eval",
+        "--model",
+        "zeros.cfg",
+        "--weights",
+        "zeros.weights",
+        "--data",
+        "cells",
+    ];
+    let output = fixture.command_with(&arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        stderr(&output),
+        "convoxide: cells: the dataset has 3 classes, the detector 2, without names\n"
+    );
+}

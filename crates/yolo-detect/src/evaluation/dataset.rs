@@ -1,14 +1,27 @@
 //! Evaluates a detector on a dataset.
 
+use std::time::{Duration, Instant};
+
 use image_data::{Boxes, Dataset};
 
 use super::{Evaluation, Evaluator, EvaluatorOptions};
 use crate::detection::Detection;
-use crate::detector::Detector;
+use crate::detector::{Detector, Timings};
 use crate::error::{Error, Result};
 
+/// A picture of a dataset that has been evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Evaluated {
+    /// Its index.
+    pub index: usize,
+    /// How long it took to read and decode it.
+    pub decode: Duration,
+    /// How long the detection took.
+    pub timings: Timings,
+}
+
 /// Runs a detector on each picture of a dataset and compares its detections with the labels. `done` is called
-/// with the index of each picture that has been evaluated.
+/// after each picture.
 ///
 /// Average precision counts detections with low scores, too: the detector should have a
 /// [threshold](crate::DetectorOptions::threshold) of about 0.001.
@@ -27,14 +40,16 @@ pub fn evaluate(
     detector: &mut Detector,
     dataset: &(impl Dataset<Boxes> + ?Sized),
     options: EvaluatorOptions,
-    mut done: impl FnMut(usize),
+    mut done: impl FnMut(Evaluated),
 ) -> Result<Evaluation> {
     let in_dataset = in_dataset(detector, dataset.classes())?;
     let mut evaluator = Evaluator::new(dataset.classes(), options)?;
     for index in 0..dataset.len() {
+        let start = Instant::now();
         let picture = dataset.picture(index).map_err(Box::new)?;
-        let detections = detector.detect(&picture)?.into_iter();
-        let known = detections.filter_map(|detection| {
+        let decode = start.elapsed();
+        let (detections, timings) = detector.detect_timed(&picture)?;
+        let known = detections.into_iter().filter_map(|detection| {
             let class = *in_dataset.get(detection.class)?;
             Some(Detection {
                 class: class?,
@@ -42,7 +57,11 @@ pub fn evaluate(
             })
         });
         evaluator.add(&dataset.label(index), &known.collect::<Vec<_>>())?;
-        done(index);
+        done(Evaluated {
+            index,
+            decode,
+            timings,
+        });
     }
     Ok(evaluator.finish())
 }
