@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::labels::Labels;
 use crate::{output, suffix};
 
-/// Find anchors for a dataset: the sizes of boxes that fit its objects best
+/// Find anchors for a dataset: the sizes that fit its boxes best
 ///
 /// Clusters the boxes of the training part by k-means, with 1 - IoU as the distance,
 /// as they are in the network's input. The line at the end goes into the cfg.

@@ -20,7 +20,7 @@ use crate::train::recipe::{Draft, Recipe};
 /// Draw batches of training pictures, augmented, with their labels
 ///
 /// Shows what a network is trained on: look for boxes that miss their objects and
-/// for objects that nobody could recognise. Each batch is one PNG file.
+/// for objects that no one could recognise. Each batch is one PNG file.
 ///
 /// Datasets with boxes are augmented as detectors are trained by default: scaled,
 /// shifted, mirrored and with other colours. Class folders need a --recipe.

@@ -89,7 +89,7 @@ fn yolo_is_read_as_each_program_lays_it_out() {
                 "train: train.txt\nval: [val.txt]\nnames: {1: dog, 0: cat}\n",
             ),
             ("train.txt", "./images/1.png\n"),
-            ("val.txt", "/home/me/d/images/2.png\n\n"),
+            ("val.txt", "/data/me/d/images/2.png\n\n"),
             ("images/1.png", ""),
             ("images/2.png", ""),
             ("labels/1.txt", TXT),
@@ -202,7 +202,7 @@ fn coco_is_read_as_each_program_lays_it_out() {
         ],
         &[
             ("train.json", &coco("images/1.png")),
-            ("val.json", &coco("/home/me/images/2.png")),
+            ("val.json", &coco("/data/me/images/2.png")),
             ("images/1.png", ""),
             ("images/2.png", ""),
         ],

@@ -239,7 +239,7 @@ enum Found {
 }
 
 /// A path that a description has, from the folder `base`. Leading parts that do not exist are left out,
-/// since datasets are moved: `/home/me/cells/images` and `../images` are found as `images`.
+/// since datasets are moved: `/data/me/cells/images` and `../images` are found as `images`.
 fn find(tree: &Tree, base: FolderId, path: &str) -> Option<Found> {
     let parts = parts(path);
     let starts = (0..parts.len().max(1)).flat_map(|skip| [(base, skip), (ROOT, skip)]);
